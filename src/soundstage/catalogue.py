@@ -1,0 +1,24 @@
+"""One literal line per system. Code loads on first use, so listing stays cheap however many there are.
+
+Third parties add theirs by the entry-point group `soundstage.systems`, whose values are `System` objects.
+"""
+
+from __future__ import annotations
+
+from soundstage.core.system import System
+
+SYSTEMS: tuple[System, ...] = (
+    System(
+        "namespaces",
+        "soundstage.runtime.namespaces",
+        "Create, change and list namespaces, the units of configuration and isolation",
+        stability="beta",
+    ),
+    System(
+        "kv",
+        "soundstage.data.kv",
+        "Two-level map of id to sorted keys to values, with idempotent writes and byte-sized pages",
+        number=47,
+        stability="beta",
+    ),
+)

@@ -1,0 +1,52 @@
+"""What travels beside every message, in process and over HTTP alike."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+import msgspec
+
+Access: TypeAlias = Literal["read", "write", "admin", "observe"]
+"""What an operation needs and a token grants. `admin` includes all; `write` includes `read`."""
+
+
+class Principal(msgspec.Struct, frozen=True):
+    """Who calls. `grants` maps a namespace name, a `prefix*` or `*` to the access given there."""
+
+    name: str
+    grants: dict[str, tuple[Access, ...]]
+
+
+LOCAL = Principal("local", {"*": ("admin",)})
+"""The owner of the process: in-process callers, and everyone while authentication is off."""
+
+
+class Call(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One call's context, passed explicitly to every handler.
+
+    `deadline_ns` is on the environment's monotonic clock. `signals` are the caller's capabilities as
+    announced with the request.
+    """
+
+    principal: Principal = LOCAL
+    deadline_ns: int | None = None
+    idempotency_key: str | None = None
+    request_id: str = ""
+    trace: str | None = None
+    signals: dict[str, str] | None = None
+
+
+class CallOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What a caller may set per call; see `AsyncFace.with_options`.
+
+    `deadline` is in seconds from now. `retries` counts repetitions after the first try; they carry the
+    same idempotency token, and calls that are not safe to repeat are never repeated.
+    """
+
+    deadline: float | None = None
+    idempotency_key: str | None = None
+    request_id: str | None = None
+    retries: int | None = None
+
+
+DEFAULT_OPTIONS = CallOptions()

@@ -1,0 +1,24 @@
+"""The field types of messages, and what is common to many of them."""
+
+from __future__ import annotations
+
+from typing import Annotated, TypeAlias
+
+import msgspec
+
+from soundstage.core.time import Duration, Instant
+
+Int64: TypeAlias = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+
+
+class IdempotencyToken(msgspec.Struct, frozen=True, gc=False):
+    """Names one write: the same token twice is one write. `token` is 1 to 64 bytes of text without NUL.
+
+    `generation_time` is kept in microseconds and decides between writes.
+    """
+
+    generation_time: Instant
+    token: str
+
+
+__all__ = ["Duration", "IdempotencyToken", "Instant", "Int64"]

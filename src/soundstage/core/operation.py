@@ -1,0 +1,234 @@
+"""The declaration of an operation, from which every surface derives.
+
+    class KeyValueCalls:
+        system = "kv"
+
+        @operation(PutItems, access="write", idempotent=True)
+        def put_items(self) -> PutItemsReply:
+            "All items are stored, visible together within the record."
+
+    class KeyValue(AsyncFace, KeyValueCalls): ...
+    class SyncKeyValue(SyncFace, KeyValueCalls): ...
+
+`KeyValue(...).put_items` is then an `AsyncCall` whose arguments are the fields of `PutItems` and whose
+result is `PutItemsReply`; `SyncKeyValue(...).put_items` the same without `await`. The body of a declared
+method never runs; its docstring documents HTTP, OpenAPI, CLI and console.
+"""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from typing import Any, Generic, Literal, ParamSpec, Protocol, TypeAlias, TypeVar, overload
+
+from soundstage.core.call import DEFAULT_OPTIONS, Access, CallOptions
+from soundstage.core.errors import SoundstageError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+Self_ = TypeVar("Self_", bound="Face")
+
+Kind: TypeAlias = Literal["call", "feed", "job"]
+
+
+class Operation(Generic[P, R]):
+    """One declared operation; also the descriptor that gives both faces their typed methods.
+
+    `idempotent` says that a repetition under the same token changes nothing, so that clients may retry.
+    `errors` are those beyond what every operation may raise.
+    """
+
+    name: str
+    system: str
+
+    def __init__(
+        self,
+        request: Callable[P, Any],
+        declared: Callable[[Any], R],
+        *,
+        access: Access,
+        idempotent: bool,
+        kind: Kind,
+        errors: tuple[type[SoundstageError], ...],
+    ) -> None:
+        self.request: type[Any] = typing.cast("type[Any]", request)
+        self.declared = declared
+        self.access: Access = access
+        self.idempotent = idempotent
+        self.kind: Kind = kind
+        self.errors = errors
+        self.doc = inspect.getdoc(declared) or ""
+        fields: tuple[str, ...] = self.request.__struct_fields__
+        self.namespaced = "namespace" in fields
+        self.paged = "page_token" in fields
+        self.tokened = "idempotency_token" in fields
+
+    def __set_name__(self, owner: type[Any], name: str) -> None:
+        self.name = name
+        self.system = owner.system
+
+    @property
+    def reply(self) -> type[R]:
+        """The message type that the declared method is annotated to return."""
+        return typing.get_type_hints(self.declared)["return"]
+
+    @property
+    def path(self) -> str:
+        return f"/v1/{self.system}/{self.name}"
+
+    @overload
+    def __get__(self, instance: None, owner: type[Any]) -> Operation[P, R]: ...
+    @overload
+    def __get__(self, instance: AsyncFace, owner: type[Any]) -> AsyncCall[P, R]: ...
+    @overload
+    def __get__(self, instance: SyncFace, owner: type[Any]) -> SyncCall[P, R]: ...
+    def __get__(
+        self, instance: Face | None, owner: type[Any]
+    ) -> Operation[P, R] | AsyncCall[P, R] | SyncCall[P, R]:
+        if instance is None:
+            return self
+        bound: AsyncCall[P, R] | SyncCall[P, R]
+        bound = (
+            AsyncCall(self, instance) if isinstance(instance, AsyncFace) else SyncCall(self, typing.cast("SyncFace", instance))
+        )
+        # Being no data descriptor, the attribute found in the instance wins from the next access on.
+        instance.__dict__[self.name] = bound
+        return bound
+
+
+def operation(
+    request: Callable[P, Any],
+    *,
+    access: Access,
+    idempotent: bool = False,
+    kind: Kind = "call",
+    errors: tuple[type[SoundstageError], ...] = (),
+) -> Callable[[Callable[[Any], R]], Operation[P, R]]:
+    """Declare the method below as an operation that takes the message `request`."""
+
+    def declare(declared: Callable[[Any], R]) -> Operation[P, R]:
+        return Operation(
+            request, declared, access=access, idempotent=idempotent, kind=kind, errors=errors
+        )
+
+    return declare
+
+
+def operations_of(calls: type[Any]) -> dict[str, Operation[..., Any]]:
+    """The operations that `calls` declares, by name, in the order of declaration."""
+    return {name: found for name, found in vars(calls).items() if isinstance(found, Operation)}
+
+
+class Invoker(Protocol):
+    """Carries a request to where its operation runs: a stage in process, or a remote one."""
+
+    def invoke(
+        self, operation: Operation[..., Any], request: Any, options: CallOptions
+    ) -> Coroutine[Any, Any, Any]: ...
+
+
+class SyncInvoker(Protocol):
+    """The same, returning the reply."""
+
+    def invoke_sync(
+        self, operation: Operation[..., Any], request: Any, options: CallOptions
+    ) -> Any: ...
+
+
+class Face:
+    """What both faces share: an optional namespace, filled into requests, and options per call."""
+
+    system: str
+
+    def __init__(
+        self, invoker: Any, namespace: str = "", options: CallOptions = DEFAULT_OPTIONS
+    ) -> None:
+        self.invoker = invoker
+        self.namespace = namespace
+        self.options = options
+
+    def with_options(
+        self: Self_,
+        *,
+        deadline: float | None = None,
+        idempotency_key: str | None = None,
+        request_id: str | None = None,
+        retries: int | None = None,
+    ) -> Self_:
+        """A client whose calls carry these options; `deadline` is in seconds from each call."""
+        options = CallOptions(
+            deadline=deadline,
+            idempotency_key=idempotency_key,
+            request_id=request_id,
+            retries=retries,
+        )
+        return type(self)(self.invoker, self.namespace, options)
+
+
+class AsyncFace(Face):
+    """Base of every asynchronous client."""
+
+    invoker: Invoker
+
+
+class SyncFace(Face):
+    """Base of every synchronous client; not for use on an event loop's thread."""
+
+    invoker: SyncInvoker
+
+
+class AsyncCall(Generic[P, R]):
+    """An operation bound to an asynchronous client; call it with the request's fields."""
+
+    __slots__ = ("_invoke", "_namespace", "_options", "operation", "_request")
+
+    def __init__(self, operation: Operation[P, R], face: AsyncFace) -> None:
+        self.operation = operation
+        self._request = operation.request
+        self._invoke = face.invoker.invoke
+        self._namespace = face.namespace if operation.namespaced else ""
+        self._options = face.options
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
+        if self._namespace and "namespace" not in kwargs:
+            kwargs["namespace"] = self._namespace
+        return self._invoke(self.operation, self._request(*args, **kwargs), self._options)
+
+    async def pages(self, *args: P.args, **kwargs: P.kwargs) -> AsyncIterator[R]:
+        """Every page of a paged operation, in order, fetched as the caller asks for the next."""
+        while True:
+            reply = await self(*args, **kwargs)
+            yield reply
+            page_token = getattr(reply, "next_page_token", None)
+            if page_token is None:
+                return
+            kwargs["page_token"] = page_token
+
+
+class SyncCall(Generic[P, R]):
+    """An operation bound to a synchronous client; call it with the request's fields."""
+
+    __slots__ = ("_invoke", "_namespace", "_options", "operation", "_request")
+
+    def __init__(self, operation: Operation[P, R], face: SyncFace) -> None:
+        self.operation = operation
+        self._request = operation.request
+        self._invoke = face.invoker.invoke_sync
+        self._namespace = face.namespace if operation.namespaced else ""
+        self._options = face.options
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        if self._namespace and "namespace" not in kwargs:
+            kwargs["namespace"] = self._namespace
+        return self._invoke(self.operation, self._request(*args, **kwargs), self._options)
+
+    def pages(self, *args: P.args, **kwargs: P.kwargs) -> Iterator[R]:
+        """Every page of a paged operation, in order, fetched as the caller asks for the next."""
+        while True:
+            reply = self(*args, **kwargs)
+            yield reply
+            page_token = getattr(reply, "next_page_token", None)
+            if page_token is None:
+                return
+            kwargs["page_token"] = page_token

@@ -1,0 +1,126 @@
+"""The rule that decides between two writes, and nothing else.
+
+A version is `(time_us, kind, token, payload)`, stored as one *cell*:
+
+    time_us (8 bytes, big-endian) | kind (1 byte) | token | 00 | payload
+    payload = expires_us (8 bytes, big-endian, 0 = never) | metadata length (4 bytes) | metadata | value
+
+Tokens hold no NUL, so the byte order of two cells *is* the order of their versions, on every engine:
+`max(a, b)` of two cells is the winner. The state of an item is the greatest of its own cells and of the
+tombstones that cover it: a pure function of the set of cells, whatever order, repetition or batching they
+arrived in. Engines compare cells as bytes and ask this module everything else.
+"""
+
+from __future__ import annotations
+
+from struct import Struct
+from typing import NamedTuple
+
+PUT = 0
+DELETE = 1
+
+TIME_MAX_US = 2**63 - 1
+TOKEN_MAX_BYTES = 64
+
+_HEAD = Struct(">QB")
+_TIME = Struct(">Q")
+_PAYLOAD = Struct(">QI")
+_TOKEN_AT = _HEAD.size
+
+
+class Version(NamedTuple):
+    """A cell taken apart. `expires_us` is 0 for a version that never expires."""
+
+    time_us: int
+    kind: int
+    token: str
+    expires_us: int
+    metadata: bytes
+    value: bytes
+
+
+def put(time_us: int, token: str, value: bytes, expires_us: int = 0, metadata: bytes = b"") -> bytes:
+    """The cell of a put. `token` is 1 to 64 bytes of UTF-8 without NUL; the caller has checked it."""
+    head = _HEAD.pack(time_us, PUT)
+    return b"".join(
+        (head, token.encode(), b"\0", _PAYLOAD.pack(expires_us, len(metadata)), metadata, value)
+    )
+
+
+def delete(time_us: int, token: str) -> bytes:
+    """The cell of a delete: an item marker, or a range or partition tombstone."""
+    return _HEAD.pack(time_us, DELETE) + token.encode() + b"\0" + _PAYLOAD.pack(0, 0)
+
+
+def split(cell: bytes) -> Version:
+    """The version that `cell` encodes. Raises `ValueError` for bytes that are no cell."""
+    if len(cell) < _TOKEN_AT + 1 + _PAYLOAD.size:
+        raise ValueError(f"a cell has at least {_TOKEN_AT + 1 + _PAYLOAD.size} bytes, not {len(cell)}")
+    time_us, kind = _HEAD.unpack_from(cell)
+    end = cell.index(b"\0", _TOKEN_AT)
+    expires_us, metadata_length = _PAYLOAD.unpack_from(cell, end + 1)
+    value_at = end + 1 + _PAYLOAD.size + metadata_length
+    if value_at > len(cell):
+        raise ValueError("a cell's metadata runs past its end")
+    return Version(
+        time_us,
+        kind,
+        cell[_TOKEN_AT:end].decode(),
+        expires_us,
+        cell[value_at - metadata_length : value_at],
+        cell[value_at:],
+    )
+
+
+def time_us(cell: bytes) -> int:
+    """Microseconds since 1970 UTC at which the cell's token was generated."""
+    return _TIME.unpack_from(cell)[0]
+
+
+def token(cell: bytes) -> str:
+    return cell[_TOKEN_AT : cell.index(b"\0", _TOKEN_AT)].decode()
+
+
+def identity(cell: bytes) -> bytes:
+    """Time, kind and token of a cell, without its payload; ordered as versions are."""
+    return cell[: cell.index(b"\0", _TOKEN_AT) + 1]
+
+
+def expires_us(cell: bytes) -> int:
+    return _PAYLOAD.unpack_from(cell, cell.index(b"\0", _TOKEN_AT) + 1)[0]
+
+
+def restamp(cell: bytes, time_us: int) -> bytes:
+    """The same write at another time, as a conditional write that passed is stamped."""
+    return _TIME.pack(time_us) + cell[_TIME.size :]
+
+
+def is_delete(cell: bytes) -> bool:
+    return cell[_TIME.size] == DELETE
+
+
+def is_live(cell: bytes, now_us: int, tombstone: bytes | None = None) -> bool:
+    """Whether an item whose greatest cell is `cell` exists at `now_us` under `tombstone`.
+
+    `tombstone` is the greatest tombstone that covers the item. Absent from the microsecond of expiry on.
+    """
+    if cell[8] == DELETE or (tombstone is not None and tombstone > cell):
+        return False
+    expires = _PAYLOAD.unpack_from(cell, cell.index(b"\0", _TOKEN_AT) + 1)[0]
+    return expires == 0 or now_us < expires
+
+
+def purge_horizon_us(now_us: int, max_lag_us: int, in_flight_max_us: int, purge_floor_us: int | None) -> int:
+    """Cells older than this can be forgotten: no write that they must still hide can arrive.
+
+    `purge_floor_us` is held at 0 while a copy, an import or a restore runs, else None.
+    """
+    horizon = now_us - max_lag_us - in_flight_max_us
+    return horizon if purge_floor_us is None else min(horizon, purge_floor_us)
+
+
+def is_purgeable(cell: bytes, now_us: int, horizon_us: int) -> bool:
+    """Whether a tombstone, a marker or an expired put may be removed for good; live puts never."""
+    if _TIME.unpack_from(cell)[0] >= horizon_us:
+        return False
+    return not is_live(cell, now_us)

@@ -1,0 +1,238 @@
+"""The messages and operations of the key-value store."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+
+from soundstage.core.errors import (
+    NotFound,
+    PreconditionFailed,
+    TokenDrift,
+    TokenReused,
+    TooLarge,
+)
+from soundstage.core.message import Duration, IdempotencyToken, Instant, Int64
+from soundstage.core.operation import AsyncFace, SyncFace, operation
+
+Message = msgspec.Struct
+
+
+class ItemMetadata(Message, kw_only=True, omit_defaults=True, gc=False):
+    """Which write an item is from. `size` is that of the value as stored, in bytes."""
+
+    token: IdempotencyToken
+    expires_at: Instant | None = None
+    size: Int64
+    codec: str | None = None
+
+
+class PutItem(Message, kw_only=True):
+    """An item to store; it expires `ttl` (1 ms to 10 years) after its token's time."""
+
+    key: bytes
+    value: bytes
+    ttl: Duration | None = None
+
+
+class Item(Message, kw_only=True, omit_defaults=True, gc=False):
+    """An item as read; `value` is left out where the selection says so."""
+
+    key: bytes
+    value: bytes | None = None
+    metadata: ItemMetadata
+
+
+class MatchAll(Message):
+    """Every item of a record."""
+
+
+class MatchKeys(Message, kw_only=True):
+    keys: list[bytes]
+
+
+class MatchRange(Message, kw_only=True):
+    """Keys between `start` and `end` in byte order; a bound left out is open."""
+
+    start: bytes | None = None
+    start_inclusive: bool = True
+    end: bytes | None = None
+    end_inclusive: bool = False
+
+
+class Predicate(Message, kw_only=True, omit_defaults=True):
+    """Exactly one of its fields is given."""
+
+    match_all: MatchAll | None = None
+    match_keys: MatchKeys | None = None
+    match_range: MatchRange | None = None
+
+
+class Selection(Message, kw_only=True, omit_defaults=True):
+    """How much to return. `item_limit` counts over all pages; larger values than `max_value_bytes` and,
+    with `include_values` false, all values are left out, their metadata is not."""
+
+    page_size_bytes: Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)] | None = None
+    item_limit: Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)] | None = None
+    reverse: bool = False
+    include_values: bool = True
+    max_value_bytes: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)] | None = None
+
+
+class Condition(Message, kw_only=True, omit_defaults=True):
+    """`absent` or `token`: what must be true of the item `key`, or of the whole record without it."""
+
+    key: bytes | None = None
+    absent: bool = False
+    token: IdempotencyToken | None = None
+
+
+class PutItems(Message, kw_only=True):
+    namespace: str = ""
+    id: str
+    items: list[PutItem]
+    idempotency_token: IdempotencyToken | None = None
+    condition: Condition | list[Condition] | None = None
+
+
+class PutItemsReply(Message, kw_only=True):
+    """`idempotency_token` is the effective one."""
+
+    idempotency_token: IdempotencyToken
+
+
+class GetItems(Message, kw_only=True):
+    namespace: str = ""
+    id: str
+    predicate: Predicate | None = None
+    selection: Selection | None = None
+    min_version: IdempotencyToken | None = None
+    page_token: str | None = None
+
+
+class GetItemsReply(Message, kw_only=True, omit_defaults=True):
+    """One page. `record_token`, on the first, is that of the greatest write the record ever accepted."""
+
+    items: list[Item]
+    record_token: IdempotencyToken | None = None
+    next_page_token: str | None = None
+
+
+class DeleteItems(Message, kw_only=True):
+    namespace: str = ""
+    id: str
+    predicate: Predicate
+    idempotency_token: IdempotencyToken | None = None
+    condition: Condition | list[Condition] | None = None
+
+
+class DeleteItemsReply(Message, kw_only=True):
+    """`idempotency_token` is the effective one."""
+
+    idempotency_token: IdempotencyToken
+
+
+class ScanItems(Message, kw_only=True):
+    namespace: str = ""
+    segment: Annotated[int, msgspec.Meta(ge=0, le=1023)] = 0
+    total_segments: Annotated[int, msgspec.Meta(ge=1, le=1024)] = 1
+    selection: Selection | None = None
+    page_token: str | None = None
+
+
+class ScannedRecord(Message, kw_only=True):
+    id: str
+    items: list[Item]
+
+
+class ScanItemsReply(Message, kw_only=True, omit_defaults=True):
+    """Records in the engine's order; one may go on in the next page."""
+
+    records: list[ScannedRecord]
+    next_page_token: str | None = None
+
+
+class BatchGetItems(Message, kw_only=True):
+    namespace: str = ""
+    ids: list[str]
+    predicate: Predicate | None = None
+    selection: Selection | None = None
+
+
+class BatchRecord(Message, kw_only=True, omit_defaults=True):
+    """One record's page; `next_page_token` goes on with `get_items` of the same predicate and selection."""
+
+    id: str
+    items: list[Item]
+    next_page_token: str | None = None
+
+
+class BatchGetItemsReply(Message, kw_only=True):
+    """As many records as ids, in their order."""
+
+    records: list[BatchRecord]
+
+
+class CountItems(Message, kw_only=True):
+    namespace: str = ""
+    id: str
+    predicate: Predicate | None = None
+
+
+class CountItemsReply(Message, kw_only=True):
+    """With `exact` false, `count` is a lower bound."""
+
+    count: Int64
+    exact: bool
+
+
+class KeyValueCalls:
+    """Records of sorted items, two levels of map: id to key to value."""
+
+    system = "kv"
+
+    @operation(
+        PutItems,
+        access="write",
+        idempotent=True,
+        errors=(NotFound, TokenDrift, TokenReused, PreconditionFailed, TooLarge),
+    )
+    def put_items(self) -> PutItemsReply:
+        """Store items in a record; they become visible together, once per token."""
+
+    @operation(GetItems, access="read", idempotent=True, errors=(NotFound,))
+    def get_items(self) -> GetItemsReply:
+        """One page of a record's items in key order; an unknown id reads as empty."""
+
+    @operation(
+        DeleteItems,
+        access="write",
+        idempotent=True,
+        errors=(NotFound, TokenDrift, TokenReused, PreconditionFailed),
+    )
+    def delete_items(self) -> DeleteItemsReply:
+        """Delete a record, a range of keys or single items, at a cost that does not grow with them."""
+
+    @operation(ScanItems, access="read", idempotent=True, errors=(NotFound,))
+    def scan_items(self) -> ScanItemsReply:
+        """One page of a walk over all records of a namespace, or of one of `total_segments` parts."""
+
+    @operation(BatchGetItems, access="read", idempotent=True, errors=(NotFound,))
+    def batch_get_items(self) -> BatchGetItemsReply:
+        """Items of many records in one reply, which `page_size_bytes` bounds as a whole."""
+
+    @operation(CountItems, access="read", idempotent=True, errors=(NotFound,))
+    def count_items(self) -> CountItemsReply:
+        """How many items of a record match; exact up to the namespace's `count_limit`."""
+
+
+class KeyValue(AsyncFace, KeyValueCalls):
+    """The key-value store, asynchronous: `stage.client(KeyValue, "profiles")`."""
+
+
+class SyncKeyValue(SyncFace, KeyValueCalls):
+    """The key-value store, synchronous: `stage.client(SyncKeyValue, "profiles")`."""
+
+
+CALLS = KeyValueCalls

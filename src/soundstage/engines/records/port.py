@@ -1,0 +1,283 @@
+"""The records port: sorted records in partitions, with one conflict rule on every engine.
+
+A table holds partitions; a partition holds rows sorted by key. Each row is one *cell* of
+`soundstage.core.version`. Engines keep, per row, the greatest cell they were given, and per partition the
+tombstones that hide rows; they answer with live rows only. What they answer depends on the set of cells
+accepted, never on order, repetition or batching.
+
+To write another engine: implement `Records`, announce what else it can in `capabilities`, and run
+`soundstage.testing.records.RecordsSuite` over it. `soundstage.engines.records.memory` is the specification.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Literal, NamedTuple, Protocol, TypeAlias, runtime_checkable
+
+import msgspec
+
+BATCH_MAX_BYTES = 4 << 20
+BATCH_MAX_ITEMS = 5_000
+PARTITION_MAX_BYTES = 1_024
+KEY_MAX_BYTES = 4_096
+SEGMENTS_MAX = 1_024
+TOMBSTONES_MAX = 1_000
+
+IN_FLIGHT_MAX_US = 60_000_000
+"""A write accepted at the door reaches its engine within this time or is given up."""
+
+Cell: TypeAlias = bytes
+Row: TypeAlias = tuple[bytes, Cell]
+"""A key and the cell that won it."""
+
+
+class Capability(StrEnum):
+    """What an engine can beyond `Records`; ask, never catch."""
+
+    CONDITIONAL = "conditional"
+    STATISTICS = "statistics"
+    CHECKPOINT = "checkpoint"
+    ATOMIC_WITH_LOG = "atomic_with_log"
+    DURABLE = "durable"
+
+
+class TableSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """A table as created. `name` is `<system>/<namespace>` or `<system>/<namespace>/<part>`.
+
+    Fixed at creation: `conditional`, `key_order`, `dedicated`. `max_lag_us` bounds how old an accepted
+    write may be; the two `delete_ttl` bounds spread the removal of item markers.
+    """
+
+    name: str
+    conditional: bool = False
+    key_order: Literal["asc", "desc"] = "asc"
+    dedicated: bool = False
+    max_lag_us: int = 600_000_000
+    delete_ttl_min_us: int = 3_600_000_000
+    delete_ttl_max_us: int = 86_400_000_000
+
+
+class RangeDelete(NamedTuple):
+    """Hides every older cell with start <= key < end; `end` None reaches to the last key."""
+
+    start: bytes
+    end: bytes | None
+    cell: Cell
+
+
+class Batch(msgspec.Struct, frozen=True, kw_only=True):
+    """What one call changes in one partition; it applies whole or not at all.
+
+    `cells` are puts and item markers, each key at most once. `partition` hides all older cells.
+    """
+
+    cells: Sequence[Row] = ()
+    ranges: Sequence[RangeDelete] = ()
+    partition: Cell | None = None
+
+
+class Stamp(NamedTuple):
+    """Time and token of a version, as conditions and replies name it."""
+
+    time_us: int
+    token: str
+
+
+class Condition(NamedTuple):
+    """Holds when the item `key` (None: the whole record) is at `stamp`, or absent when `stamp` is None.
+
+    An item is absent when no live cell holds its key; a record is absent when it has no live item. The
+    stamp of a record is that of the greatest version it ever accepted, deletes included.
+    """
+
+    key: bytes | None
+    stamp: Stamp | None
+
+
+class Conditional(msgspec.Struct, frozen=True, kw_only=True):
+    """The conditions of a write, all of which must hold, and what makes its repetition known.
+
+    `token` names the call; `digest` its contents. `limit_us` is the latest time the engine may stamp.
+    """
+
+    conditions: Sequence[Condition]
+    token: str
+    digest: bytes
+    limit_us: int
+
+
+class Span(msgspec.Struct, frozen=True):
+    """Keys from `start` (inclusive) to `end` (exclusive; None: to the last), read up or down."""
+
+    start: bytes = b""
+    end: bytes | None = None
+    reverse: bool = False
+
+
+class Budget(msgspec.Struct, frozen=True):
+    """Where a read stops: after `rows` rows, at `bytes` of keys and cells, or by `deadline_ns`.
+
+    The first row is returned even when it is larger than `bytes`. `deadline_ns` is on the environment's
+    monotonic clock; past it a read returns what it has (possibly nothing) and where to go on.
+    """
+
+    rows: int = 10_000
+    bytes: int = 2 << 20
+    deadline_ns: int | None = None
+
+
+ALL = Span()
+DEFAULT_BUDGET = Budget()
+
+
+class Page(NamedTuple):
+    """Live rows in reading order.
+
+    `resume` is None at the end, else the bound to go on from: as `start` of the next span going up, as
+    `end` going down. `stamp` is the record's greatest version ever accepted, None for a record never
+    written.
+    """
+
+    rows: list[Row]
+    resume: bytes | None
+    stamp: Stamp | None
+
+
+class WalkPage(NamedTuple):
+    """Partitions with their live rows; a partition may go on in the next page. `position` None: the end."""
+
+    partitions: list[tuple[bytes, list[Row]]]
+    position: bytes | None
+
+
+class Sweep(NamedTuple):
+    """What one call of the sweeper did. `backlog` counts rows still due, capped where counting costs."""
+
+    purged: int
+    backlog: int
+    oldest_due_us: int | None
+
+
+class Records(Protocol):
+    """The calls every engine has. Every table must exist, else `NotFound`.
+
+    An answer is durable at the engine's durability, for readers too. Failures are those of
+    `soundstage.core.errors`: `Unavailable` (with `outcome`), `Exhausted`, `DeadlineExceeded`, `TooLarge`,
+    `DataLoss`.
+    """
+
+    capabilities: frozenset[Capability]
+
+    async def start(self) -> None:
+        """Open; what an earlier run acknowledged is there. Call once."""
+        ...
+
+    async def stop(self) -> None:
+        """Flush and close; idempotent. Calls still under way end with `Unavailable`."""
+        ...
+
+    async def create_table(self, spec: TableSpec) -> None:
+        """The table exists. Idempotent; with other fixed settings `AlreadyExists`; others are updated."""
+        ...
+
+    async def drop_table(self, name: str) -> None:
+        """The table is gone, at a cost that does not depend on its size. Unknown names are no error."""
+        ...
+
+    async def tables(self) -> list[TableSpec]:
+        """All tables, by name."""
+        ...
+
+    async def set_purge_floor(self, name: str, floor_us: int | None) -> None:
+        """Nothing of `floor_us` or later is purged until set to None; kept across restarts."""
+        ...
+
+    async def apply(
+        self,
+        table: str,
+        partition: bytes,
+        batch: Batch,
+        *,
+        conditional: Conditional | None = None,
+        deadline_ns: int | None = None,
+    ) -> int:
+        """`batch` is accepted; return the greatest time it was stamped with, in microseconds.
+
+        With `conditional` (conditional tables only, else `InvalidArgument`): all conditions held, the
+        cells carry max(their time, the record's greatest + 1), and a ledger entry makes a repetition of
+        the same token and digest return the same answer without effect; another digest is `TokenReused`.
+        A condition that fails is `PreconditionFailed`; a stamp over `limit_us` is `Unavailable`.
+        Raises `TooLarge` over 4 MiB or 5,000 items.
+        """
+        ...
+
+    async def get(self, table: str, partition: bytes, keys: Sequence[bytes], now_us: int) -> Page:
+        """The live rows among `keys`, in the order asked; `resume` is None."""
+        ...
+
+    async def read(
+        self, table: str, partition: bytes, span: Span, budget: Budget, now_us: int
+    ) -> Page:
+        """Live rows of `span`, one page. All or none of an acknowledged batch's rows in it are seen."""
+        ...
+
+    async def read_many(
+        self, table: str, partitions: Sequence[bytes], span: Span, budget: Budget, now_us: int
+    ) -> list[Page]:
+        """One page per partition, in request order; `budget` is for all. Ones not reached are empty and
+        resume at their beginning."""
+        ...
+
+    async def walk(
+        self,
+        table: str,
+        segment: int,
+        segments: int,
+        position: bytes | None,
+        budget: Budget,
+        now_us: int,
+    ) -> WalkPage:
+        """A page of the walk over one of `segments` equal parts of a table, in the engine's stable order.
+
+        Partitions without live rows are left out. `position` None starts; a page may be empty and still
+        carry a position. Raises `InvalidArgument` for a position that no walk returned.
+        """
+        ...
+
+    async def sweep(self, budget_rows: int) -> Sweep:
+        """Remove up to `budget_rows` rows that are due by the rule of purging; never a visible one."""
+        ...
+
+
+class TableStatistics(msgspec.Struct, frozen=True, kw_only=True):
+    """Estimates; `histogram` counts partitions by the power of two of their bytes, from a sample."""
+
+    rows: int
+    bytes: int
+    partitions: int
+    tombstones: int
+    histogram: dict[int, int]
+
+
+@runtime_checkable
+class Statistics(Protocol):
+    """`Capability.STATISTICS`."""
+
+    async def statistics(self, table: str) -> TableStatistics: ...
+
+
+@runtime_checkable
+class Checkpoints(Protocol):
+    """`Capability.CHECKPOINT`: copies of the whole engine in a folder of the caller's own machine."""
+
+    async def checkpoint(self, folder: str) -> None:
+        """`folder`, which must not exist, holds everything acknowledged before the call, openable."""
+        ...
+
+    async def restore(self, folder: str, tables: Sequence[str] | None = None) -> None:
+        """The named tables (all: None) are as in the checkpoint `folder`, while others are being served.
+
+        Refused with `AlreadyExists` when a table of that name exists.
+        """
+        ...

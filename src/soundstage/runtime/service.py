@@ -1,0 +1,77 @@
+"""What a system's `service.py` is given, and what it gives in return.
+
+A system's package holds `api.py` (with `CALLS`), `config.py` (with `NamespaceConfig`, for abstractions that
+have namespaces, or `SystemConfig`, for knobs under `[systems.NAME]`) and `service.py` (with `SERVICE`, a
+class that takes a `ServiceContext`). The stage opens each on first use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, runtime_checkable
+
+import msgspec
+
+from soundstage.core.environment import Environment
+from soundstage.core.hlc import TokenClock
+from soundstage.core.pages import PageTokens
+from soundstage.engines.records.port import Records, TableSpec
+
+
+class NamespaceView(msgspec.Struct, frozen=True, gc=False):
+    """A namespace as the running process applies it, replaced whole on every change.
+
+    `config` is the abstraction's `NamespaceConfig`. `records` is the engine it is bound to. `generation`
+    tells two namespaces of one name apart after a delete and create.
+    """
+
+    name: str
+    abstraction: str
+    version: int
+    generation: int
+    config: Any
+    slos: Mapping[str, Any]
+    records: Records
+
+
+class Namespaces(Protocol):
+    """The namespaces of this stage, as one abstraction sees them."""
+
+    def view(self, name: str) -> NamespaceView:
+        """The namespace `name` of this abstraction; `NotFound` with the nearest name otherwise.
+
+        Costs one dictionary look-up; ask per call and never keep the answer across an await.
+        """
+        ...
+
+
+class ServiceContext(msgspec.Struct, frozen=True, kw_only=True):
+    """What the stage hands to a service when it opens it. `config` is the `SystemConfig`, if any."""
+
+    environment: Environment
+    clock: TokenClock
+    page_tokens: PageTokens
+    namespaces: Namespaces
+    config: Any = None
+
+
+class Service(Protocol):
+    """Besides these, one coroutine method per operation: `async def put_items(self, call, request)`."""
+
+    async def start(self) -> None: ...
+
+    async def stop(self) -> None:
+        """Drain and release; idempotent."""
+        ...
+
+
+@runtime_checkable
+class Abstraction(Protocol):
+    """A service whose system has namespaces."""
+
+    def tables(self, name: str, config: Any, capabilities: frozenset[str]) -> Sequence[TableSpec]:
+        """The tables that a namespace needs on its records engine.
+
+        Raises `InvalidArgument` naming the knob when `config` asks for what the engine cannot do.
+        """
+        ...
