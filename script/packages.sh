@@ -10,12 +10,9 @@ export PATH
 # One line per need: its name, the function that tells whether it is met, the packages that meet it.
 needs() {
     cat <<'LIST'
-node has_node nodejs
 compiler has_compiler gcc libc6-dev libc6
 LIST
 }
-
-has_node() { node --version >/dev/null 2>&1; }
 
 # A shared object is what the crash suite's fsync shim is: this finds a compiler without headers as well as none.
 has_compiler() {
@@ -35,14 +32,17 @@ missing_needs() {
 
 packages_of() { printf '%s\n' "$1" | cut -d' ' -f2- | tr '\n' ' '; }
 
-# make_venv meets this one itself; it is only listed here.
-list_missing() {
+# make_venv meets this one itself; it is only listed.
+can_make_venv() {
     is_current || uv --version >/dev/null 2>&1 || "$python" -c 'import ensurepip' 2>/dev/null ||
-        "$python" -m pip --version >/dev/null 2>&1 || missing="venv python3-venv
-$missing"
-    [ -n "$missing" ] || return 0
+        "$python" -m pip --version >/dev/null 2>&1
+}
+
+list_missing() {
+    listed=$(can_make_venv || echo "venv python3-venv"; printf '%s' "$missing")
+    [ -n "$listed" ] || return 0
     say "missing for the tests, with the Debian packages that bring it:"
-    printf '%s\n' "$missing" | sed '/^$/d; s/ /: /; s/^/    /' >&3
+    printf '%s\n' "$listed" | sed 's/ /: /; s/^/    /' >&3
 }
 
 # apt for an ordinary user: the system's sources, lists of its own.
@@ -70,24 +70,18 @@ unpack() {
     done
 }
 
-# A program under .cache/debian is started through one of these, which tells it where its libraries and headers are.
+# A compiler under .cache/debian is started through this, which tells it where its parts, libraries and headers are.
 write_wrapper() {
-    [ -x "$unpacked/root/usr/bin/$1" ] || return 0
-    cat >"$unpacked/bin/$1" <<WRAPPER
-#!/bin/sh
-LD_LIBRARY_PATH='$libraries'\${LD_LIBRARY_PATH:+:\$LD_LIBRARY_PATH}
-export LD_LIBRARY_PATH
-exec '$unpacked/root/usr/bin/$1' $2 "\$@"
-WRAPPER
-    chmod +x "$unpacked/bin/$1"
-}
-
-write_wrappers() {
+    tree=$unpacked/root
+    triplet=$("$python" -c 'import sysconfig; print(sysconfig.get_config_var("MULTIARCH") or "")')
     mkdir -p "$unpacked/bin"
-    libraries=$unpacked/root/usr/lib/$("$python" -c 'import sysconfig; print(sysconfig.get_config_var("MULTIARCH") or "")')
-    write_wrapper node ""
-    write_wrapper gcc "--sysroot='$unpacked/root' -B'$unpacked/root/usr/bin' -B'$libraries'"
-    [ ! -x "$unpacked/bin/gcc" ] || ln -sf gcc "$unpacked/bin/cc"
+    cat >"$unpacked/bin/cc" <<WRAPPER
+#!/bin/sh
+LD_LIBRARY_PATH='$tree/usr/lib/$triplet'\${LD_LIBRARY_PATH:+:\$LD_LIBRARY_PATH}
+export LD_LIBRARY_PATH
+exec '$tree/usr/bin/gcc' --sysroot='$tree' -B'$tree/usr/bin' -B'$tree/usr/lib/$triplet' -L'/lib/$triplet' "\$@"
+WRAPPER
+    chmod +x "$unpacked/bin/cc"
 }
 
 # Debian keeps pip in a wheel that pip can run from.
@@ -105,7 +99,7 @@ meet_needs() {
     if may_install; then
         apt_install $(packages_of "$missing")
     else
-        unpack $(packages_of "$missing") && write_wrappers
+        unpack $(packages_of "$missing") && write_wrapper
     fi
     missing=$(missing_needs)
     [ -z "$missing" ] && return 0
