@@ -84,14 +84,11 @@ class Operation(Generic[P, R]):
     @overload
     def __get__(self, instance: SyncFace, owner: type[Any]) -> SyncCall[P, R]: ...
     def __get__(
-        self, instance: Face | None, owner: type[Any]
+        self, instance: AsyncFace | SyncFace | None, owner: type[Any]
     ) -> Operation[P, R] | AsyncCall[P, R] | SyncCall[P, R]:
         if instance is None:
             return self
-        bound: AsyncCall[P, R] | SyncCall[P, R]
-        bound = (
-            AsyncCall(self, instance) if isinstance(instance, AsyncFace) else SyncCall(self, typing.cast("SyncFace", instance))
-        )
+        bound = AsyncCall(self, instance) if isinstance(instance, AsyncFace) else SyncCall(self, instance)
         # Being no data descriptor, the attribute found in the instance wins from the next access on.
         instance.__dict__[self.name] = bound
         return bound
@@ -108,9 +105,7 @@ def operation(
     """Declare the method below as an operation that takes the message `request`."""
 
     def declare(declared: Callable[[Any], R]) -> Operation[P, R]:
-        return Operation(
-            request, declared, access=access, idempotent=idempotent, kind=kind, errors=errors
-        )
+        return Operation(request, declared, access=access, idempotent=idempotent, kind=kind, errors=errors)
 
     return declare
 
@@ -131,9 +126,7 @@ class Invoker(Protocol):
 class SyncInvoker(Protocol):
     """The same, returning the reply."""
 
-    def invoke_sync(
-        self, operation: Operation[..., Any], request: Any, options: CallOptions
-    ) -> Any: ...
+    def invoke_sync(self, operation: Operation[..., Any], request: Any, options: CallOptions) -> Any: ...
 
 
 class Face:
@@ -141,9 +134,7 @@ class Face:
 
     system: str
 
-    def __init__(
-        self, invoker: Any, namespace: str = "", options: CallOptions = DEFAULT_OPTIONS
-    ) -> None:
+    def __init__(self, invoker: Any, namespace: str = "", options: CallOptions = DEFAULT_OPTIONS) -> None:
         self.invoker = invoker
         self.namespace = namespace
         self.options = options
@@ -181,7 +172,7 @@ class SyncFace(Face):
 class AsyncCall(Generic[P, R]):
     """An operation bound to an asynchronous client; call it with the request's fields."""
 
-    __slots__ = ("_invoke", "_namespace", "_options", "operation", "_request")
+    __slots__ = ("_invoke", "_namespace", "_options", "_request", "operation")
 
     def __init__(self, operation: Operation[P, R], face: AsyncFace) -> None:
         self.operation = operation
@@ -209,7 +200,7 @@ class AsyncCall(Generic[P, R]):
 class SyncCall(Generic[P, R]):
     """An operation bound to a synchronous client; call it with the request's fields."""
 
-    __slots__ = ("_invoke", "_namespace", "_options", "operation", "_request")
+    __slots__ = ("_invoke", "_namespace", "_options", "_request", "operation")
 
     def __init__(self, operation: Operation[P, R], face: SyncFace) -> None:
         self.operation = operation

@@ -42,9 +42,7 @@ class Version(NamedTuple):
 def put(time_us: int, token: str, value: bytes, expires_us: int = 0, metadata: bytes = b"") -> bytes:
     """The cell of a put. `token` is 1 to 64 bytes of UTF-8 without NUL; the caller has checked it."""
     head = _HEAD.pack(time_us, PUT)
-    return b"".join(
-        (head, token.encode(), b"\0", _PAYLOAD.pack(expires_us, len(metadata)), metadata, value)
-    )
+    return b"".join((head, token.encode(), b"\0", _PAYLOAD.pack(expires_us, len(metadata)), metadata, value))
 
 
 def delete(time_us: int, token: str) -> bytes:
