@@ -7,15 +7,24 @@ a millisecond and one seed always gives one history.
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import time
 from typing import Protocol
 
 
 class Environment(Protocol):
-    """What may differ between two runs of the same program."""
+    """What may differ between two runs of the same program.
+
+    `random` is for jitter, ids and tokens; its outputs betray its state, so keys and passwords come from
+    `secret` and from nowhere else.
+    """
 
     random: random.Random
+
+    def secret(self, size: int) -> bytes:
+        """`size` bytes that nobody can guess; seeded under simulation."""
+        ...
 
     def now_ns(self) -> int:
         """Wall clock: nanoseconds since 1970 UTC; may step back."""
@@ -40,6 +49,9 @@ class SystemEnvironment:
     def __init__(self) -> None:
         self.random = random.Random(random.SystemRandom().getrandbits(128))
 
+    def secret(self, size: int) -> bytes:
+        return os.urandom(size)
+
     def now_ns(self) -> int:
         return time.time_ns()
 
@@ -63,6 +75,9 @@ class VirtualEnvironment:
         self.random = random.Random(seed)
         self._wall_ns = start_ns
         self._monotonic_ns = 0
+
+    def secret(self, size: int) -> bytes:
+        return self.random.randbytes(size)
 
     def now_ns(self) -> int:
         return self._wall_ns
