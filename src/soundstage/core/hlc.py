@@ -35,9 +35,10 @@ class TokenClock:
 
     def next_us(self, reserve: int = 1) -> int:
         """The first of `reserve` consecutive microseconds that nobody else is given."""
-        now_us = self._environment.now_us()
+        first_us = self._environment.now_us()
         with self._lock:
-            first_us = max(now_us, self._last_us + 1)
+            if first_us <= self._last_us:
+                first_us = self._last_us + 1
             self._last_us = first_us + reserve - 1
         return first_us
 
