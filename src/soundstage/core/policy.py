@@ -1,150 +1,160 @@
-"""When to try again, and when to ask twice.
+"""When a call is sent again: after a failure (retry), or beside a slow first try (hedge).
 
-Pure rules and two small drivers over an `Environment`, used alike by in-process and remote clients. Both
-are budgeted, so that a struggling server is not buried under repetitions of what it could not do.
+Both repeat the very same request, with the same idempotency token, and only where a repetition changes
+nothing. Both are bounded by a budget that grows with the calls that needed no help, so that a store in
+trouble is not asked more often than a healthy one.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Coroutine
+from random import Random
+from typing import Any, TypeVar
 
 import msgspec
 
+from soundstage.core.call import CallOptions
 from soundstage.core.environment import Environment
-from soundstage.core.errors import DeadlineExceeded, SoundstageError
+from soundstage.core.errors import SoundstageError
+from soundstage.core.hlc import TokenClock
+from soundstage.core.operation import Operation
 
 T = TypeVar("T")
 
 
 class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
-    """Exponential backoff with full jitter: a random wait below `first_ms * 2**n`, at most `longest_ms`."""
+    """Up to `retries` repetitions, each after a random wait of at most `base_s` doubled per try, up to `cap_s`.
 
-    retries: int = 3
-    first_ms: float = 20.0
-    longest_ms: float = 2_000.0
-
-    def delay_s(self, retry: int, environment: Environment, retry_after_ms: int | None = None) -> float:
-        """Seconds to wait before repetition number `retry` (0 is the first).
-
-        Never less than what the server asked for; what it asked for is spread by a tenth, so that those
-        it turned away together do not come back together.
-        """
-        ceiling_ms = min(self.longest_ms, self.first_ms * 2.0 ** min(retry, 60))
-        wait_ms = environment.random.uniform(0.0, ceiling_ms)
-        if retry_after_ms is not None:
-            wait_ms = max(wait_ms, retry_after_ms * environment.random.uniform(1.0, 1.1))
-        return wait_ms / 1_000.0
-
-
-class ExtraBudget:
-    """Allows extra calls as a share of ordinary ones: `share` of a token is earned by each, one is spent.
-
-    `burst` tokens may be saved up, and are there at the start.
+    A server's `retry_after_ms` is the least wait.
     """
 
-    __slots__ = ("_burst", "_share", "tokens")
-
-    def __init__(self, share: float, burst: float = 10.0) -> None:
-        self._share = share
-        self._burst = burst
-        self.tokens = burst
-
-    def earn(self) -> None:
-        """An ordinary call was made."""
-        self.tokens = min(self._burst, self.tokens + self._share)
-
-    def spend(self) -> bool:
-        """Whether an extra call may be made now; if so it is counted."""
-        if self.tokens < 1.0:
-            return False
-        self.tokens -= 1.0
-        return True
+    retries: int = 3
+    base_s: float = 0.05
+    cap_s: float = 2.0
 
 
 class HedgePolicy(msgspec.Struct, frozen=True, kw_only=True):
-    """A second, equal call is sent when the first has not answered within `after_s`; None: never."""
+    """A second try when the first has not answered after `after_s`; at most one per call."""
 
-    after_s: float | None = None
+    after_s: float
 
 
-async def retry(
+class Budget:
+    """Allows extra tries up to a share of all calls, with a small reserve to start from.
+
+    Every call deposits `share`; an extra try takes 1. The balance never exceeds `reserve`.
+    """
+
+    __slots__ = ("balance", "reserve", "share")
+
+    def __init__(self, share: float, reserve: float = 10.0) -> None:
+        self.share = share
+        self.reserve = reserve
+        self.balance = reserve
+
+    def deposit(self) -> None:
+        self.balance = min(self.reserve, self.balance + self.share)
+
+    def withdraw(self) -> bool:
+        """Whether an extra try is allowed; it is then paid for."""
+        if self.balance < 1:
+            return False
+        self.balance -= 1
+        return True
+
+
+def retry_budget() -> Budget:
+    """Retries may add a tenth to the calls made."""
+    return Budget(0.1)
+
+
+def hedge_budget() -> Budget:
+    """Hedges may add a twentieth to the calls made."""
+    return Budget(0.05)
+
+
+def repeatable(operation: Operation[..., Any], request: Any, options: CallOptions) -> bool:
+    """Whether sending `request` twice has the effect of sending it once."""
+    if options.idempotency_key is not None:
+        return True
+    return operation.idempotent and (not operation.tokened or request.idempotency_token is not None)
+
+
+def with_token(operation: Operation[..., Any], request: Any, clock: TokenClock) -> Any:
+    """`request` carrying an idempotency token, so that it may be repeated; it keeps one that it has."""
+    if not operation.tokened or request.idempotency_token is not None:
+        return request
+    return msgspec.structs.replace(request, idempotency_token=clock.token())
+
+
+def backoff_s(policy: RetryPolicy, tried: int, random: Random, error: SoundstageError) -> float:
+    """Seconds to wait before try number `tried` + 1, counted from 1."""
+    ceiling = min(policy.cap_s, policy.base_s * 2 ** min(tried - 1, 32))
+    # Full jitter: callers that failed together do not come back together.
+    return random.uniform(0.0, ceiling) + (error.retry_after_ms or 0) / 1_000
+
+
+async def retrying(
     attempt: Callable[[], Awaitable[T]],
-    *,
     policy: RetryPolicy,
-    budget: ExtraBudget,
+    budget: Budget,
     environment: Environment,
     deadline_ns: int | None = None,
 ) -> T:
-    """The first success of `attempt`, repeated while its errors are retryable and the budgets last.
+    """What `attempt` returns, tried again while its error says that this may help.
 
-    Only for calls that are safe to repeat. Ends with the last error; a wait that would pass
-    `deadline_ns` (monotonic) is not begun.
+    The caller has made sure that the call is repeatable. The last error is raised when the retries or the
+    budget are used up, or when the next wait would not end before `deadline_ns` (monotonic clock).
     """
-    budget.earn()
+    budget.deposit()
     tried = 0
     while True:
         try:
             return await attempt()
         except SoundstageError as error:
-            if not error.retryable or tried >= policy.retries or not budget.spend():
+            tried += 1
+            if not error.retryable or tried > policy.retries:
                 raise
-            wait_s = policy.delay_s(tried, environment, error.retry_after_ms)
+            wait_s = backoff_s(policy, tried, environment.random, error)
             if deadline_ns is not None and environment.monotonic_ns() + wait_s * 1e9 >= deadline_ns:
                 raise
-        tried += 1
-        await environment.sleep(wait_s)
+            if not budget.withdraw():
+                raise
+            await environment.sleep(wait_s)
 
 
-async def hedge(
-    attempt: Callable[[], Awaitable[T]],
-    *,
-    policy: HedgePolicy,
-    budget: ExtraBudget,
-    environment: Environment,
+async def hedged(
+    attempt: Callable[[], Coroutine[Any, Any, T]], policy: HedgePolicy, budget: Budget, environment: Environment
 ) -> T:
-    """The first answer of at most two equal calls, the second sent late and within `budget`.
+    """What the first `attempt` to succeed returns; a second starts when the first is late.
 
-    An error of one waits for the other; the slower is cancelled. Only for calls safe to repeat.
+    The other is cancelled. When both fail, the error of the first is raised.
     """
-    budget.earn()
-    if policy.after_s is None:
-        return await attempt()
+    budget.deposit()
     first = asyncio.ensure_future(attempt())
     timer = asyncio.ensure_future(environment.sleep(policy.after_s))
-    running: set[asyncio.Future[T]] = {first}
+    tasks: set[asyncio.Future[Any]] = {first, timer}
     try:
-        await asyncio.wait({first, timer}, return_when=asyncio.FIRST_COMPLETED)
-        if not first.done() and budget.spend():
-            running.add(asyncio.ensure_future(attempt()))
-        return await _first_success(running)
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        if first.done() or not budget.withdraw():
+            return await first
+        second = asyncio.ensure_future(attempt())
+        tasks.add(second)
+        return await _first_success(first, second)
     finally:
-        for task in (*running, timer):
+        for task in tasks:
             task.cancel()
+        # Losers end before the caller goes on, so that nothing of this call outlives it.
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _first_success(running: set[asyncio.Future[T]]) -> T:
-    pending = set(running)
-    while True:
-        done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
-        failures = [task for task in done if task.exception() is not None]
-        for task in done:
-            if task not in failures:
-                return task.result()
-        if not pending:
-            return failures[0].result()
-
-
-def remaining_s(deadline_ns: int | None, environment: Environment) -> float | None:
-    """Seconds left until `deadline_ns` (monotonic); raises `DeadlineExceeded` once it has passed."""
-    if deadline_ns is None:
-        return None
-    left_ns = deadline_ns - environment.monotonic_ns()
-    if left_ns <= 0:
-        raise DeadlineExceeded(
-            "the deadline passed before the call was made",
-            hint="allow more time, or call again",
-            outcome="not_applied",
-        )
-    return left_ns / 1e9
+async def _first_success(first: asyncio.Future[T], second: asyncio.Future[T]) -> T:
+    done, _ = await asyncio.wait({first, second}, return_when=asyncio.FIRST_COMPLETED)
+    for winner, other in ((first, second), (second, first)):
+        if winner in done:
+            if winner.exception() is None:
+                return winner.result()
+            await asyncio.wait({other})
+            return other.result() if other.exception() is None else first.result()
+    raise AssertionError("wait returned without a finished task")

@@ -1,0 +1,245 @@
+"""The stage file as structs: every key with its type, default, unit, bound and meaning.
+
+`soundstage.runtime.stagefile` reads them from TOML, environment and flags; the tables of `docs/stage.md` and
+`soundstage config default` are generated from the descriptions here.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from soundstage.core.size import Size
+from soundstage.core.time import Duration
+
+_NS = 1_000_000_000
+_MIB = 1 << 20
+
+
+class EngineConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """`[engines.NAME]`: where data lives. Namespaces bind engines by NAME, so that a move is one line here."""
+
+    url: Annotated[
+        str,
+        Meta(description="`memory:`, `rocksdb:///folder`, `rocksdb:folder` below `data`, or a third party's scheme"),
+    ]
+    durability: Annotated[
+        Literal["always", "group", "os"],
+        Meta(description="acknowledged means: flushed alone, flushed with others, or given to the operating system"),
+    ] = "group"
+    cache: Annotated[Size, Meta(description="memory for cached blocks", extra={"bounds": ("1MiB", "1TiB")})] = Size(
+        256 * _MIB
+    )
+    low_water: Annotated[
+        Size,
+        Meta(
+            description="writes other than deletes are refused below this much free disk",
+            extra={"bounds": ("0B", "1TiB")},
+        ),
+    ] = Size(256 * _MIB)
+    password_file: Annotated[
+        str | None, Meta(description="file whose first line is the engine's password; never put one in `url`")
+    ] = None
+    options: Annotated[dict[str, Any], Meta(description="further options of the engine; see its page")] = {}
+
+
+class LatencyObjective(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How long a call should take (`target`: clients hedge after it) and may take (`max`)."""
+
+    target: Annotated[
+        Duration | None,
+        Meta(description="what most calls take; clients hedge reads after it", extra={"bounds": ("1ms", "1h")}),
+    ] = None
+    max: Annotated[
+        Duration | None,
+        Meta(description="paged calls answer early rather than exceed it", extra={"bounds": ("1ms", "1h")}),
+    ] = None
+
+
+class Objective(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The service-level objective of one kind of call."""
+
+    latency: LatencyObjective = LatencyObjective()
+
+
+class Quotas(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a namespace may use; over it callers get `exhausted` with the time to wait."""
+
+    reads_per_second: Annotated[
+        float | None, Meta(gt=0, le=1e9, description="calls that read, as a long-term rate; none: unlimited")
+    ] = None
+    writes_per_second: Annotated[
+        float | None, Meta(gt=0, le=1e9, description="calls that write, as a long-term rate; none: unlimited")
+    ] = None
+    burst: Annotated[
+        Duration,
+        Meta(description="how long a full rate may be saved up while unused", extra={"bounds": ("10ms", "1h")}),
+    ] = Duration(_NS)
+    in_flight: Annotated[
+        int | None,
+        Meta(ge=1, le=1_000_000, description="calls at the same time; none: `admission.namespace_in_flight`"),
+    ] = None
+
+
+class NamespaceDeclaration(msgspec.Struct, frozen=True, kw_only=True):
+    """`[namespaces.NAME]`: a namespace kept as the file says; changes by API are refused."""
+
+    abstraction: Annotated[str, Meta(description="the system whose data it holds: `kv`, …")]
+    engines: Annotated[
+        dict[str, str], Meta(description='engine name for each port, such as `{records = "default"}`')
+    ] = {}
+    config: Annotated[dict[str, Any], Meta(description="the abstraction's knobs")] = {}
+    slos: Annotated[dict[str, Any], Meta(description="objectives for `read`, `write` or an operation")] = {}
+    quotas: Annotated[dict[str, Any], Meta(description="see `[defaults.quotas]`")] = {}
+
+
+class NamespaceDefaults(msgspec.Struct, frozen=True, kw_only=True):
+    """`[defaults]`: what a namespace gets for the parts that its declaration leaves out."""
+
+    engines: Annotated[dict[str, str], Meta(description="engine name for each port; `default` for others")] = {}
+    slos: Annotated[dict[str, Objective], Meta(description="objectives for `read`, `write` or an operation")] = {}
+    quotas: Quotas = Quotas()
+
+
+class AuthConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """`[auth]`: who may call from outside. Callers in process are the owner."""
+
+    mode: Annotated[
+        Literal["none", "tokens"],
+        Meta(description="`none` serves loopback only; `tokens` wants `Authorization: Bearer`"),
+    ] = "none"
+
+
+class TlsConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """`[http.tls]`: certificates, as files in PEM form."""
+
+    certificate: Annotated[str | None, Meta(description="certificate chain; TLS is on when set")] = None
+    key: Annotated[str | None, Meta(description="private key; none: it is in `certificate`")] = None
+    key_password_file: Annotated[str | None, Meta(description="file whose first line decrypts the key")] = None
+    client_ca: Annotated[str | None, Meta(description="callers must show a certificate signed by one of these")] = None
+
+
+class HttpConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """`[http]`: the address of `/v1`, console, health and metrics, and the limits of the protocol."""
+
+    host: Annotated[str, Meta(description="address to listen on")] = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65_535, description="0 picks a free one")] = 7777
+    metrics_listen: Annotated[
+        str | None, Meta(description="`HOST:PORT` of a listener of its own for `/metrics` and health, open to all")
+    ] = None
+    tls: TlsConfig = TlsConfig()
+    insecure: Annotated[bool, Meta(description="serve other hosts without authentication")] = False
+    max_connections: Annotated[int, Meta(ge=1, le=1_000_000, description="more are closed at once")] = 20_000
+    max_body: Annotated[
+        Size, Meta(description="a request's body, after decompression", extra={"bounds": ("1KiB", "1GiB")})
+    ] = Size(8 * _MIB)
+    max_headers: Annotated[
+        Size, Meta(description="all header lines of a request", extra={"bounds": ("1KiB", "1MiB")})
+    ] = Size(32 << 10)
+    header_timeout: Annotated[
+        Duration, Meta(description="from the first byte to the last header line", extra={"bounds": ("10ms", "1h")})
+    ] = Duration(10 * _NS)
+    body_timeout: Annotated[
+        Duration, Meta(description="from the headers to the last byte of the body", extra={"bounds": ("10ms", "1h")})
+    ] = Duration(30 * _NS)
+    idle_timeout: Annotated[
+        Duration, Meta(description="between two requests of a connection", extra={"bounds": ("10ms", "1h")})
+    ] = Duration(75 * _NS)
+    drain_timeout: Annotated[
+        Duration, Meta(description="how long a stop waits for requests under way", extra={"bounds": ("1ms", "1h")})
+    ] = Duration(10 * _NS)
+
+
+class TelemetryConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """`[telemetry]`: logs, metrics and traces."""
+
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], Meta(description="least serious line written")
+    ] = "info"
+    log_format: Annotated[
+        Literal["auto", "json", "console"], Meta(description="`auto`: for people on a terminal, JSON otherwise")
+    ] = "auto"
+    log_calls: Annotated[bool, Meta(description="a line for every call from outside")] = False
+    traces: Annotated[
+        bool, Meta(description="OpenTelemetry spans; where they go is set by the standard `OTEL_…` variables")
+    ] = False
+
+
+class AdmissionConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """`[admission]`: how much work at once. Over it callers get `exhausted`; nothing queues without bound."""
+
+    in_flight: Annotated[int, Meta(ge=1, le=1_000_000, description="calls of the whole stage at the same time")] = 4_096
+    namespace_in_flight: Annotated[
+        int, Meta(ge=1, le=1_000_000, description="calls of one namespace at the same time")
+    ] = 2_048
+    retry_after: Annotated[
+        Duration, Meta(description="what a caller over these bounds is told to wait", extra={"bounds": ("1ms", "1h")})
+    ] = Duration(_NS // 20)
+
+
+class ControlConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """`[control]`: the stage's own records."""
+
+    engine: Annotated[str, Meta(description="name of the records engine that holds the stage's system tables")] = (
+        "default"
+    )
+    poll_interval: Annotated[
+        Duration,
+        Meta(description="how often changes made by other processes are looked for", extra={"bounds": ("10ms", "1h")}),
+    ] = Duration(_NS)
+    history_limit: Annotated[int, Meta(ge=1, le=100_000, description="versions kept of each namespace's history")] = (
+        1_000
+    )
+    namespaces_limit: Annotated[int, Meta(ge=1, le=100_000, description="namespaces of the stage")] = 10_000
+    tokens_limit: Annotated[int, Meta(ge=1, le=1_000_000, description="access tokens of the stage")] = 10_000
+    key_rotation: Annotated[
+        Duration,
+        Meta(description="age at which the key that signs page tokens is replaced", extra={"bounds": ("24h", "365d")}),
+    ] = Duration(7 * 86_400 * _NS)
+    drain_timeout: Annotated[
+        Duration, Meta(description="how long a stop waits for calls under way", extra={"bounds": ("1ms", "1h")})
+    ] = Duration(10 * _NS)
+
+
+class SweeperConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """`[sweeper]`: the role that removes dead rows once no late write can need them."""
+
+    enabled: Annotated[bool, Meta(description="off: dead rows stay until another process sweeps")] = True
+    interval: Annotated[
+        Duration, Meta(description="pause between two rounds when nothing is due", extra={"bounds": ("10ms", "1d")})
+    ] = Duration(10 * _NS)
+    rows_per_round: Annotated[int, Meta(ge=1, le=100_000, description="rows removed before others get their turn")] = (
+        500
+    )
+    rows_per_second: Annotated[int, Meta(ge=1, le=10_000_000, description="long-term rate of removal")] = 20_000
+
+
+class StageConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """The whole stage file."""
+
+    data: Annotated[
+        str, Meta(description="folder of the embedded engines; `memory:` keeps everything in memory and forgets it")
+    ] = "./soundstage-data"
+    engines: dict[str, EngineConfig] = {}
+    namespaces: dict[str, NamespaceDeclaration] = {}
+    defaults: NamespaceDefaults = NamespaceDefaults()
+    systems: Annotated[dict[str, dict[str, Any]], Meta(description="knobs of systems without namespaces")] = {}
+    auth: AuthConfig = AuthConfig()
+    http: HttpConfig = HttpConfig()
+    admission: AdmissionConfig = AdmissionConfig()
+    control: ControlConfig = ControlConfig()
+    sweeper: SweeperConfig = SweeperConfig()
+    telemetry: TelemetryConfig = TelemetryConfig()
+
+
+MEMORY = "memory:"
+
+
+def with_default_engine(config: StageConfig) -> StageConfig:
+    """`config` with an engine named `default` in the data folder, unless it has one."""
+    if "default" in config.engines:
+        return config
+    url = MEMORY if config.data == MEMORY else "rocksdb:records"
+    return msgspec.structs.replace(config, engines={"default": EngineConfig(url=url), **config.engines})

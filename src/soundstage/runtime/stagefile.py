@@ -1,0 +1,205 @@
+"""Where the configuration comes from: flag, environment, file, default, in this order of precedence.
+
+Every key is known by its dotted path, such as `http.port`: `port` under `[http]` in the file,
+`SOUNDSTAGE_HTTP__PORT` in the environment.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import msgspec
+from msgspec import inspect
+
+from soundstage.core.codec import convert
+from soundstage.core.errors import InvalidArgument
+from soundstage.core.names import nearest
+from soundstage.runtime.config import StageConfig, with_default_engine
+
+PREFIX = "SOUNDSTAGE_"
+
+STRUCTURE = inspect.type_info(StageConfig)
+
+
+class LoadedConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """A configuration and, per dotted path that is not a default, where its value came from.
+
+    `ignored` names environment variables that look like ours and are none, for `config check` to show.
+    """
+
+    config: StageConfig
+    sources: dict[str, str] = {}
+    ignored: list[str] = []
+    path: str | None = None
+
+    def source(self, key: str) -> str:
+        """Where the value of the dotted path `key` came from."""
+        while key:
+            if key in self.sources:
+                return self.sources[key]
+            key = key.rpartition(".")[0]
+        return "default"
+
+
+def load_config(
+    path: str | os.PathLike[str] | None = None,
+    *,
+    tree: Mapping[str, Any] | None = None,
+    variables: Mapping[str, str] | None = None,
+    flags: Mapping[str, Any] | None = None,
+) -> LoadedConfig:
+    """The configuration of the file `path` or the nested map `tree`, under `variables`, under `flags`.
+
+    `variables` are those of an environment (none by default); `flags` maps dotted paths to values, None for
+    flags that were not given. Raises `InvalidArgument` naming the key, its source and the nearest valid name.
+    """
+    merged: dict[str, Any] = {}
+    sources: dict[str, str] = {}
+    if path is not None:
+        _merge(merged, sources, _read(Path(path)), str(path))
+    if tree is not None:
+        _merge(merged, sources, tree, "the configuration given")
+    ignored: list[str] = []
+    for name, text in sorted((variables or {}).items()):
+        if name.startswith(PREFIX) and not _put_variable(merged, sources, name, text):
+            ignored.append(name)
+    for key, value in (flags or {}).items():
+        if value is not None:
+            _put(merged, key.split("."), value)
+            sources[key] = f"flag --{key.rpartition('.')[2].replace('_', '-')}"
+    config = _convert(merged, sources)
+    return LoadedConfig(config=config, sources=sources, ignored=ignored, path=None if path is None else str(path))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InvalidArgument(f"the stage file {path} cannot be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InvalidArgument(f"the stage file {path} is no TOML: {error}") from None
+
+
+def _merge(into: dict[str, Any], sources: dict[str, str], tree: Mapping[str, Any], source: str, at: str = "") -> None:
+    for name, value in tree.items():
+        key = f"{at}{name}"
+        if isinstance(value, Mapping):
+            below = into.setdefault(name, {})
+            _merge(below, sources, cast("Mapping[str, Any]", value), source, key + ".")
+        else:
+            into[name] = value
+            sources[key] = source
+
+
+def _put(into: dict[str, Any], path: list[str], value: Any) -> None:
+    for name in path[:-1]:
+        into = into.setdefault(name, {})
+    into[path[-1]] = value
+
+
+def _put_variable(into: dict[str, Any], sources: dict[str, str], name: str, text: str) -> bool:
+    """Apply one environment variable; False when its first part is no key of the stage file.
+
+    Those are left alone: other programs of ours have such variables (`SOUNDSTAGE_URL`), and a cluster's
+    service discovery makes up more (`SOUNDSTAGE_PORT`).
+    """
+    parts = name[len(PREFIX) :].lower().split("__")
+    path: list[str] = []
+    node: inspect.Type = STRUCTURE
+    tree: Any = into
+    for part in parts:
+        found = _step(node, part, cast("dict[str, Any]", tree if isinstance(tree, dict) else {}))
+        if found is None:
+            if not path:
+                return False
+            raise _unknown_variable(name, part, node)
+        step, node = found
+        path.append(step)
+        tree = tree.get(step, {}) if isinstance(tree, dict) else {}
+    _put(into, path, _parse(text, node))
+    sources[".".join(path)] = f"environment {name}"
+    return True
+
+
+def _step(node: inspect.Type, part: str, present: Mapping[str, Any]) -> tuple[str, inspect.Type] | None:
+    """The key that the upper-cased `part` of a variable's name means below `node`, and its type."""
+    node = _plain(node)
+    if isinstance(node, inspect.StructType):
+        return next(((field.name, field.type) for field in node.fields if field.name == part), None)
+    if isinstance(node, inspect.DictType):
+        # Names of engines and namespaces may hold what a variable's name cannot.
+        known = next((name for name in present if name.lower().replace("-", "_") == part), part)
+        return known, node.value_type
+    return (part, node) if isinstance(node, inspect.AnyType) else None
+
+
+def _plain(node: inspect.Type) -> inspect.Type:
+    while isinstance(node, inspect.Metadata):
+        node = node.type
+    return node
+
+
+def _unknown_variable(name: str, part: str, node: inspect.Type) -> InvalidArgument:
+    plain = _plain(node)
+    known = [field.name for field in plain.fields] if isinstance(plain, inspect.StructType) else []
+    close = nearest(part, known)
+    hint = f"did you mean {name[: -len(part)]}{close.upper()}?" if close else "see `soundstage config default`"
+    return InvalidArgument(f"the environment variable {name} sets no known key", field=name, hint=hint)
+
+
+def _parse(text: str, node: inspect.Type) -> Any:
+    """`text` as TOML where the key holds a number, a switch, a list or a table, else as it is."""
+    plain = _plain(node)
+    kinds = plain.types if isinstance(plain, inspect.UnionType) else (plain,)
+    if any(isinstance(_plain(kind), inspect.StrType | inspect.CustomType) for kind in kinds):
+        return text
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _convert(tree: dict[str, Any], sources: Mapping[str, str]) -> StageConfig:
+    try:
+        config = convert(tree, StageConfig)
+        check_bounds(config)
+    except InvalidArgument as error:
+        raise _located(error, sources) from None
+    return with_default_engine(config)
+
+
+def _located(error: InvalidArgument, sources: Mapping[str, str]) -> InvalidArgument:
+    """`error` with the source of the key it names."""
+    field = error.field or ""
+    keys = [key for key in sources if key == field or key.startswith(field + ".") or field.startswith(key + ".")]
+    where = f" ({sources[keys[0]]})" if keys else ""
+    return InvalidArgument(f"{error.detail}{where}", field=error.field, hint=error.hint)
+
+
+def check_bounds(value: Any, at: str = "") -> None:
+    """Raise `InvalidArgument` for the first duration or size outside the bounds that its key declares."""
+    for field, node, key in _fields(type(value), at):
+        found = getattr(value, field)
+        bounds = (node.extra or {}).get("bounds") if isinstance(node, inspect.Metadata) else None
+        if bounds is not None and found is not None:
+            low, high = (type(found).parse(bound) for bound in bounds)
+            if not low <= found <= high:
+                raise InvalidArgument(
+                    f"`{key}` is {found}", field=key, hint=f"it lies between {bounds[0]} and {bounds[1]}"
+                )
+        elif isinstance(found, msgspec.Struct):
+            check_bounds(found, key + ".")
+        elif isinstance(found, dict):
+            for name, entry in cast("dict[str, Any]", found).items():
+                if isinstance(entry, msgspec.Struct):
+                    check_bounds(entry, f"{key}.{name}.")
+
+
+def _fields(struct: type[Any], at: str) -> Iterator[tuple[str, inspect.Type, str]]:
+    node = cast("inspect.StructType", inspect.type_info(struct))
+    for field in node.fields:
+        yield field.name, field.type, f"{at}{field.name}"
