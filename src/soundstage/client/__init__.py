@@ -1,0 +1,13 @@
+"""Typed clients of a stage that runs somewhere else.
+
+`connect` gives a connection for `async` code, `connect_sync` one for code without an event loop. Both
+give the same clients as a stage in process: `connection.client(KeyValue, "profiles")`.
+"""
+
+from __future__ import annotations
+
+from soundstage.client.connection import Connection, connect
+from soundstage.client.settings import Settings
+from soundstage.client.synchronous import SyncConnection, connect_sync
+
+__all__ = ["Connection", "Settings", "SyncConnection", "connect", "connect_sync"]

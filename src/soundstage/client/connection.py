@@ -1,0 +1,180 @@
+"""The asynchronous connection: requests over HTTP with deadlines, retries and hedges."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from types import TracebackType
+from typing import Any, TypeVar
+
+import httpx2
+import msgspec
+
+from soundstage.client.settings import Settings, check_url
+from soundstage.client.wire import Wire
+from soundstage.core.call import CallOptions
+from soundstage.core.environment import Environment, SystemEnvironment
+from soundstage.core.errors import DeadlineExceeded, SoundstageError, Unavailable
+from soundstage.core.hlc import TokenClock
+from soundstage.core.ids import request_id
+from soundstage.core.observation import observer
+from soundstage.core.operation import AsyncFace, Operation
+from soundstage.core.policy import hedge_budget, hedged, repeatable, retry_budget, retrying, with_token
+
+F = TypeVar("F", bound=AsyncFace)
+
+_NOT_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.UnsupportedProtocol)
+
+
+class Connection:
+    """A stage reached over HTTP; opened by `connect`, closed by `close` or `async with`.
+
+    Writes carry a token made here before they are first sent, so that their repetition is the same
+    write. Errors are those of `soundstage.core.errors`, whether the server or the network made them.
+    """
+
+    def __init__(self, url: str, settings: Settings, environment: Environment, http: httpx2.AsyncClient) -> None:
+        self.url = url
+        self.settings = settings
+        self.environment = environment
+        self.clock = TokenClock(environment)
+        self._http = http
+        self._wire = Wire(settings)
+        self._retries = retry_budget()
+        self._hedges = hedge_budget()
+
+    async def __aenter__(self) -> Connection:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    def client(self, face: type[F], namespace: str = "") -> F:
+        """A typed client of the system that `face` belongs to, bound to `namespace`."""
+        return face(self, namespace)
+
+    async def close(self) -> None:
+        """The sockets are closed; idempotent."""
+        await self._http.aclose()
+
+    async def invoke(self, operation: Operation[..., Any], request: Any, options: CallOptions) -> Any:
+        """The reply to `request`, retried and hedged where a repetition is safe, within the deadline."""
+        request = with_token(operation, request, self.clock)
+        timeout_s = self.settings.timeout if options.deadline is None else options.deadline
+        deadline_ns = self.environment.monotonic_ns() + round(timeout_s * 1e9)
+        body = self._wire.encode(request)
+        headers = self._headers(options)
+
+        async def attempt() -> Any:
+            return await self._send(operation, body, headers, deadline_ns)
+
+        if repeatable(operation, request, options):
+            reply = await self._repeat(operation, options, attempt, deadline_ns)
+        else:
+            reply = await attempt()
+        watch = observer(type(reply))
+        if watch is not None:
+            self.clock.observe(watch(reply))
+        return reply
+
+    async def _repeat(
+        self,
+        operation: Operation[..., Any],
+        options: CallOptions,
+        attempt: Callable[[], Coroutine[Any, Any, Any]],
+        deadline_ns: int,
+    ) -> Any:
+        policy = self.settings.retry
+        if options.retries is not None:
+            policy = msgspec.structs.replace(policy, retries=options.retries)
+        hedge = self.settings.hedge if operation.access == "read" else None
+
+        async def attempt_hedged() -> Any:
+            if hedge is None:
+                return await attempt()
+            return await hedged(attempt, hedge, self._hedges, self.environment)
+
+        return await retrying(attempt_hedged, policy, self._retries, self.environment, deadline_ns)
+
+    def _headers(self, options: CallOptions) -> dict[str, str]:
+        headers = {"x-request-id": options.request_id or request_id(self.environment)}
+        if options.idempotency_key is not None:
+            headers["idempotency-key"] = options.idempotency_key
+        return headers
+
+    def _remaining_s(self, deadline_ns: int) -> float:
+        left_s = (deadline_ns - self.environment.monotonic_ns()) / 1e9
+        if left_s <= 0:
+            raise DeadlineExceeded(
+                "the deadline passed before the call was sent", hint="allow more time", outcome="not_applied"
+            )
+        return left_s
+
+    async def _send(
+        self, operation: Operation[..., Any], body: bytes, headers: dict[str, str], deadline_ns: int
+    ) -> Any:
+        left_s = self._remaining_s(deadline_ns)
+        try:
+            async with self._http.stream(
+                "POST",
+                operation.path,
+                content=body,
+                headers={**headers, "soundstage-timeout": f"{max(1, round(left_s * 1_000))}ms"},
+                # The server ends the call by its deadline; the margin lets its answer arrive.
+                timeout=httpx2.Timeout(left_s + 0.25, connect=left_s, pool=left_s),
+            ) as response:
+                return await self._wire.reply(operation, response)
+        except httpx2.HTTPError as error:
+            raise _network_error(error, operation) from error
+
+
+def _network_error(error: httpx2.HTTPError, operation: Operation[..., Any]) -> SoundstageError:
+    """What a failure of the network means to the caller; what was never sent was not applied."""
+    sent = not isinstance(error, _NOT_SENT)
+    detail = f"{operation.system} {operation.name}: {str(error) or type(error).__name__}"
+    if sent and isinstance(error, httpx2.TimeoutException):
+        return DeadlineExceeded(
+            f"no answer in time from {detail}",
+            hint="allow more time; a repetition with the same token is safe",
+            retryable=operation.idempotent,
+            outcome="unknown",
+        )
+    return Unavailable(
+        f"the stage could not be reached for {detail}",
+        hint="check that it runs and that the address is right",
+        retryable=operation.idempotent or not sent,
+        outcome="unknown" if sent else "not_applied",
+    )
+
+
+def connect(
+    url: str,
+    *,
+    token: str | None = None,
+    settings: Settings | None = None,
+    environment: Environment | None = None,
+    transport: httpx2.AsyncBaseTransport | None = None,
+) -> Connection:
+    """A connection to the stage at `url`; no byte is sent until the first call.
+
+    `token` overrides the one of `settings`. `transport` replaces the sockets, as tests do to reach an
+    application without any.
+    """
+    chosen = settings or Settings()
+    if token is not None:
+        chosen = msgspec.structs.replace(chosen, token=token)
+    address = check_url(url)
+    http = httpx2.AsyncClient(
+        base_url=address,
+        headers=Wire(chosen).headers(),
+        verify=chosen.trust() if address.startswith("https:") else True,
+        transport=transport,
+        trust_env=False,
+        limits=httpx2.Limits(
+            max_connections=chosen.max_connections,
+            max_keepalive_connections=chosen.max_connections,
+            keepalive_expiry=30,
+        ),
+    )
+    return Connection(address, chosen, environment or SystemEnvironment(), http)

@@ -1,0 +1,76 @@
+"""How a client reaches its stage."""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
+
+import msgspec
+
+from soundstage.core.errors import InvalidArgument
+from soundstage.core.policy import HedgePolicy, RetryPolicy
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """What holds for every call of a connection.
+
+    `hedge` None sends no second request beside a slow read. `timeout` is the deadline, in seconds, of calls that
+    set none. `ca` is a PEM file of authorities to
+    trust instead of the system's; `certificate` (and `key`) a PEM file to show to the server.
+    `max_connections` bounds calls under way; further ones wait, within their deadline.
+    """
+
+    token: str | None = None
+    token_file: str | None = None
+    format: Literal["msgpack", "json"] = "msgpack"
+    timeout: float = 30.0
+    retry: RetryPolicy = RetryPolicy()
+    hedge: HedgePolicy | None = None
+    max_connections: int = 100
+    max_reply_bytes: int = 64 << 20
+    ca: str | None = None
+    certificate: str | None = None
+    key: str | None = None
+
+    def bearer(self) -> str | None:
+        """The token to send, from `token` or the first line of `token_file`."""
+        if self.token is not None:
+            return self.token
+        if self.token_file is None:
+            return None
+        try:
+            return Path(self.token_file).read_text().splitlines()[0].strip()
+        except (OSError, IndexError) as error:
+            raise InvalidArgument(
+                f"no token could be read from {self.token_file}: {error}",
+                field="token_file",
+                hint="name a file whose first line is a token made by `soundstage tokens create`",
+            ) from None
+
+    def trust(self) -> ssl.SSLContext:
+        """The TLS context that `ca`, `certificate` and `key` ask for."""
+        try:
+            context = ssl.create_default_context(cafile=self.ca)
+            if self.certificate is not None:
+                context.load_cert_chain(self.certificate, self.key)
+        except (OSError, ssl.SSLError) as error:
+            raise InvalidArgument(
+                f"the TLS files cannot be used: {error}",
+                field="ca" if self.certificate is None else "certificate",
+                hint="name readable files in PEM form",
+            ) from None
+        return context
+
+
+def check_url(url: str) -> str:
+    """`url` without a trailing slash; raises `InvalidArgument` for anything but http(s)://host[:port]."""
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise InvalidArgument(
+            f"{url!r} is no address of a stage", field="url", hint='write it as "http://127.0.0.1:7777"'
+        )
+    if parts.username is not None or parts.password is not None:
+        raise InvalidArgument("a stage's address holds no credentials", field="url", hint="give them as `token`")
+    return url.rstrip("/")

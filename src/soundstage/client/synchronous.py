@@ -1,0 +1,68 @@
+"""The synchronous connection: the asynchronous one, on an event loop of its own thread."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Any, TypeVar
+
+import msgspec
+
+from soundstage.client.connection import Connection, connect
+from soundstage.client.settings import Settings
+from soundstage.core.call import CallOptions
+from soundstage.core.environment import Environment
+from soundstage.core.loop_thread import LoopThread
+from soundstage.core.operation import Operation, SyncFace
+
+F = TypeVar("F", bound=SyncFace)
+
+
+class SyncConnection:
+    """A stage reached over HTTP by code without an event loop; may be shared between threads."""
+
+    def __init__(self, connection: Connection, thread: LoopThread) -> None:
+        self._connection = connection
+        self._thread = thread
+        self._closed = False
+
+    def __enter__(self) -> SyncConnection:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def url(self) -> str:
+        return self._connection.url
+
+    def client(self, face: type[F], namespace: str = "") -> F:
+        """A typed client of the system that `face` belongs to, bound to `namespace`."""
+        return face(self, namespace)
+
+    def invoke_sync(self, operation: Operation[..., Any], request: Any, options: CallOptions) -> Any:
+        """The reply to `request`; see `Connection.invoke`."""
+        return self._thread.run(self._connection.invoke(operation, request, options))
+
+    def close(self) -> None:
+        """Sockets and thread are gone; idempotent."""
+        if not self._closed:
+            self._closed = True
+            self._thread.run(self._connection.close())
+            self._thread.close()
+
+
+def connect_sync(
+    url: str,
+    *,
+    token: str | None = None,
+    settings: Settings | None = None,
+    environment: Environment | None = None,
+) -> SyncConnection:
+    """A synchronous connection to the stage at `url`; no byte is sent until the first call."""
+    chosen = settings or Settings()
+    if token is not None:
+        chosen = msgspec.structs.replace(chosen, token=token)
+    connection = connect(url, settings=chosen, environment=environment)
+    return SyncConnection(connection, LoopThread("soundstage-client"))
