@@ -16,7 +16,7 @@ find_python() {
     if [ -n "${PYTHON:-}" ] && ! is_supported "$PYTHON"; then
         say "\$PYTHON ($PYTHON) is not Python 3.11 or newer: looking for another"
     fi
-    for candidate in "${PYTHON:-python3}" python3 python3.14 python3.13 python3.12 python3.11 python /usr/bin/python3; do
+    for candidate in "${PYTHON:-python3}" python3 python3.14 python3.13 python3.12 python3.11 python; do
         if is_supported "$candidate"; then
             python=$(base_python "$candidate")
             return 0
@@ -114,7 +114,6 @@ by_system_pip() {
 
 by_apt() {
     may_install && apt_install python3-venv || return 1
-    is_supported /usr/bin/python3 && python=/usr/bin/python3
     by_venv
 }
 

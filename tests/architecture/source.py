@@ -61,13 +61,13 @@ class Module:
         yield from _imports(self.tree)
 
     def calls(self) -> Iterator[tuple[str, int]]:
-        """Dotted names of what is called, with import aliases resolved, and their lines."""
+        """Dotted names of the imported things that are called, whatever their alias, and the lines."""
         aliases = dict(self._aliases())
         for node in ast.walk(self.tree):
             if isinstance(node, ast.Call) and (name := dotted(node.func)):
                 first, _, rest = name.partition(".")
-                origin = aliases.get(first, first)
-                yield (f"{origin}.{rest}" if rest else origin), node.lineno
+                if origin := aliases.get(first):
+                    yield (f"{origin}.{rest}" if rest else origin), node.lineno
 
     def _aliases(self) -> Iterator[tuple[str, str]]:
         for node in ast.walk(self.tree):

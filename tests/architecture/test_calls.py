@@ -27,6 +27,9 @@ OUTSIDE_THE_SIMULATION = {
 """Packages that observe the machine instead of coordinating, and why they may."""
 
 
+UNIMPLEMENTED = {"soundstage.core.scalars": "msgspec asks a schema hook for this error"}
+
+
 def banned_calls(module: Module) -> list[str]:
     return [f"{module.name}:{line} {name}" for name, line in module.calls() if BANNED.match(name)]
 
@@ -46,7 +49,7 @@ def test_nothing_in_the_source_is_left_unimplemented() -> None:
         f"{module.name}:{node.lineno}"
         for module in modules()
         for node in ast.walk(module.tree)
-        if isinstance(node, ast.Name) and node.id == "NotImplementedError"
+        if isinstance(node, ast.Name) and node.id == "NotImplementedError" and module.name not in UNIMPLEMENTED
     ]
     assert left == []
 

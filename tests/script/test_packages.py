@@ -1,0 +1,60 @@
+"""script/test lists what the tests need and the machine lacks, before it installs it or says how to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tests.script.machine import APT, Machine
+
+COMPILER = "gcc libc6-dev libc6"
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    return Machine(tmp_path)
+
+
+def test_nothing_is_said_when_nothing_is_missing(machine: Machine) -> None:
+    assert "missing" not in machine.run("test").err
+
+
+def test_everything_missing_is_listed_before_anything_is_installed(machine: Machine) -> None:
+    machine.lacks("no-venv", "no-pip", "no-compiler")
+    machine.put("apt-get", APT)
+    lines = machine.run("test", MACHINE_UID="0").err.splitlines()
+    assert lines[1:3] == ["    venv: python3-venv", f"    compiler: {COMPILER}"]
+    assert all("installing" not in line for line in lines[:3])
+
+
+def test_root_installs_the_compiler(machine: Machine) -> None:
+    machine.lacks("no-compiler")
+    machine.put("apt-get", APT)
+    assert machine.run("test", MACHINE_UID="0").out == "ran suites\n"
+    assert f"apt-get install -q -y --no-install-recommends {COMPILER}" in machine.calls()
+
+
+def test_what_cannot_be_installed_is_named_and_exits_3(machine: Machine) -> None:
+    machine.lacks("no-compiler")
+    result = machine.run("test")
+    assert result.status == 3
+    assert result.err.splitlines()[-1].split() == ["apt-get", "install", "-y", *COMPILER.split()]
+
+
+def test_an_apt_that_fails_is_shown(machine: Machine) -> None:
+    machine.lacks("no-compiler")
+    machine.put("apt-get", "#!/bin/sh\necho no such archive >&2\nexit 100\n")
+    result = machine.run("test", MACHINE_UID="0")
+    assert result.status == 3
+    assert "no such archive" in result.err
+
+
+def test_the_demo_needs_no_compiler(machine: Machine) -> None:
+    machine.lacks("no-compiler")
+    assert machine.run("demo").status == 0
+
+
+def test_a_compiler_of_ones_own_is_used(machine: Machine) -> None:
+    machine.lacks("no-compiler")
+    machine.put("my-cc", "#!/bin/sh\nexit 0\n")
+    assert machine.run("test", CC="my-cc").status == 0
