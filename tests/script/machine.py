@@ -50,7 +50,7 @@ def install(venv, packages):
 PYTHON = f"""{STAND_IN}
 def run_venv(options):
     with_pip = "--without-pip" not in options
-    note("venv", f"by={Path(program).name}", *options)
+    note("venv", "by=" + Path(program).name, *options)
     make_venv(Path(options[-1]), with_pip and not lacks("no-venv"))
     if with_pip and lacks("no-venv"):
         refuse("ensurepip is not available")
