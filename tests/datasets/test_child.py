@@ -132,9 +132,18 @@ def test_a_command_that_may_not_run_is_unavailable(tmp_path: Path) -> None:
         run(tmp_path, str(plain))
 
 
-def test_the_reason_is_the_last_lines_without_credentials() -> None:
-    ended = Ended(1, "first\n\nlooking at https://me:secret@mirror/simple\n ERROR: no such thing \n")
-    assert ended.reason(lines=2) == "looking at https://***@mirror/simple; ERROR: no such thing"
+def test_the_reason_is_in_the_first_lines_that_speak_of_errors() -> None:
+    ended = Ended(1, "looking\nnpm error code E404\n\n npm error not found \nnpm error see the log\nbye\n")
+    assert ended.reason(lines=2) == "npm error code E404; npm error not found"
+
+
+def test_without_errors_the_reason_is_in_the_last_lines() -> None:
+    assert Ended(1, "looking\nnot there\nbye\n").reason(lines=2) == "not there; bye"
+
+
+def test_the_reason_keeps_credentials_to_itself() -> None:
+    ended = Ended(1, "ERROR: 403 from https://me:secret@mirror/simple\n")
+    assert ended.reason() == "ERROR: 403 from https://***@mirror/simple"
 
 
 def test_a_silent_failure_gives_the_status_as_reason() -> None:

@@ -31,10 +31,11 @@ class Ended(msgspec.Struct, frozen=True):
     status: int
     output: str
 
-    def reason(self, lines: int = 6) -> str:
-        """The last lines of the output on one line, credentials in addresses removed."""
+    def reason(self, lines: int = 4) -> str:
+        """The first lines that speak of an error, else the last ones, without credentials in addresses."""
         said = [line.strip() for line in self.output.splitlines() if line.strip()]
-        return _CREDENTIALS.sub("//***@", "; ".join(said[-lines:])) or f"exit status {self.status}"
+        errors = [line for line in said if "error" in line.lower()][:lines]
+        return _CREDENTIALS.sub("//***@", "; ".join(errors or said[-lines:])) or f"exit status {self.status}"
 
 
 def run_child(
