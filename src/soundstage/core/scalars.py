@@ -18,8 +18,7 @@ from soundstage.core.errors import InvalidArgument
 from soundstage.core.size import Size
 from soundstage.core.time import INT64_MAX, INT64_MIN, Duration, Instant
 
-DIGITS = re.compile(r"-?(?:0|[1-9][0-9]{0,18})")
-"""An int64 written as text, as JSON carries those that a double cannot hold."""
+_DIGITS = re.compile(r"-?(?:0|[1-9][0-9]{0,18})")
 
 
 def decode_scalar(expected: type[Any], value: Any) -> Any:
@@ -59,7 +58,7 @@ def scalar_schema(scalar: type[Any]) -> dict[str, Any]:
 
 def _decode_instant(value: Any) -> Instant:
     if isinstance(value, str):
-        return Instant(_int64(int(value))) if DIGITS.fullmatch(value) else Instant.parse(value)
+        return Instant(_int64(int(value))) if _DIGITS.fullmatch(value) else Instant.parse(value)
     return Instant(_int64(_integer(value, "an instant", "nanoseconds since 1970 UTC, or RFC 3339 text")))
 
 
