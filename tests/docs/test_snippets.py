@@ -1,0 +1,92 @@
+"""What the pages show, runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tests.docs.snippets import Page, Snippet, snippets
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "ARCHITECTURE.md", *(ROOT / "docs").rglob("*.md")])
+LANGUAGES = {"python", "sh", "toml", "json", "text", "http", "yaml"}
+
+
+def name(page: Path) -> str:
+    return page.relative_to(ROOT).as_posix()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_the_page_does_what_it_shows(page: Path, tmp_path: Path) -> None:
+    with Page(tmp_path) as reading:
+        for snippet in snippets(page):
+            reading.read(snippet)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_every_fence_is_understood(page: Path) -> None:
+    found = snippets(page)
+    assert page.read_text().count("```") == 2 * len(found)
+    assert {snippet.language for snippet in found} <= LANGUAGES
+    assert {snippet.marker for snippet in found} <= {None, "no-run"}
+
+
+def read(tmp_path: Path, text: str) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(text)
+    with Page(tmp_path) as reading:
+        for snippet in snippets(page):
+            reading.read(snippet)
+
+
+def test_a_failing_snippet_fails(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError):
+        read(tmp_path, "```python\n1 / 0\n```\n")
+
+
+def test_blocks_share_a_namespace_and_a_loop(tmp_path: Path) -> None:
+    read(
+        tmp_path,
+        "```python\nimport asyncio\nloop = asyncio.get_running_loop()\n```\n\n"
+        "```python\nawait asyncio.sleep(0)\nassert loop is asyncio.get_running_loop()\n```\n",
+    )
+
+
+def test_another_output_than_the_page_says_fails(tmp_path: Path) -> None:
+    with pytest.raises(AssertionError, match=r"page\.md:2"):
+        read(tmp_path, "```python\nprint(1)\n#> 2\n```\n")
+
+
+def test_the_output_the_page_says_passes(tmp_path: Path) -> None:
+    read(tmp_path, "```python\nprint(1)\n#> 1\nprint('a b')\n#> a b\n```\n")
+
+
+def test_a_failing_command_fails(tmp_path: Path) -> None:
+    with pytest.raises(AssertionError, match="false"):
+        read(tmp_path, "```sh\ntrue\nfalse\n```\n")
+
+
+def test_a_title_is_a_file_for_what_follows(tmp_path: Path) -> None:
+    read(tmp_path, '```toml title="a.toml"\nx = 1\n```\n\n```sh\ngrep -q "x = 1" a.toml\n```\n')
+
+
+def test_a_block_that_is_not_run_must_compile(tmp_path: Path) -> None:
+    read(tmp_path, "<!-- snippet: no-run -->\n```python\n1 / 0\n```\n")
+    with pytest.raises(SyntaxError):
+        read(tmp_path, "<!-- snippet: no-run -->\n```python\n1 /\n```\n")
+
+
+def test_a_server_that_never_gets_ready_fails(tmp_path: Path) -> None:
+    with pytest.raises(AssertionError, match="never got ready"):
+        read(tmp_path, "```sh\nsh -c 'echo starting' &\n```\n")
+
+
+def test_a_server_is_stopped_with_its_page(tmp_path: Path) -> None:
+    read(tmp_path, "```sh\nsh -c 'echo $$ >pid; echo ready; exec sleep 600' &\n```\n")
+    assert not Path(f"/proc/{(tmp_path / 'pid').read_text().strip()}").exists()
+
+
+def test_an_indented_block_is_read_without_its_indent(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("1. text\n\n    ```python\n    x = 1\n    ```\n")
+    assert snippets(page) == [Snippet(page, 4, "python", "x = 1\n", None, None)]
