@@ -3,6 +3,60 @@
 Importing this package loads no driver, server or metrics library; each public name is loaded when it is first used.
 """
 
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from soundstage.client import Connection, SyncConnection, connect, connect_sync
+    from soundstage.core import errors
+    from soundstage.core.errors import SoundstageError
+    from soundstage.core.message import IdempotencyToken
+    from soundstage.core.size import Size
+    from soundstage.core.time import Duration, Instant
+
 __version__ = "0.1.0"
 
-__all__ = ["__version__"]
+_HOMES = {
+    "Connection": "soundstage.client",
+    "Duration": "soundstage.core.time",
+    "IdempotencyToken": "soundstage.core.message",
+    "Instant": "soundstage.core.time",
+    "Size": "soundstage.core.size",
+    "SoundstageError": "soundstage.core.errors",
+    "SyncConnection": "soundstage.client",
+    "connect": "soundstage.client",
+    "connect_sync": "soundstage.client",
+    "errors": "soundstage.core",
+}
+"""The package or module that each public name is loaded from."""
+
+__all__ = [
+    "Connection",
+    "Duration",
+    "IdempotencyToken",
+    "Instant",
+    "Size",
+    "SoundstageError",
+    "SyncConnection",
+    "__version__",
+    "connect",
+    "connect_sync",
+    "errors",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = import_module(home)
+    # A name may be a module of its home, which importing the home alone does not load.
+    found = getattr(module, name, None) or import_module(f"{home}.{name}")
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -5,7 +5,7 @@ fields, integers beyond int64, NaN, wrong base64, extension types, bytes after t
 `DEPTH_MAX` are refused, of duplicate names the last wins. With `strict=False` it reads as clients and stores
 do: unknown fields are skipped, so that a newer writer is understood.
 
-Whatever is encoded leaves out the fields that are None, and nothing else.
+Whatever is encoded leaves out the fields that are None, and nothing else; `request_encoder` alone is freer.
 """
 
 from __future__ import annotations
@@ -100,18 +100,23 @@ def _decoder(type: Any, content_type: ContentType, strict: bool) -> Decoder[Any]
 class _Encoders(dict[type[Any], Callable[[Any], bytes]]):
     """The encode function of each type met, so that a look-up is all that a message costs."""
 
-    def __init__(self, content_type: ContentType) -> None:
+    def __init__(self, content_type: ContentType, exact: bool) -> None:
         super().__init__()
-        self._content_type: ContentType = content_type
+        self._as_json = content_type == JSON
+        self._exact = exact
 
     def __missing__(self, type: type[Any]) -> Callable[[Any], bytes]:
-        encode = encode_function(type, self._content_type == JSON)
+        encode = encode_function(type, self._as_json, self._exact)
         self[type] = encode
         return encode
 
+    def encode(self, message: Any) -> bytes:
+        return self[type(message)](message)
 
-_json = _Encoders(JSON)
-_msgpack = _Encoders(MSGPACK)
+
+_json = _Encoders(JSON, exact=True)
+_msgpack = _Encoders(MSGPACK, exact=True)
+_request_encoders = {JSON: _Encoders(JSON, exact=False), MSGPACK: _Encoders(MSGPACK, exact=False)}
 
 
 def json_encode(message: Any) -> bytes:
@@ -127,6 +132,15 @@ def msgpack_encode(message: Any) -> bytes:
 def encoder(content_type: ContentType) -> Callable[[Any], bytes]:
     """`json_encode` or `msgpack_encode`."""
     return json_encode if content_type == JSON else msgpack_encode
+
+
+def request_encoder(content_type: ContentType) -> Callable[[Any], bytes]:
+    """The encoder for what a client sends, where a field at its default may be left out or written alike.
+
+    Faster than `encoder` for types that mix both kinds of default; a reader of the same type gets an
+    equal message.
+    """
+    return _request_encoders[content_type].encode
 
 
 def convert(value: Any, type: type[T], *, from_text: bool = False) -> T:

@@ -26,15 +26,18 @@ _NOT_FINITE_MSGPACK = re.compile(rb"\xcb[\x7f\xff][\xf0-\xff]")
 """What NaN and infinities look like; other bytes may look the same."""
 
 
-def encode_function(type: type[Any], as_json: bool) -> Encode:
-    """The function that encodes messages of `type` as JSON, or else as MessagePack."""
+def encode_function(type: type[Any], as_json: bool, exact: bool = True) -> Encode:
+    """The function that encodes messages of `type` as JSON, or else as MessagePack.
+
+    Without `exact`, fields at their defaults may come or not, as the struct's own options say.
+    """
     encode: Encode
     if as_json:
         encode = msgspec.json.Encoder(enc_hook=encode_json_scalar).encode
     else:
         encode = msgspec.msgpack.Encoder(enc_hook=encode_msgpack_scalar).encode
     nodes = list(descend(_node(type)))
-    if not all(map(_omits_none_only, nodes)):
+    if exact and not all(map(omits_none_only, nodes)):
         encode = _plainly(encode)
     if any(isinstance(node, inspect.FloatType | inspect.AnyType) for node in nodes):
         encode = _finitely(encode, _NOT_FINITE_JSON if as_json else _NOT_FINITE_MSGPACK)
@@ -46,7 +49,7 @@ def _node(type: type[Any]) -> Node:
     return inspect.type_info(type) if issubclass(type, msgspec.Struct) else inspect.AnyType()
 
 
-def _omits_none_only(node: Node) -> bool:
+def omits_none_only(node: Node) -> bool:
     """Whether msgspec alone encodes a value of this type, without its parts, by the rule."""
     if isinstance(node, inspect.AnyType):
         return False
