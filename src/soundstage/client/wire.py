@@ -8,12 +8,9 @@ import httpx2
 import msgspec
 
 from soundstage.client.settings import Settings
-from soundstage.core.codec import decoder, json_encode, msgpack_encode
+from soundstage.core.codec import JSON, MSGPACK, ContentType, decoder, request_encoder
 from soundstage.core.errors import Internal, SoundstageError, TooLarge, Unavailable, from_problem
 from soundstage.core.operation import Operation
-
-JSON = "application/json"
-MSGPACK = "application/msgpack"
 
 
 class Wire:
@@ -21,8 +18,8 @@ class Wire:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._media_type = MSGPACK if settings.format == "msgpack" else JSON
-        self.encode = msgpack_encode if settings.format == "msgpack" else json_encode
+        self._media_type: ContentType = MSGPACK if settings.format == "msgpack" else JSON
+        self.encode = request_encoder(self._media_type)
 
     def headers(self) -> dict[str, str]:
         """What every request of the connection carries."""

@@ -28,9 +28,10 @@ from soundstage.core.strict import strict_twin, text_twin
 
 T = TypeVar("T")
 
-JSON = "application/json"
-MSGPACK = "application/msgpack"
 ContentType: TypeAlias = Literal["application/json", "application/msgpack"]
+
+JSON: ContentType = "application/json"
+MSGPACK: ContentType = "application/msgpack"
 
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 

@@ -52,12 +52,15 @@ def delete(time_us: int, token: str) -> bytes:
 
 def split(cell: bytes) -> Version:
     """The version that `cell` encodes. Raises `ValueError` for bytes that are no cell."""
-    if len(cell) < _TOKEN_AT + 1 + _PAYLOAD.size:
-        raise ValueError(f"a cell has at least {_TOKEN_AT + 1 + _PAYLOAD.size} bytes, not {len(cell)}")
+    end = cell.find(b"\0", _TOKEN_AT)
+    payload_at = end + 1
+    if end < 0 or len(cell) < payload_at + _PAYLOAD.size:
+        raise ValueError(f"{len(cell)} bytes are too few for a cell")
     time_us, kind = _HEAD.unpack_from(cell)
-    end = cell.index(b"\0", _TOKEN_AT)
-    expires_us, metadata_length = _PAYLOAD.unpack_from(cell, end + 1)
-    value_at = end + 1 + _PAYLOAD.size + metadata_length
+    if kind not in (PUT, DELETE):
+        raise ValueError(f"a cell's kind is put or delete, not {kind}")
+    expires_us, metadata_length = _PAYLOAD.unpack_from(cell, payload_at)
+    value_at = payload_at + _PAYLOAD.size + metadata_length
     if value_at > len(cell):
         raise ValueError("a cell's metadata runs past its end")
     return Version(
