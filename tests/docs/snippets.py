@@ -1,6 +1,6 @@
 """Fenced code of the pages, read and run as a reader would: page by page, from top to bottom, in one folder.
 
-- `python` blocks of a page share one namespace and one event loop; `await` is allowed at the top. Lines `#> text` say
+- `python` blocks of a page share one namespace; those that `await` at the top share one event loop. Lines `#> text` say
   what the block prints.
 - `sh` blocks run line by line with the project's programs on PATH; each line must succeed. A line that ends in `&`
   starts a server, which is waited for until it says `ready` and is stopped with the page.
@@ -135,15 +135,12 @@ class Page:
     def run_python(self, snippet: Snippet, program: CodeType) -> None:
         printed = io.StringIO()
         with contextlib.chdir(self.folder), contextlib.redirect_stdout(printed):
-            self.runner.run(self.execute(program))
+            result = eval(program, self.namespace)
+            if inspect.iscoroutine(result):
+                self.runner.run(result)
         expected = snippet.expected_output()
         if expected:
             assert printed.getvalue().splitlines() == expected, snippet.place
-
-    async def execute(self, program: CodeType) -> None:
-        result = eval(program, self.namespace)
-        if inspect.isawaitable(result):
-            await result
 
     def run_line(self, snippet: Snippet, line: str) -> None:
         if line.endswith("&"):

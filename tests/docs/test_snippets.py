@@ -47,9 +47,13 @@ def test_a_failing_snippet_fails(tmp_path: Path) -> None:
 def test_blocks_share_a_namespace_and_a_loop(tmp_path: Path) -> None:
     read(
         tmp_path,
-        "```python\nimport asyncio\nloop = asyncio.get_running_loop()\n```\n\n"
-        "```python\nawait asyncio.sleep(0)\nassert loop is asyncio.get_running_loop()\n```\n",
+        "```python\nimport asyncio\nasync def current(): return asyncio.get_running_loop()\n```\n\n"
+        "```python\nloop = await current()\n```\n\n```python\nassert loop is await current()\n```\n",
     )
+
+
+def test_a_block_without_await_may_run_a_loop_of_its_own(tmp_path: Path) -> None:
+    read(tmp_path, "```python\nimport asyncio\nasync def main(): print(1)\nasyncio.run(main())\n#> 1\n```\n")
 
 
 def test_another_output_than_the_page_says_fails(tmp_path: Path) -> None:

@@ -1,0 +1,183 @@
+"""Writes the reference pages of the docs from the code: errors, operations, configuration.
+
+`poe reference` writes them; `tests/docs/test_reference.py` fails when they are not what the code says.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any, cast
+
+import msgspec
+from msgspec import inspect as shapes
+
+from soundstage.catalogue import SYSTEMS
+from soundstage.core.errors import ERRORS, SoundstageError
+from soundstage.core.operation import Operation, operations_of
+from soundstage.core.system import System
+
+FOLDER = Path(__file__).resolve().parent.parent / "docs" / "reference"
+NOTE = "<!-- Written from the code by `poe reference`; edits here are lost. -->"
+
+ERRORS_INTRODUCTION = (
+    "Every failure is one of these, in process and over HTTP alike: `except soundstage.errors.NotFound` catches the "
+    "same from a Stage and from a connection. Over HTTP the body is an RFC 9457 problem with `code`, `detail`, "
+    "`hint`, `retryable` and, where known, `field`, `retry_after_ms` and `outcome`. The column *retryable* is the "
+    "usual value; what an error says of itself holds."
+)
+
+OPERATIONS_INTRODUCTION = (
+    "Each operation is called in process by a client's method, over HTTP by `POST` of one message, and on the "
+    "command line. A field without a default must be given. The running server describes the same at "
+    "`/openapi.json` and `/docs`."
+)
+
+
+def first_sentence(text: str) -> str:
+    return " ".join(text.split("\n\n")[0].split())
+
+
+def cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+def table(heads: list[str], rows: list[list[str]]) -> list[str]:
+    return [
+        "| " + " | ".join(heads) + " |",
+        "| " + " | ".join("---" for _ in heads) + " |",
+        *("| " + " | ".join(cell(value) for value in row) + " |" for row in rows),
+        "",
+    ]
+
+
+def errors_page() -> str:
+    """The codes of every problem a caller can get."""
+    rows = [
+        [
+            f"`{error.code}`",
+            str(error.status),
+            f"`{error.__name__}`",
+            "yes" if error.retryable_by_default else "no",
+            first_sentence(inspect.getdoc(error) or ""),
+        ]
+        for error in sorted(ERRORS.values(), key=lambda error: (error.status, error.code))
+    ]
+    return page(
+        "Errors",
+        ERRORS_INTRODUCTION,
+        table(["code", "status", "class", "retryable", "meaning"], rows),
+    )
+
+
+def page(title: str, introduction: str, *parts: list[str]) -> str:
+    lines = [f"# {title}", "", NOTE, "", introduction, ""]
+    for part in parts:
+        lines += part
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def operations_page() -> str:
+    """Every operation of the catalogue with its messages."""
+    parts = [part for system in SYSTEMS for part in system_part(system)]
+    return page(
+        "Operations",
+        OPERATIONS_INTRODUCTION,
+        *parts,
+    )
+
+
+def system_part(system: System) -> Iterator[list[str]]:
+    yield [f"## {system.name}", "", f"{system.summary}.", f"Stability: {system.stability}.", ""]
+    for name, operation in operations_of(import_module(f"{system.path}.api").CALLS).items():
+        yield operation_part(name, operation)
+
+
+def operation_part(name: str, operation: Operation[..., Any]) -> list[str]:
+    errors = ", ".join(f"`{error.code}`" for error in sorted(operation.errors, key=code))
+    safe = "safe to repeat under the same token or key" if operation.idempotent else "not safe to repeat blindly"
+    return [
+        f"### {operation.system} {name}",
+        "",
+        operation.doc,
+        "",
+        f"`POST {operation.path}` · `soundstage {operation.system} {name.replace('_', '-')}` · "
+        f"needs `{operation.access}` · {safe}",
+        "",
+        *fields_part("Request", operation.request),
+        *fields_part("Reply", operation.reply),
+        *([f"Besides what every call may raise: {errors}.", ""] if errors else []),
+    ]
+
+
+def code(error: type[SoundstageError]) -> str:
+    return error.code
+
+
+def fields_part(head: str, struct: type[Any]) -> list[str]:
+    info = shapes.type_info(struct)
+    assert isinstance(info, shapes.StructType)
+    if not info.fields:
+        return [f"{head}: an empty message.", ""]
+    rows = [
+        [f"`{field.encode_name}`", f"`{name_of(field.type)}`", default_of(field), described(field.type)]
+        for field in info.fields
+    ]
+    return [f"{head}, `{struct.__name__}`:", "", *table(["field", "type", "default", ""], rows)]
+
+
+def name_of(node: shapes.Type) -> str:
+    """A type as a reader writes it."""
+    match node:
+        case shapes.Metadata():
+            return name_of(node.type)
+        case shapes.StructType() | shapes.CustomType():
+            return node.cls.__name__
+        case shapes.ListType():
+            return f"list[{name_of(node.item_type)}]"
+        case shapes.DictType():
+            return f"dict[{name_of(node.key_type)}, {name_of(node.value_type)}]"
+        case shapes.UnionType():
+            return " | ".join(name_of(part) for part in node.types if not isinstance(part, shapes.NoneType))
+        case shapes.LiteralType():
+            return " | ".join(repr(value) for value in node.values)
+        case _:
+            return type(node).__name__.removesuffix("Type").lower()
+
+
+def default_of(field: shapes.Field) -> str:
+    if field.required:
+        return "—"
+    value = field.default_factory() if field.default_factory is not msgspec.NODEFAULT else field.default
+    if value is None:
+        return "none"
+    if isinstance(value, msgspec.Struct):
+        return "as below"
+    return f"`{value!s}`" if not isinstance(value, str) else f"`{value!r}`"
+
+
+def described(node: shapes.Type) -> str:
+    if not isinstance(node, shapes.Metadata):
+        return ""
+    schema = cast("dict[str, Any]", node.extra_json_schema or {})
+    extra = cast("dict[str, Any]", node.extra or {})
+    bounds = extra.get("bounds")
+    text = str(schema.get("description", ""))
+    return f"{text} ({bounds[0]} to {bounds[1]})" if bounds else text
+
+
+def pages() -> dict[str, str]:
+    """The pages by file name."""
+    return {"errors.md": errors_page(), "operations.md": operations_page()}
+
+
+def main() -> None:
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    for name, text in pages().items():
+        (FOLDER / name).write_text(text)
+
+
+if __name__ == "__main__":
+    main()
