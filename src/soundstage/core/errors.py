@@ -24,7 +24,10 @@ from the RFC 9457 map that the wire carries, so a remote caller catches the very
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal, TypeAlias
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal, TypeAlias, TypeVar
+
+T = TypeVar("T")
 
 Outcome: TypeAlias = Literal["unknown", "not_applied"]
 
@@ -189,15 +192,24 @@ ERRORS: dict[str, type[SoundstageError]] = {
 }
 
 
-def from_problem(problem: dict[str, Any]) -> SoundstageError:
-    """The error that `problem` describes; a code this release does not know becomes `Internal`."""
+def from_problem(problem: Mapping[str, Any]) -> SoundstageError:
+    """The error that `problem` describes; a code this release does not know becomes `Internal`.
+
+    Members of a wrong type are taken as absent, since what stands between may answer in our stead.
+    """
+    outcome = problem.get("outcome")
     error = ERRORS.get(str(problem.get("code")), Internal)(
-        str(problem.get("detail", "the server gave no detail")),
-        field=problem.get("field"),
-        hint=problem.get("hint"),
-        retryable=bool(problem.get("retryable", False)),
-        retry_after_ms=problem.get("retry_after_ms"),
-        outcome=problem.get("outcome"),
+        _member(problem, "detail", str) or "the server gave no detail",
+        field=_member(problem, "field", str),
+        hint=_member(problem, "hint", str),
+        retryable=problem.get("retryable") is True,
+        retry_after_ms=_member(problem, "retry_after_ms", int),
+        outcome=outcome if outcome in ("unknown", "not_applied") else None,
     )
-    error.request_id = problem.get("request_id")
+    error.request_id = _member(problem, "request_id", str)
     return error
+
+
+def _member(problem: Mapping[str, Any], name: str, kind: type[T]) -> T | None:
+    value = problem.get(name)
+    return value if type(value) is kind else None

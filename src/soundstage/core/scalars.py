@@ -70,12 +70,11 @@ def _decode_duration(value: Any) -> Duration:
 
 def _decode_size(value: Any) -> Size:
     if isinstance(value, str):
-        size = Size.parse(value)
-    else:
-        size = Size(_int64(_integer(value, "a size", 'a number of bytes, or "4MiB"')))
+        return Size.parse(value)
+    size = _int64(_integer(value, "a size", 'a number of bytes, or "4MiB"'))
     if size < 0:
         raise InvalidArgument("a size is not negative")
-    return size
+    return Size(size)
 
 
 def _integer(value: Any, what: str, hint: str) -> int:

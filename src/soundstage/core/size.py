@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from soundstage.core.errors import InvalidArgument
 from soundstage.core.quantity import parse_quantity
 
 _UNITS = {
@@ -30,7 +31,10 @@ class Size(int):
 
         Decimals are read as long as whole bytes come out. Raises `InvalidArgument` for anything else.
         """
-        return cls(parse_quantity(text, _UNITS, "size", "4MiB"))
+        size = parse_quantity(text, _UNITS, "size", "4MiB")
+        if size < 0:
+            raise InvalidArgument(f"{text!r} is negative, which no size is")
+        return cls(size)
 
     def __str__(self) -> str:
         """The number of the largest binary unit that is exact, else of bytes."""
