@@ -158,11 +158,11 @@ def default_of(field: shapes.Field) -> str:
     return f"`{value!s}`" if not isinstance(value, str) else f"`{value!r}`"
 
 
-def described(node: shapes.Type) -> str:
+def described(node: Any) -> str:
     if not isinstance(node, shapes.Metadata):
         return ""
-    schema = cast("dict[str, Any]", node.extra_json_schema or {})
-    extra = cast("dict[str, Any]", node.extra or {})
+    schema = cast("dict[str, Any]", getattr(node, "extra_json_schema", None) or {})
+    extra = cast("dict[str, Any]", getattr(node, "extra", None) or {})
     bounds = extra.get("bounds")
     text = str(schema.get("description", ""))
     return f"{text} ({bounds[0]} to {bounds[1]})" if bounds else text

@@ -119,7 +119,7 @@ class Page:
         for server in self.servers:
             server.wait(READY_SECONDS)
 
-    def read(self, snippet: Snippet) -> None:
+    def check(self, snippet: Snippet) -> None:
         """The block did what the page says it does."""
         code = snippet.code.replace(PORT, self.port)
         if snippet.title:

@@ -20,7 +20,7 @@ def name(page: Path) -> str:
 def test_the_page_does_what_it_shows(page: Path, tmp_path: Path) -> None:
     with Page(tmp_path) as reading:
         for snippet in snippets(page):
-            reading.read(snippet)
+            reading.check(snippet)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
@@ -31,21 +31,21 @@ def test_every_fence_is_understood(page: Path) -> None:
     assert {snippet.marker for snippet in found} <= {None, "no-run"}
 
 
-def read(tmp_path: Path, text: str) -> None:
+def check_page(tmp_path: Path, text: str) -> None:
     page = tmp_path / "page.md"
     page.write_text(text)
     with Page(tmp_path) as reading:
         for snippet in snippets(page):
-            reading.read(snippet)
+            reading.check(snippet)
 
 
 def test_a_failing_snippet_fails(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError):
-        read(tmp_path, "```python\n1 / 0\n```\n")
+        check_page(tmp_path, "```python\n1 / 0\n```\n")
 
 
 def test_blocks_share_a_namespace_and_a_loop(tmp_path: Path) -> None:
-    read(
+    check_page(
         tmp_path,
         "```python\nimport asyncio\nasync def current(): return asyncio.get_running_loop()\n```\n\n"
         "```python\nloop = await current()\n```\n\n```python\nassert loop is await current()\n```\n",
@@ -53,40 +53,40 @@ def test_blocks_share_a_namespace_and_a_loop(tmp_path: Path) -> None:
 
 
 def test_a_block_without_await_may_run_a_loop_of_its_own(tmp_path: Path) -> None:
-    read(tmp_path, "```python\nimport asyncio\nasync def main(): print(1)\nasyncio.run(main())\n#> 1\n```\n")
+    check_page(tmp_path, "```python\nimport asyncio\nasync def main(): print(1)\nasyncio.run(main())\n#> 1\n```\n")
 
 
 def test_another_output_than_the_page_says_fails(tmp_path: Path) -> None:
     with pytest.raises(AssertionError, match=r"page\.md:2"):
-        read(tmp_path, "```python\nprint(1)\n#> 2\n```\n")
+        check_page(tmp_path, "```python\nprint(1)\n#> 2\n```\n")
 
 
 def test_the_output_the_page_says_passes(tmp_path: Path) -> None:
-    read(tmp_path, "```python\nprint(1)\n#> 1\nprint('a b')\n#> a b\n```\n")
+    check_page(tmp_path, "```python\nprint(1)\n#> 1\nprint('a b')\n#> a b\n```\n")
 
 
 def test_a_failing_command_fails(tmp_path: Path) -> None:
     with pytest.raises(AssertionError, match="false"):
-        read(tmp_path, "```sh\ntrue\nfalse\n```\n")
+        check_page(tmp_path, "```sh\ntrue\nfalse\n```\n")
 
 
 def test_a_title_is_a_file_for_what_follows(tmp_path: Path) -> None:
-    read(tmp_path, '```toml title="a.toml"\nx = 1\n```\n\n```sh\ngrep -q "x = 1" a.toml\n```\n')
+    check_page(tmp_path, '```toml title="a.toml"\nx = 1\n```\n\n```sh\ngrep -q "x = 1" a.toml\n```\n')
 
 
 def test_a_block_that_is_not_run_must_compile(tmp_path: Path) -> None:
-    read(tmp_path, "<!-- snippet: no-run -->\n```python\n1 / 0\n```\n")
+    check_page(tmp_path, "<!-- snippet: no-run -->\n```python\n1 / 0\n```\n")
     with pytest.raises(SyntaxError):
-        read(tmp_path, "<!-- snippet: no-run -->\n```python\n1 /\n```\n")
+        check_page(tmp_path, "<!-- snippet: no-run -->\n```python\n1 /\n```\n")
 
 
 def test_a_server_that_never_gets_ready_fails(tmp_path: Path) -> None:
     with pytest.raises(AssertionError, match="never got ready"):
-        read(tmp_path, "```sh\nsh -c 'echo starting' &\n```\n")
+        check_page(tmp_path, "```sh\nsh -c 'echo starting' &\n```\n")
 
 
 def test_a_server_is_stopped_with_its_page(tmp_path: Path) -> None:
-    read(tmp_path, "```sh\nsh -c 'echo $$ >pid; echo ready; exec sleep 600' &\n```\n")
+    check_page(tmp_path, "```sh\nsh -c 'echo $$ >pid; echo ready; exec sleep 600' &\n```\n")
     assert not Path(f"/proc/{(tmp_path / 'pid').read_text().strip()}").exists()
 
 
