@@ -1,0 +1,107 @@
+"""The convention of all benchmarks: interleaved rounds, a table, and one line of JSON per figure."""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+Better = Literal["higher", "lower"]
+
+
+class Figure(msgspec.Struct, kw_only=True):
+    """One result. `ratio` above 1 always means that ours is better; `target` is what we promise of it."""
+
+    bench: str
+    ours: float
+    rival: float | None
+    ratio: float | None
+    unit: str
+    better: Better
+    target: float | None = None
+    note: str | None = None
+
+
+def figure(
+    bench: str,
+    ours: float,
+    rival: float | None,
+    unit: str,
+    better: Better,
+    *,
+    target: float | None = None,
+    note: str | None = None,
+) -> Figure:
+    """A figure with its ratio; without a rival it stands alone."""
+    ratio = None
+    if rival is not None and ours > 0 and rival > 0:
+        ratio = ours / rival if better == "higher" else rival / ours
+    return Figure(bench=bench, ours=ours, rival=rival, ratio=ratio, unit=unit, better=better, target=target, note=note)
+
+
+def options(description: str, arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line that every benchmark has; `--quick` ends within a minute."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--quick", action="store_true", help="smaller and fewer rounds; under 60 s")
+    return parser.parse_args(arguments)
+
+
+def interleaved(rounds: int, *sides: Callable[[], float]) -> list[float]:
+    """The median of what each side returned over `rounds` turns, taken one after the other.
+
+    Turns alternate so that a machine that slows down slows down all sides.
+    """
+    results: list[list[float]] = [[] for _ in sides]
+    for number in range(rounds):
+        order = list(enumerate(sides))
+        for index, side in order if number % 2 == 0 else reversed(order):
+            gc.collect()
+            results[index].append(side())
+    return [statistics.median(each) for each in results]
+
+
+def cpu_rate(work: Callable[[], int]) -> float:
+    """Units of work per second of this process's CPU time."""
+    began = time.process_time()
+    done = work()
+    return done / max(time.process_time() - began, 1e-9)
+
+
+def wall_rate(work: Callable[[], int]) -> float:
+    """Units of work per second of the wall clock."""
+    began = time.perf_counter()
+    done = work()
+    return done / max(time.perf_counter() - began, 1e-9)
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The value below which `share` (0 to 1) of `values` lie."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+
+
+def show(title: str, figures: Sequence[Figure]) -> None:
+    """Print the table, then each figure as a line of JSON."""
+    table = Table(title=title)
+    for column in ("figure", "ours", "rival", "ratio", "target", "unit", "note"):
+        table.add_column(column, justify="left" if column in {"figure", "unit", "note"} else "right")
+    for each in figures:
+        table.add_row(
+            each.bench,
+            f"{each.ours:,.4g}" if each.ours < 100 else f"{each.ours:,.0f}",
+            "" if each.rival is None else f"{each.rival:,.4g}" if each.rival < 100 else f"{each.rival:,.0f}",
+            "" if each.ratio is None else f"{each.ratio:.2f}",
+            "" if each.target is None else f"{each.target:g}",
+            each.unit,
+            each.note or "",
+        )
+    Console(width=140).print(table)
+    for each in figures:
+        print(msgspec.json.encode(each).decode(), flush=True)
