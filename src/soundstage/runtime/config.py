@@ -13,6 +13,7 @@ from msgspec import Meta
 
 from soundstage.core.size import Size
 from soundstage.core.time import Duration
+from soundstage.runtime.namespaces.api import Objective, Quotas
 
 _NS = 1_000_000_000
 _MIB = 1 << 20
@@ -45,54 +46,18 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True):
     options: Annotated[dict[str, Any], Meta(description="further options of the engine; see its page")] = {}
 
 
-class LatencyObjective(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How long a call should take (`target`: clients hedge after it) and may take (`max`)."""
-
-    target: Annotated[
-        Duration | None,
-        Meta(description="what most calls take; clients hedge reads after it", extra={"bounds": ("1ms", "1h")}),
-    ] = None
-    max: Annotated[
-        Duration | None,
-        Meta(description="paged calls answer early rather than exceed it", extra={"bounds": ("1ms", "1h")}),
-    ] = None
-
-
-class Objective(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The service-level objective of one kind of call."""
-
-    latency: LatencyObjective = LatencyObjective()
-
-
-class Quotas(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a namespace may use; over it callers get `exhausted` with the time to wait."""
-
-    reads_per_second: Annotated[
-        float | None, Meta(gt=0, le=1e9, description="calls that read, as a long-term rate; none: unlimited")
-    ] = None
-    writes_per_second: Annotated[
-        float | None, Meta(gt=0, le=1e9, description="calls that write, as a long-term rate; none: unlimited")
-    ] = None
-    burst: Annotated[
-        Duration,
-        Meta(description="how long a full rate may be saved up while unused", extra={"bounds": ("10ms", "1h")}),
-    ] = Duration(_NS)
-    in_flight: Annotated[
-        int | None,
-        Meta(ge=1, le=1_000_000, description="calls at the same time; none: `admission.namespace_in_flight`"),
-    ] = None
-
-
 class NamespaceDeclaration(msgspec.Struct, frozen=True, kw_only=True):
     """`[namespaces.NAME]`: a namespace kept as the file says; changes by API are refused."""
 
     abstraction: Annotated[str, Meta(description="the system whose data it holds: `kv`, …")]
     engines: Annotated[
-        dict[str, str], Meta(description='engine name for each port, such as `{records = "default"}`')
-    ] = {}
-    config: Annotated[dict[str, Any], Meta(description="the abstraction's knobs")] = {}
-    slos: Annotated[dict[str, Any], Meta(description="objectives for `read`, `write` or an operation")] = {}
-    quotas: Annotated[dict[str, Any], Meta(description="see `[defaults.quotas]`")] = {}
+        dict[str, str] | None, Meta(description='engine name for each port, such as `{records = "default"}`')
+    ] = None
+    config: Annotated[dict[str, Any] | None, Meta(description="the abstraction's knobs")] = None
+    slos: Annotated[dict[str, Objective] | None, Meta(description="objectives for `read`, `write` or an operation")] = (
+        None
+    )
+    quotas: Annotated[Quotas | None, Meta(description="see `[defaults.quotas]`")] = None
 
 
 class NamespaceDefaults(msgspec.Struct, frozen=True, kw_only=True):

@@ -16,13 +16,18 @@ from soundstage.core.environment import Environment
 from soundstage.core.hlc import TokenClock
 from soundstage.core.pages import PageTokens
 from soundstage.engines.records.port import Records, TableSpec
+from soundstage.runtime.namespaces.api import Objective
 
 
 class NamespaceView(msgspec.Struct, frozen=True, gc=False):
     """A namespace as the running process applies it, replaced whole on every change.
 
     `config` is the abstraction's `NamespaceConfig`. `records` is the engine it is bound to. `generation`
-    tells two namespaces of one name apart after a delete and create.
+    tells two namespaces of one name apart after a delete and create. `slos` maps `read`, `write` or an
+    operation's name to an `Objective` of `soundstage.runtime.namespaces.api`.
+
+    `previous` is the configuration before the last change, at `changed_us`; None when it never changed. Some
+    knobs are honoured in their old form for a while.
     """
 
     name: str
@@ -30,8 +35,10 @@ class NamespaceView(msgspec.Struct, frozen=True, gc=False):
     version: int
     generation: int
     config: Any
-    slos: Mapping[str, Any]
+    slos: Mapping[str, Objective]
     records: Records
+    previous: Any = None
+    changed_us: int = 0
 
 
 class Namespaces(Protocol):
@@ -46,13 +53,18 @@ class Namespaces(Protocol):
 
 
 class ServiceContext(msgspec.Struct, frozen=True, kw_only=True):
-    """What the stage hands to a service when it opens it. `config` is the `SystemConfig`, if any."""
+    """What the stage hands to a service when it opens it. `config` is the `SystemConfig`, if any.
+
+    `administers` is the part of the stage that a system of the runtime itself makes reachable, None for all
+    other systems.
+    """
 
     environment: Environment
     clock: TokenClock
     page_tokens: PageTokens
     namespaces: Namespaces
     config: Any = None
+    administers: Any = None
 
 
 class Service(Protocol):
@@ -74,4 +86,13 @@ class Abstraction(Protocol):
 
         Raises `InvalidArgument` naming the knob when `config` asks for what the engine cannot do.
         """
+        ...
+
+
+@runtime_checkable
+class Scoped(Protocol):
+    """A service with operations that concern namespaces not named by a field `namespace`."""
+
+    def scopes(self, operation: str, request: Any) -> Sequence[str]:
+        """The namespaces on which the caller needs the operation's access; none: on any one."""
         ...

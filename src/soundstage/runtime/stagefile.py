@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,6 +18,7 @@ from msgspec import inspect
 from soundstage.core.codec import convert
 from soundstage.core.errors import InvalidArgument
 from soundstage.core.names import nearest
+from soundstage.runtime.bounds import check_bounds
 from soundstage.runtime.config import StageConfig, with_default_engine
 
 PREFIX = "SOUNDSTAGE_"
@@ -110,16 +111,17 @@ def _put_variable(into: dict[str, Any], sources: dict[str, str], name: str, text
     parts = name[len(PREFIX) :].lower().split("__")
     path: list[str] = []
     node: inspect.Type = STRUCTURE
-    tree: Any = into
+    tree: dict[str, Any] = into
     for part in parts:
-        found = _step(node, part, cast("dict[str, Any]", tree if isinstance(tree, dict) else {}))
+        found = _step(node, part, tree)
         if found is None:
             if not path:
                 return False
             raise _unknown_variable(name, part, node)
         step, node = found
         path.append(step)
-        tree = tree.get(step, {}) if isinstance(tree, dict) else {}
+        below: Any = tree.get(step)
+        tree = cast("dict[str, Any]", below) if isinstance(below, dict) else {}
     _put(into, path, _parse(text, node))
     sources[".".join(path)] = f"environment {name}"
     return True
@@ -178,28 +180,3 @@ def _located(error: InvalidArgument, sources: Mapping[str, str]) -> InvalidArgum
     keys = [key for key in sources if key == field or key.startswith(field + ".") or field.startswith(key + ".")]
     where = f" ({sources[keys[0]]})" if keys else ""
     return InvalidArgument(f"{error.detail}{where}", field=error.field, hint=error.hint)
-
-
-def check_bounds(value: Any, at: str = "") -> None:
-    """Raise `InvalidArgument` for the first duration or size outside the bounds that its key declares."""
-    for field, node, key in _fields(type(value), at):
-        found = getattr(value, field)
-        bounds = (node.extra or {}).get("bounds") if isinstance(node, inspect.Metadata) else None
-        if bounds is not None and found is not None:
-            low, high = (type(found).parse(bound) for bound in bounds)
-            if not low <= found <= high:
-                raise InvalidArgument(
-                    f"`{key}` is {found}", field=key, hint=f"it lies between {bounds[0]} and {bounds[1]}"
-                )
-        elif isinstance(found, msgspec.Struct):
-            check_bounds(found, key + ".")
-        elif isinstance(found, dict):
-            for name, entry in cast("dict[str, Any]", found).items():
-                if isinstance(entry, msgspec.Struct):
-                    check_bounds(entry, f"{key}.{name}.")
-
-
-def _fields(struct: type[Any], at: str) -> Iterator[tuple[str, inspect.Type, str]]:
-    node = cast("inspect.StructType", inspect.type_info(struct))
-    for field in node.fields:
-        yield field.name, field.type, f"{at}{field.name}"

@@ -1,0 +1,130 @@
+"""How much work a stage takes on at once, and how fast: bounds that refuse and never queue."""
+
+from __future__ import annotations
+
+from soundstage.core.environment import Environment
+from soundstage.core.errors import Exhausted, SoundstageError, Unavailable
+from soundstage.runtime.config import AdmissionConfig, Quotas
+
+_NS = 1_000_000_000
+
+
+class Rate:
+    """At most `per_second` calls over time; what a quiet period of `burst_ns` left unused may come at once.
+
+    Kept as the instant at which the bucket would be empty again (the generic cell rate algorithm): one
+    integer, and no refilling.
+    """
+
+    __slots__ = ("_burst_ns", "_interval_ns", "_next_ns")
+
+    def __init__(self, per_second: float, burst_ns: int) -> None:
+        self._interval_ns = max(1, round(_NS / per_second))
+        # A burst shorter than one call's share would let nothing through at all.
+        self._burst_ns = max(burst_ns, self._interval_ns)
+        self._next_ns = 0
+
+    def take(self, now_ns: int) -> int:
+        """0 when the call may go on; else nanoseconds after which it may, and nothing is taken."""
+        upcoming = max(self._next_ns, now_ns) + self._interval_ns
+        early_ns = upcoming - now_ns - self._burst_ns
+        if early_ns > 0:
+            return early_ns
+        self._next_ns = upcoming
+        return 0
+
+
+class Gate:
+    """The bounds of one namespace. `in_flight` is counted by the dispatcher."""
+
+    __slots__ = ("in_flight", "limit", "name", "rated", "reads", "writes")
+
+    def __init__(self, name: str, quotas: Quotas, config: AdmissionConfig) -> None:
+        self.name = name
+        self.in_flight = 0
+        self.limit = 0
+        self.rated = False
+        self.reads: Rate | None = None
+        self.writes: Rate | None = None
+        self.adjust(quotas, config)
+
+    def adjust(self, quotas: Quotas, config: AdmissionConfig) -> None:
+        """Bound by `quotas` from the next call on; calls under way stay counted."""
+        self.limit = config.namespace_in_flight if quotas.in_flight is None else quotas.in_flight
+        self.reads = None if quotas.reads_per_second is None else Rate(quotas.reads_per_second, quotas.burst)
+        self.writes = None if quotas.writes_per_second is None else Rate(quotas.writes_per_second, quotas.burst)
+        self.rated = self.reads is not None or self.writes is not None
+
+
+class Admission:
+    """The bounds of a stage. `in_flight` counts calls that run; `limit` is 0 while none may."""
+
+    __slots__ = (
+        "_closed",
+        "_environment",
+        "_retry_after_ms",
+        "config",
+        "gates",
+        "in_flight",
+        "limit",
+        "refused",
+        "unbounded",
+    )
+
+    def __init__(self, config: AdmissionConfig, environment: Environment) -> None:
+        self.config = config
+        self.gates: dict[str, Gate] = {}
+        self.unbounded = Gate("", Quotas(in_flight=1_000_000), config)
+        self.in_flight = 0
+        self.limit = 0
+        self.refused = 0
+        self._closed = "the stage is starting"
+        self._environment = environment
+        self._retry_after_ms = max(1, config.retry_after // 1_000_000)
+
+    @property
+    def closed(self) -> str | None:
+        """Why no call is let in, or None while calls are."""
+        return self._closed or None
+
+    def open(self) -> None:
+        """Calls are let in."""
+        self._closed, self.limit = "", self.config.in_flight
+
+    def close(self, reason: str) -> None:
+        """Calls are refused with `reason`; those under way go on."""
+        self._closed, self.limit = reason, 0
+
+    def refusal(self) -> SoundstageError:
+        """Why a call is not let in, when `in_flight` has reached `limit`."""
+        self.refused += 1
+        if self._closed:
+            return Unavailable(
+                self._closed, hint="retry, or ask another process", outcome="not_applied", retry_after_ms=1_000
+            )
+        return Exhausted(
+            f"the stage is working on {self.in_flight} calls, its limit",
+            hint="retry with fewer calls at a time, or raise admission.in_flight",
+            retry_after_ms=self._retry_after_ms,
+        )
+
+    def gate_refusal(self, gate: Gate) -> Exhausted:
+        """Why a call is not let in, when `gate.in_flight` has reached `gate.limit`."""
+        self.refused += 1
+        return Exhausted(
+            f"namespace {gate.name!r} is working on {gate.in_flight} calls, its limit",
+            hint="retry with fewer calls at a time, or raise quotas.in_flight of the namespace",
+            retry_after_ms=self._retry_after_ms,
+        )
+
+    def take(self, rate: Rate, gate: Gate) -> None:
+        """Count a call against a rate of `gate`. Raises `Exhausted` with the time to wait."""
+        wait_ns = rate.take(self._environment.monotonic_ns())
+        if wait_ns:
+            self.refused += 1
+            kind = "reads_per_second" if rate is gate.reads else "writes_per_second"
+            raise Exhausted(
+                f"namespace {gate.name!r} is over its quota {kind}",
+                hint="retry after the time given, or raise the quota of the namespace",
+                retry_after_ms=-(-wait_ns // 1_000_000),
+            )

@@ -1,0 +1,68 @@
+"""Refuses to serve strangers without authentication, and makes TLS contexts."""
+
+from __future__ import annotations
+
+import ssl
+from ipaddress import ip_address
+from pathlib import Path
+
+from soundstage.core.errors import InvalidArgument
+from soundstage.runtime.config import AuthConfig, TlsConfig
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach a listener on `host`."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ip_address(host.strip("[]").partition("%")[0]).is_loopback
+    except ValueError:
+        return False
+
+
+def check_exposure(host: str, auth: AuthConfig, insecure: bool = False) -> None:
+    """Raise `InvalidArgument` when a listener on `host` would serve other machines without authentication."""
+    if auth.mode == "none" and not insecure and not is_loopback(host):
+        raise InvalidArgument(
+            f"{host} can be reached from other machines, and no authentication is configured",
+            field="http.host",
+            hint='make a token with `soundstage tokens create` and set auth.mode = "tokens", bind 127.0.0.1, '
+            "or pass --insecure",
+        )
+
+
+def tls_context(config: TlsConfig) -> ssl.SSLContext | None:
+    """The context of a listener, or None without a certificate. Raises `InvalidArgument` for unusable files."""
+    if config.certificate is None:
+        if config.key is not None or config.client_ca is not None:
+            raise InvalidArgument(
+                "http.tls has no certificate", field="http.tls.certificate", hint="name the certificate chain in PEM form"
+            )
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["http/1.1"])
+    password = None if config.key_password_file is None else first_line(config.key_password_file)
+    try:
+        context.load_cert_chain(config.certificate, config.key, password=password)
+        if config.client_ca is not None:
+            context.load_verify_locations(config.client_ca)
+            context.verify_mode = ssl.CERT_REQUIRED
+    except (OSError, ssl.SSLError) as error:
+        raise InvalidArgument(
+            f"the certificates cannot be used: {error.strerror or error}",
+            field="http.tls",
+            hint="check the paths, and that the key belongs to the certificate",
+        ) from None
+    return context
+
+
+def first_line(path: str) -> str:
+    """The secret in a file. Raises `InvalidArgument` when it cannot be read or is empty."""
+    try:
+        line = Path(path).read_text(encoding="utf-8").split("\n", 1)[0].strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidArgument(f"the secret file {path} cannot be read: {error}") from None
+    if not line:
+        raise InvalidArgument(f"the secret file {path} is empty")
+    return line

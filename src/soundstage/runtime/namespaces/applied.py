@@ -1,0 +1,47 @@
+"""Turns stored namespaces into what this process applies."""
+
+from __future__ import annotations
+
+import logging
+
+from soundstage.core.errors import SoundstageError
+from soundstage.engines.records.port import Stamp
+from soundstage.runtime.namespaces.api import NamespaceInfo
+from soundstage.runtime.namespaces.declaration import Declarations
+from soundstage.runtime.namespaces.registry import Registry, view_of
+from soundstage.runtime.namespaces.store import Found
+
+log = logging.getLogger("soundstage.namespaces")
+
+
+class Applied:
+    """Keeps `registry` as stored; `stamps` tells which write of each namespace is applied."""
+
+    def __init__(self, registry: Registry, declarations: Declarations) -> None:
+        self.registry = registry
+        self.stamps: dict[str, Stamp] = {}
+        self._declarations = declarations
+
+    @property
+    def infos(self) -> dict[str, NamespaceInfo]:
+        """The namespaces that are served, as stored."""
+        return self.registry.infos
+
+    def apply(self, found: Found) -> None:
+        """Calls that begin from here on see it; one that cannot be served is refused with the reason."""
+        info = found.stored.info
+        try:
+            declared = self._declarations.stored(info)
+            previous = found.stored.previous
+            earlier = None if previous is None else self._declarations.config(info.abstraction, previous)
+        except SoundstageError as error:
+            self.registry.refuse(info.name, str(error))
+            log.error("a namespace cannot be served", extra={"namespace": info.name, "reason": str(error)})
+        else:
+            self.registry.apply(info, view_of(info, declared.config, declared.records, earlier))
+        self.stamps[info.name] = found.stamp
+
+    def forget(self, name: str) -> None:
+        """Calls that begin from here on get `NotFound`."""
+        self.registry.forget(name)
+        self.stamps.pop(name, None)

@@ -1,0 +1,291 @@
+"""Makes changes to namespaces.
+
+A change is stored first and applied by this process before the caller is answered. Creating takes the name
+(`creating`), makes the tables, then activates; deleting marks (`deleting`), drops the tables, then frees the
+name. What a process that died left half-way is deleted by whoever finds it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any, Literal, TypeVar, cast
+
+import msgspec
+
+from soundstage.core.environment import Environment
+from soundstage.core.errors import AlreadyExists, Exhausted, InProgress, NotFound, PreconditionFailed, Unavailable
+from soundstage.core.names import nearest
+from soundstage.core.time import Instant
+from soundstage.runtime.namespaces.api import NamespaceChange, NamespaceInfo, NamespaceSpec
+from soundstage.runtime.namespaces.applied import Applied
+from soundstage.runtime.namespaces.declaration import Declarations, Declared, check_fixed
+from soundstage.runtime.namespaces.store import Found, NamespaceStore, Raced, Stored
+from soundstage.runtime.namespaces.tables import Tables
+
+T = TypeVar("T")
+
+ManagedBy = Literal["api", "file"]
+
+ATTEMPTS = 8
+"""How often a change is tried again when others change the same namespace."""
+
+STAGE_FILE = "stage file"
+"""Who makes the changes that the stage file asks for."""
+
+
+class NamespaceControl:
+    """Changes the namespaces of one stage; `changing` is held meanwhile, so one at a time per process."""
+
+    def __init__(
+        self,
+        store: NamespaceStore,
+        declarations: Declarations,
+        applied: Applied,
+        tables: Tables,
+        environment: Environment,
+        limit: int,
+    ) -> None:
+        self.store = store
+        self.applied = applied
+        self._declarations = declarations
+        self._tables = tables
+        self._environment = environment
+        self._limit = limit
+        self.changing = asyncio.Lock()
+
+    async def put(
+        self, spec: NamespaceSpec, expected_version: int | None, by: str, managed_by: ManagedBy = "api"
+    ) -> NamespaceInfo:
+        """See `NamespacesCalls.put`."""
+        at = "namespace" if managed_by == "api" else f"namespaces.{spec.name}"
+        declared = self._declarations.check(spec, at)
+
+        async def attempt(found: Found | None) -> NamespaceInfo:
+            if found is not None and found.stored.state == "deleting":
+                raise _under_way(found, "deleted")
+            if found is None:
+                return await self._create(declared, expected_version, by, managed_by)
+            return await self._change(declared, found, expected_version, by, managed_by)
+
+        return await self._serially(spec.name, attempt)
+
+    async def delete(self, name: str, expected_version: int | None, by: str) -> NamespaceInfo:
+        """See `NamespacesCalls.delete`; returns what was deleted."""
+
+        async def attempt(found: Found | None) -> NamespaceInfo:
+            if found is None or found.stored.state != "active":
+                raise self.unknown(name)
+            info = found.stored.info
+            _check_managed(info, "api")
+            if expected_version not in (None, info.version):
+                raise _other_version(info, expected_version)
+            await self.clear(found, by)
+            return info
+
+        return await self._serially(name, attempt)
+
+    async def release(self, name: str) -> None:
+        """The stage file no longer declares the namespace: it stays, and is managed by API."""
+
+        async def attempt(found: Found | None) -> None:
+            if found is not None and found.stored.state == "active" and found.stored.info.managed_by == "file":
+                declared = self._declarations.stored(found.stored.info)
+                await self._store(declared, found, STAGE_FILE, "api")
+
+        await self._serially(name, attempt)
+
+    async def clear(self, found: Found, by: str | None) -> None:
+        """The namespace, its tables and its name are gone; with `by` None that only finishes a deletion."""
+        info = found.stored.info
+        self.applied.forget(info.name)
+        if found.stored.state != "deleting":
+            change = None if by is None else self._record(info, "deleted", by, [])
+            going = msgspec.structs.replace(found.stored, state="deleting", since_us=self._environment.now_us())
+            found = await self.store.put(going, found.stamp, change)
+        declared = self._declarations.stored(info)
+        await self._tables.drop(declared.records, [table.name for table in declared.tables])
+        with suppress(Raced):  # Whoever was faster has removed the name too.
+            await self.store.remove(info.name, found.stamp)
+
+    def get(self, name: str) -> NamespaceInfo:
+        """A namespace as stored; `NotFound` with the nearest name otherwise."""
+        info = self.applied.infos.get(name)
+        if info is None:
+            raise self.unknown(name)
+        return info
+
+    def unknown(self, name: str) -> NotFound:
+        """That there is no namespace `name`."""
+        close = nearest(name, self.applied.infos)
+        hint = f"did you mean {close!r}?" if close else "see namespaces/list"
+        return NotFound(f"there is no namespace {name!r}", field="name", hint=hint)
+
+    async def _create(
+        self, declared: Declared, expected_version: int | None, by: str, managed_by: ManagedBy
+    ) -> NamespaceInfo:
+        if expected_version not in (None, 0):
+            raise PreconditionFailed(
+                f"namespace {declared.spec.name!r} does not exist, so it has no version {expected_version}",
+                field="expected_version",
+                hint="leave expected_version out, or use 0, to create it",
+            )
+        if len(self.applied.infos) >= self._limit:
+            raise Exhausted(
+                f"the stage has {self._limit} namespaces, its limit",
+                hint="delete some, or raise control.namespaces_limit",
+                retryable=False,
+            )
+        generation, counter = await self.store.next_generation()
+        now = self._now()
+        info = _info(declared, 1, generation, managed_by, now, now)
+        found = await self.store.claim(Stored(info=info, state="creating", since_us=now // 1_000), None, counter)
+        try:
+            await self._tables.create(declared.records, declared.tables)
+        except BaseException:
+            await self._abandon(found)
+            raise
+        change = self._record(info, "created", by, [])
+        found = await self.store.put(Stored(info=info), found.stamp, change)
+        self.applied.apply(found)
+        return info
+
+    async def _abandon(self, found: Found) -> None:
+        try:
+            await self.clear(found, None)
+        except (Raced, Unavailable):
+            # The engine that failed to make the tables may fail again; the follower clears them away.
+            return
+
+    async def _change(
+        self, declared: Declared, found: Found, expected_version: int | None, by: str, managed_by: ManagedBy
+    ) -> NamespaceInfo:
+        info = found.stored.info
+        if found.stored.state == "creating":
+            raise _under_way(found, "created")
+        _check_managed(info, managed_by)
+        before = self._declarations.stored(info)
+        same = info.managed_by == managed_by and not _differences(info, declared)
+        # A repetition of the call that made this version is answered as that was.
+        if same and expected_version in (None, info.version, info.version - 1):
+            return info
+        if expected_version == 0:
+            raise AlreadyExists(
+                f"namespace {info.name!r} exists at version {info.version}",
+                field="namespace.name",
+                hint="leave expected_version out to change it",
+            )
+        if expected_version not in (None, info.version):
+            raise _other_version(info, expected_version)
+        check_fixed(before, declared)
+        return await self._store(declared, found, by, managed_by)
+
+    async def _store(self, declared: Declared, found: Found, by: str, managed_by: ManagedBy) -> NamespaceInfo:
+        """The next version is stored and applied, and the tables fit it."""
+        old, now = found.stored.info, self._now()
+        info = _info(declared, old.version + 1, old.generation, managed_by, old.created_at, now)
+        change = self._record(info, "changed", by, _differences(old, declared) or ["managed_by"])
+        await self._tables.adjust(declared.records, declared.tables, now // 1_000)
+        stored = await self.store.put(Stored(info=info, previous=old.config), found.stamp, change)
+        self.applied.apply(stored)
+        return info
+
+    async def _serially(self, name: str, attempt: Callable[[Found | None], Awaitable[T]]) -> T:
+        """What `attempt` returns for the namespace as stored, tried again when others were faster."""
+        async with self.changing:
+            for _ in range(ATTEMPTS):
+                try:
+                    return await attempt(await self.store.find(name))
+                except Raced:
+                    await self._environment.sleep(self._environment.random.uniform(0, 0.05))
+        raise Unavailable(
+            f"namespace {name!r} keeps being changed by others", hint="retry later", outcome="not_applied"
+        )
+
+    def _record(
+        self, info: NamespaceInfo, action: Literal["created", "changed", "deleted"], by: str, changed: list[str]
+    ) -> NamespaceChange:
+        return NamespaceChange(
+            # A deletion has a place of its own after the last version.
+            version=info.version + (action == "deleted"),
+            generation=info.generation,
+            at=self._now(),
+            by=by,
+            action=action,
+            changed=changed,
+            namespace=info,
+        )
+
+    def _now(self) -> Instant:
+        return Instant(self._environment.now_us() * 1_000)
+
+
+def _info(
+    declared: Declared, version: int, generation: int, managed_by: ManagedBy, created: Instant, updated: Instant
+) -> NamespaceInfo:
+    return NamespaceInfo(
+        name=declared.spec.name,
+        abstraction=declared.spec.abstraction,
+        engines=declared.engines,
+        config=declared.knobs,
+        slos=declared.slos,
+        quotas=declared.quotas,
+        version=version,
+        generation=generation,
+        managed_by=managed_by,
+        created_at=created,
+        updated_at=updated,
+    )
+
+
+def _check_managed(info: NamespaceInfo, by: ManagedBy) -> None:
+    if info.managed_by == "file" and by == "api":
+        raise PreconditionFailed(
+            f"namespace {info.name!r} is managed by the stage file",
+            field="namespace.name",
+            hint=f"change [namespaces.{info.name}] there, or remove it there to manage the namespace by API",
+        )
+
+
+def _under_way(found: Found, what: str) -> InProgress:
+    name = found.stored.info.name
+    return InProgress(
+        f"namespace {name!r} is being {what}", field="namespace.name", hint="retry later", retry_after_ms=1_000
+    )
+
+
+def _other_version(info: NamespaceInfo, expected: int | None) -> PreconditionFailed:
+    return PreconditionFailed(
+        f"namespace {info.name!r} is at version {info.version}, not {expected}",
+        field="expected_version",
+        hint="get it, apply your change to what it is, and put that",
+    )
+
+
+def _differences(info: NamespaceInfo, declared: Declared) -> list[str]:
+    """The dotted paths of what `declared` would change."""
+    old, new = (
+        _parts(info.engines, info.config, info.slos, info.quotas),
+        _parts(declared.engines, declared.knobs, declared.slos, declared.quotas),
+    )
+    differing = [path for path in {**old, **new} if old.get(path) != new.get(path)]
+    if info.abstraction != declared.spec.abstraction:
+        differing.append("abstraction")
+    return differing
+
+
+def _parts(engines: Any, config: Any, slos: Any, quotas: Any) -> dict[str, Any]:
+    """Leaves by dotted path; structs that were read strictly compare equal to those that were not."""
+    tree = msgspec.to_builtins({"engines": engines, "config": config, "slos": slos, "quotas": quotas})
+    leaves: dict[str, Any] = {}
+
+    def descend(value: Any, path: str) -> None:
+        if isinstance(value, dict) and value:
+            for name, inner in cast("dict[str, Any]", value).items():
+                descend(inner, f"{path}.{name}" if path else name)
+        elif value is not None and value != {}:
+            leaves[path] = value
+
+    descend(tree, "")
+    return leaves

@@ -1,0 +1,169 @@
+"""Checks a declared namespace and completes it: with the stage's defaults, its engine and its tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from soundstage.core.codec import convert, json_encode
+from soundstage.core.errors import InvalidArgument
+from soundstage.core.limits import check_namespace
+from soundstage.core.names import nearest
+from soundstage.core.time import Duration
+from soundstage.engines.records.port import Capability, Records, TableSpec
+from soundstage.runtime.bounds import check_bounds
+from soundstage.runtime.config import NamespaceDefaults
+from soundstage.runtime.engines import Engines
+from soundstage.runtime.namespaces.api import NamespaceInfo, NamespaceSpec, Objective, Quotas
+from soundstage.runtime.systems import Systems
+
+PORTS = ("records",)
+"""What a namespace binds engines to."""
+
+DEFAULT_ENGINE = "default"
+
+FIXED = {"conditional": "conditional_writes", "key_order": "key_order", "dedicated": "dedicated"}
+"""What of a table is fixed at creation, and the knob that decides it."""
+
+
+class Declared(NamedTuple):
+    """A namespace that may be stored. `knobs` is `config` as plain values, complete."""
+
+    spec: NamespaceSpec
+    engines: dict[str, str]
+    knobs: dict[str, Any]
+    slos: dict[str, Objective]
+    quotas: Quotas
+    config: Any
+    records: Records
+    tables: Sequence[TableSpec]
+
+
+class Declarations:
+    """Completes declarations for one stage. `field` of its errors is the path within a request to `put`."""
+
+    def __init__(self, systems: Systems, engines: Engines, defaults: NamespaceDefaults) -> None:
+        self._systems = systems
+        self._engines = engines
+        self._defaults = defaults
+
+    def check(self, spec: NamespaceSpec, at: str = "namespace") -> Declared:
+        """`spec` complete. Raises `InvalidArgument` naming what is wrong and the nearest valid name."""
+        check_namespace(spec.name, f"{at}.name")
+        knobs_type = self._knobs_type(spec.abstraction, f"{at}.abstraction")
+        config = _knobs(spec.config or {}, knobs_type, f"{at}.config")
+        engines = self._bindings(spec.engines, f"{at}.engines")
+        slos = self._defaults.slos if spec.slos is None else spec.slos
+        self._check_objectives(spec.abstraction, slos, f"{at}.slos")
+        quotas = self._defaults.quotas if spec.quotas is None else spec.quotas
+        check_bounds(quotas, f"{at}.quotas.")
+        records = self._engines.get(engines["records"], f"{at}.engines.records")
+        tables = self._tables(spec, config, records, at)
+        knobs: dict[str, Any] = msgspec.json.decode(json_encode(config))
+        return Declared(spec, engines, knobs, dict(slos), quotas, config, records, tables)
+
+    def stored(self, info: NamespaceInfo) -> Declared:
+        """The declaration of a stored namespace; knobs that a newer release stored are ignored."""
+        known = self._knobs_type(info.abstraction, "namespace.abstraction").__struct_fields__
+        return self.check(
+            NamespaceSpec(
+                name=info.name,
+                abstraction=info.abstraction,
+                engines=info.engines,
+                config={name: value for name, value in info.config.items() if name in known},
+                slos=info.slos,
+                quotas=info.quotas,
+            )
+        )
+
+    def config(self, abstraction: str, knobs: Mapping[str, Any]) -> Any:
+        """The configuration struct of stored `knobs`; those that a newer release stored are ignored."""
+        knobs_type = self._knobs_type(abstraction, "namespace.abstraction")
+        known = set(knobs_type.__struct_fields__)
+        return convert({name: value for name, value in knobs.items() if name in known}, knobs_type)
+
+    def _knobs_type(self, abstraction: str, field: str) -> type[Any]:
+        found = self._systems.namespace_config(abstraction) if abstraction in self._systems.catalogue else None
+        if found is not None:
+            return found
+        known = self._systems.abstractions()
+        close = nearest(abstraction, known)
+        hint = f"did you mean {close!r}?" if close else f"abstractions are {', '.join(known)}"
+        raise InvalidArgument(f"there is no abstraction {abstraction!r}", field=field, hint=hint)
+
+    def _bindings(self, given: Mapping[str, str] | None, field: str) -> dict[str, str]:
+        bindings = self._defaults.engines if given is None else {**self._defaults.engines, **given}
+        for port in bindings:
+            if port not in PORTS:
+                close = nearest(port, PORTS)
+                hint = f"did you mean {close!r}?" if close else f"ports are {', '.join(PORTS)}"
+                raise InvalidArgument(f"there is no port {port!r}", field=f"{field}.{port}", hint=hint)
+        return {port: bindings.get(port, DEFAULT_ENGINE) for port in PORTS}
+
+    def _check_objectives(self, abstraction: str, slos: Mapping[str, Objective], field: str) -> None:
+        known = ["read", "write", *self._systems.operations(abstraction)]
+        for name, objective in slos.items():
+            if name not in known:
+                close = nearest(name, known)
+                hint = f"did you mean {close!r}?" if close else f"objectives are for {', '.join(known)}"
+                raise InvalidArgument(f"there is no operation {name!r}", field=f"{field}.{name}", hint=hint)
+            check_bounds(objective, f"{field}.{name}.")
+            target, most = objective.latency.target, objective.latency.max
+            if target is not None and most is not None and target > most:
+                raise InvalidArgument(
+                    f"the target {Duration(target)} is above the maximum {Duration(most)}",
+                    field=f"{field}.{name}.latency.target",
+                    hint="the target is what most calls take, the maximum what none may exceed",
+                )
+
+    def _tables(self, spec: NamespaceSpec, config: Any, records: Records, at: str) -> Sequence[TableSpec]:
+        abstraction = self._systems.abstraction(spec.abstraction, f"{at}.abstraction")
+        try:
+            tables = abstraction.tables(spec.name, config, frozenset(records.capabilities))
+        except InvalidArgument as error:
+            raise _within(error, f"{at}.config") from None
+        for table in tables:
+            if table.conditional and Capability.CONDITIONAL not in records.capabilities:
+                raise InvalidArgument(
+                    f"the engine of namespace {spec.name!r} lacks the capability {Capability.CONDITIONAL.value!r}",
+                    field=f"{at}.config.conditional_writes",
+                    hint="set conditional_writes to false, or bind another engine",
+                )
+        return tables
+
+
+def check_fixed(before: Declared, after: Declared) -> None:
+    """Raise `InvalidArgument` when the change touches what is fixed at creation."""
+    if before.spec.abstraction != after.spec.abstraction:
+        raise _fixed("namespace.abstraction", before.spec.abstraction)
+    for port, engine in before.engines.items():
+        if after.engines.get(port) != engine:
+            raise _fixed(f"namespace.engines.{port}", engine)
+    tables = {table.name: table for table in after.tables}
+    for table in before.tables:
+        now = tables.get(table.name, table)
+        for part, knob in FIXED.items():
+            if getattr(table, part) != getattr(now, part):
+                raise _fixed(f"namespace.config.{knob}", before.knobs.get(knob, getattr(table, part)))
+
+
+def _fixed(field: str, value: Any) -> InvalidArgument:
+    return InvalidArgument(
+        f"{field.removeprefix('namespace.')} is {value!r} since the namespace was created",
+        field=field,
+        hint="it is fixed at creation: create another namespace and copy",
+    )
+
+
+def _knobs(given: Mapping[str, Any], knobs_type: type[Any], field: str) -> Any:
+    try:
+        return convert(given, knobs_type)
+    except InvalidArgument as error:
+        raise _within(error, field) from None
+
+
+def _within(error: InvalidArgument, field: str) -> InvalidArgument:
+    path = field if error.field is None else f"{field}.{error.field}"
+    return InvalidArgument(error.detail, field=path, hint=error.hint)

@@ -1,0 +1,112 @@
+"""Follows the namespaces as stored: at start, and every poll interval for what other processes change."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+from soundstage.core.environment import Environment
+from soundstage.core.errors import InvalidArgument, SoundstageError
+from soundstage.engines.records.port import Stamp
+from soundstage.runtime.config import NamespaceDeclaration
+from soundstage.runtime.namespaces.api import NamespaceSpec
+from soundstage.runtime.namespaces.applied import Applied
+from soundstage.runtime.namespaces.control import STAGE_FILE, NamespaceControl
+from soundstage.runtime.namespaces.declaration import Declarations
+from soundstage.runtime.namespaces.store import Found, Raced
+from soundstage.runtime.namespaces.tables import Tables
+
+log = logging.getLogger("soundstage.namespaces")
+
+ABANDONED_US = 60_000_000
+"""A creation or deletion that takes longer was given up by its process."""
+
+
+class NamespaceFollower:
+    """`load` at start, then `follow` again and again."""
+
+    def __init__(
+        self, control: NamespaceControl, declarations: Declarations, tables: Tables, environment: Environment
+    ) -> None:
+        self._control = control
+        self._applied: Applied = control.applied
+        self._declarations = declarations
+        self._tables = tables
+        self._environment = environment
+        self._seen: Stamp | None = None
+
+    async def load(self, declared: Mapping[str, NamespaceDeclaration]) -> None:
+        """Everything stored is applied with its tables, and everything that the stage file declares is stored.
+
+        Raises the reason when a namespace cannot be served with this stage file.
+        """
+        # A folder has one owner, so that whatever is half-way at start was left by a process that died.
+        await self._follow(abandoned_us=0)
+        for name, reason in self._applied.registry.broken.items():
+            raise InvalidArgument(
+                f"namespace {name!r} cannot be served with this stage file: {reason}", field=f"namespaces.{name}"
+            )
+        await self._ensure_tables()
+        for name, declaration in declared.items():
+            await self._control.put(_spec(name, declaration), None, STAGE_FILE, "file")
+        for name, info in list(self._applied.infos.items()):
+            if info.managed_by == "file" and name not in declared:
+                await self._control.release(name)
+        self._seen = await self._control.store.stamp()
+
+    async def follow(self) -> None:
+        """What other processes changed is applied here; one small read when nothing was."""
+        if await self._control.store.stamp() != self._seen:
+            await self._follow(ABANDONED_US)
+        await self._tables.settle()
+
+    async def _follow(self, abandoned_us: int) -> None:
+        # What this process is changing itself is neither half-way nor news.
+        async with self._control.changing:
+            await self._catch_up(abandoned_us)
+
+    async def _catch_up(self, abandoned_us: int) -> None:
+        seen = await self._control.store.stamp()
+        stored = await self._control.store.all()
+        for name in [name for name in self._applied.stamps if name not in stored]:
+            self._applied.forget(name)
+        waiting = False
+        for name, found in stored.items():
+            if found.stored.state == "active":
+                if self._applied.stamps.get(name) != found.stamp:
+                    self._applied.apply(found)
+            else:
+                waiting |= not await self._cleared(found, abandoned_us)
+        self._seen = None if waiting else seen
+
+    async def _cleared(self, found: Found, abandoned_us: int) -> bool:
+        """Whether a namespace that is half-way was cleared away."""
+        self._applied.forget(found.stored.info.name)
+        if self._environment.now_us() - found.stored.since_us < abandoned_us:
+            return False
+        try:
+            await self._control.clear(found, None)
+        except (Raced, SoundstageError) as error:
+            log.warning(
+                "a namespace could not be cleared away",
+                extra={"namespace": found.stored.info.name, "reason": str(error)},
+            )
+            return False
+        return True
+
+    async def _ensure_tables(self) -> None:
+        """An engine that forgets, or was replaced by an empty one, gets its tables."""
+        for info in self._applied.infos.values():
+            declared = self._declarations.stored(info)
+            await self._tables.adjust(declared.records, declared.tables, info.updated_at // 1_000)
+
+
+def _spec(name: str, declaration: NamespaceDeclaration) -> NamespaceSpec:
+    return NamespaceSpec(
+        name=name,
+        abstraction=declaration.abstraction,
+        engines=declaration.engines,
+        config=declaration.config,
+        slos=declaration.slos,
+        quotas=declaration.quotas,
+    )

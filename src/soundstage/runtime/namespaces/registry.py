@@ -1,0 +1,105 @@
+"""The namespaces as this process applies them: one look-up per call, replaced whole on every change."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from soundstage.core.errors import NotFound, Unavailable
+from soundstage.core.names import nearest
+from soundstage.runtime.admission import Admission, Gate
+from soundstage.runtime.namespaces.api import NamespaceInfo
+from soundstage.runtime.service import NamespaceView
+
+
+class AbstractionViews:
+    """The namespaces of one abstraction, as its service asks for them."""
+
+    __slots__ = ("_abstraction", "_registry", "views")
+
+    def __init__(self, abstraction: str, registry: Registry) -> None:
+        self.views: dict[str, NamespaceView] = {}
+        self._abstraction = abstraction
+        self._registry = registry
+
+    def view(self, name: str) -> NamespaceView:
+        """The namespace `name`; `NotFound` with the nearest name otherwise."""
+        try:
+            return self.views[name]
+        except KeyError:
+            raise self._registry.missing(name, self._abstraction) from None
+
+
+class Registry:
+    """What is applied. Changed by the control plane only; `admission` gets a gate per namespace."""
+
+    def __init__(self, admission: Admission) -> None:
+        self.infos: dict[str, NamespaceInfo] = {}
+        self.broken: dict[str, str] = {}
+        self._admission = admission
+        self._by_abstraction: dict[str, AbstractionViews] = {}
+
+    def of(self, abstraction: str) -> AbstractionViews:
+        """The views of one abstraction; the same object every time."""
+        views = self._by_abstraction.get(abstraction)
+        if views is None:
+            views = self._by_abstraction[abstraction] = AbstractionViews(abstraction, self)
+        return views
+
+    def apply(self, info: NamespaceInfo, view: NamespaceView) -> None:
+        """Calls that begin from here on see `view`."""
+        self.forget(info.name, keep_gate=True)
+        self.infos[info.name] = info
+        self.of(info.abstraction).views[info.name] = view
+        gate = self._admission.gates.get(info.name)
+        if gate is None:
+            self._admission.gates[info.name] = Gate(info.name, info.quotas, self._admission.config)
+        else:
+            gate.adjust(info.quotas, self._admission.config)
+
+    def refuse(self, name: str, reason: str) -> None:
+        """Calls get `Unavailable` with `reason`: what is stored cannot be applied by this process."""
+        self.forget(name)
+        self.broken[name] = reason
+
+    def forget(self, name: str, keep_gate: bool = False) -> None:
+        """The namespace is not known (any more)."""
+        self.broken.pop(name, None)
+        info = self.infos.pop(name, None)
+        if info is not None:
+            self.of(info.abstraction).views.pop(name, None)
+        if not keep_gate:
+            self._admission.gates.pop(name, None)
+
+    def missing(self, name: str, abstraction: str) -> NotFound | Unavailable:
+        """Why there is no such namespace of `abstraction`."""
+        if name in self.broken:
+            return Unavailable(
+                f"namespace {name!r} cannot be served here: {self.broken[name]}",
+                hint="fix the stage file of this process",
+                outcome="not_applied",
+            )
+        info = self.infos.get(name)
+        if info is not None:
+            return NotFound(
+                f"namespace {name!r} is of the abstraction {info.abstraction!r}, not {abstraction!r}",
+                field="namespace",
+                hint=f"call the system {info.abstraction!r}, or name another namespace",
+            )
+        close = nearest(name, self.of(abstraction).views)
+        hint = f"did you mean {close!r}?" if close else "create it with namespaces/put"
+        return NotFound(f"there is no namespace {name!r}", field="namespace", hint=hint)
+
+
+def view_of(info: NamespaceInfo, config: Any, records: Any, previous: Any) -> NamespaceView:
+    """What services are shown of a namespace."""
+    return NamespaceView(
+        name=info.name,
+        abstraction=info.abstraction,
+        version=info.version,
+        generation=info.generation,
+        config=config,
+        slos=info.slos,
+        records=records,
+        previous=previous,
+        changed_us=info.updated_at // 1_000,
+    )

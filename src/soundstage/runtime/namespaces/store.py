@@ -1,0 +1,126 @@
+"""Namespaces and their history as the stage keeps them.
+
+Data on disk: table `system/namespaces`, one partition, so that a change, its history entry and the counter
+of generations are one atomic write:
+
+    n/<name>                            Stored
+    h/<name>/<generation>/<version>     NamespaceChange, twelve digits each
+    g                                   the last generation given out
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple
+
+import msgspec
+
+from soundstage.core.codec import decoder, msgpack_encode
+from soundstage.core.errors import PreconditionFailed
+from soundstage.engines.records.port import Stamp
+from soundstage.runtime.namespaces.api import NamespaceChange, NamespaceInfo
+from soundstage.runtime.system_table import SystemTable
+
+_PARTITION = "namespaces"
+_GENERATION = "g"
+
+
+class Stored(msgspec.Struct, frozen=True, kw_only=True):
+    """A namespace and where it is in its life.
+
+    `creating`: its tables are being made; `deleting`: they are being dropped, both since `since_us`.
+    `previous` is the configuration before the last change, which some knobs honour for a while.
+    """
+
+    info: NamespaceInfo
+    state: Literal["creating", "active", "deleting"] = "active"
+    since_us: int = 0
+    previous: dict[str, Any] | None = None
+    schema: int = 1
+
+
+class Found(NamedTuple):
+    """A namespace and the write it is from."""
+
+    stored: Stored
+    stamp: Stamp
+
+
+class Raced(Exception):
+    """Another process changed the namespace first; nothing was written."""
+
+
+class NamespaceStore:
+    """Reads and writes `system/namespaces`. Every write names the stamp that it replaces."""
+
+    def __init__(self, table: SystemTable, history_limit: int, history_ttl_us: int) -> None:
+        self._table = table
+        self._history_limit = history_limit
+        self._history_ttl_us = history_ttl_us
+
+    async def stamp(self) -> Stamp | None:
+        """That of the last change of any namespace."""
+        return await self._table.stamp(_PARTITION)
+
+    async def all(self) -> dict[str, Found]:
+        """Every namespace in whatever state, by name."""
+        entries = await self._table.read(_PARTITION, "n/")
+        return {key[2:]: Found(_STORED.decode(entry.value), entry.stamp) for key, entry in entries.items()}
+
+    async def find(self, name: str) -> Found | None:
+        entry = await self._table.get(_PARTITION, f"n/{name}")
+        return None if entry is None else Found(_STORED.decode(entry.value), entry.stamp)
+
+    async def next_generation(self) -> tuple[int, Stamp | None]:
+        """The generation for `claim`, and the stamp of the counter."""
+        entry = await self._table.get(_PARTITION, _GENERATION)
+        return (1, None) if entry is None else (int(entry.value) + 1, entry.stamp)
+
+    async def claim(self, stored: Stored, replaces: Stamp | None, counter: Stamp | None) -> Found:
+        """The name is taken for `stored`, whose generation is counted. Raises `Raced`."""
+        key = f"n/{stored.info.name}"
+        changes = {key: msgpack_encode(stored), _GENERATION: str(stored.info.generation).encode()}
+        return Found(stored, await self._write(changes, {key: replaces, _GENERATION: counter}, {}))
+
+    async def put(self, stored: Stored, replaces: Stamp, change: NamespaceChange | None = None) -> Found:
+        """`stored` replaces what is at `replaces`, with `change` in the history. Raises `Raced`."""
+        key = f"n/{stored.info.name}"
+        changes: dict[str, bytes | None] = {key: msgpack_encode(stored)}
+        return Found(stored, await self._write(changes, {key: replaces}, self._recorded(changes, change)))
+
+    async def remove(self, name: str, replaces: Stamp, change: NamespaceChange | None = None) -> None:
+        """The name is free; its history stays. Raises `Raced`."""
+        key = f"n/{name}"
+        changes: dict[str, bytes | None] = {key: None}
+        await self._write(changes, {key: replaces}, self._recorded(changes, change))
+
+    async def history(self, name: str, before: str | None, limit: int) -> list[tuple[str, NamespaceChange]]:
+        """Up to `limit` changes with the keys of their places, the newest first, from `before` on back."""
+        prefix = f"h/{name}/"
+        entries = await self._table.read(_PARTITION, prefix, newest=limit, before=before and prefix + before)
+        return [(key[len(prefix) :], _CHANGE.decode(entry.value)) for key, entry in entries.items()]
+
+    def _recorded(self, changes: dict[str, bytes | None], change: NamespaceChange | None) -> dict[str, int]:
+        if change is None:
+            return {}
+        place = f"h/{change.namespace.name}/{change.generation:012d}"
+        key = f"{place}/{change.version:012d}"
+        changes[key] = msgpack_encode(change)
+        if change.version > self._history_limit:
+            changes[f"{place}/{change.version - self._history_limit:012d}"] = None
+        return {key: self._history_ttl_us}
+
+    async def _write(
+        self,
+        changes: Mapping[str, bytes | None],
+        conditions: Mapping[str, Stamp | None],
+        ttls_us: Mapping[str, int],
+    ) -> Stamp:
+        try:
+            return await self._table.write(_PARTITION, changes, conditions, ttls_us=ttls_us)
+        except PreconditionFailed as error:
+            raise Raced from error
+
+
+_STORED = decoder(Stored, "application/msgpack", strict=False)
+_CHANGE = decoder(NamespaceChange, "application/msgpack", strict=False)

@@ -1,0 +1,64 @@
+"""The tables of namespaces: made and dropped here and nowhere else, and given their settings in safe order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from soundstage.core.environment import Environment
+from soundstage.engines.records.port import Records, TableSpec
+
+
+class Pending(NamedTuple):
+    """A table whose `max_lag_us` may be lowered to that of `spec` from `due_us` on."""
+
+    due_us: int
+    records: Records
+    spec: TableSpec
+
+
+class Tables:
+    """Creates, adjusts and drops."""
+
+    def __init__(self, environment: Environment) -> None:
+        self._environment = environment
+        self._pending: dict[str, Pending] = {}
+
+    async def create(self, records: Records, specs: Sequence[TableSpec]) -> None:
+        """The tables exist and are empty: what a half-deleted namespace of the name left is gone."""
+        for spec in specs:
+            await records.drop_table(spec.name)
+            await records.create_table(spec)
+
+    async def drop(self, records: Records, names: Iterable[str]) -> None:
+        """The tables are gone."""
+        for name in names:
+            self._pending.pop(name, None)
+            await records.drop_table(name)
+
+    async def adjust(self, records: Records, specs: Sequence[TableSpec], since_us: int) -> None:
+        """The tables exist with these settings, as asked for at `since_us`.
+
+        A lag that shrinks is the exception: writes were let in under the longer one, so that dead rows are
+        kept by it until the last of those must have arrived; `settle` then applies the shorter.
+        """
+        existing = {spec.name: spec for spec in await records.tables()}
+        for spec in specs:
+            current = existing.get(spec.name)
+            if current == spec:
+                continue
+            lag_us = spec.max_lag_us if current is None else max(current.max_lag_us, spec.max_lag_us)
+            self._pending.pop(spec.name, None)
+            if lag_us > spec.max_lag_us:
+                self._pending[spec.name] = Pending(since_us + lag_us - spec.max_lag_us, records, spec)
+            await records.create_table(msgspec.structs.replace(spec, max_lag_us=lag_us))
+
+    async def settle(self) -> None:
+        """Shorter lags that are due are applied."""
+        now_us = self._environment.now_us()
+        for name, pending in list(self._pending.items()):
+            if pending.due_us <= now_us:
+                await pending.records.create_table(pending.spec)
+                del self._pending[name]

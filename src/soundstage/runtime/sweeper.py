@@ -1,0 +1,35 @@
+"""Removes dead rows a little at a time, no faster than the stage file allows."""
+
+from __future__ import annotations
+
+from soundstage.core.environment import Environment
+from soundstage.engines.records.port import Records
+from soundstage.runtime.config import SweeperConfig
+
+
+class Sweeper:
+    """Sweeps one engine. `backlog` and `oldest_due_us` are of the last round; `purged` counts since the start."""
+
+    def __init__(self, name: str, engine: Records, config: SweeperConfig, environment: Environment) -> None:
+        self.name = name
+        self.purged = 0
+        self.backlog = 0
+        self.oldest_due_us: int | None = None
+        self._engine = engine
+        self._config = config
+        self._environment = environment
+
+    async def round(self) -> float | None:
+        """Remove what one round may; returns how long to rest, None when nothing is left to do."""
+        began_ns = self._environment.monotonic_ns()
+        sweep = await self._engine.sweep(self._config.rows_per_round)
+        self.purged += sweep.purged
+        self.backlog, self.oldest_due_us = sweep.backlog, sweep.oldest_due_us
+        if not sweep.purged or not sweep.backlog:
+            return None
+        took_s = (self._environment.monotonic_ns() - began_ns) / 1e9
+        return max(0.0, sweep.purged / self._config.rows_per_second - took_s)
+
+    def overdue_s(self, now_us: int) -> float:
+        """For how long the oldest dead row has been waiting to be removed."""
+        return 0.0 if self.oldest_due_us is None else max(0.0, (now_us - self.oldest_due_us) / 1e6)

@@ -1,0 +1,143 @@
+"""The systems of the catalogue as one stage runs them: code loaded and services opened on first use."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+from soundstage.core.codec import convert
+from soundstage.core.errors import InvalidArgument, NotFound, Unavailable
+from soundstage.core.names import nearest
+from soundstage.core.operation import Operation, operations_of
+from soundstage.core.system import System
+from soundstage.runtime.service import Abstraction, Service, ServiceContext
+
+ENTRY_POINTS = "soundstage.systems"
+
+
+def catalogued(systems: Sequence[System]) -> dict[str, System]:
+    """`systems` and those that installed packages add, by name. Raises `InvalidArgument` for a name twice."""
+    from importlib.metadata import entry_points
+
+    found: dict[str, System] = {system.name: system for system in systems}
+    for point in entry_points(group=ENTRY_POINTS):
+        system = point.load()
+        if system.name in found:
+            raise InvalidArgument(f"the package of {point.value} adds the system {system.name!r}, which exists")
+        found[system.name] = system
+    return found
+
+
+class Systems:
+    """Finds, loads, opens and closes systems.
+
+    `context` makes what a service is given, from the system's name and its `SystemConfig`; `knobs` are the
+    tables `[systems.NAME]` of the stage file.
+    """
+
+    def __init__(
+        self,
+        systems: Sequence[System],
+        context: Callable[[str, Any], ServiceContext],
+        knobs: Mapping[str, Mapping[str, Any]],
+    ) -> None:
+        self.catalogue = catalogued(systems)
+        self._context = context
+        self._knobs = knobs
+        self._services: dict[str, Service] = {}
+        self._started: list[str] = []
+        self._starting = asyncio.Lock()
+
+    def find(self, name: str, field: str | None = None) -> System:
+        """The catalogue's line; `NotFound` with the nearest name."""
+        system = self.catalogue.get(name)
+        if system is not None:
+            return system
+        close = nearest(name, self.catalogue)
+        hint = f"did you mean {close!r}?" if close else f"systems are {', '.join(sorted(self.catalogue))}"
+        raise NotFound(f"there is no system {name!r}", field=field, hint=hint)
+
+    def operations(self, name: str) -> dict[str, Operation[..., Any]]:
+        """The operations of a system, by name."""
+        return operations_of(self._module(self.find(name), "api").CALLS)
+
+    def namespace_config(self, name: str) -> type[Any] | None:
+        """The struct of a namespace's knobs, or None for a system without namespaces."""
+        system = self.find(name)
+        if find_spec(f"{system.path}.config") is None:
+            return None
+        return getattr(self._module(system, "config"), "NamespaceConfig", None)
+
+    def abstractions(self) -> list[str]:
+        """The names of the systems that have namespaces."""
+        return [name for name in self.catalogue if self.namespace_config(name) is not None]
+
+    def service(self, name: str) -> Service:
+        """The service of a system, constructed on first use; it may not have been started."""
+        service = self._services.get(name)
+        if service is None:
+            system = self.find(name)
+            service = self._module(system, "service").SERVICE(self._context(name, self._config(system)))
+            self._services[name] = service
+        return service
+
+    def abstraction(self, name: str, field: str) -> Abstraction:
+        """The service of a system that has namespaces; `InvalidArgument` for `field` when it has none."""
+        service = self.service(name)
+        if isinstance(service, Abstraction):
+            return service
+        raise InvalidArgument(
+            f"the system {name!r} has no namespaces", field=field, hint=f"abstractions are {self.abstractions()}"
+        )
+
+    async def started(self, name: str) -> Service:
+        """The service of a system, started on first use."""
+        service = self.service(name)
+        if name not in self._started:
+            async with self._starting:
+                if name not in self._started:
+                    await service.start()
+                    self._started.append(name)
+        return service
+
+    async def stop(self) -> None:
+        """Every started service has stopped, the last started first. Idempotent."""
+        while self._started:
+            await self._services[self._started.pop()].stop()
+
+    def check_knobs(self) -> None:
+        """Raise `InvalidArgument` for a table `[systems.NAME]` that no system understands."""
+        for name in self._knobs:
+            self._config(self.find(name, f"systems.{name}"))
+
+    def _config(self, system: System) -> Any:
+        knobs = self._knobs.get(system.name)
+        config = None
+        if find_spec(f"{system.path}.config") is not None:
+            config = getattr(self._module(system, "config"), "SystemConfig", None)
+        if config is None:
+            if knobs:
+                raise InvalidArgument(f"the system {system.name!r} has no knobs", field=f"systems.{system.name}")
+            return None
+        try:
+            return convert(knobs or {}, config)
+        except InvalidArgument as error:
+            field = ".".join(filter(None, ("systems", system.name, error.field)))
+            raise InvalidArgument(error.detail, field=field, hint=error.hint) from None
+
+    @staticmethod
+    def _module(system: System, part: str) -> Any:
+        try:
+            return import_module(f"{system.path}.{part}")
+        except ModuleNotFoundError as error:
+            if system.extra is None or (error.name or "").startswith("soundstage"):
+                raise
+            raise Unavailable(
+                f"the system {system.name!r} needs the package {error.name!r}",
+                hint=f'pip install "soundstage[{system.extra}]"',
+                retryable=False,
+                outcome="not_applied",
+            ) from None

@@ -1,0 +1,98 @@
+"""The messages and operations of `tokens`."""
+
+# pyright: reportReturnType=false
+# The body of a declared operation never runs.
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from soundstage.core.call import Access
+from soundstage.core.errors import AlreadyExists, Exhausted, NotFound
+from soundstage.core.message import Duration, Instant
+from soundstage.core.operation import AsyncFace, SyncFace, operation
+
+
+class CreateToken(msgspec.Struct, frozen=True, kw_only=True):
+    """Grants `roles` on every one of `namespaces` (names, a `prefix*`, or `*`), or else exactly `grants`.
+
+    `expires_in` is between a minute and ten years; without it the token lives until it is revoked.
+    """
+
+    name: str
+    roles: list[Access] = []
+    namespaces: list[str] = ["*"]
+    grants: dict[str, list[Access]] | None = None
+    expires_in: Annotated[Duration | None, Meta(extra={"bounds": ("1m", "3650d")})] = None
+
+
+class TokenInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A token without what makes it secret. `id` is the part of it between the first two underscores."""
+
+    id: str
+    name: str
+    grants: dict[str, list[Access]]
+    created_at: Instant
+    created_by: str
+    expires_at: Instant | None = None
+
+
+class CreateTokenReply(msgspec.Struct, frozen=True, kw_only=True):
+    """`bearer` is what callers send as `Authorization: Bearer …`; it is shown here and never again."""
+
+    bearer: str
+    info: TokenInfo
+
+
+class ListTokens(msgspec.Struct, frozen=True, kw_only=True):
+    page_size: Annotated[int, Meta(ge=1, le=1_000)] = 100
+    page_token: str | None = None
+
+
+class ListTokensReply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """By id, which is the order of creation."""
+
+    tokens: list[TokenInfo]
+    next_page_token: str | None = None
+
+
+class RevokeToken(msgspec.Struct, frozen=True, kw_only=True):
+    """`id` is the id or the name of a token."""
+
+    id: str
+
+
+class RevokeTokenReply(msgspec.Struct, frozen=True, kw_only=True):
+    info: TokenInfo
+
+
+class TokensCalls:
+    """Access tokens of this stage."""
+
+    system = "tokens"
+
+    @operation(CreateToken, access="admin", errors=(AlreadyExists, Exhausted))
+    def create(self) -> CreateTokenReply:
+        """Make a token; only a hash of it is kept."""
+
+    @operation(ListTokens, access="admin", idempotent=True)
+    def list(self) -> ListTokensReply:
+        """The tokens that have not been revoked."""
+
+    @operation(RevokeToken, access="admin", errors=(NotFound,))
+    def revoke(self) -> RevokeTokenReply:
+        """The token no longer works: here from now on, in other processes within the poll interval."""
+
+
+class Tokens(AsyncFace, TokensCalls):
+    """Administers access tokens, asynchronous: `stage.client(Tokens)`."""
+
+
+class SyncTokens(SyncFace, TokensCalls):
+    """Administers access tokens, synchronous."""
+
+
+CALLS = TokensCalls

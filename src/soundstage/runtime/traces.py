@@ -1,0 +1,48 @@
+"""Spans of calls by the OpenTelemetry API, made only while `telemetry.traces` is on."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Any
+
+from soundstage.core.call import Call
+from soundstage.core.errors import SoundstageError
+from soundstage.core.operation import Operation
+
+
+class Tracer:
+    """Makes a server span per call, as a child of the caller's `traceparent`."""
+
+    def __init__(self) -> None:
+        from opentelemetry import trace
+        from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+        self._trace = trace
+        self._tracer = trace.get_tracer("soundstage")
+        self._propagator = TraceContextTextMapPropagator()
+
+    @contextmanager
+    def span(self, operation: Operation[..., Any], call: Call) -> Generator[None]:
+        """The current span while the call runs; a failure marks it with the error's code."""
+        parent = self._propagator.extract({"traceparent": call.trace}) if call.trace else None
+        with self._tracer.start_as_current_span(
+            f"{operation.system}/{operation.name}",
+            context=parent,
+            kind=self._trace.SpanKind.SERVER,
+            attributes={
+                "rpc.system": "soundstage",
+                "rpc.service": operation.system,
+                "rpc.method": operation.name,
+                "soundstage.request_id": call.request_id,
+                "soundstage.principal": call.principal.name,
+            },
+            record_exception=False,
+            set_status_on_exception=False,
+        ) as span:
+            try:
+                yield
+            except SoundstageError as error:
+                span.set_attribute("error.type", error.code)
+                span.set_status(self._trace.StatusCode.ERROR, error.title)
+                raise
