@@ -24,6 +24,9 @@ KEY_MAX_BYTES = 4_096
 SEGMENTS_MAX = 1_024
 TOMBSTONES_MAX = 1_000
 
+KEY_CEILING = b"\xff" * (KEY_MAX_BYTES + 1)
+"""Greater than every key: where a read down from the last key resumes when it returned nothing."""
+
 IN_FLIGHT_MAX_US = 60_000_000
 """A write accepted at the door reaches its engine within this time or is given up."""
 
@@ -216,17 +219,17 @@ class Records(Protocol):
         """The live rows among `keys`, in the order asked; `resume` is None."""
         ...
 
-    async def read(
-        self, table: str, partition: bytes, span: Span, budget: Budget, now_us: int
-    ) -> Page:
+    async def read(self, table: str, partition: bytes, span: Span, budget: Budget, now_us: int) -> Page:
         """Live rows of `span`, one page. All or none of an acknowledged batch's rows in it are seen."""
         ...
 
     async def read_many(
         self, table: str, partitions: Sequence[bytes], span: Span, budget: Budget, now_us: int
     ) -> list[Page]:
-        """One page per partition, in request order; `budget` is for all. Ones not reached are empty and
-        resume at their beginning."""
+        """One page per partition, in request order; `budget` is for all.
+
+        Ones not reached are empty and resume at their beginning: `start`, or `end` or `KEY_CEILING` going down.
+        """
         ...
 
     async def walk(

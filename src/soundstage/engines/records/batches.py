@@ -1,0 +1,59 @@
+"""What every engine checks of a batch, and does with it before it applies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from soundstage.core import version
+from soundstage.core.errors import InvalidArgument, TooLarge
+from soundstage.engines.records.port import (
+    BATCH_MAX_BYTES,
+    BATCH_MAX_ITEMS,
+    KEY_MAX_BYTES,
+    PARTITION_MAX_BYTES,
+    Batch,
+    Cell,
+)
+
+
+def versions(batch: Batch) -> Iterator[Cell]:
+    """Every cell of a batch."""
+    for _, cell in batch.cells:
+        yield cell
+    for deleted in batch.ranges:
+        yield deleted.cell
+    if batch.partition is not None:
+        yield batch.partition
+
+
+def restamped(batch: Batch, time_us: int) -> Batch:
+    """The same batch at another time."""
+    return Batch(
+        cells=[(key, version.restamp(cell, time_us)) for key, cell in batch.cells],
+        ranges=[each._replace(cell=version.restamp(each.cell, time_us)) for each in batch.ranges],
+        partition=None if batch.partition is None else version.restamp(batch.partition, time_us),
+    )
+
+
+def check_partition(partition: bytes) -> None:
+    """Raises `InvalidArgument` unless a partition key has 1 to 1,024 bytes."""
+    if not 1 <= len(partition) <= PARTITION_MAX_BYTES:
+        raise InvalidArgument(f"a partition key has 1 to {PARTITION_MAX_BYTES} bytes, not {len(partition)}", field="id")
+
+
+def check_batch(batch: Batch) -> None:
+    """Raises `InvalidArgument` for an empty batch, a long or repeated key, and `TooLarge` over the limits."""
+    count = len(batch.cells) + len(batch.ranges)
+    if count > BATCH_MAX_ITEMS:
+        raise TooLarge(f"a batch has at most {BATCH_MAX_ITEMS} items, not {count}", field="items", hint="split it")
+    if not count and batch.partition is None:
+        raise InvalidArgument("a batch changes something", field="items")
+    size = 0
+    for key, cell in batch.cells:
+        size += len(key) + len(cell)
+        if len(key) > KEY_MAX_BYTES:
+            raise InvalidArgument(f"a key has at most {KEY_MAX_BYTES} bytes, not {len(key)}", field="items")
+    if size > BATCH_MAX_BYTES:
+        raise TooLarge(f"a batch has at most {BATCH_MAX_BYTES} bytes, not {size}", field="items", hint="split it")
+    if len(batch.cells) > 1 and len({key for key, _ in batch.cells}) < len(batch.cells):
+        raise InvalidArgument("a batch names a key twice", field="items", hint="send each key once")
