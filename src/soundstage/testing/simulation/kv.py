@@ -55,6 +55,20 @@ class Outcome(msgspec.Struct, kw_only=True):
     faults: dict[str, int]
     situations: dict[str, int]
 
+    def plus(self, other: Outcome) -> Outcome:
+        """Both runs together."""
+        return Outcome(
+            steps=self.steps + other.steps,
+            virtual_s=self.virtual_s + other.virtual_s,
+            acts=_sum(self.acts, other.acts),
+            faults=_sum(self.faults, other.faults),
+            situations=_sum(self.situations, other.situations),
+        )
+
+
+def _sum(one: dict[str, int], other: dict[str, int]) -> dict[str, int]:
+    return {name: one.get(name, 0) + other.get(name, 0) for name in (*one, *(key for key in other if key not in one))}
+
 
 def simulate(seed: int, steps: Sequence[Step], open_engine: EngineFactory, open_store: StoreFactory) -> Outcome:
     """Play `steps` to their end; raises `Divergence` at the first answer that nothing explains."""
