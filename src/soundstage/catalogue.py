@@ -15,6 +15,12 @@ SYSTEMS: tuple[System, ...] = (
         stability="beta",
     ),
     System(
+        "tokens",
+        "soundstage.runtime.tokens",
+        "Create, list and revoke the access tokens of callers from outside",
+        stability="beta",
+    ),
+    System(
         "kv",
         "soundstage.data.kv",
         "Two-level map of id to sorted keys to values, with idempotent writes and byte-sized pages",

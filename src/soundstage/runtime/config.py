@@ -154,9 +154,12 @@ class ControlConfig(msgspec.Struct, frozen=True, kw_only=True):
         Duration,
         Meta(description="how often changes made by other processes are looked for", extra={"bounds": ("10ms", "1h")}),
     ] = Duration(_NS)
-    history_limit: Annotated[int, Meta(ge=1, le=100_000, description="versions kept of each namespace's history")] = (
+    history_limit: Annotated[int, Meta(ge=1, le=100_000, description="changes kept of each namespace's history")] = (
         1_000
     )
+    history_ttl: Annotated[
+        Duration, Meta(description="how long changes are kept", extra={"bounds": ("1d", "3650d")})
+    ] = Duration(365 * 86_400 * _NS)
     namespaces_limit: Annotated[int, Meta(ge=1, le=100_000, description="namespaces of the stage")] = 10_000
     tokens_limit: Annotated[int, Meta(ge=1, le=1_000_000, description="access tokens of the stage")] = 10_000
     key_rotation: Annotated[

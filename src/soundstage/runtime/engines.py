@@ -80,13 +80,15 @@ def open_rocks(place: Place, config: EngineConfig, environment: Environment) -> 
 class Engines:
     """The named engines of a stage, started together and stopped in reverse."""
 
-    def __init__(self, configs: Mapping[str, EngineConfig], data: str, environment: Environment) -> None:
+    def __init__(
+        self, configs: Mapping[str, EngineConfig], data: str, environment: Environment, given: Mapping[str, Records]
+    ) -> None:
         self._by_name: dict[str, Records] = {}
         self._started: list[Records] = []
         shared: dict[tuple[str, str], tuple[str, EngineConfig, Records]] = {}
         for name, config in configs.items():
             place = Place(name, _split(name, config.url), data)
-            self._by_name[name] = _opened(place, config, environment, shared)
+            self._by_name[name] = given.get(name) or _opened(place, config, environment, shared)
 
     def __getitem__(self, name: str) -> Records:
         return self._by_name[name]

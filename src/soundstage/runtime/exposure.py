@@ -36,7 +36,9 @@ def tls_context(config: TlsConfig) -> ssl.SSLContext | None:
     if config.certificate is None:
         if config.key is not None or config.client_ca is not None:
             raise InvalidArgument(
-                "http.tls has no certificate", field="http.tls.certificate", hint="name the certificate chain in PEM form"
+                "http.tls has no certificate",
+                field="http.tls.certificate",
+                hint="name the certificate chain in PEM form",
             )
         return None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -103,6 +103,10 @@ class Systems:
                     self._started.append(name)
         return service
 
+    def open_services(self) -> dict[str, Service]:
+        """The services in use, by name of their system."""
+        return dict(self._services)
+
     async def stop(self) -> None:
         """Every started service has stopped, the last started first. Idempotent."""
         while self._started:

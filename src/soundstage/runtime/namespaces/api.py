@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
 from msgspec import Meta
@@ -13,6 +13,9 @@ from msgspec import Meta
 from soundstage.core.errors import AlreadyExists, InProgress, NotFound, PreconditionFailed
 from soundstage.core.message import Duration, Instant, Int64
 from soundstage.core.operation import AsyncFace, SyncFace, operation
+
+
+_PerSecond: TypeAlias = Annotated[float, Meta(gt=0, le=1e9)]
 
 
 class LatencyObjective(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -38,18 +41,18 @@ class Quotas(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a namespace may use; over it callers get `exhausted` with the time to wait."""
 
     reads_per_second: Annotated[
-        float | None, Meta(gt=0, le=1e9, description="calls that read, as a long-term rate; none: unlimited")
+        _PerSecond | None, Meta(description="calls that read, as a long-term rate; none: unlimited")
     ] = None
     writes_per_second: Annotated[
-        float | None, Meta(gt=0, le=1e9, description="calls that write, as a long-term rate; none: unlimited")
+        _PerSecond | None, Meta(description="calls that write, as a long-term rate; none: unlimited")
     ] = None
     burst: Annotated[
         Duration,
         Meta(description="how long a rate may be saved up while unused", extra={"bounds": ("10ms", "1h")}),
     ] = Duration(1_000_000_000)
     in_flight: Annotated[
-        int | None,
-        Meta(ge=1, le=1_000_000, description="calls at the same time; none: `admission.namespace_in_flight`"),
+        Annotated[int, Meta(ge=1, le=1_000_000)] | None,
+        Meta(description="calls at the same time; none: `admission.namespace_in_flight`"),
     ] = None
 
 

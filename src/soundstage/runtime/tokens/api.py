@@ -17,14 +17,14 @@ from soundstage.core.operation import AsyncFace, SyncFace, operation
 
 
 class CreateToken(msgspec.Struct, frozen=True, kw_only=True):
-    """Grants `roles` on every one of `namespaces` (names, a `prefix*`, or `*`), or else exactly `grants`.
+    """Grants `roles` on every one of `namespaces` (names, a `prefix*`, or `*`; none: all), or else `grants`.
 
     `expires_in` is between a minute and ten years; without it the token lives until it is revoked.
     """
 
     name: str
     roles: list[Access] = []
-    namespaces: list[str] = ["*"]
+    namespaces: list[str] = []
     grants: dict[str, list[Access]] | None = None
     expires_in: Annotated[Duration | None, Meta(extra={"bounds": ("1m", "3650d")})] = None
 

@@ -92,7 +92,7 @@ def _grants(request: CreateToken) -> dict[str, list[Access]]:
         )
     grants = request.grants
     if grants is None:
-        grants = {pattern: sorted(set(request.roles)) for pattern in request.namespaces}
+        grants = {pattern: sorted(set(request.roles)) for pattern in request.namespaces or ["*"]}
     for pattern, roles in grants.items():
         if not _PATTERN.fullmatch(pattern):
             raise InvalidArgument(
@@ -103,7 +103,7 @@ def _grants(request: CreateToken) -> dict[str, list[Access]]:
         if not roles:
             raise InvalidArgument(f"{pattern!r} is granted no role", field="grants", hint="name at least one role")
     if not grants:
-        raise InvalidArgument("the token would allow nothing", field="namespaces", hint='use ["*"] for all')
+        raise InvalidArgument("the token would allow nothing", field="grants", hint='use {"*": [...]} for all')
     return grants
 
 

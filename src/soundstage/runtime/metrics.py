@@ -1,0 +1,136 @@
+"""The metrics of a stage as Prometheus reads them, collected from plain counters when they are asked for.
+
+Names are `soundstage_<what>_<unit>`; labels are bounded by the catalogue and the stage file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
+
+from soundstage import __version__
+from soundstage.runtime.measurement import Measured, Measurement
+from soundstage.runtime.statistics import Histogram
+
+if TYPE_CHECKING:
+    from soundstage.runtime.parts import Parts
+
+_PLACE = ("system", "operation")
+
+
+def metrics_text(parts: Parts) -> bytes:
+    """All metrics of one stage and of its process, in the text format."""
+    registry = CollectorRegistry(auto_describe=False)
+    ProcessCollector(registry=registry)
+    registry.register(StageCollector(parts))
+    return generate_latest(registry)
+
+
+class StageCollector:
+    """Collects from the parts of one stage."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    def collect(self) -> Iterator[Metric]:
+        """Every metric, as it is at this moment."""
+        yield InfoMetricFamily("soundstage", "the release that runs", value={"version": __version__})
+        yield from self._calls()
+        yield from self._admission()
+        yield from self._background()
+        yield from families(self._measured())
+
+    def _calls(self) -> Iterator[Metric]:
+        begun = CounterMetricFamily("soundstage_calls_started", "calls begun", labels=_PLACE)
+        failed = CounterMetricFamily(
+            "soundstage_calls_failed", "calls that ended with an error", labels=(*_PLACE, "code")
+        )
+        cancelled = CounterMetricFamily("soundstage_calls_cancelled", "calls whose caller gave up", labels=_PLACE)
+        latency = HistogramMetricFamily(
+            "soundstage_call_seconds", "from admission to reply; of calls in process a sample", labels=_PLACE
+        )
+        for place, bound in self._parts.bound.items():
+            begun.add_metric(place, bound.stats.calls)
+            cancelled.add_metric(place, bound.stats.cancelled)
+            _add(latency, place, bound.stats.latency)
+            for code, count in bound.stats.failures.items():
+                failed.add_metric((*place, code), count)
+        yield from (begun, failed, cancelled, latency)
+
+    def _admission(self) -> Iterator[Metric]:
+        admission = self._parts.admission
+        yield GaugeMetricFamily("soundstage_calls_in_flight", "calls that run", value=admission.in_flight)
+        yield CounterMetricFamily("soundstage_calls_refused", "calls not let in by a bound", value=admission.refused)
+        namespaces = GaugeMetricFamily("soundstage_namespaces", "namespaces served", labels=("abstraction",))
+        counts: dict[str, int] = {}
+        for info in self._parts.registry.infos.values():
+            counts[info.abstraction] = counts.get(info.abstraction, 0) + 1
+        for abstraction, count in counts.items():
+            namespaces.add_metric((abstraction,), count)
+        yield namespaces
+
+    def _background(self) -> Iterator[Metric]:
+        rounds = CounterMetricFamily("soundstage_background_rounds", "rounds of background work", labels=("round",))
+        failures = CounterMetricFamily("soundstage_background_failures", "rounds that failed", labels=("round",))
+        for each in self._parts.background.rounds:
+            rounds.add_metric((each.name,), each.rounds)
+            failures.add_metric((each.name,), each.failures)
+        lag = HistogramMetricFamily(
+            "soundstage_loop_lag_seconds", "how late the event loop runs what is due", labels=()
+        )
+        _add(lag, (), self._parts.loop_lag.lag)
+        yield from (rounds, failures, lag)
+        yield from self._sweepers()
+
+    def _sweepers(self) -> Iterator[Metric]:
+        now_us = self._parts.environment.now_us()
+        purged = CounterMetricFamily("soundstage_sweeper_purged_rows", "dead rows removed", labels=("engine",))
+        backlog = GaugeMetricFamily("soundstage_sweeper_backlog_rows", "dead rows due", labels=("engine",))
+        overdue = GaugeMetricFamily("soundstage_sweeper_overdue_seconds", "age of the oldest due", labels=("engine",))
+        for sweeper in self._parts.sweepers:
+            purged.add_metric((sweeper.name,), sweeper.purged)
+            backlog.add_metric((sweeper.name,), sweeper.backlog)
+            overdue.add_metric((sweeper.name,), sweeper.overdue_s(now_us))
+        yield from (purged, backlog, overdue)
+
+    def _measured(self) -> Iterator[tuple[dict[str, str], Measurement]]:
+        for name, engine in self._parts.engines.distinct().items():
+            if isinstance(engine, Measured):
+                yield from (({"engine": name}, each) for each in engine.measurements())
+        for name, service in self._parts.systems.open_services().items():
+            if isinstance(service, Measured):
+                yield from (({"system": name}, each) for each in service.measurements())
+
+
+def families(measured: Iterable[tuple[dict[str, str], Measurement]]) -> Iterator[Metric]:
+    """Measurements of one name as one family, with the labels of where they are from."""
+    found: dict[str, CounterMetricFamily | GaugeMetricFamily] = {}
+    for where, each in measured:
+        labels = {**where, **each.labels}
+        family = found.get(each.name)
+        if family is None:
+            kind = CounterMetricFamily if each.kind == "counter" else GaugeMetricFamily
+            family = found[each.name] = kind(f"soundstage_{each.name}", each.help, labels=tuple(labels))
+        family.add_metric(tuple(labels.values()), each.value)
+    yield from found.values()
+
+
+def _add(family: HistogramMetricFamily, labels: tuple[str, ...], histogram: Histogram) -> None:
+    """`histogram`, kept in nanoseconds, as cumulated buckets in seconds."""
+    seen = 0
+    buckets: list[tuple[str, float]] = []
+    for bound, count in zip(
+        (*(f"{bound / 1e9:g}" for bound in histogram.bounds), "+Inf"), histogram.counts, strict=True
+    ):
+        seen += count
+        buckets.append((bound, seen))
+    family.add_metric(labels, buckets, histogram.total / 1e9)

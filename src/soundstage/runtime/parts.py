@@ -1,0 +1,173 @@
+"""Assembles a stage: which part needs which, and so in which order they start."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
+from typing import Any
+
+from soundstage.core.environment import Environment
+from soundstage.core.hlc import TokenClock
+from soundstage.core.operation import Operation
+from soundstage.core.pages import PageTokens
+from soundstage.core.system import System
+from soundstage.engines.records.port import Records
+from soundstage.runtime.admission import Admission
+from soundstage.runtime.background import Background
+from soundstage.runtime.config import StageConfig
+from soundstage.runtime.deadlines import Deadlines
+from soundstage.runtime.dispatch import BoundOperation, Interceptors
+from soundstage.runtime.engines import Engines
+from soundstage.runtime.loop_lag import LoopLag
+from soundstage.runtime.namespaces.applied import Applied
+from soundstage.runtime.namespaces.control import NamespaceControl
+from soundstage.runtime.namespaces.declaration import Declarations
+from soundstage.runtime.namespaces.follower import NamespaceFollower
+from soundstage.runtime.namespaces.registry import Registry
+from soundstage.runtime.namespaces.store import NamespaceStore
+from soundstage.runtime.namespaces.tables import Tables
+from soundstage.runtime.repetition import Repetitions
+from soundstage.runtime.service import ServiceContext
+from soundstage.runtime.signing_keys import SigningKeys
+from soundstage.runtime.sweeper import Sweeper
+from soundstage.runtime.system_table import SystemTable
+from soundstage.runtime.systems import Systems
+from soundstage.runtime.tokens.store import TokenStore
+from soundstage.runtime.traces import Tracer
+
+KEYS_INTERVAL_S = 10.0
+
+UNRECORDED = frozenset({"tokens/create"})
+"""Operations whose replies hold a secret."""
+
+DRAIN_STEP_S = 0.005
+
+
+class Parts:
+    """The parts of one stage. Those that need an engine exist once `start` has reached them."""
+
+    def __init__(
+        self,
+        config: StageConfig,
+        environment: Environment,
+        systems: Sequence[System],
+        background: bool,
+        given: Mapping[str, Records],
+    ) -> None:
+        self.config = config
+        self.environment = environment
+        self.clock = TokenClock(environment)
+        self.admission = Admission(config.admission, environment)
+        self.registry = Registry(self.admission)
+        self.background = Background(environment)
+        self.systems = Systems(systems, self._context, config.systems)
+        self.loop_lag = LoopLag(environment)
+        self.sweepers: list[Sweeper] = []
+        self.bound: dict[tuple[str, str], BoundOperation] = {}
+        self._runs_background = background
+        self._given = given
+
+    async def start(self, exit: AsyncExitStack) -> None:
+        """Everything is open; `exit` holds what must be undone, in order."""
+        self.systems.check_knobs()
+        self.engines = Engines(self.config.engines, self.config.data, self.environment, self._given)
+        await self.engines.start()
+        exit.push_async_callback(self.engines.stop)
+        await self._open_system_tables()
+        exit.push_async_callback(self.systems.stop)
+        await self._load_namespaces()
+        self._interceptors = self._intercept()
+        self._schedule()
+        exit.push_async_callback(self.background.stop)
+        self.admission.open()
+        exit.push_async_callback(self._drain)
+
+    def bind(self, operation: Operation[..., Any]) -> BoundOperation:
+        """The operation as this stage runs it; the same object every time."""
+        place = (operation.system, operation.name)
+        bound = self.bound.get(place)
+        if bound is None:
+            bound = self.bound[place] = BoundOperation(operation, self._interceptors)
+        return bound
+
+    async def _open_system_tables(self) -> None:
+        control = self.config.control
+        engine = self.engines.get(control.engine, "control.engine")
+
+        def table(name: str) -> SystemTable:
+            return SystemTable(engine, name, self.clock, self.environment)
+
+        tables = {name: table(name) for name in ("keys", "tokens", "repetitions", "namespaces")}
+        for each in tables.values():
+            await each.create()
+        self.keys = SigningKeys(tables["keys"], self.environment, control.key_rotation // 1_000)
+        self.page_tokens: PageTokens = await self.keys.load()
+        self.tokens = TokenStore(tables["tokens"], self.environment, control.tokens_limit)
+        await self.tokens.follow()
+        self._repetitions = Repetitions(tables["repetitions"], self.environment, UNRECORDED)
+        self._store = NamespaceStore(tables["namespaces"], control.history_limit, control.history_ttl // 1_000)
+
+    async def _load_namespaces(self) -> None:
+        declarations = Declarations(self.systems, self.engines, self.config.defaults)
+        tables = Tables(self.environment)
+        self.namespaces = NamespaceControl(
+            self._store,
+            declarations,
+            Applied(self.registry, declarations),
+            tables,
+            self.environment,
+            self.config.control.namespaces_limit,
+        )
+        self.follower = NamespaceFollower(self.namespaces, declarations, tables, self.environment)
+        await self.follower.load(self.config.namespaces)
+        for abstraction in {info.abstraction for info in self.registry.infos.values()}:
+            await self.systems.started(abstraction)
+
+    def _intercept(self) -> Interceptors:
+        self._deadlines = Deadlines(self.environment)
+        telemetry = self.config.telemetry
+        return Interceptors(
+            environment=self.environment,
+            systems=self.systems,
+            admission=self.admission,
+            deadlines=self._deadlines,
+            repetitions=self._repetitions,
+            tracer=Tracer() if telemetry.traces else None,
+            log_calls=telemetry.log_calls,
+        )
+
+    def _schedule(self) -> None:
+        """Everything that repeats is known to `background`, which runs it unless told otherwise."""
+        control, sweeper = self.config.control, self.config.sweeper
+        self.background.add("namespace poller", control.poll_interval / 1e9, self._poll)
+        self.background.add("signing keys", KEYS_INTERVAL_S, self.keys.turn)
+        for name, engine in self.engines.distinct().items():
+            self.sweepers.append(Sweeper(name, engine, sweeper, self.environment))
+            if sweeper.enabled:
+                self.background.add(f"sweeper of {name}", sweeper.interval / 1e9, self.sweepers[-1].round)
+        self.background.run("deadlines", self._deadlines.run())
+        if self._runs_background:
+            self.background.run("loop lag", self.loop_lag.run())
+            self.background.start()
+
+    async def _poll(self) -> None:
+        await self.follower.follow()
+        await self.tokens.follow()
+
+    def _context(self, name: str, config: Any) -> ServiceContext:
+        administers: dict[str, Any] = {"namespaces": self.namespaces, "tokens": self.tokens}
+        return ServiceContext(
+            environment=self.environment,
+            clock=self.clock,
+            page_tokens=self.page_tokens,
+            namespaces=self.registry.of(name),
+            config=config,
+            administers=administers.get(name),
+        )
+
+    async def _drain(self) -> None:
+        """No call is let in any more, and those under way have ended or used up their time."""
+        self.admission.close("the stage is stopping")
+        deadline_ns = self.environment.monotonic_ns() + self.config.control.drain_timeout
+        while self.admission.in_flight and self.environment.monotonic_ns() < deadline_ns:
+            await self.environment.sleep(DRAIN_STEP_S)

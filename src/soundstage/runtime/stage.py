@@ -1,0 +1,258 @@
+"""The composition root: one object that opens what is configured and carries calls to it.
+
+    async with Stage.open("stage.toml") as stage:
+        profiles = stage.client(KeyValue, "profiles")
+
+Parts start in the order of their dependencies and stop in reverse, after the calls under way have ended.
+The stage knows systems from the catalogue only.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import AsyncExitStack
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from soundstage.catalogue import SYSTEMS
+from soundstage.core.call import DEFAULT_OPTIONS, LOCAL, Call, CallOptions, Principal
+from soundstage.core.environment import Environment, SystemEnvironment, VirtualEnvironment
+from soundstage.core.errors import InvalidArgument, NotFound, Unauthenticated, Unavailable
+from soundstage.core.names import nearest
+from soundstage.core.operation import AsyncFace, Operation
+from soundstage.core.policy import RetryPolicy, repeatable, retry_budget, retrying, with_token
+from soundstage.core.system import System
+from soundstage.engines.records.port import Records
+from soundstage.runtime.config import StageConfig
+from soundstage.runtime.dispatch import BoundOperation
+from soundstage.runtime.engines import Engines
+from soundstage.runtime.health import Health
+from soundstage.runtime.namespaces.control import NamespaceControl
+from soundstage.runtime.parts import Parts
+from soundstage.runtime.stagefile import LoadedConfig, load_config
+from soundstage.runtime.systems import Systems
+
+if TYPE_CHECKING:
+    from soundstage.runtime.sync_stage import SyncStage
+
+F = TypeVar("F", bound=AsyncFace)
+
+BEARER = "bearer "
+
+
+class Stage:
+    """A running stage, once `start`ed or entered; in process it is its clients' `Invoker`.
+
+    Not safe to share between event loops: each loop, and each process, opens its own.
+    """
+
+    def __init__(
+        self,
+        loaded: LoadedConfig,
+        environment: Environment,
+        systems: Sequence[System],
+        background: bool,
+        given: Mapping[str, Records],
+    ) -> None:
+        self.loaded = loaded
+        self.config: StageConfig = loaded.config
+        self.environment = environment
+        self._parts = Parts(loaded.config, environment, systems, background, given)
+        self._exit: AsyncExitStack | None = None
+        self._local: dict[Operation[..., Any], Any] = {}
+        self._retries = retry_budget()
+
+    @classmethod
+    def open(
+        cls,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        data: str | os.PathLike[str] | None = None,
+        config: Mapping[str, Any] | LoadedConfig | None = None,
+        overrides: Mapping[str, Any] | None = None,
+        variables: Mapping[str, str] | None = None,
+        environment: Environment | None = None,
+        systems: Sequence[System] = SYSTEMS,
+        background: bool | None = None,
+        engines: Mapping[str, Records] | None = None,
+    ) -> Stage:
+        """A stage that is configured and not yet started: `async with` it, or `await` its `start`.
+
+        `path` is a stage file, `config` the same as a nested map; `variables` are environment variables and
+        `overrides` map dotted keys to values, each going before the one named before it. `data` stands for
+        the key `data`: the folder of the embedded engines, or `memory:`. Without `background` nothing runs
+        between calls; by default that is so on a virtual clock only. `engines` are opened in place of the
+        configured ones of the same names, as tests do to put faults before them. Raises `InvalidArgument` for a
+        configuration that is wrong.
+        """
+        flags = dict(overrides or {})
+        if data is not None:
+            flags["data"] = os.fspath(data)
+        if isinstance(config, LoadedConfig):
+            loaded = config
+        else:
+            loaded = load_config(path, tree=config, variables=variables, flags=flags)
+        environment = environment or SystemEnvironment()
+        if background is None:
+            # A virtual clock moves on by every sleep: endless rounds would make time race.
+            background = not isinstance(environment, VirtualEnvironment)
+        return cls(loaded, environment, systems, background, engines or {})
+
+    @staticmethod
+    def open_sync(
+        path: str | os.PathLike[str] | None = None,
+        *,
+        data: str | os.PathLike[str] | None = None,
+        config: Mapping[str, Any] | LoadedConfig | None = None,
+        overrides: Mapping[str, Any] | None = None,
+        variables: Mapping[str, str] | None = None,
+    ) -> SyncStage:
+        """A started stage for synchronous programs, on an event loop in a thread of its own."""
+        from soundstage.runtime.sync_stage import SyncStage
+
+        return SyncStage(Stage.open(path, data=data, config=config, overrides=overrides, variables=variables))
+
+    async def start(self) -> Stage:
+        """Everything configured is open and calls are let in; returns itself. Starting twice changes nothing.
+
+        When a part cannot start, those before it are stopped again and its error is raised.
+        """
+        if self._exit is None:
+            async with AsyncExitStack() as exit:
+                await self._parts.start(exit)
+                self._exit = exit.pop_all()
+        return self
+
+    async def stop(self) -> None:
+        """Calls under way have ended, or the time to drain has; everything is closed. Idempotent."""
+        if self._exit is not None:
+            exit, self._exit = self._exit, None
+            self._local.clear()
+            await exit.aclose()
+
+    async def __aenter__(self) -> Stage:
+        return await self.start()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    @property
+    def engines(self) -> Engines:
+        """The engines by name; only while started."""
+        return self._running().engines
+
+    @property
+    def namespaces(self) -> NamespaceControl:
+        """The control plane of the namespaces; only while started."""
+        return self._running().namespaces
+
+    @property
+    def systems(self) -> Systems:
+        """The systems of the catalogue."""
+        return self._parts.systems
+
+    def client(self, face: type[F], namespace: str = "") -> F:
+        """A typed client of this stage; its calls go to `namespace` unless they name another."""
+        return face(self, namespace)
+
+    def invoke(self, operation: Operation[..., Any], request: Any, options: CallOptions) -> Coroutine[Any, Any, Any]:
+        """The reply to `request`, as the owner of the process."""
+        if options is DEFAULT_OPTIONS:
+            run = self._local.get(operation)
+            return self._bind_local(operation)(request) if run is None else run(request)
+        return self._invoke_with(operation, request, options)
+
+    async def dispatch(self, system: str, operation: str, call: Call, request: Any) -> Any:
+        """The reply to `request` on behalf of `call.principal`: the way of every surface."""
+        return await self.operation(system, operation).run(call, request)
+
+    def operation(self, system: str, name: str) -> BoundOperation:
+        """One operation as this stage runs it. Raises `NotFound` with the nearest name, at any time."""
+        parts = self._running()
+        bound = parts.bound.get((system, name))
+        if bound is not None:
+            return bound
+        declared = parts.systems.operations(system)
+        if name in declared:
+            return parts.bind(declared[name])
+        close = nearest(name, declared)
+        hint = f"did you mean {close!r}?" if close else f"operations are {', '.join(declared)}"
+        raise NotFound(f"the system {system!r} has no operation {name!r}", hint=hint)
+
+    def operations(self) -> dict[tuple[str, str], BoundOperation]:
+        """Every operation of every system; loads the messages of all of them."""
+        parts = self._running()
+        return {
+            (system, name): parts.bind(operation)
+            for system in parts.systems.catalogue
+            for name, operation in parts.systems.operations(system).items()
+        }
+
+    def authenticate(self, authorization: str | None) -> Principal:
+        """Who sent the header `Authorization`. Raises `Unauthenticated`; without authentication, the owner."""
+        if self.config.auth.mode == "none":
+            return LOCAL
+        if authorization is None or authorization[: len(BEARER)].lower() != BEARER:
+            raise Unauthenticated(
+                "this stage wants an access token", hint="send the header `Authorization: Bearer <token>`"
+            )
+        return self._running().tokens.recognise(authorization[len(BEARER) :].strip())
+
+    def health(self) -> Health:
+        """Whether calls are let in and served, and else why not."""
+        closed = self._parts.admission.closed
+        reasons = [] if closed is None else [closed]
+        reasons += [each.failing for each in self._parts.background.rounds if each.failing]
+        reasons += [
+            f"namespace {name!r} cannot be served: {reason}" for name, reason in self._parts.registry.broken.items()
+        ]
+        return Health(not reasons, reasons)
+
+    def metrics_text(self) -> bytes:
+        """The metrics in the text format of Prometheus."""
+        from soundstage.runtime.metrics import metrics_text
+
+        return metrics_text(self._parts)
+
+    async def run_background(self) -> None:
+        """One round of everything that otherwise repeats by itself, for stages opened without it."""
+        for each in self._running().background.rounds:
+            await each.once()
+
+    def _bind_local(self, operation: Operation[..., Any]) -> Callable[[Any], Coroutine[Any, Any, Any]]:
+        bound = self.operation(operation.system, operation.name)
+        if bound.operation is not operation:
+            raise InvalidArgument(
+                f"{operation.path} is declared twice", hint="use the face that the system's package exports"
+            )
+        self._local[operation] = bound.run_local
+        return bound.run_local
+
+    async def _invoke_with(self, operation: Operation[..., Any], request: Any, options: CallOptions) -> Any:
+        bound = self.operation(operation.system, operation.name)
+        call = Call(
+            deadline_ns=None
+            if options.deadline is None
+            else self.environment.monotonic_ns() + round(options.deadline * 1e9),
+            idempotency_key=options.idempotency_key,
+            request_id=options.request_id or "",
+        )
+        if not options.retries:
+            return await bound.run(call, request)
+        request = with_token(operation, request, self._parts.clock)
+        if not repeatable(operation, request, options):
+            return await bound.run(call, request)
+        policy = RetryPolicy(retries=options.retries)
+        return await retrying(
+            lambda: bound.run(call, request), policy, self._retries, self.environment, call.deadline_ns
+        )
+
+    def _running(self) -> Parts:
+        if self._exit is None:
+            raise Unavailable(
+                "the stage is not running", hint="use it inside `async with`, or after `await stage.start()`"
+            )
+        return self._parts

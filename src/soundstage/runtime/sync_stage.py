@@ -1,0 +1,60 @@
+"""A stage for programs without an event loop: the asynchronous one on a loop in a thread of its own."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Any, TypeVar
+
+from soundstage.core.call import CallOptions
+from soundstage.core.loop_thread import LoopThread
+from soundstage.core.operation import Operation, SyncFace
+from soundstage.runtime.health import Health
+from soundstage.runtime.stage import Stage
+
+F = TypeVar("F", bound=SyncFace)
+
+
+class SyncStage:
+    """A running stage; `close` it, or use it in a `with` statement. Safe to share between threads."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.stage = stage
+        self.config = stage.config
+        self._thread = LoopThread("soundstage")
+        try:
+            self._thread.run(stage.start())
+        except BaseException:
+            self._thread.close()
+            raise
+        self._open = True
+
+    def client(self, face: type[F], namespace: str = "") -> F:
+        """A typed synchronous client; its calls go to `namespace` unless they name another."""
+        return face(self, namespace)
+
+    def invoke_sync(self, operation: Operation[..., Any], request: Any, options: CallOptions) -> Any:
+        """The reply to `request`, as the owner of the process."""
+        return self._thread.run(self.stage.invoke(operation, request, options))
+
+    def health(self) -> Health:
+        """As `Stage.health`."""
+        return self.stage.health()
+
+    def metrics_text(self) -> bytes:
+        """As `Stage.metrics_text`."""
+        return self.stage.metrics_text()
+
+    def close(self) -> None:
+        """Calls under way have ended, or the time to drain has; everything is closed. Idempotent."""
+        if self._open:
+            self._open = False
+            self._thread.run(self.stage.stop())
+            self._thread.close()
+
+    def __enter__(self) -> SyncStage:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,20 @@
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from soundstage.core.time import Duration
+
+
+class NamespaceConfig(msgspec.Struct, frozen=True, kw_only=True):
+    greeting: str = ""
+    length_limit: int = 100
+    drift_past: Duration = Duration(600_000_000_000)
+    conditional_writes: bool = True
+    key_order: Literal["asc", "desc"] = "asc"
+    parts: int = 1
+
+
+class SystemConfig(msgspec.Struct, frozen=True, kw_only=True):
+    volume: int = 5
