@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from soundstage.core.message import IdempotencyToken
     from soundstage.core.size import Size
     from soundstage.core.time import Duration, Instant
+    from soundstage.runtime.stage import Stage
+    from soundstage.runtime.sync_stage import SyncStage
 
 __version__ = "0.1.0"
 
@@ -25,7 +27,9 @@ _HOMES = {
     "Instant": "soundstage.core.time",
     "Size": "soundstage.core.size",
     "SoundstageError": "soundstage.core.errors",
+    "Stage": "soundstage.runtime.stage",
     "SyncConnection": "soundstage.client",
+    "SyncStage": "soundstage.runtime.sync_stage",
     "connect": "soundstage.client",
     "connect_sync": "soundstage.client",
     "errors": "soundstage.core",
@@ -39,7 +43,9 @@ __all__ = [
     "Instant",
     "Size",
     "SoundstageError",
+    "Stage",
     "SyncConnection",
+    "SyncStage",
     "__version__",
     "connect",
     "connect_sync",
