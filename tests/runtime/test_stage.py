@@ -1,10 +1,10 @@
 from __future__ import annotations
 
-import pytest
 from tests.runtime.conftest import OpenStage
 from tests.runtime.notes.api import Notes
 
-from soundstage.runtime.namespaces.api import Namespaces, NamespaceSpec
+from soundstage.core.namespace import NamespaceSpec
+from soundstage.runtime.namespaces.api import Namespaces
 
 
 async def test_a_client_writes_and_reads_through_the_stage(open_stage: OpenStage) -> None:

@@ -11,9 +11,9 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from soundstage.core.namespace import Objective, Quotas
 from soundstage.core.size import Size
 from soundstage.core.time import Duration
-from soundstage.runtime.namespaces.api import Objective, Quotas
 
 _NS = 1_000_000_000
 _MIB = 1 << 20

@@ -62,19 +62,17 @@ SCHEMES: Mapping[str, Scheme] = {
 
 def open_memory(place: Place, config: EngineConfig, environment: Environment) -> Records:
     """An engine of its own that forgets everything when it stops."""
-    from soundstage.engines.records.memory import MemoryRecords
-
     if config.options:
         raise InvalidArgument("the memory engine has no options", field=f"engines.{place.name}.options")
-    return MemoryRecords(environment)
+    return _load("soundstage.engines.records.memory:MemoryRecords")(environment)
 
 
 def open_rocks(place: Place, config: EngineConfig, environment: Environment) -> Records:
     """The database in the folder of the URL."""
-    from soundstage.engines.records.rocksdb import RocksOptions, open_rocksdb
-
+    module = "soundstage.engines.records.rocksdb"
+    options: type[Any] = _load(f"{module}:RocksOptions")
     given: dict[str, Any] = {"durability": config.durability, "cache": config.cache, "low_water": config.low_water}
-    return open_rocksdb(place.folder, convert({**given, **config.options}, RocksOptions), environment)
+    return _load(f"{module}:open_rocksdb")(place.folder, convert({**given, **config.options}, options), environment)
 
 
 class Engines:
@@ -176,7 +174,12 @@ def _opener(place: Place) -> Opener:
     scheme = SCHEMES.get(place.url.scheme)
     if scheme is None:
         return _third_party(place)
-    module, _, name = scheme.opener.partition(":")
+    return _load(scheme.opener)
+
+
+def _load(path: str) -> Any:
+    """What `module:name` says, loaded only when an engine needs it."""
+    module, _, name = path.partition(":")
     return getattr(import_module(module), name)
 
 

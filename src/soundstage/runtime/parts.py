@@ -15,24 +15,24 @@ from soundstage.engines.records.port import Records
 from soundstage.runtime.admission import Admission
 from soundstage.runtime.background import Background
 from soundstage.runtime.config import StageConfig
+from soundstage.runtime.control.applied import Applied
+from soundstage.runtime.control.changes import NamespaceControl
+from soundstage.runtime.control.declaration import Declarations
+from soundstage.runtime.control.follower import NamespaceFollower
+from soundstage.runtime.control.registry import Registry
+from soundstage.runtime.control.store import NamespaceStore
+from soundstage.runtime.control.tables import Tables
+from soundstage.runtime.credentials import TokenStore
 from soundstage.runtime.deadlines import Deadlines
 from soundstage.runtime.dispatch import BoundOperation, Interceptors
 from soundstage.runtime.engines import Engines
 from soundstage.runtime.loop_lag import LoopLag
-from soundstage.runtime.namespaces.applied import Applied
-from soundstage.runtime.namespaces.control import NamespaceControl
-from soundstage.runtime.namespaces.declaration import Declarations
-from soundstage.runtime.namespaces.follower import NamespaceFollower
-from soundstage.runtime.namespaces.registry import Registry
-from soundstage.runtime.namespaces.store import NamespaceStore
-from soundstage.runtime.namespaces.tables import Tables
 from soundstage.runtime.repetition import Repetitions
 from soundstage.runtime.service import ServiceContext
 from soundstage.runtime.signing_keys import SigningKeys
 from soundstage.runtime.sweeper import Sweeper
 from soundstage.runtime.system_table import SystemTable
 from soundstage.runtime.systems import Systems
-from soundstage.runtime.tokens.store import TokenStore
 from soundstage.runtime.traces import Tracer
 
 KEYS_INTERVAL_S = 10.0

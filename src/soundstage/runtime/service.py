@@ -14,9 +14,9 @@ import msgspec
 
 from soundstage.core.environment import Environment
 from soundstage.core.hlc import TokenClock
+from soundstage.core.namespace import Objective
 from soundstage.core.pages import PageTokens
 from soundstage.engines.records.port import Records, TableSpec
-from soundstage.runtime.namespaces.api import Objective
 
 
 class NamespaceView(msgspec.Struct, frozen=True, gc=False):
@@ -24,7 +24,7 @@ class NamespaceView(msgspec.Struct, frozen=True, gc=False):
 
     `config` is the abstraction's `NamespaceConfig`. `records` is the engine it is bound to. `generation`
     tells two namespaces of one name apart after a delete and create. `slos` maps `read`, `write` or an
-    operation's name to an `Objective` of `soundstage.runtime.namespaces.api`.
+    operation's name to an `Objective` of `soundstage.core.namespace`.
 
     `previous` is the configuration before the last change, at `changed_us`; None when it never changed. Some
     knobs are honoured in their old form for a while.

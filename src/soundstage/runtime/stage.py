@@ -25,10 +25,10 @@ from soundstage.core.policy import RetryPolicy, repeatable, retry_budget, retryi
 from soundstage.core.system import System
 from soundstage.engines.records.port import Records
 from soundstage.runtime.config import StageConfig
+from soundstage.runtime.control.changes import NamespaceControl
 from soundstage.runtime.dispatch import BoundOperation
 from soundstage.runtime.engines import Engines
 from soundstage.runtime.health import Health
-from soundstage.runtime.namespaces.control import NamespaceControl
 from soundstage.runtime.parts import Parts
 from soundstage.runtime.stagefile import LoadedConfig, load_config
 from soundstage.runtime.systems import Systems

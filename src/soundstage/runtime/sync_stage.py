@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from soundstage.core.call import CallOptions
 from soundstage.core.loop_thread import LoopThread
 from soundstage.core.operation import Operation, SyncFace
 from soundstage.runtime.health import Health
-from soundstage.runtime.stage import Stage
+
+if TYPE_CHECKING:
+    from soundstage.runtime.stage import Stage
 
 F = TypeVar("F", bound=SyncFace)
 

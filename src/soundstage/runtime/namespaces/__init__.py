@@ -1,8 +1,24 @@
-"""Namespaces: the units of configuration and isolation, and the system by which they are administered.
+"""Administers namespaces, the units of configuration and isolation.
 
-`api` has the messages; `declaration` checks what is declared and completes it from the stage's defaults;
-`store` keeps it in a conditional table of the stage; `registry` holds what this process applies; `control`
-makes changes, follows those of other processes and of the stage file; `service` is the system.
+    async with Stage.open(data="./data") as stage:
+        namespaces = stage.client(Namespaces)
+        await namespaces.put(namespace=NamespaceSpec(name="profiles", abstraction="kv"))
+
+`api` has the messages and operations, `service` serves them. What namespaces do lies in
+`soundstage.runtime.control`.
 """
 
 from __future__ import annotations
+
+from soundstage.core.namespace import LatencyObjective, NamespaceInfo, NamespaceSpec, Objective, Quotas
+from soundstage.runtime.namespaces.api import Namespaces, SyncNamespaces
+
+__all__ = [
+    "LatencyObjective",
+    "NamespaceInfo",
+    "NamespaceSpec",
+    "Namespaces",
+    "Objective",
+    "Quotas",
+    "SyncNamespaces",
+]

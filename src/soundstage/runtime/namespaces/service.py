@@ -8,8 +8,10 @@ from typing import Any
 import msgspec
 
 from soundstage.core.call import Call
+from soundstage.core.namespace import NamespaceInfo
 from soundstage.core.pages import PageTokens, binding_of
 from soundstage.runtime.access import allows
+from soundstage.runtime.control.changes import NamespaceControl
 from soundstage.runtime.namespaces.api import (
     DeleteNamespace,
     DeleteNamespaceReply,
@@ -18,10 +20,8 @@ from soundstage.runtime.namespaces.api import (
     ListNamespacesReply,
     NamespaceHistory,
     NamespaceHistoryReply,
-    NamespaceInfo,
     PutNamespace,
 )
-from soundstage.runtime.namespaces.control import NamespaceControl
 from soundstage.runtime.service import ServiceContext
 
 

@@ -11,8 +11,9 @@ import msgspec
 from msgspec import Meta
 
 from soundstage.core.call import Access
+from soundstage.core.credential import TokenInfo
 from soundstage.core.errors import AlreadyExists, Exhausted, NotFound
-from soundstage.core.message import Duration, Instant
+from soundstage.core.message import Duration
 from soundstage.core.operation import AsyncFace, SyncFace, operation
 
 
@@ -27,17 +28,6 @@ class CreateToken(msgspec.Struct, frozen=True, kw_only=True):
     namespaces: list[str] = []
     grants: dict[str, list[Access]] | None = None
     expires_in: Annotated[Duration | None, Meta(extra={"bounds": ("1m", "3650d")})] = None
-
-
-class TokenInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A token without what makes it secret. `id` is the part of it between the first two underscores."""
-
-    id: str
-    name: str
-    grants: dict[str, list[Access]]
-    created_at: Instant
-    created_by: str
-    expires_at: Instant | None = None
 
 
 class CreateTokenReply(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from soundstage.core.call import Access, Call
+from soundstage.core.credential import TokenInfo
 from soundstage.core.environment import Environment
 from soundstage.core.errors import InvalidArgument
 from soundstage.core.ids import uuid7
@@ -16,6 +17,7 @@ from soundstage.core.limits import check_namespace
 from soundstage.core.pages import PageTokens, binding_of
 from soundstage.core.time import Instant
 from soundstage.runtime.bounds import check_bounds
+from soundstage.runtime.credentials import TokenStore
 from soundstage.runtime.service import ServiceContext
 from soundstage.runtime.tokens.api import (
     CreateToken,
@@ -24,9 +26,7 @@ from soundstage.runtime.tokens.api import (
     ListTokensReply,
     RevokeToken,
     RevokeTokenReply,
-    TokenInfo,
 )
-from soundstage.runtime.tokens.store import TokenStore
 
 _PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}\*?|\*")
 

@@ -17,12 +17,12 @@ import msgspec
 
 from soundstage.core.call import Principal
 from soundstage.core.codec import decoder, msgpack_encode
+from soundstage.core.credential import TokenInfo
 from soundstage.core.environment import Environment
 from soundstage.core.errors import AlreadyExists, Exhausted, NotFound, PreconditionFailed, Unauthenticated
 from soundstage.core.time import Instant
 from soundstage.engines.records.port import Stamp
 from soundstage.runtime.system_table import Entry, SystemTable
-from soundstage.runtime.tokens.api import TokenInfo
 
 PREFIX = "sst"
 

@@ -11,12 +11,12 @@ from soundstage.core.codec import convert, json_encode
 from soundstage.core.errors import InvalidArgument
 from soundstage.core.limits import check_namespace
 from soundstage.core.names import nearest
+from soundstage.core.namespace import NamespaceInfo, NamespaceSpec, Objective, Quotas
 from soundstage.core.time import Duration
 from soundstage.engines.records.port import Capability, Records, TableSpec
 from soundstage.runtime.bounds import check_bounds
 from soundstage.runtime.config import NamespaceDefaults
 from soundstage.runtime.engines import Engines
-from soundstage.runtime.namespaces.api import NamespaceInfo, NamespaceSpec, Objective, Quotas
 from soundstage.runtime.systems import Systems
 
 PORTS = ("records",)

@@ -17,8 +17,8 @@ import msgspec
 
 from soundstage.core.codec import decoder, msgpack_encode
 from soundstage.core.errors import PreconditionFailed
+from soundstage.core.namespace import NamespaceChange, NamespaceInfo
 from soundstage.engines.records.port import Stamp
-from soundstage.runtime.namespaces.api import NamespaceChange, NamespaceInfo
 from soundstage.runtime.system_table import SystemTable
 
 _PARTITION = "namespaces"

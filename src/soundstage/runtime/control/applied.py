@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 
 from soundstage.core.errors import SoundstageError
+from soundstage.core.namespace import NamespaceInfo
 from soundstage.engines.records.port import Stamp
-from soundstage.runtime.namespaces.api import NamespaceInfo
-from soundstage.runtime.namespaces.declaration import Declarations
-from soundstage.runtime.namespaces.registry import Registry, view_of
-from soundstage.runtime.namespaces.store import Found
+from soundstage.runtime.control.declaration import Declarations
+from soundstage.runtime.control.registry import Registry, view_of
+from soundstage.runtime.control.store import Found
 
 log = logging.getLogger("soundstage.namespaces")
 

@@ -7,14 +7,14 @@ from collections.abc import Mapping
 
 from soundstage.core.environment import Environment
 from soundstage.core.errors import InvalidArgument, SoundstageError
+from soundstage.core.namespace import NamespaceSpec
 from soundstage.engines.records.port import Stamp
 from soundstage.runtime.config import NamespaceDeclaration
-from soundstage.runtime.namespaces.api import NamespaceSpec
-from soundstage.runtime.namespaces.applied import Applied
-from soundstage.runtime.namespaces.control import STAGE_FILE, NamespaceControl
-from soundstage.runtime.namespaces.declaration import Declarations
-from soundstage.runtime.namespaces.store import Found, Raced
-from soundstage.runtime.namespaces.tables import Tables
+from soundstage.runtime.control.applied import Applied
+from soundstage.runtime.control.changes import STAGE_FILE, NamespaceControl
+from soundstage.runtime.control.declaration import Declarations
+from soundstage.runtime.control.store import Found, Raced
+from soundstage.runtime.control.tables import Tables
 
 log = logging.getLogger("soundstage.namespaces")
 

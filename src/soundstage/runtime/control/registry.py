@@ -6,8 +6,8 @@ from typing import Any
 
 from soundstage.core.errors import NotFound, Unavailable
 from soundstage.core.names import nearest
+from soundstage.core.namespace import NamespaceInfo
 from soundstage.runtime.admission import Admission, Gate
-from soundstage.runtime.namespaces.api import NamespaceInfo
 from soundstage.runtime.service import NamespaceView
 
 

@@ -17,12 +17,12 @@ import msgspec
 from soundstage.core.environment import Environment
 from soundstage.core.errors import AlreadyExists, Exhausted, InProgress, NotFound, PreconditionFailed, Unavailable
 from soundstage.core.names import nearest
+from soundstage.core.namespace import NamespaceChange, NamespaceInfo, NamespaceSpec
 from soundstage.core.time import Instant
-from soundstage.runtime.namespaces.api import NamespaceChange, NamespaceInfo, NamespaceSpec
-from soundstage.runtime.namespaces.applied import Applied
-from soundstage.runtime.namespaces.declaration import Declarations, Declared, check_fixed
-from soundstage.runtime.namespaces.store import Found, NamespaceStore, Raced, Stored
-from soundstage.runtime.namespaces.tables import Tables
+from soundstage.runtime.control.applied import Applied
+from soundstage.runtime.control.declaration import Declarations, Declared, check_fixed
+from soundstage.runtime.control.store import Found, NamespaceStore, Raced, Stored
+from soundstage.runtime.control.tables import Tables
 
 T = TypeVar("T")
 
