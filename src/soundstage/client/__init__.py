@@ -7,7 +7,8 @@ give the same clients as a stage in process: `connection.client(KeyValue, "profi
 from __future__ import annotations
 
 from soundstage.client.connection import Connection, connect
+from soundstage.client.network import Unreachable
 from soundstage.client.settings import Settings
 from soundstage.client.synchronous import SyncConnection, connect_sync
 
-__all__ = ["Connection", "Settings", "SyncConnection", "connect", "connect_sync"]
+__all__ = ["Connection", "Settings", "SyncConnection", "Unreachable", "connect", "connect_sync"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Coroutine
 from types import TracebackType
 from typing import Any, TypeVar
@@ -9,11 +10,12 @@ from typing import Any, TypeVar
 import httpx2
 import msgspec
 
+from soundstage.client.network import late, network_error
 from soundstage.client.settings import Settings, check_url
 from soundstage.client.wire import Wire
 from soundstage.core.call import CallOptions
 from soundstage.core.environment import Environment, SystemEnvironment
-from soundstage.core.errors import DeadlineExceeded, SoundstageError, Unavailable
+from soundstage.core.errors import DeadlineExceeded, Exhausted, SoundstageError
 from soundstage.core.hlc import TokenClock
 from soundstage.core.ids import request_id
 from soundstage.core.observation import observer
@@ -22,7 +24,8 @@ from soundstage.core.policy import hedge_budget, hedged, repeatable, retry_budge
 
 F = TypeVar("F", bound=AsyncFace)
 
-_NOT_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.UnsupportedProtocol)
+_ANSWER_MARGIN_S = 0.25
+"""The server ends a call by its deadline; this lets its answer arrive."""
 
 
 class Connection:
@@ -66,13 +69,12 @@ class Connection:
         body = self._wire.encode(request)
         headers = self._headers(options)
 
-        async def attempt() -> Any:
-            return await self._send(operation, body, headers, deadline_ns)
+        safe = repeatable(operation, request, options)
 
-        if repeatable(operation, request, options):
-            reply = await self._repeat(operation, options, attempt, deadline_ns)
-        else:
-            reply = await attempt()
+        async def attempt() -> Any:
+            return await self._send(operation, body, headers, deadline_ns, safe)
+
+        reply = await self._repeat(operation, options, attempt, deadline_ns, safe)
         watch = observer(type(reply))
         if watch is not None:
             self.clock.observe(watch(reply))
@@ -84,18 +86,22 @@ class Connection:
         options: CallOptions,
         attempt: Callable[[], Coroutine[Any, Any, Any]],
         deadline_ns: int,
+        safe: bool,
     ) -> Any:
         policy = self.settings.retry
         if options.retries is not None:
             policy = msgspec.structs.replace(policy, retries=options.retries)
-        hedge = self.settings.hedge if operation.access == "read" else None
+        hedge = self.settings.hedge if operation.access == "read" and safe else None
 
         async def attempt_hedged() -> Any:
             if hedge is None:
                 return await attempt()
             return await hedged(attempt, hedge, self._hedges, self.environment)
 
-        return await retrying(attempt_hedged, policy, self._retries, self.environment, deadline_ns)
+        def allowed(error: SoundstageError) -> bool:
+            return error.retryable and (safe or error.outcome == "not_applied" or isinstance(error, Exhausted))
+
+        return await retrying(attempt_hedged, policy, self._retries, self.environment, deadline_ns, allowed)
 
     def _headers(self, options: CallOptions) -> dict[str, str]:
         headers = {"x-request-id": options.request_id or request_id(self.environment)}
@@ -112,40 +118,26 @@ class Connection:
         return left_s
 
     async def _send(
-        self, operation: Operation[..., Any], body: bytes, headers: dict[str, str], deadline_ns: int
+        self, operation: Operation[..., Any], body: bytes, headers: dict[str, str], deadline_ns: int, safe: bool
     ) -> Any:
         left_s = self._remaining_s(deadline_ns)
         try:
-            async with self._http.stream(
-                "POST",
-                operation.path,
-                content=body,
-                headers={**headers, "soundstage-timeout": f"{max(1, round(left_s * 1_000))}ms"},
-                # The server ends the call by its deadline; the margin lets its answer arrive.
-                timeout=httpx2.Timeout(left_s + 0.25, connect=left_s, pool=left_s),
-            ) as response:
+            # The time-outs of the transport are per read: a reply that trickles would never be late.
+            async with (
+                asyncio.timeout(left_s + _ANSWER_MARGIN_S),
+                self._http.stream(
+                    "POST",
+                    operation.path,
+                    content=body,
+                    headers={**headers, "soundstage-timeout": f"{max(1, round(left_s * 1_000))}ms"},
+                    timeout=httpx2.Timeout(None, connect=left_s, pool=left_s),
+                ) as response,
+            ):
                 return await self._wire.reply(operation, response)
+        except TimeoutError:
+            raise late(operation, safe) from None
         except httpx2.HTTPError as error:
-            raise _network_error(error, operation) from error
-
-
-def _network_error(error: httpx2.HTTPError, operation: Operation[..., Any]) -> SoundstageError:
-    """What a failure of the network means to the caller; what was never sent was not applied."""
-    sent = not isinstance(error, _NOT_SENT)
-    detail = f"{operation.system} {operation.name}: {str(error) or type(error).__name__}"
-    if sent and isinstance(error, httpx2.TimeoutException):
-        return DeadlineExceeded(
-            f"no answer in time from {detail}",
-            hint="allow more time; a repetition with the same token is safe",
-            retryable=operation.idempotent,
-            outcome="unknown",
-        )
-    return Unavailable(
-        f"the stage could not be reached for {detail}",
-        hint="check that it runs and that the address is right",
-        retryable=operation.idempotent or not sent,
-        outcome="unknown" if sent else "not_applied",
-    )
+            raise network_error(error, operation, safe) from error
 
 
 def connect(

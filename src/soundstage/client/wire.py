@@ -7,10 +7,13 @@ from typing import Any
 import httpx2
 import msgspec
 
+from soundstage.client.network import foreign_answer
 from soundstage.client.settings import Settings
 from soundstage.core.codec import JSON, MSGPACK, ContentType, decoder, request_encoder
-from soundstage.core.errors import Internal, SoundstageError, TooLarge, Unavailable, from_problem
+from soundstage.core.errors import Internal, InvalidArgument, SoundstageError, TooLarge, from_problem
 from soundstage.core.operation import Operation
+
+PROBLEM_TYPE = "urn:soundstage:error:"
 
 
 class Wire:
@@ -37,9 +40,18 @@ class Wire:
     async def reply(self, operation: Operation[..., Any], response: httpx2.Response) -> Any:
         """The message in `response`; raises the error it carries instead, `TooLarge` over the limit."""
         body = await self._read(response)
-        if response.status_code == 200:
+        media_type = response.headers.get("content-type", "").partition(";")[0].strip()
+        if response.status_code != 200:
+            raise _problem(response.status_code, media_type, body)
+        if media_type != self._media_type:
+            raise foreign_answer(200, media_type)
+        try:
             return decoder(operation.reply, self._media_type, strict=False).decode(body)
-        raise _problem(response, body)
+        except InvalidArgument as error:
+            raise Internal(
+                f"the reply of {operation.system}/{operation.name} cannot be read: {error.detail}",
+                hint="use a client of the stage's release",
+            ) from None
 
     async def _read(self, response: httpx2.Response) -> bytes:
         limit = self._settings.max_reply_bytes
@@ -55,18 +67,23 @@ class Wire:
         return b"".join(parts)
 
 
-def _problem(response: httpx2.Response, body: bytes) -> SoundstageError:
-    media_type = response.headers.get("content-type", "").partition(";")[0]
+def _problem(status: int, media_type: str, body: bytes) -> SoundstageError:
+    decode = _PROBLEM_DECODERS.get(media_type)
     try:
-        if media_type in {"application/problem+json", JSON}:
-            return from_problem(msgspec.json.decode(body, type=dict[str, Any]))
-        if media_type in {MSGPACK, "application/problem+msgpack"}:
-            return from_problem(msgspec.msgpack.decode(body, type=dict[str, Any]))
-    except msgspec.MsgspecError:
-        pass
-    # Not ours: a proxy between, or another server at this address.
-    error = Unavailable if response.status_code in {502, 503, 504} else Internal
-    return error(
-        f"the server answered {response.status_code} with {media_type or 'no media type'}, which no stage does",
-        hint="check the address and what stands between",
-    )
+        problem = None if decode is None else decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        problem = None
+    if problem is None or not str(problem.get("type")).startswith(PROBLEM_TYPE):
+        return foreign_answer(status, media_type)
+    return from_problem(problem)
+
+
+_decode_json = msgspec.json.Decoder(dict[str, Any]).decode
+_decode_msgpack = msgspec.msgpack.Decoder(dict[str, Any]).decode
+
+_PROBLEM_DECODERS = {
+    JSON: _decode_json,
+    MSGPACK: _decode_msgpack,
+    "application/problem+json": _decode_json,
+    "application/problem+msgpack": _decode_msgpack,
+}

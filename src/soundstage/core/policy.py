@@ -95,16 +95,21 @@ def backoff_s(policy: RetryPolicy, tried: int, random: Random, error: Soundstage
     return random.uniform(0.0, ceiling) + (error.retry_after_ms or 0) / 1_000
 
 
+def _is_retryable(error: SoundstageError) -> bool:
+    return error.retryable
+
+
 async def retrying(
     attempt: Callable[[], Awaitable[T]],
     policy: RetryPolicy,
     budget: Budget,
     environment: Environment,
     deadline_ns: int | None = None,
+    allowed: Callable[[SoundstageError], bool] = _is_retryable,
 ) -> T:
-    """What `attempt` returns, tried again while its error says that this may help.
+    """What `attempt` returns, tried again while its error is `allowed` to be: by default, while it says that this helps.
 
-    The caller has made sure that the call is repeatable. The last error is raised when the retries or the
+    The caller has made sure that the call is repeatable after such an error. The last error is raised when the retries or the
     budget are used up, or when the next wait would not end before `deadline_ns` (monotonic clock).
     """
     budget.deposit()
@@ -114,7 +119,7 @@ async def retrying(
             return await attempt()
         except SoundstageError as error:
             tried += 1
-            if not error.retryable or tried > policy.retries:
+            if not allowed(error) or tried > policy.retries:
                 raise
             wait_s = backoff_s(policy, tried, environment.random, error)
             if deadline_ns is not None and environment.monotonic_ns() + wait_s * 1e9 >= deadline_ns:
