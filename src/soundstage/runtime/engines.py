@@ -10,8 +10,9 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple, TypeAlias
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import SplitResult, unquote
 
 import msgspec
 
@@ -21,6 +22,7 @@ from soundstage.core.errors import InvalidArgument
 from soundstage.core.names import nearest
 from soundstage.engines.records.port import Records
 from soundstage.runtime.config import EngineConfig
+from soundstage.runtime.urls import split_url
 
 ENTRY_POINTS = "soundstage.engines"
 
@@ -79,13 +81,17 @@ class Engines:
     """The named engines of a stage, started together and stopped in reverse."""
 
     def __init__(
-        self, configs: Mapping[str, EngineConfig], data: str, environment: Environment, given: Mapping[str, Records]
+        self,
+        configs: Mapping[str, EngineConfig],
+        data: str,
+        environment: Environment,
+        given: Mapping[str, Records] = MappingProxyType({}),
     ) -> None:
         self._by_name: dict[str, Records] = {}
         self._started: list[Records] = []
         shared: dict[tuple[str, str], tuple[str, EngineConfig, Records]] = {}
         for name, config in configs.items():
-            place = Place(name, _split(name, config.url), data)
+            place = Place(name, split_url(name, config.url), data)
             self._by_name[name] = given.get(name) or _opened(place, config, environment, shared)
 
     def __getitem__(self, name: str) -> Records:
@@ -153,21 +159,6 @@ def _opened(
             hint="give both the same settings, or folders of their own",
         )
     return engine
-
-
-def _split(name: str, url: str) -> SplitResult:
-    field = f"engines.{name}.url"
-    try:
-        parts = urlsplit(url)
-    except ValueError as error:
-        raise InvalidArgument(f"the URL of engine {name!r} is malformed: {error}", field=field) from None
-    if parts.password is not None:
-        raise InvalidArgument(
-            f"the URL of engine {name!r} holds a password",
-            field=field,
-            hint=f"put it in a file that only you can read and set engines.{name}.password_file",
-        )
-    return parts
 
 
 def _opener(place: Place) -> Opener:

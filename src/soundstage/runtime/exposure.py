@@ -44,7 +44,8 @@ def tls_context(config: TlsConfig) -> ssl.SSLContext | None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
-    password = None if config.key_password_file is None else first_line(config.key_password_file)
+    # Without a password of ours OpenSSL would ask for one at the terminal.
+    password = "" if config.key_password_file is None else first_line(config.key_password_file)
     try:
         context.load_cert_chain(config.certificate, config.key, password=password)
         if config.client_ca is not None:

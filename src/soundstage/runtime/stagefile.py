@@ -20,6 +20,7 @@ from soundstage.core.errors import InvalidArgument
 from soundstage.core.names import nearest
 from soundstage.runtime.bounds import check_bounds
 from soundstage.runtime.config import StageConfig, with_default_engine
+from soundstage.runtime.urls import split_url
 
 PREFIX = "SOUNDSTAGE_"
 
@@ -169,6 +170,8 @@ def _convert(tree: dict[str, Any], sources: Mapping[str, str]) -> StageConfig:
     try:
         config = convert(tree, StageConfig)
         check_bounds(config)
+        for name, engine in config.engines.items():
+            split_url(name, engine.url)
     except InvalidArgument as error:
         raise _located(error, sources) from None
     return with_default_engine(config)

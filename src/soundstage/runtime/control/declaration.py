@@ -15,7 +15,7 @@ from soundstage.core.namespace import NamespaceInfo, NamespaceSpec, Objective, Q
 from soundstage.core.time import Duration
 from soundstage.engines.records.port import Capability, Records, TableSpec
 from soundstage.runtime.bounds import check_bounds
-from soundstage.runtime.config import NamespaceDefaults
+from soundstage.runtime.config import NamespaceDeclaration, NamespaceDefaults
 from soundstage.runtime.engines import Engines
 from soundstage.runtime.systems import Systems
 
@@ -132,6 +132,18 @@ class Declarations:
                     hint="set conditional_writes to false, or bind another engine",
                 )
         return tables
+
+
+def spec_of(name: str, declaration: NamespaceDeclaration) -> NamespaceSpec:
+    """What the table `[namespaces.NAME]` declares."""
+    return NamespaceSpec(
+        name=name,
+        abstraction=declaration.abstraction,
+        engines=declaration.engines,
+        config=declaration.config,
+        slos=declaration.slos,
+        quotas=declaration.quotas,
+    )
 
 
 def check_fixed(before: Declared, after: Declared) -> None:

@@ -7,12 +7,11 @@ from collections.abc import Mapping
 
 from soundstage.core.environment import Environment
 from soundstage.core.errors import InvalidArgument, SoundstageError
-from soundstage.core.namespace import NamespaceSpec
 from soundstage.engines.records.port import Stamp
 from soundstage.runtime.config import NamespaceDeclaration
 from soundstage.runtime.control.applied import Applied
 from soundstage.runtime.control.changes import STAGE_FILE, NamespaceControl
-from soundstage.runtime.control.declaration import Declarations
+from soundstage.runtime.control.declaration import Declarations, spec_of
 from soundstage.runtime.control.store import Found, Raced
 from soundstage.runtime.control.tables import Tables
 
@@ -48,7 +47,7 @@ class NamespaceFollower:
             )
         await self._ensure_tables()
         for name, declaration in declared.items():
-            await self._control.put(_spec(name, declaration), None, STAGE_FILE, "file")
+            await self._control.put(spec_of(name, declaration), None, STAGE_FILE, "file")
         for name, info in list(self._applied.infos.items()):
             if info.managed_by == "file" and name not in declared:
                 await self._control.release(name)
@@ -99,14 +98,3 @@ class NamespaceFollower:
         for info in self._applied.infos.values():
             declared = self._declarations.stored(info)
             await self._tables.adjust(declared.records, declared.tables, info.updated_at // 1_000)
-
-
-def _spec(name: str, declaration: NamespaceDeclaration) -> NamespaceSpec:
-    return NamespaceSpec(
-        name=name,
-        abstraction=declaration.abstraction,
-        engines=declaration.engines,
-        config=declaration.config,
-        slos=declaration.slos,
-        quotas=declaration.quotas,
-    )

@@ -1,0 +1,75 @@
+"""Checks a whole configuration without opening anything: what `soundstage config check` does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from soundstage.catalogue import SYSTEMS
+from soundstage.core.environment import Environment, SystemEnvironment
+from soundstage.core.errors import SoundstageError
+from soundstage.core.hlc import TokenClock
+from soundstage.core.pages import KeyRing, PageTokens
+from soundstage.core.system import System
+from soundstage.runtime.admission import Admission
+from soundstage.runtime.config import StageConfig
+from soundstage.runtime.control.declaration import Declarations, spec_of
+from soundstage.runtime.control.registry import Registry
+from soundstage.runtime.engines import Engines
+from soundstage.runtime.exposure import check_exposure, tls_context
+from soundstage.runtime.service import ServiceContext
+from soundstage.runtime.systems import Systems
+
+
+def problems(
+    config: StageConfig, systems: Sequence[System] = SYSTEMS, environment: Environment | None = None
+) -> list[SoundstageError]:
+    """Everything that would keep a stage of this configuration from starting, but for what only opening shows."""
+    environment = environment or SystemEnvironment()
+    found: list[SoundstageError] = []
+    catalogue = Systems(systems, _Contexts(config, environment), config.systems)
+    engines: Engines | None = None
+    try:
+        engines = Engines(config.engines, config.data, environment)
+        engines.get(config.control.engine, "control.engine")
+    except SoundstageError as error:
+        found.append(error)
+    for check in (
+        catalogue.check_knobs,
+        lambda: check_exposure(config.http.host, config.auth, config.http.insecure),
+        lambda: tls_context(config.http.tls),
+    ):
+        try:
+            check()
+        except SoundstageError as error:
+            found.append(error)
+    if engines is not None:
+        found += _namespaces(config, Declarations(catalogue, engines, config.defaults))
+    return found
+
+
+def _namespaces(config: StageConfig, declarations: Declarations) -> list[SoundstageError]:
+    found: list[SoundstageError] = []
+    for name, declaration in config.namespaces.items():
+        try:
+            declarations.check(spec_of(name, declaration), f"namespaces.{name}")
+        except SoundstageError as error:
+            found.append(error)
+    return found
+
+
+class _Contexts:
+    """What services are given that are opened only to be asked about their namespaces."""
+
+    def __init__(self, config: StageConfig, environment: Environment) -> None:
+        self._environment = environment
+        self._registry = Registry(Admission(config.admission, environment))
+
+    def __call__(self, name: str, config: Any) -> ServiceContext:
+        return ServiceContext(
+            environment=self._environment,
+            clock=TokenClock(self._environment),
+            page_tokens=PageTokens(KeyRing.generate(self._environment), self._environment),
+            namespaces=self._registry.of(name),
+            config=config,
+        )
