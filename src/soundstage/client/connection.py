@@ -75,7 +75,7 @@ class Connection:
             return await self._send(operation, body, headers, deadline_ns, safe)
 
         reply = await self._repeat(operation, options, attempt, deadline_ns, safe)
-        watch = observer(type(reply))
+        watch = observer(operation.reply)
         if watch is not None:
             self.clock.observe(watch(reply))
         return reply
@@ -137,7 +137,7 @@ class Connection:
         except TimeoutError:
             raise late(operation, safe) from None
         except httpx2.HTTPError as error:
-            raise network_error(error, operation, safe) from error
+            raise network_error(error, self.url, operation, safe) from error
 
 
 def connect(

@@ -20,6 +20,7 @@ from __future__ import annotations
 import inspect
 import typing
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from functools import cached_property
 from typing import Any, Generic, Literal, ParamSpec, Protocol, TypeAlias, TypeVar, overload
 
 from soundstage.core.call import DEFAULT_OPTIONS, Access, CallOptions
@@ -68,7 +69,7 @@ class Operation(Generic[P, R]):
         self.name = name
         self.system = owner.system
 
-    @property
+    @cached_property
     def reply(self) -> type[R]:
         """The message type that the declared method is annotated to return."""
         return typing.get_type_hints(self.declared)["return"]

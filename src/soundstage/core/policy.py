@@ -107,10 +107,10 @@ async def retrying(
     deadline_ns: int | None = None,
     allowed: Callable[[SoundstageError], bool] = _is_retryable,
 ) -> T:
-    """What `attempt` returns, tried again while its error is `allowed` to be: by default, while it says that this helps.
+    """What `attempt` returns, tried again while its error is `allowed` to be: by default, while it is retryable.
 
-    The caller has made sure that the call is repeatable after such an error. The last error is raised when the retries or the
-    budget are used up, or when the next wait would not end before `deadline_ns` (monotonic clock).
+    The caller has made sure that the call is repeatable after such an error. The last error is raised when the
+    retries or the budget are used up, or when the next wait would not end before `deadline_ns` (monotonic clock).
     """
     budget.deposit()
     tried = 0

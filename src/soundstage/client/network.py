@@ -1,0 +1,56 @@
+"""What goes wrong between a client and its stage, as errors of the one tree."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx2
+
+from soundstage.core.errors import DeadlineExceeded, SoundstageError, Unavailable
+from soundstage.core.operation import Operation
+
+_NOT_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.UnsupportedProtocol)
+
+_GATEWAY_STATUSES = frozenset((502, 503, 504))
+"""What proxies say of a stage behind them that may be back soon."""
+
+
+class Unreachable(Unavailable):
+    """No stage answered: nothing listens there, the connection broke, or something else is at the address."""
+
+
+def network_error(
+    error: httpx2.HTTPError, url: str, operation: Operation[..., Any], repeatable: bool
+) -> SoundstageError:
+    """What `error` means to the caller: what was never sent was not applied, and may always be sent again."""
+    sent = not isinstance(error, _NOT_SENT)
+    if sent and isinstance(error, httpx2.TimeoutException):
+        return late(operation, repeatable)
+    reason = f": {error}" if str(error) else f" ({type(error).__name__})"
+    return Unreachable(
+        f"no stage could be reached at {url} for {operation.system}/{operation.name}{reason}",
+        hint="check that it runs and that the address is right",
+        retryable=repeatable or not sent,
+        outcome="unknown" if sent else "not_applied",
+    )
+
+
+def late(operation: Operation[..., Any], repeatable: bool) -> DeadlineExceeded:
+    """The deadline of a call that was sent has passed without an answer."""
+    return DeadlineExceeded(
+        f"no answer in time to {operation.system}/{operation.name}",
+        hint="allow more time; repeating the call is safe" if repeatable else "allow more time",
+        retryable=repeatable,
+        outcome="unknown",
+    )
+
+
+def foreign_answer(status: int, media_type: str) -> Unreachable:
+    """What answered is no stage: a proxy between, or another server at this address."""
+    gateway = status in _GATEWAY_STATUSES
+    return Unreachable(
+        f"what answered is no stage: status {status} with {media_type or 'no media type'}",
+        hint="check the address and what stands between",
+        retryable=gateway,
+        outcome="unknown" if gateway else "not_applied",
+    )

@@ -1,0 +1,1 @@
+"""The ways in from outside: HTTP, command line and console, all derived from the catalogue."""

@@ -1,0 +1,64 @@
+"""Carrying one verb out: message, stage, call, result."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from soundstage.core.operation import Operation
+from soundstage.surface.cli.failure import DONE
+from soundstage.surface.cli.flags import Flag
+from soundstage.surface.cli.options import Target
+from soundstage.surface.cli.output import Format, chosen_format, show, show_listing
+from soundstage.surface.cli.request import assemble, read_input
+from soundstage.surface.cli.tables import Listing, listing
+from soundstage.surface.cli.target import Reached, reached
+
+
+def call(
+    operation: Operation[..., Any],
+    flags: Sequence[Flag],
+    given: Mapping[str, Any],
+    target: Target,
+    output: Format | None,
+    path: str | None,
+    all_pages: bool,
+) -> int:
+    """Call `operation` with the flags `given` by name, over the message in the file `path`, and print the reply."""
+    request = assemble(operation.request, flags, given, read_input(path))
+    asyncio.run(_call(operation, request, target, chosen_format(output), all_pages))
+    return DONE
+
+
+async def _call(operation: Operation[..., Any], request: Any, target: Target, output: Format, all_pages: bool) -> None:
+    async with reached(target) as stage:
+        if not all_pages:
+            show(await stage.invoke(operation, request), output)
+        elif output == "jsonl":
+            async for page in _pages(stage, operation, request):
+                show_listing(page, output)
+        else:
+            show_listing(joined([page async for page in _pages(stage, operation, request)]), output)
+
+
+async def _pages(stage: Reached, operation: Operation[..., Any], request: Any) -> AsyncGenerator[Listing]:
+    """Every page without its token, for the next has been fetched."""
+    while True:
+        page = listing(await stage.invoke(operation, request))
+        token = page.beside.pop("next_page_token", None)
+        yield page
+        if token is None:
+            return
+        request = msgspec.structs.replace(request, page_token=token)
+
+
+def joined(pages: Sequence[Listing]) -> Listing:
+    """One listing of all; what stands beside the first page stays, later ones add what it lacks."""
+    beside: dict[str, Any] = {}
+    for page in reversed(pages):
+        beside |= page.beside
+    elements = [element for page in pages for element in page.elements or ()]
+    return Listing(elements, pages[0].name, beside)

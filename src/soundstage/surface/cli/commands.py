@@ -1,0 +1,53 @@
+"""What commands there are, and the page that lists them, without loading any."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.metadata import entry_points
+
+from soundstage.catalogue import SYSTEMS
+from soundstage.core.system import System
+from soundstage.surface.cli.help import Section, page
+
+SUMMARY = "The platform behind a streaming service: in one process by default, on real engines by URL."
+
+COMMANDS = {
+    "up": ("soundstage.surface.cli.up:up", "Start everything configured and serve it over HTTP"),
+    "demo": ("soundstage.demo.command:demo", "Start a stage, fill it with real data and show what it does"),
+    "config": ("soundstage.surface.cli.config:app", "Check and show the configuration"),
+    "engines": ("soundstage.surface.cli.engines:app", "Show the engines of the stage"),
+    "data": ("soundstage.surface.cli.data:app", "Back up, restore and repair the data folder"),
+    "datasets": ("soundstage.surface.cli.datasets:app", "List and fetch real data to work with"),
+    "bench": ("soundstage.surface.cli.bench:bench", "Run the benchmarks of a source checkout"),
+    "--install-completion": ("soundstage.surface.cli.completion:install", "Install completion for your shell"),
+}
+"""Import path and summary of every command that belongs to no system."""
+
+ENTRY_POINTS = "soundstage.systems"
+
+
+@cache
+def systems() -> dict[str, System]:
+    """Every system by name, without loading any; of two with one name the catalogue's counts."""
+    added: dict[str, System] = {}
+    for point in entry_points(group=ENTRY_POINTS):
+        system = point.load()
+        added[system.name] = system
+    return {**added, **{system.name: system for system in SYSTEMS}}
+
+
+def front_page() -> str:
+    """What `soundstage --help` prints."""
+    commands = [(name, summary) for name, (_, summary) in COMMANDS.items() if not name.startswith("-")]
+    found = sorted((name, f"{system.summary} [{system.stability}]") for name, system in systems().items())
+    flags = [
+        ("--help, -h", "Show this page, or after a command that command's"),
+        ("--version", "Show the version"),
+        *((name, summary) for name, (_, summary) in COMMANDS.items() if name.startswith("-")),
+    ]
+    sections = (
+        Section("Stage", "", commands),
+        Section("Systems", "Each has a verb per operation: soundstage SYSTEM OPERATION --help", found),
+        Section("Flags", "", flags),
+    )
+    return page("Usage: soundstage COMMAND [OPTIONS]", SUMMARY, sections)

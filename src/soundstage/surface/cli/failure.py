@@ -1,0 +1,73 @@
+"""How a command ends: exit codes, and problems as people and programs read them.
+
+0 done · 1 the operation failed · 2 usage or configuration · 3 not reachable
+"""
+
+from __future__ import annotations
+
+import sys
+
+import msgspec
+
+from soundstage.core.errors import InvalidArgument, SoundstageError
+from soundstage.surface.cli.notation import harmless
+
+DONE = 0
+FAILED = 1
+USAGE = 2
+UNREACHABLE = 3
+INTERRUPTED = 130
+
+
+class CommandFailure(Exception):
+    """Ends a command with `exit_code`, after `error` has been printed."""
+
+    def __init__(self, error: SoundstageError, exit_code: int) -> None:
+        super().__init__(error.detail)
+        self.error = error
+        self.exit_code = exit_code
+
+
+def misconfigured(error: SoundstageError) -> CommandFailure:
+    """The command could not begin: what it was given, or found configured, does not work."""
+    return CommandFailure(error, USAGE)
+
+
+def usage(detail: str, hint: str | None = None, field: str | None = None) -> CommandFailure:
+    """The command was called wrongly."""
+    return CommandFailure(InvalidArgument(detail, hint=hint, field=field), USAGE)
+
+
+def report(failure: CommandFailure, as_json: bool) -> None:
+    """The problem stands on standard error: as JSON, as one line for usage and configuration, else in full."""
+    if as_json:
+        text = msgspec.json.encode(failure.error.problem()).decode()
+    elif failure.exit_code == USAGE:
+        text = _line(failure.error)
+    else:
+        text = _paragraph(failure.error)
+    print(text, file=sys.stderr)
+
+
+def _line(error: SoundstageError) -> str:
+    where = f"{error.field}: " if error.field and error.field not in error.detail else ""
+    hint = f" ({error.hint})" if error.hint else ""
+    return harmless(" ".join(f"soundstage: {where}{error.detail}{hint}".split()))
+
+
+def _paragraph(error: SoundstageError) -> str:
+    outcome = {"unknown": "unknown: it may have been applied", "not_applied": "not applied"}
+    lines = {
+        "code": error.code,
+        "field": error.field,
+        "hint": error.hint,
+        "outcome": outcome.get(error.outcome or ""),
+        "retry": None if error.retry_after_ms is None else f"after {error.retry_after_ms} ms",
+        "request": error.request_id,
+    }
+    return "\n".join(
+        (
+            harmless(f"soundstage: {error.detail}"),
+            *(harmless(f"  {name}: {value}") for name, value in lines.items() if value),
+        )
+    )

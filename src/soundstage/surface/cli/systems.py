@@ -1,0 +1,128 @@
+"""A command per system of the catalogue, and below it a verb per operation, all derived from their declarations.
+
+`soundstage.surface.cli.systems:NAME` is the command of the system NAME: an import path for the root command
+to name without loading the system's messages.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from importlib import import_module
+from typing import Annotated, Any
+
+from cyclopts import App, Group, Parameter
+
+from soundstage.core.operation import Operation, operations_of
+from soundstage.surface.cli.commands import systems
+from soundstage.surface.cli.flags import Flag, flags_of, own_doc
+from soundstage.surface.cli.help import HelpPages
+from soundstage.surface.cli.options import STAGE_PANEL, Output, Target
+from soundstage.surface.cli.output import Format
+
+_KEYWORD_ONLY = inspect.Parameter.KEYWORD_ONLY
+_NO_TARGET = Target()
+
+
+def __getattr__(name: str) -> App:
+    found = systems().get(name)
+    if found is None:
+        raise AttributeError(name)
+    return system_app(name, import_module(f"{found.path}.api").CALLS)
+
+
+def system_app(name: str, calls: type[Any]) -> App:
+    """The command of a system with a verb for each operation that `calls` declares."""
+    app = App(
+        name=name,
+        help=inspect.getdoc(calls) or "",
+        help_format="plaintext",
+        help_formatter=HelpPages(),
+        version_flags=(),
+    )
+    for operation in operations_of(calls).values():
+        verb = operation.name.replace("_", "-")
+        app.command(command_of(operation), name=verb, usage=f"Usage: soundstage {name} {verb} {usage_of(operation)}")
+    return app
+
+
+def command_of(operation: Operation[..., Any]) -> Callable[..., int]:
+    """The function that cyclopts calls: its signature has the flags of the operation's message."""
+    flags = flags_of(operation.request)
+
+    def run(
+        *,
+        target: Target = _NO_TARGET,
+        output: Format | None = None,
+        input: str | None = None,
+        all_pages: bool = False,
+        **fields: Any,
+    ) -> int:
+        from soundstage.surface.cli.calls import call
+
+        given = {flag.names[0]: fields.get(_variable(flag)) for flag in flags}
+        return call(operation, flags, given, target, output, input, all_pages)
+
+    # Hints of the parameters below come from the signature alone.
+    run.__annotations__ = {}
+    run.__name__ = operation.name
+    run.__doc__ = "\n\n".join(filter(None, (operation.doc, own_doc(operation.request))))
+    run.__signature__ = inspect.Signature(  # pyright: ignore[reportFunctionMemberAccess]
+        [*_field_parameters(flags), *_common_parameters(operation)]
+    )
+    return run
+
+
+def usage_of(operation: Operation[..., Any]) -> str:
+    """The flags that the message cannot do without, as one line."""
+    shown: dict[str, str] = {}
+    for flag in flags_of(operation.request):
+        if flag.help.startswith("required") or flag.names == ("--namespace",):
+            shown[flag.path[0]] = f"{flag.names[0]} {flag.metavar or ''}".rstrip()
+    return " ".join((*shown.values(), "[OPTIONS]"))
+
+
+def _field_parameters(flags: list[Flag]) -> list[inspect.Parameter]:
+    panels = {
+        title: Group(title, help=text, sort_key=index)
+        for index, (title, text) in enumerate(dict.fromkeys(flag.panel for flag in flags))
+    }
+    return [_field_parameter(flag, panels[flag.panel[0]]) for flag in flags]
+
+
+def _field_parameter(flag: Flag, panel: Group) -> inspect.Parameter:
+    negative = None if flag.annotation is bool else ()
+    parameter = Parameter(
+        name=flag.names,
+        help=flag.help,
+        group=panel,
+        metavar=flag.metavar,
+        negative=negative,
+        show_default=False,
+        allow_leading_hyphen=flag.metavar in {"BYTES", "KEY=VALUE"},
+    )
+    annotation = Annotated[flag.annotation | None, parameter]
+    return inspect.Parameter(_variable(flag), _KEYWORD_ONLY, default=None, annotation=annotation)
+
+
+def _common_parameters(operation: Operation[..., Any]) -> list[inspect.Parameter]:
+    brought = Parameter(
+        help="File with the message as JSON, - for standard input; flags go over it.",
+        metavar="FILE",
+        group=STAGE_PANEL,
+        allow_leading_hyphen=True,
+    )
+    pages = Parameter(help="Follow the page tokens to the end.", negative=(), group=STAGE_PANEL, show_default=False)
+    found = [
+        inspect.Parameter("input", _KEYWORD_ONLY, default=None, annotation=Annotated[str | None, brought]),
+        inspect.Parameter("target", _KEYWORD_ONLY, default=_NO_TARGET, annotation=Target),
+        inspect.Parameter("output", _KEYWORD_ONLY, default=None, annotation=Output),
+    ]
+    if operation.paged:
+        found.append(inspect.Parameter("all_pages", _KEYWORD_ONLY, default=False, annotation=Annotated[bool, pages]))
+    return found
+
+
+def _variable(flag: Flag) -> str:
+    """A Python name for the flag; with the first of its names, for a field may have two flags."""
+    return "field_" + flag.names[0].removeprefix("--").replace("-", "_").replace(".", "__")

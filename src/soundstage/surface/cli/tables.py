@@ -1,0 +1,132 @@
+"""Replies as rows and columns, whatever their type.
+
+A reply with one list of messages is a table of these, and the fields beside the list follow it. A list in
+the rows, like the items of scanned records, makes a row of each of its elements. Any other reply is one
+line per field.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, cast
+
+import msgspec
+from msgspec import inspect
+
+from soundstage.core.plain import plain
+from soundstage.core.shape import alternatives
+from soundstage.core.time import Duration, Instant
+from soundstage.surface.cli.notation import harmless, write_bytes
+
+Row = dict[str, str]
+
+
+class Listing(msgspec.Struct, frozen=True):
+    """A reply in three parts: its list, or None; the list's name; and what stands beside it."""
+
+    elements: list[Any] | None
+    name: str
+    beside: dict[str, Any]
+
+
+def listing(reply: msgspec.Struct) -> Listing:
+    """`reply` as JSON would carry it, but with bytes in the notation of the command line."""
+    members = cast("dict[str, Any]", readable(plain(reply)))
+    name = list_field(type(reply))
+    if name is None:
+        return Listing(None, "", members)
+    return Listing(members.pop(name, []), name, members)
+
+
+def list_field(message: type[msgspec.Struct]) -> str | None:
+    """The one field of a message type that is a list of messages; None when there are none or several."""
+    node = cast("inspect.StructType", inspect.type_info(message))
+    found = [field.encode_name for field in node.fields if _lists_messages(field.type)]
+    return found[0] if len(found) == 1 else None
+
+
+def readable(value: Any) -> Any:
+    """A plain value with bytes, instants and durations as text."""
+    if isinstance(value, bytes):
+        return write_bytes(value)
+    if isinstance(value, Instant | Duration):
+        return str(value)
+    if isinstance(value, dict):
+        return {name: readable(item) for name, item in cast("dict[str, Any]", value).items()}
+    if isinstance(value, list):
+        return [readable(item) for item in cast("list[Any]", value)]
+    return value
+
+
+def rows(elements: list[Any]) -> list[Row]:
+    """Rows of flat cells; a nested message gives cells with dotted names, a nested list further rows."""
+    return [row for element in elements for row in _rows(element)]
+
+
+def cells(members: dict[str, Any], prefix: str = "") -> Row:
+    """Name and text of every field, in order; those of nested messages under dotted names."""
+    flat: Row = {}
+    for name, value in members.items():
+        if isinstance(value, dict) and value:
+            flat |= cells(cast("dict[str, Any]", value), f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = _cell(value)
+    return flat
+
+
+def headings(columns: list[str]) -> list[str]:
+    """The last part of each dotted name, or more of it where that would name two."""
+    return [_heading(column, columns) for column in columns]
+
+
+def _heading(column: str, columns: list[str]) -> str:
+    parts = column.split(".")
+    for start in range(len(parts) - 1, 0, -1):
+        short = ".".join(parts[start:])
+        if sum(other == short or other.endswith(f".{short}") for other in columns) == 1:
+            return short
+    return column
+
+
+def _lists_messages(node: inspect.Type) -> bool:
+    return any(
+        isinstance(kind, inspect.ListType | inspect.VarTupleType)
+        and any(isinstance(part, inspect.StructType) for part in alternatives(kind.item_type))
+        for kind in alternatives(node)
+    )
+
+
+def _rows(element: Any) -> Iterator[Row]:
+    if not isinstance(element, dict):
+        yield {"": _cell(element)}
+        return
+    members = cast("dict[str, Any]", element)
+    nested = [name for name, value in members.items() if _is_list_of_maps(value)]
+    if len(nested) != 1:
+        yield cells(members)
+        return
+    outer = cells({name: value for name, value in members.items() if name != nested[0]})
+    for inner in members[nested[0]]:
+        yield outer | cells(inner)
+
+
+def _is_list_of_maps(value: Any) -> bool:
+    items = cast("list[Any]", value) if isinstance(value, list) else []
+    return bool(items) and all(isinstance(item, dict) for item in items)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return harmless(value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, dict):
+        return harmless(msgspec.json.encode(value).decode())
+    if isinstance(value, list):
+        items = cast("list[Any]", value)
+        if all(isinstance(item, str | int) for item in items):
+            return harmless(", ".join(map(str, items)))
+        return harmless(msgspec.json.encode(items).decode())
+    return str(value)
