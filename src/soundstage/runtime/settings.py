@@ -12,9 +12,8 @@ from msgspec import inspect
 from soundstage.core.size import Size
 from soundstage.core.time import Duration
 from soundstage.runtime.bounds import bounds_of
+from soundstage.runtime.secrecy import HIDDEN, is_secret
 from soundstage.runtime.stagefile import STRUCTURE, LoadedConfig
-
-HIDDEN = "(hidden)"
 
 _PLAIN_TYPES: tuple[tuple[type[inspect.Type], str], ...] = (
     (inspect.StrType, "text"),
@@ -24,7 +23,6 @@ _PLAIN_TYPES: tuple[tuple[type[inspect.Type], str], ...] = (
     (inspect.DictType, "table"),
 )
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
-_SECRET = re.compile(r"(password|passphrase|secret|credential|api_?key|bearer|(^|_)token)$")
 
 
 class Key(NamedTuple):
@@ -55,7 +53,7 @@ def settings(loaded: LoadedConfig) -> list[Setting]:
     """Every value in force; what may be a secret is hidden."""
     found: list[Setting] = []
     for path, value in _leaves(loaded.config, ""):
-        hidden = value is not None and _SECRET.search(path.rpartition(".")[2])
+        hidden = value is not None and is_secret(path.rpartition(".")[2])
         found.append(Setting(path, HIDDEN if hidden else _text(value), loaded.source(path)))
     return found
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from soundstage.core.call import Call
-from soundstage.core.errors import SoundstageError
+from soundstage.core.errors import InvalidArgument, SoundstageError
 from soundstage.core.operation import Operation
 
 
@@ -46,3 +46,27 @@ class Tracer:
                 span.set_attribute("error.type", error.code)
                 span.set_status(self._trace.StatusCode.ERROR, error.title)
                 raise
+
+
+def configure_traces() -> None:
+    """Spans go where the standard `OTEL_…` variables say, by OTLP over HTTP; for processes that are ours.
+
+    Raises `InvalidArgument` with what to install when the exporter is missing.
+    """
+    from opentelemetry import trace
+
+    try:
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+        from opentelemetry.sdk.resources import SERVICE_NAME, Resource
+        from opentelemetry.sdk.trace import TracerProvider
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor
+    except ModuleNotFoundError as error:
+        raise InvalidArgument(
+            f"telemetry.traces needs the package {error.name!r}",
+            field="telemetry.traces",
+            hint='pip install "soundstage[otel]"',
+        ) from None
+    # What the environment says of the resource goes before the name given here.
+    provider = TracerProvider(resource=Resource({SERVICE_NAME: "soundstage"}).merge(Resource.create()))
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    trace.set_tracer_provider(provider)
