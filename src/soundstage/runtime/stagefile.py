@@ -24,6 +24,9 @@ from soundstage.runtime.urls import split_url
 
 PREFIX = "SOUNDSTAGE_"
 
+OPEN = "[...]"
+"""How the codec writes whichever entry of a table."""
+
 STRUCTURE = inspect.type_info(StageConfig)
 
 
@@ -168,13 +171,48 @@ def _parse(text: str, node: inspect.Type) -> Any:
 
 def _convert(tree: dict[str, Any], sources: Mapping[str, str]) -> StageConfig:
     try:
-        config = convert(tree, StageConfig)
+        config = _read_tree(tree)
         check_bounds(config)
         for name, engine in config.engines.items():
             split_url(name, engine.url)
     except InvalidArgument as error:
         raise _located(error, sources) from None
     return with_default_engine(config)
+
+
+def _read_tree(tree: dict[str, Any]) -> StageConfig:
+    """The configuration; errors name the entries of tables, which the codec leaves open (`engines[...].url`)."""
+    try:
+        return convert(tree, StageConfig)
+    except InvalidArgument as error:
+        raw = field = error.field or ""
+        while OPEN in field:
+            tree, field = _entry(tree, field, raw)
+        detail = error.detail.replace(error.field or "", field) if error.field else error.detail
+        raise InvalidArgument(detail, field=field or None, hint=error.hint) from None
+
+
+def _entry(tree: dict[str, Any], field: str, raw: str) -> tuple[dict[str, Any], str]:
+    """`field` with the name of its first open entry: the one that alone fails the same way; and that tree."""
+    table, _, rest = field.partition(OPEN)
+    path = table.split(".")
+    entries: Any = tree
+    for name in path:
+        entries = entries[name]
+    for entry in cast("dict[str, Any]", entries):
+        alone = _with(tree, path, {entry: entries[entry]})
+        try:
+            convert(alone, StageConfig)
+        except InvalidArgument as error:
+            if error.field == raw:
+                return alone, f"{table}.{entry}{rest}"
+    return tree, f"{table}.*{rest}"
+
+
+def _with(tree: dict[str, Any], path: list[str], value: Any) -> dict[str, Any]:
+    """`tree` with `value` at `path`."""
+    inner = value if len(path) == 1 else _with(tree[path[0]], path[1:], value)
+    return {**tree, path[0]: inner}
 
 
 def _located(error: InvalidArgument, sources: Mapping[str, str]) -> InvalidArgument:
