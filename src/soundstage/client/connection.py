@@ -12,7 +12,7 @@ import msgspec
 
 from soundstage.client.network import late, network_error
 from soundstage.client.settings import Settings, check_url
-from soundstage.client.wire import Wire
+from soundstage.client.wire import Wire, header_value
 from soundstage.core.call import CallOptions
 from soundstage.core.environment import Environment, SystemEnvironment
 from soundstage.core.errors import DeadlineExceeded, Exhausted, SoundstageError
@@ -27,6 +27,9 @@ F = TypeVar("F", bound=AsyncFace)
 _ANSWER_MARGIN_S = 0.25
 """The server ends a call by its deadline; this lets its answer arrive."""
 
+_KEEP_ALIVE_S = 30
+"""Less than servers and what stands between wait before they close an idle connection."""
+
 
 class Connection:
     """A stage reached over HTTP; opened by `connect`, closed by `close` or `async with`.
@@ -35,13 +38,18 @@ class Connection:
     write. Errors are those of `soundstage.core.errors`, whether the server or the network made them.
     """
 
-    def __init__(self, url: str, settings: Settings, environment: Environment, http: httpx2.AsyncClient) -> None:
+    def __init__(
+        self, url: str, settings: Settings, environment: Environment, transport: httpx2.AsyncBaseTransport
+    ) -> None:
         self.url = url
         self.settings = settings
         self.environment = environment
         self.clock = TokenClock(environment)
-        self._http = http
+        self._transport = transport
         self._wire = Wire(settings)
+        self._head = [(b"host", httpx2.URL(url).netloc), *self._wire.headers()]
+        self._urls: dict[str, httpx2.URL] = {}
+        self._closed = False
         self._retries = retry_budget()
         self._hedges = hedge_budget()
 
@@ -58,11 +66,14 @@ class Connection:
         return face(self, namespace)
 
     async def close(self) -> None:
-        """The sockets are closed; idempotent."""
-        await self._http.aclose()
+        """The sockets are closed, and no call is taken any more; idempotent."""
+        self._closed = True
+        await self._transport.aclose()
 
     async def invoke(self, operation: Operation[..., Any], request: Any, options: CallOptions) -> Any:
         """The reply to `request`, retried and hedged where a repetition is safe, within the deadline."""
+        if self._closed:
+            raise RuntimeError("this client is closed")
         request = with_token(operation, request, self.clock)
         timeout_s = self.settings.timeout if options.deadline is None else options.deadline
         deadline_ns = self.environment.monotonic_ns() + round(timeout_s * 1e9)
@@ -103,10 +114,12 @@ class Connection:
 
         return await retrying(attempt_hedged, policy, self._retries, self.environment, deadline_ns, allowed)
 
-    def _headers(self, options: CallOptions) -> dict[str, str]:
-        headers = {"x-request-id": options.request_id or request_id(self.environment)}
+    def _headers(self, options: CallOptions) -> list[tuple[bytes, bytes]]:
+        name = options.request_id
+        sent = request_id(self.environment).encode() if name is None else header_value("request_id", name)
+        headers = [*self._head, (b"x-request-id", sent)]
         if options.idempotency_key is not None:
-            headers["idempotency-key"] = options.idempotency_key
+            headers.append((b"idempotency-key", header_value("idempotency_key", options.idempotency_key)))
         return headers
 
     def _remaining_s(self, deadline_ns: int) -> float:
@@ -118,26 +131,44 @@ class Connection:
         return left_s
 
     async def _send(
-        self, operation: Operation[..., Any], body: bytes, headers: dict[str, str], deadline_ns: int, safe: bool
+        self,
+        operation: Operation[..., Any],
+        body: bytes,
+        headers: list[tuple[bytes, bytes]],
+        deadline_ns: int,
+        safe: bool,
     ) -> Any:
         left_s = self._remaining_s(deadline_ns)
+        request = httpx2.Request(
+            "POST",
+            self._url_of(operation.path),
+            headers=[
+                *headers,
+                (b"content-length", b"%d" % len(body)),
+                (b"soundstage-timeout", b"%dms" % max(1, round(left_s * 1_000))),
+            ],
+            stream=httpx2.ByteStream(body),
+            extensions={"timeout": {"connect": left_s, "pool": left_s}},
+        )
         try:
             # The time-outs of the transport are per read: a reply that trickles would never be late.
-            async with (
-                asyncio.timeout(left_s + _ANSWER_MARGIN_S),
-                self._http.stream(
-                    "POST",
-                    operation.path,
-                    content=body,
-                    headers={**headers, "soundstage-timeout": f"{max(1, round(left_s * 1_000))}ms"},
-                    timeout=httpx2.Timeout(None, connect=left_s, pool=left_s),
-                ) as response,
-            ):
-                return await self._wire.reply(operation, response)
+            async with asyncio.timeout(left_s + _ANSWER_MARGIN_S):
+                # An httpx2 client would add redirects, cookies and a third to the time that a call takes.
+                response = await self._transport.handle_async_request(request)
+                try:
+                    return await self._wire.reply(operation, response)
+                finally:
+                    await response.aclose()
         except TimeoutError:
             raise late(operation, safe) from None
         except httpx2.HTTPError as error:
             raise network_error(error, self.url, operation, safe) from error
+
+    def _url_of(self, path: str) -> httpx2.URL:
+        url = self._urls.get(path)
+        if url is None:
+            url = self._urls[path] = httpx2.URL(self.url + path)
+        return url
 
 
 def connect(
@@ -157,16 +188,14 @@ def connect(
     if token is not None:
         chosen = msgspec.structs.replace(chosen, token=token)
     address = check_url(url)
-    http = httpx2.AsyncClient(
-        base_url=address,
-        headers=Wire(chosen).headers(),
-        verify=chosen.trust() if address.startswith("https:") else True,
-        transport=transport,
-        trust_env=False,
-        limits=httpx2.Limits(
-            max_connections=chosen.max_connections,
-            max_keepalive_connections=chosen.max_connections,
-            keepalive_expiry=30,
-        ),
-    )
-    return Connection(address, chosen, environment or SystemEnvironment(), http)
+    if transport is None:
+        transport = httpx2.AsyncHTTPTransport(
+            verify=chosen.trust() if address.startswith("https:") else False,
+            trust_env=False,
+            limits=httpx2.Limits(
+                max_connections=chosen.max_connections,
+                max_keepalive_connections=chosen.max_connections,
+                keepalive_expiry=_KEEP_ALIVE_S,
+            ),
+        )
+    return Connection(address, chosen, environment or SystemEnvironment(), transport)

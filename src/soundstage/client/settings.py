@@ -16,10 +16,10 @@ from soundstage.core.policy import HedgePolicy, RetryPolicy
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """What holds for every call of a connection.
 
-    `hedge` None sends no second request beside a slow read. `timeout` is the deadline, in seconds, of calls that
-    set none. `ca` is a PEM file of authorities to
-    trust instead of the system's; `certificate` (and `key`) a PEM file to show to the server.
-    `max_connections` bounds calls under way; further ones wait, within their deadline.
+    `token_file` is read once, when the connection is made. `timeout` is the deadline, in seconds, of calls
+    that set none. `hedge` None sends no second request beside a slow read. `max_connections` bounds the calls
+    under way; further ones wait, within their deadline. `ca` is a PEM file of authorities to trust instead of
+    the system's; `certificate` (and `key`) a PEM file to show to the server.
     """
 
     token: str | None = None
@@ -33,6 +33,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ca: str | None = None
     certificate: str | None = None
     key: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("timeout", "max_connections", "max_reply_bytes"):
+            if getattr(self, name) <= 0:
+                raise InvalidArgument(f"{name} is not positive", field=name, hint="leave it out for the default")
+        if self.format not in ("msgpack", "json"):
+            raise InvalidArgument(f"{self.format!r} is no format", field="format", hint='use "msgpack" or "json"')
 
     def bearer(self) -> str | None:
         """The token to send, from `token` or the first line of `token_file`."""
@@ -65,12 +72,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def check_url(url: str) -> str:
-    """`url` without a trailing slash; raises `InvalidArgument` for anything but http(s)://host[:port]."""
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise InvalidArgument(
-            f"{url!r} is no address of a stage", field="url", hint='write it as "http://127.0.0.1:7777"'
-        )
+    """`url` without a trailing slash; raises `InvalidArgument` for anything but http(s)://host[:port][/path]."""
+    hint = 'write it as "http://127.0.0.1:7777"'
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        raise InvalidArgument(f"{url!r} is no address of a stage", field="url", hint=hint) from None
+    if not usable or parts.query or parts.fragment:
+        raise InvalidArgument(f"{url!r} is no address of a stage", field="url", hint=hint)
     if parts.username is not None or parts.password is not None:
         raise InvalidArgument("a stage's address holds no credentials", field="url", hint="give them as `token`")
     return url.rstrip("/")

@@ -24,17 +24,18 @@ class Wire:
         self._media_type: ContentType = MSGPACK if settings.format == "msgpack" else JSON
         self.encode = request_encoder(self._media_type)
 
-    def headers(self) -> dict[str, str]:
+    def headers(self) -> list[tuple[bytes, bytes]]:
         """What every request of the connection carries."""
-        headers = {
-            "content-type": self._media_type,
-            "accept": self._media_type,
-            "accept-encoding": "identity",
-            "user-agent": "soundstage",
-        }
+        media_type = self._media_type.encode()
+        headers = [
+            (b"content-type", media_type),
+            (b"accept", media_type),
+            (b"accept-encoding", b"identity"),
+            (b"user-agent", b"soundstage"),
+        ]
         bearer = self._settings.bearer()
         if bearer is not None:
-            headers["authorization"] = f"Bearer {bearer}"
+            headers.append((b"authorization", b"Bearer " + header_value("token", bearer)))
         return headers
 
     async def reply(self, operation: Operation[..., Any], response: httpx2.Response) -> Any:
@@ -65,6 +66,13 @@ class Wire:
                 )
             parts.append(part)
         return b"".join(parts)
+
+
+def header_value(name: str, text: str) -> bytes:
+    """`text` as a header carries it. Raises `InvalidArgument` for what no header can."""
+    if not (text and text.isascii() and text.isprintable()):
+        raise InvalidArgument(f"the {name} cannot be sent", field=name, hint="use printable ASCII")
+    return text.encode()
 
 
 def _problem(status: int, media_type: str, body: bytes) -> SoundstageError:
