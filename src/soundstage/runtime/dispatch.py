@@ -174,7 +174,7 @@ class BoundOperation:
         gate = self._gates.get(request.namespace)
         if gate is None or gate.rated or gate.in_flight >= gate.limit or admission.in_flight >= admission.limit:
             gate = self._enter_local(request)
-        began_ns = 0 if calls % _SAMPLED else self._now_ns()
+        began_ns = -1 if calls % _SAMPLED else self._now_ns()
         admission.in_flight += 1
         gate.in_flight += 1
         try:
@@ -188,7 +188,7 @@ class BoundOperation:
         finally:
             admission.in_flight -= 1
             gate.in_flight -= 1
-            if began_ns:
+            if began_ns >= 0:
                 stats.latency.observe(self._now_ns() - began_ns, _SAMPLED)
 
     def _enter_local(self, request: Any) -> Gate:

@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from tests.runtime.notes.api import CALLS, Disturb, DisturbReply, WriteNote
+
+from soundstage.core.call import Call, Principal
+from soundstage.core.environment import VirtualEnvironment
+from soundstage.core.errors import InProgress, InvalidArgument, NotFound, TokenReused, TooLarge
+from soundstage.core.hlc import TokenClock
+from soundstage.engines.records.memory import MemoryRecords
+from soundstage.runtime.repetition import REPLY_MAX_BYTES, RUNNING_US, Repetitions
+from soundstage.runtime.system_table import SystemTable
+
+HOUR = 3_600
+
+
+class Work:
+    """What the calls do; `replies` are given in turn, errors raised."""
+
+    def __init__(self, *replies: Any) -> None:
+        self.replies = list(replies)
+        self.calls: list[Call] = []
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.begun = asyncio.Event()
+
+    async def __call__(self, call: Call, request: Any) -> Any:
+        self.calls.append(call)
+        self.begun.set()
+        await self.gate.wait()
+        reply = self.replies.pop(0)
+        if isinstance(reply, BaseException):
+            raise reply
+        return reply
+
+
+@pytest.fixture
+async def repetitions(environment: VirtualEnvironment) -> Repetitions:
+    engine = MemoryRecords(environment)
+    await engine.start()
+    table = SystemTable(engine, "repetitions", TokenClock(environment), environment)
+    await table.create()
+    return Repetitions(table, environment, frozenset({"notes/write"}))
+
+
+def keyed(key: str = "k", name: str = "me") -> Call:
+    return Call(principal=Principal(name, {}), idempotency_key=key)
+
+
+DISTURB = CALLS.disturb
+REQUEST = Disturb(how="a")
+
+
+async def test_a_repetition_gets_the_first_reply_without_running(repetitions: Repetitions) -> None:
+    work = Work(DisturbReply(count=1), DisturbReply(count=2))
+    for _ in range(3):
+        assert await repetitions.once(keyed(), DISTURB, REQUEST, work) == DisturbReply(count=1)
+    assert len(work.calls) == 1
+
+
+@pytest.mark.parametrize("other", [keyed("other"), keyed(name="you")])
+async def test_another_key_or_caller_runs_by_itself(repetitions: Repetitions, other: Call) -> None:
+    work = Work(DisturbReply(count=1), DisturbReply(count=2))
+    await repetitions.once(keyed(), DISTURB, REQUEST, work)
+    assert await repetitions.once(other, DISTURB, REQUEST, work) == DisturbReply(count=2)
+
+
+async def test_another_request_under_the_key_is_refused(repetitions: Repetitions) -> None:
+    work = Work(DisturbReply(count=1))
+    await repetitions.once(keyed(), DISTURB, REQUEST, work)
+    with pytest.raises(TokenReused) as caught:
+        await repetitions.once(keyed(), DISTURB, Disturb(how="b"), work)
+    assert caught.value.field == "Idempotency-Key"
+
+
+async def test_one_in_flight_is_in_progress(repetitions: Repetitions) -> None:
+    work = Work(DisturbReply(count=1))
+    work.gate.clear()
+    first = asyncio.ensure_future(repetitions.once(keyed(), DISTURB, REQUEST, work))
+    await work.begun.wait()
+    with pytest.raises(InProgress) as caught:
+        await repetitions.once(keyed(), DISTURB, REQUEST, work)
+    assert (caught.value.retryable, caught.value.retry_after_ms) == (True, 1_000)
+    work.gate.set()
+    assert await first == DisturbReply(count=1)
+
+
+async def test_two_at_once_run_once(repetitions: Repetitions) -> None:
+    work = Work(DisturbReply(count=1))
+    both = await asyncio.gather(
+        *(repetitions.once(keyed(), DISTURB, REQUEST, work) for _ in range(2)), return_exceptions=True
+    )
+    assert len(work.calls) == 1
+    assert DisturbReply(count=1) in both
+
+
+async def test_a_failure_is_not_kept(repetitions: Repetitions) -> None:
+    work = Work(NotFound("none"), DisturbReply(count=2))
+    with pytest.raises(NotFound):
+        await repetitions.once(keyed(), DISTURB, REQUEST, work)
+    assert await repetitions.once(keyed(), DISTURB, REQUEST, work) == DisturbReply(count=2)
+
+
+async def test_replies_are_kept_for_24_hours(repetitions: Repetitions, environment: VirtualEnvironment) -> None:
+    work = Work(DisturbReply(count=1), DisturbReply(count=2))
+    await repetitions.once(keyed(), DISTURB, REQUEST, work)
+    environment.advance(23.9 * HOUR)
+    assert await repetitions.once(keyed(), DISTURB, REQUEST, work) == DisturbReply(count=1)
+    environment.advance(0.2 * HOUR)
+    assert await repetitions.once(keyed(), DISTURB, REQUEST, work) == DisturbReply(count=2)
+
+
+async def test_a_call_whose_process_died_is_forgotten_after_a_minute(
+    repetitions: Repetitions, environment: VirtualEnvironment
+) -> None:
+    work = Work(asyncio.CancelledError(), DisturbReply(count=2))
+    with pytest.raises(asyncio.CancelledError):
+        await repetitions.once(keyed(), DISTURB, REQUEST, work)
+    with pytest.raises(InProgress):
+        await repetitions.once(keyed(), DISTURB, REQUEST, work)
+    environment.advance(RUNNING_US / 1e6 + 1)
+    assert await repetitions.once(keyed(), DISTURB, REQUEST, work) == DisturbReply(count=2)
+
+
+async def test_a_call_must_end_before_its_claim_does(repetitions: Repetitions, environment: VirtualEnvironment) -> None:
+    work = Work(DisturbReply(count=1), DisturbReply(count=1))
+    await repetitions.once(keyed("a"), DISTURB, REQUEST, work)
+    await repetitions.once(Call(idempotency_key="b", deadline_ns=5), DISTURB, REQUEST, work)
+    bound = work.calls[0].deadline_ns
+    assert bound is not None
+    assert 0 < bound - environment.monotonic_ns() < RUNNING_US * 1_000
+    assert work.calls[1].deadline_ns == 5
+
+
+async def test_a_reply_too_long_to_keep_is_given_once_and_then_refused(repetitions: Repetitions) -> None:
+    long = WriteNote(name="x" * REPLY_MAX_BYTES, text="")
+    work = Work(long)
+    assert await repetitions.once(keyed(), DISTURB, REQUEST, work) is long
+    with pytest.raises(TooLarge, match="too long to be kept"):
+        await repetitions.once(keyed(), DISTURB, REQUEST, work)
+
+
+async def test_an_operation_whose_reply_is_a_secret_takes_no_key(repetitions: Repetitions) -> None:
+    with pytest.raises(InvalidArgument, match="holds a secret"):
+        await repetitions.once(keyed(), CALLS.write, WriteNote(name="", text=""), Work())
+
+
+@pytest.mark.parametrize("key", ["", "a b", "x" * 256, "ü"])
+async def test_a_malformed_key_is_refused(repetitions: Repetitions, key: str) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        await repetitions.once(keyed(key), DISTURB, REQUEST, Work())
+    assert caught.value.field == "Idempotency-Key"
