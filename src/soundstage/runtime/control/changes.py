@@ -18,6 +18,7 @@ from soundstage.core.environment import Environment
 from soundstage.core.errors import AlreadyExists, Exhausted, InProgress, NotFound, PreconditionFailed, Unavailable
 from soundstage.core.names import nearest
 from soundstage.core.namespace import NamespaceChange, NamespaceInfo, NamespaceSpec
+from soundstage.core.plain import plain
 from soundstage.core.time import Instant
 from soundstage.runtime.control.applied import Applied
 from soundstage.runtime.control.declaration import Declarations, Declared, check_fixed
@@ -277,7 +278,7 @@ def _differences(info: NamespaceInfo, declared: Declared) -> list[str]:
 
 def _parts(engines: Any, config: Any, slos: Any, quotas: Any) -> dict[str, Any]:
     """Leaves by dotted path; structs that were read strictly compare equal to those that were not."""
-    tree = msgspec.to_builtins({"engines": engines, "config": config, "slos": slos, "quotas": quotas})
+    tree = plain({"engines": engines, "config": config, "slos": slos, "quotas": quotas})
     leaves: dict[str, Any] = {}
 
     def descend(value: Any, path: str) -> None:

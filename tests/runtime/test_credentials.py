@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+import pytest
+
+from soundstage.core.call import Principal
+from soundstage.core.credential import TokenInfo
+from soundstage.core.environment import VirtualEnvironment
+from soundstage.core.errors import AlreadyExists, Exhausted, NotFound, Unauthenticated
+from soundstage.core.hlc import TokenClock
+from soundstage.core.time import Instant
+from soundstage.engines.records.memory import MemoryRecords
+from soundstage.runtime.credentials import TokenStore
+from soundstage.runtime.system_table import SystemTable
+
+
+@pytest.fixture
+async def table(environment: VirtualEnvironment) -> SystemTable:
+    engine = MemoryRecords(environment)
+    await engine.start()
+    table = SystemTable(engine, "tokens", TokenClock(environment), environment)
+    await table.create()
+    return table
+
+
+@pytest.fixture
+def store(table: SystemTable, environment: VirtualEnvironment) -> TokenStore:
+    return TokenStore(table, environment, limit=3)
+
+
+def info(name: str = "ci", id: str = "00aa", expires_at: int | None = None) -> TokenInfo:
+    return TokenInfo(
+        id=id,
+        name=name,
+        grants={"home": ["read", "write"]},
+        created_at=Instant(1),
+        created_by="local",
+        expires_at=None if expires_at is None else Instant(expires_at),
+    )
+
+
+async def test_a_token_is_known_again_with_its_grants(store: TokenStore) -> None:
+    token = await store.create(info())
+    assert store.recognise(token) == Principal("ci", {"home": ("read", "write")})
+
+
+async def test_a_token_shows_its_id_and_hides_much(store: TokenStore) -> None:
+    prefix, id, secret = (await store.create(info())).split("_", 2)
+    assert (prefix, id) == ("sst", "00aa")
+    assert len(secret) == 43
+
+
+async def test_what_is_stored_does_not_hold_the_secret(store: TokenStore, table: SystemTable) -> None:
+    token = await store.create(info())
+    entries = await table.read("tokens", "t/")
+    secret = token.split("_", 2)[2]
+    assert all(secret.encode() not in entry.value for entry in entries.values())
+
+
+async def test_two_tokens_differ(store: TokenStore) -> None:
+    first = await store.create(info("a", "01"))
+    second = await store.create(info("b", "02"))
+    assert first.split("_", 2)[2] != second.split("_", 2)[2]
+
+
+async def test_every_other_text_is_refused_alike(store: TokenStore) -> None:
+    token = await store.create(info())
+    other = await store.create(info("other", "00bb"))
+    wrong = [
+        "",
+        "sst",
+        "sst__",
+        "sst_00aa_",
+        token[:-1],
+        token + "A",
+        token.replace("sst_", "xyz_"),
+        token.replace("00aa", "00ff"),
+        token.replace("00aa", "00bb"),
+        "sst_00aa_" + other.split("_", 2)[2],
+        "sst_00aa_ü",
+        "sst_00aa_" + "A" * 43,
+        "\0",
+    ]
+    seen: set[str] = set()
+    for text in wrong:
+        with pytest.raises(Unauthenticated) as caught:
+            store.recognise(text)
+        seen.add(str(caught.value))
+    assert len(seen) == 1
+
+
+async def test_a_refusal_does_not_repeat_the_token(store: TokenStore) -> None:
+    token = (await store.create(info()))[:-2] + "xx"
+    with pytest.raises(Unauthenticated) as caught:
+        store.recognise(token)
+    assert "00aa" not in str(caught.value.problem())
+
+
+async def test_an_expired_token_is_refused_from_that_moment(store: TokenStore, environment: VirtualEnvironment) -> None:
+    token = await store.create(info(expires_at=environment.now_ns() + 10))
+    store.recognise(token)
+    environment.advance(1e-8)
+    with pytest.raises(Unauthenticated):
+        store.recognise(token)
+
+
+@pytest.mark.parametrize("by", ["00aa", "ci"])
+async def test_a_revoked_token_is_refused(store: TokenStore, by: str) -> None:
+    token = await store.create(info())
+    assert (await store.revoke(by)).name == "ci"
+    with pytest.raises(Unauthenticated):
+        store.recognise(token)
+    with pytest.raises(NotFound):
+        await store.revoke(by)
+
+
+async def test_names_are_unique_and_free_again(store: TokenStore) -> None:
+    await store.create(info())
+    with pytest.raises(AlreadyExists) as caught:
+        await store.create(info(id="00bb"))
+    assert caught.value.field == "name"
+    await store.revoke("ci")
+    await store.create(info(id="00bb"))
+
+
+async def test_there_are_only_so_many(store: TokenStore) -> None:
+    for number in range(3):
+        await store.create(info(f"t{number}", f"0{number}"))
+    with pytest.raises(Exhausted, match="3 tokens, its limit"):
+        await store.create(info("more", "09"))
+
+
+async def test_another_process_follows(table: SystemTable, store: TokenStore, environment: VirtualEnvironment) -> None:
+    other = TokenStore(table, environment, limit=3)
+    token = await store.create(info())
+    with pytest.raises(Unauthenticated):
+        other.recognise(token)
+    await other.follow()
+    assert other.recognise(token).name == "ci"
+    await store.revoke("ci")
+    await other.follow()
+    with pytest.raises(Unauthenticated):
+        other.recognise(token)
+
+
+async def test_a_token_that_another_process_revoked_is_not_found(
+    table: SystemTable, store: TokenStore, environment: VirtualEnvironment
+) -> None:
+    other = TokenStore(table, environment, limit=3)
+    await store.create(info())
+    await other.follow()
+    await store.revoke("ci")
+    with pytest.raises(NotFound, match="revoked already"):
+        await other.revoke("ci")
+
+
+async def test_tokens_are_listed_in_the_order_of_their_ids(store: TokenStore) -> None:
+    for id in ("03", "01", "02"):
+        await store.create(info(f"t{id}", id))
+    assert [each.id for each in store.infos()] == ["01", "02", "03"]
