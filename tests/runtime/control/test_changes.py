@@ -1,0 +1,313 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from tests.runtime.conftest import OpenStage, make, service_of
+from tests.runtime.notes.api import Notes
+
+from soundstage.core.environment import VirtualEnvironment
+from soundstage.core.errors import (
+    AlreadyExists,
+    Exhausted,
+    InProgress,
+    InvalidArgument,
+    NotFound,
+    PreconditionFailed,
+    Unavailable,
+)
+from soundstage.core.namespace import LatencyObjective, NamespaceSpec, Objective, Quotas
+from soundstage.core.time import Duration
+from soundstage.engines.records.memory import MemoryRecords
+from soundstage.engines.records.port import TableSpec
+from soundstage.runtime.namespaces.api import Namespaces
+from soundstage.runtime.stage import Stage
+
+MS = 1_000_000
+
+
+class Unwilling(MemoryRecords):
+    """An engine that fails to create or drop tables of these names."""
+
+    def __init__(self, environment: VirtualEnvironment) -> None:
+        super().__init__(environment)
+        self.refused: set[str] = set()
+
+    async def create_table(self, spec: TableSpec) -> None:
+        if spec.name in self.refused:
+            raise Unavailable("the disk is full", outcome="not_applied")
+        await super().create_table(spec)
+
+    async def drop_table(self, name: str) -> None:
+        if f"drop {name}" in self.refused:
+            raise Unavailable("the disk is away", outcome="not_applied")
+        await super().drop_table(name)
+
+
+@pytest.fixture
+def namespaces(stage: Stage) -> Namespaces:
+    return stage.client(Namespaces)
+
+
+def spec(name: str = "x", abstraction: str = "notes", **parts: Any) -> NamespaceSpec:
+    return NamespaceSpec(name=name, abstraction=abstraction, **parts)
+
+
+async def tables_of(stage: Stage) -> Sequence[str]:
+    return [table.name for table in await stage.engines["default"].tables() if not table.name.startswith("system/")]
+
+
+async def test_its_tables_exist_when_put_answers(stage: Stage, namespaces: Namespaces) -> None:
+    await namespaces.put(namespace=spec(config={"parts": 2}))
+    assert [name for name in await tables_of(stage) if "/x/" in name] == ["notes/x/0", "notes/x/1"]
+
+
+async def test_this_process_applies_a_change_at_once(stage: Stage, namespaces: Namespaces) -> None:
+    await namespaces.put(namespace=spec(config={"greeting": "hi "}))
+    notes = stage.client(Notes, "x")
+    await notes.write(name="a", text="Ada")
+    assert (await notes.read(name="a")).text == "hi Ada"
+    await namespaces.put(namespace=spec(config={"greeting": "bye "}))
+    assert (await notes.read(name="a")).text == "bye Ada"
+
+
+async def test_putting_what_is_stored_changes_nothing(namespaces: Namespaces) -> None:
+    first = await namespaces.put(namespace=spec(config={"greeting": "hi "}))
+    assert await namespaces.put(namespace=spec(config={"greeting": "hi "})) == first
+    assert len((await namespaces.history(name="x")).changes) == 1
+
+
+async def test_parts_left_out_go_back_to_their_defaults(namespaces: Namespaces) -> None:
+    await namespaces.put(namespace=spec(config={"greeting": "hi "}, quotas=Quotas(in_flight=3)))
+    info = await namespaces.put(namespace=spec())
+    assert info.version == 2
+    assert info.config["greeting"] == ""
+    assert info.quotas.in_flight is None
+
+
+async def test_versions_count_from_one_and_generations_never_repeat(namespaces: Namespaces) -> None:
+    seen: list[tuple[int, int]] = []
+    for _ in range(2):
+        for greeting in ("a", "b"):
+            info = await namespaces.put(namespace=spec(config={"greeting": greeting}))
+            seen.append((info.generation, info.version))
+        await namespaces.delete(name="x")
+    other = await namespaces.put(namespace=spec("y"))
+    generations = [seen[0][0], seen[2][0], other.generation]
+    assert [version for _, version in seen] == [1, 2, 1, 2]
+    assert generations == sorted(set(generations))
+
+
+async def test_a_new_generation_starts_empty(stage: Stage, namespaces: Namespaces) -> None:
+    notes = stage.client(Notes, "home")
+    await notes.write(name="a", text="old")
+    await namespaces.delete(name="home")
+    with pytest.raises(NotFound):
+        await notes.read(name="a")
+    await make(stage)
+    with pytest.raises(NotFound, match="there is no note"):
+        await notes.read(name="a")
+
+
+async def test_the_expected_version_must_be_the_one_stored(namespaces: Namespaces) -> None:
+    await namespaces.put(namespace=spec())
+    changed = await namespaces.put(namespace=spec(config={"greeting": "a"}), expected_version=1)
+    assert changed.version == 2
+    with pytest.raises(PreconditionFailed, match="at version 2, not 1") as caught:
+        await namespaces.put(namespace=spec(config={"greeting": "b"}), expected_version=1)
+    assert caught.value.field == "expected_version"
+    with pytest.raises(PreconditionFailed):
+        await namespaces.delete(name="x", expected_version=1)
+    await namespaces.delete(name="x", expected_version=2)
+
+
+async def test_a_repetition_of_the_call_that_made_the_version_is_answered_again(namespaces: Namespaces) -> None:
+    created = await namespaces.put(namespace=spec(), expected_version=0)
+    assert await namespaces.put(namespace=spec(), expected_version=0) == created
+    changed = await namespaces.put(namespace=spec(config={"greeting": "a"}), expected_version=1)
+    assert await namespaces.put(namespace=spec(config={"greeting": "a"}), expected_version=1) == changed
+
+
+async def test_zero_expects_that_there_is_none(namespaces: Namespaces) -> None:
+    await namespaces.put(namespace=spec())
+    with pytest.raises(AlreadyExists):
+        await namespaces.put(namespace=spec(config={"greeting": "a"}), expected_version=0)
+
+
+async def test_a_version_of_what_does_not_exist_fails(namespaces: Namespaces) -> None:
+    with pytest.raises(PreconditionFailed, match="does not exist"):
+        await namespaces.put(namespace=spec(), expected_version=3)
+
+
+async def test_only_one_of_two_that_expect_the_same_version_wins(namespaces: Namespaces) -> None:
+    await namespaces.put(namespace=spec())
+    outcomes = await asyncio.gather(
+        *(namespaces.put(namespace=spec(config={"greeting": text}), expected_version=1) for text in "ab"),
+        return_exceptions=True,
+    )
+    assert [isinstance(outcome, PreconditionFailed) for outcome in outcomes].count(True) == 1
+
+
+async def test_concurrent_creations_all_succeed(namespaces: Namespaces) -> None:
+    infos = await asyncio.gather(*(namespaces.put(namespace=spec(f"n{number}")) for number in range(10)))
+    assert len({info.generation for info in infos}) == 10
+
+
+@pytest.mark.parametrize(
+    ("parts", "field", "hint"),
+    [
+        ({"name": ""}, "namespace.name", None),
+        ({"name": "a/b"}, "namespace.name", None),
+        ({"name": "x" * 65}, "namespace.name", None),
+        ({"abstraction": "note"}, "namespace.abstraction", "did you mean 'notes'?"),
+        ({"abstraction": "tokens"}, "namespace.abstraction", None),
+        ({"abstraction": ""}, "namespace.abstraction", None),
+        ({"engines": {"record": "default"}}, "namespace.engines.record", "did you mean 'records'?"),
+        ({"engines": {"records": "defalt"}}, "namespace.engines.records", "did you mean 'default'?"),
+        ({"config": {"greting": "a"}}, "namespace.config.greting", "greeting"),
+        ({"config": {"length_limit": "many"}}, "namespace.config.length_limit", None),
+        ({"config": {"length_limit": 0}}, "namespace.config.length_limit", None),
+        ({"config": {"drift_past": "10 minutes"}}, "namespace.config.drift_past", None),
+        ({"slos": {"raed": Objective()}}, "namespace.slos.raed", "did you mean 'read'?"),
+        (
+            {"slos": {"write": Objective(latency=LatencyObjective(max=Duration(1)))}},
+            "namespace.slos.write.latency.max",
+            "between 1ms and 1h",
+        ),
+        (
+            {"slos": {"read": Objective(latency=LatencyObjective(target=Duration(9 * MS), max=Duration(8 * MS)))}},
+            "namespace.slos.read.latency.target",
+            None,
+        ),
+        ({"quotas": Quotas(burst=Duration(1))}, "namespace.quotas.burst", "between 10ms and 1h"),
+    ],
+)
+async def test_what_is_wrong_is_named_with_what_would_be_right(
+    stage: Stage, namespaces: Namespaces, parts: dict[str, Any], field: str, hint: str | None
+) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        await namespaces.put(namespace=spec(**parts))
+    assert caught.value.field == field
+    assert hint is None or hint in str(caught.value.hint)
+    assert [info.name for info in (await namespaces.list()).namespaces] == ["home"]
+
+
+async def test_objectives_may_be_for_an_operation(namespaces: Namespaces) -> None:
+    objective = Objective(latency=LatencyObjective(target=Duration(5 * MS), max=Duration(50 * MS)))
+    info = await namespaces.put(namespace=spec(slos={"disturb": objective, "read": objective}))
+    assert info.slos["disturb"] == objective
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "field"),
+    [
+        ({}, {"config": {"key_order": "desc"}}, "namespace.config.key_order"),
+        ({}, {"config": {"conditional_writes": False}}, "namespace.config.conditional_writes"),
+        ({}, {"engines": {"records": "other"}}, "namespace.engines.records"),
+        ({}, {"abstraction": "kv"}, "namespace.abstraction"),
+    ],
+)
+async def test_what_is_fixed_at_creation_stays(
+    open_stage: OpenStage, before: dict[str, Any], after: dict[str, Any], field: str
+) -> None:
+    async with open_stage({"engines": {"other": {"url": "memory:"}}}) as stage:
+        namespaces = stage.client(Namespaces)
+        await namespaces.put(namespace=spec(**before))
+        with pytest.raises(InvalidArgument, match="since the namespace was created") as caught:
+            await namespaces.put(namespace=spec(**after))
+        assert caught.value.field == field
+        assert (await namespaces.get(name="x")).version == 1
+
+
+async def test_an_unknown_name_cannot_be_deleted(namespaces: Namespaces) -> None:
+    with pytest.raises(NotFound) as caught:
+        await namespaces.delete(name="hme")
+    assert caught.value.hint == "did you mean 'home'?"
+
+
+async def test_there_are_only_so_many(open_stage: OpenStage) -> None:
+    async with open_stage({"control": {"namespaces_limit": 2}}) as stage:
+        await make(stage, "a")
+        await make(stage, "b")
+        with pytest.raises(Exhausted) as caught:
+            await make(stage, "c")
+        assert caught.value.retryable is False
+        await make(stage, "a", config={"greeting": "hi"})
+
+
+async def test_deleting_drops_the_tables(stage: Stage, namespaces: Namespaces) -> None:
+    await namespaces.delete(name="home")
+    assert await tables_of(stage) == []
+
+
+async def test_a_creation_whose_tables_fail_leaves_nothing_behind(
+    open_stage: OpenStage, environment: VirtualEnvironment
+) -> None:
+    engine = Unwilling(environment)
+    engine.refused = {"notes/x/1"}
+    async with open_stage(engines={"default": engine}) as stage:
+        namespaces = stage.client(Namespaces)
+        with pytest.raises(Unavailable, match="disk is full"):
+            await namespaces.put(namespace=spec(config={"parts": 2}))
+        assert await tables_of(stage) == []
+        engine.refused = set()
+        assert (await namespaces.put(namespace=spec())).version == 1
+
+
+async def test_a_deletion_that_is_stuck_is_finished_by_the_follower(
+    open_stage: OpenStage, environment: VirtualEnvironment
+) -> None:
+    engine = Unwilling(environment)
+    async with open_stage(engines={"default": engine}) as stage:
+        namespaces = stage.client(Namespaces)
+        await make(stage)
+        engine.refused = {"drop notes/home/0"}
+        with pytest.raises(Unavailable, match="disk is away"):
+            await namespaces.delete(name="home")
+        with pytest.raises(NotFound):
+            await namespaces.get(name="home")
+        with pytest.raises(InProgress, match="is being deleted"):
+            await make(stage)
+        engine.refused = set()
+        environment.advance(61)
+        await stage.run_background()
+        assert await tables_of(stage) == []
+        await make(stage)
+
+
+async def test_gates_follow_quotas(stage: Stage, namespaces: Namespaces) -> None:
+    gates = service_of(stage) and stage.operation("notes", "read")._gates
+    await namespaces.put(namespace=spec(quotas=Quotas(in_flight=3)))
+    assert gates["x"].limit == 3
+    await namespaces.put(namespace=spec(quotas=Quotas(in_flight=4)))
+    assert gates["x"].limit == 4
+    await namespaces.delete(name="x")
+    assert "x" not in gates
+
+
+async def test_the_view_tells_the_configuration_before_the_last_change(stage: Stage, namespaces: Namespaces) -> None:
+    views = service_of(stage).context.namespaces
+    assert views.view("home").previous is None
+    await make(stage, config={"greeting": "hi"})
+    view = views.view("home")
+    assert (view.previous.greeting, view.config.greeting, view.version) == ("", "hi", 2)
+
+
+async def test_history_is_kept_up_to_its_limit(open_stage: OpenStage) -> None:
+    async with open_stage({"control": {"history_limit": 3}}) as stage:
+        for number in range(6):
+            await make(stage, config={"length_limit": number + 1})
+        changes = (await stage.client(Namespaces).history(name="home")).changes
+        assert [change.version for change in changes] == [6, 5, 4]
+
+
+async def test_history_is_kept_for_its_time(open_stage: OpenStage, environment: VirtualEnvironment) -> None:
+    async with open_stage({"control": {"history_ttl": "1d"}}) as stage:
+        await make(stage)
+        environment.advance(86_000)
+        await make(stage, config={"greeting": "hi"})
+        environment.advance(1_000)
+        changes = (await stage.client(Namespaces).history(name="home")).changes
+        assert [change.version for change in changes] == [2]

@@ -1,0 +1,246 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from tests.runtime.conftest import OpenStage, make, service_of
+from tests.runtime.notes.api import Notes
+
+from soundstage.core.environment import VirtualEnvironment
+from soundstage.core.errors import InvalidArgument, NotFound, PreconditionFailed, Unavailable
+from soundstage.core.namespace import NamespaceSpec
+from soundstage.engines.records.memory import MemoryRecords
+from soundstage.runtime.control.store import Stored
+from soundstage.runtime.namespaces.api import Namespaces
+from soundstage.runtime.stage import Stage
+
+DECLARED: Mapping[str, Any] = {"abstraction": "notes", "config": {"greeting": "hi "}, "quotas": {"in_flight": 9}}
+
+
+class Lasting(MemoryRecords):
+    """A memory engine that several stages use at once, as processes share a real one; it never stops."""
+
+    running = False
+
+    async def start(self) -> None:
+        if not self.running:
+            await super().start()
+            self.running = True
+
+    async def stop(self) -> None:
+        return
+
+
+@pytest.fixture
+def engine(environment: VirtualEnvironment) -> Lasting:
+    return Lasting(environment)
+
+
+def declaring(**namespaces: Any) -> dict[str, Any]:
+    return {"namespaces": namespaces}
+
+
+async def test_changes_of_another_process_arrive_with_the_poll(open_stage: OpenStage, engine: Lasting) -> None:
+    async with open_stage(engines={"default": engine}) as one, open_stage(engines={"default": engine}) as two:
+        await make(one, config={"greeting": "hi "})
+        with pytest.raises(NotFound):
+            await two.client(Notes, "home").read(name="a")
+        await two.run_background()
+        await two.client(Notes, "home").write(name="a", text="Ada")
+        await make(one, config={"greeting": "bye "})
+        await two.run_background()
+        assert (await two.client(Notes, "home").read(name="a")).text == "bye Ada"
+        await one.client(Namespaces).delete(name="home")
+        await two.run_background()
+        with pytest.raises(NotFound):
+            await two.client(Notes, "home").read(name="a")
+
+
+async def test_a_poll_without_changes_applies_nothing_anew(open_stage: OpenStage, engine: Lasting) -> None:
+    async with open_stage(engines={"default": engine}) as stage:
+        await make(stage)
+        await stage.run_background()
+        view = service_of(stage).context.namespaces.view("home")
+        await stage.run_background()
+        assert service_of(stage).context.namespaces.view("home") is view
+
+
+async def test_two_processes_that_change_one_namespace_both_succeed(open_stage: OpenStage, engine: Lasting) -> None:
+    async with open_stage(engines={"default": engine}) as one, open_stage(engines={"default": engine}) as two:
+        await make(one)
+        await make(two, config={"greeting": "hi "})
+        await make(one, config={"greeting": "bye "})
+        info = (await two.client(Namespaces).history(name="home")).changes[0].namespace
+        assert (info.version, info.config["greeting"]) == (3, "bye ")
+
+
+async def test_namespaces_and_data_survive_a_restart(open_stage: OpenStage, engine: Lasting) -> None:
+    async with open_stage(engines={"default": engine}) as stage:
+        await make(stage, config={"greeting": "hi "})
+        await stage.client(Notes, "home").write(name="a", text="Ada")
+        before = await stage.client(Namespaces).get(name="home")
+    async with open_stage(engines={"default": engine}) as stage:
+        assert await stage.client(Namespaces).get(name="home") == before
+        assert (await stage.client(Notes, "home").read(name="a")).text == "hi Ada"
+
+
+async def test_the_stage_files_namespaces_are_there_at_start(open_stage: OpenStage) -> None:
+    async with open_stage(declaring(home=DECLARED)) as stage:
+        info = await stage.client(Namespaces).get(name="home")
+        assert (info.managed_by, info.config["greeting"], info.quotas.in_flight) == ("file", "hi ", 9)
+        changes = (await stage.client(Namespaces).history(name="home")).changes
+        assert [(change.by, change.action) for change in changes] == [("stage file", "created")]
+
+
+async def test_a_namespace_of_the_file_is_not_changed_by_api(open_stage: OpenStage) -> None:
+    async with open_stage(declaring(home=DECLARED)) as stage:
+        namespaces = stage.client(Namespaces)
+        with pytest.raises(PreconditionFailed, match="managed by the stage file") as caught:
+            await make(stage)
+        assert "[namespaces.home]" in str(caught.value.hint)
+        with pytest.raises(PreconditionFailed):
+            await namespaces.delete(name="home")
+        assert (await namespaces.get(name="home")).version == 1
+
+
+async def test_an_unchanged_file_changes_nothing(open_stage: OpenStage, engine: Lasting) -> None:
+    for _ in range(2):
+        async with open_stage(declaring(home=DECLARED), engines={"default": engine}) as stage:
+            assert (await stage.client(Namespaces).get(name="home")).version == 1
+
+
+async def test_a_changed_file_changes_its_namespaces(open_stage: OpenStage, engine: Lasting) -> None:
+    async with open_stage(declaring(home=DECLARED), engines={"default": engine}):
+        pass
+    changed = declaring(home={**DECLARED, "config": {"greeting": "bye "}})
+    async with open_stage(changed, engines={"default": engine}) as stage:
+        change = (await stage.client(Namespaces).history(name="home")).changes[0]
+        assert (change.version, change.by, change.changed) == (2, "stage file", ["config.greeting"])
+
+
+async def test_the_file_takes_over_a_namespace_made_by_api(open_stage: OpenStage, engine: Lasting) -> None:
+    async with open_stage(engines={"default": engine}) as stage:
+        await make(stage, config={"greeting": "hi "}, quotas=None)
+        await stage.client(Notes, "home").write(name="a", text="Ada")
+    declared = declaring(home={"abstraction": "notes", "config": {"greeting": "hi "}})
+    async with open_stage(declared, engines={"default": engine}) as stage:
+        change = (await stage.client(Namespaces).history(name="home")).changes[0]
+        assert (change.namespace.managed_by, change.changed) == ("file", ["managed_by"])
+        assert (await stage.client(Notes, "home").read(name="a")).text == "hi Ada"
+
+
+async def test_a_namespace_taken_out_of_the_file_stays_and_is_free_to_change(
+    open_stage: OpenStage, engine: Lasting
+) -> None:
+    async with open_stage(declaring(home=DECLARED), engines={"default": engine}) as stage:
+        await stage.client(Notes, "home").write(name="a", text="Ada")
+    async with open_stage(engines={"default": engine}) as stage:
+        namespaces = stage.client(Namespaces)
+        assert (await namespaces.get(name="home")).managed_by == "api"
+        assert (await stage.client(Notes, "home").read(name="a")).text == "hi Ada"
+        await namespaces.delete(name="home")
+
+
+@pytest.mark.parametrize(
+    ("declared", "field"),
+    [
+        ({"abstraction": "noets"}, "namespaces.home.abstraction"),
+        ({"abstraction": "notes", "config": {"gretting": ""}}, "namespaces.home.config.gretting"),
+        ({"abstraction": "notes", "engines": {"records": "none"}}, "namespaces.home.engines.records"),
+    ],
+)
+async def test_a_wrong_declaration_keeps_the_stage_from_starting(
+    open_stage: OpenStage, declared: dict[str, Any], field: str
+) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        await open_stage(declaring(home=declared)).start()
+    assert caught.value.field == field
+
+
+async def test_a_stored_namespace_whose_engine_is_gone_keeps_the_stage_from_starting(
+    open_stage: OpenStage, engine: Lasting
+) -> None:
+    config = {"engines": {"other": {"url": "memory:"}}}
+    async with open_stage(config, engines={"default": engine}) as stage:
+        await make(stage, engines={"records": "other"})
+    with pytest.raises(InvalidArgument, match="there is no engine 'other'") as caught:
+        await open_stage(engines={"default": engine}).start()
+    assert caught.value.field == "namespaces.home"
+
+
+async def test_an_engine_that_forgets_gets_its_tables_again(open_stage: OpenStage, engine: Lasting) -> None:
+    config = {"engines": {"cache": {"url": "memory:"}}}
+    for _ in range(2):
+        async with open_stage(config, engines={"default": engine}) as stage:
+            await make(stage, engines={"records": "cache"})
+            await stage.client(Notes, "home").write(name="a", text="Ada")
+
+
+async def test_a_process_that_cannot_serve_a_namespace_says_so_and_serves_the_rest(
+    open_stage: OpenStage, engine: Lasting
+) -> None:
+    more = {"engines": {"other": {"url": "memory:"}}}
+    async with open_stage(more, engines={"default": engine}) as one, open_stage(engines={"default": engine}) as two:
+        await make(one, "fine")
+        await make(one, "odd", engines={"records": "other"})
+        await two.run_background()
+        await two.client(Notes, "fine").write(name="a", text="")
+        with pytest.raises(Unavailable, match="'odd' cannot be served here: there is no engine 'other'"):
+            await two.client(Notes, "odd").read(name="a")
+        health = two.health()
+        assert (health.ready, len(health.reasons)) == (False, 1)
+        await one.client(Namespaces).delete(name="odd")
+        await two.run_background()
+        assert two.health().ready
+
+
+async def test_knobs_of_a_newer_release_are_ignored(open_stage: OpenStage, engine: Lasting) -> None:
+    async with open_stage(engines={"default": engine}) as stage:
+        await make(stage)
+        store = stage.namespaces.store
+        found = await store.find("home")
+        assert found is not None
+        found.stored.info.config["invented_later"] = 1
+        await store.put(found.stored, found.stamp)
+    async with open_stage(engines={"default": engine}) as stage:
+        await stage.client(Notes, "home").write(name="a", text="")
+
+
+async def half_way(stage: Stage, state: Any) -> None:
+    """`home` is as a process leaves it that dies amid a creation or deletion."""
+    store = stage.namespaces.store
+    found = await store.find("home")
+    assert found is not None
+    now_us = stage.environment.now_us()
+    await store.put(Stored(info=found.stored.info, state=state, since_us=now_us), found.stamp)
+
+
+@pytest.mark.parametrize("state", ["creating", "deleting"])
+async def test_what_is_half_way_at_start_is_cleared_away(open_stage: OpenStage, engine: Lasting, state: str) -> None:
+    async with open_stage(engines={"default": engine}) as stage:
+        await make(stage)
+        await half_way(stage, state)
+    async with open_stage(engines={"default": engine}) as stage:
+        assert [table.name for table in await engine.tables() if table.name.startswith("notes")] == []
+        await make(stage)
+
+
+@pytest.mark.parametrize("state", ["creating", "deleting"])
+async def test_what_another_process_is_busy_with_is_left_alone_for_a_minute(
+    open_stage: OpenStage, engine: Lasting, environment: VirtualEnvironment, state: str
+) -> None:
+    async with open_stage(engines={"default": engine}) as one, open_stage(engines={"default": engine}) as two:
+        await make(one)
+        await half_way(one, state)
+        await two.run_background()
+        assert await two.namespaces.store.find("home") is not None
+        environment.advance(61)
+        await two.run_background()
+        assert await two.namespaces.store.find("home") is None
+
+
+async def test_the_fewest_words_make_a_namespace(open_stage: OpenStage) -> None:
+    async with open_stage(declaring(home={"abstraction": "notes"})) as stage:
+        assert (await stage.client(Namespaces).get(name="home")).version == 1
+        await stage.client(Namespaces).put(namespace=NamespaceSpec(name="x", abstraction="notes"))
