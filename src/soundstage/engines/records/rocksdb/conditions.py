@@ -1,0 +1,61 @@
+"""Conditional writes: whether the conditions hold now, and the ledger that makes repetitions known."""
+
+from __future__ import annotations
+
+from soundstage.core import version
+from soundstage.core.errors import PreconditionFailed, TokenReused, Unavailable
+from soundstage.engines.records.batches import versions
+from soundstage.engines.records.port import Batch, Cell, Condition, Conditional, Stamp
+from soundstage.engines.records.rocksdb.header import Header
+from soundstage.engines.records.rocksdb.reading import live_row_exists
+from soundstage.engines.records.rocksdb.rowkeys import HEAD, ITEMS, LEDGER, TIME
+from soundstage.engines.records.rocksdb.tables import Table
+
+
+def recorded(table: Table, prefix: bytes, asked: Conditional) -> int | None:
+    """The stamp that this very call was answered with before; `TokenReused` if it was another one."""
+    stored: bytes | None = table.db.get(prefix + HEAD + LEDGER + asked.token.encode())
+    if stored is None:
+        return None
+    if stored[TIME.size :] != asked.digest:
+        raise TokenReused(f"the token {asked.token!r} named another request", hint="use a token of its own")
+    return TIME.unpack_from(stored)[0]
+
+
+def check(table: Table, prefix: bytes, known: Header | None, condition: Condition, now_us: int) -> None:
+    """Raise `PreconditionFailed` unless the condition holds."""
+    actual = _stamp(table, prefix, known, condition, now_us)
+    if actual == condition.stamp:
+        return
+    what = "the record" if condition.key is None else f"the item {condition.key!r}"
+    raise PreconditionFailed(
+        f"{what} is {'absent' if actual is None else f'at {actual}'}, not as the condition says",
+        field="condition",
+        hint="read it again and decide anew",
+    )
+
+
+def stamp_for(known: Header | None, batch: Batch, asked: Conditional) -> int:
+    """The time that a conditional write is given: past everything the record has accepted."""
+    own_us = max(map(version.time_us, versions(batch)))
+    stamp_us = own_us if known is None else max(own_us, version.time_us(known.newest) + 1)
+    if stamp_us > asked.limit_us:
+        raise Unavailable(
+            "the record was written at a time that lies in the future",
+            hint="repeat the call when that time has come",
+            outcome="not_applied",
+        )
+    return stamp_us
+
+
+def _stamp(table: Table, prefix: bytes, known: Header | None, condition: Condition, now_us: int) -> Stamp | None:
+    if known is None:
+        return None
+    if condition.key is None:
+        if condition.stamp is None and not live_row_exists(table, prefix, known, now_us):
+            return None
+        return known.stamp
+    cell: Cell | None = table.db.get(prefix + ITEMS + condition.key)
+    if cell is None or not version.is_live(cell, now_us, known.covering(condition.key)):
+        return None
+    return Stamp(version.time_us(cell), version.token(cell))

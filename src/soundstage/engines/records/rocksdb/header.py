@@ -1,0 +1,77 @@
+"""What a partition remembers besides its rows: its greatest version and its tombstones."""
+
+from __future__ import annotations
+
+import msgspec
+
+from soundstage.core import version
+from soundstage.engines.records import tombstones
+from soundstage.engines.records.port import KEY_CEILING, Cell, Stamp
+from soundstage.engines.records.tombstones import Fragments
+
+
+class Header(msgspec.Struct, frozen=True, gc=False):
+    """Replaced whole by every write, so that a read that goes on for long keeps the one it began with.
+
+    `newest` is the identity of the greatest version ever accepted. `covered` says whether any tombstone is
+    there, so that most reads ask no further. No item row lies below `low` or from `high` on: who trims a
+    record at one end, as keeping the newest does, never makes readers pass what was trimmed.
+    """
+
+    newest: bytes
+    partition: Cell | None = None
+    ranges: Fragments = ()
+    low: bytes = KEY_CEILING
+    high: bytes = b""
+
+    @property
+    def covered(self) -> bool:
+        return self.partition is not None or bool(self.ranges)
+
+    @property
+    def stamp(self) -> Stamp:
+        return Stamp(version.time_us(self.newest), version.token(self.newest))
+
+    def covering(self, key: bytes) -> Cell | None:
+        """The greatest tombstone over `key`."""
+        if not self.ranges:
+            return self.partition
+        return tombstones.greatest(self.partition, tombstones.covering(self.ranges, key))
+
+
+class _Stored(msgspec.Struct, frozen=True, array_like=True):
+    newest: bytes
+    partition: Cell | None
+    has_ranges: bool
+    low: bytes
+    high: bytes
+
+
+class _StoredRange(msgspec.Struct, frozen=True, array_like=True):
+    end: bytes | None
+    cell: Cell
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode_header = msgspec.msgpack.Decoder(_Stored).decode
+_decode_range = msgspec.msgpack.Decoder(_StoredRange).decode
+
+
+def encode(header: Header) -> bytes:
+    """The header row; range tombstones are rows of their own."""
+    return _encode((header.newest, header.partition, bool(header.ranges), header.low, header.high))
+
+
+def decode(stored: bytes) -> tuple[Header, bool]:
+    """The header without its range tombstones, and whether there are any to read."""
+    found = _decode_header(stored)
+    return Header(found.newest, found.partition, (), found.low, found.high), found.has_ranges
+
+
+def encode_range(end: bytes | None, cell: Cell) -> bytes:
+    return _encode((end, cell))
+
+
+def decode_range(stored: bytes) -> tuple[bytes | None, Cell]:
+    found = _decode_range(stored)
+    return found.end, found.cell

@@ -1,0 +1,126 @@
+"""Reads of live rows, in slices that never hold the event loop for long.
+
+A read keeps one iterator and one header to its end: RocksDB's iterators see the database as it was when they
+were made, so that a page is one moment's state however often others wrote meanwhile.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from rocksdict import RdictIter, ReadOptions
+
+from soundstage.core import version
+from soundstage.core.environment import Environment
+from soundstage.core.errors import Unavailable
+from soundstage.engines.records.port import KEY_CEILING, Budget, Row, Span
+from soundstage.engines.records.rocksdb.header import Header
+from soundstage.engines.records.rocksdb.rowkeys import ITEMS
+from soundstage.engines.records.rocksdb.tables import Table
+
+SLICE_NS = 1_500_000
+"""A slice ends after this; with what surrounds it, it stays under the 2 ms that a handler may take."""
+
+CLOCK_EVERY = 32
+"""Rows between two looks at the clock."""
+
+
+class Found(NamedTuple):
+    """Live rows and what they weigh; `resume` None: the span was read to its end."""
+
+    rows: list[Row]
+    bytes: int
+    resume: bytes | None
+
+
+class Slices:
+    """The time that one call may hold the loop, and when it must be answered."""
+
+    __slots__ = ("_deadline_ns", "_environment", "_slice_ns")
+
+    def __init__(self, environment: Environment, deadline_ns: int | None) -> None:
+        self._environment = environment
+        self._deadline_ns = deadline_ns
+        self._slice_ns = environment.monotonic_ns() + SLICE_NS
+
+    async def pause(self, table: Table) -> bool:
+        """Let others run if it is time; false when the deadline has passed. Raises once `table` is dropped."""
+        now_ns = self._environment.monotonic_ns()
+        if self._deadline_ns is not None and now_ns >= self._deadline_ns:
+            return False
+        if now_ns >= self._slice_ns:
+            await self._environment.sleep(0)
+            if table.dropped:
+                raise Unavailable("the table was dropped during the read", retryable=False, outcome="not_applied")
+            self._slice_ns = self._environment.monotonic_ns() + SLICE_NS
+        return True
+
+
+async def read_span(
+    table: Table, prefix: bytes, header: Header, span: Span, budget: Budget, now_us: int, slices: Slices
+) -> Found:
+    """Live rows of `span`, at most `budget`'s; the first is returned whatever its size."""
+    base = prefix + ITEMS
+    low = base + max(span.start, header.low)
+    high = base + (header.high if span.end is None else min(span.end, header.high))
+    rows: list[Row] = []
+    if low >= high:
+        return Found(rows, 0, None)
+    iterator = seek(table, low, high, reverse=span.reverse)
+    step = iterator.prev if span.reverse else iterator.next
+    covered, skip, size, seen = header.covered, len(base), 0, 0
+    while iterator.valid():
+        row_key, cell = iterator.key(), iterator.value()
+        if row_key < low:
+            # The driver's seek to the last row looks past the lower bound when no row is within.
+            break
+        key = row_key[skip:]
+        seen += 1
+        if seen % CLOCK_EVERY == 0 and not await slices.pause(table):
+            return Found(rows, size, _resume(key, span))
+        if version.is_live(cell, now_us, header.covering(key) if covered else None):
+            weight = len(key) + len(cell)
+            if rows and (len(rows) >= budget.rows or size + weight > budget.bytes):
+                return Found(rows, size, _resume(key, span))
+            rows.append((key, cell))
+            size += weight
+        step()
+    iterator.status()
+    return Found(rows, size, None)
+
+
+def beginning(span: Span) -> bytes:
+    """Where a read of `span` that returned nothing resumes."""
+    return (span.end or KEY_CEILING) if span.reverse else span.start
+
+
+def live_row_exists(table: Table, prefix: bytes, header: Header, now_us: int) -> bool:
+    """Whether the partition has any live row; stops at the first."""
+    if header.low >= header.high:
+        return False
+    base = prefix + ITEMS
+    iterator = seek(table, base + header.low, base + header.high, reverse=False)
+    skip = len(base)
+    while iterator.valid():
+        if version.is_live(iterator.value(), now_us, header.covering(iterator.key()[skip:])):
+            return True
+        iterator.next()
+    return False
+
+
+def _resume(key: bytes, span: Span) -> bytes:
+    return key + b"\0" if span.reverse else key
+
+
+def seek(table: Table, low: bytes, high: bytes, *, reverse: bool) -> RdictIter:
+    """An iterator over the rows from `low` to before `high`, at the first of them, or at the last."""
+    options = ReadOptions()
+    # Bounds let RocksDB stop at the end of the partition instead of walking dead rows beyond it.
+    options.set_iterate_lower_bound(low)
+    options.set_iterate_upper_bound(high)
+    iterator = table.db.iter(options)
+    if reverse:
+        iterator.seek_to_last()
+    else:
+        iterator.seek(low)
+    return iterator

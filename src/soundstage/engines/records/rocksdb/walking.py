@@ -1,0 +1,75 @@
+"""Walks over a table, partition after partition in the order of their hashes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rocksdict import ReadOptions
+
+from soundstage.core.environment import Environment
+from soundstage.core.errors import InvalidArgument
+from soundstage.engines.records.port import Budget, Row, Span, WalkPage
+from soundstage.engines.records.rocksdb.reading import Slices, read_span
+from soundstage.engines.records.rocksdb.rowkeys import AFTER_ITEMS, ITEMS, hash_bound, parse
+from soundstage.engines.records.rocksdb.tables import Table
+
+
+async def walk(
+    table: Table,
+    bounds: tuple[int, int],
+    position: bytes | None,
+    budget: Budget,
+    now_us: int,
+    environment: Environment,
+) -> WalkPage:
+    """A page of the walk between two hashes. A position is the row to go on with, without the table's number."""
+    low, high = (hash_bound(table.number, bound) for bound in bounds)
+    start = low if position is None else table.number + position
+    if not low <= start < high:
+        raise InvalidArgument("the position is of another segment", field="position")
+    slices = Slices(environment, budget.deadline_ns)
+    partitions: list[tuple[bytes, list[Row]]] = []
+    rows, size = budget.rows, budget.bytes
+    for prefix, partition, first in _partitions(table, start, high):
+        spent = bool(partitions) and (rows <= 0 or size <= 0)
+        if spent or not await slices.pause(table):
+            return WalkPage(partitions, (prefix + ITEMS + first)[len(table.number) :])
+        header = table.header(prefix)
+        if header is None:
+            continue
+        found = await read_span(
+            table, prefix, header, Span(first), Budget(rows, size, budget.deadline_ns), now_us, slices
+        )
+        if found.rows:
+            partitions.append((partition, found.rows))
+        if found.resume is not None:
+            return WalkPage(partitions, (prefix + ITEMS + found.resume)[len(table.number) :])
+        rows -= len(found.rows)
+        size -= found.bytes
+    return WalkPage(partitions, None)
+
+
+def _partitions(table: Table, start: bytes, high: bytes) -> Iterator[tuple[bytes, bytes, bytes]]:
+    """Prefix, partition and first key of every partition from the row `start` on, found by their headers."""
+    position = start
+    while True:
+        found = _first_at(table, position, high)
+        if found is None:
+            return
+        try:
+            row = parse(found)
+        except (ValueError, IndexError):
+            raise InvalidArgument("the position is none that a walk returned", field="position") from None
+        first = b""
+        if position == start and start.startswith(row.prefix + ITEMS):
+            first = start[len(row.prefix) + len(ITEMS) :]
+        yield row.prefix, row.partition, first
+        position = row.prefix + AFTER_ITEMS
+
+
+def _first_at(table: Table, position: bytes, high: bytes) -> bytes | None:
+    options = ReadOptions()
+    options.set_iterate_upper_bound(high)
+    iterator = table.db.iter(options)
+    iterator.seek(position)
+    return iterator.key() if iterator.valid() else None

@@ -1,0 +1,170 @@
+"""Turns a batch of the port into one atomic batch of rows, by the rule of versions.
+
+Everything here runs without waiting: what is read is still true when the rows are written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+from typing import Any
+
+from rocksdict import WriteBatch
+
+from soundstage.core import version
+from soundstage.engines.records import tombstones
+from soundstage.engines.records.batches import versions
+from soundstage.engines.records.port import IN_FLIGHT_MAX_US, Batch, Cell, RangeDelete, Row
+from soundstage.engines.records.rocksdb import header as headers
+from soundstage.engines.records.rocksdb.header import Header
+from soundstage.engines.records.rocksdb.reading import seek
+from soundstage.engines.records.rocksdb.rowkeys import (
+    HEAD,
+    HEADER,
+    ITEMS,
+    LEDGER,
+    RANGE,
+    TIME,
+    due_key,
+)
+from soundstage.engines.records.rocksdb.tables import Table
+from soundstage.engines.records.tombstones import Fragments
+from soundstage.engines.rocks.database import Handle
+
+FEW_ROWS = 64
+"""Up to so many rows are deleted one by one: every range delete slows down later reads of the memtable."""
+
+_NONE = Header(b"")
+
+
+class Writing:
+    """The rows of one call; `batch` is written by the caller, who then remembers `header`."""
+
+    __slots__ = ("_due", "_now_us", "_random", "batch", "header", "prefix", "table")
+
+    def __init__(self, table: Table, prefix: bytes, due: Handle, now_us: Callable[[], int], random: Random) -> None:
+        self.table = table
+        self.prefix = prefix
+        self.batch = WriteBatch(raw_mode=True)
+        self.header: Header | None = None
+        self._due = due
+        self._now_us = now_us
+        self._random = random
+
+    def accept(self, known: Header | None, batch: Batch) -> None:
+        """Everything in `batch` that is not already surpassed is among the rows, and the header is raised."""
+        header = _NONE if known is None else known
+        if batch.partition is not None:
+            header = self._delete_partition(header, batch.partition)
+        for deleted in batch.ranges:
+            header = self._delete_range(header, deleted)
+        if batch.ranges:
+            tombstones.check_count(header.ranges)
+        if batch.ranges or batch.partition is not None:
+            self._replace_ranges(() if known is None else known.ranges, header.ranges)
+        newest, low, high = header.newest, header.low, header.high
+        for cell in versions(batch):
+            # A cell is greater than the identity it begins with, so no greater version is missed.
+            if cell > newest:
+                newest = max(newest, version.identity(cell))
+        for key, _ in batch.cells:
+            low = min(low, key)
+            if key >= high:
+                high = key + b"\0"
+        header = Header(newest, header.partition, header.ranges, low, high)
+        if len(batch.cells) == 1:
+            self._put_one(batch.cells[0], header)
+        elif batch.cells:
+            self._put_many(batch, header)
+        if header != known:
+            self.batch.put(self.prefix + HEAD + HEADER, headers.encode(header), self.table.handle)
+        self.header = header
+
+    def enter_ledger(self, token: str, stamp_us: int, digest: bytes) -> None:
+        """A repetition of `token` is known until its time is over."""
+        row = self.prefix + HEAD + LEDGER + token.encode()
+        self.batch.put(row, TIME.pack(stamp_us) + digest, self.table.handle)
+        self._bring_back(row, stamp_us, 0)
+
+    def _put_one(self, row: Row, header: Header) -> None:
+        key, cell = row
+        row_key = self.prefix + ITEMS + key
+        self._put(row_key, key, cell, self.table.db.get(row_key), header)
+
+    def _put_many(self, batch: Batch, header: Header) -> None:
+        items = self.prefix + ITEMS
+        row_keys: list[Any] = [items + key for key, _ in batch.cells]
+        found: Any = self.table.db.get(row_keys)
+        for row_key, (key, cell), known in zip(row_keys, batch.cells, found, strict=True):
+            self._put(row_key, key, cell, known, header)
+
+    def _put(self, row_key: bytes, key: bytes, cell: Cell, known: Cell | None, header: Header) -> None:
+        if known is not None and known >= cell:
+            return
+        if header.covered and (over := header.covering(key)) is not None and over > cell:
+            return
+        self.batch.put(row_key, cell, self.table.handle)
+        if version.is_delete(cell):
+            spec = self.table.spec
+            jitter_us = self._random.randint(spec.delete_ttl_min_us, spec.delete_ttl_max_us)
+            self._bring_back(row_key, version.time_us(cell), self._now_us() + jitter_us)
+        elif expires_us := version.expires_us(cell):
+            self._bring_back(row_key, version.time_us(cell), expires_us)
+
+    def _delete_partition(self, header: Header, cell: Cell) -> Header:
+        if header.partition is not None and header.partition >= cell:
+            return header
+        self._bring_back(self.prefix + HEAD + HEADER, version.time_us(cell), 0)
+        low, high = header.low, header.high
+        if cell > header.newest:
+            # Nothing newer lies there: the rows can go at once, whatever their number.
+            self._clear(low, high)
+            low, high = _NONE.low, _NONE.high
+        return Header(header.newest, cell, tombstones.clip(header.ranges, cell), low, high)
+
+    def _delete_range(self, header: Header, deleted: RangeDelete) -> Header:
+        if header.partition is not None and header.partition > deleted.cell:
+            return header
+        ranges = tombstones.add(header.ranges, deleted)
+        low, high = header.low, header.high
+        if deleted.cell > header.newest:
+            end = high if deleted.end is None else min(deleted.end, high)
+            self._clear(max(deleted.start, low), end)
+            if deleted.start <= low:
+                low = max(low, end)
+            if end == high:
+                high = min(high, max(deleted.start, low))
+        return Header(header.newest, header.partition, ranges, low, high)
+
+    def _clear(self, low: bytes, high: bytes) -> None:
+        """No item row from `low` to `high` is left; few go one by one, many as one range."""
+        if low >= high:
+            return
+        items = self.prefix + ITEMS
+        rows = seek(self.table, items + low, items + high, reverse=False)
+        few: list[bytes] = []
+        while rows.valid():
+            if len(few) == FEW_ROWS:
+                self.batch.delete_range(items + low, items + high, self.table.handle)
+                return
+            few.append(rows.key())
+            rows.next()
+        for row_key in few:
+            self.batch.delete(row_key, self.table.handle)
+
+    def _replace_ranges(self, old: Fragments, new: Fragments) -> None:
+        if old is new:
+            return
+        before, after = set(old), set(new)
+        rows = self.prefix + HEAD + RANGE
+        for gone in before - after:
+            self.batch.delete(rows + gone.start, self.table.handle)
+        for deleted in after - before:
+            row = rows + deleted.start
+            self.batch.put(row, headers.encode_range(deleted.end, deleted.cell), self.table.handle)
+            self._bring_back(row, version.time_us(deleted.cell), 0)
+
+    def _bring_back(self, row: bytes, time_us: int, not_before_us: int) -> None:
+        """The sweeper looks at the row when a write of `time_us` can be forgotten."""
+        due_us = max(time_us + self.table.spec.max_lag_us + IN_FLIGHT_MAX_US + 1, not_before_us)
+        self.batch.put(due_key(due_us, row), TIME.pack(time_us), self._due)

@@ -1,0 +1,1 @@
+"""The embedded database that ports bound to one folder share."""

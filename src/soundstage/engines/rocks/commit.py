@@ -1,0 +1,152 @@
+"""Group commit: many writers, one flush; and nobody is told what a power loss could take back.
+
+A write goes to the log without waiting and joins the open group; one flush per group then makes all of it
+durable, off the event loop. Until then the keys it touched are *gated*: a reader of them is answered after
+the same flush. A lone writer on a fast disk is flushed inline, which is quicker than any hand-over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Executor
+
+from soundstage.core.environment import Environment
+from soundstage.core.errors import Unavailable
+from soundstage.engines.rocks.options import Durability
+
+INLINE_MAX_NS = 1_000_000
+"""Flushes that take longer than this leave the loop: half of what a handler may hold it."""
+
+_FORGET = 0.9
+
+
+class _Group:
+    __slots__ = ("gated", "waiters", "writers")
+
+    def __init__(self) -> None:
+        self.writers = 0
+        self.waiters: list[asyncio.Future[None]] = []
+        self.gated: list[bytes] = []
+
+
+class GroupCommit:
+    """Makes writes durable by calling `flush`, one call at a time.
+
+    `always`: a flush per write. `group`: a flush per group of concurrent writes. `os`: none; writes and
+    readers wait for nothing. After a failed flush everybody waiting, and everybody later, is refused.
+    """
+
+    def __init__(
+        self,
+        flush: Callable[[], None],
+        durability: Durability,
+        environment: Environment,
+        executor: Executor,
+        failed: Callable[[Exception], None],
+    ) -> None:
+        self.flushes = 0
+        self.flush_ns = 0.0
+        self._flush = flush
+        self._durability = durability
+        self._environment = environment
+        self._executor = executor
+        self._failed = failed
+        self._queue: deque[_Group] = deque()
+        self._flushing: _Group | None = None
+        self._pending: dict[bytes, _Group] = {}
+
+    def join(self, key: bytes) -> asyncio.Future[None] | None:
+        """The write just made to `key` is part of the next flush; await the future before answering."""
+        if self._durability == "os":
+            return None
+        if not self._queue or self._durability == "always":
+            self._queue.append(_Group())
+            # After everything that is ready to run, so that writers of this moment share the flush.
+            asyncio.get_running_loop().call_soon(self._begin)
+        group = self._queue[-1]
+        group.writers += 1
+        group.gated.append(key)
+        self._pending[key] = group
+        return self._waiter(group)
+
+    def gate(self, key: bytes) -> asyncio.Future[None] | None:
+        """What a reader of `key` awaits before it answers; None: nothing."""
+        group = self._pending.get(key)
+        return None if group is None else self._waiter(group)
+
+    def gate_all(self) -> asyncio.Future[None] | None:
+        """What a reader of everything awaits: groups end in order, so the last one ends last."""
+        group = self._queue[-1] if self._queue else self._flushing
+        return None if group is None else self._waiter(group)
+
+    async def settle(self) -> None:
+        """Every write made so far is durable, or refused."""
+        while (waiter := self.gate_all()) is not None:
+            await asyncio.wait([waiter])
+            if waiter.exception() is not None:
+                return
+
+    def _waiter(self, group: _Group) -> asyncio.Future[None]:
+        # One future each: cancelling a task that awaits a shared one would cancel everybody's.
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        group.waiters.append(waiter)
+        return waiter
+
+    def _begin(self) -> None:
+        if not self._queue or self._flushing is not None:
+            return
+        group = self._flushing = self._queue.popleft()
+        if group.writers == 1 and self.flush_ns < INLINE_MAX_NS:
+            self._end(group, self._timed_flush())
+            return
+        flushed = asyncio.get_running_loop().run_in_executor(self._executor, self._timed_flush)
+        flushed.add_done_callback(lambda done: self._end(group, done.result()))
+
+    def _timed_flush(self) -> Exception | None:
+        began_ns = self._environment.monotonic_ns()
+        try:
+            self._flush()
+        except Exception as error:  # noqa: BLE001 - handed to every writer of the group
+            return error
+        took_ns = self._environment.monotonic_ns() - began_ns
+        # One slow flush counts at once, many fast ones forget it: a stall inline holds up every caller.
+        self.flush_ns = max(took_ns, _FORGET * self.flush_ns + (1 - _FORGET) * took_ns)
+        self.flushes += 1
+        return None
+
+    def _end(self, group: _Group, error: Exception | None) -> None:
+        self._flushing = None
+        for key in group.gated:
+            if self._pending.get(key) is group:
+                del self._pending[key]
+        if error is not None:
+            self._fail(group, error)
+            return
+        for waiter in group.waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+        if self._queue:
+            # The writers just answered may write again at once: let them join.
+            asyncio.get_running_loop().call_soon(self._begin)
+
+    def _fail(self, group: _Group, error: Exception) -> None:
+        refused = [group, *self._queue]
+        self._queue.clear()
+        self._pending.clear()
+        self._failed(error)
+        for each in refused:
+            for waiter in each.waiters:
+                if not waiter.done():
+                    waiter.set_exception(flush_refusal(error))
+                    waiter.exception()
+
+
+def flush_refusal(error: Exception) -> Unavailable:
+    """What writers are told whose flush failed."""
+    return Unavailable(
+        f"the disk did not take the write: {error}",
+        hint="see to the disk and restart; a repetition with the same token is safe",
+        outcome="unknown",
+    )
