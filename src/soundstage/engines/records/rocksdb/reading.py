@@ -66,7 +66,7 @@ async def read_span(
     rows: list[Row] = []
     if low >= high:
         return Found(rows, 0, None)
-    iterator = seek(table, low, high, reverse=span.reverse)
+    iterator, _bounds = seek(table, low, high, reverse=span.reverse)
     step = iterator.prev if span.reverse else iterator.next
     covered, skip, size, seen = header.covered, len(base), 0, 0
     while iterator.valid():
@@ -99,7 +99,7 @@ def live_row_exists(table: Table, prefix: bytes, header: Header, now_us: int) ->
     if header.low >= header.high:
         return False
     base = prefix + ITEMS
-    iterator = seek(table, base + header.low, base + header.high, reverse=False)
+    iterator, _bounds = seek(table, base + header.low, base + header.high, reverse=False)
     skip = len(base)
     while iterator.valid():
         if version.is_live(iterator.value(), now_us, header.covering(iterator.key()[skip:])):
@@ -112,8 +112,11 @@ def _resume(key: bytes, span: Span) -> bytes:
     return key + b"\0" if span.reverse else key
 
 
-def seek(table: Table, low: bytes, high: bytes, *, reverse: bool) -> RdictIter:
-    """An iterator over the rows from `low` to before `high`, at the first of them, or at the last."""
+def seek(table: Table, low: bytes, high: bytes, *, reverse: bool) -> tuple[RdictIter, ReadOptions]:
+    """An iterator over the rows from `low` to before `high`, at the first of them, or at the last; and its bounds.
+
+    Keep the bounds for as long as the iterator: the driver does not, and reads freed memory without them.
+    """
     options = ReadOptions()
     # Bounds let RocksDB stop at the end of the partition instead of walking dead rows beyond it.
     options.set_iterate_lower_bound(low)
@@ -123,4 +126,4 @@ def seek(table: Table, low: bytes, high: bytes, *, reverse: bool) -> RdictIter:
         iterator.seek_to_last()
     else:
         iterator.seek(low)
-    return iterator
+    return iterator, options

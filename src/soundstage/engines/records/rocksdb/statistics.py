@@ -17,7 +17,7 @@ CHECK_EVERY = 64
 async def statistics(table: Table, environment: Environment) -> TableStatistics:
     """What the first rows in the order of hashes say of all; exact for tables of fewer rows than the sample."""
     slices = Slices(environment, None)
-    rows = seek(table, table.number, next_number(table.number), reverse=False)
+    rows, _bounds = seek(table, table.number, next_number(table.number), reverse=False)
     sizes: dict[bytes, int] = {}
     counted, tombstones, share = 0, 0, 1.0
     while rows.valid():

@@ -144,7 +144,7 @@ class Sweeper:
         if start >= base + high:
             self._cleared_to.pop(entry, None)
             return True, 0
-        rows = seek(table, start, base + high, reverse=False)
+        rows, _bounds = seek(table, start, base + high, reverse=False)
         until_ns = self._environment.monotonic_ns() + SLICE_NS
         covered = WriteBatch(raw_mode=True)
         removed = 0

@@ -141,7 +141,7 @@ class Writing:
         if low >= high:
             return
         items = self.prefix + ITEMS
-        rows = seek(self.table, items + low, items + high, reverse=False)
+        rows, _bounds = seek(self.table, items + low, items + high, reverse=False)
         few: list[bytes] = []
         while rows.valid():
             if len(few) == FEW_ROWS:
