@@ -43,13 +43,14 @@ def report(failure: CommandFailure, as_json: bool) -> None:
     if as_json:
         text = msgspec.json.encode(failure.error.problem()).decode()
     elif failure.exit_code == USAGE:
-        text = _line(failure.error)
+        text = line_of(failure.error)
     else:
         text = _paragraph(failure.error)
     print(text, file=sys.stderr)
 
 
-def _line(error: SoundstageError) -> str:
+def line_of(error: SoundstageError) -> str:
+    """The problem as one line: field, what is wrong, what to do."""
     where = f"{error.field}: " if error.field and error.field not in error.detail else ""
     hint = f" ({error.hint})" if error.hint else ""
     return harmless(" ".join(f"soundstage: {where}{error.detail}{hint}".split()))

@@ -35,7 +35,8 @@ class Flag(msgspec.Struct, frozen=True, kw_only=True):
     """One flag: `path` is where its value goes in the message, `names` how it is called.
 
     `annotation` is the Python type that the command line is parsed to, `read` makes a plain value of that:
-    what JSON would carry. `panel` is the heading that it stands under in the help.
+    what JSON would carry. `panel` is the heading that it stands under in the help. `empty` says that the field
+    is a message without fields.
     """
 
     path: tuple[str, ...]
@@ -45,6 +46,7 @@ class Flag(msgspec.Struct, frozen=True, kw_only=True):
     read: Read
     help: str
     panel: tuple[str, str]
+    empty: bool = False
 
 
 class Leaf(msgspec.Struct, frozen=True):
@@ -142,6 +144,7 @@ def _flag(
         read=leaf.read,
         help="; ".join(filter(None, notes)),
         panel=panel,
+        empty=leaf.read is _empty_message,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cyclopts import App, Group
+from cyclopts import App, Group, Parameter
 from cyclopts.exceptions import CycloptsError, UnknownCommandError, UnusedCliTokensError
 
 from soundstage.core.errors import InvalidArgument, SoundstageError
@@ -32,6 +32,7 @@ def root() -> App:
         exit_on_error=False,
         suppress_keyboard_interrupt=False,
         result_action="return_value",
+        default_parameter=Parameter(negative=()),
     )
     for name, (path, summary) in COMMANDS.items():
         app.command(path, name=name, help=summary, group=_STAGE)

@@ -91,18 +91,25 @@ def _field_parameters(flags: list[Flag]) -> list[inspect.Parameter]:
 
 
 def _field_parameter(flag: Flag, panel: Group) -> inspect.Parameter:
-    negative = None if flag.annotation is bool else ()
     parameter = Parameter(
         name=flag.names,
         help=flag.help,
         group=panel,
         metavar=flag.metavar,
-        negative=negative,
+        negative=_negative(flag),
         show_default=False,
         allow_leading_hyphen=flag.metavar in {"BYTES", "KEY=VALUE"},
     )
     annotation = Annotated[flag.annotation | None, parameter]
     return inspect.Parameter(_variable(flag), _KEYWORD_ONLY, default=None, annotation=annotation)
+
+
+def _negative(flag: Flag) -> str | tuple[()]:
+    """The flag that sets a boolean field to false; none for an empty message, which is there or not."""
+    if flag.annotation is not bool or flag.empty:
+        return ()
+    prefix, dot, last = flag.names[0].removeprefix("--").rpartition(".")
+    return f"--{prefix}{dot}no-{last}"
 
 
 def _common_parameters(operation: Operation[..., Any]) -> list[inspect.Parameter]:
@@ -112,7 +119,7 @@ def _common_parameters(operation: Operation[..., Any]) -> list[inspect.Parameter
         group=STAGE_PANEL,
         allow_leading_hyphen=True,
     )
-    pages = Parameter(help="Follow the page tokens to the end.", negative=(), group=STAGE_PANEL, show_default=False)
+    pages = Parameter(help="Follow the page tokens to the end.", group=STAGE_PANEL, show_default=False)
     found = [
         inspect.Parameter("input", _KEYWORD_ONLY, default=None, annotation=Annotated[str | None, brought]),
         inspect.Parameter("target", _KEYWORD_ONLY, default=_NO_TARGET, annotation=Target),
