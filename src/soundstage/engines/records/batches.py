@@ -15,6 +15,9 @@ from soundstage.engines.records.port import (
     Cell,
 )
 
+_BOUND_MAX_BYTES = KEY_MAX_BYTES + 1
+"""A range that begins after the longest key is bounded by that key and a zero byte."""
+
 
 def versions(batch: Batch) -> Iterator[Cell]:
     """Every cell of a batch."""
@@ -42,18 +45,31 @@ def check_partition(partition: bytes) -> None:
 
 
 def check_batch(batch: Batch) -> None:
-    """Raises `InvalidArgument` for an empty batch, a long or repeated key, and `TooLarge` over the limits."""
+    """Raises `InvalidArgument` for an empty batch, a long or repeated key, and `TooLarge` over the limits.
+
+    Keys, bounds, values and metadata count as bytes; what cells add to them does not.
+    """
     count = len(batch.cells) + len(batch.ranges)
     if count > BATCH_MAX_ITEMS:
         raise TooLarge(f"a batch has at most {BATCH_MAX_ITEMS} items, not {count}", field="items", hint="split it")
     if not count and batch.partition is None:
-        raise InvalidArgument("a batch changes something", field="items")
+        raise InvalidArgument("a batch changes something", field="items", hint="give it at least one item")
     size = 0
     for key, cell in batch.cells:
         size += len(key) + len(cell)
         if len(key) > KEY_MAX_BYTES:
             raise InvalidArgument(f"a key has at most {KEY_MAX_BYTES} bytes, not {len(key)}", field="items")
-    if size > BATCH_MAX_BYTES:
-        raise TooLarge(f"a batch has at most {BATCH_MAX_BYTES} bytes, not {size}", field="items", hint="split it")
+    for start, end, _ in batch.ranges:
+        size += len(start) + len(end or b"")
+        if max(len(start), len(end or b"")) > _BOUND_MAX_BYTES:
+            raise InvalidArgument(f"a bound has at most {_BOUND_MAX_BYTES} bytes", field="ranges")
+    # The exact sum is dear, and decides only next to the limit.
+    if size > BATCH_MAX_BYTES and size - sum(_overhead(cell) for _, cell in batch.cells) > BATCH_MAX_BYTES:
+        raise TooLarge(f"a batch has at most {BATCH_MAX_BYTES} bytes", field="items", hint="split it")
     if len(batch.cells) > 1 and len({key for key, _ in batch.cells}) < len(batch.cells):
         raise InvalidArgument("a batch names a key twice", field="items", hint="send each key once")
+
+
+def _overhead(cell: Cell) -> int:
+    found = version.split(cell)
+    return len(cell) - len(found.metadata) - len(found.value)

@@ -1,0 +1,62 @@
+"""What engines say when they refuse a call, alike on every engine."""
+
+from __future__ import annotations
+
+from soundstage.core.errors import (
+    AlreadyExists,
+    DeadlineExceeded,
+    InvalidArgument,
+    NotFound,
+    PreconditionFailed,
+    TokenReused,
+    Unavailable,
+)
+from soundstage.engines.records.port import Condition, Stamp, TableSpec
+
+FIXED_SETTINGS = ("conditional", "key_order", "dedicated")
+
+
+def stopped() -> Unavailable:
+    return Unavailable("the engine is stopped", outcome="not_applied", retryable=False)
+
+
+def no_table(name: str) -> NotFound:
+    return NotFound(f"there is no table {name!r}", hint="create the namespace it belongs to")
+
+
+def check_fixed_settings(known: TableSpec, asked: TableSpec) -> None:
+    """Raises `AlreadyExists` when a table would have to change what is fixed at its creation."""
+    for field in FIXED_SETTINGS:
+        if getattr(known, field) != getattr(asked, field):
+            raise AlreadyExists(
+                f"the table {known.name} exists with another {field}",
+                field=field,
+                hint="copy it into a table with the other setting",
+            )
+
+
+def deadline_passed() -> DeadlineExceeded:
+    return DeadlineExceeded("the deadline passed before the write", outcome="not_applied")
+
+
+def takes_no_conditions(table: str) -> InvalidArgument:
+    return InvalidArgument(
+        f"the table {table} takes no conditions", field="condition", hint="conditional_writes is set at creation"
+    )
+
+
+def token_reused(token: str) -> TokenReused:
+    return TokenReused(f"the token {token!r} named another request", hint="use a token of its own")
+
+
+def written_ahead(newest_us: int) -> Unavailable:
+    return Unavailable(f"the record has a write of {newest_us} us, which is to come", outcome="not_applied")
+
+
+def condition_failed(condition: Condition, actual: Stamp | None) -> PreconditionFailed:
+    """`actual` is the stamp found where `condition` looked, None where it found nothing."""
+    what = "the record" if condition.key is None else f"the item {condition.key!r}"
+    where = "absent" if actual is None else f"at the token {actual.token!r} of {actual.time_us} us"
+    return PreconditionFailed(
+        f"{what} is {where}", field="condition", hint="read it again and decide anew, with another token"
+    )
