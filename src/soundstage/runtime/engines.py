@@ -142,13 +142,13 @@ def _opened(
     shared: dict[tuple[str, str], tuple[str, EngineConfig, Records]],
 ) -> Records:
     """The engine at `place`; names with the same folder share one, for a folder has one owner."""
-    opener = _opener(place)
     if place.url.scheme == "memory" or place.url.netloc:
-        return opener(place, config, environment)
+        return _open(place, config, environment)
+    _opener(place)
     key = (place.url.scheme, place.folder)
     known = shared.get(key)
     if known is None:
-        engine = opener(place, config, environment)
+        engine = _open(place, config, environment)
         shared[key] = (place.name, config, engine)
         return engine
     first, its_config, engine = known
@@ -159,6 +159,20 @@ def _opened(
             hint="give both the same settings, or folders of their own",
         )
     return engine
+
+
+def _open(place: Place, config: EngineConfig, environment: Environment) -> Records:
+    scheme = SCHEMES.get(place.url.scheme)
+    try:
+        return _opener(place)(place, config, environment)
+    except ModuleNotFoundError as error:
+        if scheme is None or scheme.extra is None:
+            raise
+        raise InvalidArgument(
+            f"the engine {place.name!r} needs the package {error.name!r}",
+            field=f"engines.{place.name}.url",
+            hint=f'pip install "soundstage[{scheme.extra}]"',
+        ) from None
 
 
 def _opener(place: Place) -> Opener:

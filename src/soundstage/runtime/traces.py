@@ -66,7 +66,9 @@ def configure_traces() -> None:
             field="telemetry.traces",
             hint='pip install "soundstage[otel]"',
         ) from None
-    # What the environment says of the resource goes before the name given here.
-    provider = TracerProvider(resource=Resource({SERVICE_NAME: "soundstage"}).merge(Resource.create()))
+    resource = Resource.create()
+    if str(resource.attributes[SERVICE_NAME]).startswith("unknown_service"):
+        resource = resource.merge(Resource({SERVICE_NAME: "soundstage"}))
+    provider = TracerProvider(resource=resource)
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     trace.set_tracer_provider(provider)

@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+from importlib.metadata import EntryPoint, EntryPoints
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from soundstage.core.environment import Environment, VirtualEnvironment
+from soundstage.core.errors import InvalidArgument
+from soundstage.engines.records.memory import MemoryRecords
+from soundstage.engines.records.port import Records
+from soundstage.runtime import engines as module
+from soundstage.runtime.config import EngineConfig
+from soundstage.runtime.engines import Engines, Place, Scheme
+from soundstage.runtime.urls import split_url
+
+OPENED: list[Place] = []
+
+
+def open_toy(place: Place, config: EngineConfig, environment: Environment) -> Records:
+    """An opener as a third party writes it."""
+    OPENED.append(place)
+    return MemoryRecords(environment)
+
+
+def open_missing(place: Place, config: EngineConfig, environment: Environment) -> Records:
+    import driver_that_nobody_has  # type: ignore[import-not-found] # noqa: F401
+
+    return MemoryRecords(environment)
+
+
+def opened(environment: VirtualEnvironment, data: str = "/data", **urls: str | EngineConfig) -> Engines:
+    configs = {name: url if isinstance(url, EngineConfig) else EngineConfig(url=url) for name, url in urls.items()}
+    return Engines(configs, data, environment)
+
+
+@pytest.fixture(autouse=True)
+def toys(monkeypatch: pytest.MonkeyPatch) -> None:
+    OPENED.clear()
+    path = "tests.runtime.test_engines"
+    schemes = {"toy": Scheme(f"{path}:open_toy"), "costly": Scheme(f"{path}:open_missing", "costly")}
+    monkeypatch.setattr(module, "SCHEMES", {**module.SCHEMES, **schemes})
+
+
+def test_every_memory_engine_is_one_of_its_own(environment: VirtualEnvironment) -> None:
+    engines = opened(environment, a="memory:", b="memory:")
+    assert engines["a"] is not engines["b"]
+    assert list(engines) == ["a", "b"]
+
+
+def test_names_of_one_folder_share_one_engine(environment: VirtualEnvironment, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "x")
+    engines = opened(
+        environment,
+        str(tmp_path),
+        a=f"toy://{tmp_path}/x",
+        b="toy:x",
+        c="toy:./y/../x",
+        d="toy:link",
+        e="toy:y",
+    )
+    assert len({id(engines[name]) for name in "abcd"}) == 1
+    assert engines["e"] is not engines["a"]
+    assert list(engines.distinct()) == ["a", "e"]
+
+
+def test_one_folder_with_two_settings_is_refused(environment: VirtualEnvironment) -> None:
+    with pytest.raises(InvalidArgument, match="share the folder /data/x but not their settings") as caught:
+        opened(environment, a="toy:x", b=EngineConfig(url="toy:x", durability="os"))
+    assert caught.value.field == "engines.b"
+
+
+@pytest.mark.parametrize(
+    ("url", "folder"),
+    [
+        ("toy:records", "/data/records"),
+        ("toy:///abs/records", "/abs/records"),
+        ("toy:/abs/records", "/abs/records"),
+        ("toy:a%20b", "/data/a b"),
+    ],
+)
+def test_paths_are_absolute_or_below_the_data_folder(url: str, folder: str) -> None:
+    assert Place("a", split_url("a", url), "/data").folder == folder
+
+
+@pytest.mark.parametrize("url", ["toy:", "toy://host/path"])
+def test_a_url_without_a_folder_says_how_to_write_one(url: str) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        _ = Place("a", split_url("a", url), "/data").folder
+    assert caught.value.field == "engines.a.url"
+    assert "toy:///absolute/folder" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize("url", ["cassndra://host/k", "records", ""])
+def test_an_unknown_scheme_lists_the_known_and_what_to_install(environment: VirtualEnvironment, url: str) -> None:
+    with pytest.raises(InvalidArgument, match="unknown scheme") as caught:
+        opened(environment, a=url)
+    assert caught.value.field == "engines.a.url"
+    assert 'memory, rocksdb, toy, costly (pip install "soundstage[costly]")' in str(caught.value.hint)
+
+
+def test_a_missing_driver_says_what_to_install(environment: VirtualEnvironment) -> None:
+    with pytest.raises(InvalidArgument, match="needs the package 'driver_that_nobody_has'") as caught:
+        opened(environment, a="costly://host")
+    assert caught.value.hint == 'pip install "soundstage[costly]"'
+
+
+def test_a_third_partys_scheme_is_found_by_its_entry_point(
+    environment: VirtualEnvironment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    point = EntryPoint("theirs", "tests.runtime.test_engines:open_toy", module.ENTRY_POINTS)
+
+    def entry_points(**_: Any) -> EntryPoints:
+        return EntryPoints([point])
+
+    monkeypatch.setattr("importlib.metadata.entry_points", entry_points)
+    opened(environment, a="theirs://host:1/keyspace")
+    assert OPENED[0].url.netloc == "host:1"
+
+
+def test_an_unknown_name_names_the_nearest(environment: VirtualEnvironment) -> None:
+    engines = opened(environment, default="memory:")
+    with pytest.raises(InvalidArgument) as caught:
+        engines.get("defalt", "x.y")
+    assert (caught.value.field, caught.value.hint) == ("x.y", "did you mean 'default'?")
+
+
+def test_the_memory_engine_has_no_options(environment: VirtualEnvironment) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        opened(environment, a=EngineConfig(url="memory:", options={"speed": 1}))
+    assert caught.value.field == "engines.a.options"
+
+
+def test_malformed_urls_are_refused() -> None:
+    with pytest.raises(InvalidArgument, match="is malformed"):
+        split_url("a", "toy://[::1")
+
+
+def test_a_user_without_a_password_is_no_secret() -> None:
+    assert split_url("a", "toy://me@host/k").username == "me"
