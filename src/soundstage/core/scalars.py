@@ -29,7 +29,8 @@ def decode_scalar(expected: type[Any], value: Any) -> Any:
     decode = _DECODERS.get(expected)
     if decode is None:
         raise TypeError(f"messages cannot carry {expected!r}")
-    return decode(value)
+    # Programs that configure a stage pass scalars as they are.
+    return value if type(value) is expected else decode(value)
 
 
 def encode_json_scalar(value: Any) -> Any:
