@@ -9,7 +9,7 @@ import sys
 
 import msgspec
 
-from soundstage.core.errors import InvalidArgument, SoundstageError
+from soundstage.core.errors import DataLoss, Internal, InvalidArgument, SoundstageError
 from soundstage.surface.cli.notation import harmless
 
 DONE = 0
@@ -28,9 +28,9 @@ class CommandFailure(Exception):
         self.exit_code = exit_code
 
 
-def misconfigured(error: SoundstageError) -> CommandFailure:
-    """The command could not begin: what it was given, or found configured, does not work."""
-    return CommandFailure(error, USAGE)
+def not_started(error: SoundstageError) -> CommandFailure:
+    """A stage could not start: by what it was given or found configured, unless its data is damaged."""
+    return CommandFailure(error, FAILED if isinstance(error, DataLoss | Internal) else USAGE)
 
 
 def usage(detail: str, hint: str | None = None, field: str | None = None) -> CommandFailure:

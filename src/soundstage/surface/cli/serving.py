@@ -10,12 +10,14 @@ import sys
 from collections.abc import AsyncGenerator, Generator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 
-from soundstage.core.errors import DataLoss, Internal, SoundstageError, Unavailable
+from soundstage.core.errors import SoundstageError, Unavailable
 from soundstage.runtime.config import StageConfig
+from soundstage.runtime.folders import announce
 from soundstage.runtime.logs import configure_logs
 from soundstage.runtime.stage import Stage
 from soundstage.runtime.stagefile import LoadedConfig
-from soundstage.surface.cli.failure import FAILED, USAGE, CommandFailure
+from soundstage.runtime.traces import configure_traces
+from soundstage.surface.cli.failure import USAGE, CommandFailure, not_started
 from soundstage.surface.http.server import Server
 
 _HEALTH_INTERVAL_S = 0.05
@@ -31,11 +33,14 @@ async def serving(loaded: LoadedConfig, stopping: asyncio.Event) -> AsyncGenerat
     async with AsyncExitStack() as running:
         with refusals(loaded.config):
             configure_logs(loaded.config.telemetry)
+            if loaded.config.telemetry.traces:
+                configure_traces()
             stage = await running.enter_async_context(Stage.open(config=loaded))
             server = Server(stage, stage.config.http)
             url = await server.start()
             running.push_async_callback(server.stop)
             await open_systems(stage)
+            announce(stage.engines, url)
         await all_well(stage, stopping)
         yield url
 
@@ -82,7 +87,7 @@ def refusals(config: StageConfig) -> Generator[None]:
     try:
         yield
     except SoundstageError as error:
-        raise CommandFailure(error, FAILED if isinstance(error, DataLoss | Internal) else USAGE) from error
+        raise not_started(error) from error
     except OSError as error:
         raise CommandFailure(_not_listening(error, config), USAGE) from error
 

@@ -13,7 +13,6 @@ from typing import Any, cast
 import msgspec
 from msgspec import inspect
 
-from soundstage.core.plain import plain
 from soundstage.core.shape import alternatives
 from soundstage.core.time import Duration, Instant
 from soundstage.surface.cli.notation import harmless, write_bytes
@@ -31,7 +30,7 @@ class Listing(msgspec.Struct, frozen=True):
 
 def listing(reply: msgspec.Struct) -> Listing:
     """`reply` as JSON would carry it, but with bytes in the notation of the command line."""
-    members = cast("dict[str, Any]", readable(plain(reply)))
+    members = cast("dict[str, Any]", readable(reply))
     name = list_field(type(reply))
     if name is None:
         return Listing(None, "", members)
@@ -45,17 +44,25 @@ def list_field(message: type[msgspec.Struct]) -> str | None:
     return found[0] if len(found) == 1 else None
 
 
+class Map(dict[str, Any]):
+    """A map of data, unlike a message: its keys are no fields."""
+
+
 def readable(value: Any) -> Any:
-    """A plain value with bytes, instants and durations as text."""
+    """A message as a map of its fields that are not None, with bytes, instants and durations as text."""
+    if isinstance(value, msgspec.Struct):
+        config = value.__struct_config__
+        tag = {} if config.tag is None else {str(config.tag_field): config.tag}
+        fields = zip(value.__struct_encode_fields__, value.__struct_fields__, strict=True)
+        members = {name: getattr(value, field) for name, field in fields}
+        return tag | {name: readable(member) for name, member in members.items() if member is not None}
+    if isinstance(value, dict):
+        return Map({str(name): readable(item) for name, item in cast("dict[Any, Any]", value).items()})
+    if isinstance(value, list | tuple):
+        return [readable(item) for item in cast("list[Any]", value)]
     if isinstance(value, bytes):
         return write_bytes(value)
-    if isinstance(value, Instant | Duration):
-        return str(value)
-    if isinstance(value, dict):
-        return {name: readable(item) for name, item in cast("dict[str, Any]", value).items()}
-    if isinstance(value, list):
-        return [readable(item) for item in cast("list[Any]", value)]
-    return value
+    return str(value) if isinstance(value, Instant | Duration) else value
 
 
 def rows(elements: list[Any]) -> list[Row]:
@@ -67,7 +74,7 @@ def cells(members: dict[str, Any], prefix: str = "") -> Row:
     """Name and text of every field, in order; those of nested messages under dotted names."""
     flat: Row = {}
     for name, value in members.items():
-        if isinstance(value, dict) and value:
+        if isinstance(value, dict) and value and not isinstance(value, Map):
             flat |= cells(cast("dict[str, Any]", value), f"{prefix}{name}.")
         else:
             flat[prefix + name] = _cell(value)
@@ -123,7 +130,8 @@ def _cell(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, dict):
-        return harmless(msgspec.json.encode(value).decode())
+        pairs = cast("dict[str, Any]", value).items()
+        return ", ".join(f"{harmless(name)}={_cell(item)}" for name, item in pairs)
     if isinstance(value, list):
         items = cast("list[Any]", value)
         if all(isinstance(item, str | int) for item in items):

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import msgspec
 
 from soundstage.client import Settings, Unreachable, connect
 from soundstage.core.call import CallOptions
-from soundstage.core.errors import InvalidArgument, SoundstageError
+from soundstage.core.errors import InvalidArgument, SoundstageError, Unavailable
 from soundstage.core.operation import Invoker
 from soundstage.core.time import Duration
 from soundstage.runtime.config import StageConfig
+from soundstage.runtime.folders import holder
+from soundstage.runtime.stage import Stage
 from soundstage.runtime.stagefile import LoadedConfig, load_config
-from soundstage.surface.cli.failure import FAILED, UNREACHABLE, USAGE, CommandFailure, misconfigured, usage
+from soundstage.surface.cli.failure import FAILED, UNREACHABLE, CommandFailure, not_started, usage
 from soundstage.surface.cli.options import Folder, Target
 from soundstage.surface.cli.request import variable
 
@@ -43,39 +46,37 @@ def load(folder: Folder, flags: Mapping[str, Any] | None = None) -> LoadedConfig
             folder.stage or variable("STAGE"), variables=os.environ, flags={"data": folder.data, **(flags or {})}
         )
     except SoundstageError as error:
-        raise misconfigured(error) from error
+        raise not_started(error) from error
 
 
 @asynccontextmanager
 async def reached(target: Target) -> AsyncGenerator[Reached]:
     """The stage of `target`, until the block ends."""
     options = CallOptions(deadline=_deadline_s(target))
-    url = remote_url(target)
-    if url is None:
-        loaded = load(target)
-        url = _holder_url(loaded.config)
+    async with AsyncExitStack() as held:
+        url = remote_url(target)
         if url is None:
-            async with opened(loaded) as stage:
+            loaded = load(target)
+            try:
+                stage = await held.enter_async_context(Stage.open(config=loaded, background=False))
+            except SoundstageError as error:
+                url = await _serving_holder(loaded.config, error)
+            else:
                 yield Reached(stage, options)
-            return
-    async with connect(url, settings=_settings(target)) as connection:
+                return
+        connection = await held.enter_async_context(connect(url, settings=_settings(target)))
         yield Reached(connection, options)
 
 
-@asynccontextmanager
-async def opened(loaded: LoadedConfig) -> AsyncGenerator[Any]:
-    """The stage of `loaded` in this process, without anything that runs between calls."""
-    from soundstage.runtime.stage import Stage
-
-    stage = Stage.open(config=loaded, background=False)
-    try:
-        await stage.start()
-    except SoundstageError as error:
-        raise CommandFailure(error, USAGE) from error
-    try:
-        yield stage
-    finally:
-        await stage.stop()
+async def _serving_holder(config: StageConfig, error: SoundstageError) -> str:
+    """The address of the process that has the data folder open, which is then told; raises for other errors."""
+    found = holder(config) if isinstance(error, Unavailable) else None
+    if found is None or found.url is None:
+        raise not_started(error) from error
+    print(
+        f"soundstage: {found.folder} is open in the process {found.pid}; talking to it at {found.url}", file=sys.stderr
+    )
+    return found.url
 
 
 def remote_url(target: Target) -> str | None:
@@ -112,7 +113,3 @@ def _deadline_s(target: Target) -> float | None:
     if timeout <= 0:
         raise usage(f"{text!r} leaves no time", hint="give more than 0s", field="timeout")
     return timeout.seconds
-
-
-def _holder_url(config: StageConfig) -> str | None:
-    return None

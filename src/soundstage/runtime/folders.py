@@ -1,0 +1,92 @@
+"""The folders of a stage's embedded engines, as seen by a process that does not have them open."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib import import_module
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import msgspec
+
+from soundstage.core.errors import SoundstageError
+from soundstage.runtime.config import StageConfig
+from soundstage.runtime.engines import Engines, Place
+from soundstage.runtime.urls import split_url
+
+_MODULES = {"rocksdb": "soundstage.engines.records.rocksdb"}
+"""Schemes with a folder, and the module that has `holder` and `repair` for it."""
+
+
+class EngineFolder(NamedTuple):
+    """The folder of the engine called `name`; `module` knows its ways."""
+
+    name: str
+    path: str
+    module: str
+
+
+class FolderHolder(NamedTuple):
+    """Who has a folder open: a process and, once it serves, its address."""
+
+    folder: str
+    pid: int
+    url: str | None
+
+
+class Repaired(msgspec.Struct, frozen=True):
+    """What was done to one folder."""
+
+    engine: str
+    folder: str
+    method: str
+
+
+@runtime_checkable
+class Announcing(Protocol):
+    """An engine that tells whoever finds its folder held where the holder answers."""
+
+    def announce(self, url: str | None) -> None: ...
+
+
+def announce(engines: Engines, url: str | None) -> None:
+    """Whoever finds a folder of `engines` held is told `url`."""
+    for engine in engines.distinct().values():
+        if isinstance(engine, Announcing):
+            engine.announce(url)
+
+
+def engine_folders(config: StageConfig) -> Iterator[EngineFolder]:
+    """The folders of embedded engines, each once."""
+    seen: set[str] = set()
+    for name, engine in config.engines.items():
+        place = Place(name, split_url(name, engine.url), config.data)
+        module = _MODULES.get(place.url.scheme)
+        if module is not None and place.folder not in seen:
+            seen.add(place.folder)
+            yield EngineFolder(name, place.folder, module)
+
+
+def holder(config: StageConfig) -> FolderHolder | None:
+    """The process that has a folder of this configuration open; None when nobody has."""
+    for folder in engine_folders(config):
+        found: Any = import_module(folder.module).holder(folder.path)
+        if found is not None:
+            return FolderHolder(folder.path, found.pid, found.url)
+    return None
+
+
+def repair(config: StageConfig, *, accept_loss: bool) -> list[Repaired]:
+    """Every folder that can be saved opens again, without what was damaged.
+
+    Raises `InvalidArgument` without `accept_loss`, and the engine's error for the first folder that is held
+    or beyond saving.
+    """
+    done: list[Repaired] = []
+    for folder in engine_folders(config):
+        try:
+            report: Any = import_module(folder.module).repair(folder.path, accept_loss=accept_loss)
+        except SoundstageError as error:
+            error.field = error.field or f"engines.{folder.name}"
+            raise
+        done.append(Repaired(folder.name, folder.path, report.method))
+    return done
