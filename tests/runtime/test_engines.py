@@ -139,3 +139,21 @@ def test_malformed_urls_are_refused() -> None:
 
 def test_a_user_without_a_password_is_no_secret() -> None:
     assert split_url("a", "toy://me@host/k").username == "me"
+
+
+def test_an_unknown_option_of_the_embedded_engine_names_the_nearest(
+    environment: VirtualEnvironment, tmp_path: Path
+) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        opened(environment, str(tmp_path), a=EngineConfig(url="rocksdb:x", options={"write_bufer": 1}))
+    assert caught.value.field == "engines.a.options.write_bufer"
+    assert "write_buffer" in str(caught.value.hint)
+
+
+def test_the_embedded_engine_is_opened_with_its_options_and_touches_nothing_before_it_starts(
+    environment: VirtualEnvironment, tmp_path: Path
+) -> None:
+    config = EngineConfig(url="rocksdb:x", durability="os", options={"open_files": 64})
+    engine: Any = opened(environment, str(tmp_path), a=config)["a"]
+    assert (engine.database.options.durability, engine.database.options.open_files) == ("os", 64)
+    assert list(tmp_path.iterdir()) == []

@@ -45,7 +45,8 @@ def problems(
             found.append(error)
     if engines is not None:
         found += _namespaces(config, Declarations(catalogue, engines, config.defaults))
-    return found
+    # What is wrong with a system shows again in each of its namespaces.
+    return list({(problem.field, problem.detail): problem for problem in found}.values())
 
 
 def _namespaces(config: StageConfig, declarations: Declarations) -> list[SoundstageError]:

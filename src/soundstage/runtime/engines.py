@@ -70,11 +70,16 @@ def open_memory(place: Place, config: EngineConfig, environment: Environment) ->
 
 
 def open_rocks(place: Place, config: EngineConfig, environment: Environment) -> Records:
-    """The database in the folder of the URL."""
+    """The database in the folder of the URL; `options` are those of `RocksOptions`."""
     module = "soundstage.engines.records.rocksdb"
     options: type[Any] = _load(f"{module}:RocksOptions")
     given: dict[str, Any] = {"durability": config.durability, "cache": config.cache, "low_water": config.low_water}
-    return _load(f"{module}:open_rocksdb")(place.folder, convert({**given, **config.options}, options), environment)
+    try:
+        converted = convert({**config.options, **given}, options)
+    except InvalidArgument as error:
+        field = f"engines.{place.name}.options.{error.field}"
+        raise InvalidArgument(error.detail, field=field, hint=error.hint) from None
+    return _load(f"{module}:open_rocksdb")(place.folder, converted, environment)
 
 
 class Engines:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from importlib import import_module
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple
 
 import msgspec
 
 from soundstage.core.errors import SoundstageError
 from soundstage.runtime.config import StageConfig
-from soundstage.runtime.engines import Engines, Place
+from soundstage.runtime.engines import Place
 from soundstage.runtime.urls import split_url
 
 _MODULES = {"rocksdb": "soundstage.engines.records.rocksdb"}
@@ -39,20 +39,6 @@ class Repaired(msgspec.Struct, frozen=True):
     engine: str
     folder: str
     method: str
-
-
-@runtime_checkable
-class Announcing(Protocol):
-    """An engine that tells whoever finds its folder held where the holder answers."""
-
-    def announce(self, url: str | None) -> None: ...
-
-
-def announce(engines: Engines, url: str | None) -> None:
-    """Whoever finds a folder of `engines` held is told `url`."""
-    for engine in engines.distinct().values():
-        if isinstance(engine, Announcing):
-            engine.announce(url)
 
 
 def engine_folders(config: StageConfig) -> Iterator[EngineFolder]:

@@ -12,7 +12,6 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 
 from soundstage.core.errors import SoundstageError, Unavailable
 from soundstage.runtime.config import StageConfig
-from soundstage.runtime.folders import announce
 from soundstage.runtime.logs import configure_logs
 from soundstage.runtime.stage import Stage
 from soundstage.runtime.stagefile import LoadedConfig
@@ -40,7 +39,6 @@ async def serving(loaded: LoadedConfig, stopping: asyncio.Event) -> AsyncGenerat
             url = await server.start()
             running.push_async_callback(server.stop)
             await open_systems(stage)
-            announce(stage.engines, url)
         await all_well(stage, stopping)
         yield url
 
