@@ -1,0 +1,80 @@
+"""The headers of a request that mean something here."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from soundstage.core.errors import InvalidArgument
+from soundstage.core.limits import IDEMPOTENCY_KEY_MAX_CHARS, REQUEST_ID_MAX_CHARS, check_deadline, check_header
+
+_TRACE_PARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+
+
+class Head:
+    """Header values as sent, found in one pass; absent ones are empty."""
+
+    __slots__ = (
+        "accept",
+        "accept_encoding",
+        "authorization",
+        "content_encoding",
+        "content_length",
+        "content_type",
+        "idempotency_key",
+        "request_id",
+        "timeout",
+        "trace",
+    )
+
+    def __init__(self, headers: list[tuple[bytes, bytes]]) -> None:
+        self.accept = self.accept_encoding = self.content_encoding = self.content_type = b""
+        self.authorization = self.content_length = self.idempotency_key = b""
+        self.request_id = self.timeout = self.trace = b""
+        for name, value in headers:
+            slot = _SLOTS.get(name)
+            if slot is not None:
+                setattr(self, slot, value)
+
+    def deadline_ns(self, now_ns: int) -> int | None:
+        """The monotonic time of `Soundstage-Timeout`. Raises `InvalidArgument` for what is no duration."""
+        if not self.timeout:
+            return None
+        return now_ns + int(check_deadline(self.timeout.decode("latin-1")))
+
+    def key(self) -> str | None:
+        """`Idempotency-Key`, checked."""
+        if not self.idempotency_key:
+            return None
+        return check_header(self.idempotency_key.decode("latin-1"), "Idempotency-Key", IDEMPOTENCY_KEY_MAX_CHARS)
+
+    def own_request_id(self) -> str | None:
+        """`X-Request-Id` if it is fit to be echoed and logged; None makes the server choose one."""
+        if not self.request_id:
+            return None
+        try:
+            return check_header(self.request_id.decode("latin-1"), "X-Request-Id", REQUEST_ID_MAX_CHARS)
+        except InvalidArgument:
+            return None
+
+    def trace_parent(self) -> str | None:
+        """`traceparent` if it is well-formed; others are to be ignored, as its standard says."""
+        text = self.trace.decode("latin-1")
+        return text if _TRACE_PARENT.fullmatch(text) else None
+
+    def authorization_text(self) -> str | None:
+        return self.authorization.decode("latin-1") if self.authorization else None
+
+
+_SLOTS: dict[Any, str] = {
+    b"accept": "accept",
+    b"accept-encoding": "accept_encoding",
+    b"authorization": "authorization",
+    b"content-encoding": "content_encoding",
+    b"content-length": "content_length",
+    b"content-type": "content_type",
+    b"idempotency-key": "idempotency_key",
+    b"x-request-id": "request_id",
+    b"soundstage-timeout": "timeout",
+    b"traceparent": "trace",
+}
