@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import Iterator
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,9 +17,13 @@ import msgspec
 from msgspec import inspect as shapes
 
 from soundstage.catalogue import SYSTEMS
+from soundstage.core.environment import VirtualEnvironment
 from soundstage.core.errors import ERRORS, SoundstageError
 from soundstage.core.operation import Operation, operations_of
 from soundstage.core.system import System
+from soundstage.runtime.metrics import DescribedMetric
+from soundstage.runtime.settings import Key, keys
+from soundstage.runtime.stage import Stage
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "reference"
 NOTE = "<!-- Written from the code by `poe reference`; edits here are lost. -->"
@@ -33,6 +39,18 @@ OPERATIONS_INTRODUCTION = (
     "Each operation is called in process by a client's method, over HTTP by `POST` of one message, and on the "
     "command line. A field without a default must be given. The running server describes the same at "
     "`/openapi.json` and `/docs`."
+)
+
+CONFIGURATION_INTRODUCTION = (
+    "What a stage file may hold; `soundstage config default` prints the same as a file. A key is also an environment "
+    "variable: `SOUNDSTAGE_` and its dotted path in capitals, with `__` between the levels, so that `http.port` is "
+    "`SOUNDSTAGE_HTTP__PORT`. NAME stands for names of your own choice. Durations are written `250ms`, `10s`, `36h`; "
+    "sizes `64KiB`, `4MiB`, or a number of bytes. [The stage](../stage.md) tells what the tables are for."
+)
+
+METRICS_INTRODUCTION = (
+    "What `GET /metrics` serves, in the text format of Prometheus, besides the `process_…` metrics of its client "
+    "library. Counters also end in `_total` there."
 )
 
 
@@ -168,9 +186,58 @@ def described(node: Any) -> str:
     return f"{text} ({bounds[0]} to {bounds[1]})" if bounds else text
 
 
+def configuration_page() -> str:
+    """Every key of the stage file, one table per table of the file."""
+    tables: dict[str, list[list[str]]] = {}
+    for key in [*keys(), *(key for system in SYSTEMS for key in knobs(system))]:
+        table_name, _, name = key.path.rpartition(".")
+        default = "" if key.default is None else f"`{key.default}`"
+        tables.setdefault(table_name, []).append([f"`{name}`", key.type, default, key.meaning, key.bounds])
+    parts = [
+        [f"## `[{name}]`" if name else "## At the top", "", *table(["key", "type", "default", "", "bounds"], rows)]
+        for name, rows in tables.items()
+    ]
+    return page("Configuration", CONFIGURATION_INTRODUCTION, *parts)
+
+
+def knobs(system: System) -> list[Key]:
+    """The knobs of a system's namespaces, or of the system itself."""
+    if find_spec(f"{system.path}.config") is None:
+        return []
+    config = import_module(f"{system.path}.config")
+    found = [
+        key._replace(path=f"namespaces.NAME.config ({system.name}).{key.path}")
+        for key in keys(getattr(config, "NamespaceConfig", None) or NoKnobs)
+    ]
+    return found + keys(getattr(config, "SystemConfig", None) or NoKnobs, f"systems.{system.name}.")
+
+
+class NoKnobs(msgspec.Struct):
+    """What a system without knobs has."""
+
+
+def metrics_page() -> str:
+    """Every metric that a stage has of its own."""
+    rows = [
+        [f"`{family.name}`", family.kind, ", ".join(f"`{label}`" for label in family.labels), family.help]
+        for family in asyncio.run(described_metrics())
+    ]
+    return page("Metrics", METRICS_INTRODUCTION, table(["metric", "kind", "labels", ""], rows))
+
+
+async def described_metrics() -> list[DescribedMetric]:
+    async with Stage.open(data="memory:", environment=VirtualEnvironment()) as stage:
+        return stage.described_metrics()
+
+
 def pages() -> dict[str, str]:
     """The pages by file name."""
-    return {"errors.md": errors_page(), "operations.md": operations_page()}
+    return {
+        "configuration.md": configuration_page(),
+        "errors.md": errors_page(),
+        "metrics.md": metrics_page(),
+        "operations.md": operations_page(),
+    }
 
 
 def main() -> None:

@@ -6,7 +6,7 @@ Names are `soundstage_<what>_<unit>`; labels are bounded by the catalogue and th
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import (
@@ -27,12 +27,35 @@ if TYPE_CHECKING:
 _PLACE = ("system", "operation")
 
 
+class DescribedMetric(NamedTuple):
+    """A metric as the documentation shows it."""
+
+    name: str
+    kind: str
+    labels: tuple[str, ...]
+    help: str
+
+
 def metrics_text(parts: Parts) -> bytes:
     """All metrics of one stage and of its process, in the text format."""
     registry = CollectorRegistry(auto_describe=False)
     ProcessCollector(registry=registry)
     registry.register(StageCollector(parts))
     return generate_latest(registry)
+
+
+def described(parts: Parts) -> list[DescribedMetric]:
+    """The metrics that a stage has at this moment, by name."""
+    families = (_Labelled(family) for family in StageCollector(parts).collect())
+    return sorted(DescribedMetric(each.name, each.type, each.labels, each.documentation) for each in families)
+
+
+class _Labelled:
+    """A family whose label names can be asked for; the library keeps them to itself."""
+
+    def __init__(self, family: Metric) -> None:
+        self.name, self.type, self.documentation = family.name, family.type, family.documentation
+        self.labels: tuple[str, ...] = tuple(getattr(family, "_labelnames", ()))
 
 
 class StageCollector:

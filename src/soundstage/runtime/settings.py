@@ -12,8 +12,9 @@ from msgspec import inspect
 from soundstage.core.size import Size
 from soundstage.core.time import Duration
 from soundstage.runtime.bounds import bounds_of
+from soundstage.runtime.config import StageConfig
 from soundstage.runtime.secrecy import HIDDEN, is_secret
-from soundstage.runtime.stagefile import STRUCTURE, LoadedConfig
+from soundstage.runtime.stagefile import LoadedConfig
 
 _PLAIN_TYPES: tuple[tuple[type[inspect.Type], str], ...] = (
     (inspect.StrType, "text"),
@@ -43,10 +44,10 @@ class Setting(NamedTuple):
     source: str
 
 
-def keys() -> list[Key]:
-    """Every key that a stage file may hold."""
-    structure = _struct(STRUCTURE)
-    return [] if structure is None else list(_keys(structure, ""))
+def keys(struct: type[Any] = StageConfig, at: str = "") -> list[Key]:
+    """Every key that a stage file may hold, or the knobs of another `struct`, below the path `at`."""
+    structure = _struct(inspect.type_info(struct))
+    return [] if structure is None else list(_keys(structure, at))
 
 
 def settings(loaded: LoadedConfig) -> list[Setting]:

@@ -34,6 +34,7 @@ from soundstage.runtime.stagefile import LoadedConfig, load_config
 from soundstage.runtime.systems import Systems
 
 if TYPE_CHECKING:
+    from soundstage.runtime.metrics import DescribedMetric
     from soundstage.runtime.sync_stage import SyncStage
 
 F = TypeVar("F", bound=AsyncFace)
@@ -216,6 +217,12 @@ class Stage:
         from soundstage.runtime.metrics import metrics_text
 
         return metrics_text(self._parts)
+
+    def described_metrics(self) -> list[DescribedMetric]:
+        """What `metrics_text` holds, with kinds, labels and explanations."""
+        from soundstage.runtime.metrics import described
+
+        return described(self._running())
 
     async def run_background(self) -> None:
         """One round of everything that otherwise repeats by itself, for stages opened without it."""

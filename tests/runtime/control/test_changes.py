@@ -170,6 +170,7 @@ async def test_concurrent_creations_all_succeed(namespaces: Namespaces) -> None:
         ({"config": {"length_limit": "many"}}, "namespace.config.length_limit", None),
         ({"config": {"length_limit": 0}}, "namespace.config.length_limit", None),
         ({"config": {"drift_past": "10 minutes"}}, "namespace.config.drift_past", None),
+        ({"config": {"drift_past": "8d"}}, "namespace.config.drift_past", "between 1s and 7d"),
         ({"slos": {"raed": Objective()}}, "namespace.slos.raed", "did you mean 'read'?"),
         (
             {"slos": {"write": Objective(latency=LatencyObjective(max=Duration(1)))}},

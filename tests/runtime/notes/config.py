@@ -1,8 +1,9 @@
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
+from msgspec import Meta
 
 from soundstage.core.time import Duration
 
@@ -10,7 +11,7 @@ from soundstage.core.time import Duration
 class NamespaceConfig(msgspec.Struct, frozen=True, kw_only=True):
     greeting: str = ""
     length_limit: int = 100
-    drift_past: Duration = Duration(600_000_000_000)
+    drift_past: Annotated[Duration, Meta(extra={"bounds": ("1s", "7d")})] = Duration(600_000_000_000)
     conditional_writes: bool = True
     key_order: Literal["asc", "desc"] = "asc"
     parts: int = 1

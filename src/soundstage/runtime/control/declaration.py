@@ -171,9 +171,11 @@ def _fixed(field: str, value: Any) -> InvalidArgument:
 
 def _knobs(given: Mapping[str, Any], knobs_type: type[Any], field: str) -> Any:
     try:
-        return convert(given, knobs_type)
+        config = convert(given, knobs_type)
+        check_bounds(config)
     except InvalidArgument as error:
         raise _within(error, field) from None
+    return config
 
 
 def _within(error: InvalidArgument, field: str) -> InvalidArgument:
