@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from cyclopts import App, Group, Parameter
 from cyclopts.exceptions import CycloptsError, UnknownCommandError, UnusedCliTokensError
@@ -69,9 +70,9 @@ def settled(arguments: Sequence[str]) -> list[str]:
 
 def wants_json(arguments: Sequence[str]) -> bool:
     """Whether the caller asked for JSON, as far as can be told from arguments that may be wrong."""
-    given = dict(zip(arguments, [*arguments[1:], ""], strict=True))
-    wanted = [given.get("--output", "")] + [text[9:] for text in arguments if text.startswith("--output=")]
-    return any(output in ("json", "jsonl") for output in wanted)
+    values = [value for flag, value in pairwise(arguments) if flag == "--output"]
+    values += [text.removeprefix("--output=") for text in arguments if text.startswith("--output=")]
+    return not {"json", "jsonl"}.isdisjoint(values)
 
 
 def _ended(failure: CommandFailure, arguments: Sequence[str]) -> int:

@@ -78,7 +78,7 @@ def usage_of(operation: Operation[..., Any]) -> str:
     shown: dict[str, str] = {}
     for flag in flags_of(operation.request):
         if flag.help.startswith("required") or flag.names == ("--namespace",):
-            shown[flag.path[0]] = f"{flag.names[0]} {flag.metavar or ''}".rstrip()
+            shown.setdefault(flag.path[0], f"{flag.names[0]} {flag.metavar or ''}".rstrip())
     return " ".join((*shown.values(), "[OPTIONS]"))
 
 

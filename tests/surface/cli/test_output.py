@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import json
+import sys
+
+import msgspec
+import pytest
+
+from soundstage.core.message import IdempotencyToken, Instant
+from soundstage.data.kv.api import CountItemsReply, GetItemsReply, Item, ItemMetadata
+from soundstage.surface.cli.output import chosen_format, show
+
+TOKEN = IdempotencyToken(Instant(0), "t")
+
+
+class Note(msgspec.Struct):
+    text: str
+
+
+def items(*keys: bytes, next_page_token: str | None = None) -> GetItemsReply:
+    found = [Item(key=key, value=b"v", metadata=ItemMetadata(token=TOKEN, size=1)) for key in keys]
+    return GetItemsReply(items=found, next_page_token=next_page_token)
+
+
+def test_what_is_given_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOUNDSTAGE_OUTPUT", "json")
+    assert chosen_format("jsonl") == "jsonl"
+
+
+def test_the_environment_chooses_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOUNDSTAGE_OUTPUT", "jsonl")
+    assert chosen_format(None) == "jsonl"
+
+
+@pytest.mark.parametrize(("terminal", "chosen"), [(True, "table"), (False, "json")])
+def test_a_terminal_gets_a_table_and_programs_json(
+    monkeypatch: pytest.MonkeyPatch, terminal: bool, chosen: str
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: terminal)
+    monkeypatch.setenv("SOUNDSTAGE_OUTPUT", "nonsense")
+    assert chosen_format(None) == chosen
+
+
+def test_json_is_the_whole_reply(capsys: pytest.CaptureFixture[str]) -> None:
+    show(items(b"a", next_page_token="more"), "json")
+    found = json.loads(capsys.readouterr().out)
+    assert list(found) == ["items", "next_page_token"]
+    assert found["items"][0]["key"] == "a"
+
+
+def test_jsonl_is_a_line_per_element_and_one_for_the_rest(capsys: pytest.CaptureFixture[str]) -> None:
+    show(items(b"a", b"b", next_page_token="more"), "jsonl")
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line.get("key") for line in lines] == ["a", "b", None]
+    assert lines[-1] == {"next_page_token": "more"}
+
+
+def test_jsonl_of_a_list_alone_has_nothing_else(capsys: pytest.CaptureFixture[str]) -> None:
+    show(items(b"a"), "jsonl")
+    show(items(), "jsonl")
+    assert len(capsys.readouterr().out.splitlines()) == 1
+
+
+def test_jsonl_of_a_single_message_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    show(CountItemsReply(count=3, exact=False), "jsonl")
+    assert capsys.readouterr().out == '{"count": 3, "exact": false}\n'
+
+
+def test_a_table_has_headings_and_rows(capsys: pytest.CaptureFixture[str]) -> None:
+    show(items(b"first", b"second", next_page_token="more"), "table")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["key", "value", "generation_time", "token", "size"]
+    assert [line.split()[0] for line in lines[2:4]] == ["first", "second"]
+    assert lines[-1].split() == ["next_page_token", "more"]
+
+
+def test_an_empty_table_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    show(items(), "table")
+    assert capsys.readouterr().out == "no items\n"
+
+
+def test_a_single_message_is_a_line_per_field(capsys: pytest.CaptureFixture[str]) -> None:
+    show(CountItemsReply(count=3, exact=True), "table")
+    assert [line.split() for line in capsys.readouterr().out.splitlines()] == [["count", "3"], ["exact", "yes"]]
+
+
+def test_markup_in_data_is_data(capsys: pytest.CaptureFixture[str]) -> None:
+    show(Note("[bold]not bold[/bold] :smile:"), "table")
+    assert "[bold]not bold[/bold] :smile:" in capsys.readouterr().out
+
+
+def test_long_lines_are_not_broken_where_nobody_watches(capsys: pytest.CaptureFixture[str]) -> None:
+    show(Note("x" * 500), "table")
+    assert "x" * 500 in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("output", ["json", "jsonl", "table"])
+def test_nothing_that_is_printed_steers_a_terminal(capsys: pytest.CaptureFixture[str], output: str) -> None:
+    show(Note("\x1b[2J\x9b2J\x7f\x08"), output)  # type: ignore[arg-type]
+    assert not {"\x1b", "\x9b", "\x7f", "\x08"} & set(capsys.readouterr().out)
+
+
+def test_json_with_escapes_still_says_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+    show(Note("\x9b\x7fé"), "json")
+    assert json.loads(capsys.readouterr().out) == {"text": "\x9b\x7fé"}
