@@ -89,7 +89,7 @@ class Operation(Generic[P, R]):
     ) -> Operation[P, R] | AsyncCall[P, R] | SyncCall[P, R]:
         if instance is None:
             return self
-        bound = AsyncCall(self, instance) if isinstance(instance, AsyncFace) else SyncCall(self, instance)
+        bound = _async_call(self, instance) if isinstance(instance, AsyncFace) else SyncCall(self, instance)
         # Being no data descriptor, the attribute found in the instance wins from the next access on.
         instance.__dict__[self.name] = bound
         return bound
@@ -171,31 +171,40 @@ class SyncFace(Face):
 
 
 class AsyncCall(Generic[P, R]):
-    """An operation bound to an asynchronous client; call it with the request's fields."""
+    """An operation bound to an asynchronous client; call it with the request's fields.
 
-    __slots__ = ("_invoke", "_namespace", "_options", "_request", "operation")
+    `pages` gives every page of a paged operation, in order, fetched as the caller asks for the next. At run
+    time this is a function with these attributes: Python calls one in half the time of an object.
+    """
 
-    def __init__(self, operation: Operation[P, R], face: AsyncFace) -> None:
-        self.operation = operation
-        self._request = operation.request
-        self._invoke = face.invoker.invoke
-        self._namespace = face.namespace if operation.namespaced else ""
-        self._options = face.options
+    operation: Operation[P, R]
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
-        if self._namespace and "namespace" not in kwargs:
-            kwargs["namespace"] = self._namespace
-        return self._invoke(self.operation, self._request(*args, **kwargs), self._options)
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]: ...
 
-    async def pages(self, *args: P.args, **kwargs: P.kwargs) -> AsyncIterator[R]:
-        """Every page of a paged operation, in order, fetched as the caller asks for the next."""
+    def pages(self, *args: P.args, **kwargs: P.kwargs) -> AsyncIterator[R]: ...
+
+
+def _async_call(operation: Operation[P, R], face: AsyncFace) -> AsyncCall[P, R]:
+    request, invoke, options = operation.request, face.invoker.invoke, face.options
+    namespace = face.namespace if operation.namespaced else ""
+
+    def call(*args: Any, **kwargs: Any) -> Coroutine[Any, Any, R]:
+        if namespace and "namespace" not in kwargs:
+            kwargs["namespace"] = namespace
+        return invoke(operation, request(*args, **kwargs), options)
+
+    async def pages(*args: Any, **kwargs: Any) -> AsyncIterator[R]:
         while True:
-            reply = await self(*args, **kwargs)
+            reply = await call(*args, **kwargs)
             yield reply
             page_token = getattr(reply, "next_page_token", None)
             if page_token is None:
                 return
             kwargs["page_token"] = page_token
+
+    bound = typing.cast("AsyncCall[P, R]", call)
+    bound.operation, bound.pages = operation, pages
+    return bound
 
 
 class SyncCall(Generic[P, R]):
