@@ -1,1 +1,60 @@
-"""kv."""
+"""The key-value store: records of sorted items, two levels of map, id to key to value.
+
+    async with Stage.open() as stage:
+        profiles = stage.client(KeyValue, "profiles")
+        await profiles.put_items(id="ada", items=[PutItem(key=b"name", value=b"Ada")])
+        page = await profiles.get_items(id="ada")
+
+Messages and operations are in `api`, the knobs of a namespace in `config`. Inside:
+
+    tokens       which tokens are taken: drift both ways, and what raising `drift_past` means
+    writes       puts and deletes as batches of the records port
+    conditions   what must hold for a write, and how its repetition is known
+    predicates   which keys a request is about
+    items        rows as items, with values left out as selected
+    pagination   how many rows to ask for so that a page has the right number of bytes
+    cursors      where a walk goes on, inside a page token
+    reads        pages of one record: by range and by keys
+    scans, batches, counts    walks over all records, pages of many, and how many items there are
+    namespace    a namespace as this process serves it
+    service      the operations
+
+Data on disk: table `kv/<namespace>`, a partition per id (its UTF-8), a row per item. A cell's metadata is
+empty, or a `StoredMetadata` in MessagePack.
+"""
+
+from __future__ import annotations
+
+from soundstage.data.kv.api import (
+    BatchGetItemsReply,
+    Condition,
+    CountItemsReply,
+    GetItemsReply,
+    Item,
+    KeyValue,
+    MatchAll,
+    MatchKeys,
+    MatchRange,
+    Predicate,
+    PutItem,
+    ScanItemsReply,
+    Selection,
+    SyncKeyValue,
+)
+
+__all__ = [
+    "BatchGetItemsReply",
+    "Condition",
+    "CountItemsReply",
+    "GetItemsReply",
+    "Item",
+    "KeyValue",
+    "MatchAll",
+    "MatchKeys",
+    "MatchRange",
+    "Predicate",
+    "PutItem",
+    "ScanItemsReply",
+    "Selection",
+    "SyncKeyValue",
+]

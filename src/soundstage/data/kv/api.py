@@ -1,5 +1,8 @@
 """The messages and operations of the key-value store."""
 
+# The bodies of declared operations never run.
+# pyright: reportReturnType=false
+
 from __future__ import annotations
 
 from typing import Annotated
@@ -70,8 +73,11 @@ class Predicate(Message, kw_only=True, omit_defaults=True):
 
 
 class Selection(Message, kw_only=True, omit_defaults=True):
-    """How much to return. `item_limit` counts over all pages; larger values than `max_value_bytes` and,
-    with `include_values` false, all values are left out, their metadata is not."""
+    """How much to return.
+
+    `item_limit` counts over all pages. Values larger than `max_value_bytes` and, with `include_values` false,
+    all values are left out; their metadata is not.
+    """
 
     page_size_bytes: Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)] | None = None
     item_limit: Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)] | None = None

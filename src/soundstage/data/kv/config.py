@@ -1,0 +1,108 @@
+"""The knobs of a key-value namespace."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from soundstage.core.errors import InvalidArgument
+from soundstage.core.size import Size
+from soundstage.core.time import NS_PER_S, Duration
+
+_MIB = 1 << 20
+_H = 3_600 * NS_PER_S
+
+FIXED = frozenset({"key_order", "conditional_writes", "dedicated"})
+"""What is decided at creation; to change it is to copy into another namespace."""
+
+
+class NamespaceConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """How one namespace of the key-value store behaves."""
+
+    key_order: Annotated[
+        Literal["asc", "desc"],
+        Meta(description="order in which the items of a record are read: by their keys' bytes, up or down; fixed"),
+    ] = "asc"
+    conditional_writes: Annotated[
+        bool | None,
+        Meta(description="take writes with a `condition`; none: where the engine can; fixed"),
+    ] = None
+    dedicated: Annotated[
+        bool,
+        Meta(description="files of its own instead of shared ones; for large namespaces, of which few; fixed"),
+    ] = False
+    drift_past: Annotated[
+        Duration,
+        Meta(
+            description="how old a write's token may be; deleted items leave a trace for at least as long",
+            extra={"bounds": ("1s", "7d")},
+        ),
+    ] = Duration(600 * NS_PER_S)
+    drift_future: Annotated[
+        Duration,
+        Meta(
+            description="how far a write's token may be ahead of the server's clock",
+            extra={"bounds": ("1ms", "1h")},
+        ),
+    ] = Duration(2 * NS_PER_S)
+    delete_ttl_min: Annotated[
+        Duration,
+        Meta(
+            description="the marker of a deleted item is kept at least so long, so that removals spread out",
+            extra={"bounds": ("1s", "365d")},
+        ),
+    ] = Duration(_H)
+    delete_ttl_max: Annotated[
+        Duration,
+        Meta(description="and at most about so long", extra={"bounds": ("1s", "365d")}),
+    ] = Duration(24 * _H)
+    page_size_bytes: Annotated[
+        Size,
+        Meta(
+            description="keys, values and metadata of a page, where the request does not say",
+            extra={"bounds": ("1KiB", "64MiB")},
+        ),
+    ] = Size(2 * _MIB)
+    page_size_max: Annotated[
+        Size,
+        Meta(description="larger requested pages are cut to this", extra={"bounds": ("1KiB", "64MiB")}),
+    ] = Size(8 * _MIB)
+    read_bytes_max: Annotated[
+        Size,
+        Meta(
+            description="what a page whose selection leaves out values may read to fill itself",
+            extra={"bounds": ("1KiB", "256MiB")},
+        ),
+    ] = Size(32 * _MIB)
+    rows_min: Annotated[
+        int, Meta(ge=1, le=10_000, description="least items asked of the store at once, however large they seem")
+    ] = 16
+    rows_max: Annotated[
+        int, Meta(ge=1, le=10_000, description="most items asked of the store at once, however small they seem")
+    ] = 10_000
+    batch_ids_max: Annotated[int, Meta(ge=1, le=5_000, description="ids of one `batch_get_items`")] = 1_000
+    count_limit: Annotated[
+        int, Meta(ge=1, le=10_000_000, description="`count_items` is exact up to so many items, then a lower bound")
+    ] = 100_000
+    chunk_threshold: Annotated[
+        Size,
+        Meta(description="larger values are refused as too large", extra={"bounds": ("1KiB", "3MiB")}),
+    ] = Size(_MIB)
+
+
+def check_together(config: NamespaceConfig) -> None:
+    """Raise `InvalidArgument` for a knob that contradicts another."""
+    for low, high in (
+        ("delete_ttl_min", "delete_ttl_max"),
+        ("page_size_bytes", "page_size_max"),
+        ("rows_min", "rows_max"),
+    ):
+        least, most = getattr(config, low), getattr(config, high)
+        if least > most:
+            raise InvalidArgument(
+                f"`{low}` is {least}, more than `{high}`, which is {most}",
+                field=low,
+                hint=f"lower `{low}` or raise `{high}`",
+            )

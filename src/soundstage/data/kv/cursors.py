@@ -1,0 +1,44 @@
+"""Where a walk goes on, inside a page token."""
+
+from __future__ import annotations
+
+import msgspec
+
+from soundstage.core.errors import InvalidArgument
+from soundstage.core.pages import PageTokens, binding_of
+from soundstage.data.kv.api import GetItems, ScanItems
+
+GET = "kv/get_items/1"
+SCAN = "kv/scan_items/1"
+
+
+class Cursor(msgspec.Struct, frozen=True, array_like=True):
+    """`resume` is the bound of the next span, a key of `match_keys`, or the position of a walk.
+
+    `generation` is the namespace's, `items_left` what is left of `item_limit`, `row_bytes` the estimate.
+    """
+
+    generation: int
+    resume: bytes
+    items_left: int | None
+    row_bytes: float
+
+
+def seal(tokens: PageTokens, request: GetItems | ScanItems, cursor: Cursor) -> str:
+    """The page token with which `request` goes on at `cursor`."""
+    return tokens.seal(GET if isinstance(request, GetItems) else SCAN, binding_of(request), cursor)
+
+
+def unseal(tokens: PageTokens, request: GetItems | ScanItems, generation: int) -> Cursor | None:
+    """The cursor in the request's page token, None without one. Raises `InvalidArgument` for a foreign one."""
+    if request.page_token is None:
+        return None
+    kind = GET if isinstance(request, GetItems) else SCAN
+    cursor = tokens.open(request.page_token, kind, binding_of(request), Cursor)
+    if cursor.generation != generation:
+        raise InvalidArgument(
+            "the page token is of a namespace of this name that was deleted",
+            field="page_token",
+            hint="start again without page_token",
+        )
+    return cursor

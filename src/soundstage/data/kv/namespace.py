@@ -1,0 +1,93 @@
+"""A namespace as this process serves it: what its configuration means for each call, worked out once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from soundstage.core.errors import InvalidArgument
+from soundstage.core.namespace import Objective
+from soundstage.data.kv.config import NamespaceConfig, check_together
+from soundstage.data.kv.pagination import Amplification, RowEstimate
+from soundstage.data.kv.tokens import DriftWindow
+from soundstage.engines.records.port import Capability, TableSpec
+from soundstage.runtime.service import NamespaceView
+
+
+class ServedNamespace:
+    """One version of one namespace. `estimate` and `amplification` are handed on to the next version."""
+
+    __slots__ = (
+        "amplification",
+        "conditional",
+        "config",
+        "descending",
+        "estimate",
+        "max_ns",
+        "name",
+        "records",
+        "table",
+        "view",
+        "window",
+    )
+
+    def __init__(self, view: NamespaceView, before: ServedNamespace | None = None) -> None:
+        config: NamespaceConfig = view.config
+        self.view = view
+        self.name = view.name
+        self.config = config
+        self.records = view.records
+        self.table = table_name(view.name)
+        self.descending = config.key_order == "desc"
+        self.conditional = takes_conditions(config, view.records.capabilities)
+        self.window = _window(view, config)
+        self.max_ns = _read_max_ns(view)
+        same = before is not None and before.view.generation == view.generation
+        self.estimate = before.estimate if before is not None and same else RowEstimate()
+        self.amplification = before.amplification if before is not None and same else Amplification()
+
+
+def table_name(namespace: str) -> str:
+    return f"kv/{namespace}"
+
+
+def tables(name: str, config: NamespaceConfig, capabilities: frozenset[str]) -> Sequence[TableSpec]:
+    """The one table of a namespace. Raises `InvalidArgument` for what the engine cannot do."""
+    check_together(config)
+    if config.conditional_writes and Capability.CONDITIONAL not in capabilities:
+        raise InvalidArgument(
+            "the engine takes no conditional writes",
+            field="config.conditional_writes",
+            hint="leave it out, or bind the namespace to another engine",
+        )
+    return [
+        TableSpec(
+            name=table_name(name),
+            conditional=takes_conditions(config, capabilities),
+            key_order=config.key_order,
+            dedicated=config.dedicated,
+            max_lag_us=config.drift_past.us,
+            delete_ttl_min_us=config.delete_ttl_min.us,
+            delete_ttl_max_us=config.delete_ttl_max.us,
+        )
+    ]
+
+
+def takes_conditions(config: NamespaceConfig, capabilities: frozenset[str]) -> bool:
+    """Whether writes may carry conditions: as configured, else where the engine can."""
+    if config.conditional_writes is None:
+        return Capability.CONDITIONAL in capabilities
+    return config.conditional_writes
+
+
+def _window(view: NamespaceView, config: NamespaceConfig) -> DriftWindow:
+    window = DriftWindow(config.drift_past.us, config.drift_future.us)
+    if view.previous is None:
+        return window
+    return window.raised(view.previous.drift_past, view.changed_us)
+
+
+def _read_max_ns(view: NamespaceView) -> int | None:
+    objective: Objective | None = view.slos.get("read")
+    if objective is None or objective.latency.max is None:
+        return None
+    return int(objective.latency.max)

@@ -1,0 +1,74 @@
+"""How many rows to ask for, so that a page of so many bytes is read neither twice nor in vain.
+
+Stores count rows, pages count bytes. Each namespace keeps a running estimate of its rows' size for first
+pages; a page token carries that of its own walk. With `L` rows asked for,
+`L = clamp(ceil(bytes_left / estimate * 1.1), rows_min, rows_max)`.
+"""
+
+from __future__ import annotations
+
+from math import ceil
+
+from soundstage.core.environment import Environment
+
+MARGIN = 1.1
+WEIGHT = 0.2
+FIRST_ESTIMATE_BYTES = 256.0
+RESERVE_NS = 2_000_000
+"""Kept back from a deadline, for what follows the last read."""
+
+
+class RowEstimate:
+    """Bytes of a row: an average in which a page counts a fifth."""
+
+    __slots__ = ("bytes",)
+
+    def __init__(self, bytes: float = FIRST_ESTIMATE_BYTES) -> None:
+        self.bytes = bytes
+
+    def learn(self, rows: int, size: int) -> None:
+        """A read returned `rows` rows of `size` bytes in all."""
+        if rows:
+            self.bytes += WEIGHT * (size / rows - self.bytes)
+
+    def rows_for(self, size: int, rows_min: int, rows_max: int) -> int:
+        """How many rows to ask for to fill `size` bytes."""
+        return max(rows_min, min(rows_max, ceil(size / max(self.bytes, 1.0) * MARGIN)))
+
+
+class Amplification:
+    """Bytes read from the store and bytes returned, since the start."""
+
+    __slots__ = ("read", "returned")
+
+    def __init__(self) -> None:
+        self.read = 0
+        self.returned = 0
+
+
+class Patience:
+    """When to stop reading and answer with what there is.
+
+    A page stops before the next read would probably end after the caller's deadline or the namespace's
+    maximum; the first read is always made.
+    """
+
+    __slots__ = ("_environment", "_longest_ns", "_started_ns", "stop_ns")
+
+    def __init__(self, environment: Environment, deadline_ns: int | None, max_ns: int | None) -> None:
+        self._environment = environment
+        self._started_ns = environment.monotonic_ns() if (deadline_ns or max_ns) else 0
+        stops = [] if deadline_ns is None else [deadline_ns - RESERVE_NS]
+        if max_ns is not None:
+            stops.append(self._started_ns + max_ns - min(RESERVE_NS, max_ns // 4))
+        self.stop_ns = min(stops) if stops else None
+        self._longest_ns = 0
+
+    def is_over(self) -> bool:
+        """Whether another read like the last ones would come too late; call after each read."""
+        if self.stop_ns is None:
+            return False
+        now_ns = self._environment.monotonic_ns()
+        self._longest_ns = max(self._longest_ns, now_ns - self._started_ns)
+        self._started_ns = now_ns
+        return now_ns + self._longest_ns > self.stop_ns

@@ -1,0 +1,76 @@
+"""Which idempotency tokens the door takes.
+
+A token too old would be a write that silently loses to what came after; one too far ahead would be a write
+that nothing can replace or delete. So both are refused, once, when a write is accepted.
+
+Purging forgets deletes older than `drift_past`. When that knob is raised from A to B at T, deletes older
+than T - A are gone already, and a write from before them would bring dead items back: such writes stay
+refused, until B reaches back no further than that. When it is lowered the door follows at once.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from soundstage.core.errors import TokenDrift
+from soundstage.core.limits import check_token
+from soundstage.core.message import IdempotencyToken
+from soundstage.core.time import Duration, Instant
+
+_GENERATION_TIME = "idempotency_token.generation_time"
+
+
+class DriftWindow(NamedTuple):
+    """What token times are taken, in microseconds: from `now - past_us`, and never before `floor_us`."""
+
+    past_us: int
+    future_us: int
+    floor_us: int = 0
+
+    def admit(self, token: IdempotencyToken, now_us: int) -> int:
+        """The token's time, floored to microseconds. Raises `TokenDrift`, or `InvalidArgument` for its text."""
+        check_token(token.token)
+        time_us = token.generation_time // 1_000
+        if time_us > now_us + self.future_us:
+            raise self._too_far_ahead(time_us - now_us)
+        if time_us < now_us - self.past_us or time_us <= 0:
+            raise self._too_old(now_us - time_us)
+        if time_us < self.floor_us:
+            raise self._before_the_raise(now_us - time_us)
+        return time_us
+
+    def raised(self, before: Duration, changed_us: int) -> DriftWindow:
+        """This window after `drift_past` became what it is, at `changed_us`; it was `before`."""
+        if before.us >= self.past_us:
+            return self
+        return self._replace(floor_us=max(self.floor_us, changed_us - before.us))
+
+    def _too_far_ahead(self, ahead_us: int) -> TokenDrift:
+        return TokenDrift(
+            f"the token was made {_seconds(ahead_us)} in the future; up to {Duration(self.future_us * 1_000)} is taken",
+            field=_GENERATION_TIME,
+            hint="set the caller's clock; the namespace's knob is drift_future",
+        )
+
+    def _too_old(self, age_us: int) -> TokenDrift:
+        return TokenDrift(
+            f"the token was made {_seconds(age_us)} ago; up to {Duration(self.past_us * 1_000)} is taken",
+            field=_GENERATION_TIME,
+            hint="a retry this late needs a read first, then a write of its own; the namespace's knob is drift_past",
+        )
+
+    def _before_the_raise(self, age_us: int) -> TokenDrift:
+        return TokenDrift(
+            f"the token was made {_seconds(age_us)} ago, when drift_past was shorter; deletes of then are forgotten",
+            field=_GENERATION_TIME,
+            hint="a raised drift_past reaches back fully only after the difference has passed; make a new token",
+        )
+
+
+def effective(time_us: int, token: str) -> IdempotencyToken:
+    """The token as it was applied: its time in whole microseconds."""
+    return IdempotencyToken(Instant(time_us * 1_000), token)
+
+
+def _seconds(us: int) -> str:
+    return f"{us / 1e6:.3f} s"

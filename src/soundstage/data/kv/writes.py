@@ -1,0 +1,67 @@
+"""Puts and deletes as batches of the records port, checked against every limit before anything is done."""
+
+from __future__ import annotations
+
+from soundstage.core.errors import InvalidArgument, TooLarge
+from soundstage.core.limits import check_call_bytes, check_call_items, check_ttl
+from soundstage.core.time import Duration
+from soundstage.core.version import delete, put
+from soundstage.data.kv.api import Predicate, PutItem
+from soundstage.data.kv.predicates import check_keys, checked, span_of
+from soundstage.engines.records.port import Batch, RangeDelete, Row
+
+
+def put_batch(partition: bytes, items: list[PutItem], time_us: int, token: str, value_max: int) -> Batch:
+    """`items` as cells of one write. Raises `InvalidArgument` or `TooLarge` with the path of the offender."""
+    check_call_items(len(items))
+    keys = check_keys([item.key for item in items], "items[{}].key")
+    sizes = [len(item.value) for item in items]
+    if max(sizes) > value_max:
+        raise _value_too_large(sizes, value_max)
+    check_call_bytes(len(partition) + sum(map(len, keys)) + sum(sizes))
+    # The value is the end of a cell, so that what comes before is made once for all items alike.
+    forever = put(time_us, token, b"")
+    cells: list[Row] = [
+        (
+            item.key,
+            (forever if item.ttl is None else _expiring(item.ttl, index, time_us, token)) + item.value,
+        )
+        for index, item in enumerate(items)
+    ]
+    return Batch(cells=cells)
+
+
+def delete_batch(predicate: Predicate | None, time_us: int, token: str) -> Batch:
+    """A record tombstone, a range tombstone, or a marker per key."""
+    if predicate is None:
+        raise InvalidArgument(
+            "a delete needs a predicate", field="predicate", hint='{"match_all": {}} deletes the whole record'
+        )
+    cell = delete(time_us, token)
+    predicate = checked(predicate)
+    if predicate.match_all is not None:
+        return Batch(partition=cell)
+    if predicate.match_keys is not None:
+        keys = predicate.match_keys.keys
+        if not keys:
+            raise InvalidArgument("no key is named", field="predicate.match_keys.keys", hint="give at least one")
+        return Batch(cells=[(key, cell) for key in check_keys(keys, "predicate.match_keys.keys[{}]")])
+    span = span_of(predicate)
+    if span is None:
+        raise InvalidArgument(
+            "no key lies between start and end", field="predicate.match_range", hint="make one of them inclusive"
+        )
+    return Batch(ranges=[RangeDelete(span.start, span.end, cell)])
+
+
+def _expiring(ttl: Duration, index: int, time_us: int, token: str) -> bytes:
+    return put(time_us, token, b"", time_us + check_ttl(ttl, f"items[{index}].ttl"))
+
+
+def _value_too_large(sizes: list[int], value_max: int) -> TooLarge:
+    index = next(index for index, size in enumerate(sizes) if size > value_max)
+    return TooLarge(
+        f"items[{index}].value has {sizes[index]} bytes, the limit is {value_max}",
+        field=f"items[{index}].value",
+        hint="spread it over several items; the namespace's knob is chunk_threshold",
+    )
