@@ -73,6 +73,18 @@ def split(cell: bytes) -> Version:
     )
 
 
+def unpack(cell: bytes) -> tuple[int, str, int, bytes, bytes]:
+    """`(time_us, token, expires_us, metadata, value)` of a whole cell: what `split` gives, unchecked and faster."""
+    end = cell.index(b"\0", _TOKEN_AT)
+    expires_us, metadata_length = _PAYLOAD.unpack_from(cell, end + 1)
+    value_at = end + 1 + _PAYLOAD.size
+    metadata = b""
+    if metadata_length:
+        metadata = cell[value_at : value_at + metadata_length]
+        value_at += metadata_length
+    return _TIME.unpack_from(cell)[0], cell[_TOKEN_AT:end].decode(), expires_us, metadata, cell[value_at:]
+
+
 def time_us(cell: bytes) -> int:
     """Microseconds since 1970 UTC at which the cell's token was generated."""
     return _TIME.unpack_from(cell)[0]

@@ -100,6 +100,10 @@ class HttpConfig(msgspec.Struct, frozen=True, kw_only=True):
     max_body: Annotated[
         Size, Meta(description="a request's body, after decompression", extra={"bounds": ("1KiB", "1GiB")})
     ] = Size(8 * _MIB)
+    max_buffered: Annotated[
+        Size,
+        Meta(description="bodies of all requests under way; more get `exhausted`", extra={"bounds": ("1MiB", "1TiB")}),
+    ] = Size(256 * _MIB)
     max_headers: Annotated[
         Size, Meta(description="all header lines of a request", extra={"bounds": ("1KiB", "1MiB")})
     ] = Size(32 << 10)

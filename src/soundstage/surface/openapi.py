@@ -2,72 +2,61 @@
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-import msgspec
-
-from soundstage.core.errors import ERRORS, SoundstageError
+from soundstage import __version__
+from soundstage.core.errors import ERRORS, NotFound, SoundstageError
+from soundstage.core.limits import IDEMPOTENCY_KEY_MAX_CHARS, REQUEST_ID_MAX_CHARS
 from soundstage.core.operation import Operation
 from soundstage.core.scalars import scalar_schema
+from soundstage.core.time import Duration
 from soundstage.runtime.stage import Stage
-from soundstage.surface.examples import example_of
+from soundstage.surface.examples import example_of, reply_example
+from soundstage.surface.schemas import REF, Schema, Schemas
 
-_REF = "#/components/schemas/{name}"
-_COMMON = ("invalid_argument", "too_large", "exhausted", "internal", "unavailable", "deadline")
-_GUARDED = ("unauthenticated", "forbidden")
+SERVICE_TAG = "service"
+
+_COMMON = ("invalid_argument", "forbidden", "too_large", "exhausted", "internal", "unavailable", "deadline")
+_OBJECT: Schema = {"type": "object"}
+_TEXT: Schema = {"type": "string"}
+_VISIBLE_ASCII = "^[!-~]+$"
+_ABOUT = (
+    "Every operation takes one message and answers with one message or a problem (RFC 9457), as JSON or MessagePack. "
+    "The schemas tell how messages look in JSON; in MessagePack bytes are `bin` and instants are integers. "
+    "Request bodies may come as `Content-Encoding: gzip` or `zstd`, and replies do by `Accept-Encoding`."
+)
 
 
 def document(stage: Stage) -> dict[str, Any]:
     """The whole description, as plain values."""
     operations = [bound.operation for bound in stage.operations().values()]
-    catalogue = stage.systems.catalogue
+    schemas = Schemas(operations)
+    guarded = stage.config.auth.mode == "tokens"
+    calls = {operation.path: {"post": _post(operation, schemas, guarded)} for operation in operations}
+    tags = [{"name": name, "description": system.summary} for name, system in stage.systems.catalogue.items()]
     return {
         "openapi": "3.1.0",
         "info": {
             "title": "Soundstage",
-            "version": _version(),
-            "description": "Every operation takes one message and answers with one message or a problem.",
+            "version": __version__,
+            "description": _ABOUT,
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": "/"}],
-        "tags": [{"name": name, "description": system.summary} for name, system in catalogue.items()],
-        "paths": {operation.path: {"post": _post(operation, stage)} for operation in operations},
+        "tags": [*tags, {"name": SERVICE_TAG, "description": "What a stage tells of itself"}],
+        "paths": {**calls, **_service_paths(guarded)},
         "components": {
-            "schemas": schemas(operations),
+            "schemas": {**schemas.components, "Problem": _problem_schema(), "Readiness": _readiness_schema()},
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
         },
-        "security": [{"token": []}] if stage.config.auth.mode == "tokens" else [],
+        "security": [{"token": []}] if guarded else [],
     }
 
 
-def schemas(operations: list[Operation[..., Any]]) -> dict[str, Any]:
-    """The schemas of all messages by name. Those of requests allow no other fields, as the door does."""
-    requests = [operation.request for operation in operations]
-    _, strict = msgspec.json.schema_components(requests, schema_hook=scalar_schema, ref_template=_REF)
-    replies = [operation.reply for operation in operations]
-    _, loose = msgspec.json.schema_components(replies, schema_hook=scalar_schema, ref_template=_REF)
-    for schema in strict.values():
-        if schema.get("type") == "object" and "properties" in schema:
-            schema["additionalProperties"] = False
-    for operation in operations:
-        if operation.namespaced:
-            _require_namespace(strict[operation.request.__name__])
-    return {**loose, **strict, "Problem": _problem_schema()}
-
-
-def _require_namespace(schema: dict[str, Any]) -> None:
-    """Clients in process are bound to a namespace; over the wire it is named."""
-    name = schema["properties"]["namespace"]
-    if name.pop("default", None) is not None:
-        name["minLength"] = 1
-        schema["required"] = ["namespace", *schema.get("required", [])]
-
-
-def _post(operation: Operation[..., Any], stage: Stage) -> dict[str, Any]:
+def _post(operation: Operation[..., Any], schemas: Schemas, guarded: bool) -> Schema:
     summary, _, description = operation.doc.partition("\n")
-    request = {"schema": {"$ref": _REF.format(name=operation.request.__name__)}}
-    reply = {"schema": {"$ref": _REF.format(name=operation.reply.__name__)}}
+    request = {"schema": schemas.ref(operation.request, "request")}
+    reply = {"schema": schemas.ref(operation.reply, "reply")}
     return {
         "operationId": f"{operation.system}_{operation.name}",
         "tags": [operation.system],
@@ -86,86 +75,162 @@ def _post(operation: Operation[..., Any], stage: Stage) -> dict[str, Any]:
         "responses": {
             "200": {
                 "description": "Done.",
-                "headers": {"X-Request-Id": {"schema": {"type": "string"}}},
-                "content": {"application/json": reply, "application/msgpack": reply},
+                "headers": _headers(200),
+                "content": {
+                    "application/json": {**reply, "example": reply_example(operation)},
+                    "application/msgpack": reply,
+                },
             },
-            **_problems(operation, guarded=stage.config.auth.mode == "tokens"),
+            **_problems(operation, guarded),
         },
     }
 
 
-def _problems(operation: Operation[..., Any], *, guarded: bool) -> dict[str, Any]:
-    codes = [*_COMMON, *(_GUARDED if guarded else ()), *(error.code for error in operation.errors)]
+def _problems(operation: Operation[..., Any], guarded: bool) -> Schema:
+    codes = [*_COMMON, *(("unauthenticated",) if guarded else ()), *(error.code for error in operation.errors)]
     if operation.access != "read":
         codes += ["token_reused", "in_progress"]
-    by_status: dict[int, list[type[SoundstageError]]] = {}
+    texts: dict[int, list[str]] = {415: ["`invalid_argument`: the body is of a type or coding that is not read here"]}
     for code in dict.fromkeys(codes):
-        by_status.setdefault(ERRORS[code].status, []).append(ERRORS[code])
-    problem = {"schema": {"$ref": _REF.format(name="Problem")}}
-    described = {
-        str(status): {
-            "description": "; ".join(f"`{error.code}`: {_first_line(error)}" for error in errors),
-            "content": {"application/problem+json": problem, "application/msgpack": problem},
-        }
-        for status, errors in sorted(by_status.items())
-    }
-    described["415"] = {
-        "description": "`invalid_argument`: the content type is neither JSON nor MessagePack.",
+        texts.setdefault(ERRORS[code].status, []).append(f"`{code}`: {_first_line(ERRORS[code])}")
+    return {str(status): _problem(status, "; ".join(texts[status])) for status in sorted(texts)}
+
+
+def _problem(status: int, description: str) -> Schema:
+    problem = {"schema": {"$ref": f"{REF}Problem"}}
+    return {
+        "description": description,
+        "headers": _headers(status),
         "content": {"application/problem+json": problem, "application/msgpack": problem},
     }
-    return described
 
 
-def _parameters(operation: Operation[..., Any]) -> list[dict[str, Any]]:
+def _headers(status: int) -> Schema:
+    headers: Schema = {"X-Request-Id": {"description": "As sent, or made.", "schema": _TEXT}}
+    if status in (409, 429, 503):
+        headers["Retry-After"] = {
+            "description": "Seconds to wait, rounded up, where known.",
+            "schema": {"type": "integer", "minimum": 0},
+        }
+    if status == 401:
+        headers["WWW-Authenticate"] = {"description": "What is wanted.", "schema": _TEXT}
+    return headers
+
+
+def _parameters(operation: Operation[..., Any]) -> list[Schema]:
+    name = {"type": "string", "pattern": _VISIBLE_ASCII}
     parameters = [
-        _header("Soundstage-Timeout", "Deadline of the call, from its arrival.", "250ms"),
-        _header("X-Request-Id", "Names the call in logs and errors; made where it is left out.", "checkout-42"),
-        _header("traceparent", "W3C trace context.", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
+        _header("Soundstage-Timeout", "Deadline of the call, from its arrival.", scalar_schema(Duration), "250ms"),
+        _header(
+            "X-Request-Id",
+            "Names the call in logs and errors; one is made where it is left out or malformed.",
+            {**name, "maxLength": REQUEST_ID_MAX_CHARS},
+            "checkout-42",
+        ),
+        _header(
+            "traceparent",
+            "W3C trace context.",
+            {"type": "string", "pattern": "^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$"},
+            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+        ),
     ]
     if operation.access != "read" and not operation.tokened:
-        parameters.append(_header("Idempotency-Key", "The same key within 24 h is the same call.", "a-uuid"))
+        parameters.append(
+            _header(
+                "Idempotency-Key",
+                "The same key within 24 h is the same call.",
+                {**name, "maxLength": IDEMPOTENCY_KEY_MAX_CHARS},
+                "5f0c3f0e-6f6e-4b0e-9b63-1f8f5a0d7d11",
+            )
+        )
     return parameters
 
 
-def _header(name: str, description: str, example: str) -> dict[str, Any]:
+def _header(name: str, description: str, schema: Schema, example: str) -> Schema:
     return {
         "name": name,
         "in": "header",
         "required": False,
         "description": description,
-        "schema": {"type": "string"},
+        "schema": schema,
         "example": example,
     }
 
 
-def _problem_schema() -> dict[str, Any]:
+def _service_paths(guarded: bool) -> Schema:
+    ready = {"$ref": f"{REF}Readiness"}
+    refused = {"401": _problem(401, _first_line(ERRORS["unauthenticated"]))} if guarded else {}
+    return {
+        "/health/live": _get(
+            "live", "The process answers.", {"200": _answer("It does.", {"type": "object"})}, open=True
+        ),
+        "/health/ready": _get(
+            "ready",
+            "Whether calls are served, and else why not.",
+            {"200": _answer("They are.", ready), "503": _answer("They are not.", ready)},
+            open=True,
+        ),
+        "/metrics": _get(
+            "metrics",
+            "Metrics for Prometheus; needs the role `observe`.",
+            {
+                "200": {"description": "All metrics.", "content": {"text/plain": {"schema": {"type": "string"}}}},
+                **refused,
+            },
+        ),
+        "/status.json": _get(
+            "status",
+            "What the console's first page shows.",
+            {"200": _answer("The stage at this moment.", _OBJECT), **refused},
+        ),
+    }
+
+
+def _get(name: str, summary: str, responses: Schema, *, open: bool = False) -> Schema:
+    security: Schema = {"security": []} if open else {}
+    described = {"operationId": f"{SERVICE_TAG}_{name}", "tags": [SERVICE_TAG], "summary": summary}
+    return {"get": {**described, **security, "responses": responses}}
+
+
+def _answer(description: str, schema: Schema) -> Schema:
+    return {"description": description, "content": {"application/json": {"schema": schema}}}
+
+
+def _readiness_schema() -> Schema:
+    return {
+        "type": "object",
+        "title": "Readiness",
+        "required": ["status", "reasons"],
+        "properties": {
+            "status": {"enum": ["ready", "not ready"]},
+            "reasons": {"type": "array", "items": {"type": "string"}},
+        },
+    }
+
+
+def _problem_schema() -> Schema:
+    example = NotFound("there is no namespace 'profile'", field="namespace", hint="did you mean 'profiles'?")
     return {
         "type": "object",
         "title": "Problem",
         "description": "An error, as RFC 9457 has it.",
         "required": ["type", "title", "status", "detail", "code", "retryable", "request_id"],
         "properties": {
-            "type": {"type": "string", "examples": ["urn:soundstage:error:not_found"]},
+            "type": {"type": "string", "pattern": "^urn:soundstage:error:[a-z_]+$"},
             "title": {"type": "string"},
-            "status": {"type": "integer"},
+            "status": {"type": "integer", "minimum": 400, "maximum": 599},
             "detail": {"type": "string", "description": "What is wrong."},
             "field": {"type": "string", "description": "Path of the offending field."},
             "code": {"type": "string", "enum": sorted(ERRORS)},
             "hint": {"type": "string", "description": "What to do."},
-            "retryable": {"type": "boolean"},
-            "retry_after_ms": {"type": "integer"},
-            "outcome": {"type": "string", "enum": ["unknown", "not_applied"]},
+            "retryable": {"type": "boolean", "description": "Whether the same request may be sent again."},
+            "retry_after_ms": {"type": "integer", "minimum": 0},
+            "outcome": {"type": "string", "enum": ["unknown", "not_applied"], "description": "What became of a write."},
             "request_id": {"type": "string"},
         },
+        "examples": [example.problem("3dbc0e5062f94470ac78c24999060736")],
     }
 
 
 def _first_line(error: type[SoundstageError]) -> str:
     return (error.__doc__ or error.title).strip().partition("\n")[0]
-
-
-def _version() -> str:
-    try:
-        return version("soundstage")
-    except PackageNotFoundError:
-        return "0"

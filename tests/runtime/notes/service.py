@@ -33,6 +33,7 @@ class NotesService:
         self.calls: list[Call] = []
         self.disturbed = 0
         self.gate = asyncio.Event()
+        self.entered = asyncio.Event()
 
     async def start(self) -> None:
         self.log.append("start")
@@ -78,6 +79,7 @@ class NotesService:
 
     async def disturb(self, call: Call, request: Disturb) -> DisturbReply:
         self.disturbed += 1
+        self.entered.set()
         self.calls.append(call)
         await self._disturb(request.how)
         return DisturbReply(count=self.disturbed)

@@ -1,8 +1,16 @@
-"""Pages from templates; everything shown is escaped."""
+"""Pages from templates; everything shown is escaped.
+
+Style and script are parts of every page, so that pages need no other request, which could carry no token;
+the content policy lets nothing run but these two, known by their hashes.
+"""
 
 from __future__ import annotations
 
-from functools import lru_cache
+import inspect
+from base64 import b64encode
+from functools import cache
+from hashlib import sha256
+from importlib.resources import files
 from typing import Any
 
 import msgspec
@@ -10,86 +18,107 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from soundstage.core.errors import ERRORS
 from soundstage.runtime.stage import Stage
-from soundstage.surface.console.status import status
-from soundstage.surface.examples import example_of
+from soundstage.surface.console.form import Form, FormField, Forms, fields_of
+from soundstage.surface.console.status import Status
 from soundstage.surface.openapi import document
 
+_STATIC = files("soundstage.surface.console") / "static"
+_STYLE = (_STATIC / "console.css").read_text()
+_SCRIPT = (_STATIC / "console.js").read_text()
 
-async def home_page(stage: Stage) -> str:
-    """Status, systems, namespaces, engines."""
-    return _render("home.html", title="Soundstage", status=await status(stage))
+
+def _hash(text: str) -> str:
+    return f"'sha256-{b64encode(sha256(text.encode()).digest()).decode()}'"
 
 
-def operation_page(stage: Stage, system: str, operation: str) -> str:
-    """A form that makes one call and shows the reply. Raises `NotFound` for what no system has."""
-    declared = stage.operation(system, operation).operation
-    example = msgspec.json.format(msgspec.json.encode(example_of(declared)), indent=2).decode()
-    schemas = document(stage)["components"]["schemas"]
+CONTENT_POLICY = (
+    f"default-src 'none'; script-src {_hash(_SCRIPT)}; style-src {_hash(_STYLE)}; connect-src 'self'; img-src data:; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+).encode()
+"""The header `Content-Security-Policy` of every page."""
+
+
+class Section(msgspec.Struct, frozen=True, kw_only=True):
+    """One system in the reference."""
+
+    name: str
+    summary: str
+    stability: str
+    forms: list[Form]
+
+
+class MessageDoc(msgspec.Struct, frozen=True, kw_only=True):
+    doc: str
+    fields: list[FormField]
+
+
+def home_page(status: Status) -> str:
+    """Status, namespaces, engines, systems."""
+    return _render("home.html", title="Soundstage", twin="/status.json", status=status)
+
+
+def operation_page(form: Form) -> str:
+    """A form that makes one call and shows the reply."""
     return _render(
         "operation.html",
-        title=f"{system} {operation}",
-        operation=declared,
-        example=example,
-        fields=_fields(schemas[declared.request.__name__]),
-        tokens=stage.config.auth.mode == "tokens",
+        title=f"{form.system} {form.operation} · Soundstage",
+        twin=f"/console/{form.system}/{form.operation}.json",
+        form=form,
+        example=msgspec.json.format(msgspec.json.encode(form.example), indent=2).decode(),
     )
 
 
-def docs_page(stage: Stage) -> str:
-    """The reference of all operations."""
+def docs_page(stage: Stage, forms: Forms) -> str:
+    """The reference of all operations, their messages and errors."""
     described = document(stage)
-    sections = [
-        {
-            "tag": tag,
-            "operations": [
-                {"path": path, **item["post"]}
-                for path, item in described["paths"].items()
-                if item["post"]["tags"] == [tag["name"]]
-            ],
-        }
-        for tag in described["tags"]
-    ]
-    schemas = {name: _fields(schema) for name, schema in sorted(described["components"]["schemas"].items())}
-    errors = [
-        {"code": code, "status": error.status, "title": error.title, "doc": (error.__doc__ or "").strip()}
-        for code, error in ERRORS.items()
-    ]
-    return _render("docs.html", title="Soundstage reference", sections=sections, schemas=schemas, errors=errors)
+    schemas: dict[str, Any] = described["components"]["schemas"]
+    return _render(
+        "docs.html",
+        title="Reference · Soundstage",
+        twin="/openapi.json",
+        about=described["info"]["description"],
+        sections=_sections(stage, forms),
+        headers=_headers(described),
+        messages={name: _message(schema) for name, schema in sorted(schemas.items())},
+        errors=[
+            {"code": code, "status": error.status, "doc": inspect.cleandoc(error.__doc__ or "")}
+            for code, error in sorted(ERRORS.items(), key=lambda entry: (entry[1].status, entry[0]))
+        ],
+    )
 
 
 def login_page() -> str:
     """Asks for a token and shows with it the page that was wanted."""
-    return _render("login.html", title="Soundstage: token")
+    return _render("login.html", title="Soundstage")
 
 
-def _fields(schema: dict[str, Any]) -> list[dict[str, Any]]:
-    required = set(schema.get("required", []))
+def _sections(stage: Stage, forms: Forms) -> list[Section]:
     return [
-        {"name": name, "type": _type(field), "required": name in required, "doc": field.get("description", "")}
-        for name, field in schema.get("properties", {}).items()
+        Section(
+            name=name,
+            summary=system.summary,
+            stability=system.stability,
+            forms=[forms[name, operation] for operation in stage.systems.operations(name)],
+        )
+        for name, system in stage.systems.catalogue.items()
     ]
 
 
-def _type(schema: dict[str, Any]) -> str:
-    if "$ref" in schema:
-        return schema["$ref"].rpartition("/")[2]
-    if "anyOf" in schema:
-        options = [_type(option) for option in schema["anyOf"]]
-        return " or ".join(option for option in options if option != "null")
-    if schema.get("type") == "array":
-        return f"list of {_type(schema.get('items', {}))}"
-    if schema.get("contentEncoding") == "base64":
-        return "bytes (base64)"
-    if "enum" in schema:
-        return " or ".join(repr(value) for value in schema["enum"])
-    return str(schema.get("type", "any"))
+def _headers(described: dict[str, Any]) -> list[dict[str, Any]]:
+    """Every header that some operation reads, once."""
+    posts = [path["post"] for path in described["paths"].values() if "post" in path]
+    return list({header["name"]: header for post in posts for header in post["parameters"]}.values())
+
+
+def _message(schema: dict[str, Any]) -> MessageDoc:
+    return MessageDoc(doc=schema.get("description", ""), fields=fields_of(schema))
 
 
 def _render(template: str, **values: Any) -> str:
-    return _templates().get_template(template).render(**values)
+    return _templates().get_template(template).render(style=_STYLE, script=_SCRIPT, **values)
 
 
-@lru_cache(maxsize=1)
+@cache
 def _templates() -> Environment:
     return Environment(
         loader=PackageLoader("soundstage.surface.console"),

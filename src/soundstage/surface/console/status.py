@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Sequence
 
 import msgspec
 
+from soundstage import __version__
+from soundstage.core.call import Principal
 from soundstage.core.errors import SoundstageError
+from soundstage.core.namespace import NamespaceInfo
 from soundstage.engines.records.port import Statistics
-from soundstage.runtime.namespaces.api import NamespaceInfo, Namespaces
+from soundstage.runtime.access import allows
+from soundstage.runtime.secrecy import redacted
 from soundstage.runtime.stage import Stage
 
 NAMESPACES_MAX = 1_000
 
 
-class OperationStatus(msgspec.Struct, kw_only=True):
+class OperationStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """`calls` and `failures` count since this process started."""
+
     name: str
     kind: str
     access: str
@@ -23,14 +29,16 @@ class OperationStatus(msgspec.Struct, kw_only=True):
     failures: int
 
 
-class SystemStatus(msgspec.Struct, kw_only=True):
+class SystemStatus(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     summary: str
     stability: str
     operations: list[OperationStatus]
 
 
-class EngineStatus(msgspec.Struct, kw_only=True):
+class EngineStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """`problem` says why `tables` could not be counted."""
+
     name: str
     url: str
     capabilities: list[str]
@@ -39,32 +47,44 @@ class EngineStatus(msgspec.Struct, kw_only=True):
     problem: str | None = None
 
 
-class Status(msgspec.Struct, kw_only=True):
-    """A stage at one moment."""
+class Status(msgspec.Struct, frozen=True, kw_only=True):
+    """A stage at one moment, as far as the caller may know.
+
+    `namespaces` are the first thousand of those that it may read, of `namespaces_total`; `engines` and `data` are
+    for the role `observe`.
+    """
 
     version: str
     ready: bool
     reasons: list[str]
-    data: str
     authentication: str
+    data: str | None
     systems: list[SystemStatus]
     namespaces: list[NamespaceInfo]
+    namespaces_total: int
     engines: list[EngineStatus]
 
 
-async def status(stage: Stage) -> Status:
-    """Everything the first page shows; the first thousand namespaces."""
-    health = stage.health()
+async def status(stage: Stage, principal: Principal, not_ready: Sequence[str] = ()) -> Status:
+    """Everything that the first page shows to `principal`; `not_ready` are reasons that the stage does not know."""
+    reasons = [*not_ready, *stage.health().reasons]
+    observes = allows(principal, "observe", None)
+    namespaces = [info for name, info in sorted(stage.namespaces.applied.infos.items()) if _reads(principal, name)]
     return Status(
-        version=_version(),
-        ready=health.ready,
-        reasons=list(health.reasons),
-        data=stage.config.data,
+        version=__version__,
+        ready=not reasons,
+        reasons=reasons,
         authentication=stage.config.auth.mode,
+        data=stage.config.data if observes else None,
         systems=_systems(stage),
-        namespaces=await _namespaces(stage),
-        engines=[await _engine(stage, name) for name in stage.engines],
+        namespaces=namespaces[:NAMESPACES_MAX],
+        namespaces_total=len(namespaces),
+        engines=[await _engine(stage, name) for name in stage.engines] if observes else [],
     )
+
+
+def _reads(principal: Principal, namespace: str) -> bool:
+    return allows(principal, "read", namespace)
 
 
 def _systems(stage: Stage) -> list[SystemStatus]:
@@ -87,15 +107,6 @@ def _systems(stage: Stage) -> list[SystemStatus]:
     return list(found.values())
 
 
-async def _namespaces(stage: Stage) -> list[NamespaceInfo]:
-    found: list[NamespaceInfo] = []
-    async for page in stage.client(Namespaces).list.pages():
-        found += page.namespaces
-        if len(found) >= NAMESPACES_MAX:
-            break
-    return found[:NAMESPACES_MAX]
-
-
 async def _engine(stage: Stage, name: str) -> EngineStatus:
     engine = stage.engines[name]
     tables, problem = 0, None
@@ -105,16 +116,9 @@ async def _engine(stage: Stage, name: str) -> EngineStatus:
         problem = error.detail
     return EngineStatus(
         name=name,
-        url=stage.config.engines[name].url,
+        url=redacted(stage.config.engines[name].url),
         capabilities=sorted(engine.capabilities),
         tables=tables,
         statistics=isinstance(engine, Statistics),
         problem=problem,
     )
-
-
-def _version() -> str:
-    try:
-        return version("soundstage")
-    except PackageNotFoundError:
-        return "0"

@@ -7,7 +7,9 @@ from typing import Any
 
 from soundstage.core.errors import InvalidArgument
 from soundstage.core.limits import IDEMPOTENCY_KEY_MAX_CHARS, REQUEST_ID_MAX_CHARS, check_deadline, check_header
+from soundstage.runtime.exposure import is_loopback
 
+_PORT = re.compile(r":[0-9]*$")
 _TRACE_PARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
@@ -21,7 +23,9 @@ class Head:
         "content_encoding",
         "content_length",
         "content_type",
+        "host",
         "idempotency_key",
+        "origin",
         "request_id",
         "timeout",
         "trace",
@@ -30,11 +34,15 @@ class Head:
     def __init__(self, headers: list[tuple[bytes, bytes]]) -> None:
         self.accept = self.accept_encoding = self.content_encoding = self.content_type = b""
         self.authorization = self.content_length = self.idempotency_key = b""
-        self.request_id = self.timeout = self.trace = b""
+        self.host = self.origin = self.request_id = self.timeout = self.trace = b""
         for name, value in headers:
             slot = _SLOTS.get(name)
             if slot is not None:
                 setattr(self, slot, value)
+
+    def names_elsewhere(self, served: str) -> bool:
+        """Whether a browser was led here under a name that is neither `served` nor this machine's own."""
+        return _elsewhere(self.origin.partition(b"://")[2] or self.origin, served) or _elsewhere(self.host, served)
 
     def deadline_ns(self, now_ns: int) -> int | None:
         """The monotonic time of `Soundstage-Timeout`. Raises `InvalidArgument` for what is no duration."""
@@ -66,6 +74,13 @@ class Head:
         return self.authorization.decode("latin-1") if self.authorization else None
 
 
+def _elsewhere(authority: bytes, served: str) -> bool:
+    if not authority:
+        return False
+    host = _PORT.sub("", authority.decode("latin-1")).lower()
+    return host.strip("[]") != served.lower() and not is_loopback(host)
+
+
 _SLOTS: dict[Any, str] = {
     b"accept": "accept",
     b"accept-encoding": "accept_encoding",
@@ -73,7 +88,9 @@ _SLOTS: dict[Any, str] = {
     b"content-encoding": "content_encoding",
     b"content-length": "content_length",
     b"content-type": "content_type",
+    b"host": "host",
     b"idempotency-key": "idempotency_key",
+    b"origin": "origin",
     b"x-request-id": "request_id",
     b"soundstage-timeout": "timeout",
     b"traceparent": "trace",

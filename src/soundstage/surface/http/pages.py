@@ -2,34 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
-from typing import NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import msgspec
 
-from soundstage.core.call import LOCAL, Access
-from soundstage.core.errors import Unauthenticated
+from soundstage.core.call import Access, Principal
+from soundstage.core.codec import json_encode
 from soundstage.runtime.access import authorise
 from soundstage.runtime.stage import Stage
 from soundstage.surface.http.head import Head
-from soundstage.surface.http.reply import Reply
+from soundstage.surface.http.reply import CHALLENGE, Reply
 
-Show: TypeAlias = Callable[[str], Awaitable[Reply]]
+if TYPE_CHECKING:
+    from soundstage.surface.console.form import Forms
+
+Show: TypeAlias = Callable[[Principal], Awaitable[Reply]]
+
+CONSOLE = "/console/"
+"""Where the page of each operation is: `/console/<system>/<operation>`, as data with `.json` after it."""
 
 _JSON = (b"content-type", b"application/json")
 _TEXT = (b"content-type", b"text/plain; version=0.0.4; charset=utf-8")
 _HTML = (b"content-type", b"text/html; charset=utf-8")
 _FRESH = (b"cache-control", b"no-store")
-
-_GUARDS = [
-    (
-        b"content-security-policy",
-        b"default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'unsafe-inline'; connect-src 'self'; "
-        b"img-src data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
-    ),
-    (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"no-referrer"),
-]
+_NOT_SNIFFED = (b"x-content-type-options", b"nosniff")
 
 
 class Page(NamedTuple):
@@ -42,87 +40,125 @@ class Page(NamedTuple):
 
 
 class Pages:
-    """All pages of a stage by path."""
+    """All pages of a stage by path. `not_ready` tells what the stage does not know of."""
 
-    def __init__(self, stage: Stage, *, observe_only: bool) -> None:
+    def __init__(self, stage: Stage, not_ready: Callable[[], list[str]], *, observe_only: bool) -> None:
         self._stage = stage
+        self._not_ready = not_ready
+        self._observe_only = observe_only
+        self._unchanging: dict[str, bytes] = {}
+        self._forms: Forms | None = None
         self._pages: dict[str, Page] = {
             "/health/live": Page(self._live, public=True),
             "/health/ready": Page(self._ready, public=True),
-            "/metrics": Page(self._metrics, access="observe"),
+            "/metrics": Page(self._metrics, access="observe", public=observe_only),
         }
         if not observe_only:
             self._pages |= {
                 "/openapi.json": Page(self._openapi),
                 "/docs": Page(self._docs, html=True),
-                "/": Page(self._console, html=True),
+                "/": Page(self._home, html=True),
                 "/status.json": Page(self._status),
             }
-        self._html_of_operations = not observe_only
 
     @property
     def paths(self) -> list[str]:
+        """Where there are pages, but for those of single operations."""
         return list(self._pages)
 
     def find(self, path: str) -> Page | None:
         """The page at `path`; the console has one for every operation."""
         found = self._pages.get(path)
-        if found is not None or not self._html_of_operations or not path.startswith("/console/"):
+        if found is not None or self._observe_only or not path.startswith(CONSOLE):
             return found
-        system, _, operation = path.removeprefix("/console/").partition("/")
+        system, _, operation = path.removeprefix(CONSOLE).partition("/")
+        as_data = operation.endswith(".json")
+        operation = operation.removesuffix(".json")
 
-        async def show(_query: str) -> Reply:
-            from soundstage.surface.console.render import operation_page
+        async def show(_: Principal) -> Reply:
+            return await self._operation(system, operation, as_data)
 
-            return _page(operation_page(self._stage, system, operation))
+        return Page(show, html=not as_data)
 
-        return Page(show, html=True)
-
-    def refusal(self, page: Page, head: Head) -> Reply | None:
-        """None for who may see `page`; a login page for a browser without a token. Raises for others."""
-        try:
-            principal = self._stage.authenticate(head.authorization_text())
-        except Unauthenticated:
-            if page.html and b"text/html" in head.accept and not head.authorization:
-                from soundstage.surface.console.render import login_page
-
-                return _page(login_page(), 401, [(b"www-authenticate", b'Bearer realm="soundstage"')])
-            raise
-        if page.access is not None and principal is not LOCAL:
+    def admit(self, page: Page | None, head: Head) -> Principal:
+        """Who asks for `page`, or for something that is none. Raises for whoever may not see it."""
+        principal = self._stage.authenticate(head.authorization_text())
+        if page is not None and page.access is not None:
             authorise(principal, page.access, (), "see this page")
-        return None
+        return principal
 
-    async def _live(self, _query: str) -> Reply:
+    def login(self) -> Reply:
+        """Asks a browser for a token."""
+        from soundstage.surface.console.render import login_page
+
+        return _html(login_page().encode(), 401, [CHALLENGE])
+
+    async def _live(self, _: Principal) -> Reply:
         return Reply(200, [_JSON, _FRESH], b'{"status":"live"}')
 
-    async def _ready(self, _query: str) -> Reply:
-        health = self._stage.health()
-        body = msgspec.json.encode({"status": "ready" if health.ready else "not ready", "reasons": health.reasons})
-        return Reply(200 if health.ready else 503, [_JSON, _FRESH], body)
+    async def _ready(self, _: Principal) -> Reply:
+        reasons = [*self._not_ready(), *self._stage.health().reasons]
+        body = msgspec.json.encode({"status": "not ready" if reasons else "ready", "reasons": reasons})
+        return Reply(503 if reasons else 200, [_JSON, _FRESH], body)
 
-    async def _metrics(self, _query: str) -> Reply:
+    async def _metrics(self, _: Principal) -> Reply:
         return Reply(200, [_TEXT, _FRESH], self._stage.metrics_text())
 
-    async def _openapi(self, _query: str) -> Reply:
+    async def _openapi(self, _: Principal) -> Reply:
         from soundstage.surface.openapi import document
 
-        return Reply(200, [_JSON], msgspec.json.encode(document(self._stage)))
+        body = await self._once("/openapi.json", lambda: msgspec.json.encode(document(self._stage)))
+        return Reply(200, [_JSON, _NOT_SNIFFED], body)
 
-    async def _docs(self, _query: str) -> Reply:
+    async def _docs(self, _: Principal) -> Reply:
         from soundstage.surface.console.render import docs_page
 
-        return _page(docs_page(self._stage))
+        forms = await self._all_forms()
+        return _html(await self._once("/docs", lambda: docs_page(self._stage, forms).encode()))
 
-    async def _console(self, _query: str) -> Reply:
+    async def _home(self, principal: Principal) -> Reply:
         from soundstage.surface.console.render import home_page
-
-        return _page(await home_page(self._stage))
-
-    async def _status(self, _query: str) -> Reply:
         from soundstage.surface.console.status import status
 
-        return Reply(200, [_JSON, _FRESH], msgspec.json.encode(await status(self._stage)))
+        return _html(home_page(await status(self._stage, principal, self._not_ready())).encode())
+
+    async def _status(self, principal: Principal) -> Reply:
+        from soundstage.surface.console.status import status
+
+        found = await status(self._stage, principal, self._not_ready())
+        return Reply(200, [_JSON, _FRESH, _NOT_SNIFFED], json_encode(found))
+
+    async def _operation(self, system: str, operation: str, as_data: bool) -> Reply:
+        from soundstage.surface.console.render import operation_page
+
+        declared = self._stage.operation(system, operation).operation
+        form = (await self._all_forms())[declared.system, declared.name]
+        if as_data:
+            return Reply(200, [_JSON, _NOT_SNIFFED], msgspec.json.encode(form))
+        path = f"{CONSOLE}{system}/{operation}"
+        return _html(await self._once(path, lambda: operation_page(form).encode()))
+
+    async def _all_forms(self) -> Forms:
+        from soundstage.surface.console.form import forms_of
+
+        if self._forms is None:
+            self._forms = await asyncio.to_thread(forms_of, self._stage)
+        return self._forms
+
+    async def _once(self, path: str, make: Callable[[], bytes]) -> bytes:
+        """A page that stays the same, made at its first visit in a thread: templates take their time."""
+        found = self._unchanging.get(path)
+        if found is None:
+            found = self._unchanging[path] = await asyncio.to_thread(make)
+        return found
 
 
-def _page(html: str, status: int = 200, headers: list[tuple[bytes, bytes]] | None = None) -> Reply:
-    return Reply(status, [_HTML, _FRESH, *_GUARDS, *(headers or [])], html.encode())
+def _html(body: bytes, status: int = 200, headers: list[tuple[bytes, bytes]] | None = None) -> Reply:
+    from soundstage.surface.console.render import CONTENT_POLICY
+
+    guards = [
+        (b"content-security-policy", CONTENT_POLICY),
+        (b"referrer-policy", b"no-referrer"),
+        _NOT_SNIFFED,
+    ]
+    return Reply(status, [_HTML, _FRESH, *guards, *(headers or [])], body)

@@ -1,122 +1,320 @@
-"""uvicorn's protocol with the limits it lacks: on time for headers and bodies, and on their size.
+"""uvicorn's protocol with the limits it lacks: on time for headers, bodies and replies, and on their sizes.
 
-A connection is always in one of four phases: idle, headers, body or answer. One clock per server looks at
-all connections now and then and ends those that have been too long in theirs, which costs a request nothing.
+A connection reads in one of three phases: idle, headers, body. One clock per server looks at all
+connections now and then and ends those that take too long, which costs a request nothing.
+
+Whatever ends a connection early closes it by halves, that is stops writing and throws away what still
+arrives, because closing at once would make the peer's system drop the answer before it is read.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, Literal, TypeAlias, cast
+from urllib.parse import unquote_to_bytes
 
+import httptools
 import msgspec
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from soundstage.core.errors import Exhausted, InvalidArgument, SoundstageError, TooLarge
 from soundstage.runtime.config import HttpConfig
+from soundstage.surface.http.clock import ServerClock
+from soundstage.surface.http.exchange import Exchange
 
-Phase: TypeAlias = Literal["idle", "headers", "body", "answer"]
+Phase: TypeAlias = Literal["idle", "headers", "body"]
 
-STATUS_TEXT = {400: "Bad Request", 408: "Request Timeout", 431: "Request Header Fields Too Large", 503: "Busy"}
+LINGER_S = 2.0
+"""How long a connection that is being closed waits for its peer."""
+
+FRAMING_PER_BYTE = 16
+"""Bytes around each byte of a chunked body that are let pass; trailers and chunk extensions are bounded so."""
 
 
 class LimitedProtocol(HttpToolsProtocol):
     """One connection."""
 
-    def __init__(self, config: Config, state: ServerState, limits: HttpConfig) -> None:
+    _parser: Any
+
+    def __init__(
+        self,
+        config: Config,
+        state: ServerState,
+        limits: HttpConfig,
+        connections_max: int,
+        clock: ServerClock,
+        new_id: Callable[[], str],
+    ) -> None:
         super().__init__(config=config, server_state=state, app_state={})
+        self.clock = clock
         self.phase: Phase = "idle"
-        self.since = 0.0
+        self._application = cast("Any", config).loaded_app
+        self._parser = self.parser
         self._limits = limits
-        self._header_bytes = 0
+        self._connections_max = connections_max
+        self._new_id = new_id
         self._max_headers = int(limits.max_headers)
+        self._since = 0.0
+        self._head_bytes = 0
+        self._framing_bytes = 0
+        self._read: Exchange | None = None
+        self._running: Exchange | None = None
+        self._refusal: bytes | None = None
+        self._deaf = False
+        self._closing_since: float | None = None
+        self._unsent_bytes = 0
+        self._unsent_since = 0.0
+
+    # The transport's side
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._enter("idle")
-        if len(self.connections) > self._limits.max_connections:
-            self._refuse(Exhausted("too many connections", hint="wait, or use fewer"), 503)
+        self._since = self.loop.time()
+        if len(self.connections) > self._connections_max:
+            self.refuse(
+                Exhausted(
+                    f"{self._connections_max} connections are open, the limit",
+                    hint="wait, or use fewer",
+                    retry_after_ms=1_000,
+                )
+            )
 
     def data_received(self, data: bytes) -> None:
+        if self._deaf:
+            return
+        if self.phase == "body":
+            self._framing_bytes += len(data)
+        else:
+            if self.phase == "idle":
+                self._begin_head()
+            self._head_bytes += len(data)
+        self._feed(data)
+        if self._head_bytes > self._max_headers or self._framing_bytes > self._max_headers:
+            self._check_sizes()
+
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """The peer has nothing more to say; what it asked before is answered."""
+        if self._read is None or self._running is None or self.phase != "idle" or self.scheme == "https":
+            return False
+        self._deaf = True
+        self._read.keep_alive = False
+        return True
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._deaf = True
+        self._parser = None
+        self.pipeline.clear()
+        super().connection_lost(exc)
+        if self._running is not None:
+            self._running.hang_up()
+
+    # The parser's side
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
         if self.phase == "idle":
-            self._enter("headers")
-            self._header_bytes = 0
+            self._begin_head()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        # Trailers come while the body is read, and nothing here wants them.
         if self.phase == "headers":
-            # Counted before parsing, so that one endless header line is seen too.
-            self._header_bytes += len(data)
-            if self._header_bytes > self._max_headers and b"\r\n\r\n" not in data[: self._max_headers]:
-                self._refuse(_headers_too_large(self._max_headers), 431)
-                return
-        super().data_received(data)
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
-        if size > self._max_headers:
-            self._refuse(_headers_too_large(self._max_headers), 431)
+        if self._deaf:
             return
-        self._enter("body")
-        super().on_headers_complete()
+        if self._head_bytes > self._max_headers and self._head_size() > self._max_headers:
+            self.refuse(_headers_too_large(self._max_headers), 431)
+            return
+        self.phase = "body"
+        self._since = self.loop.time()
+        self._framing_bytes = 0
+        exchange = self._read = self._exchange()
+        if self._running is None:
+            self._start(exchange)
+        else:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((exchange, self._application))
 
     def on_body(self, body: bytes) -> None:
-        if not self.transport.is_closing():
-            super().on_body(body)
+        self._framing_bytes = max(0, self._framing_bytes - FRAMING_PER_BYTE * len(body))
+        exchange = self._read
+        if exchange is None or exchange.response_complete or self._deaf:
+            return
+        exchange.body += body
+        if len(exchange.body) > HIGH_WATER_LIMIT:
+            self.flow.pause_reading()
+        exchange.message_event.set()
 
     def on_message_complete(self) -> None:
-        if self.transport.is_closing():
+        if self._deaf:
             return
-        self._enter("answer")
-        super().on_message_complete()
+        self.phase = "idle"
+        self._since = self.loop.time()
+        exchange = self._read
+        if exchange is not None:
+            exchange.more_body = False
+            exchange.message_event.set()
 
-    def on_response_complete(self) -> None:
-        """As in uvicorn, but for its timer: the server's clock watches idle connections."""
+    # The application's side
+
+    def answered(self, exchange: Exchange) -> None:
+        """`exchange` is over: the next one of the pipeline has its turn, or the peer."""
+        self._running = None
         self.server_state.total_requests += 1
         if self.transport.is_closing():
             return
-        self.flow.resume_reading()
-        if self.pipeline:
-            cycle, app = self.pipeline.pop()
-            self._start_asgi_task(cycle, app)
-        elif self.phase == "answer":
-            self._enter("idle")
+        if self.phase != "body":
+            self._since = self.loop.time()
+        if not exchange.keep_alive:
+            self._close(unread=exchange.more_body)
+        elif self.pipeline:
+            self._start(cast("Exchange", self.pipeline.pop()[0]))
+        elif self._refusal is not None:
+            self._write_refusal(self._refusal)
+        else:
+            self.flow.resume_reading()
 
-    def send_400_response(self, msg: str) -> None:
-        self._refuse(InvalidArgument("this is not HTTP/1.1", hint="send a well-formed request"), 400)
+    def refuse(self, error: SoundstageError, status: int | None = None) -> None:
+        """Answer what cannot become a request, after what came before it, and close."""
+        self._deaf = True
+        reply = _refusal(error, status or error.status, self._new_id(), self.clock.date)
+        running, in_body = self._running, self.phase == "body"
+        if running is None:
+            # What is read has its answer; a second one would be taken for that to the next request.
+            self._write_refusal(b"" if in_body else reply)
+        elif in_body and running is self._read:
+            running.hang_up()
+            self._write_refusal(b"" if running.response_started else reply)
+        else:
+            if in_body:
+                self.pipeline.popleft()
+            self._refusal = reply
+
+    def shutdown(self) -> None:
+        """No other request is answered; those that are being answered will be."""
+        if self._running is None or self._read is None:
+            self._close(unread=self.phase != "idle")
+        else:
+            self._read.keep_alive = False
 
     def check_time(self, now: float) -> None:
-        """End the connection if it has been in its phase for too long."""
-        spent_s = now - self.since
+        """End the connection if it has taken too long over what it does."""
+        if self._closing_since is not None:
+            self._check_closing(now, self._closing_since)
+        elif self.flow.write_paused:
+            self._check_reader(now)
+        elif self._running is None or self.phase == "body":
+            self._check_sender(now - self._since)
+
+    def _check_closing(self, now: float, since: float) -> None:
+        if self.transport.get_write_buffer_size():
+            self._closing_since = now
+            self._check_reader(now)
+        elif now - since > LINGER_S:
+            self.transport.abort()
+
+    def _check_reader(self, now: float) -> None:
+        """A peer that takes nothing of its reply is left; a slow one is not."""
+        unsent = self.transport.get_write_buffer_size()
+        if unsent != self._unsent_bytes:
+            self._unsent_bytes, self._unsent_since = unsent, now
+        elif now - self._unsent_since > self._limits.body_timeout / 1e9:
+            self.transport.abort()
+
+    def _check_sender(self, spent_s: float) -> None:
         if self.phase == "idle" and spent_s > self._limits.idle_timeout / 1e9:
-            self.transport.close()
+            self._close(unread=False)
         elif self.phase == "headers" and spent_s > self._limits.header_timeout / 1e9:
-            self._refuse(_too_slow("headers"), 408)
-        elif self.phase == "body" and spent_s > self._limits.body_timeout / 1e9:
-            self._refuse(_too_slow("body"), 408)
+            self.refuse(_too_slow("headers"), 408)
+        elif self.phase == "body" and spent_s > self._limits.body_timeout / 1e9 and not self.flow.read_paused:
+            self.refuse(_too_slow("body"), 408)
 
-    def _enter(self, phase: Phase) -> None:
-        self.phase = phase
-        self.since = self.loop.time()
+    def _check_sizes(self) -> None:
+        if self._deaf:
+            return
+        if self.phase == "headers" and self._head_bytes > self._max_headers:
+            self.refuse(_headers_too_large(self._max_headers), 431)
+        elif self.phase == "body" and self._framing_bytes > self._max_headers:
+            self.refuse(TooLarge("the body has too many chunk extensions or trailers", hint="send it plainly"))
 
-    def _refuse(self, error: SoundstageError, status: int) -> None:
-        """Answer what could not become a request, and close."""
-        # uvicorn declares the cycle as always there; before the first request it is None.
-        cycle = cast("Any", self.cycle)
-        started = cycle is not None and cycle.response_started and not cycle.response_complete
-        if not self.transport.is_closing() and not started:
-            problem = {**error.problem(), "status": status}
-            body = msgspec.json.encode(problem)
-            head = (
-                f"HTTP/1.1 {status} {STATUS_TEXT[status]}\r\ncontent-type: application/problem+json\r\n"
-                f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
-            )
-            self.transport.write(head.encode() + body)
-        self.transport.close()
+    def _begin_head(self) -> None:
+        self.phase = "headers"
+        self._since = self.loop.time()
+        self._head_bytes = 0
+
+    def _feed(self, data: bytes) -> None:
+        """Parse; an offer to change the protocol is not taken up, so that HTTP goes on after it."""
+        while data:
+            try:
+                self._parser.feed_data(data)
+            except httptools.HttpParserUpgrade as upgrade:
+                data = data[upgrade.args[0] :]
+                continue
+            except httptools.HttpParserError:
+                if not self._deaf:
+                    self.refuse(InvalidArgument("this is not HTTP/1.1", hint="send a well-formed request"))
+            return
+
+    def _head_size(self) -> int:
+        return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+
+    def _exchange(self) -> Exchange:
+        version: str = self._parser.get_http_version()
+        raw_path, _, query = _target(self.url).partition(b"?")
+        path = unquote_to_bytes(raw_path) if b"%" in raw_path else raw_path
+        scope = cast("dict[str, Any]", self.scope)
+        scope["method"] = self._parser.get_method().decode("ascii")
+        scope["http_version"] = version
+        scope["path"] = path.decode("utf-8", "replace")
+        scope["raw_path"] = raw_path
+        scope["query_string"] = query
+        return Exchange(self, version == "1.1" and self._parser.should_keep_alive())
+
+    def _start(self, exchange: Exchange) -> None:
+        self._running = exchange
+        self._start_asgi_task(exchange, self._application)
+
+    def _write_refusal(self, reply: bytes) -> None:
+        if not self.transport.is_closing():
+            self.transport.write(reply)
+            self._close(unread=True)
+
+    def _close(self, unread: bool) -> None:
+        """Close once all is written, by halves where the peer may still be sending."""
+        self._deaf = True
+        self._closing_since = self.loop.time()
+        if unread and self.transport.can_write_eof():
+            self.flow.resume_reading()
+            self.transport.write_eof()
+        else:
+            self.transport.close()
 
 
 def connections_of(state: ServerState) -> list[LimitedProtocol]:
     """The open connections."""
     return [cast("Any", connection) for connection in state.connections]
+
+
+def _target(url: bytes) -> bytes:
+    """Path and query of a request target in any of its forms."""
+    if url[:1] == b"/":
+        return url.partition(b"#")[0]
+    parsed = httptools.parse_url(url)
+    return (parsed.path or b"/") + (b"?" + parsed.query if parsed.query else b"")
+
+
+def _refusal(error: SoundstageError, status: int, request_id: str, date: bytes) -> bytes:
+    body = msgspec.json.encode({**error.problem(request_id), "status": status})
+    wait = b"" if error.retry_after_ms is None else b"retry-after: %d\r\n" % -(-error.retry_after_ms // 1_000)
+    return (
+        b"%b%bcontent-type: application/problem+json\r\ncontent-length: %d\r\nx-request-id: %b\r\n"
+        b"%bconnection: close\r\n\r\n%b"
+    ) % (STATUS_LINE[status], date, len(body), request_id.encode(), wait, body)
 
 
 def _headers_too_large(limit: int) -> TooLarge:

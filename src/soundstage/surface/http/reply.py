@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 from soundstage.core.codec import ContentType, encoder
 from soundstage.core.errors import InvalidArgument, SoundstageError
-from soundstage.surface.http.media import PROBLEM
+from soundstage.surface.http.body import BodyTooLarge
+from soundstage.surface.http.media import PROBLEM, UnknownCoding
 
 
 class Reply(NamedTuple):
@@ -16,6 +16,10 @@ class Reply(NamedTuple):
     status: int
     headers: list[tuple[bytes, bytes]]
     body: bytes
+
+
+CHALLENGE = (b"www-authenticate", b'Bearer realm="soundstage"')
+"""What a reply of status 401 asks for."""
 
 
 class WrongMethod(InvalidArgument):
@@ -32,11 +36,14 @@ def problem_reply(error: SoundstageError, wire: ContentType, request_id: str) ->
     """The RFC 9457 body and the headers that go with the status."""
     headers = [(b"content-type", PROBLEM[wire])]
     if error.retry_after_ms is not None:
-        headers.append((b"retry-after", b"%d" % math.ceil(error.retry_after_ms / 1_000)))
+        # Whole seconds, rounded up.
+        headers.append((b"retry-after", b"%d" % -(-error.retry_after_ms // 1_000)))
     if error.status == 401:
-        headers.append((b"www-authenticate", b'Bearer realm="soundstage"'))
+        headers.append(CHALLENGE)
     if isinstance(error, WrongMethod):
         headers.append((b"allow", error.allowed.encode()))
-    if error.status == 413:
+    if isinstance(error, UnknownCoding):
+        headers.append((b"accept-encoding", b"gzip, zstd"))
+    if isinstance(error, BodyTooLarge):
         headers.append((b"connection", b"close"))
     return Reply(error.status, headers, encoder(wire)(error.problem(request_id)))

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import socket
+import ssl
 from contextlib import suppress
-from typing import Any
 
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from soundstage.core.errors import InvalidArgument
+from soundstage.core.ids import request_id
 from soundstage.runtime.config import HttpConfig
 from soundstage.runtime.exposure import check_exposure, tls_context
 from soundstage.runtime.stage import Stage
 from soundstage.surface.http.app import Application
+from soundstage.surface.http.clock import ServerClock
 from soundstage.surface.http.protocol import LimitedProtocol, connections_of
 
 BACKLOG = 4_096
-CLOCK_MAX_S = 1.0
-CLOCK_MIN_S = 0.01
+
+FILES_SHARE = 0.75
+"""How much of the files that the process may open connections may be; engines need the rest."""
 
 
 class Server:
@@ -30,70 +34,97 @@ class Server:
         self._config = config
         self._state = ServerState()
         self._servers: list[asyncio.Server] = []
-        self._clock: asyncio.Task[None] | None = None
+        self._applications: list[Application] = []
+        self._clock: ServerClock | None = None
+        self._watch: asyncio.Task[None] | None = None
 
     async def start(self) -> str:
-        """Answering; returns the address, such as `http://127.0.0.1:7777`.
+        """Answering, every system started; returns the address, such as `http://127.0.0.1:7777`.
 
-        Raises `OSError` when the address is taken and `InvalidArgument` when serving it would be unsafe.
+        Until then the stage is not ready. Raises `OSError` when the address is taken, `InvalidArgument` when
+        serving it would be unsafe, and whatever keeps a system from starting.
         """
         config = self._config
         check_exposure(config.host, self._stage.config.auth, config.insecure)
         tls = tls_context(config.tls)
-        application = Application(self._stage, config)
-        bound = await self._listen(config.host, config.port, application, tls)
-        if config.metrics_listen is not None:
-            host, port = _host_and_port(config.metrics_listen)
-            try:
-                await self._listen(host, port, Application(self._stage, config, observe_only=True), None)
-            except OSError:
-                await self.stop()
-                raise
-        self._clock = asyncio.create_task(self._watch())
+        self._clock = ServerClock(self._stage.environment, config)
+        try:
+            port = await self._listen(config.host, config.port, tls, observe_only=False)
+            if config.metrics_listen is not None:
+                await self._listen(*_host_and_port(config.metrics_listen), None, observe_only=True)
+            self._watch = asyncio.create_task(self._clock.run(lambda: connections_of(self._state)))
+            await self._start_systems()
+        except BaseException:
+            await self.stop()
+            raise
         host = f"[{config.host}]" if ":" in config.host else config.host
-        url = f"{'http' if tls is None else 'https'}://{host}:{bound}"
+        url = f"{'http' if tls is None else 'https'}://{host}:{port}"
         self._announce(url)
         return url
 
     async def stop(self) -> None:
-        """No new connections; calls under way have been answered, or the drain time-out has passed. Idempotent."""
+        """No connection is open: calls under way have been answered, or the drain time-out has passed. Idempotent.
+
+        Until that is so the stage is not ready and refuses further calls, but tells so to whoever asks.
+        """
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self._config.drain_timeout / 1e9
+        self._close_applications("the server is stopping")
+        await self._finish_tasks(until - loop.time())
         servers, self._servers = self._servers, []
         for server in servers:
             server.close()
         for connection in connections_of(self._state):
             connection.shutdown()
-        if self._state.tasks:
-            await asyncio.wait(list(self._state.tasks), timeout=self._config.drain_timeout / 1e9)
+        await self._finish_tasks(until - loop.time())
         for task in list(self._state.tasks):
             task.cancel()
+        await self._finish_tasks(1.0)
         for connection in connections_of(self._state):
             connection.transport.abort()
-        if self._clock is not None:
-            self._clock.cancel()
+        if self._watch is not None:
+            self._watch.cancel()
             with suppress(asyncio.CancelledError):
-                await self._clock
-            self._clock = None
+                await self._watch
+            self._watch = None
 
-    async def _listen(self, host: str, port: int, application: Application, tls: Any) -> int:
-        config = Config(
-            application,
-            loop="none",
-            http=LimitedProtocol,
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            date_header=False,
-            proxy_headers=False,
-            interface="asgi3",
-        )
-        config.load()
+    async def _start_systems(self) -> None:
+        for name in self._stage.systems.catalogue:
+            self._close_applications(f"the system {name!r} is starting")
+            await self._stage.systems.started(name)
+        self._close_applications(None)
+
+    def _close_applications(self, reason: str | None) -> None:
+        for application in self._applications:
+            application.closed = reason
+
+    async def _finish_tasks(self, timeout_s: float) -> None:
+        if self._state.tasks:
+            await asyncio.wait(list(self._state.tasks), timeout=max(0.0, timeout_s))
+
+    async def _listen(self, host: str, port: int, tls: ssl.SSLContext | None, *, observe_only: bool) -> int:
+        application = Application(self._stage, self._config, observe_only=observe_only)
+        application.closed = "the server is starting"
+        self._applications.append(application)
+        config = _uvicorn_config(application)
+        connections_max = _allow_files(self._config.max_connections)
         listener = socket.create_server(
             (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=BACKLOG
         )
+
+        def connect() -> LimitedProtocol:
+            assert self._clock is not None
+            return LimitedProtocol(
+                config,
+                self._state,
+                self._config,
+                connections_max,
+                self._clock,
+                lambda: request_id(self._stage.environment),
+            )
+
         server = await asyncio.get_running_loop().create_server(
-            lambda: LimitedProtocol(config, self._state, self._config),
+            connect,
             sock=listener,
             ssl=tls,
             backlog=BACKLOG,
@@ -102,22 +133,41 @@ class Server:
         self._servers.append(server)
         return listener.getsockname()[1]
 
-    async def _watch(self) -> None:
-        """Look at every connection a few times within the shortest time-out."""
-        config, loop = self._config, asyncio.get_running_loop()
-        shortest_s = min(config.idle_timeout, config.header_timeout, config.body_timeout) / 1e9
-        every_s = min(CLOCK_MAX_S, max(CLOCK_MIN_S, shortest_s / 4))
-        while True:
-            await self._stage.environment.sleep(every_s)
-            now = loop.time()
-            for connection in connections_of(self._state):
-                connection.check_time(now)
-
     def _announce(self, url: str) -> None:
         for engine in self._stage.engines.distinct().values():
             announce = getattr(engine, "announce", None)
             if announce is not None:
                 announce(url)
+
+
+def _uvicorn_config(application: Application) -> Config:
+    config = Config(
+        application,
+        loop="none",
+        http=LimitedProtocol,
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        proxy_headers=False,
+        interface="asgi3",
+    )
+    config.load()
+    return config
+
+
+def _allow_files(connections: int) -> int:
+    """How many of `connections` may be open at a time, once the process may open as many files as can be."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = round(connections / FILES_SHARE)
+    if hard != resource.RLIM_INFINITY:
+        wanted = min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        soft = wanted
+    return connections if soft == resource.RLIM_INFINITY else min(connections, round(soft * FILES_SHARE))
 
 
 def _host_and_port(address: str) -> tuple[str, int]:

@@ -70,9 +70,13 @@ class _JumpingSelector(selectors.DefaultSelector):
 def run(main: Callable[[], Coroutine[Any, Any, T]], seed: int) -> T:
     """The result of `main()` run to its end on a fresh loop; tasks it left behind are cancelled."""
     loop = SimulationLoop(seed)
+
+    async def started() -> T:
+        return await main()
+
     try:
         asyncio.set_event_loop(loop)
-        return loop.run_until_complete(main())
+        return loop.run_until_complete(started())
     finally:
         try:
             _cancel_all(loop)

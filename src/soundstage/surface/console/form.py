@@ -1,0 +1,109 @@
+"""The form of one operation, as data: its JSON twin is `/console/<system>/<operation>.json`."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias, cast
+
+import msgspec
+
+from soundstage.core.operation import Operation
+from soundstage.runtime.stage import Stage
+from soundstage.surface.examples import example_of
+from soundstage.surface.schemas import Schemas
+
+
+class FormField(msgspec.Struct, frozen=True, kw_only=True):
+    """`type` is in words; `message` names the message that it is of, if it is one."""
+
+    name: str
+    type: str
+    required: bool
+    doc: str
+    message: str | None = None
+
+
+class Form(msgspec.Struct, frozen=True, kw_only=True):
+    """What a caller of one operation needs to know, and a request to begin with."""
+
+    system: str
+    operation: str
+    path: str
+    doc: str
+    access: str
+    idempotent: bool
+    example: dict[str, Any]
+    request: list[FormField]
+    reply: list[FormField]
+
+
+Forms: TypeAlias = dict[tuple[str, str], Form]
+
+
+def forms_of(stage: Stage) -> Forms:
+    """The forms of all operations, by system and name."""
+    operations = {place: bound.operation for place, bound in stage.operations().items()}
+    schemas = Schemas(operations.values())
+    return {place: _form(operation, schemas) for place, operation in operations.items()}
+
+
+def _form(operation: Operation[..., Any], schemas: Schemas) -> Form:
+    return Form(
+        system=operation.system,
+        operation=operation.name,
+        path=operation.path,
+        doc=operation.doc,
+        access=operation.access,
+        idempotent=operation.idempotent,
+        example=example_of(operation),
+        request=fields_of(schemas.components[schemas.name(operation.request, "request")]),
+        reply=fields_of(schemas.components[schemas.name(operation.reply, "reply")]),
+    )
+
+
+def fields_of(schema: dict[str, Any]) -> list[FormField]:
+    """The fields that a schema of a message describes."""
+    required = set(schema.get("required", []))
+    return [
+        FormField(
+            name=name,
+            type=_type(field),
+            required=name in required,
+            doc=field.get("description", ""),
+            message=_message(field),
+        )
+        for name, field in schema.get("properties", {}).items()
+    ]
+
+
+def _type(schema: dict[str, Any]) -> str:
+    if "$ref" in schema:
+        return schema["$ref"].rpartition("/")[2]
+    if "anyOf" in schema:
+        return " or ".join(dict.fromkeys(name for name in map(_type, schema["anyOf"]) if name != "null"))
+    if schema.get("type") == "array":
+        return f"list of {_type(schema.get('items', {}))}"
+    values = schema.get("additionalProperties")
+    if isinstance(values, dict):
+        return f"map to {_type(cast('dict[str, Any]', values))}"
+    if schema.get("contentEncoding") == "base64":
+        return "bytes (base64)"
+    if "enum" in schema:
+        return " or ".join(repr(value) for value in schema["enum"])
+    return _WORDS.get(schema.get("format") or schema.get("type", ""), "anything")
+
+
+_WORDS = {
+    "string": "text",
+    "integer": "integer",
+    "int64": "integer",
+    "number": "number",
+    "boolean": "yes or no",
+    "object": "map",
+    "null": "null",
+    "date-time": "instant",
+}
+
+
+def _message(schema: dict[str, Any]) -> str | None:
+    found = [schema, *schema.get("anyOf", []), schema.get("items", {})]
+    return next((each["$ref"].rpartition("/")[2] for each in found if "$ref" in each), None)

@@ -1,0 +1,194 @@
+"""An engine on the bench: one table, one clock, and short words for the calls that tests make."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import msgspec
+
+from soundstage.core.environment import Environment, VirtualEnvironment
+from soundstage.engines.records.port import (
+    ALL,
+    DEFAULT_BUDGET,
+    Budget,
+    Conditional,
+    Page,
+    Records,
+    Row,
+    Span,
+    Sweep,
+    TableSpec,
+)
+from soundstage.testing.model import Condition, Put, Range, Stamp, Write
+from soundstage.testing.records.writes import batch_of, conditional_of, shown
+
+TABLE = "suite/items"
+RECORD = b"record"
+MAX_LAG_US = 600_000_000
+KEPT_US = MAX_LAG_US + 60_000_000
+"""How long tombstones and ledger entries are kept: the table's greatest lag and the minute of a call in flight."""
+
+MARKER_MIN_US, MARKER_MAX_US = 3_600_000_000, 7_200_000_000
+SPEC = TableSpec(
+    name=TABLE,
+    max_lag_us=MAX_LAG_US,
+    delete_ttl_min_us=MARKER_MIN_US,
+    delete_ttl_max_us=MARKER_MAX_US,
+)
+
+
+class OpenEngine(Protocol):
+    """What an engine's test file gives the suite."""
+
+    async def __call__(self, environment: Environment, store: str = "store") -> Records:
+        """A started engine on the storage called `store`: empty the first time, then as the last one left it.
+
+        The engine that was opened on a storage is stopped before the next one is.
+        """
+        ...
+
+
+class Bench:
+    """Times are microseconds from the moment the bench was set up, which is where its clock stands."""
+
+    def __init__(self, open_engine: OpenEngine, conditional: bool, seed: int = 0) -> None:
+        self.environment = VirtualEnvironment(seed)
+        self.start_us = self.environment.now_us()
+        self.spec = msgspec.structs.replace(SPEC, conditional=conditional)
+        self.engine: Records
+        self._open_engine = open_engine
+        self._tokens = 0
+
+    async def open(self) -> None:
+        self.engine = await self._open_engine(self.environment)
+        await self.engine.create_table(self.spec)
+
+    async def reopen(self) -> None:
+        """The engine is stopped and another one serves what it kept."""
+        await self.engine.stop()
+        self.engine = await self._open_engine(self.environment)
+
+    async def close(self) -> None:
+        await self.engine.stop()
+
+    @property
+    def now(self) -> int:
+        return self.environment.now_us() - self.start_us
+
+    def advance(self, us: int) -> None:
+        self.environment.advance(us / 1e6)
+
+    def write(
+        self,
+        *,
+        at: int,
+        token: str = "token",
+        puts: Mapping[bytes, Put] | None = None,
+        markers: Sequence[bytes] = (),
+        ranges: Sequence[Range] = (),
+        whole: bool = False,
+    ) -> Write:
+        """The write of a token that was generated `at`."""
+        time_us = self.start_us + at
+        return Write(token=token, time_us=time_us, puts=puts or {}, markers=markers, ranges=ranges, whole=whole)
+
+    async def send(
+        self,
+        write: Write,
+        record: bytes = RECORD,
+        conditions: Sequence[Condition] | None = None,
+        digest: bytes = b"digest",
+        limit: int = 2_000_000,
+    ) -> int:
+        """`write` is applied; returns when it was stamped. `limit` counts from the present."""
+        conditional: Conditional | None = None
+        if conditions is not None:
+            conditional = conditional_of(write.token, conditions, digest, self.environment.now_us() + limit)
+        stamp_us = await self.engine.apply(self.spec.name, record, batch_of(write), conditional=conditional)
+        return stamp_us - self.start_us
+
+    async def put(
+        self,
+        key: bytes,
+        value: bytes,
+        *,
+        at: int,
+        token: str = "token",
+        expires: int | None = None,
+        record: bytes = RECORD,
+    ) -> int:
+        expires_us = 0 if expires is None else self.start_us + expires
+        return await self.send(self.write(at=at, token=token, puts={key: Put(value, expires_us)}), record)
+
+    async def put_if(self, key: bytes, value: bytes, *conditions: Condition, at: int, token: str | None = None) -> int:
+        """Under a token of its own where none is given."""
+        self._tokens += 1
+        token = token or f"conditional-{self._tokens}"
+        return await self.send(self.write(at=at, token=token, puts={key: Put(value)}), conditions=conditions)
+
+    async def delete(self, *keys: bytes, at: int, token: str = "delete", record: bytes = RECORD) -> int:
+        return await self.send(self.write(at=at, token=token, markers=keys), record)
+
+    async def delete_range(
+        self, start: bytes, end: bytes | None, *, at: int, token: str = "delete", record: bytes = RECORD
+    ) -> int:
+        return await self.send(self.write(at=at, token=token, ranges=[(start, end)]), record)
+
+    async def delete_all(self, *, at: int, token: str = "delete", record: bytes = RECORD) -> int:
+        return await self.send(self.write(at=at, token=token, whole=True), record)
+
+    async def page(
+        self, record: bytes = RECORD, span: Span = ALL, budget: Budget = DEFAULT_BUDGET, now: int | None = None
+    ) -> Page:
+        return await self.engine.read(self.spec.name, record, span, budget, self.at(now))
+
+    async def rows(
+        self, record: bytes = RECORD, span: Span = ALL, budget: Budget = DEFAULT_BUDGET, now: int | None = None
+    ) -> list[Row]:
+        """All pages of `span`."""
+        rows: list[Row] = []
+        while True:
+            page = await self.page(record, span, budget, now)
+            rows += page.rows
+            if page.resume is None:
+                return rows
+            span = resumed(span, page.resume)
+
+    async def values(self, record: bytes = RECORD, now: int | None = None) -> dict[bytes, bytes]:
+        """The live items of a record."""
+        return {key: found.value for key, found in shown(await self.rows(record, now=now)).items()}
+
+    async def stamp(self, record: bytes = RECORD) -> tuple[int, str] | None:
+        """Time and token of the greatest version that the record ever accepted."""
+        stamp = (await self.page(record)).stamp
+        return None if stamp is None else (stamp.time_us - self.start_us, stamp.token)
+
+    async def item_stamp(self, key: bytes, record: bytes = RECORD) -> Stamp:
+        """Time and token of a live item, as conditions name them."""
+        found = shown(await self.rows(record))[key]
+        return Stamp(found.time_us, found.token)
+
+    async def record_stamp(self, record: bytes = RECORD) -> Stamp:
+        """What `stamp` gives, as conditions name it."""
+        stamp = (await self.page(record)).stamp
+        assert stamp is not None
+        return Stamp(*stamp)
+
+    async def sweep(self, budget_rows: int = 10_000) -> int:
+        """Everything due is gone; returns how many things that was."""
+        purged = 0
+        while True:
+            swept: Sweep = await self.engine.sweep(budget_rows)
+            purged += swept.purged
+            if not swept.purged:
+                return purged
+
+    def at(self, us: int | None) -> int:
+        """Microseconds since 1970 of a time of the bench; None is the present."""
+        return self.environment.now_us() if us is None else self.start_us + us
+
+
+def resumed(span: Span, resume: bytes) -> Span:
+    """What is left of `span` after a page that resumes at `resume`."""
+    return Span(span.start, resume, True) if span.reverse else Span(resume, span.end)

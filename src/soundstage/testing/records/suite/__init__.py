@@ -1,0 +1,1 @@
+"""The tests of the suite, by the part of the semantics they hold an engine to."""
