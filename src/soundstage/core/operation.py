@@ -13,6 +13,9 @@
 `KeyValue(...).put_items` is then an `AsyncCall` whose arguments are the fields of `PutItems` and whose
 result is `PutItemsReply`; `SyncKeyValue(...).put_items` the same without `await`. The body of a declared
 method never runs; its docstring documents HTTP, OpenAPI, CLI and console.
+
+An operation has a kind, which its class says: one message in and one out here; a feed has many out, a job
+outlives the call that started it.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ import inspect
 import typing
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from functools import cached_property
-from typing import Any, Generic, Literal, ParamSpec, Protocol, TypeAlias, TypeVar, overload
+from typing import Any, ClassVar, Generic, Literal, ParamSpec, Protocol, TypeAlias, TypeVar, overload
 
 from soundstage.core.call import DEFAULT_OPTIONS, Access, CallOptions
 from soundstage.core.errors import SoundstageError
@@ -34,12 +37,13 @@ Kind: TypeAlias = Literal["call", "feed", "job"]
 
 
 class Operation(Generic[P, R]):
-    """One declared operation; also the descriptor that gives both faces their typed methods.
+    """One declared operation of any kind.
 
     `idempotent` says that a repetition under the same token changes nothing, so that clients may retry.
     `errors` are those beyond what every operation may raise.
     """
 
+    kind: ClassVar[Kind]
     name: str
     system: str
 
@@ -50,14 +54,12 @@ class Operation(Generic[P, R]):
         *,
         access: Access,
         idempotent: bool,
-        kind: Kind,
         errors: tuple[type[SoundstageError], ...],
     ) -> None:
         self.request: type[Any] = typing.cast("type[Any]", request)
         self.declared = declared
         self.access: Access = access
         self.idempotent = idempotent
-        self.kind: Kind = kind
         self.errors = errors
         self.doc = inspect.getdoc(declared) or ""
         fields: tuple[str, ...] = self.request.__struct_fields__
@@ -78,15 +80,21 @@ class Operation(Generic[P, R]):
     def path(self) -> str:
         return f"/v1/{self.system}/{self.name}"
 
+
+class CallOperation(Operation[P, R]):
+    """An operation of one message in, one out; also the descriptor that gives both faces their typed methods."""
+
+    kind = "call"
+
     @overload
-    def __get__(self, instance: None, owner: type[Any]) -> Operation[P, R]: ...
+    def __get__(self, instance: None, owner: type[Any]) -> CallOperation[P, R]: ...
     @overload
     def __get__(self, instance: AsyncFace, owner: type[Any]) -> AsyncCall[P, R]: ...
     @overload
     def __get__(self, instance: SyncFace, owner: type[Any]) -> SyncCall[P, R]: ...
     def __get__(
         self, instance: AsyncFace | SyncFace | None, owner: type[Any]
-    ) -> Operation[P, R] | AsyncCall[P, R] | SyncCall[P, R]:
+    ) -> CallOperation[P, R] | AsyncCall[P, R] | SyncCall[P, R]:
         if instance is None:
             return self
         bound = _async_call(self, instance) if isinstance(instance, AsyncFace) else SyncCall(self, instance)
@@ -100,13 +108,12 @@ def operation(
     *,
     access: Access,
     idempotent: bool = False,
-    kind: Kind = "call",
     errors: tuple[type[SoundstageError], ...] = (),
-) -> Callable[[Callable[[Any], R]], Operation[P, R]]:
+) -> Callable[[Callable[[Any], R]], CallOperation[P, R]]:
     """Declare the method below as an operation that takes the message `request`."""
 
-    def declare(declared: Callable[[Any], R]) -> Operation[P, R]:
-        return Operation(request, declared, access=access, idempotent=idempotent, kind=kind, errors=errors)
+    def declare(declared: Callable[[Any], R]) -> CallOperation[P, R]:
+        return CallOperation(request, declared, access=access, idempotent=idempotent, errors=errors)
 
     return declare
 

@@ -28,7 +28,7 @@ def parse_quantity(text: str, units: Mapping[str, int], kind: str, example: str)
     amount, rest = divmod(int(whole + (fraction or "")) * size, 10**digits)
     if rest:
         raise InvalidArgument(f"{text!r} is finer than the smallest unit of a {kind}", hint="round it")
-    if amount > _INT64_MAX:
+    if amount > _INT64_MAX + bool(sign):
         raise InvalidArgument(f"{text!r} is beyond the largest {kind}", hint="it does not fit 64 bits")
     return -amount if sign else amount
 

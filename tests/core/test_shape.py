@@ -1,0 +1,57 @@
+"""The shape of messages, walked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from msgspec import inspect
+from tests.core.messages import Everything, Inner, Tree
+
+from soundstage.core.shape import alternatives, at_path, descend, is_recursive, structs
+
+
+def node(type: Any) -> inspect.Type:
+    return inspect.type_info(type)
+
+
+def classes_at(path: str) -> set[type]:
+    return {found.cls for place in at_path(node(Everything), path) for found in structs(place)}
+
+
+def test_the_alternatives_of_a_union_are_its_members() -> None:
+    assert {type(found) for found in alternatives(node(int | None))} == {inspect.IntType, inspect.NoneType}
+
+
+def test_anything_else_is_its_own_alternative() -> None:
+    assert alternatives(node(int)) == (node(int),)
+
+
+@pytest.mark.parametrize(
+    ("path", "found"),
+    [
+        ("", {Everything}),
+        ("items", set[type]()),
+        ("items[3]", {Inner}),
+        ("items[...]", {Inner}),
+        ("by_name[...]", {Inner}),
+        ("by_name.x", {Inner}),
+        ("nothing.here", set[type]()),
+    ],
+)
+def test_a_path_leads_to_the_structs_that_may_stand_there(path: str, found: set[type]) -> None:
+    assert classes_at(path) == found
+
+
+def test_a_path_leads_through_maps_and_tuples() -> None:
+    assert at_path(node(tuple[int, Inner]), "[1]")[1:] == [node(Inner)]
+
+
+def test_every_struct_is_met_once() -> None:
+    met = [found.cls for found in descend(node(Everything)) if isinstance(found, inspect.StructType)]
+    assert sorted(met, key=str) == sorted([Everything, Inner], key=str)
+
+
+@pytest.mark.parametrize(("type", "recursive"), [(Tree, True), (list[Tree], True), (Everything, False), (int, False)])
+def test_a_struct_that_holds_itself_is_recursive(type: Any, recursive: bool) -> None:
+    assert is_recursive(node(type)) is recursive
