@@ -36,6 +36,8 @@ from soundstage.engines.records.port import (
 )
 from soundstage.engines.records.segments import encode_position, parse_position, place, segment_bounds
 
+_UNBOUNDED = Budget(rows=2**62, bytes=2**62)
+
 
 class _Partition:
     def __init__(self) -> None:
@@ -221,9 +223,17 @@ class MemoryRecords:
         table.enter_ledger(name, asked, stamp_us)
         return stamp_us
 
-    async def get(self, table: str, partition: bytes, keys: Sequence[bytes], now_us: int) -> Page:
+    async def get(
+        self, table: str, partition: bytes, keys: Sequence[bytes], now_us: int, budget: Budget | None = None
+    ) -> Page:
         found = self._table(table).partitions.get(partition, _Partition())
-        rows = [(key, cell) for key in keys if (cell := found.cells.get(key)) and version.is_live(cell, now_us)]
+        asked = [(key, cell) for key in keys if (cell := found.cells.get(key)) and version.is_live(cell, now_us)]
+        meter = Meter(budget or _UNBOUNDED, self._environment)
+        rows: list[Row] = []
+        for row in asked:
+            if not meter.takes(row):
+                return Page(rows, row[0], found.stamp())
+            rows.append(row)
         return Page(rows, None, found.stamp())
 
     async def read(self, table: str, partition: bytes, span: Span, budget: Budget, now_us: int) -> Page:

@@ -123,11 +123,15 @@ class Budget(msgspec.Struct, frozen=True):
 
     The first row is returned even when it is larger than `bytes`. `deadline_ns` is on the environment's
     monotonic clock; past it a read returns what it has (possibly nothing) and where to go on.
+
+    `likely_rows` is how many rows the caller thinks will fill `bytes`. A store that can limit rows only asks
+    for so many and may return all of them; those that stop at `bytes` by themselves have no use for it.
     """
 
     rows: int = 10_000
     bytes: int = 2 << 20
     deadline_ns: int | None = None
+    likely_rows: int | None = None
 
 
 ALL = Span()
@@ -215,8 +219,13 @@ class Records(Protocol):
         """
         ...
 
-    async def get(self, table: str, partition: bytes, keys: Sequence[bytes], now_us: int) -> Page:
-        """The live rows among `keys`, in the order asked; `resume` is None."""
+    async def get(
+        self, table: str, partition: bytes, keys: Sequence[bytes], now_us: int, budget: Budget | None = None
+    ) -> Page:
+        """The live rows among `keys`, in the order asked, as of one moment.
+
+        With a `budget` it stops as a read does; `resume` is then the first of `keys` that was not answered.
+        """
         ...
 
     async def read(self, table: str, partition: bytes, span: Span, budget: Budget, now_us: int) -> Page:

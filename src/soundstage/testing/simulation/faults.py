@@ -105,9 +105,11 @@ class FaultyRecords:
         await self._after()
         return stamp
 
-    async def get(self, table: str, partition: bytes, keys: Sequence[bytes], now_us: int) -> Page:
+    async def get(
+        self, table: str, partition: bytes, keys: Sequence[bytes], now_us: int, budget: Budget | None = None
+    ) -> Page:
         await self._before(partition)
-        return await self.engine.get(table, partition, keys, now_us)
+        return await self.engine.get(table, partition, keys, now_us, None if budget is None else self._cut(budget))
 
     async def read(self, table: str, partition: bytes, span: Span, budget: Budget, now_us: int) -> Page:
         await self._before(partition)

@@ -25,6 +25,7 @@ from soundstage.engines.records.port import (
     Capability,
     Conditional,
     Page,
+    Row,
     Span,
     Sweep,
     TableSpec,
@@ -32,7 +33,7 @@ from soundstage.engines.records.port import (
     WalkPage,
 )
 from soundstage.engines.records.rocksdb.conditions import check, recorded, stamp_for
-from soundstage.engines.records.rocksdb.reading import Slices, beginning, read_span
+from soundstage.engines.records.rocksdb.reading import Slices, beginning, read_keys, read_span
 from soundstage.engines.records.rocksdb.restoring import restore
 from soundstage.engines.records.rocksdb.rowkeys import ITEMS, prefix_of
 from soundstage.engines.records.rocksdb.statistics import statistics
@@ -157,7 +158,9 @@ class RocksRecords:
             raise _stalled()
         await self._environment.sleep(STALL_WAIT_S)
 
-    async def get(self, table: str, partition: bytes, keys: Sequence[bytes], now_us: int) -> Page:
+    async def get(
+        self, table: str, partition: bytes, keys: Sequence[bytes], now_us: int, budget: Budget | None = None
+    ) -> Page:
         source = self._table(table)
         prefix = prefix_of(source.number, partition)
         try:
@@ -166,19 +169,21 @@ class RocksRecords:
             header = source.header(prefix)
         if header is None:
             return Page([], None, None)
-        base = prefix + ITEMS
-        row_keys: Any = [base + key for key in keys]
-        found: Any = [source.db.get(row_keys[0])] if len(keys) == 1 else source.db.get(row_keys)
-        covered = header.covered
-        rows = [
-            (key, cell)
-            for key, cell in zip(keys, found, strict=True)
-            if cell is not None and version.is_live(cell, now_us, header.covering(key) if covered else None)
-        ]
         gate = self.database.commits.gate(prefix)
+        if len(keys) == 1:
+            cell: Any = source.db.get(prefix + ITEMS + keys[0])
+            tombstone = header.covering(keys[0]) if header.covered else None
+            rows: list[Row] = []
+            resume = None
+            if cell is not None and version.is_live(cell, now_us, tombstone):
+                rows.append((keys[0], cell))
+        else:
+            rows, _, resume = await read_keys(
+                source, prefix, header, keys, budget, now_us, Slices(self._environment, budget and budget.deadline_ns)
+            )
         if gate is not None:
             await gate
-        return Page(rows, None, header.stamp)
+        return Page(rows, resume, header.stamp)
 
     async def read(self, table: str, partition: bytes, span: Span, budget: Budget, now_us: int) -> Page:
         slices = Slices(self._environment, budget.deadline_ns)

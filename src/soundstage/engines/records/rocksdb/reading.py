@@ -6,14 +6,15 @@ were made, so that a page is one moment's state however often others wrote meanw
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 from rocksdict import RdictIter, ReadOptions
 
 from soundstage.core import version
 from soundstage.core.environment import Environment
 from soundstage.core.errors import Unavailable
-from soundstage.engines.records.port import KEY_CEILING, Budget, Row, Span
+from soundstage.engines.records.port import KEY_CEILING, Budget, Cell, Row, Span
 from soundstage.engines.records.rocksdb.header import Header
 from soundstage.engines.records.rocksdb.rowkeys import ITEMS
 from soundstage.engines.records.rocksdb.tables import Table
@@ -23,6 +24,9 @@ SLICE_NS = 1_500_000
 
 CLOCK_EVERY = 32
 """Rows between two looks at the clock."""
+
+KEYS_AT_ONCE = 32
+"""Keys that are looked up in one call of the driver; more of them go through an iterator, one after the other."""
 
 
 class Found(NamedTuple):
@@ -87,6 +91,47 @@ async def read_span(
         step()
     iterator.status()
     return Found(rows, size, None)
+
+
+async def read_keys(
+    table: Table,
+    prefix: bytes,
+    header: Header,
+    keys: Sequence[bytes],
+    budget: Budget | None,
+    now_us: int,
+    slices: Slices,
+) -> Found:
+    """Live rows among `keys`, in their order; stops at a `budget` as `read_span` does."""
+    base = prefix + ITEMS
+    rows: list[Row] = []
+    size = seen = 0
+    for key, cell in _cells_of(table, base, keys):
+        seen += 1
+        if seen % CLOCK_EVERY == 0 and not await slices.pause(table):
+            return Found(rows, size, key)
+        if cell is None or not version.is_live(cell, now_us, header.covering(key) if header.covered else None):
+            continue
+        weight = len(key) + len(cell)
+        if budget is not None and rows and (len(rows) >= budget.rows or size + weight > budget.bytes):
+            return Found(rows, size, key)
+        rows.append((key, cell))
+        size += weight
+    return Found(rows, size, None)
+
+
+def _cells_of(table: Table, base: bytes, keys: Sequence[bytes]) -> Iterator[tuple[bytes, Cell | None]]:
+    """The cell of each key, None where there is none, all as they were at the first of them."""
+    if len(keys) <= KEYS_AT_ONCE:
+        # One call of the driver; nothing can come in between, and what it holds is bounded by the few keys.
+        row_keys: Any = [base + key for key in keys]
+        found: Any = table.db.get(row_keys) if keys else []
+        yield from zip(keys, found, strict=True)
+        return
+    iterator = table.db.iter()
+    for key in keys:
+        iterator.seek(base + key)
+        yield key, iterator.value() if iterator.valid() and iterator.key() == base + key else None
 
 
 def beginning(span: Span) -> bytes:
