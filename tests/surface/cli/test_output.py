@@ -8,6 +8,7 @@ import pytest
 
 from soundstage.core.message import IdempotencyToken, Instant
 from soundstage.data.kv.api import CountItemsReply, GetItemsReply, Item, ItemMetadata
+from soundstage.surface.cli.failure import CommandFailure
 from soundstage.surface.cli.output import chosen_format, show
 
 TOKEN = IdempotencyToken(Instant(0), "t")
@@ -37,8 +38,15 @@ def test_a_terminal_gets_a_table_and_programs_json(
     monkeypatch: pytest.MonkeyPatch, terminal: bool, chosen: str
 ) -> None:
     monkeypatch.setattr(sys.stdout, "isatty", lambda: terminal)
-    monkeypatch.setenv("SOUNDSTAGE_OUTPUT", "nonsense")
+    monkeypatch.setenv("SOUNDSTAGE_OUTPUT", "")
     assert chosen_format(None) == chosen
+
+
+def test_what_is_no_format_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOUNDSTAGE_OUTPUT", "xml")
+    with pytest.raises(CommandFailure, match="SOUNDSTAGE_OUTPUT is 'xml'") as refused:
+        chosen_format(None)
+    assert (refused.value.exit_code, refused.value.error.hint) == (2, "formats are table, json, jsonl")
 
 
 def test_json_is_the_whole_reply(capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,11 +10,12 @@ from cyclopts import Group, Parameter
 from soundstage.surface.cli.output import Format
 
 STAGE_PANEL = Group("Stage", sort_key=90)
+OUTPUT_PANEL = Group("Output", sort_key=91)
 
 Output: TypeAlias = Annotated[
     Format | None,
     Parameter(
-        group=Group("Output", sort_key=91),
+        group=OUTPUT_PANEL,
         help="How to print: a table on a terminal and JSON elsewhere, unless given here or in SOUNDSTAGE_OUTPUT.",
     ),
 ]

@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeAlias
 
 import msgspec
 
+from soundstage.surface.cli.failure import usage
 from soundstage.surface.cli.tables import Listing, Row, cells, headings, listing, rows
 
 Format: TypeAlias = Literal["table", "json", "jsonl"]
@@ -25,12 +26,15 @@ _STEERING = re.compile(r"[\x7f-\x9f]")
 
 def chosen_format(output: Format | None) -> Format:
     """`output`, or SOUNDSTAGE_OUTPUT, or a table on a terminal and JSON elsewhere."""
-    if output is not None:
-        return output
+    return output or wanted_format() or ("table" if sys.stdout.isatty() else "json")
+
+
+def wanted_format() -> Format | None:
+    """What SOUNDSTAGE_OUTPUT asks for, if anything. Raises `CommandFailure` for what is no format."""
     wanted = os.environ.get("SOUNDSTAGE_OUTPUT", "")
-    if wanted in FORMATS:
-        return wanted
-    return "table" if sys.stdout.isatty() else "json"
+    if not wanted or wanted in FORMATS:
+        return wanted or None
+    raise usage(f"SOUNDSTAGE_OUTPUT is {wanted!r}", hint=f"formats are {', '.join(FORMATS)}")
 
 
 def show(reply: msgspec.Struct, output: Format) -> None:

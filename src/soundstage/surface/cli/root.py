@@ -10,8 +10,8 @@ from cyclopts.exceptions import CycloptsError, UnknownCommandError, UnusedCliTok
 
 from soundstage.core.errors import InvalidArgument, SoundstageError
 from soundstage.core.names import nearest
-from soundstage.surface.cli.commands import COMMANDS, SUMMARY, systems
-from soundstage.surface.cli.failure import FAILED, INTERRUPTED, USAGE, CommandFailure, report, usage
+from soundstage.surface.cli.commands import COMMANDS, SUMMARY, front_page, systems
+from soundstage.surface.cli.failure import DONE, FAILED, INTERRUPTED, USAGE, CommandFailure, report, usage
 from soundstage.surface.cli.help import HelpPages
 
 GLOBAL_FLAGS = ("--url", "--stage", "--data", "--token", "--timeout", "--output")
@@ -35,8 +35,8 @@ def root() -> App:
         result_action="return_value",
         default_parameter=Parameter(negative=()),
     )
-    for name, (path, summary) in COMMANDS.items():
-        app.command(path, name=name, help=summary, group=_STAGE)
+    for name, (path, _) in COMMANDS.items():
+        app.command(path, name=name, group=_STAGE)
     for name, system in systems().items():
         app.command(f"soundstage.surface.cli.systems:{name}", name=name, help=system.summary, group=_SYSTEMS)
     return app
@@ -45,7 +45,11 @@ def root() -> App:
 def run(arguments: Sequence[str]) -> int:
     """What `soundstage ARGUMENTS` does; the exit code."""
     try:
-        return root()(settled(arguments)) or 0
+        wanted = settled(arguments)
+        if wanted[:1] in (["--help"], ["-h"]):
+            print(front_page(), end="")
+            return DONE
+        return root()(wanted) or DONE
     except CommandFailure as failure:
         return _ended(failure, arguments)
     except CycloptsError as error:

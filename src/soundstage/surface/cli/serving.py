@@ -9,28 +9,35 @@ import signal
 import sys
 from collections.abc import AsyncGenerator, Generator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from typing import NamedTuple
 
 from soundstage.core.errors import SoundstageError, Unavailable
-from soundstage.runtime.config import StageConfig
 from soundstage.runtime.logs import configure_logs
 from soundstage.runtime.stage import Stage
 from soundstage.runtime.stagefile import LoadedConfig
 from soundstage.runtime.traces import configure_traces
 from soundstage.surface.cli.failure import USAGE, CommandFailure, not_started
-from soundstage.surface.http.server import Server
+from soundstage.surface.http.server import NotListening, Server
 
 _HEALTH_INTERVAL_S = 0.05
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
+class Addresses(NamedTuple):
+    """Where a stage is reached, and where its metrics are when they have a listener of their own."""
+
+    url: str
+    metrics: str | None
+
+
 @asynccontextmanager
-async def serving(loaded: LoadedConfig, stopping: asyncio.Event) -> AsyncGenerator[str]:
-    """The stage of `loaded` serves at the address yielded, every system answering, until the block ends.
+async def serving(loaded: LoadedConfig, stopping: asyncio.Event) -> AsyncGenerator[Addresses]:
+    """The stage of `loaded` serves at the addresses yielded, every system answering, until the block ends.
 
     Ends early, before all is well, when `stopping` is set. Raises `CommandFailure` when it cannot start.
     """
     async with AsyncExitStack() as running:
-        with refusals(loaded.config):
+        with refusals():
             configure_logs(loaded.config.telemetry)
             if loaded.config.telemetry.traces:
                 configure_traces()
@@ -38,15 +45,8 @@ async def serving(loaded: LoadedConfig, stopping: asyncio.Event) -> AsyncGenerat
             server = Server(stage, stage.config.http)
             url = await server.start()
             running.push_async_callback(server.stop)
-            await open_systems(stage)
         await all_well(stage, stopping)
-        yield url
-
-
-async def open_systems(stage: Stage) -> None:
-    """Every system of the catalogue has been opened, so that the first call of none finds it wanting."""
-    for name in stage.systems.catalogue:
-        await stage.systems.started(name)
+        yield Addresses(url, server.metrics_url)
 
 
 async def all_well(stage: Stage, stopping: asyncio.Event) -> None:
@@ -80,20 +80,24 @@ def signalled(stopping: asyncio.Event) -> Generator[None]:
 
 
 @contextmanager
-def refusals(config: StageConfig) -> Generator[None]:
+def refusals() -> Generator[None]:
     """What keeps a stage from starting ends the command with the exit code of a wrong configuration."""
     try:
         yield
     except SoundstageError as error:
         raise not_started(error) from error
-    except OSError as error:
-        raise CommandFailure(_not_listening(error, config), USAGE) from error
+    except NotListening as error:
+        raise CommandFailure(_not_listening(error), USAGE) from error
 
 
-def _not_listening(error: OSError, config: StageConfig) -> SoundstageError:
-    where = f"{config.http.host}:{config.http.port}"
+def _not_listening(error: NotListening) -> SoundstageError:
     if error.errno == errno.EADDRINUSE:
         return Unavailable(
-            f"the address {where} is in use", hint="stop what listens there, or give another --port; 0 picks a free one"
+            f"the address {error.address} is in use",
+            hint="stop what listens there, or give another by --port or --metrics-listen; port 0 picks a free one",
         )
-    return Unavailable(f"the address {where} cannot be listened on: {error.strerror or error}")
+    # Python appends what it tried, which the address says already.
+    reason = str(error.strerror).partition(" (while ")[0]
+    return Unavailable(
+        f"the address {error.address} cannot be listened on: {reason}", hint="give one of this machine by --host"
+    )

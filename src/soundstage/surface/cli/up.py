@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias
 
 import msgspec
 from cyclopts import Group, Parameter
@@ -12,32 +12,39 @@ from cyclopts import Group, Parameter
 from soundstage.runtime.config import MEMORY
 from soundstage.runtime.stagefile import LoadedConfig
 from soundstage.surface.cli.failure import DONE
-from soundstage.surface.cli.options import Folder
-from soundstage.surface.cli.serving import serving, signalled
+from soundstage.surface.cli.options import OUTPUT_PANEL, Folder
+from soundstage.surface.cli.output import wanted_format
+from soundstage.surface.cli.serving import Addresses, serving, signalled
 from soundstage.surface.cli.target import load
 
 _HTTP = Group("HTTP", sort_key=10)
 _NO_FOLDER = Folder()
 
 
-class Ready(msgspec.Struct, frozen=True, kw_only=True):
-    """What is printed, with `--output jsonl`, once every system answers."""
+Lines: TypeAlias = Literal["table", "jsonl"]
 
-    event: Literal["ready"] = "ready"
+
+class Ready(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What is printed, with `--output jsonl`, once every system answers. `metrics` only where they are apart."""
+
+    event: str
     url: str
     console: str
     data: str
     pid: int
+    metrics: str | None = None
 
 
 def up(
     *,
     folder: Folder = _NO_FOLDER,
     host: Annotated[
-        str | None, Parameter(group=_HTTP, help="Address to listen on (SOUNDSTAGE_HTTP__HOST; 127.0.0.1).")
+        str | None,
+        Parameter(group=_HTTP, metavar="ADDRESS", help="Address to listen on (SOUNDSTAGE_HTTP__HOST; 127.0.0.1)."),
     ] = None,
     port: Annotated[
-        int | None, Parameter(group=_HTTP, help="0 picks a free one (SOUNDSTAGE_HTTP__PORT; 7777).")
+        int | None,
+        Parameter(group=_HTTP, metavar="INTEGER", help="0 picks a free one (SOUNDSTAGE_HTTP__PORT; 7777)."),
     ] = None,
     metrics_listen: Annotated[
         str | None,
@@ -55,8 +62,9 @@ def up(
         ),
     ] = None,
     output: Annotated[
-        Literal["table", "jsonl"], Parameter(help="Lines for people, or a JSON object per event.", show_default=False)
-    ] = "table",
+        Lines | None,
+        Parameter(group=OUTPUT_PANEL, help="Lines for people, or a JSON object per event (SOUNDSTAGE_OUTPUT; table)."),
+    ] = None,
 ) -> int:
     """Start everything configured and serve it over HTTP; without a stage file, embedded engines in the data folder.
 
@@ -71,25 +79,35 @@ def up(
         "http.metrics_listen": metrics_listen,
         "http.insecure": insecure,
     }
-    return uvloop.run(serve(load(folder, flags), output))
+    form = output or ("jsonl" if wanted_format() in ("json", "jsonl") else "table")
+    return uvloop.run(serve(load(folder, flags), form))
 
 
-async def serve(loaded: LoadedConfig, output: Literal["table", "jsonl"]) -> int:
+async def serve(loaded: LoadedConfig, output: Lines) -> int:
     """The stage of `loaded` has served until a signal came; the exit code."""
     stopping = asyncio.Event()
     with signalled(stopping):
-        async with serving(loaded, stopping) as url:
+        async with serving(loaded, stopping) as addresses:
             if not stopping.is_set():
-                announce(url, loaded.config.data, output)
+                announce(addresses, loaded.config.data, output)
             await stopping.wait()
     return DONE
 
 
-def announce(url: str, data: str, output: Literal["table", "jsonl"]) -> None:
+def announce(addresses: Addresses, data: str, output: Lines) -> None:
     """Whoever waits for the stage is told where it is."""
-    ready = Ready(url=url, console=f"{url}/", data=data if data == MEMORY else os.path.abspath(data), pid=os.getpid())
+    url, metrics = addresses
+    ready = Ready(
+        event="ready",
+        url=url,
+        console=f"{url}/",
+        data=data if data == MEMORY else os.path.abspath(data),
+        pid=os.getpid(),
+        metrics=metrics,
+    )
     if output == "jsonl":
         text = msgspec.json.encode(ready).decode()
     else:
-        text = f"console {ready.console}\ndata    {ready.data}\nready {url}"
+        apart = "" if metrics is None else f"metrics {metrics}\n"
+        text = f"console {ready.console}\ndata    {ready.data}\n{apart}ready {url}"
     print(text, flush=True)

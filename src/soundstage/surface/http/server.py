@@ -26,11 +26,21 @@ FILES_SHARE = 0.75
 """How much of the files that the process may open connections may be; engines need the rest."""
 
 
+class NotListening(OSError):
+    """`address` cannot be listened on; `errno` and `strerror` say why."""
+
+    def __init__(self, error: OSError, address: str) -> None:
+        super().__init__(error.errno, error.strerror or str(error))
+        self.address = address
+
+
 class Server:
     """The HTTP face of a stage, on the event loop that the stage runs on."""
 
     def __init__(self, stage: Stage, config: HttpConfig) -> None:
         self._stage = stage
+        self.metrics_url: str | None = None
+        """Where metrics are, once started, when they have a listener of their own."""
         self._config = config
         self._state = ServerState()
         self._servers: list[asyncio.Server] = []
@@ -41,7 +51,7 @@ class Server:
     async def start(self) -> str:
         """Answering, every system started; returns the address, such as `http://127.0.0.1:7777`.
 
-        Until then the stage is not ready. Raises `OSError` when the address is taken, `InvalidArgument` when
+        Until then the stage is not ready. Raises `NotListening` when an address is taken, `InvalidArgument` when
         serving it would be unsafe, and whatever keeps a system from starting.
         """
         config = self._config
@@ -51,14 +61,15 @@ class Server:
         try:
             port = await self._listen(config.host, config.port, tls, observe_only=False)
             if config.metrics_listen is not None:
-                await self._listen(*_host_and_port(config.metrics_listen), None, observe_only=True)
+                host, asked = _host_and_port(config.metrics_listen)
+                given = await self._listen(host, asked, None, observe_only=True)
+                self.metrics_url = f"http://{_bracketed(host)}:{given}/metrics"
             self._watch = asyncio.create_task(self._clock.run(lambda: connections_of(self._state)))
             await self._start_systems()
         except BaseException:
             await self.stop()
             raise
-        host = f"[{config.host}]" if ":" in config.host else config.host
-        url = f"{'http' if tls is None else 'https'}://{host}:{port}"
+        url = f"{'http' if tls is None else 'https'}://{_bracketed(config.host)}:{port}"
         self._announce(url)
         return url
 
@@ -108,9 +119,7 @@ class Server:
         self._applications.append(application)
         config = _uvicorn_config(application)
         connections_max = _allow_files(self._config.max_connections)
-        listener = socket.create_server(
-            (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=BACKLOG
-        )
+        listener = _listener(host, port)
 
         def connect() -> LimitedProtocol:
             assert self._clock is not None
@@ -138,6 +147,14 @@ class Server:
             announce = getattr(engine, "announce", None)
             if announce is not None:
                 announce(url)
+
+
+def _listener(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        raise NotListening(error, f"{_bracketed(host)}:{port}") from error
 
 
 def _uvicorn_config(application: Application) -> Config:
@@ -168,6 +185,11 @@ def _allow_files(connections: int) -> int:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
         soft = wanted
     return connections if soft == resource.RLIM_INFINITY else min(connections, round(soft * FILES_SHARE))
+
+
+def _bracketed(host: str) -> str:
+    """`host` as a URL writes it."""
+    return f"[{host}]" if ":" in host else host
 
 
 def _host_and_port(address: str) -> tuple[str, int]:
