@@ -87,6 +87,20 @@ def test_the_parts_read_alone_are_those_of_the_split(found: Version) -> None:
     assert version.is_delete(cell) == (found.kind == DELETE)
 
 
+@given(versions)
+def test_the_parts_read_at_once_are_those_of_the_split(found: Version) -> None:
+    cell = cell_of(found)
+    time_us, token, expires_us, metadata, value_at = version.parts(cell)
+    assert (time_us, token, expires_us, metadata) == (found.time_us, found.token, found.expires_us, found.metadata)
+    assert cell[value_at:] == found.value
+
+
+@given(puts)
+def test_a_put_is_its_head_and_its_value(found: Version) -> None:
+    head = version.put_head(found.time_us, found.token, found.expires_us, found.metadata)
+    assert head + found.value == cell_of(found)
+
+
 @given(versions, versions)
 def test_identities_are_ordered_as_versions_are(one: Version, other: Version) -> None:
     first, second = version.identity(cell_of(one)), version.identity(cell_of(other))

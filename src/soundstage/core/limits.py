@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from soundstage.core.errors import InvalidArgument, TooLarge
-from soundstage.core.time import NS_PER_MS, NS_PER_S, Duration
+from soundstage.core.time import NS_PER_MS, NS_PER_S, NS_PER_US, Duration
 
 CALL_MAX_BYTES = 4 << 20
 """Ids, keys, values and metadata of one write, together."""
@@ -66,6 +66,8 @@ def check_text(text: str, field: str) -> bytes:
         return text.encode()
     except UnicodeEncodeError:
         raise InvalidArgument(f"{field} is not Unicode text", field=field, hint="it holds a lone surrogate") from None
+    except AttributeError:
+        raise InvalidArgument(f"{field} is {type(text).__name__}, not text", field=field, hint="decode it") from None
 
 
 def check_namespace(name: str, field: str = "namespace") -> str:
@@ -85,7 +87,7 @@ def check_ttl(ttl: Duration, field: str = "ttl") -> int:
     """The microseconds of a time to live of 1 ms to 10 years, floored."""
     if not TTL_MIN <= ttl <= TTL_MAX:
         raise InvalidArgument(f"{field} {ttl} is out of bounds", field=field, hint="use 1ms to 3653d, or leave it out")
-    return ttl.us
+    return ttl // NS_PER_US
 
 
 def check_deadline(text: str, field: str = "Soundstage-Timeout") -> Duration:

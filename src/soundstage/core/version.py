@@ -41,8 +41,13 @@ class Version(NamedTuple):
 
 def put(time_us: int, token: str, value: bytes, expires_us: int = 0, metadata: bytes = b"") -> bytes:
     """The cell of a put. `token` is 1 to 64 bytes of UTF-8 without NUL; the caller has checked it."""
+    return put_head(time_us, token, expires_us, metadata) + value
+
+
+def put_head(time_us: int, token: str, expires_us: int = 0, metadata: bytes = b"") -> bytes:
+    """What comes before the value in the cell of a put, so that puts alike but for their values share it."""
     head = _HEAD.pack(time_us, PUT)
-    return b"".join((head, token.encode(), b"\0", _PAYLOAD.pack(expires_us, len(metadata)), metadata, value))
+    return b"".join((head, token.encode(), b"\0", _PAYLOAD.pack(expires_us, len(metadata)), metadata))
 
 
 def delete(time_us: int, token: str) -> bytes:
@@ -73,16 +78,16 @@ def split(cell: bytes) -> Version:
     )
 
 
-def unpack(cell: bytes) -> tuple[int, str, int, bytes, bytes]:
-    """`(time_us, token, expires_us, metadata, value)` of a whole cell: what `split` gives, unchecked and faster."""
+def parts(cell: bytes) -> tuple[int, str, int, bytes, int]:
+    """`(time_us, token, expires_us, metadata, value_at)` of a whole cell, whose value is `cell[value_at:]`.
+
+    Unchecked, and without a copy of the value: what runs once per row of every read.
+    """
     end = cell.index(b"\0", _TOKEN_AT)
     expires_us, metadata_length = _PAYLOAD.unpack_from(cell, end + 1)
-    value_at = end + 1 + _PAYLOAD.size
-    metadata = b""
-    if metadata_length:
-        metadata = cell[value_at : value_at + metadata_length]
-        value_at += metadata_length
-    return _TIME.unpack_from(cell)[0], cell[_TOKEN_AT:end].decode(), expires_us, metadata, cell[value_at:]
+    value_at = end + 1 + _PAYLOAD.size + metadata_length
+    metadata = cell[value_at - metadata_length : value_at] if metadata_length else b""
+    return _TIME.unpack_from(cell)[0], cell[_TOKEN_AT:end].decode(), expires_us, metadata, value_at
 
 
 def time_us(cell: bytes) -> int:

@@ -11,13 +11,13 @@ Messages and operations are in `api`, the knobs of a namespace in `config`. Insi
     writes       puts and deletes as batches of the records port
     conditions   what must hold for a write, and how its repetition is known
     predicates   which keys a request is about
-    items        rows as items, with values left out as selected
-    pagination   how many rows to ask for so that a page has the right number of bytes
+    items        rows as items
+    selections   how much a request wants, and what still fits its page
+    pagination   how many rows make a page of so many bytes, and when to answer early
     cursors      where a walk goes on, inside a page token
     reads        pages of one record: by range and by keys
-    scans, batches, counts    walks over all records, pages of many, and how many items there are
-    namespace    a namespace as this process serves it
-    service      the operations
+    batches, scans, counts    pages of many records, walks over all of them, and how many items there are
+    namespace, service        a namespace as this process serves it, and the operations
 
 Data on disk: table `kv/<namespace>`, a partition per id (its UTF-8), a row per item. A cell's metadata is
 empty, or a `StoredMetadata` in MessagePack.

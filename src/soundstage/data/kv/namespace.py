@@ -12,9 +12,15 @@ from soundstage.data.kv.tokens import DriftWindow
 from soundstage.engines.records.port import Capability, TableSpec
 from soundstage.runtime.service import NamespaceView
 
+PAGED = ("get_items", "scan_items", "batch_get_items", "count_items")
+"""Operations that answer early rather than late."""
+
 
 class ServedNamespace:
-    """One version of one namespace. `estimate` and `amplification` are handed on to the next version."""
+    """One version of one namespace; `max_ns` is how long each paged operation may take.
+
+    `estimate` and `amplification` are handed on to the next version.
+    """
 
     __slots__ = (
         "amplification",
@@ -40,7 +46,7 @@ class ServedNamespace:
         self.descending = config.key_order == "desc"
         self.conditional = takes_conditions(config, view.records.capabilities)
         self.window = _window(view, config)
-        self.max_ns = _read_max_ns(view)
+        self.max_ns = {operation: _max_ns(view, operation) for operation in PAGED}
         same = before is not None and before.view.generation == view.generation
         self.estimate = before.estimate if before is not None and same else RowEstimate()
         self.amplification = before.amplification if before is not None and same else Amplification()
@@ -86,8 +92,9 @@ def _window(view: NamespaceView, config: NamespaceConfig) -> DriftWindow:
     return window.raised(view.previous.drift_past, view.changed_us)
 
 
-def _read_max_ns(view: NamespaceView) -> int | None:
-    objective: Objective | None = view.slos.get("read")
+def _max_ns(view: NamespaceView, operation: str) -> int | None:
+    """The objective of the operation, else of all that read."""
+    objective: Objective | None = view.slos.get(operation) or view.slos.get("read")
     if objective is None or objective.latency.max is None:
         return None
     return int(objective.latency.max)

@@ -1,8 +1,8 @@
 """How many rows to ask for, so that a page of so many bytes is read neither twice nor in vain.
 
-Stores count rows, pages count bytes. Each namespace keeps a running estimate of its rows' size for first
-pages; a page token carries that of its own walk. With `L` rows asked for,
-`L = clamp(ceil(bytes_left / estimate * 1.1), rows_min, rows_max)`.
+Some stores count rows, pages count bytes. Each namespace keeps a running estimate of its rows' size for first
+pages; a page token carries that of its own walk. A store that cannot stop by bytes is asked for `L` rows,
+`L = clamp(ceil(bytes_left / estimate * 1.1), rows_min, rows_max)`, and what does not fit is read again.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Patience:
     """When to stop reading and answer with what there is.
 
     A page stops before the next read would probably end after the caller's deadline or the namespace's
-    maximum; the first read is always made.
+    maximum; the first read is always made. `stop_ns`, on the monotonic clock, is when reads end by themselves.
     """
 
     __slots__ = ("_environment", "_longest_ns", "_started_ns", "stop_ns")
@@ -63,6 +63,10 @@ class Patience:
             stops.append(self._started_ns + max_ns - min(RESERVE_NS, max_ns // 4))
         self.stop_ns = min(stops) if stops else None
         self._longest_ns = 0
+
+    async def give_way(self) -> None:
+        """Others have run; called often enough that no page holds the loop for long."""
+        await self._environment.sleep(0)
 
     def is_over(self) -> bool:
         """Whether another read like the last ones would come too late; call after each read."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from soundstage.core.call import Call
 from soundstage.core.errors import DeadlineExceeded, InvalidArgument, SoundstageError, Unavailable
-from soundstage.core.limits import check_id
+from soundstage.core.limits import KEY_MAX_BYTES, check_id
 from soundstage.core.message import IdempotencyToken
 from soundstage.data.kv import namespace
 from soundstage.data.kv.api import (
@@ -25,16 +25,20 @@ from soundstage.data.kv.api import (
     ScanItems,
     ScanItemsReply,
 )
+from soundstage.data.kv.batches import batch_pages
 from soundstage.data.kv.conditions import conditional
+from soundstage.data.kv.counts import count_rows
 from soundstage.data.kv.cursors import Cursor, seal, unseal
-from soundstage.data.kv.items import token_of
+from soundstage.data.kv.items import item_of, token_of
 from soundstage.data.kv.namespace import ServedNamespace
 from soundstage.data.kv.pagination import Patience
-from soundstage.data.kv.reads import count_rows, get_one, read_page
-from soundstage.data.kv.scans import batch_pages, scan_page
-from soundstage.data.kv.tokens import effective
+from soundstage.data.kv.predicates import wanted_of
+from soundstage.data.kv.reads import filling_of, read_page
+from soundstage.data.kv.scans import check_scan, scan_page
+from soundstage.data.kv.selections import Filling, checked_selection
+from soundstage.data.kv.tokens import check_min_version, check_reached, effective
 from soundstage.data.kv.writes import delete_batch, put_batch
-from soundstage.engines.records.port import Batch, Conditional, TableSpec
+from soundstage.engines.records.port import Batch, Conditional, Stamp, TableSpec
 from soundstage.runtime.measurement import Measurement
 from soundstage.runtime.service import ServiceContext
 
@@ -78,56 +82,86 @@ class KeyValueService:
 
     async def get_items(self, call: Call, request: GetItems) -> GetItemsReply:
         served = self._serve(request.namespace)
+        now_us = self._now_us()
         predicate = request.predicate
+        # One item by its key, which is most of what is asked, has no page to fill and none to follow. All of this
+        # is written out here: a call more would be felt.
         if (
             predicate is not None
             and (match := predicate.match_keys) is not None
             and len(match.keys) == 1
             and request.selection is None
             and request.page_token is None
+            and request.min_version is None
             and predicate.match_all is None
             and predicate.match_range is None
-            and len(match.keys[0]) <= 1_024
+            and type(key := match.keys[0]) is bytes
+            and len(key) <= KEY_MAX_BYTES
         ):
-            return await get_one(served, request.id, match.keys[0], self._now_us())
+            page = await served.records.get(served.table, check_id(request.id), (key,), now_us)
+            self._observe(page.stamp, now_us)
+            return GetItemsReply(items=[item_of(*row) for row in page.rows], record_token=token_of(page.stamp))
+        return await self._get_page(call, served, request, now_us)
+
+    async def _get_page(self, call: Call, served: ServedNamespace, request: GetItems, now_us: int) -> GetItemsReply:
+        partition = check_id(request.id)
+        selection = checked_selection(request.selection)
+        wanted = wanted_of(request.predicate, reverse=selection.reverse != served.descending)
+        check_min_version(request.min_version)
         cursor = unseal(self._context.page_tokens, request, served.view.generation)
-        page = await read_page(served, request, cursor, self._patience(call, served), self._now_us())
-        following = None
-        if page.resume is not None:
-            next_cursor = Cursor(served.view.generation, page.resume, page.items_left, page.row_bytes)
-            following = seal(self._context.page_tokens, request, next_cursor)
+        if cursor is not None:
+            wanted = wanted.after(cursor.resume)
+        filling = filling_of(served, selection, cursor)
+        patience = self._patience(call, served, "get_items")
+        page = await read_page(served, partition, wanted, filling, patience, now_us)
+        check_reached(request.min_version, page.stamp)
+        self._observe(page.stamp, now_us)
         return GetItemsReply(
             items=page.items,
             record_token=token_of(page.stamp) if cursor is None else None,
-            next_page_token=following,
+            next_page_token=self._following(served, request, page.resume, filling),
         )
 
     async def scan_items(self, call: Call, request: ScanItems) -> ScanItemsReply:
         served = self._serve(request.namespace)
+        selection = checked_selection(request.selection)
+        check_scan(selection)
         cursor = unseal(self._context.page_tokens, request, served.view.generation)
-        patience = self._patience(call, served)
-        records, following = await scan_page(served, request, cursor, patience, self._now_us())
-        token = None if following is None else seal(self._context.page_tokens, request, following)
-        return ScanItemsReply(records=records, next_page_token=token)
+        patience = self._patience(call, served, "scan_items")
+        scanned, filling = await scan_page(served, request, selection, cursor, patience, self._now_us())
+        self._context.clock.observe(scanned.newest_us)
+        return ScanItemsReply(
+            records=scanned.records,
+            next_page_token=self._following(served, request, scanned.position, filling),
+        )
 
     async def batch_get_items(self, call: Call, request: BatchGetItems) -> BatchGetItemsReply:
         served = self._serve(request.namespace)
-        tokens, patience = self._context.page_tokens, self._patience(call, served)
-        return BatchGetItemsReply(records=await batch_pages(served, request, tokens, patience, self._now_us()))
+        patience = self._patience(call, served, "batch_get_items")
+        records, newest_us = await batch_pages(served, request, self._context.page_tokens, patience, self._now_us())
+        self._context.clock.observe(newest_us)
+        return BatchGetItemsReply(records=records)
 
     async def count_items(self, call: Call, request: CountItems) -> CountItemsReply:
         served = self._serve(request.namespace)
-        patience = self._patience(call, served)
-        count, exact = await count_rows(served, request.id, request.predicate, patience, self._now_us())
+        partition, wanted = check_id(request.id), wanted_of(request.predicate)
+        patience = self._patience(call, served, "count_items")
+        count, exact = await count_rows(served, partition, wanted, patience, self._now_us())
         return CountItemsReply(count=count, exact=exact)
 
     def measurements(self) -> Iterable[Measurement]:
         """Read amplification by namespace: bytes read from the store over bytes returned."""
-        for name, served in self._served.items():
+        for name, served in list(self._served.items()):
+            try:
+                self._view(name)
+            except SoundstageError:
+                # Deleted, or not to be served: neither is counted, nor kept for as long as the process lives.
+                del self._served[name]
+                continue
             labels = {"namespace": name}
             counted = served.amplification
             yield Measurement(
-                "kv_read_bytes", "Keys and cells that the store returned", counted.read, "counter", labels
+                "kv_read_bytes", "Keys and cells that pages made the store return", counted.read, "counter", labels
             )
             yield Measurement("kv_returned_bytes", "Of those, what replies held", counted.returned, "counter", labels)
 
@@ -143,8 +177,22 @@ class KeyValueService:
         self._context.clock.observe(time_us)
         return time_us
 
-    def _patience(self, call: Call, served: ServedNamespace) -> Patience:
-        return Patience(self._context.environment, call.deadline_ns, served.max_ns)
+    def _observe(self, stamp: Stamp | None, now_us: int) -> None:
+        """A write that this process stamps from here on is later than what a reply showed."""
+        if stamp is not None and stamp.time_us > now_us:
+            self._context.clock.observe(stamp.time_us)
+
+    def _patience(self, call: Call, served: ServedNamespace, operation: str) -> Patience:
+        return Patience(self._context.environment, call.deadline_ns, served.max_ns[operation])
+
+    def _following(
+        self, served: ServedNamespace, request: GetItems | ScanItems, resume: bytes | None, filling: Filling
+    ) -> str | None:
+        """The token of the page that goes on at `resume`; none after the last."""
+        if resume is None:
+            return None
+        cursor = Cursor(served.view.generation, resume, filling.items_left, filling.estimate.bytes)
+        return seal(self._context.page_tokens, request, cursor)
 
     async def _apply(
         self,
@@ -157,12 +205,16 @@ class KeyValueService:
     ) -> int:
         asked = None if request.condition is None else self._conditional(served, request.condition, batch, token)
         try:
-            return await served.records.apply(
+            stamp_us = await served.records.apply(
                 served.table, partition, batch, conditional=asked, deadline_ns=call.deadline_ns
             )
         except (Unavailable, DeadlineExceeded) as error:
             _tell_repeatable(error, request)
             raise
+        if asked is not None:
+            # The stamp of a conditional write may lie past its token's time.
+            self._context.clock.observe(stamp_us)
+        return stamp_us
 
     def _conditional(
         self, served: ServedNamespace, condition: Condition | list[Condition], batch: Batch, token: IdempotencyToken
@@ -173,13 +225,16 @@ class KeyValueService:
                 field="condition",
                 hint="its knob conditional_writes is false and fixed: copy it into a namespace where it is true",
             )
-        return conditional(condition, batch, token.token, self._now_us() + served.window.future_us)
+        # A record's newest version may lie at the limit of the future; what comes after it is a tick beyond.
+        return conditional(condition, batch, token.token, self._now_us() + served.window.future_us + 1)
 
 
 def _tell_repeatable(error: SoundstageError, request: PutItems | DeleteItems) -> None:
-    """Without a token of the caller's, a repetition would be another write."""
-    if request.idempotency_token is None:
-        error.retryable = False
+    """Without a token of the caller's, the repetition of what may have been applied would be another write."""
+    if error.outcome == "not_applied":
+        return
+    error.retryable = request.idempotency_token is not None
+    if not error.retryable:
         error.hint = "send an idempotency_token to make writes safe to repeat; read before writing again"
 
 

@@ -12,10 +12,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from soundstage.core.errors import TokenDrift
+from soundstage.core.errors import TokenDrift, Unavailable
 from soundstage.core.limits import check_token
 from soundstage.core.message import IdempotencyToken
 from soundstage.core.time import Duration, Instant
+from soundstage.engines.records.port import Stamp
 
 _GENERATION_TIME = "idempotency_token.generation_time"
 
@@ -65,6 +66,28 @@ class DriftWindow(NamedTuple):
             field=_GENERATION_TIME,
             hint="a raised drift_past reaches back fully only after the difference has passed; make a new token",
         )
+
+
+def check_min_version(token: IdempotencyToken | None) -> None:
+    """Raise `InvalidArgument` for a `min_version` that no write can have."""
+    if token is not None:
+        check_token(token.token, "min_version.token")
+
+
+def check_reached(token: IdempotencyToken | None, stamp: Stamp | None) -> None:
+    """Raise `Unavailable` unless a record at `stamp` has accepted a write of the time of `token`, or later.
+
+    A store that answers for itself has every write that it acknowledged; what it lacks was sent elsewhere, or
+    is still on its way.
+    """
+    if token is None or (stamp is not None and stamp.time_us >= token.generation_time // 1_000):
+        return
+    raise Unavailable(
+        "the record has not reached min_version: no write of that time or later has been accepted",
+        field="min_version",
+        hint="repeat the read, for the write may be on its way; without min_version it shows what is there",
+        outcome="not_applied",
+    )
 
 
 def effective(time_us: int, token: str) -> IdempotencyToken:

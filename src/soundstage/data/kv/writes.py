@@ -5,9 +5,9 @@ from __future__ import annotations
 from soundstage.core.errors import InvalidArgument, TooLarge
 from soundstage.core.limits import check_call_bytes, check_call_items, check_ttl
 from soundstage.core.time import Duration
-from soundstage.core.version import delete, put
+from soundstage.core.version import delete, put_head
 from soundstage.data.kv.api import Predicate, PutItem
-from soundstage.data.kv.predicates import check_keys, checked, span_of
+from soundstage.data.kv.predicates import KEYS, bounds_of, check_keys, checked
 from soundstage.engines.records.port import Batch, RangeDelete, Row
 
 
@@ -15,19 +15,22 @@ def put_batch(partition: bytes, items: list[PutItem], time_us: int, token: str, 
     """`items` as cells of one write. Raises `InvalidArgument` or `TooLarge` with the path of the offender."""
     check_call_items(len(items))
     keys = check_keys([item.key for item in items], "items[{}].key")
-    sizes = [len(item.value) for item in items]
-    if max(sizes) > value_max:
-        raise _value_too_large(sizes, value_max)
-    check_call_bytes(len(partition) + sum(map(len, keys)) + sum(sizes))
-    # The value is the end of a cell, so that what comes before is made once for all items alike.
-    forever = put(time_us, token, b"")
-    cells: list[Row] = [
-        (
-            item.key,
-            (forever if item.ttl is None else _expiring(item.ttl, index, time_us, token)) + item.value,
-        )
-        for index, item in enumerate(items)
-    ]
+    try:
+        sizes = [len(item.value) for item in items]
+        if max(sizes) > value_max:
+            raise _value_too_large(sizes, value_max)
+        check_call_bytes(len(partition) + sum(map(len, keys)) + sum(sizes))
+        # What comes before the value is made once for all items alike.
+        forever = put_head(time_us, token)
+        cells: list[Row] = [
+            (
+                item.key,
+                (forever if item.ttl is None else _expiring(item.ttl, index, time_us, token)) + item.value,
+            )
+            for index, item in enumerate(items)
+        ]
+    except TypeError:
+        raise _no_bytes(items) from None
     return Batch(cells=cells)
 
 
@@ -39,23 +42,24 @@ def delete_batch(predicate: Predicate | None, time_us: int, token: str) -> Batch
         )
     cell = delete(time_us, token)
     predicate = checked(predicate)
-    if predicate.match_all is not None:
-        return Batch(partition=cell)
     if predicate.match_keys is not None:
         keys = predicate.match_keys.keys
         if not keys:
             raise InvalidArgument("no key is named", field="predicate.match_keys.keys", hint="give at least one")
-        return Batch(cells=[(key, cell) for key in check_keys(keys, "predicate.match_keys.keys[{}]")])
-    span = span_of(predicate)
-    if span is None:
-        raise InvalidArgument(
-            "no key lies between start and end", field="predicate.match_range", hint="make one of them inclusive"
-        )
-    return Batch(ranges=[RangeDelete(span.start, span.end, cell)])
+        return Batch(cells=[(key, cell) for key in check_keys(keys, KEYS)])
+    if predicate.match_range is not None:
+        start, end = bounds_of(predicate.match_range)
+        return Batch(ranges=[RangeDelete(start, end, cell)])
+    return Batch(partition=cell)
 
 
 def _expiring(ttl: Duration, index: int, time_us: int, token: str) -> bytes:
-    return put(time_us, token, b"", time_us + check_ttl(ttl, f"items[{index}].ttl"))
+    field = f"items[{index}].ttl"
+    if not _is_a(ttl, int):
+        raise InvalidArgument(
+            f"{field} is {type(ttl).__name__}, not a Duration", field=field, hint='Duration.parse("10m") makes one'
+        )
+    return put_head(time_us, token, time_us + check_ttl(ttl, field))
 
 
 def _value_too_large(sizes: list[int], value_max: int) -> TooLarge:
@@ -65,3 +69,16 @@ def _value_too_large(sizes: list[int], value_max: int) -> TooLarge:
         field=f"items[{index}].value",
         hint="spread it over several items; the namespace's knob is chunk_threshold",
     )
+
+
+def _no_bytes(items: list[PutItem]) -> InvalidArgument:
+    index = next(index for index, item in enumerate(items) if not _is_a(item.value, bytes))
+    field = f"items[{index}].value"
+    return InvalidArgument(
+        f"{field} is {type(items[index].value).__name__}, not bytes", field=field, hint="encode it first"
+    )
+
+
+def _is_a(value: object, kind: type) -> bool:
+    """Callers in process may pass anything; those that are remote are refused at the door."""
+    return isinstance(value, kind)
