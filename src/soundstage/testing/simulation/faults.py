@@ -109,7 +109,7 @@ class FaultyRecords:
         self, table: str, partition: bytes, keys: Sequence[bytes], now_us: int, budget: Budget | None = None
     ) -> Page:
         await self._before(partition)
-        return await self.engine.get(table, partition, keys, now_us, None if budget is None else self._cut(budget))
+        return await self.engine.get(table, partition, keys, now_us, budget)
 
     async def read(self, table: str, partition: bytes, span: Span, budget: Budget, now_us: int) -> Page:
         await self._before(partition)
