@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from soundstage.core import version
 from soundstage.core.errors import InvalidArgument, TooLarge
 from soundstage.engines.records.port import (
@@ -19,14 +17,14 @@ _BOUND_MAX_BYTES = KEY_MAX_BYTES + 1
 """A range that begins after the longest key is bounded by that key and a zero byte."""
 
 
-def versions(batch: Batch) -> Iterator[Cell]:
+def versions(batch: Batch) -> list[Cell]:
     """Every cell of a batch."""
-    for _, cell in batch.cells:
-        yield cell
-    for deleted in batch.ranges:
-        yield deleted.cell
+    cells = [cell for _, cell in batch.cells]
+    if batch.ranges:
+        cells += [deleted.cell for deleted in batch.ranges]
     if batch.partition is not None:
-        yield batch.partition
+        cells.append(batch.partition)
+    return cells
 
 
 def restamped(batch: Batch, time_us: int) -> Batch:
@@ -54,11 +52,10 @@ def check_batch(batch: Batch) -> None:
         raise TooLarge(f"a batch has at most {BATCH_MAX_ITEMS} items, not {count}", field="items", hint="split it")
     if not count and batch.partition is None:
         raise InvalidArgument("a batch changes something", field="items", hint="give it at least one item")
-    size = 0
-    for key, cell in batch.cells:
-        size += len(key) + len(cell)
-        if len(key) > KEY_MAX_BYTES:
-            raise InvalidArgument(f"a key has at most {KEY_MAX_BYTES} bytes, not {len(key)}", field="items")
+    keys = [key for key, _ in batch.cells]
+    size = sum(map(len, keys)) + sum([len(cell) for _, cell in batch.cells])
+    if keys and (longest := max(map(len, keys))) > KEY_MAX_BYTES:
+        raise InvalidArgument(f"a key has at most {KEY_MAX_BYTES} bytes, not {longest}", field="items")
     for start, end, _ in batch.ranges:
         size += len(start) + len(end or b"")
         if max(len(start), len(end or b"")) > _BOUND_MAX_BYTES:
@@ -66,7 +63,7 @@ def check_batch(batch: Batch) -> None:
     # The exact sum is dear, and decides only next to the limit.
     if size > BATCH_MAX_BYTES and size - sum(_overhead(cell) for _, cell in batch.cells) > BATCH_MAX_BYTES:
         raise TooLarge(f"a batch has at most {BATCH_MAX_BYTES} bytes", field="items", hint="split it")
-    if len(batch.cells) > 1 and len({key for key, _ in batch.cells}) < len(batch.cells):
+    if len(set(keys)) < len(keys):
         raise InvalidArgument("a batch names a key twice", field="items", hint="send each key once")
 
 

@@ -23,6 +23,7 @@ from soundstage.engines.records.port import (
     Batch,
     Budget,
     Capability,
+    Cell,
     Conditional,
     Page,
     Row,
@@ -137,8 +138,9 @@ class RocksRecords:
             for condition in conditional.conditions:
                 check(table, prefix, known, condition, now_us)
             batch = restamped(batch, stamp_for(known, batch, conditional))
-        self._check_room(batch)
-        stamp_us = max(map(version.time_us, versions(batch)))
+        cells = versions(batch)
+        self._check_room(cells)
+        stamp_us = version.time_us(max(cells))
         writing = Writing(table, prefix, self._due, self._now_us, self._environment.random)
         writing.accept(known, batch)
         if conditional is not None:
@@ -148,10 +150,9 @@ class RocksRecords:
         table.remember(prefix, writing.header)
         return stamp_us, True
 
-    def _check_room(self, batch: Batch) -> None:
-        puts = sum(len(cell) for _, cell in batch.cells if not version.is_delete(cell))
-        if puts:
-            self.database.low_water.check(puts)
+    def _check_room(self, cells: Sequence[Cell]) -> None:
+        if not all(map(version.is_delete, cells)):
+            self.database.low_water.check(sum(map(len, cells)))
 
     async def _wait_for_room(self, deadline_ns: int | None) -> None:
         if deadline_ns is not None and self._environment.monotonic_ns() >= deadline_ns:

@@ -5,7 +5,7 @@ Everything here runs without waiting: what is read is still true when the rows a
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any
 
@@ -62,17 +62,10 @@ class Writing:
             tombstones.check_count(header.ranges)
         if batch.ranges or batch.partition is not None:
             self._replace_ranges(() if known is None else known.ranges, header.ranges)
-        newest, low, high = header.newest, header.low, header.high
-        for cell in versions(batch):
-            # A cell is greater than the identity it begins with, so no greater version is missed.
-            if cell > newest:
-                newest = max(newest, version.identity(cell))
-        for key, _ in batch.cells:
-            low = min(low, key)
-            if key >= high:
-                high = key + b"\0"
-        header = Header(newest, header.partition, header.ranges, low, high)
-        if len(batch.cells) == 1:
+        header = _raised(header, batch)
+        if _is_newest(known, batch):
+            self._put_newest(batch.cells)
+        elif len(batch.cells) == 1:
             self._put_one(batch.cells[0], header)
         elif batch.cells:
             self._put_many(batch, header)
@@ -85,6 +78,15 @@ class Writing:
         row = self.prefix + HEAD + LEDGER + token.encode()
         self.batch.put(row, TIME.pack(stamp_us) + digest, self.table.handle)
         self._bring_back(row, stamp_us, 0)
+
+    def _put_newest(self, rows: Sequence[Row]) -> None:
+        items, put, handle = self.prefix + ITEMS, self.batch.put, self.table.handle
+        head = version.lasting_head(rows[0][1])
+        for key, cell in rows:
+            row_key = items + key
+            put(row_key, cell, handle)
+            if head is None or not cell.startswith(head):
+                self._foresee_end(row_key, cell)
 
     def _put_one(self, row: Row, header: Header) -> None:
         key, cell = row
@@ -104,6 +106,10 @@ class Writing:
         if header.covered and (over := header.covering(key)) is not None and over > cell:
             return
         self.batch.put(row_key, cell, self.table.handle)
+        self._foresee_end(row_key, cell)
+
+    def _foresee_end(self, row_key: bytes, cell: Cell) -> None:
+        """A marker, or a put that expires, comes before the sweeper when it may be forgotten."""
         if version.is_delete(cell):
             spec = self.table.spec
             jitter_us = self._random.randint(spec.delete_ttl_min_us, spec.delete_ttl_max_us)
@@ -168,3 +174,31 @@ class Writing:
         """The sweeper looks at the row when a write of `time_us` can be forgotten."""
         due_us = max(time_us + self.table.spec.max_lag_us + IN_FLIGHT_MAX_US + 1, not_before_us)
         self.batch.put(due_key(due_us, row), TIME.pack(time_us), self._due)
+
+
+def _raised(header: Header, batch: Batch) -> Header:
+    """The header of a partition that has accepted `batch`, its tombstones aside."""
+    newest, low, high = header.newest, header.low, header.high
+    greatest = max(versions(batch))
+    # A cell is greater than the identity it begins with, so no greater version is missed.
+    if greatest > newest:
+        newest = max(newest, version.identity(greatest))
+    if batch.cells:
+        keys = [key for key, _ in batch.cells]
+        low, last = min(low, *keys), max(keys)
+        if last >= high:
+            high = last + b"\0"
+    return Header(newest, header.partition, header.ranges, low, high)
+
+
+def _is_newest(known: Header | None, batch: Batch) -> bool:
+    """Whether every cell surpasses all that the partition ever accepted: then nothing must be read.
+
+    The greatest cell ever accepted may be any that begins with `newest`.
+    """
+    if batch.ranges or batch.partition is not None:
+        return False
+    if known is None:
+        return True
+    least = min([cell for _, cell in batch.cells])
+    return least > known.newest and not least.startswith(known.newest)
