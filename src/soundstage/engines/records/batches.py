@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from soundstage.core import version
 from soundstage.core.errors import InvalidArgument, TooLarge
 from soundstage.engines.records.port import (
@@ -42,8 +44,21 @@ def check_partition(partition: bytes) -> None:
         raise InvalidArgument(f"a partition key has 1 to {PARTITION_MAX_BYTES} bytes, not {len(partition)}", field="id")
 
 
-def check_batch(batch: Batch) -> None:
-    """Raises `InvalidArgument` for an empty batch, a long or repeated key, and `TooLarge` over the limits.
+class Survey(msgspec.Struct, frozen=True, gc=False):
+    """What passes over a batch find, so that they are made once.
+
+    `keys` and `cells` are of the items, `least` and `greatest` of all versions; `size` is of keys, bounds and cells.
+    """
+
+    keys: list[bytes]
+    cells: list[Cell]
+    least: Cell
+    greatest: Cell
+    size: int
+
+
+def check_batch(batch: Batch) -> Survey:
+    """The batch looked over. Raises `InvalidArgument` for an empty one, a long or repeated key, and `TooLarge`.
 
     Keys, bounds, values and metadata count as bytes; what cells add to them does not.
     """
@@ -53,7 +68,8 @@ def check_batch(batch: Batch) -> None:
     if not count and batch.partition is None:
         raise InvalidArgument("a batch changes something", field="items", hint="give it at least one item")
     keys = [key for key, _ in batch.cells]
-    size = sum(map(len, keys)) + sum([len(cell) for _, cell in batch.cells])
+    cells = [cell for _, cell in batch.cells]
+    size = sum(map(len, keys)) + sum(map(len, cells))
     if keys and (longest := max(map(len, keys))) > KEY_MAX_BYTES:
         raise InvalidArgument(f"a key has at most {KEY_MAX_BYTES} bytes, not {longest}", field="items")
     for start, end, _ in batch.ranges:
@@ -61,10 +77,12 @@ def check_batch(batch: Batch) -> None:
         if max(len(start), len(end or b"")) > _BOUND_MAX_BYTES:
             raise InvalidArgument(f"a bound has at most {_BOUND_MAX_BYTES} bytes", field="ranges")
     # The exact sum is dear, and decides only next to the limit.
-    if size > BATCH_MAX_BYTES and size - sum(_overhead(cell) for _, cell in batch.cells) > BATCH_MAX_BYTES:
+    if size > BATCH_MAX_BYTES and size - sum(map(_overhead, cells)) > BATCH_MAX_BYTES:
         raise TooLarge(f"a batch has at most {BATCH_MAX_BYTES} bytes", field="items", hint="split it")
     if len(set(keys)) < len(keys):
         raise InvalidArgument("a batch names a key twice", field="items", hint="send each key once")
+    found = versions(batch) if batch.ranges or batch.partition is not None else cells
+    return Survey(keys, cells, min(found), max(found), size)
 
 
 def _overhead(cell: Cell) -> int:

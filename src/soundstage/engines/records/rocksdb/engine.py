@@ -18,12 +18,11 @@ from soundstage.core.errors import (
     SoundstageError,
     TokenReused,
 )
-from soundstage.engines.records.batches import check_batch, check_partition, restamped, versions
+from soundstage.engines.records.batches import Survey, check_batch, check_partition, restamped
 from soundstage.engines.records.port import (
     Batch,
     Budget,
     Capability,
-    Cell,
     Conditional,
     Page,
     Row,
@@ -108,7 +107,7 @@ class RocksRecords:
     ) -> int:
         into = self._table(table)
         check_partition(partition)
-        check_batch(batch)
+        survey = check_batch(batch)
         if conditional is not None and not into.spec.conditional:
             raise InvalidArgument(
                 f"the table {table} takes no conditions", field="condition", hint="create it with them"
@@ -116,7 +115,7 @@ class RocksRecords:
         prefix = prefix_of(into.number, partition)
         for _ in range(STALL_WAITS_MAX):
             try:
-                stamp_us, written = self._write(into, prefix, batch, conditional)
+                stamp_us, written = self._write(into, prefix, batch, survey, conditional)
             except Stalled:
                 await self._wait_for_room(deadline_ns)
                 continue
@@ -127,7 +126,9 @@ class RocksRecords:
             return stamp_us
         raise _stalled()
 
-    def _write(self, table: Table, prefix: bytes, batch: Batch, conditional: Conditional | None) -> tuple[int, bool]:
+    def _write(
+        self, table: Table, prefix: bytes, batch: Batch, survey: Survey, conditional: Conditional | None
+    ) -> tuple[int, bool]:
         """Resolve and write without waiting; the stamp, and false for a call that was recorded before."""
         known = table.header(prefix)
         if conditional is not None:
@@ -137,12 +138,12 @@ class RocksRecords:
             now_us = self._now_us()
             for condition in conditional.conditions:
                 check(table, prefix, known, condition, now_us)
-            batch = restamped(batch, stamp_for(known, batch, conditional))
-        cells = versions(batch)
-        self._check_room(cells)
-        stamp_us = version.time_us(max(cells))
+            batch = restamped(batch, stamp_for(known, survey, conditional))
+            survey = check_batch(batch)
+        self._check_room(survey)
+        stamp_us = version.time_us(survey.greatest)
         writing = Writing(table, prefix, self._due, self._now_us, self._environment.random)
-        writing.accept(known, batch)
+        writing.accept(known, batch, survey)
         if conditional is not None:
             writing.enter_ledger(conditional.token, stamp_us, conditional.digest)
         if not writing.batch.is_empty():
@@ -150,9 +151,9 @@ class RocksRecords:
         table.remember(prefix, writing.header)
         return stamp_us, True
 
-    def _check_room(self, cells: Sequence[Cell]) -> None:
-        if not all(map(version.is_delete, cells)):
-            self.database.low_water.check(sum(map(len, cells)))
+    def _check_room(self, survey: Survey) -> None:
+        if not all(map(version.is_delete, survey.cells)):
+            self.database.low_water.check(survey.size)
 
     async def _wait_for_room(self, deadline_ns: int | None) -> None:
         if deadline_ns is not None and self._environment.monotonic_ns() >= deadline_ns:

@@ -13,7 +13,7 @@ from rocksdict import WriteBatch
 
 from soundstage.core import version
 from soundstage.engines.records import tombstones
-from soundstage.engines.records.batches import versions
+from soundstage.engines.records.batches import Survey
 from soundstage.engines.records.port import IN_FLIGHT_MAX_US, Batch, Cell, RangeDelete, Row
 from soundstage.engines.records.rocksdb import header as headers
 from soundstage.engines.records.rocksdb.header import Header
@@ -51,7 +51,7 @@ class Writing:
         self._now_us = now_us
         self._random = random
 
-    def accept(self, known: Header | None, batch: Batch) -> None:
+    def accept(self, known: Header | None, batch: Batch, survey: Survey) -> None:
         """Everything in `batch` that is not already surpassed is among the rows, and the header is raised."""
         header = _NONE if known is None else known
         if batch.partition is not None:
@@ -62,9 +62,9 @@ class Writing:
             tombstones.check_count(header.ranges)
         if batch.ranges or batch.partition is not None:
             self._replace_ranges(() if known is None else known.ranges, header.ranges)
-        header = _raised(header, batch)
-        if _is_newest(known, batch):
-            self._put_newest(batch.cells)
+        header = _raised(header, survey)
+        if _is_newest(known, batch, survey):
+            self._put_newest(batch.cells, survey)
         elif len(batch.cells) == 1:
             self._put_one(batch.cells[0], header)
         elif batch.cells:
@@ -79,14 +79,15 @@ class Writing:
         self.batch.put(row, TIME.pack(stamp_us) + digest, self.table.handle)
         self._bring_back(row, stamp_us, 0)
 
-    def _put_newest(self, rows: Sequence[Row]) -> None:
+    def _put_newest(self, rows: Sequence[Row], survey: Survey) -> None:
         items, put, handle = self.prefix + ITEMS, self.batch.put, self.table.handle
-        head = version.lasting_head(rows[0][1])
         for key, cell in rows:
-            row_key = items + key
-            put(row_key, cell, handle)
-            if head is None or not cell.startswith(head):
-                self._foresee_end(row_key, cell)
+            put(items + key, cell, handle)
+        head = version.lasting_head(survey.least)
+        # What lies between two cells that begin alike begins as they do.
+        if head is None or not survey.greatest.startswith(head):
+            for key, cell in rows:
+                self._foresee_end(items + key, cell)
 
     def _put_one(self, row: Row, header: Header) -> None:
         key, cell = row
@@ -176,29 +177,24 @@ class Writing:
         self.batch.put(due_key(due_us, row), TIME.pack(time_us), self._due)
 
 
-def _raised(header: Header, batch: Batch) -> Header:
-    """The header of a partition that has accepted `batch`, its tombstones aside."""
+def _raised(header: Header, survey: Survey) -> Header:
+    """The header of a partition that has accepted the batch, its tombstones aside."""
     newest, low, high = header.newest, header.low, header.high
-    greatest = max(versions(batch))
     # A cell is greater than the identity it begins with, so no greater version is missed.
-    if greatest > newest:
-        newest = max(newest, version.identity(greatest))
-    if batch.cells:
-        keys = [key for key, _ in batch.cells]
-        low, last = min(low, *keys), max(keys)
+    if survey.greatest > newest:
+        newest = max(newest, version.identity(survey.greatest))
+    if survey.keys:
+        low, last = min(low, min(survey.keys)), max(survey.keys)
         if last >= high:
             high = last + b"\0"
     return Header(newest, header.partition, header.ranges, low, high)
 
 
-def _is_newest(known: Header | None, batch: Batch) -> bool:
-    """Whether every cell surpasses all that the partition ever accepted: then nothing must be read.
+def _is_newest(known: Header | None, batch: Batch, survey: Survey) -> bool:
+    """Whether every item surpasses all that the partition ever accepted: then nothing must be read.
 
     The greatest cell ever accepted may be any that begins with `newest`.
     """
     if batch.ranges or batch.partition is not None:
         return False
-    if known is None:
-        return True
-    least = min([cell for _, cell in batch.cells])
-    return least > known.newest and not least.startswith(known.newest)
+    return known is None or (survey.least > known.newest and not survey.least.startswith(known.newest))
