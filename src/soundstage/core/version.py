@@ -26,6 +26,7 @@ _HEAD = Struct(">QB")
 _TIME = Struct(">Q")
 _PAYLOAD = Struct(">QI")
 _TOKEN_AT = _HEAD.size
+_time_at = _TIME.unpack_from
 
 
 class Version(NamedTuple):
@@ -133,8 +134,8 @@ def is_live(cell: bytes, now_us: int, tombstone: bytes | None = None) -> bool:
     """
     if cell[8] == DELETE or (tombstone is not None and tombstone > cell):
         return False
-    expires = _PAYLOAD.unpack_from(cell, cell.index(b"\0", _TOKEN_AT) + 1)[0]
-    return expires == 0 or now_us < expires
+    (expires_us,) = _time_at(cell, cell.index(0, _TOKEN_AT) + 1)
+    return not expires_us or now_us < expires_us
 
 
 def purge_horizon_us(now_us: int, max_lag_us: int, in_flight_max_us: int, purge_floor_us: int | None) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import msgspec
 from rocksdict import Rdict
@@ -25,7 +24,6 @@ from soundstage.engines.records.port import (
     Capability,
     Conditional,
     Page,
-    Row,
     Span,
     Sweep,
     TableSpec,
@@ -33,9 +31,9 @@ from soundstage.engines.records.port import (
     WalkPage,
 )
 from soundstage.engines.records.rocksdb.conditions import check, recorded, stamp_for
-from soundstage.engines.records.rocksdb.reading import Slices, beginning, read_keys, read_span
+from soundstage.engines.records.rocksdb.reading import Slices, beginning, read_key, read_keys, read_span
 from soundstage.engines.records.rocksdb.restoring import restore
-from soundstage.engines.records.rocksdb.rowkeys import ITEMS, prefix_of
+from soundstage.engines.records.rocksdb.rowkeys import prefix_of
 from soundstage.engines.records.rocksdb.statistics import statistics
 from soundstage.engines.records.rocksdb.sweep import Sweeper
 from soundstage.engines.records.rocksdb.tables import Catalogue, Table
@@ -173,19 +171,14 @@ class RocksRecords:
             return Page([], None, None)
         gate = self.database.commits.gate(prefix)
         if len(keys) == 1:
-            cell: Any = source.db.get(prefix + ITEMS + keys[0])
-            tombstone = header.covering(keys[0]) if header.covered else None
-            rows: list[Row] = []
-            resume = None
-            if cell is not None and version.is_live(cell, now_us, tombstone):
-                rows.append((keys[0], cell))
+            rows, resume = read_key(source, prefix, header, keys[0], now_us), None
         else:
             rows, _, resume = await read_keys(
                 source, prefix, header, keys, budget, now_us, Slices(self._environment, budget and budget.deadline_ns)
             )
         if gate is not None:
             await gate
-        return Page(rows, resume, header.stamp)
+        return Page(rows, resume, header.told or header.stamp)
 
     async def read(self, table: str, partition: bytes, span: Span, budget: Budget, now_us: int) -> Page:
         slices = Slices(self._environment, budget.deadline_ns)

@@ -69,7 +69,7 @@ class Writing:
             self._put_one(batch.cells[0], header)
         elif batch.cells:
             self._put_many(batch, header)
-        if header != known:
+        if header is not known:
             self.batch.put(self.prefix + HEAD + HEADER, headers.encode(header), self.table.handle)
         self.header = header
 
@@ -187,6 +187,8 @@ def _raised(header: Header, survey: Survey) -> Header:
         low, last = min(low, min(survey.keys)), max(survey.keys)
         if last >= high:
             high = last + b"\0"
+    if newest is header.newest and low is header.low and high is header.high:
+        return header
     return Header(newest, header.partition, header.ranges, low, high)
 
 
