@@ -8,7 +8,7 @@ from soundstage.core.time import Duration
 from soundstage.core.version import delete, put_head
 from soundstage.data.kv.api import Predicate, PutItem
 from soundstage.data.kv.predicates import KEYS, bounds_of, check_keys, checked
-from soundstage.engines.records.port import Batch, RangeDelete, Row
+from soundstage.engines.records.port import Batch, RangeDelete
 
 
 def put_batch(partition: bytes, items: list[PutItem], time_us: int, token: str, value_max: int) -> Batch:
@@ -16,22 +16,20 @@ def put_batch(partition: bytes, items: list[PutItem], time_us: int, token: str, 
     check_call_items(len(items))
     keys = check_keys([item.key for item in items], "items[{}].key")
     try:
-        sizes = [len(item.value) for item in items]
+        values = [item.value for item in items]
+        sizes = list(map(len, values))
         if max(sizes) > value_max:
             raise _value_too_large(sizes, value_max)
         check_call_bytes(len(partition) + sum(map(len, keys)) + sum(sizes))
+        ttls = [item.ttl for item in items]
         # What comes before the value is made once for all items alike.
         forever = put_head(time_us, token)
-        cells: list[Row] = [
-            (
-                item.key,
-                (forever if item.ttl is None else _expiring(item.ttl, index, time_us, token)) + item.value,
-            )
-            for index, item in enumerate(items)
-        ]
+        if ttls.count(None) == len(ttls):
+            return Batch(cells=[(key, forever + value) for key, value in zip(keys, values, strict=True)])
+        heads = [forever if ttl is None else _expiring(ttl, at, time_us, token) for at, ttl in enumerate(ttls)]
+        return Batch(cells=[(key, head + value) for key, head, value in zip(keys, heads, values, strict=True)])
     except TypeError:
         raise _no_bytes(items) from None
-    return Batch(cells=cells)
 
 
 def delete_batch(predicate: Predicate | None, time_us: int, token: str) -> Batch:
