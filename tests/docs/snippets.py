@@ -1,6 +1,6 @@
 """Fenced code of the pages, read and run as a reader would: page by page, from top to bottom, in one folder.
 
-- `python` blocks of a page share one namespace; those that `await` at the top share one event loop. Lines `#> text` say
+- `python` blocks of a page share one namespace; those that `await` at the top share one event loop. Lines `# > text` say
   what the block prints.
 - `sh` blocks run line by line with the project's programs on PATH; each line must succeed. A line that ends in `&`
   starts a server, which is waited for until it says `ready` and is stopped with the page.
@@ -37,6 +37,7 @@ FENCE = re.compile(
     r"(?P<code>.*?)^(?P=indent)```$",
     re.DOTALL | re.MULTILINE,
 )
+PRINTS = "# >"
 PORT = "7777"
 READY_SECONDS = 60
 LINE_SECONDS = 120
@@ -62,7 +63,7 @@ class Snippet:
         return self.marker != "no-run" and "/" not in (self.title or "")
 
     def expected_output(self) -> list[str]:
-        return [line.removeprefix("#>").strip() for line in self.code.splitlines() if line.startswith("#>")]
+        return [line.removeprefix(PRINTS).strip() for line in self.code.splitlines() if line.startswith(PRINTS)]
 
 
 def snippets(page: Path) -> list[Snippet]:

@@ -31,7 +31,7 @@ def test_every_fence_is_understood(page: Path) -> None:
     assert page.read_text().count("```") == 2 * len(found)
     assert {snippet.language for snippet in found} <= LANGUAGES
     assert {snippet.marker for snippet in found} <= {None, "no-run"}
-    assert [snippet.place for snippet in found if re.search("^# >", snippet.code, re.MULTILINE)] == [], "write #>"
+    assert [snippet.place for snippet in found if re.search("^ *#>", snippet.code, re.MULTILINE)] == [], "write # >"
 
 
 def check_page(tmp_path: Path, text: str) -> None:
@@ -56,16 +56,16 @@ def test_blocks_share_a_namespace_and_a_loop(tmp_path: Path) -> None:
 
 
 def test_a_block_without_await_may_run_a_loop_of_its_own(tmp_path: Path) -> None:
-    check_page(tmp_path, "```python\nimport asyncio\nasync def main(): print(1)\nasyncio.run(main())\n#> 1\n```\n")
+    check_page(tmp_path, "```python\nimport asyncio\nasync def main(): print(1)\nasyncio.run(main())\n# > 1\n```\n")
 
 
 def test_another_output_than_the_page_says_fails(tmp_path: Path) -> None:
     with pytest.raises(AssertionError, match=r"page\.md:2"):
-        check_page(tmp_path, "```python\nprint(1)\n#> 2\n```\n")
+        check_page(tmp_path, "```python\nprint(1)\n# > 2\n```\n")
 
 
 def test_the_output_the_page_says_passes(tmp_path: Path) -> None:
-    check_page(tmp_path, "```python\nprint(1)\n#> 1\nprint('a b')\n#> a b\n```\n")
+    check_page(tmp_path, "```python\nprint(1)\n# > 1\nprint('a b')\n# > a b\n```\n")
 
 
 def test_a_failing_command_fails(tmp_path: Path) -> None:
