@@ -90,10 +90,9 @@ def check_reached(token: IdempotencyToken | None, stamp: Stamp | None) -> None:
     )
 
 
-def effective(token: IdempotencyToken, time_us: int) -> IdempotencyToken:
+def effective(time_us: int, token: str) -> IdempotencyToken:
     """The token as it was applied: its time in whole microseconds."""
-    applied_ns = time_us * 1_000
-    return token if token.generation_time == applied_ns else IdempotencyToken(Instant(applied_ns), token.token)
+    return IdempotencyToken(Instant(time_us * 1_000), token)
 
 
 def _seconds(us: int) -> str:

@@ -253,11 +253,12 @@ class MemoryRecords:
         self, table: str, partitions: Sequence[bytes], span: Span, budget: Budget, now_us: int
     ) -> list[Page]:
         source, meter = self._table(table), Meter(budget, self._environment)
-        beginning = (span.end or KEY_CEILING) if span.reverse else span.start
+        end = KEY_CEILING if span.end is None else span.end
         pages: list[Page] = []
         for partition in partitions:
             cut = bool(pages) and pages[-1].resume is not None
-            pages.append(Page([], beginning, None) if cut else self._page(source, partition, span, meter, now_us))
+            unread = Page([], end if span.reverse else span.start, None)
+            pages.append(unread if cut else self._page(source, partition, span, meter, now_us))
         return pages
 
     async def walk(

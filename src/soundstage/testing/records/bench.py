@@ -29,6 +29,9 @@ MAX_LAG_US = 600_000_000
 KEPT_US = MAX_LAG_US + 60_000_000
 """How long tombstones and ledger entries are kept: the table's greatest lag and the minute of a call in flight."""
 
+PAGES_MAX = 20_000
+"""More pages than any test reads."""
+
 MARKER_MIN_US, MARKER_MAX_US = 3_600_000_000, 7_200_000_000
 SPEC = TableSpec(
     name=TABLE,
@@ -39,7 +42,7 @@ SPEC = TableSpec(
 
 
 class OpenEngine(Protocol):
-    """What an engine's test file gives the suite."""
+    """What an engine's test file gives the suite: its fixture `open_engine`."""
 
     async def __call__(self, environment: Environment, store: str = "store") -> Records:
         """A started engine on the storage called `store`: empty the first time, then as the last one left it.
@@ -49,16 +52,26 @@ class OpenEngine(Protocol):
         ...
 
 
+class BenchEnvironment(VirtualEnvironment):
+    """A virtual clock on which time passes while work is done: `tick_ns` at each look at the monotonic clock."""
+
+    tick_ns = 0
+
+    def monotonic_ns(self) -> int:
+        self.advance(self.tick_ns / 1e9)
+        return super().monotonic_ns()
+
+
 class Bench:
     """Times are microseconds from the moment the bench was set up, which is where its clock stands."""
 
-    def __init__(self, open_engine: OpenEngine, conditional: bool, seed: int = 0) -> None:
-        self.environment = VirtualEnvironment(seed)
+    def __init__(self, open_engine: OpenEngine, *, conditional: bool, seed: int = 0) -> None:
+        self.environment = BenchEnvironment(seed)
         self.start_us = self.environment.now_us()
         self.spec = msgspec.structs.replace(SPEC, conditional=conditional)
         self.engine: Records
         self._open_engine = open_engine
-        self._tokens = 0
+        self._taken = 0
 
     async def open(self) -> None:
         self.engine = await self._open_engine(self.environment)
@@ -69,12 +82,23 @@ class Bench:
         await self.engine.stop()
         self.engine = await self._open_engine(self.environment)
 
+    async def another(self, store: str) -> Records:
+        """A second engine beside this one, on a storage of its own; the caller stops it."""
+        return await self._open_engine(self.environment, store)
+
     async def close(self) -> None:
-        await self.engine.stop()
+        """The engine is stopped; a test may have stopped it before."""
+        if hasattr(self, "engine"):
+            await self.engine.stop()
 
     @property
     def now(self) -> int:
         return self.environment.now_us() - self.start_us
+
+    @property
+    def kept_us(self) -> int:
+        """Later than this nothing that was deleted now is kept any more."""
+        return max(KEPT_US, MARKER_MAX_US) + 1
 
     def advance(self, us: int) -> None:
         self.environment.advance(us / 1e6)
@@ -123,8 +147,7 @@ class Bench:
 
     async def put_if(self, key: bytes, value: bytes, *conditions: Condition, at: int, token: str | None = None) -> int:
         """Under a token of its own where none is given."""
-        self._tokens += 1
-        token = token or f"conditional-{self._tokens}"
+        token = token or f"conditional-{self.take_number()}"
         return await self.send(self.write(at=at, token=token, puts={key: Put(value)}), conditions=conditions)
 
     async def delete(self, *keys: bytes, at: int, token: str = "delete", record: bytes = RECORD) -> int:
@@ -147,13 +170,20 @@ class Bench:
         self, record: bytes = RECORD, span: Span = ALL, budget: Budget = DEFAULT_BUDGET, now: int | None = None
     ) -> list[Row]:
         """All pages of `span`."""
-        rows: list[Row] = []
-        while True:
-            page = await self.page(record, span, budget, now)
-            rows += page.rows
-            if page.resume is None:
-                return rows
-            span = resumed(span, page.resume)
+        return [row for page in await self.pages(record, span, budget, now) for row in page.rows]
+
+    async def pages(
+        self, record: bytes = RECORD, span: Span = ALL, budget: Budget = DEFAULT_BUDGET, now: int | None = None
+    ) -> list[Page]:
+        """The pages of `span` to the last, each of which must lead on."""
+        pages = [await self.page(record, span, budget, now)]
+        while (resume := pages[-1].resume) is not None:
+            rest = resumed(span, resume)
+            assert rest != span or not pages[-1].rows, "a page with rows resumes where it began"
+            assert len(pages) < PAGES_MAX, "the pages have no end"
+            span = rest
+            pages.append(await self.page(record, span, budget, now))
+        return pages
 
     async def values(self, record: bytes = RECORD, now: int | None = None) -> dict[bytes, bytes]:
         """The live items of a record."""
@@ -183,6 +213,19 @@ class Bench:
             purged += swept.purged
             if not swept.purged:
                 return purged
+
+    def take_number(self) -> int:
+        """A number that this bench has not given before, for a record or token of one's own."""
+        self._taken += 1
+        return self._taken
+
+    def late(self) -> Budget:
+        """A budget whose time is over."""
+        return self.soon(0)
+
+    def soon(self, ms: int) -> Budget:
+        """A budget whose time will be over in `ms` milliseconds."""
+        return Budget(deadline_ns=self.environment.monotonic_ns() + ms * 1_000_000)
 
     def at(self, us: int | None) -> int:
         """Microseconds since 1970 of a time of the bench; None is the present."""

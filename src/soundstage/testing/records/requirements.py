@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar, TypeVar
+from typing import Any, TypeVar
 
 from soundstage.engines.records.port import Capability
 
@@ -22,17 +22,10 @@ def requires(*capabilities: Capability) -> Callable[[Test], Test]:
     return mark
 
 
-class Selective:
-    """A suite whose tests are chosen, when it is subclassed, by the `capabilities` that the subclass names."""
-
-    capabilities: ClassVar[frozenset[Capability]] = frozenset()
-
-    def __init_subclass__(cls) -> None:
-        super().__init_subclass__()
-        if "capabilities" not in cls.__dict__:
-            return
-        for name in dir(cls):
-            needs: frozenset[Capability] = getattr(getattr(cls, name), _NEEDS, frozenset())
-            if not needs <= cls.capabilities:
-                # pytest collects what can be called.
-                setattr(cls, name, None)
+def select(suite: type, capabilities: frozenset[Capability]) -> None:
+    """`suite` has only the tests that an engine with `capabilities` is held to."""
+    for name in dir(suite):
+        needs: frozenset[Capability] = getattr(getattr(suite, name), _NEEDS, frozenset())
+        if not needs <= capabilities:
+            # pytest collects what can be called.
+            setattr(suite, name, None)

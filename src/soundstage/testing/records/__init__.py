@@ -1,0 +1,31 @@
+"""The conformance suite of the records port: what an engine must do to be one.
+
+    class TestMyEngine(RecordsSuite):
+        capabilities = frozenset({Capability.CONDITIONAL})
+
+        @pytest.fixture
+        def open_engine(self, tmp_path: Path) -> OpenEngine:
+            async def open_engine(environment: Environment, store: str = "store") -> Records:
+                engine = MyEngine(tmp_path / store, environment)
+                await engine.start()
+                return engine
+
+            return open_engine
+
+`capabilities` chooses the tests; an engine is held to all that it announces. `Bench` is what the tests work
+at, and good for an engine's own tests too. Needs the extra `soundstage[testing]`.
+"""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+for _library in ("hypothesis", "pytest", "pytest_asyncio"):
+    if find_spec(_library) is None:
+        raise ModuleNotFoundError(f'the suite needs {_library}: pip install "soundstage[testing]"', name=_library)
+
+from soundstage.testing.records.bench import Bench, BenchEnvironment, OpenEngine  # noqa: E402
+from soundstage.testing.records.requirements import requires  # noqa: E402
+from soundstage.testing.records.suite import RecordsSuite  # noqa: E402
+
+__all__ = ["Bench", "BenchEnvironment", "OpenEngine", "RecordsSuite", "requires"]
