@@ -11,8 +11,12 @@ export PATH
 needs() {
     cat <<'LIST'
 compiler has_compiler gcc libc6-dev libc6
+curl has_curl curl
 LIST
 }
+
+# The pages of the documentation show calls with curl, and the tests run them: --json is of 2022.
+has_curl() { curl --json '{}' --version >/dev/null 2>&1; }
 
 # A shared object is what the crash suite's fsync shim is: this finds a compiler without headers as well as none.
 has_compiler() {
@@ -70,18 +74,28 @@ unpack() {
     done
 }
 
-# A compiler under .cache/debian is started through this, which tells it where its parts, libraries and headers are.
+# A program under .cache/debian is started through a script that tells it where its libraries are, and a compiler also
+# where its parts and headers are: `write_wrapper NAME PROGRAM ARGUMENTS…`.
 write_wrapper() {
+    [ -x "$tree/usr/bin/$2" ] || return 0
+    mkdir -p "$unpacked/bin"
+    wrapper=$unpacked/bin/$1
+    program=$2
+    shift 2
+    {
+        printf '#!/bin/sh\nLD_LIBRARY_PATH=%s${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}\n' "'$tree/usr/lib/$triplet'"
+        printf 'export LD_LIBRARY_PATH\nexec %s' "'$tree/usr/bin/$program'"
+        [ $# = 0 ] || printf " '%s'" "$@"
+        printf ' "$@"\n'
+    } >"$wrapper"
+    chmod +x "$wrapper"
+}
+
+write_wrappers() {
     tree=$unpacked/root
     triplet=$("$python" -c 'import sysconfig; print(sysconfig.get_config_var("MULTIARCH") or "")')
-    mkdir -p "$unpacked/bin"
-    cat >"$unpacked/bin/cc" <<WRAPPER
-#!/bin/sh
-LD_LIBRARY_PATH='$tree/usr/lib/$triplet'\${LD_LIBRARY_PATH:+:\$LD_LIBRARY_PATH}
-export LD_LIBRARY_PATH
-exec '$tree/usr/bin/gcc' --sysroot='$tree' -B'$tree/usr/bin' -B'$tree/usr/lib/$triplet' -L'/lib/$triplet' "\$@"
-WRAPPER
-    chmod +x "$unpacked/bin/cc"
+    write_wrapper cc gcc "--sysroot=$tree" "-B$tree/usr/bin" "-B$tree/usr/lib/$triplet" "-L/lib/$triplet"
+    write_wrapper curl curl
 }
 
 # Debian keeps pip in a wheel that pip can run from.
@@ -99,7 +113,7 @@ meet_needs() {
     if may_install; then
         apt_install $(packages_of "$missing")
     else
-        unpack $(packages_of "$missing") && write_wrapper
+        unpack $(packages_of "$missing") && write_wrappers
     fi
     missing=$(missing_needs)
     [ -z "$missing" ] && return 0

@@ -6,24 +6,29 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 from collections.abc import Iterator
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, cast
 
 import msgspec
 from msgspec import inspect as shapes
 
 from soundstage.catalogue import SYSTEMS
-from soundstage.core.environment import VirtualEnvironment
+from soundstage.core.call import DEFAULT_OPTIONS
+from soundstage.core.codec import convert
 from soundstage.core.errors import ERRORS, SoundstageError
 from soundstage.core.operation import Operation, operations_of
 from soundstage.core.system import System
 from soundstage.runtime.metrics import DescribedMetric
+from soundstage.runtime.namespaces import Namespaces, NamespaceSpec
 from soundstage.runtime.settings import Key, keys
 from soundstage.runtime.stage import Stage
+from soundstage.surface.examples import example_of
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "reference"
 NOTE = "<!-- Written from the code by `poe reference`; edits here are lost. -->"
@@ -45,7 +50,7 @@ CONFIGURATION_INTRODUCTION = (
     "What a stage file may hold; `soundstage config default` prints the same as a file. A key is also an environment "
     "variable: `SOUNDSTAGE_` and its dotted path in capitals, with `__` between the levels, so that `http.port` is "
     "`SOUNDSTAGE_HTTP__PORT`. NAME stands for names of your own choice. Durations are written `250ms`, `10s`, `36h`; "
-    "sizes `64KiB`, `4MiB`, or a number of bytes. [The stage](../stage.md) tells what the tables are for."
+    "sizes `64KiB`, `4MiB`, or a number of bytes."
 )
 
 METRICS_INTRODUCTION = (
@@ -226,8 +231,22 @@ def metrics_page() -> str:
 
 
 async def described_metrics() -> list[DescribedMetric]:
-    async with Stage.open(data="memory:", environment=VirtualEnvironment()) as stage:
-        return stage.described_metrics()
+    """The metrics of a stage with a namespace of every abstraction, each of which has been read from."""
+    with TemporaryDirectory() as folder:
+        async with Stage.open(data=folder, variables={}, background=False) as stage:
+            for name in stage.systems.abstractions():
+                await stage.client(Namespaces).put(namespace=NamespaceSpec(name="example", abstraction=name))
+                await read_from(stage, name)
+                await stage.client(Namespaces).delete(name="example")
+            return stage.described_metrics()
+
+
+async def read_from(stage: Stage, system: str) -> None:
+    """Every reading operation of `system` has been called with its example."""
+    for operation in stage.systems.operations(system).values():
+        if operation.access == "read":
+            with contextlib.suppress(SoundstageError):
+                await stage.invoke(operation, convert(example_of(operation), operation.request), DEFAULT_OPTIONS)
 
 
 def pages() -> dict[str, str]:

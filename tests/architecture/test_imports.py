@@ -27,7 +27,7 @@ HOMES = {
     "structlog": ("soundstage.runtime",),
     "uvicorn": ("soundstage.surface.http",),
     "uvloop": ("soundstage.surface", "soundstage.demo"),
-    "xxhash": ("soundstage.core", "soundstage.data.kv", "soundstage.engines"),
+    "xxhash": ("soundstage.data.kv", "soundstage.engines"),
     "zstandard": ("soundstage.core", "soundstage.surface.http", "soundstage.client"),
 }
 """Every third-party library with the packages that may import it."""

@@ -37,19 +37,21 @@ def paths_of(suite: Suite) -> list[Path]:
 
 
 def sentences(text: str) -> list[str]:
-    """The sentences of a page's prose: no titles, no fences, no comments."""
-    prose = re.sub(r"^```.*?^```$|<!--.*?-->|^#.*$", "", text, flags=re.DOTALL | re.MULTILINE)
+    """The sentences of a page's prose: no titles, no fences, no comments; links as their words, bold as plain."""
+    prose = re.sub(r"^```.*?^```$|<!--.*?-->|^#[^\n]*$", "", text, flags=re.DOTALL | re.MULTILINE)
+    prose = re.sub(r"\[([^\]]+)\]\([^)]+\)|\*\*", r"\1", prose)
     return [
         " ".join(sentence.split())
-        for paragraph in re.split(r"\n\s*\n", prose)
+        for paragraph in re.split(r"\n\s*\n|^- ", prose, flags=re.MULTILINE)
         for sentence in re.split(r"(?<=[.:])\s+(?=[A-Z`])", paragraph.strip())
         if sentence.strip()
     ]
 
 
 def places(text: str) -> dict[str, list[str]]:
-    """What ARCHITECTURE's table says of each sentence: the paths in its second column."""
-    rows = (line.strip().strip("|").split(" | ") for line in text.splitlines() if line.startswith("| "))
+    """What ARCHITECTURE's table says of each sentence of the README: the paths in its second column."""
+    table = text.partition("## The README, sentence by sentence")[2]
+    rows = (line.strip().strip("|").split(" | ") for line in table.splitlines() if line.startswith("| "))
     return {row[0].strip(): re.findall(r"`([^`]+)`", row[-1]) for row in rows if len(row) == 2}
 
 
@@ -133,6 +135,26 @@ def test_architecture_names_the_place_of_every_sentence_of_the_readme() -> None:
     table = places((ROOT / "ARCHITECTURE.md").read_text())
     missing = [sentence for sentence in sentences((ROOT / "README.md").read_text()) if not table.get(sentence)]
     assert missing == []
+
+
+def test_architecture_names_no_sentence_that_the_readme_has_not() -> None:
+    table = places((ROOT / "ARCHITECTURE.md").read_text())
+    said = {"what the README says", "---", *sentences((ROOT / "README.md").read_text())}
+    assert [sentence for sentence in table if sentence not in said] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("# Title\n\nOne. Two.\n", ["One.", "Two."]),
+        ("One\nline.\n\n```sh\nls\n```\n\nTwo.", ["One line.", "Two."]),
+        ("These:\n\n- **One.** Two.\n- Three,\n  four.\n", ["These:", "One.", "Two.", "Three, four."]),
+        ("See [the page](docs/page.md). End.", ["See the page.", "End."]),
+        ("Version 3.11 runs <!-- not this -->.", ["Version 3.11 runs ."]),
+    ],
+)
+def test_sentences_are_found(text: str, expected: list[str]) -> None:
+    assert sentences(text) == expected
 
 
 def test_the_places_that_architecture_names_exist() -> None:

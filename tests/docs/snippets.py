@@ -1,10 +1,11 @@
 """Fenced code of the pages, read and run as a reader would: page by page, from top to bottom, in one folder.
 
-- `python` blocks of a page share one namespace; those that `await` at the top share one event loop. Lines `#> text` say
+- `python` blocks of a page share one namespace; those that `await` at the top share one event loop. Lines `# > text` say
   what the block prints.
 - `sh` blocks run line by line with the project's programs on PATH; each line must succeed. A line that ends in `&`
   starts a server, which is waited for until it says `ready` and is stopped with the page.
-- A block with a title is written to a file of that name first, and run only if it is Python.
+- A block with a title is written to a file of that name first, and run only if it is Python. One whose title has a
+  folder is a module of a package: it is not run, and the blocks below it import it.
 - A comment `<!-- snippet: no-run -->` before a block leaves it out; its Python must compile all the same.
 
 The port 7777 stands for a free one.
@@ -15,6 +16,7 @@ from __future__ import annotations
 import ast
 import asyncio
 import contextlib
+import importlib
 import inspect
 import io
 import os
@@ -35,6 +37,7 @@ FENCE = re.compile(
     r"(?P<code>.*?)^(?P=indent)```$",
     re.DOTALL | re.MULTILINE,
 )
+PRINTS = "# >"
 PORT = "7777"
 READY_SECONDS = 60
 LINE_SECONDS = 120
@@ -57,10 +60,10 @@ class Snippet:
 
     @property
     def runs(self) -> bool:
-        return self.marker != "no-run"
+        return self.marker != "no-run" and "/" not in (self.title or "")
 
     def expected_output(self) -> list[str]:
-        return [line.removeprefix("#>").strip() for line in self.code.splitlines() if line.startswith("#>")]
+        return [line.removeprefix(PRINTS).strip() for line in self.code.splitlines() if line.startswith(PRINTS)]
 
 
 def snippets(page: Path) -> list[Snippet]:
@@ -108,22 +111,34 @@ class Page:
         }
 
     def __enter__(self) -> Self:
+        sys.path.insert(0, str(self.folder))
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.runner.close()
+        self.forget_modules()
         for server in self.servers:
             server.send_signal(signal.SIGTERM)
         for server in self.servers:
             server.wait(READY_SECONDS)
 
+    def forget_modules(self) -> None:
+        """The next page finds none of the modules that this one wrote."""
+        sys.path.remove(str(self.folder))
+        for name, module in list(sys.modules.items()):
+            if (getattr(module, "__file__", None) or "").startswith(str(self.folder)):
+                del sys.modules[name]
+
     def check(self, snippet: Snippet) -> None:
         """The block did what the page says it does."""
         code = snippet.code.replace(PORT, self.port)
         if snippet.title:
-            (self.folder / snippet.title).write_text(code)
+            path = self.folder / snippet.title
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(code)
+            importlib.invalidate_caches()
         if snippet.language == "python":
             program = compiled(snippet, code)
             if snippet.runs:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -29,6 +31,7 @@ def test_every_fence_is_understood(page: Path) -> None:
     assert page.read_text().count("```") == 2 * len(found)
     assert {snippet.language for snippet in found} <= LANGUAGES
     assert {snippet.marker for snippet in found} <= {None, "no-run"}
+    assert [snippet.place for snippet in found if re.search("^ *#>", snippet.code, re.MULTILINE)] == [], "write # >"
 
 
 def check_page(tmp_path: Path, text: str) -> None:
@@ -53,16 +56,16 @@ def test_blocks_share_a_namespace_and_a_loop(tmp_path: Path) -> None:
 
 
 def test_a_block_without_await_may_run_a_loop_of_its_own(tmp_path: Path) -> None:
-    check_page(tmp_path, "```python\nimport asyncio\nasync def main(): print(1)\nasyncio.run(main())\n#> 1\n```\n")
+    check_page(tmp_path, "```python\nimport asyncio\nasync def main(): print(1)\nasyncio.run(main())\n# > 1\n```\n")
 
 
 def test_another_output_than_the_page_says_fails(tmp_path: Path) -> None:
     with pytest.raises(AssertionError, match=r"page\.md:2"):
-        check_page(tmp_path, "```python\nprint(1)\n#> 2\n```\n")
+        check_page(tmp_path, "```python\nprint(1)\n# > 2\n```\n")
 
 
 def test_the_output_the_page_says_passes(tmp_path: Path) -> None:
-    check_page(tmp_path, "```python\nprint(1)\n#> 1\nprint('a b')\n#> a b\n```\n")
+    check_page(tmp_path, "```python\nprint(1)\n# > 1\nprint('a b')\n# > a b\n```\n")
 
 
 def test_a_failing_command_fails(tmp_path: Path) -> None:
@@ -72,6 +75,32 @@ def test_a_failing_command_fails(tmp_path: Path) -> None:
 
 def test_a_title_is_a_file_for_what_follows(tmp_path: Path) -> None:
     check_page(tmp_path, '```toml title="a.toml"\nx = 1\n```\n\n```sh\ngrep -q "x = 1" a.toml\n```\n')
+
+
+PACKAGE = """```python title="shapes/square.py"
+import shapes
+SIDES = 4
+```
+
+```python title="shapes/__init__.py"
+```
+
+```python
+from shapes.square import SIDES
+assert SIDES == 4
+```
+"""
+
+
+def test_a_title_with_a_folder_is_a_module_for_what_follows(tmp_path: Path) -> None:
+    check_page(tmp_path, PACKAGE)
+
+
+def test_modules_and_their_path_are_gone_with_the_page(tmp_path: Path) -> None:
+    before = list(sys.path)
+    check_page(tmp_path, PACKAGE)
+    assert "shapes" not in sys.modules
+    assert sys.path == before
 
 
 def test_a_block_that_is_not_run_must_compile(tmp_path: Path) -> None:

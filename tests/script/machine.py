@@ -109,6 +109,24 @@ APT = """#!/bin/sh
 echo apt-get "$@" >>"$MACHINE/calls"
 case "$*" in *python3-venv*) rm -f "$MACHINE/no-venv" ;; esac
 case "$*" in *gcc*) rm -f "$MACHINE/no-compiler" ;; esac
+case "$*" in *curl*) rm -f "$MACHINE/no-curl" ;; esac
+"""
+
+PRIVATE_APT = """#!/bin/sh
+echo apt-get "$@" >>"$MACHINE/calls"
+for word; do
+    [ "$word" != install ] || printf "'http://archive/%s_1.deb' %s_1.deb 1\\n" gcc gcc libgcc libgcc
+    [ -z "${downloading:-}" ] || : >"$word.deb"
+    [ "$word" != download ] || downloading=yes
+done
+"""
+"""What an ordinary user may ask of apt: lists of one's own, names, files."""
+
+DPKG_DEB = """#!/bin/sh
+mkdir -p "$3/usr/bin"
+name=${2##*/}
+printf '#!/bin/sh\\necho "$@" >"$MACHINE/compiled"\\n' >"$3/usr/bin/${name%.deb}"
+chmod +x "$3/usr/bin/${name%.deb}"
 """
 
 SUDO = """#!/bin/sh
@@ -120,6 +138,10 @@ echo sudo "$@" >>"$MACHINE/calls"
 
 COMPILER = """#!/bin/sh
 [ ! -e "$MACHINE/no-compiler" ]
+"""
+
+CURL = """#!/bin/sh
+[ ! -e "$MACHINE/no-curl" ]
 """
 
 
@@ -149,6 +171,7 @@ class Machine:
         self.put("python3", PYTHON)
         self.put("id", '#!/bin/sh\necho "${MACHINE_UID:-1000}"\n')
         self.put("cc", COMPILER)
+        self.put("curl", CURL)
         (folder / "soundstage").write_text(PROGRAM)
         (folder / "soundstage").chmod(0o755)
 

@@ -12,7 +12,7 @@ _UUID4_SET = (0x4 << 76) | (0x2 << 62)
 
 def uuid4_hex(environment: Environment) -> str:
     """A random UUID (version 4) as 32 hexadecimal digits: what idempotency tokens are made of."""
-    return f"{environment.random.getrandbits(128) & _UUID4_CLEAR | _UUID4_SET:032x}"
+    return (environment.random.getrandbits(128) & _UUID4_CLEAR | _UUID4_SET).to_bytes(16, "big").hex()
 
 
 def request_id(environment: Environment) -> str:

@@ -1,7 +1,7 @@
 """The stage file as structs: every key with its type, default, unit, bound and meaning.
 
-`soundstage.runtime.stagefile` reads them from TOML, environment and flags; the tables of `docs/stage.md` and
-`soundstage config default` are generated from the descriptions here.
+`soundstage.runtime.stagefile` reads them from TOML, environment and flags; `docs/reference/configuration.md` and
+`soundstage config default` are made from the descriptions here.
 """
 
 from __future__ import annotations

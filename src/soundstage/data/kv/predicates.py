@@ -98,12 +98,18 @@ def check_keys(keys: list[bytes], field: str) -> list[bytes]:
             hint="split it over several calls",
         )
     # Checked all at once, and one by one only where something is amiss.
-    if keys and (set(map(type, keys)) != {bytes} or max(map(len, keys)) > KEY_MAX_BYTES):
+    if keys and (set(map(type, keys)) != {bytes} or size_of(keys) > KEY_MAX_BYTES):
         for index, key in enumerate(keys):
             _check_bytes(key, field.format(index))
     if len(set(keys)) != len(keys):
         raise _duplicate(keys, field)
     return keys
+
+
+def size_of(keys: list[bytes]) -> int:
+    """The bytes of all keys."""
+    # Joining adds up many short lengths twice as fast as summing them.
+    return len(b"".join(keys))
 
 
 def _check_bytes(key: object, field: str) -> None:

@@ -77,4 +77,4 @@ async def _read(
     if wanted.keys is None:
         return await served.records.read(served.table, partition, wanted.span, budget, now_us)
     page = await served.records.get(served.table, partition, wanted.keys, now_us, budget)
-    return page if page.resume is None else page._replace(resume=wanted.resume_at(page.resume))
+    return page if page.resume is None else Page(page.rows, wanted.resume_at(page.resume), page.stamp)

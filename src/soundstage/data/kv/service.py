@@ -64,21 +64,19 @@ class KeyValueService:
 
     async def put_items(self, call: Call, request: PutItems) -> PutItemsReply:
         served = self._serve(request.namespace)
-        token = request.idempotency_token or self._context.clock.token()
-        time_us = self._admit(served, token)
+        token, time_us = self._token(served, request)
         partition = check_id(request.id)
         batch = put_batch(partition, request.items, time_us, token.token, served.config.chunk_threshold)
         stamp_us = await self._apply(served, call, partition, batch, request, token)
-        return PutItemsReply(idempotency_token=effective(stamp_us, token.token))
+        return PutItemsReply(idempotency_token=effective(token, stamp_us))
 
     async def delete_items(self, call: Call, request: DeleteItems) -> DeleteItemsReply:
         served = self._serve(request.namespace)
-        token = request.idempotency_token or self._context.clock.token()
-        time_us = self._admit(served, token)
+        token, time_us = self._token(served, request)
         partition = check_id(request.id)
         batch = delete_batch(request.predicate, time_us, token.token)
         stamp_us = await self._apply(served, call, partition, batch, request, token)
-        return DeleteItemsReply(idempotency_token=effective(stamp_us, token.token))
+        return DeleteItemsReply(idempotency_token=effective(token, stamp_us))
 
     async def get_items(self, call: Call, request: GetItems) -> GetItemsReply:
         served = self._serve(request.namespace)
@@ -100,7 +98,8 @@ class KeyValueService:
         ):
             page = await served.records.get(served.table, check_id(request.id), (key,), now_us)
             self._observe(page.stamp, now_us)
-            return GetItemsReply(items=[item_of(*row) for row in page.rows], record_token=token_of(page.stamp))
+            items = [item_of(*page.rows[0])] if page.rows else []
+            return GetItemsReply(items=items, record_token=token_of(page.stamp))
         return await self._get_page(call, served, request, now_us)
 
     async def _get_page(self, call: Call, served: ServedNamespace, request: GetItems, now_us: int) -> GetItemsReply:
@@ -172,10 +171,15 @@ class KeyValueService:
             served = self._served[name] = ServedNamespace(view, served)
         return served
 
-    def _admit(self, served: ServedNamespace, token: IdempotencyToken) -> int:
+    def _token(self, served: ServedNamespace, request: PutItems | DeleteItems) -> tuple[IdempotencyToken, int]:
+        """The token of a write, the caller's or else one made here, and its time."""
+        token = request.idempotency_token
+        if token is None:
+            token = self._context.clock.token()
+            return token, token.generation_time // 1_000
         time_us = served.window.admit(token, self._now_us())
         self._context.clock.observe(time_us)
-        return time_us
+        return token, time_us
 
     def _observe(self, stamp: Stamp | None, now_us: int) -> None:
         """A write that this process stamps from here on is later than what a reply showed."""

@@ -90,9 +90,10 @@ def check_reached(token: IdempotencyToken | None, stamp: Stamp | None) -> None:
     )
 
 
-def effective(time_us: int, token: str) -> IdempotencyToken:
+def effective(token: IdempotencyToken, time_us: int) -> IdempotencyToken:
     """The token as it was applied: its time in whole microseconds."""
-    return IdempotencyToken(Instant(time_us * 1_000), token)
+    applied_ns = time_us * 1_000
+    return token if token.generation_time == applied_ns else IdempotencyToken(Instant(applied_ns), token.token)
 
 
 def _seconds(us: int) -> str:

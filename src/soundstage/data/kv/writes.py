@@ -7,8 +7,8 @@ from soundstage.core.limits import check_call_bytes, check_call_items, check_ttl
 from soundstage.core.time import Duration
 from soundstage.core.version import delete, put_head
 from soundstage.data.kv.api import Predicate, PutItem
-from soundstage.data.kv.predicates import KEYS, bounds_of, check_keys, checked
-from soundstage.engines.records.port import Batch, RangeDelete, Row
+from soundstage.data.kv.predicates import KEYS, bounds_of, check_keys, checked, size_of
+from soundstage.engines.records.port import Batch, RangeDelete
 
 
 def put_batch(partition: bytes, items: list[PutItem], time_us: int, token: str, value_max: int) -> Batch:
@@ -16,22 +16,20 @@ def put_batch(partition: bytes, items: list[PutItem], time_us: int, token: str, 
     check_call_items(len(items))
     keys = check_keys([item.key for item in items], "items[{}].key")
     try:
-        sizes = [len(item.value) for item in items]
-        if max(sizes) > value_max:
-            raise _value_too_large(sizes, value_max)
-        check_call_bytes(len(partition) + sum(map(len, keys)) + sum(sizes))
+        values = [item.value for item in items]
+        size = sum(map(len, values))
+        if size > value_max:
+            _check_values(values, value_max)
+        check_call_bytes(len(partition) + size_of(keys) + size)
+        ttls = [item.ttl for item in items]
         # What comes before the value is made once for all items alike.
         forever = put_head(time_us, token)
-        cells: list[Row] = [
-            (
-                item.key,
-                (forever if item.ttl is None else _expiring(item.ttl, index, time_us, token)) + item.value,
-            )
-            for index, item in enumerate(items)
-        ]
+        if ttls.count(None) == len(ttls):
+            return Batch(cells=[(key, forever + value) for key, value in zip(keys, values, strict=True)])
+        heads = [forever if ttl is None else _expiring(ttl, at, time_us, token) for at, ttl in enumerate(ttls)]
+        return Batch(cells=[(key, head + value) for key, head, value in zip(keys, heads, values, strict=True)])
     except TypeError:
         raise _no_bytes(items) from None
-    return Batch(cells=cells)
 
 
 def delete_batch(predicate: Predicate | None, time_us: int, token: str) -> Batch:
@@ -62,13 +60,14 @@ def _expiring(ttl: Duration, index: int, time_us: int, token: str) -> bytes:
     return put_head(time_us, token, time_us + check_ttl(ttl, field))
 
 
-def _value_too_large(sizes: list[int], value_max: int) -> TooLarge:
-    index = next(index for index, size in enumerate(sizes) if size > value_max)
-    return TooLarge(
-        f"items[{index}].value has {sizes[index]} bytes, the limit is {value_max}",
-        field=f"items[{index}].value",
-        hint="spread it over several items; the namespace's knob is chunk_threshold",
-    )
+def _check_values(values: list[bytes], value_max: int) -> None:
+    for index, value in enumerate(values):
+        if len(value) > value_max:
+            raise TooLarge(
+                f"items[{index}].value has {len(value)} bytes, the limit is {value_max}",
+                field=f"items[{index}].value",
+                hint="spread it over several items; the namespace's knob is chunk_threshold",
+            )
 
 
 def _no_bytes(items: list[PutItem]) -> InvalidArgument:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import msgspec
 
 from soundstage.core import version
 from soundstage.core.errors import InvalidArgument, TooLarge
@@ -19,14 +19,14 @@ _BOUND_MAX_BYTES = KEY_MAX_BYTES + 1
 """A range that begins after the longest key is bounded by that key and a zero byte."""
 
 
-def versions(batch: Batch) -> Iterator[Cell]:
+def versions(batch: Batch) -> list[Cell]:
     """Every cell of a batch."""
-    for _, cell in batch.cells:
-        yield cell
-    for deleted in batch.ranges:
-        yield deleted.cell
+    cells = [cell for _, cell in batch.cells]
+    if batch.ranges:
+        cells += [deleted.cell for deleted in batch.ranges]
     if batch.partition is not None:
-        yield batch.partition
+        cells.append(batch.partition)
+    return cells
 
 
 def restamped(batch: Batch, time_us: int) -> Batch:
@@ -44,8 +44,21 @@ def check_partition(partition: bytes) -> None:
         raise InvalidArgument(f"a partition key has 1 to {PARTITION_MAX_BYTES} bytes, not {len(partition)}", field="id")
 
 
-def check_batch(batch: Batch) -> None:
-    """Raises `InvalidArgument` for an empty batch, a long or repeated key, and `TooLarge` over the limits.
+class Survey(msgspec.Struct, frozen=True, gc=False):
+    """What passes over a batch find, so that they are made once.
+
+    `keys` and `cells` are of the items, `least` and `greatest` of all versions; `size` is of keys, bounds and cells.
+    """
+
+    keys: list[bytes]
+    cells: list[Cell]
+    least: Cell
+    greatest: Cell
+    size: int
+
+
+def check_batch(batch: Batch) -> Survey:
+    """The batch looked over. Raises `InvalidArgument` for an empty one, a long or repeated key, and `TooLarge`.
 
     Keys, bounds, values and metadata count as bytes; what cells add to them does not.
     """
@@ -54,20 +67,24 @@ def check_batch(batch: Batch) -> None:
         raise TooLarge(f"a batch has at most {BATCH_MAX_ITEMS} items, not {count}", field="items", hint="split it")
     if not count and batch.partition is None:
         raise InvalidArgument("a batch changes something", field="items", hint="give it at least one item")
-    size = 0
-    for key, cell in batch.cells:
-        size += len(key) + len(cell)
-        if len(key) > KEY_MAX_BYTES:
-            raise InvalidArgument(f"a key has at most {KEY_MAX_BYTES} bytes, not {len(key)}", field="items")
+    keys = [key for key, _ in batch.cells]
+    cells = [cell for _, cell in batch.cells]
+    # Joining is the quickest way to add up many short lengths; while all are within the limit of one, each is.
+    keys_size = len(b"".join(keys))
+    if keys_size > KEY_MAX_BYTES and (longest := max(map(len, keys))) > KEY_MAX_BYTES:
+        raise InvalidArgument(f"a key has at most {KEY_MAX_BYTES} bytes, not {longest}", field="items")
+    size = keys_size + sum(map(len, cells))
     for start, end, _ in batch.ranges:
         size += len(start) + len(end or b"")
         if max(len(start), len(end or b"")) > _BOUND_MAX_BYTES:
             raise InvalidArgument(f"a bound has at most {_BOUND_MAX_BYTES} bytes", field="ranges")
     # The exact sum is dear, and decides only next to the limit.
-    if size > BATCH_MAX_BYTES and size - sum(_overhead(cell) for _, cell in batch.cells) > BATCH_MAX_BYTES:
+    if size > BATCH_MAX_BYTES and size - sum(map(_overhead, cells)) > BATCH_MAX_BYTES:
         raise TooLarge(f"a batch has at most {BATCH_MAX_BYTES} bytes", field="items", hint="split it")
-    if len(batch.cells) > 1 and len({key for key, _ in batch.cells}) < len(batch.cells):
+    if len(set(keys)) < len(keys):
         raise InvalidArgument("a batch names a key twice", field="items", hint="send each key once")
+    found = versions(batch) if batch.ranges or batch.partition is not None else cells
+    return Survey(keys, cells, min(found), max(found), size)
 
 
 def _overhead(cell: Cell) -> int:

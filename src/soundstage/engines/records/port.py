@@ -138,7 +138,7 @@ ALL = Span()
 DEFAULT_BUDGET = Budget()
 
 
-class Page(NamedTuple):
+class Page(msgspec.Struct, frozen=True, gc=False):
     """Live rows in reading order.
 
     `resume` is None at the end, else the bound to go on from: as `start` of the next span going up, as
@@ -151,7 +151,7 @@ class Page(NamedTuple):
     stamp: Stamp | None
 
 
-class WalkPage(NamedTuple):
+class WalkPage(msgspec.Struct, frozen=True, gc=False):
     """Partitions with their live rows; a partition may go on in the next page. `position` None: the end."""
 
     partitions: list[tuple[bytes, list[Row]]]

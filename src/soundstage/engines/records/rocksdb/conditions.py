@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from soundstage.core import version
 from soundstage.core.errors import PreconditionFailed, TokenReused, Unavailable
-from soundstage.engines.records.batches import versions
-from soundstage.engines.records.port import Batch, Cell, Condition, Conditional, Stamp
+from soundstage.engines.records.batches import Survey
+from soundstage.engines.records.port import Cell, Condition, Conditional, Stamp
 from soundstage.engines.records.rocksdb.header import Header
 from soundstage.engines.records.rocksdb.reading import live_row_exists
 from soundstage.engines.records.rocksdb.rowkeys import HEAD, ITEMS, LEDGER, TIME
@@ -35,9 +35,9 @@ def check(table: Table, prefix: bytes, known: Header | None, condition: Conditio
     )
 
 
-def stamp_for(known: Header | None, batch: Batch, asked: Conditional) -> int:
+def stamp_for(known: Header | None, survey: Survey, asked: Conditional) -> int:
     """The time that a conditional write is given: past everything the record has accepted."""
-    own_us = max(map(version.time_us, versions(batch)))
+    own_us = version.time_us(survey.greatest)
     stamp_us = own_us if known is None else max(own_us, version.time_us(known.newest) + 1)
     if stamp_us > asked.limit_us:
         raise Unavailable(

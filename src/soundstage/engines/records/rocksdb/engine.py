@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import msgspec
 from rocksdict import Rdict
@@ -18,14 +17,13 @@ from soundstage.core.errors import (
     SoundstageError,
     TokenReused,
 )
-from soundstage.engines.records.batches import check_batch, check_partition, restamped, versions
+from soundstage.engines.records.batches import Survey, check_batch, check_partition, restamped
 from soundstage.engines.records.port import (
     Batch,
     Budget,
     Capability,
     Conditional,
     Page,
-    Row,
     Span,
     Sweep,
     TableSpec,
@@ -33,9 +31,9 @@ from soundstage.engines.records.port import (
     WalkPage,
 )
 from soundstage.engines.records.rocksdb.conditions import check, recorded, stamp_for
-from soundstage.engines.records.rocksdb.reading import Slices, beginning, read_keys, read_span
+from soundstage.engines.records.rocksdb.reading import Slices, beginning, read_key, read_keys, read_span
 from soundstage.engines.records.rocksdb.restoring import restore
-from soundstage.engines.records.rocksdb.rowkeys import ITEMS, prefix_of
+from soundstage.engines.records.rocksdb.rowkeys import prefix_of
 from soundstage.engines.records.rocksdb.statistics import statistics
 from soundstage.engines.records.rocksdb.sweep import Sweeper
 from soundstage.engines.records.rocksdb.tables import Catalogue, Table
@@ -107,7 +105,7 @@ class RocksRecords:
     ) -> int:
         into = self._table(table)
         check_partition(partition)
-        check_batch(batch)
+        survey = check_batch(batch)
         if conditional is not None and not into.spec.conditional:
             raise InvalidArgument(
                 f"the table {table} takes no conditions", field="condition", hint="create it with them"
@@ -115,7 +113,7 @@ class RocksRecords:
         prefix = prefix_of(into.number, partition)
         for _ in range(STALL_WAITS_MAX):
             try:
-                stamp_us, written = self._write(into, prefix, batch, conditional)
+                stamp_us, written = self._write(into, prefix, batch, survey, conditional)
             except Stalled:
                 await self._wait_for_room(deadline_ns)
                 continue
@@ -126,7 +124,9 @@ class RocksRecords:
             return stamp_us
         raise _stalled()
 
-    def _write(self, table: Table, prefix: bytes, batch: Batch, conditional: Conditional | None) -> tuple[int, bool]:
+    def _write(
+        self, table: Table, prefix: bytes, batch: Batch, survey: Survey, conditional: Conditional | None
+    ) -> tuple[int, bool]:
         """Resolve and write without waiting; the stamp, and false for a call that was recorded before."""
         known = table.header(prefix)
         if conditional is not None:
@@ -136,11 +136,12 @@ class RocksRecords:
             now_us = self._now_us()
             for condition in conditional.conditions:
                 check(table, prefix, known, condition, now_us)
-            batch = restamped(batch, stamp_for(known, batch, conditional))
-        self._check_room(batch)
-        stamp_us = max(map(version.time_us, versions(batch)))
+            batch = restamped(batch, stamp_for(known, survey, conditional))
+            survey = check_batch(batch)
+        self._check_room(survey)
+        stamp_us = version.time_us(survey.greatest)
         writing = Writing(table, prefix, self._due, self._now_us, self._environment.random)
-        writing.accept(known, batch)
+        writing.accept(known, batch, survey)
         if conditional is not None:
             writing.enter_ledger(conditional.token, stamp_us, conditional.digest)
         if not writing.batch.is_empty():
@@ -148,10 +149,9 @@ class RocksRecords:
         table.remember(prefix, writing.header)
         return stamp_us, True
 
-    def _check_room(self, batch: Batch) -> None:
-        puts = sum(len(cell) for _, cell in batch.cells if not version.is_delete(cell))
-        if puts:
-            self.database.low_water.check(puts)
+    def _check_room(self, survey: Survey) -> None:
+        if not all(map(version.is_delete, survey.cells)):
+            self.database.low_water.check(survey.size)
 
     async def _wait_for_room(self, deadline_ns: int | None) -> None:
         if deadline_ns is not None and self._environment.monotonic_ns() >= deadline_ns:
@@ -171,19 +171,14 @@ class RocksRecords:
             return Page([], None, None)
         gate = self.database.commits.gate(prefix)
         if len(keys) == 1:
-            cell: Any = source.db.get(prefix + ITEMS + keys[0])
-            tombstone = header.covering(keys[0]) if header.covered else None
-            rows: list[Row] = []
-            resume = None
-            if cell is not None and version.is_live(cell, now_us, tombstone):
-                rows.append((keys[0], cell))
+            rows, resume = read_key(source, prefix, header, keys[0], now_us), None
         else:
             rows, _, resume = await read_keys(
                 source, prefix, header, keys, budget, now_us, Slices(self._environment, budget and budget.deadline_ns)
             )
         if gate is not None:
             await gate
-        return Page(rows, resume, header.stamp)
+        return Page(rows, resume, header.told or header.stamp)
 
     async def read(self, table: str, partition: bytes, span: Span, budget: Budget, now_us: int) -> Page:
         slices = Slices(self._environment, budget.deadline_ns)

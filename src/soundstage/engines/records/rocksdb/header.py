@@ -10,8 +10,10 @@ from soundstage.engines.records.port import KEY_CEILING, Cell, Stamp
 from soundstage.engines.records.tombstones import Fragments
 
 
-class Header(msgspec.Struct, frozen=True, gc=False):
+class Header(msgspec.Struct, gc=False):
     """Replaced whole by every write, so that a read that goes on for long keeps the one it began with.
+
+    Nothing in it changes, but for `told`: the stamp, once somebody has asked for it.
 
     `newest` is the identity of the greatest version ever accepted. `covered` says whether any tombstone is
     there, so that most reads ask no further. No item row lies below `low` or from `high` on: who trims a
@@ -23,6 +25,7 @@ class Header(msgspec.Struct, frozen=True, gc=False):
     ranges: Fragments = ()
     low: bytes = KEY_CEILING
     high: bytes = b""
+    told: Stamp | None = None
 
     @property
     def covered(self) -> bool:
@@ -30,7 +33,9 @@ class Header(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def stamp(self) -> Stamp:
-        return Stamp(version.time_us(self.newest), version.token(self.newest))
+        if self.told is None:
+            self.told = Stamp(version.time_us(self.newest), version.token(self.newest))
+        return self.told
 
     def covering(self, key: bytes) -> Cell | None:
         """The greatest tombstone over `key`."""

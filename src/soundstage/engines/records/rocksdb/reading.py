@@ -93,6 +93,14 @@ async def read_span(
     return Found(rows, size, None)
 
 
+def read_key(table: Table, prefix: bytes, header: Header, key: bytes, now_us: int) -> list[Row]:
+    """The live row of `key`, or none."""
+    cell: Any = table.db.get(prefix + ITEMS + key)
+    if cell is None or not version.is_live(cell, now_us, header.covering(key) if header.covered else None):
+        return []
+    return [(key, cell)]
+
+
 async def read_keys(
     table: Table,
     prefix: bytes,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 
 import msgspec
 from rocksdict import Rdict, WriteBatch
@@ -56,7 +57,9 @@ class Table:
         """`found` is the header from now on; the process being the only writer, it stays true."""
         headers = self.headers
         if len(headers) >= self._headers_max and prefix not in headers:
-            del headers[next(iter(headers))]
+            # Many at once: a dictionary looks for its first entry past all that were deleted before it.
+            for oldest in list(islice(headers, 1 + self._headers_max // 8)):
+                del headers[oldest]
         headers[prefix] = found
 
     def _load(self, prefix: bytes) -> Header | None:

@@ -5,7 +5,7 @@ Everything here runs without waiting: what is read is still true when the rows a
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any
 
@@ -13,7 +13,7 @@ from rocksdict import WriteBatch
 
 from soundstage.core import version
 from soundstage.engines.records import tombstones
-from soundstage.engines.records.batches import versions
+from soundstage.engines.records.batches import Survey
 from soundstage.engines.records.port import IN_FLIGHT_MAX_US, Batch, Cell, RangeDelete, Row
 from soundstage.engines.records.rocksdb import header as headers
 from soundstage.engines.records.rocksdb.header import Header
@@ -51,7 +51,7 @@ class Writing:
         self._now_us = now_us
         self._random = random
 
-    def accept(self, known: Header | None, batch: Batch) -> None:
+    def accept(self, known: Header | None, batch: Batch, survey: Survey) -> None:
         """Everything in `batch` that is not already surpassed is among the rows, and the header is raised."""
         header = _NONE if known is None else known
         if batch.partition is not None:
@@ -62,21 +62,14 @@ class Writing:
             tombstones.check_count(header.ranges)
         if batch.ranges or batch.partition is not None:
             self._replace_ranges(() if known is None else known.ranges, header.ranges)
-        newest, low, high = header.newest, header.low, header.high
-        for cell in versions(batch):
-            # A cell is greater than the identity it begins with, so no greater version is missed.
-            if cell > newest:
-                newest = max(newest, version.identity(cell))
-        for key, _ in batch.cells:
-            low = min(low, key)
-            if key >= high:
-                high = key + b"\0"
-        header = Header(newest, header.partition, header.ranges, low, high)
-        if len(batch.cells) == 1:
+        header = _raised(header, survey)
+        if _is_newest(known, batch, survey):
+            self._put_newest(batch.cells, survey)
+        elif len(batch.cells) == 1:
             self._put_one(batch.cells[0], header)
         elif batch.cells:
             self._put_many(batch, header)
-        if header != known:
+        if header is not known:
             self.batch.put(self.prefix + HEAD + HEADER, headers.encode(header), self.table.handle)
         self.header = header
 
@@ -85,6 +78,16 @@ class Writing:
         row = self.prefix + HEAD + LEDGER + token.encode()
         self.batch.put(row, TIME.pack(stamp_us) + digest, self.table.handle)
         self._bring_back(row, stamp_us, 0)
+
+    def _put_newest(self, rows: Sequence[Row], survey: Survey) -> None:
+        items, put, handle = self.prefix + ITEMS, self.batch.put, self.table.handle
+        for key, cell in rows:
+            put(items + key, cell, handle)
+        head = version.lasting_head(survey.least)
+        # What lies between two cells that begin alike begins as they do.
+        if head is None or not survey.greatest.startswith(head):
+            for key, cell in rows:
+                self._foresee_end(items + key, cell)
 
     def _put_one(self, row: Row, header: Header) -> None:
         key, cell = row
@@ -104,6 +107,10 @@ class Writing:
         if header.covered and (over := header.covering(key)) is not None and over > cell:
             return
         self.batch.put(row_key, cell, self.table.handle)
+        self._foresee_end(row_key, cell)
+
+    def _foresee_end(self, row_key: bytes, cell: Cell) -> None:
+        """A marker, or a put that expires, comes before the sweeper when it may be forgotten."""
         if version.is_delete(cell):
             spec = self.table.spec
             jitter_us = self._random.randint(spec.delete_ttl_min_us, spec.delete_ttl_max_us)
@@ -168,3 +175,28 @@ class Writing:
         """The sweeper looks at the row when a write of `time_us` can be forgotten."""
         due_us = max(time_us + self.table.spec.max_lag_us + IN_FLIGHT_MAX_US + 1, not_before_us)
         self.batch.put(due_key(due_us, row), TIME.pack(time_us), self._due)
+
+
+def _raised(header: Header, survey: Survey) -> Header:
+    """The header of a partition that has accepted the batch, its tombstones aside."""
+    newest, low, high = header.newest, header.low, header.high
+    # A cell is greater than the identity it begins with, so no greater version is missed.
+    if survey.greatest > newest:
+        newest = max(newest, version.identity(survey.greatest))
+    if survey.keys:
+        low, last = min(low, min(survey.keys)), max(survey.keys)
+        if last >= high:
+            high = last + b"\0"
+    if newest is header.newest and low is header.low and high is header.high:
+        return header
+    return Header(newest, header.partition, header.ranges, low, high)
+
+
+def _is_newest(known: Header | None, batch: Batch, survey: Survey) -> bool:
+    """Whether every item surpasses all that the partition ever accepted: then nothing must be read.
+
+    The greatest cell ever accepted may be any that begins with `newest`.
+    """
+    if batch.ranges or batch.partition is not None:
+        return False
+    return known is None or (survey.least > known.newest and not survey.least.startswith(known.newest))
