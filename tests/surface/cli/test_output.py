@@ -111,3 +111,46 @@ def test_nothing_that_is_printed_steers_a_terminal(capsys: pytest.CaptureFixture
 def test_json_with_escapes_still_says_the_same(capsys: pytest.CaptureFixture[str]) -> None:
     show(Note("\x9b\x7fé"), "json")
     assert json.loads(capsys.readouterr().out) == {"text": "\x9b\x7fé"}
+
+
+class Settings(msgspec.Struct):
+    name: str
+    knobs: dict[str, str]
+
+
+class SettingsList(msgspec.Struct):
+    settings: list[Settings]
+    note: str | None = None
+
+
+def on_a_terminal(monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", str(columns))
+
+
+def test_a_map_of_a_single_message_is_opened(capsys: pytest.CaptureFixture[str]) -> None:
+    show(Settings("x", {"a": "1", "b": "2"}), "table")
+    assert [line.split() for line in capsys.readouterr().out.splitlines()] == [
+        ["name", "x"],
+        ["knobs.a", "1"],
+        ["knobs.b", "2"],
+    ]
+
+
+def test_what_does_not_fit_a_terminal_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    on_a_terminal(monkeypatch, 60)
+    show(items(b"k" * 30), "table")
+    assert "left out: generation_time, token" in capsys.readouterr().out
+
+
+def test_headings_are_bold_on_a_terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    on_a_terminal(monkeypatch, 200)
+    show(items(b"a"), "table")
+    assert capsys.readouterr().out.startswith("\x1b[1mkey ")
+
+
+def test_what_stands_beside_a_list_is_set_apart(capsys: pytest.CaptureFixture[str]) -> None:
+    show(SettingsList([Settings("x", {})], note="seen"), "table")
+    assert capsys.readouterr().out.splitlines()[-2:] == ["", "note  seen"]

@@ -32,6 +32,7 @@ class BenchmarkList(msgspec.Struct, frozen=True):
 
 def bench(
     name: Annotated[str | None, Parameter(name="NAME", help="Which to run; none: list them.")] = None,
+    /,
     *,
     quick: Annotated[bool, Parameter(help="End within a minute.", show_default=False)] = False,
     output: Output = None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from functools import cache
 from importlib.metadata import entry_points
 
@@ -28,10 +29,19 @@ ENTRY_POINTS = "soundstage.systems"
 
 @cache
 def systems() -> dict[str, System]:
-    """Every system by name, without loading any; of two with one name the catalogue's counts."""
+    """Every system by name, without loading any; of two with one name the catalogue's counts.
+
+    One that an installed package adds and cannot bring is told on standard error: the others work all the same.
+    """
     added: dict[str, System] = {}
     for point in entry_points(group=ENTRY_POINTS):
-        system = point.load()
+        try:
+            system = point.load()
+        except (ImportError, AttributeError) as error:
+            print(
+                f"soundstage: the system {point.value!r} of an installed package is missing: {error}", file=sys.stderr
+            )
+            continue
         added[system.name] = system
     return {**added, **{system.name: system for system in SYSTEMS}}
 

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from cyclopts import App
 
+from soundstage.core.errors import SoundstageError
 from soundstage.runtime.checking import problems
 from soundstage.runtime.settings import default_text, keys, settings
-from soundstage.surface.cli.failure import DONE, USAGE, line_of
+from soundstage.surface.cli.failure import DONE, USAGE, CommandFailure, line_of
 from soundstage.surface.cli.help import HelpPages
 from soundstage.surface.cli.options import Folder, Output
 from soundstage.surface.cli.output import chosen_format, show
-from soundstage.surface.cli.target import load
+from soundstage.surface.cli.target import VARIABLES, load, stage_file
 
 app = App(
     name="config",
@@ -68,19 +69,39 @@ def check(*, folder: Folder = _NO_FOLDER, output: Output = None) -> int:
 
     Opens no engine. Exits with 2 when something is wrong.
     """
-    loaded = load(folder)
-    found = problems(loaded.config)
-    if chosen_format(output) != "table":
-        wrong = [error.problem() for error in found]
-        show(Checked(loaded.path, not found, wrong, loaded.ignored), chosen_format(output))
-        return USAGE if found else DONE
-    for error in found:
+    form = chosen_format(output)
+    checked = _checked(folder)
+    if form == "table":
+        _tell(checked)
+    else:
+        wrong = [error.problem() for error in checked.problems]
+        show(Checked(checked.path, not wrong, wrong, checked.ignored), form)
+    return USAGE if checked.problems else DONE
+
+
+class _Found(NamedTuple):
+    path: str | None
+    problems: list[SoundstageError]
+    ignored: list[str]
+
+
+def _checked(folder: Folder) -> _Found:
+    try:
+        loaded = load(folder)
+    except CommandFailure as failure:
+        return _Found(stage_file(folder), [failure.error], [])
+    # Those of the command line are no keys, and are no mistake.
+    ignored = [name for name in loaded.ignored if name not in VARIABLES]
+    return _Found(loaded.path, problems(loaded.config), ignored)
+
+
+def _tell(found: _Found) -> None:
+    for error in found.problems:
         print(line_of(error), file=sys.stderr)
-    for name in loaded.ignored:
-        print(f"soundstage: the environment variable {name} is no key of the stage file", file=sys.stderr)
-    if not found:
-        print(f"ok: {loaded.path or 'no stage file, defaults'}")
-    return USAGE if found else DONE
+    for name in found.ignored:
+        print(f"soundstage: the environment variable {name} sets nothing: it is no key", file=sys.stderr)
+    if not found.problems:
+        print(f"ok: {found.path or 'no stage file, defaults'}")
 
 
 @app.command(name="show")

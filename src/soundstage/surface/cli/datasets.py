@@ -9,7 +9,7 @@ from cyclopts import App, Parameter
 
 from soundstage.datasets.commands import DatasetList, FetchedDataset, fetch_dataset, list_datasets
 from soundstage.datasets.dataset import Progress
-from soundstage.surface.cli.failure import DONE
+from soundstage.surface.cli.failure import DONE, usage
 from soundstage.surface.cli.help import HelpPages
 from soundstage.surface.cli.options import Output
 from soundstage.surface.cli.output import chosen_format, show
@@ -59,6 +59,8 @@ def listing(*, output: Output = None) -> int:
 @app.command
 def fetch(*names: Annotated[str, Parameter(name="NAME", help="A dataset's name.")], output: Output = None) -> int:
     """The named datasets are in the cache, verified; prints where, and whose data it is."""
+    if not names:
+        raise usage("no dataset is named", hint="see soundstage datasets list")
     show(Fetched([_fetch(name) for name in names]), chosen_format(output))
     return DONE
 

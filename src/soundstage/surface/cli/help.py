@@ -51,7 +51,7 @@ def _wrapped(text: str, width: int, indent: int = 0) -> str:
 def _section(section: Section, width: int) -> str:
     fitting = [len(label) for label, _ in section.entries if len(label) <= _LABEL_MAX]
     column = max(fitting, default=0) + 4
-    lines = [_bold(section.title)]
+    lines = [bold(section.title)]
     if section.intro:
         lines += [_wrapped(section.intro, width, 2), ""]
     for label, text in section.entries:
@@ -71,7 +71,8 @@ def _entry(label: str, text: str, column: int, width: int) -> list[str]:
     ]
 
 
-def _bold(text: str) -> str:
+def bold(text: str) -> str:
+    """`text` in bold on a terminal."""
     return f"\033[1m{text}\033[0m" if sys.stdout.isatty() else text
 
 
@@ -108,10 +109,15 @@ def _plain(shown: Any) -> str:
     return str(getattr(shown, "plain", shown)).strip()
 
 
+_METAVARS = {"STR": "TEXT", "INT": "INTEGER", "FLOAT": "NUMBER", "PATH": "FILE"}
+"""What flags of operations call these."""
+
+
 def _label(entry: HelpEntry) -> str:
+    metavar = _METAVARS.get(entry.metavar or "", entry.metavar)
     names = [_with_negative(name, entry.negative_names) for name in entry.positive_names[:1]]
     labels = [*filter(None, (entry.positional_label,)), *names, *entry.positive_shorts]
-    return ", ".join(labels) + (f" {entry.metavar}" if entry.metavar and not entry.positional_label else "")
+    return ", ".join(labels) + (f" {metavar}" if metavar and not entry.positional_label else "")
 
 
 def _with_negative(name: str, negatives: tuple[str, ...]) -> str:
@@ -124,5 +130,6 @@ def _with_negative(name: str, negatives: tuple[str, ...]) -> str:
 def _text(entry: HelpEntry) -> str:
     text = " ".join(_plain(entry.description).split())
     choices = f"one of {', '.join(entry.choices)}" if entry.choices else ""
-    default = f"default {entry.default}" if entry.default is not None else ""
+    # That a switch is off unless it is given goes without saying.
+    default = f"default {entry.default}" if entry.default not in (None, "False") else ""
     return "; ".join(filter(None, (text.rstrip("."), choices, default)))

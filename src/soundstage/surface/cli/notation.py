@@ -59,7 +59,9 @@ def write_bytes(value: bytes) -> str:
 
 def harmless(text: str) -> str:
     """`text` with what would steer a terminal written as escapes."""
-    return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape", "surrogatepass").decode(), text)
+    shown = _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape", "surrogatepass").decode(), text)
+    # What follows it would hide what stands before.
+    return shown.replace("\r", "\\r")
 
 
 def split_pair(text: str, what: str) -> tuple[str, str]:

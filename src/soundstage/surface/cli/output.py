@@ -5,20 +5,20 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import sys
 from typing import Any, Literal, TypeAlias
 
 import msgspec
 
 from soundstage.surface.cli.failure import usage
-from soundstage.surface.cli.tables import Listing, Row, cells, headings, listing, rows
+from soundstage.surface.cli.grid import fields, grid
+from soundstage.surface.cli.help import bold
+from soundstage.surface.cli.tables import Listing, cells, listing, rows
 
 Format: TypeAlias = Literal["table", "json", "jsonl"]
 
 FORMATS: tuple[Format, ...] = ("table", "json", "jsonl")
-
-_WIDE = 100_000
-"""Columns of an output that is no terminal: no line is broken there."""
 
 _STEERING = re.compile(r"[\x7f-\x9f]")
 """Control characters that JSON allows unescaped."""
@@ -60,50 +60,24 @@ def _json(value: Any, indent: int | None = None) -> str:
 
 
 def _show_table(found: Listing) -> None:
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    beside = fields(cells(found.beside, open_maps=True), width, bold)
     if found.elements is not None:
-        lines = rows(found.elements)
-        if lines:
-            _print_grid(lines)
-        else:
-            print(f"no {found.name.replace('_', ' ')}")
-    beside = cells(found.beside)
-    if beside:
-        _print_fields(beside)
+        _show_elements(found, width)
+        if beside:
+            print()
+    for line in beside:
+        print(line)
 
 
-def _print_grid(lines: list[Row]) -> None:
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    columns = list(dict.fromkeys(column for line in lines for column in line))
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for column, heading in zip(columns, headings(columns), strict=True):
-        numeric = all(_is_number(line.get(column, "")) for line in lines)
-        table.add_column(Text(heading), justify="right" if numeric else "left", overflow="fold")
-    for line in lines:
-        table.add_row(*(Text(line.get(column, "")) for column in columns))
-    console().print(table)
-
-
-def _print_fields(fields: Row) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, show_header=False, pad_edge=False)
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
-    for name, value in fields.items():
-        table.add_row(Text(name), Text(value))
-    console().print(table)
-
-
-def console() -> Any:
-    """A rich console on standard output."""
-    from rich.console import Console
-
-    return Console(width=None if sys.stdout.isatty() else _WIDE, soft_wrap=False, highlight=False)
-
-
-def _is_number(text: str) -> bool:
-    return not text or text.replace(".", "", 1).removeprefix("-").isdecimal()
+def _show_elements(found: Listing, width: int | None) -> None:
+    lines = rows(found.elements or [])
+    if not lines:
+        print(f"no {found.name.replace('_', ' ')}")
+        return
+    laid, left_out = grid(lines, width)
+    print(bold(laid[0]))
+    for line in laid[1:]:
+        print(line)
+    if left_out:
+        print(f"left out: {', '.join(left_out)} (a wider terminal or --output json shows them)")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import logging
 import os
 import signal
 import sys
@@ -38,7 +39,8 @@ async def serving(loaded: LoadedConfig, stopping: asyncio.Event) -> AsyncGenerat
     """
     async with AsyncExitStack() as running:
         with refusals():
-            configure_logs(loaded.config.telemetry)
+            handler = configure_logs(loaded.config.telemetry)
+            running.callback(logging.getLogger().removeHandler, handler)
             if loaded.config.telemetry.traces:
                 configure_traces()
             stage = await running.enter_async_context(Stage.open(config=loaded))

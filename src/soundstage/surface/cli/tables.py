@@ -65,19 +65,25 @@ def readable(value: Any) -> Any:
     return str(value) if isinstance(value, Instant | Duration) else value
 
 
+class Spread(str):
+    """A cell that holds a map of data, which JSON shows better."""
+
+    __slots__ = ()
+
+
 def rows(elements: list[Any]) -> list[Row]:
     """Rows of flat cells; a nested message gives cells with dotted names, a nested list further rows."""
     return [row for element in elements for row in _rows(element)]
 
 
-def cells(members: dict[str, Any], prefix: str = "") -> Row:
-    """Name and text of every field, in order; those of nested messages under dotted names."""
+def cells(members: dict[str, Any], prefix: str = "", *, open_maps: bool = False) -> Row:
+    """Name and text of every field, in order; those of nested messages, or of maps too, under dotted names."""
     flat: Row = {}
     for name, value in members.items():
-        if isinstance(value, dict) and value and not isinstance(value, Map):
-            flat |= cells(cast("dict[str, Any]", value), f"{prefix}{name}.")
+        if isinstance(value, dict) and value and (open_maps or not isinstance(value, Map)):
+            flat |= cells(cast("dict[str, Any]", value), f"{prefix}{harmless(name)}.", open_maps=open_maps)
         else:
-            flat[prefix + name] = _cell(value)
+            flat[prefix + harmless(name)] = _cell(value)
     return flat
 
 
@@ -131,7 +137,7 @@ def _cell(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, dict):
         pairs = cast("dict[str, Any]", value).items()
-        return ", ".join(f"{harmless(name)}={_cell(item)}" for name, item in pairs)
+        return Spread(", ".join(f"{harmless(name)}={_cell(item)}" for name, item in pairs))
     if isinstance(value, list):
         items = cast("list[Any]", value)
         if all(isinstance(item, str | int) for item in items):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
+import time
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
@@ -15,13 +17,27 @@ from soundstage.core.call import CallOptions
 from soundstage.core.errors import InvalidArgument, SoundstageError, Unavailable
 from soundstage.core.operation import Invoker
 from soundstage.core.time import Duration
-from soundstage.runtime.config import StageConfig
 from soundstage.runtime.folders import holder
 from soundstage.runtime.stage import Stage
 from soundstage.runtime.stagefile import LoadedConfig, load_config
 from soundstage.surface.cli.failure import FAILED, UNREACHABLE, CommandFailure, not_started, usage
 from soundstage.surface.cli.options import Folder, Target
 from soundstage.surface.cli.request import variable
+
+VARIABLES = frozenset(
+    f"SOUNDSTAGE_{name}"
+    for name in ("CA", "CERTIFICATE", "DATASETS", "KEY", "OUTPUT", "STAGE", "TIMEOUT", "TOKEN", "TOKEN_FILE", "URL")
+)
+"""What the command line reads of the environment besides the keys of the stage file."""
+
+
+HOLDER_WITHIN_S = 5.0
+"""How long the process that has a folder open may take to close it or to tell its address."""
+
+_HOLDER_INTERVAL_S = 0.05
+
+_NOBODY_WITHIN_S = 0.2
+"""A folder that cannot be opened and has no holder may have been held a moment ago, or be held as of now."""
 
 
 class Reached(msgspec.Struct, frozen=True):
@@ -39,12 +55,15 @@ class Reached(msgspec.Struct, frozen=True):
             raise CommandFailure(error, UNREACHABLE if isinstance(error, Unreachable) else FAILED) from error
 
 
+def stage_file(folder: Folder) -> str | None:
+    """The path of the stage file, if there is to be one."""
+    return folder.stage or variable("STAGE")
+
+
 def load(folder: Folder, flags: Mapping[str, Any] | None = None) -> LoadedConfig:
     """The configuration that `folder`, the environment and `flags` by dotted key lead to."""
     try:
-        return load_config(
-            folder.stage or variable("STAGE"), variables=os.environ, flags={"data": folder.data, **(flags or {})}
-        )
+        return load_config(stage_file(folder), variables=os.environ, flags={"data": folder.data, **(flags or {})})
     except SoundstageError as error:
         raise not_started(error) from error
 
@@ -55,28 +74,32 @@ async def reached(target: Target) -> AsyncGenerator[Reached]:
     options = CallOptions(deadline=_deadline_s(target))
     async with AsyncExitStack() as held:
         url = remote_url(target)
-        if url is None:
-            loaded = load(target)
-            try:
-                stage = await held.enter_async_context(Stage.open(config=loaded, background=False))
-            except SoundstageError as error:
-                url = await _serving_holder(loaded.config, error)
-            else:
-                yield Reached(stage, options)
-                return
-        connection = await held.enter_async_context(connect(url, settings=_settings(target)))
-        yield Reached(connection, options)
+        found = await _opened(load(target), held) if url is None else url
+        if isinstance(found, str):
+            found = await held.enter_async_context(connect(found, settings=_settings(target)))
+        yield Reached(found, options)
 
 
-async def _serving_holder(config: StageConfig, error: SoundstageError) -> str:
-    """The address of the process that has the data folder open, which is then told; raises for other errors."""
-    found = holder(config) if isinstance(error, Unavailable) else None
-    if found is None or found.url is None:
-        raise not_started(error) from error
-    print(
-        f"soundstage: {found.folder} is open in the process {found.pid}; talking to it at {found.url}", file=sys.stderr
-    )
-    return found.url
+async def _opened(loaded: LoadedConfig, held: AsyncExitStack) -> Stage | str:
+    """The stage of `loaded` in this process, or the address of the one that has its folder open, which is told.
+
+    A holder without an address is starting, or is another command and soon done: it is waited for.
+    """
+    began_s = time.monotonic()
+    while True:
+        try:
+            return await held.enter_async_context(Stage.open(config=loaded, background=False))
+        except SoundstageError as error:
+            found = holder(loaded.config) if isinstance(error, Unavailable) else None
+            within_s = _NOBODY_WITHIN_S if found is None else HOLDER_WITHIN_S
+            late = time.monotonic() - began_s >= within_s
+            if not isinstance(error, Unavailable) or ((found is None or found.url is None) and late):
+                raise not_started(error) from error
+        if found is not None and found.url is not None:
+            who = f"{found.folder} is open in the process {found.pid}"
+            print(f"soundstage: {who}; talking to it at {found.url}", file=sys.stderr)
+            return found.url
+        await asyncio.sleep(_HOLDER_INTERVAL_S)
 
 
 def remote_url(target: Target) -> str | None:

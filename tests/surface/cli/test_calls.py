@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+import io
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from tests.surface.cli.conftest import Cli
+
+from soundstage.surface.cli.calls import joined
+from soundstage.surface.cli.tables import Listing
+
+STAGE = '[namespaces.profiles]\nabstraction = "kv"\n'
+
+
+@pytest.fixture(autouse=True)
+def stage_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "stage.toml").write_text(STAGE)
+    monkeypatch.setenv("SOUNDSTAGE_STAGE", "stage.toml")
+
+
+@pytest.fixture
+def filled(cli: Cli) -> None:
+    """Five items in one record."""
+    items = [f"--item=k{number}=v{number}" for number in range(5)]
+    assert cli("kv", "put-items", "--namespace", "profiles", "--id", "u1", *items).code == 0
+
+
+def read(cli: Cli, *flags: str) -> list[str]:
+    reply = cli("kv", "get-items", "--namespace", "profiles", "--id", "u1", *flags).json
+    return [item["key"] for item in reply["items"]]
+
+
+def test_what_one_command_stores_the_next_reads(cli: Cli) -> None:
+    put = cli("kv", "put-items", "--namespace", "profiles", "--id", "u1", "--item", "name=Ada")
+    assert put.code == 0
+    assert set(put.json["idempotency_token"]) == {"generation_time", "token"}
+    assert read(cli) == ["name"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "printed"),
+    [
+        ("plain", "plain"),
+        ("text:hex:00", "text:hex:00"),
+        ("hex:00ff", "hex:00ff"),
+        ("base64:AP8=", "hex:00ff"),
+        ("", ""),
+    ],
+)
+def test_bytes_are_printed_as_they_can_be_typed(cli: Cli, typed: str, printed: str) -> None:
+    cli("kv", "put-items", "--namespace", "profiles", "--id", "u1", "--item", f"key={typed}")
+    items = cli("kv", "get-items", "--namespace", "profiles", "--id", "u1").json["items"]
+    assert [item["value"] for item in items] == [printed]
+
+
+def test_bytes_may_come_from_a_file(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "value").write_bytes(b"\x00\x01")
+    cli("kv", "put-items", "--namespace", "profiles", "--id", "u1", "--item", "key=@value")
+    assert cli("kv", "get-items", "--namespace", "profiles", "--id", "u1").json["items"][0]["value"] == "hex:0001"
+
+
+def test_the_message_may_come_from_a_file_with_flags_over_it(cli: Cli, tmp_path: Path) -> None:
+    message = {"namespace": "profiles", "id": "other", "items": [{"key": "YQ==", "value": "Yg=="}]}
+    (tmp_path / "message.json").write_text(json.dumps(message))
+    assert cli("kv", "put-items", "--input", "message.json", "--id", "u1").code == 0
+    assert read(cli) == ["a"]
+
+
+def test_the_message_may_come_from_standard_input(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    message = b'{"namespace": "profiles", "id": "u1", "items": [{"key": "YQ==", "value": "Yg=="}]}'
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(message)))
+    assert cli("kv", "put-items", "--input", "-").code == 0
+    assert read(cli) == ["a"]
+
+
+@pytest.mark.usefixtures("filled")
+def test_one_page_is_printed_with_the_token_of_the_next(cli: Cli) -> None:
+    page = cli("kv", "scan-items", "--namespace", "profiles", "--selection.page-size-bytes", "1").json
+    assert len(page["records"][0]["items"]) < 5
+    rest = cli(
+        "kv",
+        "scan-items",
+        "--namespace",
+        "profiles",
+        "--selection.page-size-bytes",
+        "1",
+        "--page-token",
+        page["next_page_token"],
+    )
+    assert rest.code == 0
+
+
+@pytest.mark.usefixtures("filled")
+def test_all_pages_are_one_reply(cli: Cli) -> None:
+    flags = ("--namespace", "profiles", "--id", "u1", "--selection.page-size-bytes", "1")
+    assert "next_page_token" in cli("kv", "get-items", *flags).json
+    whole = cli("kv", "get-items", *flags, "--all-pages").json
+    assert [item["key"] for item in whole["items"]] == ["k0", "k1", "k2", "k3", "k4"]
+    assert set(whole) == {"items", "record_token"}
+
+
+@pytest.mark.usefixtures("filled")
+def test_all_pages_as_lines_are_printed_page_by_page(cli: Cli) -> None:
+    flags = ("--namespace", "profiles", "--id", "u1", "--selection.page-size-bytes", "1")
+    lines = cli("kv", "get-items", *flags, "--all-pages", "--output", "jsonl").lines
+    assert [line["key"] for line in lines if "key" in line] == ["k0", "k1", "k2", "k3", "k4"]
+    assert not any("next_page_token" in line for line in lines)
+
+
+def test_what_has_no_pages_takes_no_such_flag(cli: Cli) -> None:
+    ended = cli("kv", "put-items", "--all-pages")
+    assert ended.code == 2
+    assert "--all-pages" in ended.err
+
+
+def test_an_operation_that_fails_ends_with_1_and_its_problem(cli: Cli) -> None:
+    ended = cli("kv", "get-items", "--namespace", "profile", "--id", "u1", "--output", "json")
+    assert (ended.code, ended.out) == (1, "")
+    assert ended.problem["code"] == "not_found"
+    assert ended.problem["hint"] == "did you mean 'profiles'?"
+
+
+@pytest.mark.parametrize(
+    ("flags", "field"),
+    [
+        (["--id", "u1"], "items"),
+        (["--item", "a=b"], "id"),
+        (["--id", "u1", "--item", "a"], "items"),
+        (["--id", "u1", "--item", "a=hex:0"], "items"),
+        (["--id", "u1", "--items", "[{}]"], "items[0].key"),
+        (["--id", "u1", "--item", "a=b", "--condition", "{"], "condition"),
+        (["--id", "u1", "--item", "a=b", "--idempotency-token", '{"token": 1}'], "idempotency_token.token"),
+    ],
+)
+def test_a_message_that_is_wrong_ends_with_2_and_names_the_field(cli: Cli, flags: list[str], field: str) -> None:
+    ended = cli("kv", "put-items", "--namespace", "profiles", *flags, "--output", "json")
+    assert ended.code == 2
+    assert ended.problem["field"] == field
+
+
+def test_a_request_that_the_stage_refuses_ends_with_1(cli: Cli) -> None:
+    ended = cli("kv", "get-items", "--namespace", "profiles", "--id", "", "--output", "json")
+    assert ended.code == 1
+    assert (ended.problem["code"], ended.problem["field"]) == ("invalid_argument", "id")
+
+
+def test_pages_are_joined_in_order_and_what_stands_beside_the_first_wins() -> None:
+    pages = [Listing([1, 2], "items", {"first": "a", "both": 1}), Listing([3], "items", {"both": 2, "last": "b"})]
+    whole = joined(pages)
+    assert (whole.elements, whole.name) == ([1, 2, 3], "items")
+    assert whole.beside == {"first": "a", "both": 1, "last": "b"}

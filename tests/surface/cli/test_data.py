@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tests.surface.cli.conftest import Cli
+
+STAGE = '[namespaces.profiles]\nabstraction = "kv"\n'
+ITEMS = ("--namespace", "profiles", "--id", "u1")
+
+
+@pytest.fixture(autouse=True)
+def stage_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "stage.toml").write_text(STAGE)
+    monkeypatch.setenv("SOUNDSTAGE_STAGE", "stage.toml")
+
+
+@pytest.fixture
+def stored(cli: Cli) -> None:
+    assert cli("kv", "put-items", *ITEMS, "--item", "name=Ada").code == 0
+
+
+def values(cli: Cli, *flags: str) -> list[str]:
+    return [item["value"] for item in cli("kv", "get-items", *ITEMS, *flags).json["items"]]
+
+
+@pytest.mark.usefixtures("stored")
+def test_a_backup_tells_what_it_copied(cli: Cli, tmp_path: Path) -> None:
+    ended = cli("data", "backup", "copy")
+    assert ended.code == 0
+    (engine,) = ended.json["engines"]
+    assert (engine["engine"], engine["folder"]) == ("default", str(tmp_path / "copy" / "engine-default"))
+    assert engine["tables"] >= 1
+
+
+@pytest.mark.usefixtures("stored")
+def test_a_backup_brings_everything_back(cli: Cli) -> None:
+    cli("data", "backup", "copy")
+    assert cli("data", "restore", "copy", "--data", "other").code == 0
+    assert values(cli, "--data", "other") == ["Ada"]
+
+
+@pytest.mark.usefixtures("stored")
+def test_what_comes_after_a_backup_is_not_in_it(cli: Cli) -> None:
+    cli("data", "backup", "copy")
+    cli("kv", "put-items", *ITEMS, "--item", "name=Grace")
+    cli("data", "restore", "copy", "--data", "other")
+    assert values(cli, "--data", "other") == ["Ada"]
+    assert values(cli) == ["Grace"]
+
+
+@pytest.mark.usefixtures("stored")
+def test_one_table_may_be_restored(cli: Cli) -> None:
+    cli("data", "backup", "copy")
+    ended = cli("data", "restore", "copy", "--table", "system/tokens", "--data", "other")
+    assert (ended.code, ended.json["engines"][0]["tables"]) == (0, 1)
+
+
+@pytest.mark.usefixtures("stored")
+def test_a_table_that_is_not_in_the_backup_is_refused(cli: Cli) -> None:
+    cli("data", "backup", "copy")
+    ended = cli("data", "restore", "copy", "--table", "nothing", "--data", "other")
+    assert ended.code == 1
+    assert "nothing" in ended.err
+
+
+@pytest.mark.usefixtures("stored")
+def test_tables_that_are_there_are_not_written_over(cli: Cli) -> None:
+    cli("data", "backup", "copy")
+    ended = cli("data", "restore", "copy")
+    assert ended.code == 1
+    assert values(cli) == ["Ada"]
+
+
+@pytest.mark.usefixtures("stored")
+def test_a_folder_that_exists_is_not_backed_up_into(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "copy").mkdir()
+    ended = cli("data", "backup", "copy")
+    assert ended.code == 2
+    assert "copy exists" in ended.err
+    assert list((tmp_path / "copy").iterdir()) == []
+
+
+def test_a_backup_that_is_not_there_is_not_restored(cli: Cli, tmp_path: Path) -> None:
+    ended = cli("data", "restore", "absent")
+    assert ended.code == 2
+    assert "there is no folder absent" in ended.err
+    assert not (tmp_path / "soundstage-data").exists()
+
+
+def test_a_folder_that_is_no_backup_is_told(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "copy").mkdir()
+    ended = cli("data", "restore", "copy")
+    assert ended.code == 2
+    assert "holds nothing of the engine 'default'" in ended.err
+
+
+@pytest.mark.parametrize("command", [("backup", "copy"), ("restore", ".")])
+def test_memory_has_nothing_to_copy(cli: Cli, command: tuple[str, str]) -> None:
+    ended = cli("data", *command, "--data", "memory:")
+    assert ended.code == 2
+    assert "no engine of this configuration can be copied" in ended.err
+
+
+@pytest.mark.usefixtures("stored")
+def test_a_repair_wants_to_be_told_that_loss_is_accepted(cli: Cli) -> None:
+    ended = cli("data", "repair")
+    assert ended.code == 2
+    assert "--accept-loss" in ended.err
+    assert values(cli) == ["Ada"]
+
+
+@pytest.mark.usefixtures("stored")
+def test_a_healthy_folder_is_whole_after_a_repair(cli: Cli, tmp_path: Path) -> None:
+    ended = cli("data", "repair", "--accept-loss")
+    assert ended.code == 0
+    assert [each["folder"] for each in ended.json["folders"]] == [str(tmp_path / "soundstage-data" / "records")]
+    assert values(cli) == ["Ada"]
