@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 
 from soundstage.core.environment import Environment
-from soundstage.core.errors import Unavailable
 from soundstage.engines.rocks.options import Durability
+from soundstage.engines.rocks.refusals import not_flushed
 
 INLINE_MAX_NS = 1_000_000
 """Flushes that take longer than this leave the loop: half of what a handler may hold it."""
@@ -23,9 +23,10 @@ _FORGET = 0.9
 
 
 class _Group:
-    __slots__ = ("gated", "waiters", "writers")
+    __slots__ = ("gated", "number", "waiters", "writers")
 
-    def __init__(self) -> None:
+    def __init__(self, number: int) -> None:
+        self.number = number
         self.writers = 0
         self.waiters: list[asyncio.Future[None]] = []
         self.gated: list[bytes] = []
@@ -35,7 +36,9 @@ class GroupCommit:
     """Makes writes durable by calling `flush`, one call at a time.
 
     `always`: a flush per write. `group`: a flush per group of concurrent writes. `os`: none; writes and
-    readers wait for nothing. After a failed flush everybody waiting, and everybody later, is refused.
+    readers wait for nothing. After a failed flush `failed` is called, and everybody waiting is refused.
+
+    `flushes` counts; `flush_ns` is how long one takes: the longest of late, which many fast ones let forget.
     """
 
     def __init__(
@@ -53,22 +56,25 @@ class GroupCommit:
         self._environment = environment
         self._executor = executor
         self._failed = failed
+        self._groups = 0
         self._queue: deque[_Group] = deque()
         self._flushing: _Group | None = None
         self._pending: dict[bytes, _Group] = {}
 
-    def join(self, key: bytes) -> asyncio.Future[None] | None:
-        """The write just made to `key` is part of the next flush; await the future before answering."""
+    def join(self, keys: Sequence[bytes]) -> asyncio.Future[None] | None:
+        """The write just made to `keys` is part of the next flush; await the future before answering."""
         if self._durability == "os":
             return None
         if not self._queue or self._durability == "always":
-            self._queue.append(_Group())
+            self._groups += 1
+            self._queue.append(_Group(self._groups))
             # After everything that is ready to run, so that writers of this moment share the flush.
             asyncio.get_running_loop().call_soon(self._begin)
         group = self._queue[-1]
         group.writers += 1
-        group.gated.append(key)
-        self._pending[key] = group
+        group.gated.extend(keys)
+        for key in keys:
+            self._pending[key] = group
         return self._waiter(group)
 
     def gate(self, key: bytes) -> asyncio.Future[None] | None:
@@ -76,8 +82,13 @@ class GroupCommit:
         group = self._pending.get(key)
         return None if group is None else self._waiter(group)
 
+    def gate_each(self, keys: Sequence[bytes]) -> asyncio.Future[None] | None:
+        """What a reader of all `keys` awaits: groups end in order, so the last of theirs ends last."""
+        groups = [group for key in keys if (group := self._pending.get(key)) is not None]
+        return self._waiter(max(groups, key=lambda group: group.number)) if groups else None
+
     def gate_all(self) -> asyncio.Future[None] | None:
-        """What a reader of everything awaits: groups end in order, so the last one ends last."""
+        """What a reader of everything awaits."""
         group = self._queue[-1] if self._queue else self._flushing
         return None if group is None else self._waiter(group)
 
@@ -98,11 +109,15 @@ class GroupCommit:
         if not self._queue or self._flushing is not None:
             return
         group = self._flushing = self._queue.popleft()
-        if group.writers == 1 and self.flush_ns < INLINE_MAX_NS:
+        if group.writers == 1 and not self._queue and self.flush_ns < INLINE_MAX_NS:
             self._end(group, self._timed_flush())
             return
-        flushed = asyncio.get_running_loop().run_in_executor(self._executor, self._timed_flush)
-        flushed.add_done_callback(lambda done: self._end(group, done.result()))
+        try:
+            flushed = asyncio.get_running_loop().run_in_executor(self._executor, self._timed_flush)
+        except RuntimeError as error:  # the executor takes no work any more
+            self._end(group, error)
+            return
+        flushed.add_done_callback(lambda done: self._end(group, _outcome(done)))
 
     def _timed_flush(self) -> Exception | None:
         began_ns = self._environment.monotonic_ns()
@@ -118,12 +133,12 @@ class GroupCommit:
 
     def _end(self, group: _Group, error: Exception | None) -> None:
         self._flushing = None
-        for key in group.gated:
-            if self._pending.get(key) is group:
-                del self._pending[key]
         if error is not None:
             self._fail(group, error)
             return
+        for key in group.gated:
+            if self._pending.get(key) is group:
+                del self._pending[key]
         for waiter in group.waiters:
             if not waiter.done():
                 waiter.set_result(None)
@@ -135,18 +150,14 @@ class GroupCommit:
         refused = [group, *self._queue]
         self._queue.clear()
         self._pending.clear()
-        self._failed(error)
-        for each in refused:
-            for waiter in each.waiters:
+        try:
+            self._failed(error)
+        finally:
+            for waiter in (waiter for each in refused for waiter in each.waiters):
                 if not waiter.done():
-                    waiter.set_exception(flush_refusal(error))
+                    waiter.set_exception(not_flushed(error))
                     waiter.exception()
 
 
-def flush_refusal(error: Exception) -> Unavailable:
-    """What writers are told whose flush failed."""
-    return Unavailable(
-        f"the disk did not take the write: {error}",
-        hint="see to the disk and restart; a repetition with the same token is safe",
-        outcome="unknown",
-    )
+def _outcome(done: asyncio.Future[Exception | None]) -> Exception | None:
+    return RuntimeError("the flush was given up") if done.cancelled() else done.result()

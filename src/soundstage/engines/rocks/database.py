@@ -1,83 +1,137 @@
 """The embedded database: one folder, one owner process, shared by every port bound to it.
 
 On disk: RocksDB's files, `OWNER` (the lock, naming the owner) and `FORMAT`. Ports keep their rows in column
-families and write them through `write`, one atomic batch for all of them together; a write is durable once
-the future that `commits.join` gave has ended.
+families and write them through `atomically`, one batch for all of them together.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
-import shutil
-from collections.abc import Iterable
+from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
 
 import rocksdict
-from rocksdict import Cache, Rdict, WriteBatch, WriteOptions
+from rocksdict import Cache, CompactOptions, Rdict, WriteBatch
 
 from soundstage.core.environment import Environment
-from soundstage.core.errors import AlreadyExists, DataLoss, Exhausted, SoundstageError, Unavailable
-from soundstage.engines.rocks.commit import GroupCommit, flush_refusal
-from soundstage.engines.rocks.folder import FolderLock, check_format, sync_folder
+from soundstage.core.errors import Exhausted, SoundstageError, Unavailable
+from soundstage.engines.rocks import refusals
+from soundstage.engines.rocks.atomic import AtomicBatch
+from soundstage.engines.rocks.commit import GroupCommit
+from soundstage.engines.rocks.copying import copy_to
+from soundstage.engines.rocks.disk import Disk, Stalled
+from soundstage.engines.rocks.folder import FolderLock, check_format, sync_file, sync_folder
+from soundstage.engines.rocks.opening import families_of, open_rdict
 from soundstage.engines.rocks.options import RocksOptions
-from soundstage.engines.rocks.settings import family_options, open_options
+from soundstage.engines.rocks.settings import family_options
 from soundstage.engines.rocks.space import LowWater
 
+T = TypeVar("T")
+
 FAMILIES_MAX = 256
+CHORES_MAX = 64
+"""Compactions and copies that may be waiting for one another."""
+
+STALL_WAIT_S = 0.002
+STALL_WAITS_MAX = 1_000
 
 Handle: TypeAlias = rocksdict.ColumnFamily
 
 
-class Stalled(Exception):
-    """RocksDB cannot take the write without waiting; nothing was written."""
+class Guest(Protocol):
+    """A port that keeps its rows in a database."""
+
+    def let_go(self) -> None:
+        """It uses no handle, iterator or column family of the database any more; must not raise.
+
+        Called when the guest leaves, and when the database had to be closed under it.
+        """
+        ...
+
+
+class Family(NamedTuple):
+    """A column family to read from, and the handle that batches name it by. Nothing may outlive `let_go`."""
+
+    db: Rdict
+    handle: Handle
+
+
+def one_thread(name: str) -> Executor:
+    """A thread of its own."""
+    return ThreadPoolExecutor(1, thread_name_prefix=name)
 
 
 class Database:
-    """One folder, opened by `open` and closed by `close`; not for use from several event loops."""
+    """One folder, open from the first guest's `open` to the last one's `close`; for one event loop.
 
-    def __init__(self, folder: str, options: RocksOptions, environment: Environment) -> None:
+    `disk` and `executor` are for tests.
+    """
+
+    def __init__(
+        self,
+        folder: str,
+        options: RocksOptions,
+        environment: Environment,
+        *,
+        disk: Disk | None = None,
+        executor: Callable[[str], Executor] = one_thread,
+    ) -> None:
         self.folder = os.path.abspath(folder)
         self.options = options
         self.environment = environment
-        self.low_water = LowWater(self.folder, options.low_water, environment)
+        self.translation = refusals.Translation(self.folder)
+        self.paused = 0
+        """Reads that hold an iterator while others run; each must look at what it reads before it goes on."""
+        self._disk = disk or Disk()
+        self.low_water = LowWater(self.folder, options.low_water, environment, self._disk.free_bytes)
+        self._new_executor = executor
         self._cache = Cache(options.cache)
+        self._guests: list[Guest] = []
         self._lock: FolderLock | None = None
         self._db: Rdict | None = None
+        self._families: set[str] = set()
         self._failure: Exception | None = None
-        self._unwaiting = WriteOptions()
-        self._unwaiting.no_slowdown = True
-        self.executor: Executor
+        self._shutting: asyncio.Task[None] | None = None
+        self._chores: set[asyncio.Future[Any]] = set()
+        self._flush_executor: Executor
+        self._chore_executor: Executor
         self.commits: GroupCommit
 
-    def open(self) -> None:
-        """The folder is ours and what was acknowledged is there.
+    def open(self, guest: Guest) -> None:
+        """`guest` may use the database; what was acknowledged is there.
 
-        Raises `Unavailable` when another process holds it (naming it) or it cannot be used, `InvalidArgument`
-        for a newer format and `DataLoss` when what lies there is damaged.
+        Raises `Unavailable` when another process holds the folder (naming it) or it cannot be used,
+        `InvalidArgument` for a newer format and `DataLoss` when what lies there is damaged. Having raised, it
+        holds nothing.
         """
-        self._lock = FolderLock(self.folder)
-        try:
-            check_format(self.folder)
-            self._db = open_rdict(self.folder, self.options, self._cache)
-            _settle_files(self.folder)
-        except BaseException:
-            self._lock.release()
-            raise
-        self.executor = ThreadPoolExecutor(1, thread_name_prefix="soundstage-flush")
-        self.commits = GroupCommit(self._flush, self.options.durability, self.environment, self.executor, self._fail)
+        if self._lock is None:
+            self._open_folder()
+        elif self._db is None:
+            raise self.refusal()
+        self._guests.append(guest)
 
-    async def close(self) -> None:
-        """Everything written is durable and the folder free. Idempotent."""
-        if self._db is not None:
+    async def close(self, guest: Guest) -> None:
+        """`guest` has left. With the last one everything written is durable and the folder free. Idempotent."""
+        if guest in self._guests:
+            self._guests.remove(guest)
+            guest.let_go()
+        lock = self._lock
+        if self._guests or lock is None:
+            return
+        if self._shutting is None:
             await self.commits.settle()
-            self._flush_quietly()
-            self._close_rdict()
-            self.executor.shutdown()
-        if self._lock is not None:
-            self._lock.release()
-            self._lock = None
+            self._retire()
+        if self._shutting is not None:
+            await asyncio.shield(self._shutting)
+        # Unless somebody who left at the same time was quicker.
+        if self._lock is lock:
+            self._flush_executor.shutdown()
+            self._chore_executor.shutdown()
+            lock.release()
+            self._lock = self._shutting = None
 
     def announce(self, url: str | None) -> None:
         """Whoever finds the folder held is told this address."""
@@ -91,136 +145,185 @@ class Database:
             raise self.refusal()
         return self._db
 
-    def family(self, name: str) -> tuple[Rdict, Handle]:
+    @property
+    def families(self) -> frozenset[str]:
+        """The names of the column families that are there."""
+        return frozenset(self._families)
+
+    def family(self, name: str) -> Family:
         """The column family of that name, made when it is not there; `Exhausted` over 256."""
         db = self.rdict
-        if name not in Rdict.list_cf(self.folder):
-            if len(Rdict.list_cf(self.folder)) >= FAMILIES_MAX:
+        if name not in self._families:
+            if len(self._families) >= FAMILIES_MAX:
                 raise Exhausted(
                     f"the folder has {FAMILIES_MAX} column families, which is the limit",
                     hint="leave out `dedicated`, or use another engine",
                 )
             db.create_column_family(name, family_options(self.options, self._cache))
-        return db.get_column_family(name), db.get_column_family_handle(name)
+            self._families.add(name)
+        return Family(db.get_column_family(name), db.get_column_family_handle(name))
 
     def drop_family(self, name: str) -> None:
-        """The column family and its files are gone."""
-        self.rdict.drop_column_family(name)
+        """The column family and its files are gone. Whoever uses it has let go. Unknown names are no error."""
+        if name in self._families:
+            self.rdict.drop_column_family(name)
+            self._families.discard(name)
 
     def write(self, batch: WriteBatch) -> None:
-        """`batch` is in the log, whole, and seen by every later read; not durable yet.
+        """`batch` is in the log, whole, and seen by every later read; not durable before the next flush.
 
         Raises `Stalled`, having done nothing, rather than wait; `Unavailable` when the disk refuses.
         """
+        db = self.rdict
         try:
-            self.rdict.write(batch, self._unwaiting)
-        except SoundstageError:
+            self._disk.write(db, batch)
+        except Stalled:
             raise
         except Exception as error:
-            if "stall" in str(error).lower() or str(error).startswith("Result incomplete"):
-                raise Stalled(str(error)) from None
             self._fail(error)
-            raise flush_refusal(error) from error
+            raise refusals.not_flushed(error) from error
+
+    async def atomically(self, build: Callable[[AtomicBatch], T], deadline_ns: int | None = None) -> T:
+        """What `build` puts into its batch is there, whole and durable; returns what it returned.
+
+        `build` resolves and must not wait; it runs again, with a fresh batch, when the disk could not take the
+        first one at once. What it raises is raised after the flush of whatever it touched, like every answer.
+        Raises `DeadlineExceeded` before anything is done, `Exhausted` when the disk does not keep up.
+        """
+        if deadline_ns is not None and self.environment.monotonic_ns() >= deadline_ns:
+            raise refusals.deadline_passed()
+        for _ in range(STALL_WAITS_MAX):
+            batch = AtomicBatch()
+            try:
+                with self.translation:
+                    result = build(batch)
+                written = not batch.rows.is_empty()
+                if written:
+                    self.write(batch.rows)
+                    batch.was_written()
+            except Stalled:
+                await self._wait_for_room(deadline_ns)
+                continue
+            except SoundstageError:
+                gate = self.commits.gate_each(batch.keys)
+                if gate is not None:
+                    await gate
+                raise
+            waiter = self.commits.join(batch.keys) if written else self.commits.gate_each(batch.keys)
+            if waiter is not None:
+                await waiter
+            return result
+        raise refusals.stalled()
+
+    async def _wait_for_room(self, deadline_ns: int | None) -> None:
+        if deadline_ns is not None and self.environment.monotonic_ns() >= deadline_ns:
+            raise refusals.stalled()
+        await self.environment.sleep(STALL_WAIT_S)
 
     def refusal(self) -> Unavailable:
         """Why the database is not open."""
-        if self._failure is None:
-            return Unavailable("the engine is stopped", outcome="not_applied", retryable=False)
-        return Unavailable(
-            f"the database in {self.folder} was closed after a failed write: {self._failure}",
-            hint="see to the disk and restart",
-            outcome="not_applied",
-            retryable=True,
-        )
+        return refusals.stopped() if self._failure is None else refusals.closed_after(self.folder, self._failure)
 
-    def checkpoint(self, folder: str) -> None:
-        """`folder` is a copy, openable by itself. Runs in the caller's thread."""
-        if Path(folder).exists():
-            raise AlreadyExists(f"{folder} exists", hint="name a folder that does not")
+    async def checkpoint(self, folder: str) -> None:
+        """`folder`, which must not exist, holds everything acknowledged before the call, openable by itself."""
+        self._check_chores()
+        await self.commits.settle()
+        await self._chore(lambda db: copy_to(db, self.folder, folder))
+
+    def compact(self, family: str, start: bytes, end: bytes) -> None:
+        """What was deleted between two keys gives its space back before long; nobody waits for it.
+
+        Left to RocksDB, which gets there some day, while many are under way.
+        """
+        if len(self._chores) < CHORES_MAX:
+            done = self._chore(lambda db: _compact(db, family, start, end))
+            # A disk that fails here fails the next write, which is answered.
+            done.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+    async def idle(self) -> None:
+        """No compaction or copy is under way."""
+        while self._chores:
+            await asyncio.wait(self._chores)
+
+    def _check_chores(self) -> None:
+        if len(self._chores) >= CHORES_MAX:
+            raise Exhausted("many compactions and copies are under way", hint="try again later", retry_after_ms=5_000)
+
+    def _chore(self, work: Callable[[Rdict], T]) -> asyncio.Future[T]:
+        done = asyncio.get_running_loop().run_in_executor(self._chore_executor, work, self.rdict)
+        self._chores.add(done)
+        done.add_done_callback(self._chores.discard)
+        return done
+
+    def _open_folder(self) -> None:
+        lock = FolderLock(self.folder)
+        db: Rdict | None = None
         try:
-            rocksdict.Checkpoint(self.rdict).create_checkpoint(folder)
-            for name in ("FORMAT", "rocksdict-config.json"):
-                shutil.copyfile(Path(self.folder, name), Path(folder, name))
-            _settle_files(folder)
-        except OSError as error:
-            raise _refused(folder, error) from None
-        except SoundstageError:
+            check_format(self.folder)
+            db = open_rdict(self.folder, self.options, self._cache)
+            self._families = {"default", *families_of(self.folder)}
+            _settle_files(self.folder)
+        except BaseException:
+            if db is not None:
+                db.close()
+            lock.release()
             raise
-        except Exception as error:  # the driver knows one class only
-            raise _refused(folder, error) from error
+        self._lock, self._db, self._failure = lock, db, None
+        self._flush_executor = self._new_executor("soundstage-flush")
+        self._chore_executor = self._new_executor("soundstage-compact")
+        self.commits = GroupCommit(
+            self._flush, self.options.durability, self.environment, self._flush_executor, self._fail
+        )
 
     def _flush(self) -> None:
-        self.rdict.flush_wal(True)
-
-    def _flush_quietly(self) -> None:
-        if self._db is not None:
-            try:
-                self._db.flush_wal(True)
-            except Exception as error:  # noqa: BLE001 - closing goes on; nobody waits for this flush
-                self._failure = error
+        self._disk.flush(self.rdict)
 
     def _fail(self, error: Exception) -> None:
-        self._failure = error
-        self._close_rdict()
+        """Nothing is trusted after a failed write: what was read back might not be there tomorrow."""
+        if self._db is not None:
+            self._failure = error
+            for guest in self._guests:
+                guest.let_go()
+            self._retire()
 
-    def _close_rdict(self) -> None:
+    def _retire(self) -> None:
         if self._db is not None:
             db, self._db = self._db, None
-            db.close()
+            self._shutting = asyncio.get_running_loop().create_task(self._shut(db))
+
+    async def _shut(self, db: Rdict) -> None:
+        # The driver can close nothing that another thread is in, and an iterator keeps the files open.
+        while self.paused:
+            await self.environment.sleep(0)
+        if self._chores:
+            db.cancel_all_background(False)
+            await self.idle()
+        await asyncio.get_running_loop().run_in_executor(self._flush_executor, _close, self._disk, db)
 
 
-def open_rdict(folder: str, options: RocksOptions, cache: Cache, *, read_only: bool = False) -> Rdict:
-    """RocksDB on `folder` with all its column families. Raises `DataLoss` for damage, else `Unavailable`."""
-    families = [name for name in _families(folder) if name != "default"]
-    access = rocksdict.AccessType.read_only() if read_only else rocksdict.AccessType.read_write()
-    try:
-        return Rdict(
-            folder,
-            open_options(options, cache),
-            column_families={name: family_options(options, cache) for name in families},
-            access_type=access,
-        )
-    except Exception as error:
-        raise _not_opened(folder, error) from error
+def _compact(db: Rdict, family: str, start: bytes, end: bytes) -> None:
+    options = CompactOptions()
+    # An exclusive one would hold up those that keep writes from stalling.
+    options.set_exclusive_manual_compaction(False)
+    db.get_column_family(family).compact_range(start, end, options)
 
 
-def _families(folder: str) -> Iterable[str]:
-    if not Path(folder, "CURRENT").exists():
-        return ()
-    try:
-        return Rdict.list_cf(folder)
-    except Exception as error:
-        raise _not_opened(folder, error) from error
-
-
-def _not_opened(folder: str, error: Exception) -> SoundstageError:
-    text = str(error)
-    if "Corruption" in text or "checksum" in text or "No such file" in text:
-        return DataLoss(
-            f"the database in {folder} is damaged: {text}",
-            hint=f"restore a backup, or keep what is readable with: "
-            f"soundstage data repair --accept-loss --data {folder}",
-        )
-    return _refused(folder, error)
-
-
-def _refused(folder: str, error: Exception) -> Unavailable:
-    return Unavailable(
-        f"{folder} cannot be used: {error}",
-        hint="check that it is a folder which this user may write to, on a disk with room",
-        retryable=False,
-        outcome="not_applied",
-    )
+def _close(disk: Disk, db: Rdict) -> None:
+    """Everybody who was promised something has had it; what the disk refuses here is in no promise."""
+    for step in (lambda: disk.flush(db), db.close):
+        try:
+            step()
+        except Exception:  # noqa: BLE001 - the driver has one class, and closing goes on
+            continue
 
 
 def _settle_files(folder: str) -> None:
     """What the driver wrote beside the database is on disk, so that a power loss leaves it openable."""
-    for name in ("rocksdict-config.json", "FORMAT"):
-        path = Path(folder, name)
-        if path.exists():
-            descriptor = os.open(path, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-    sync_folder(Path(folder))
+    try:
+        for name in ("rocksdict-config.json", "FORMAT"):
+            path = Path(folder, name)
+            if path.exists():
+                sync_file(path)
+        sync_folder(Path(folder))
+    except OSError as error:
+        raise refusals.unusable(folder, error) from None

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import fcntl
 import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import msgspec
 
 from soundstage.core.errors import InvalidArgument, Unavailable
+from soundstage.engines.rocks.refusals import unusable
 
 FORMAT = 1
 """What this release writes. Older formats are upgraded when opened, newer ones refused."""
+
+UPGRADES: Mapping[int, Callable[[str], None]] = {}
+"""How a closed folder of each older format becomes one of the next. A step that is interrupted is run again."""
 
 _LOCK = "OWNER"
 _FORMAT = "FORMAT"
@@ -30,7 +35,7 @@ class _Format(msgspec.Struct, frozen=True):
 
 
 class FolderLock:
-    """Held from construction to `release`, or to the end of the process however it ends."""
+    """Held from construction, which makes the folder, to `release`, or to the end of the process however it ends."""
 
     def __init__(self, folder: str) -> None:
         self._path = Path(folder, _LOCK)
@@ -38,22 +43,27 @@ class FolderLock:
             Path(folder).mkdir(parents=True, exist_ok=True)
             self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            raise _unusable(folder, error) from None
+            raise unusable(folder, error) from None
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            os.close(self._descriptor)
+            self.release()
             raise _held(folder, _read(self._path)) from None
-        self.announce(None)
+        try:
+            self.announce(None)
+        except BaseException:
+            self.release()
+            raise
 
     def announce(self, url: str | None) -> None:
         """Whoever finds the folder held is told `url`."""
         content = msgspec.json.encode(Holder(os.getpid(), url))
         try:
-            os.ftruncate(self._descriptor, 0)
+            # Over what is there, then cut: on a full disk there may be no block for an emptied file.
             os.pwrite(self._descriptor, content, 0)
+            os.ftruncate(self._descriptor, len(content))
         except OSError as error:
-            raise _unusable(str(self._path.parent), error) from None
+            raise unusable(str(self._path.parent), error) from None
 
     def release(self) -> None:
         """The folder is free. Idempotent."""
@@ -77,22 +87,30 @@ def holder(folder: str) -> Holder | None:
     return None
 
 
-def check_format(folder: str) -> None:
-    """The folder is of this release's format, which a new one is given. `InvalidArgument` for a newer one."""
+def check_format(folder: str, newest: int = FORMAT, upgrades: Mapping[int, Callable[[str], None]] = UPGRADES) -> None:
+    """The folder is of the format `newest`, which an empty one is given and an older one upgraded to.
+
+    Raises `InvalidArgument` for a newer format and for a database that is none of ours, `Unavailable` when the
+    folder cannot be read or written.
+    """
     path = Path(folder, _FORMAT)
     try:
-        found = msgspec.json.decode(path.read_bytes(), type=_Format)
+        found = msgspec.json.decode(path.read_bytes(), type=_Format).format
     except FileNotFoundError:
-        write_durably(path, msgspec.json.encode(_Format(FORMAT)))
+        _check_empty(folder)
+        write_durably(path, msgspec.json.encode(_Format(newest)))
         return
     except (OSError, msgspec.MsgspecError) as error:
-        raise _unusable(folder, error) from None
-    if found.format > FORMAT:
+        raise unusable(folder, error) from None
+    if found > newest:
         raise InvalidArgument(
-            f"{folder} has the format {found.format}; this release knows {FORMAT} and older",
+            f"{folder} has the format {found}; this release knows {newest} and older",
             field="data",
             hint="open it with the release that wrote it, or a newer one",
         )
+    for step in range(found, newest):
+        upgrades[step](folder)
+        write_durably(path, msgspec.json.encode(_Format(step + 1)))
 
 
 def write_durably(path: Path, content: bytes) -> None:
@@ -106,16 +124,34 @@ def write_durably(path: Path, content: bytes) -> None:
         os.replace(draft, path)
         sync_folder(path.parent)
     except OSError as error:
-        raise _unusable(str(path.parent), error) from None
+        raise unusable(str(path.parent), error) from None
+
+
+def sync_file(path: Path) -> None:
+    """What `path` holds is on disk."""
+    _sync(path, os.O_RDONLY)
 
 
 def sync_folder(folder: Path) -> None:
     """The names in `folder` are on disk."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    _sync(folder, os.O_RDONLY | os.O_DIRECTORY)
+
+
+def _sync(path: Path, flags: int) -> None:
+    descriptor = os.open(path, flags | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _check_empty(folder: str) -> None:
+    if Path(folder, "CURRENT").exists():
+        raise InvalidArgument(
+            f"{folder} holds a database without the file {_FORMAT}, which Soundstage's have",
+            field="data",
+            hint="name another folder, or copy the backup again, whole",
+        )
 
 
 def _read(path: Path) -> Holder | None:
@@ -131,15 +167,6 @@ def _held(folder: str, by: Holder | None) -> Unavailable:
     return Unavailable(
         f"{folder} is open in {who}{where}",
         hint="talk to that process, or end it first",
-        retryable=False,
-        outcome="not_applied",
-    )
-
-
-def _unusable(folder: str, error: Exception) -> Unavailable:
-    return Unavailable(
-        f"{folder} cannot be used: {error}",
-        hint="check that it is a folder which this user may write to, on a disk with room",
         retryable=False,
         outcome="not_applied",
     )

@@ -23,5 +23,5 @@ class RocksOptions(msgspec.Struct, frozen=True, kw_only=True):
         256 * _MIB
     )
     write_buffer: Annotated[Size, Meta(description="memory for writes that are not yet in files")] = Size(64 * _MIB)
-    headers: Annotated[int, Meta(ge=1, description="record headers kept in memory, per table")] = 131_072
+    headers: Annotated[Size, Meta(description="memory for what is known of the records last used")] = Size(64 * _MIB)
     open_files: Annotated[int, Meta(ge=16, description="files kept open")] = 512

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from soundstage.core import version
-from soundstage.core.errors import PreconditionFailed, TokenReused, Unavailable
+from soundstage.engines.records import refusals
 from soundstage.engines.records.batches import Survey
 from soundstage.engines.records.port import Cell, Condition, Conditional, Stamp
 from soundstage.engines.records.rocksdb.header import Header
@@ -18,21 +18,15 @@ def recorded(table: Table, prefix: bytes, asked: Conditional) -> int | None:
     if stored is None:
         return None
     if stored[TIME.size :] != asked.digest:
-        raise TokenReused(f"the token {asked.token!r} named another request", hint="use a token of its own")
+        raise refusals.token_reused(asked.token)
     return TIME.unpack_from(stored)[0]
 
 
 def check(table: Table, prefix: bytes, known: Header | None, condition: Condition, now_us: int) -> None:
     """Raise `PreconditionFailed` unless the condition holds."""
     actual = _stamp(table, prefix, known, condition, now_us)
-    if actual == condition.stamp:
-        return
-    what = "the record" if condition.key is None else f"the item {condition.key!r}"
-    raise PreconditionFailed(
-        f"{what} is {'absent' if actual is None else f'at {actual}'}, not as the condition says",
-        field="condition",
-        hint="read it again and decide anew",
-    )
+    if actual != condition.stamp:
+        raise refusals.condition_failed(condition, actual)
 
 
 def stamp_for(known: Header | None, survey: Survey, asked: Conditional) -> int:
@@ -40,11 +34,7 @@ def stamp_for(known: Header | None, survey: Survey, asked: Conditional) -> int:
     own_us = version.time_us(survey.greatest)
     stamp_us = own_us if known is None else max(own_us, version.time_us(known.newest) + 1)
     if stamp_us > asked.limit_us:
-        raise Unavailable(
-            "the record was written at a time that lies in the future",
-            hint="repeat the call when that time has come",
-            outcome="not_applied",
-        )
+        raise refusals.written_ahead(stamp_us)
     return stamp_us
 
 

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
 
 import msgspec
-from rocksdict import Rdict
 
 from soundstage.core import version
 from soundstage.core.environment import Environment
-from soundstage.core.errors import (
-    Exhausted,
-    InvalidArgument,
-    PreconditionFailed,
-    SoundstageError,
-    TokenReused,
-)
+from soundstage.engines.records import refusals
 from soundstage.engines.records.batches import Survey, check_batch, check_partition, restamped
 from soundstage.engines.records.port import (
     Batch,
@@ -36,63 +30,81 @@ from soundstage.engines.records.rocksdb.restoring import restore
 from soundstage.engines.records.rocksdb.rowkeys import prefix_of
 from soundstage.engines.records.rocksdb.statistics import statistics
 from soundstage.engines.records.rocksdb.sweep import Sweeper
-from soundstage.engines.records.rocksdb.tables import Catalogue, Table
+from soundstage.engines.records.rocksdb.tables import DUE, Catalogue, Table
 from soundstage.engines.records.rocksdb.walking import walk
 from soundstage.engines.records.rocksdb.writing import Writing
 from soundstage.engines.records.segments import segment_bounds
-from soundstage.engines.rocks.database import Database, Handle, Stalled
-
-DUE = "due"
-
-STALL_WAIT_S = 0.002
-STALL_WAITS_MAX = 1_000
+from soundstage.engines.rocks.atomic import AtomicBatch
+from soundstage.engines.rocks.database import Database, Family
+from soundstage.engines.rocks.refusals import Translation
 
 
 class RocksRecords:
-    """Durable, embedded, in one process; see `open_rocksdb`."""
+    """Durable, embedded, in one process; see `open_rocksdb`.
+
+    Another port on the same folder is given `database`, and writes with this one by `enlist`.
+    """
 
     def __init__(self, database: Database, environment: Environment) -> None:
         durable = {Capability.DURABLE} if database.options.durability != "os" else set[Capability]()
         self.capabilities = frozenset({Capability.CONDITIONAL, Capability.STATISTICS, Capability.CHECKPOINT} | durable)
         self.database = database
         self._environment = environment
+        self._translation = database.translation
         self._now_us: Callable[[], int] = environment.now_us
-        self._catalogue = Catalogue(database)
-        self._due: Handle
+        self._tables: dict[str, Table] = {}
+        self._catalogue: Catalogue | None = None
+        self._due: Family | None = None
         self._sweeper: Sweeper | None = None
 
     async def start(self) -> None:
-        self.database.open()
-        due: Rdict
-        due, self._due = self.database.family(DUE)
-        self._catalogue.load()
-        self._sweeper = Sweeper(self.database, self._catalogue, due, self._due)
+        if self._catalogue is not None:
+            return
+        self.database.open(self)
+        try:
+            with self._translation:
+                due = self._due = self.database.family(DUE)
+                catalogue = self._catalogue = Catalogue(self.database, due)
+                left = catalogue.load()
+            for table in left:
+                await self._drop(catalogue, table)
+        except BaseException:
+            await self.stop()
+            raise
+        self._tables = catalogue.by_name
+        self._sweeper = Sweeper(self.database, catalogue, due)
 
     async def stop(self) -> None:
-        # A handle that lives on would keep the files open and the folder locked.
-        self._catalogue.close()
-        self._sweeper = None
-        if hasattr(self, "_due"):
-            del self._due
-        await self.database.close()
+        await self.database.close(self)
+
+    def let_go(self) -> None:
+        """See `Guest`: a handle that lives on would keep the files open and the folder locked."""
+        if self._catalogue is not None:
+            self._catalogue.let_go()
+        self._catalogue = self._due = self._sweeper = None
+        self._tables = {}
 
     async def create_table(self, spec: TableSpec) -> None:
-        self._catalogue.create(spec)
-        await self._committed(b"")
+        await self.database.atomically(partial(self._open_catalogue().create, spec=spec))
 
     async def drop_table(self, name: str) -> None:
-        self._catalogue.drop(name)
-        await self._committed(b"")
+        catalogue = self._open_catalogue()
+        table = catalogue.by_name.get(name)
+        if table is not None:
+            await self._drop(catalogue, table)
+
+    async def _drop(self, catalogue: Catalogue, table: Table) -> None:
+        await self.database.atomically(partial(catalogue.forget, table=table))
+        catalogue.clear_away(table.entry)
 
     async def tables(self) -> list[TableSpec]:
-        self._check_open()
-        by_name = self._catalogue.by_name
+        by_name = self._open_catalogue().by_name
         return [by_name[name].spec for name in sorted(by_name) if not by_name[name].entry.hidden]
 
     async def set_purge_floor(self, name: str, floor_us: int | None) -> None:
-        table = self._table(name)
-        self._catalogue.change(table, msgspec.structs.replace(table.entry, purge_floor_us=floor_us))
-        await self._committed(b"")
+        catalogue, table = self._open_catalogue(), self._table(name)
+        entry = msgspec.structs.replace(table.entry, purge_floor_us=floor_us)
+        await self.database.atomically(partial(catalogue.change, table=table, entry=entry))
 
     async def apply(
         self,
@@ -103,60 +115,51 @@ class RocksRecords:
         conditional: Conditional | None = None,
         deadline_ns: int | None = None,
     ) -> int:
+        return await self.database.atomically(
+            lambda rows: self.enlist(rows, table, partition, batch, conditional), deadline_ns
+        )
+
+    def enlist(
+        self,
+        rows: AtomicBatch,
+        table: str,
+        partition: bytes,
+        batch: Batch,
+        conditional: Conditional | None = None,
+    ) -> int:
+        """What `apply` would write is part of `rows`, for `Database.atomically`; returns the stamp that `apply` would.
+
+        Raises what `apply` raises; nothing of `rows` may be written then. A partition is enlisted once.
+        """
         into = self._table(table)
         check_partition(partition)
         survey = check_batch(batch)
         if conditional is not None and not into.spec.conditional:
-            raise InvalidArgument(
-                f"the table {table} takes no conditions", field="condition", hint="create it with them"
-            )
+            raise refusals.takes_no_conditions(table)
         prefix = prefix_of(into.number, partition)
-        for _ in range(STALL_WAITS_MAX):
-            try:
-                stamp_us, written = self._write(into, prefix, batch, survey, conditional)
-            except Stalled:
-                await self._wait_for_room(deadline_ns)
-                continue
-            except (PreconditionFailed, TokenReused):
-                await self._gate(prefix)
-                raise
-            await (self._committed(prefix) if written else self._gate(prefix))
-            return stamp_us
-        raise _stalled()
-
-    def _write(
-        self, table: Table, prefix: bytes, batch: Batch, survey: Survey, conditional: Conditional | None
-    ) -> tuple[int, bool]:
-        """Resolve and write without waiting; the stamp, and false for a call that was recorded before."""
-        known = table.header(prefix)
+        rows.touch(prefix)
+        known = into.header(prefix)
         if conditional is not None:
-            before_us = recorded(table, prefix, conditional)
+            before_us = recorded(into, prefix, conditional)
             if before_us is not None:
-                return before_us, False
+                return before_us
             now_us = self._now_us()
             for condition in conditional.conditions:
-                check(table, prefix, known, condition, now_us)
+                check(into, prefix, known, condition, now_us)
             batch = restamped(batch, stamp_for(known, survey, conditional))
             survey = check_batch(batch)
         self._check_room(survey)
         stamp_us = version.time_us(survey.greatest)
-        writing = Writing(table, prefix, self._due, self._now_us, self._environment.random)
+        writing = Writing(into, prefix, rows.rows, self._open_due(), self._now_us, self._environment.random)
         writing.accept(known, batch, survey)
         if conditional is not None:
             writing.enter_ledger(conditional.token, stamp_us, conditional.digest)
-        if not writing.batch.is_empty():
-            self.database.write(writing.batch)
-        table.remember(prefix, writing.header)
-        return stamp_us, True
+        rows.once_written(lambda: into.remember(prefix, writing.header))
+        return stamp_us
 
     def _check_room(self, survey: Survey) -> None:
         if not all(map(version.is_delete, survey.cells)):
             self.database.low_water.check(survey.size)
-
-    async def _wait_for_room(self, deadline_ns: int | None) -> None:
-        if deadline_ns is not None and self._environment.monotonic_ns() >= deadline_ns:
-            raise _stalled()
-        await self._environment.sleep(STALL_WAIT_S)
 
     async def get(
         self, table: str, partition: bytes, keys: Sequence[bytes], now_us: int, budget: Budget | None = None
@@ -164,35 +167,44 @@ class RocksRecords:
         source = self._table(table)
         prefix = prefix_of(source.number, partition)
         try:
-            header = source.headers[prefix]
-        except KeyError:
-            header = source.header(prefix)
-        if header is None:
-            return Page([], None, None)
-        gate = self.database.commits.gate(prefix)
-        if len(keys) == 1:
-            rows, resume = read_key(source, prefix, header, keys[0], now_us), None
-        else:
-            rows, _, resume = await read_keys(
-                source, prefix, header, keys, budget, now_us, Slices(self._environment, budget and budget.deadline_ns)
-            )
+            header = source.headers[prefix] if prefix in source.headers else source.header(prefix)
+            if header is None:
+                return Page([], None, None)
+            gate = self.database.commits.gate(prefix)
+            if len(keys) == 1:
+                rows, resume = read_key(source, prefix, header, keys[0], now_us), None
+            else:
+                slices = Slices(self.database, budget and budget.deadline_ns)
+                rows, _, resume = await read_keys(source, prefix, header, keys, budget, now_us, slices)
+        except Exception as error:
+            self._translation.translate(error)
+            raise
         if gate is not None:
             await gate
         return Page(rows, resume, header.told or header.stamp)
 
     async def read(self, table: str, partition: bytes, span: Span, budget: Budget, now_us: int) -> Page:
-        slices = Slices(self._environment, budget.deadline_ns)
-        return (await self._read(self._table(table), partition, span, budget, now_us, slices))[0]
+        slices = Slices(self.database, budget.deadline_ns)
+        return (await self._read(self._table(table), partition, span, budget, now_us, slices, owed=True))[0]
 
     async def _read(
-        self, source: Table, partition: bytes, span: Span, budget: Budget, now_us: int, slices: Slices
+        self,
+        source: Table,
+        partition: bytes,
+        span: Span,
+        budget: Budget,
+        now_us: int,
+        slices: Slices,
+        *,
+        owed: bool,
     ) -> tuple[Page, int]:
         prefix = prefix_of(source.number, partition)
-        header = source.header(prefix)
-        if header is None:
-            return Page([], None, None), 0
-        gate = self.database.commits.gate(prefix)
-        found = await read_span(source, prefix, header, span, budget, now_us, slices)
+        with self._translation:
+            header = source.header(prefix)
+            if header is None:
+                return Page([], None, None), 0
+            gate = self.database.commits.gate(prefix)
+            found = await read_span(source, prefix, header, span, budget, now_us, slices, owed=owed)
         if gate is not None:
             await gate
         return Page(found.rows, found.resume, header.stamp), found.bytes
@@ -201,18 +213,19 @@ class RocksRecords:
         self, table: str, partitions: Sequence[bytes], span: Span, budget: Budget, now_us: int
     ) -> list[Page]:
         source = self._table(table)
-        slices = Slices(self._environment, budget.deadline_ns)
+        slices = Slices(self.database, budget.deadline_ns)
         pages: list[Page] = []
-        rows, size = budget.rows, budget.bytes
+        rows, size, owed = budget.rows, budget.bytes, True
         for partition in partitions:
-            if rows <= 0 or size <= 0 or not await slices.pause(source):
-                rows = 0
+            cut = bool(pages) and pages[-1].resume is not None
+            if cut or (not owed and (rows <= 0 or size <= 0)) or not await slices.pause(source):
                 pages.append(Page([], beginning(span), None))
                 continue
             left = Budget(rows, size, budget.deadline_ns)
-            page, weight = await self._read(source, partition, span, left, now_us, slices)
+            page, weight = await self._read(source, partition, span, left, now_us, slices, owed=owed)
             rows -= len(page.rows)
             size -= weight
+            owed = owed and not page.rows
             pages.append(page)
         return pages
 
@@ -221,7 +234,8 @@ class RocksRecords:
     ) -> WalkPage:
         source = self._table(table)
         bounds = segment_bounds(segment, segments)
-        page = await walk(source, bounds, position, budget, now_us, self._environment)
+        with self._translation:
+            page = await walk(source, bounds, position, budget, now_us, Slices(self.database, budget.deadline_ns))
         gate = self.database.commits.gate_all()
         if gate is not None:
             await gate
@@ -231,56 +245,41 @@ class RocksRecords:
         """See `Sweeper`; what a power loss brings back is swept again."""
         if self._sweeper is None:
             raise self.database.refusal()
-        try:
+        with self._translation:
             return await self._sweeper.sweep(budget_rows)
-        except Stalled:
-            return Sweep(0, 0, None)
 
     async def statistics(self, table: str) -> TableStatistics:
         """Estimates from a sample; see `statistics`."""
-        return await statistics(self._table(table), self._environment)
+        with self._translation:
+            return await statistics(self._table(table), Slices(self.database))
 
     async def checkpoint(self, folder: str) -> None:
-        """`folder`, which must not exist, is a copy of everything acknowledged, openable by itself."""
-        self._check_open()
-        await self.database.commits.settle()
-        await asyncio.get_running_loop().run_in_executor(self.database.executor, self.database.checkpoint, folder)
+        """See `Database.checkpoint`."""
+        await self.database.checkpoint(folder)
 
     async def restore(self, folder: str, tables: Sequence[str] | None = None) -> None:
         """The named tables (None: all) are as in the checkpoint; `AlreadyExists` where one is there."""
-        self._check_open()
-        await restore(self.database, self._catalogue, self._due, folder, tables)
-        await self._committed(b"")
+        catalogue, due = self._open_catalogue(), self._open_due()
+        with Translation(folder):
+            await restore(self.database, catalogue, due, folder, tables)
 
     def announce(self, url: str | None) -> None:
         """Whoever finds the folder held is told this address."""
         self.database.announce(url)
 
-    async def _committed(self, prefix: bytes) -> None:
-        flushed = self.database.commits.join(prefix)
-        if flushed is not None:
-            await flushed
-
-    async def _gate(self, prefix: bytes) -> None:
-        gate = self.database.commits.gate(prefix)
-        if gate is not None:
-            await gate
-
     def _table(self, name: str) -> Table:
-        table = self._catalogue.by_name.get(name)
+        table = self._tables.get(name)
         if table is None or table.entry.hidden:
-            self._check_open()
-            return self._catalogue.get(name)
+            self._open_catalogue()
+            raise refusals.no_table(name)
         return table
 
-    def _check_open(self) -> None:
-        _ = self.database.rdict
+    def _open_catalogue(self) -> Catalogue:
+        if self._catalogue is None:
+            raise self.database.refusal()
+        return self._catalogue
 
-
-def _stalled() -> SoundstageError:
-    return Exhausted(
-        "the disk does not keep up with the writes",
-        hint="write more slowly",
-        retry_after_ms=200,
-        outcome="not_applied",
-    )
+    def _open_due(self) -> Any:
+        if self._due is None:
+            raise self.database.refusal()
+        return self._due.handle

@@ -6,18 +6,18 @@ were made, so that a page is one moment's state however often others wrote meanw
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from typing import Any, NamedTuple
 
 from rocksdict import RdictIter, ReadOptions
 
 from soundstage.core import version
-from soundstage.core.environment import Environment
 from soundstage.core.errors import Unavailable
 from soundstage.engines.records.port import KEY_CEILING, Budget, Cell, Row, Span
 from soundstage.engines.records.rocksdb.header import Header
 from soundstage.engines.records.rocksdb.rowkeys import ITEMS
 from soundstage.engines.records.rocksdb.tables import Table
+from soundstage.engines.rocks.database import Database
 
 SLICE_NS = 1_500_000
 """A slice ends after this; with what surrounds it, it stays under the 2 ms that a handler may take."""
@@ -40,56 +40,78 @@ class Found(NamedTuple):
 class Slices:
     """The time that one call may hold the loop, and when it must be answered."""
 
-    __slots__ = ("_deadline_ns", "_environment", "_slice_ns")
+    __slots__ = ("_database", "_deadline_ns", "_environment", "_slice_ns")
 
-    def __init__(self, environment: Environment, deadline_ns: int | None) -> None:
-        self._environment = environment
+    def __init__(self, database: Database, deadline_ns: int | None = None) -> None:
+        self._database = database
+        self._environment = database.environment
         self._deadline_ns = deadline_ns
-        self._slice_ns = environment.monotonic_ns() + SLICE_NS
+        self._slice_ns = self._environment.monotonic_ns() + SLICE_NS
 
-    async def pause(self, table: Table) -> bool:
-        """Let others run if it is time; false when the deadline has passed. Raises once `table` is dropped."""
+    async def pause(self, table: Table | None = None) -> bool:
+        """Let others run if it is time; false when the deadline has passed. Raises once `table` has been dropped.
+
+        Who holds an iterator lets go of it before raising: a database with one cannot close.
+        """
         now_ns = self._environment.monotonic_ns()
         if self._deadline_ns is not None and now_ns >= self._deadline_ns:
             return False
         if now_ns >= self._slice_ns:
-            await self._environment.sleep(0)
-            if table.dropped:
-                raise Unavailable("the table was dropped during the read", retryable=False, outcome="not_applied")
+            self._database.paused += 1
+            try:
+                await self._environment.sleep(0)
+            finally:
+                self._database.paused -= 1
             self._slice_ns = self._environment.monotonic_ns() + SLICE_NS
+        if table is None or table.dropped:
+            _ = self._database.rdict
+        if table is not None and table.dropped:
+            raise Unavailable("the table was dropped during the call", retryable=False, outcome="not_applied")
         return True
 
 
 async def read_span(
-    table: Table, prefix: bytes, header: Header, span: Span, budget: Budget, now_us: int, slices: Slices
+    table: Table,
+    prefix: bytes,
+    header: Header,
+    span: Span,
+    budget: Budget,
+    now_us: int,
+    slices: Slices,
+    *,
+    owed: bool = True,
 ) -> Found:
-    """Live rows of `span`, at most `budget`'s; the first is returned whatever its size."""
+    """Live rows of `span`, at most `budget`'s; the first is returned whatever its size when it is `owed`."""
     base = prefix + ITEMS
     low = base + max(span.start, header.low)
     high = base + (header.high if span.end is None else min(span.end, header.high))
     rows: list[Row] = []
     if low >= high:
         return Found(rows, 0, None)
-    iterator, _bounds = seek(table, low, high, reverse=span.reverse)
+    iterator, bounds = seek(table, low, high, reverse=span.reverse)
     step = iterator.prev if span.reverse else iterator.next
     covered, skip, size, seen = header.covered, len(base), 0, 0
-    while iterator.valid():
-        row_key, cell = iterator.key(), iterator.value()
-        if row_key < low:
-            # The driver's seek to the last row looks past the lower bound when no row is within.
-            break
-        key = row_key[skip:]
-        seen += 1
-        if seen % CLOCK_EVERY == 0 and not await slices.pause(table):
-            return Found(rows, size, _resume(key, span))
-        if version.is_live(cell, now_us, header.covering(key) if covered else None):
-            weight = len(key) + len(cell)
-            if rows and (len(rows) >= budget.rows or size + weight > budget.bytes):
+    try:
+        while iterator.valid():
+            row_key, cell = iterator.key(), iterator.value()
+            if row_key < low:
+                # The driver's seek to the last row looks past the lower bound when no row is within.
+                break
+            key = row_key[skip:]
+            seen += 1
+            if seen % CLOCK_EVERY == 0 and not await slices.pause(table):
                 return Found(rows, size, _resume(key, span))
-            rows.append((key, cell))
-            size += weight
-        step()
-    iterator.status()
+            if version.is_live(cell, now_us, header.covering(key) if covered else None):
+                weight = len(key) + len(cell)
+                if (rows or not owed) and (len(rows) >= budget.rows or size + weight > budget.bytes):
+                    return Found(rows, size, _resume(key, span))
+                rows.append((key, cell))
+                size += weight
+            step()
+        iterator.status()
+    finally:
+        # An error keeps this frame, and with it what the frame names.
+        del iterator, step, bounds
     return Found(rows, size, None)
 
 
@@ -114,21 +136,25 @@ async def read_keys(
     base = prefix + ITEMS
     rows: list[Row] = []
     size = seen = 0
-    for key, cell in _cells_of(table, base, keys):
-        seen += 1
-        if seen % CLOCK_EVERY == 0 and not await slices.pause(table):
-            return Found(rows, size, key)
-        if cell is None or not version.is_live(cell, now_us, header.covering(key) if header.covered else None):
-            continue
-        weight = len(key) + len(cell)
-        if budget is not None and rows and (len(rows) >= budget.rows or size + weight > budget.bytes):
-            return Found(rows, size, key)
-        rows.append((key, cell))
-        size += weight
+    cells = _cells_of(table, base, keys)
+    try:
+        for key, cell in cells:
+            seen += 1
+            if seen % CLOCK_EVERY == 0 and not await slices.pause(table):
+                return Found(rows, size, key)
+            if cell is None or not version.is_live(cell, now_us, header.covering(key) if header.covered else None):
+                continue
+            weight = len(key) + len(cell)
+            if budget is not None and rows and (len(rows) >= budget.rows or size + weight > budget.bytes):
+                return Found(rows, size, key)
+            rows.append((key, cell))
+            size += weight
+    finally:
+        cells.close()
     return Found(rows, size, None)
 
 
-def _cells_of(table: Table, base: bytes, keys: Sequence[bytes]) -> Iterator[tuple[bytes, Cell | None]]:
+def _cells_of(table: Table, base: bytes, keys: Sequence[bytes]) -> Generator[tuple[bytes, Cell | None], None, None]:
     """The cell of each key, None where there is none, all as they were at the first of them."""
     if len(keys) <= KEYS_AT_ONCE:
         # One call of the driver; nothing can come in between, and what it holds is bounded by the few keys.
@@ -137,9 +163,17 @@ def _cells_of(table: Table, base: bytes, keys: Sequence[bytes]) -> Iterator[tupl
         yield from zip(keys, found, strict=True)
         return
     iterator = table.db.iter()
-    for key in keys:
-        iterator.seek(base + key)
-        yield key, iterator.value() if iterator.valid() and iterator.key() == base + key else None
+    try:
+        for key in keys:
+            row_key = base + key
+            iterator.seek(row_key)
+            if iterator.valid():
+                yield key, iterator.value() if iterator.key() == row_key else None
+            else:
+                iterator.status()
+                yield key, None
+    finally:
+        del iterator
 
 
 def beginning(span: Span) -> bytes:
@@ -152,12 +186,16 @@ def live_row_exists(table: Table, prefix: bytes, header: Header, now_us: int) ->
     if header.low >= header.high:
         return False
     base = prefix + ITEMS
-    iterator, _bounds = seek(table, base + header.low, base + header.high, reverse=False)
+    iterator, bounds = seek(table, base + header.low, base + header.high, reverse=False)
     skip = len(base)
-    while iterator.valid():
-        if version.is_live(iterator.value(), now_us, header.covering(iterator.key()[skip:])):
-            return True
-        iterator.next()
+    try:
+        while iterator.valid():
+            if version.is_live(iterator.value(), now_us, header.covering(iterator.key()[skip:])):
+                return True
+            iterator.next()
+        iterator.status()
+    finally:
+        del iterator, bounds
     return False
 
 
@@ -168,7 +206,8 @@ def _resume(key: bytes, span: Span) -> bytes:
 def seek(table: Table, low: bytes, high: bytes, *, reverse: bool) -> tuple[RdictIter, ReadOptions]:
     """An iterator over the rows from `low` to before `high`, at the first of them, or at the last; and its bounds.
 
-    Keep the bounds for as long as the iterator: the driver does not, and reads freed memory without them.
+    Keep the bounds for as long as the iterator: the driver does not, and reads freed memory without them. An
+    iterator that is not valid is at the end or has met damage: `status` raises then.
     """
     options = ReadOptions()
     # Bounds let RocksDB stop at the end of the partition instead of walking dead rows beyond it.

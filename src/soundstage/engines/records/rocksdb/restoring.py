@@ -2,83 +2,120 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from functools import partial
+from itertools import takewhile
+from pathlib import Path
 
 import msgspec
-from rocksdict import Cache, Rdict, WriteBatch
+from rocksdict import Cache, Rdict
 
 from soundstage.core import version
-from soundstage.core.errors import AlreadyExists, NotFound
+from soundstage.core.errors import AlreadyExists, NotFound, SoundstageError, Unavailable
 from soundstage.engines.records.port import IN_FLIGHT_MAX_US, TableSpec
 from soundstage.engines.records.rocksdb import header as headers
 from soundstage.engines.records.rocksdb.reading import Slices
-from soundstage.engines.records.rocksdb.rowkeys import HEADER, LEDGER, NUMBER, RANGE, TIME, due_key, next_number, parse
-from soundstage.engines.records.rocksdb.tables import Catalogue, Entry, Table, entries_of, family_name
-from soundstage.engines.rocks.database import Database, Handle, open_rdict
+from soundstage.engines.records.rocksdb.rowkeys import HEADER, LEDGER, NUMBER, RANGE, TIME, due_key, parse
+from soundstage.engines.records.rocksdb.tables import Catalogue, Entry, Table, entries_of, family_name, rows_from
+from soundstage.engines.rocks.atomic import AtomicBatch
+from soundstage.engines.rocks.database import Database, Handle
 from soundstage.engines.rocks.folder import check_format
+from soundstage.engines.rocks.opening import open_rdict
 
-BATCH_ROWS = 200
+PART_BYTES = 256 << 10
+"""Copied and made durable at a time; no part has more than this and one row."""
 
 
 async def restore(
     database: Database, catalogue: Catalogue, due: Handle, folder: str, names: Sequence[str] | None
 ) -> None:
-    """The tables are served again once all their rows are copied; none of them is when copying fails."""
-    check_format(folder)
-    source = open_rdict(folder, database.options, Cache(8 << 20), read_only=True)
+    """The tables are served once all their rows are copied; none of them is when copying fails.
+
+    Raises `NotFound` for a folder or table that is not there and `AlreadyExists` for a table that is here.
+    """
+    source = _opened(folder, database)
+    copied: list[tuple[Table, Entry]] = []
     try:
-        chosen = _chosen(catalogue, {entry.spec.name: entry for entry in entries_of(source)}, names)
-        copied: list[Table] = []
-        try:
-            for entry in chosen:
-                copied.append(catalogue.create(entry.spec, hidden=True))
-                await _copy(database, source, entry, copied[-1], due)
-        except BaseException:
-            for table in copied:
-                catalogue.drop(table.spec.name)
-            raise
-        for entry, table in zip(chosen, copied, strict=True):
-            shown = msgspec.structs.replace(table.entry, hidden=False, purge_floor_us=entry.purge_floor_us)
-            catalogue.change(table, shown)
+        for entry in _chosen(catalogue, {entry.spec.name: entry for entry in entries_of(source)}, names):
+            table = await database.atomically(partial(catalogue.create, spec=entry.spec, hidden=True))
+            copied.append((table, entry))
+            await _copy(database, source, entry, table, due)
+        await database.atomically(partial(_show, catalogue, copied))
+    except BaseException:
+        for table, _ in copied:
+            await _give_up(database, catalogue, table)
+        raise
     finally:
         source.close()
 
 
+def _opened(folder: str, database: Database) -> Rdict:
+    if not Path(folder, "FORMAT").exists():
+        raise NotFound(f"{folder} holds no backup", hint="name a folder that `soundstage data backup` made")
+    check_format(folder)
+    return open_rdict(folder, database.options, Cache(8 << 20), read_only=True)
+
+
 def _chosen(catalogue: Catalogue, there: dict[str, Entry], names: Sequence[str] | None) -> list[Entry]:
-    wanted = sorted(there) if names is None else list(names)
+    there = {name: entry for name, entry in there.items() if not entry.hidden}
+    wanted = sorted(there) if names is None else list(dict.fromkeys(names))
     for name in wanted:
         if name not in there:
-            raise NotFound(f"the checkpoint has no table {name!r}", hint=f"it has {', '.join(sorted(there)) or 'none'}")
+            raise NotFound(f"the backup has no table {name!r}", hint=f"it has {', '.join(sorted(there)) or 'none'}")
         if name in catalogue.by_name:
             raise AlreadyExists(f"the table {name!r} exists", hint="delete its namespace first")
     return [there[name] for name in wanted]
 
 
+def _show(catalogue: Catalogue, copied: Sequence[tuple[Table, Entry]], batch: AtomicBatch) -> None:
+    for table, entry in copied:
+        shown = msgspec.structs.replace(table.entry, hidden=False, purge_floor_us=entry.purge_floor_us)
+        catalogue.change(batch, table, shown)
+
+
+async def _give_up(database: Database, catalogue: Catalogue, table: Table) -> None:
+    """What could not be dropped now is dropped when the folder is next opened."""
+    with suppress(SoundstageError):
+        if not table.dropped:
+            await database.atomically(partial(catalogue.forget, table=table))
+            catalogue.clear_away(table.entry)
+
+
 async def _copy(database: Database, source: Rdict, entry: Entry, target: Table, due: Handle) -> None:
     number = NUMBER.pack(entry.number)
     family = source.get_column_family(family_name(entry.number)) if entry.spec.dedicated else source
-    rows = family.iter()
-    rows.seek(number)
-    end = next_number(number)
-    slices = Slices(database.environment, None)
-    while rows.valid() and rows.key() < end:
-        batch = WriteBatch(raw_mode=True)
-        for _ in range(BATCH_ROWS):
-            if not rows.valid() or (raw := rows.key()) >= end:
-                break
-            _copy_row(target, raw, rows.value(), batch, due)
-            rows.next()
-        database.write(batch)
-        await slices.pause(target)
+    rows = takewhile(lambda row: row[0].startswith(number), rows_from(family, number))
+    slices = Slices(database)
+    try:
+        while part := _part(rows):
+            database.low_water.check(sum(len(stored) for _, stored in part))
+            await database.atomically(partial(_put, target, part, due))
+            await slices.pause(target)
+    finally:
+        # An error keeps this frame, and an iterator in it the checkpoint's files.
+        del rows, family
 
 
-def _copy_row(target: Table, raw: bytes, stored: bytes, batch: WriteBatch, due: Handle) -> None:
-    row_key = target.number + raw[NUMBER.size :]
-    batch.put(row_key, stored, target.handle)
-    forgotten = _forgotten(target.spec, raw, stored)
-    if forgotten is not None:
-        time_us, due_us = forgotten
-        batch.put(due_key(due_us, row_key), TIME.pack(time_us), due)
+def _part(rows: Iterator[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    part: list[tuple[bytes, bytes]] = []
+    size = 0
+    while size < PART_BYTES and (row := next(rows, None)) is not None:
+        part.append(row)
+        size += len(row[0]) + len(row[1])
+    return part
+
+
+def _put(target: Table, part: Sequence[tuple[bytes, bytes]], due: Handle, batch: AtomicBatch) -> None:
+    if target.dropped:
+        raise Unavailable("the table was dropped while it was restored", retryable=False, outcome="not_applied")
+    for raw, stored in part:
+        row_key = target.number + raw[NUMBER.size :]
+        batch.rows.put(row_key, stored, target.handle)
+        forgotten = _forgotten(target.spec, raw, stored)
+        if forgotten is not None:
+            time_us, due_us = forgotten
+            batch.rows.put(due_key(due_us, row_key), TIME.pack(time_us), due)
 
 
 def _forgotten(spec: TableSpec, raw: bytes, stored: bytes) -> tuple[int, int] | None:

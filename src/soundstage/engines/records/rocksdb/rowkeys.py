@@ -5,8 +5,11 @@
 
 Head rows of a partition: `h` the header, `r` + start a range tombstone, `l` + token a ledger entry. A NUL of
 the partition is escaped as 00 FF, so that no partition is a prefix of another one's rows. The hash spreads
-partitions evenly, which makes a segment of a walk a range of it. The family `due` holds, in order of time,
-what the sweeper has to look at: due time in us (8) | row key -> time of the cell in us (8).
+partitions evenly, which makes a segment of a walk a range of it.
+
+The family `due` holds what the sweeper has to look at, in order of time for each table:
+
+    table number (4) | due time in us (8) | rest of the row key -> time of the cell in us (8)
 """
 
 from __future__ import annotations
@@ -29,6 +32,7 @@ LEDGER = b"l"
 
 _HASH_AT = NUMBER.size
 _PARTITION_AT = _HASH_AT + 8
+_DUE_ROW_AT = NUMBER.size + TIME.size
 
 
 class RowKey(NamedTuple):
@@ -49,15 +53,22 @@ def prefix_of(number: bytes, partition: bytes) -> bytes:
 def parse(raw: bytes) -> RowKey:
     """The parts of a row key as stored; `ValueError` for one that is none."""
     end = raw.index(b"\0", _PARTITION_AT)
-    while raw[end + 1] == 0xFF:
+    while raw[end + 1 : end + 2] == b"\xff":
         end = raw.index(b"\0", end + 2)
+    if raw[end : end + 2] not in (HEAD, ITEMS):
+        raise ValueError(f"no row has the key {raw!r}")
     partition = raw[_PARTITION_AT:end].replace(b"\0\xff", b"\0")
     return RowKey(raw[:end], partition, raw[end + 1] == 1, raw[end + 2 :])
 
 
 def due_key(due_us: int, row_key: bytes) -> bytes:
     """The entry that brings a row before the sweeper at `due_us`."""
-    return TIME.pack(due_us) + row_key
+    return row_key[: NUMBER.size] + TIME.pack(due_us) + row_key[NUMBER.size :]
+
+
+def parse_due(entry: bytes) -> tuple[int, bytes]:
+    """When an entry is due, and the key of its row."""
+    return TIME.unpack_from(entry, NUMBER.size)[0], entry[: NUMBER.size] + entry[_DUE_ROW_AT:]
 
 
 def next_number(number: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""Removes what is due: the family `due` holds, in order of time, every row that may be forgotten some day.
+"""Removes what is due: the family `due` holds, for each table in order of time, every row that may be forgotten.
 
 An entry names the row and the time of the cell that it was made for; whatever the row holds by then decides.
 A tombstone goes only after the rows it still hides have gone.
@@ -6,34 +6,39 @@ A tombstone goes only after the rows it still hides have gone.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import NamedTuple
 
 import msgspec
-from rocksdict import Rdict, WriteBatch
+from rocksdict import ReadOptions, WriteBatch
 
 from soundstage.core import version
-from soundstage.core.environment import Environment
 from soundstage.engines.records.port import IN_FLIGHT_MAX_US, Sweep
 from soundstage.engines.records.rocksdb import header as headers
 from soundstage.engines.records.rocksdb.header import Header
-from soundstage.engines.records.rocksdb.reading import SLICE_NS, seek
+from soundstage.engines.records.rocksdb.reading import SLICE_NS, Slices, seek
 from soundstage.engines.records.rocksdb.rowkeys import (
     HEAD,
     HEADER,
     ITEMS,
     LEDGER,
-    NUMBER,
     RANGE,
     TIME,
     RowKey,
+    due_key,
+    next_number,
     parse,
+    parse_due,
 )
 from soundstage.engines.records.rocksdb.tables import Catalogue, Table
-from soundstage.engines.rocks.database import Database, Handle
+from soundstage.engines.rocks.database import Database, Family
+from soundstage.engines.rocks.disk import Stalled
 
 BACKLOG_MAX = 2_000
 """Entries counted as backlog at most; more cost more than the number is worth."""
+
+PASSED_MAX = 20_000
+"""Entries that mean nothing any more, or must wait for longer, which one sweep passes over in one table."""
 
 
 class _Due(NamedTuple):
@@ -43,61 +48,106 @@ class _Due(NamedTuple):
     due_us: int
 
 
+class _Round:
+    """What one sweep has done so far."""
+
+    def __init__(self, budget_rows: int) -> None:
+        self.budget = budget_rows
+        self.purged = 0
+        self.left = 0
+        self.oldest_us: int | None = None
+
+    def leave(self, due_us: int) -> None:
+        self.left += 1
+        self.oldest_us = due_us if self.oldest_us is None else min(self.oldest_us, due_us)
+
+
 class Sweeper:
     """Sweeps all tables of one database; one call at a time."""
 
-    def __init__(self, database: Database, catalogue: Catalogue, due: Rdict, handle: Handle) -> None:
+    def __init__(self, database: Database, catalogue: Catalogue, due: Family) -> None:
         self._database = database
         self._catalogue = catalogue
         self._due = due
-        self._handle = handle
-        self._environment: Environment = database.environment
-        self._cleared_to: dict[bytes, bytes] = {}
+        self._environment = database.environment
+        self._last = b""
 
     async def sweep(self, budget_rows: int) -> Sweep:
-        """Up to `budget_rows` due entries are dealt with, in slices."""
+        """Up to `budget_rows` due rows go, in slices; every table gets its turn, whatever the others' backlog."""
         now_us = self._environment.now_us()
-        purged, looked, left, oldest_us = 0, 0, 0, None
-        slice_ns = self._environment.monotonic_ns() + SLICE_NS
-        for due in self._entries(now_us, budget_rows + BACKLOG_MAX):
-            if looked < budget_rows:
-                looked += 1
-                done, removed = self._deal_with(due, now_us)
-                purged += removed
-                if done:
-                    continue
-            left += 1
-            oldest_us = due.due_us if oldest_us is None else oldest_us
-            if self._environment.monotonic_ns() >= slice_ns:
-                await self._environment.sleep(0)
-                slice_ns = self._environment.monotonic_ns() + SLICE_NS
-        return Sweep(purged, left, oldest_us)
+        done = _Round(budget_rows)
+        slices = Slices(self._database)
+        numbers = sorted(self._catalogue.by_number)
+        later = [number for number in numbers if number > self._last]
+        for number in later + numbers[: len(numbers) - len(later)]:
+            table = self._catalogue.by_number.get(number)
+            if table is not None:
+                if done.budget > 0:
+                    self._last = number
+                try:
+                    await self._sweep_table(table, now_us, done, slices)
+                except Stalled:
+                    break
+            await slices.pause()
+            if done.left >= BACKLOG_MAX:
+                break
+        return Sweep(done.purged, done.left, done.oldest_us)
 
-    def _entries(self, now_us: int, count: int) -> Iterator[_Due]:
-        rows = self._due.iter()
-        rows.seek(b"")
-        for _ in range(count):
-            if not rows.valid():
-                return
-            entry = rows.key()
-            due_us = TIME.unpack_from(entry)[0]
-            if due_us > now_us:
-                return
-            yield _Due(entry, entry[TIME.size :], TIME.unpack(rows.value())[0], due_us)
-            rows.next()
+    async def _sweep_table(self, table: Table, now_us: int, done: _Round, slices: Slices) -> None:
+        spec, floor_us = table.spec, table.entry.purge_floor_us
+        horizon_us = version.purge_horizon_us(now_us, spec.max_lag_us, IN_FLIGHT_MAX_US, floor_us)
+        if horizon_us <= 0:
+            return
+        start, table.due_from = table.due_from, next_number(table.number)
+        first_left: bytes | None = None
+        entries = self._entries(table, start, now_us)
+        passed = 0
+        try:
+            for due in entries:
+                if due.time_us < horizon_us and done.budget > 0:
+                    finished, removed = self._deal_with(table, due, now_us, horizon_us)
+                    done.purged += removed
+                    done.budget -= removed or not finished
+                    passed += finished and not removed
+                else:
+                    finished = False
+                    passed += due.time_us >= horizon_us
+                if not finished:
+                    first_left = first_left or due.entry
+                    if due.time_us < horizon_us:
+                        done.leave(due.due_us)
+                await slices.pause()
+                if table.dropped or passed >= PASSED_MAX or done.left >= BACKLOG_MAX:
+                    first_left = first_left or due.entry
+                    break
+        except BaseException:
+            # The next sweep looks at all of them again.
+            table.due_from = table.number
+            raise
+        finally:
+            entries.close()
+        # Not over what came meanwhile: a write from long ago is due at once.
+        table.due_from = min(table.due_from, first_left or due_key(now_us + 1, table.number))
 
-    def _deal_with(self, due: _Due, now_us: int) -> tuple[bool, int]:
+    def _entries(self, table: Table, start: bytes, now_us: int) -> Generator[_Due, None, None]:
+        bounds = ReadOptions()
+        bounds.set_iterate_upper_bound(due_key(now_us + 1, table.number))
+        rows = self._due.db.iter(bounds)
+        try:
+            rows.seek(start)
+            while rows.valid():
+                entry = rows.key()
+                due_us, row_key = parse_due(entry)
+                yield _Due(entry, row_key, TIME.unpack(rows.value())[0], due_us)
+                rows.next()
+            rows.status()
+        finally:
+            del rows, bounds
+
+    def _deal_with(self, table: Table, due: _Due, now_us: int, horizon_us: int) -> tuple[bool, int]:
         """Whether the entry is done with, and how many rows went."""
-        table = self._catalogue.by_number.get(due.row_key[: NUMBER.size])
         batch = WriteBatch(raw_mode=True)
-        batch.delete(due.entry, self._handle)
-        if table is None:
-            self._database.write(batch)
-            return True, 0
-        spec = table.spec
-        horizon_us = version.purge_horizon_us(now_us, spec.max_lag_us, IN_FLIGHT_MAX_US, table.entry.purge_floor_us)
-        if due.time_us >= horizon_us:
-            return False, 0
+        batch.delete(due.entry, self._due.handle)
         row = parse(due.row_key)
         if row.is_item:
             removed = self._item(table, due, now_us, horizon_us, batch)
@@ -118,14 +168,11 @@ class Sweeper:
 
     def _tombstone(self, table: Table, row: RowKey, due: _Due, batch: WriteBatch) -> tuple[bool, int]:
         header = table.header(row.prefix)
-        if header is None:
+        without, low, high = (None, b"", b"") if header is None else _without(header, row, due.time_us)
+        if header is None or without is None:
             self._database.write(batch)
             return True, 0
-        without, low, high = _without(header, row, due.time_us)
-        if without is header:
-            self._database.write(batch)
-            return True, 0
-        finished, removed = self._clear(table, row.prefix, header, low, high, due.entry, batch)
+        finished, removed = self._clear(table, row.prefix, header, low, high, due.entry)
         if not finished:
             return False, removed
         if row.rest.startswith(RANGE):
@@ -136,45 +183,47 @@ class Sweeper:
         return True, removed + 1
 
     def _clear(
-        self, table: Table, prefix: bytes, header: Header, low: bytes, high: bytes, entry: bytes, batch: WriteBatch
+        self, table: Table, prefix: bytes, header: Header, low: bytes, high: bytes, entry: bytes
     ) -> tuple[bool, int]:
         """Remove the rows that the tombstone hides, as far as a slice allows; whether none is left."""
         base = prefix + ITEMS
-        start = max(base + low, self._cleared_to.get(entry, b""))
+        start = max(base + low, table.cleared_to.pop(entry, b""))
         if start >= base + high:
-            self._cleared_to.pop(entry, None)
             return True, 0
-        rows, _bounds = seek(table, start, base + high, reverse=False)
         until_ns = self._environment.monotonic_ns() + SLICE_NS
         covered = WriteBatch(raw_mode=True)
-        removed = 0
-        while rows.valid():
-            row_key = rows.key()
-            over = header.covering(row_key[len(base) :])
-            if over is not None and over > rows.value():
-                covered.delete(row_key, table.handle)
-                removed += 1
-            rows.next()
-            if self._environment.monotonic_ns() >= until_ns:
-                self._database.write(covered)
-                self._cleared_to[entry] = row_key + b"\0"
-                return False, removed
+        reached: bytes | None = None
+        rows, bounds = seek(table, start, base + high, reverse=False)
+        try:
+            while rows.valid() and reached is None:
+                row_key = rows.key()
+                over = header.covering(row_key[len(base) :])
+                if over is not None and over > rows.value():
+                    covered.delete(row_key, table.handle)
+                rows.next()
+                if self._environment.monotonic_ns() >= until_ns:
+                    reached = row_key + b"\0"
+            rows.status()
+        finally:
+            del rows, bounds
+        removed = len(covered)
         if removed:
             self._database.write(covered)
-        self._cleared_to.pop(entry, None)
-        return True, removed
+        if reached is not None:
+            table.cleared_to[entry] = reached
+        return reached is None, removed
 
 
-def _without(header: Header, row: RowKey, time_us: int) -> tuple[Header, bytes, bytes]:
-    """The header without the tombstone of the entry, and the keys it covered; the same header if it has gone."""
+def _without(header: Header, row: RowKey, time_us: int) -> tuple[Header | None, bytes, bytes]:
+    """The header without the tombstone of the entry, and the keys it covered; None when it has gone already."""
     if not row.rest.startswith(RANGE):
         if header.partition is None or version.time_us(header.partition) != time_us:
-            return header, b"", b""
+            return None, b"", b""
         return msgspec.structs.replace(header, partition=None), header.low, header.high
     start = row.rest[len(RANGE) :]
     found = next((each for each in header.ranges if each.start == start), None)
     if found is None or version.time_us(found.cell) != time_us:
-        return header, b"", b""
+        return None, b"", b""
     kept = tuple(each for each in header.ranges if each is not found)
     end = header.high if found.end is None else min(found.end, header.high)
     return msgspec.structs.replace(header, ranges=kept), max(start, header.low), end

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import islice
+import re
+from collections.abc import Generator, Iterator
+from typing import cast
 
 import msgspec
-from rocksdict import Rdict, WriteBatch
+from rocksdict import Rdict
 
-from soundstage.core.errors import AlreadyExists, NotFound
+from soundstage.core.errors import AlreadyExists, InvalidArgument
+from soundstage.engines.records import refusals
 from soundstage.engines.records.port import RangeDelete, TableSpec
 from soundstage.engines.records.rocksdb import header
 from soundstage.engines.records.rocksdb.header import Header
+from soundstage.engines.records.rocksdb.known import KnownHeaders
 from soundstage.engines.records.rocksdb.rowkeys import HEAD, HEADER, NUMBER, RANGE, next_number
-from soundstage.engines.rocks.database import Database, Handle
+from soundstage.engines.rocks.atomic import AtomicBatch
+from soundstage.engines.rocks.database import Database, Family, Handle
+
+DUE = "due"
+
+TABLE_FORMAT = 1
+"""Of the rows of a table. Older tables are upgraded when they are opened, newer ones refuse the folder."""
 
 _CATALOGUE = NUMBER.pack(0)
 _ENTRY = _CATALOGUE + b"table/"
 _NEXT = _CATALOGUE + b"next"
-
-FIXED = ("conditional", "key_order", "dedicated")
+_DEDICATED = re.compile(r"t\d+")
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -29,156 +37,222 @@ class Entry(msgspec.Struct, frozen=True):
     spec: TableSpec
     purge_floor_us: int | None = None
     hidden: bool = False
+    format: int = TABLE_FORMAT
 
 
 class Table:
-    """A table in use: where its rows are, and the headers of the partitions last used."""
+    """A table in use: where its rows are, and what is known of its partitions.
 
-    __slots__ = ("_headers_max", "db", "dropped", "entry", "handle", "headers", "number", "spec")
+    `due_from` is where the sweeper goes on: nothing that it has to look at comes before. `cleared_to` is how far it
+    got with tombstones that hide much.
+    """
 
-    def __init__(self, entry: Entry, db: Rdict, handle: Handle | None, headers_max: int) -> None:
+    __slots__ = ("cleared_to", "db", "dropped", "due_from", "entry", "handle", "headers", "known", "number", "spec")
+
+    def __init__(self, entry: Entry, db: Rdict, handle: Handle | None, known: KnownHeaders) -> None:
         self.entry = entry
         self.spec = entry.spec
         self.number = NUMBER.pack(entry.number)
         self.db = db
         self.handle = handle
+        self.known = known
+        self.headers = known.found
         self.dropped = False
-        self.headers: dict[bytes, Header | None] = {}
-        self._headers_max = headers_max
+        self.due_from = self.number
+        self.cleared_to: dict[bytes, bytes] = {}
 
     def header(self, prefix: bytes) -> Header | None:
         """The header of a partition, None for one never written."""
         try:
             return self.headers[prefix]
         except KeyError:
-            return self._load(prefix)
+            found = self._load(prefix)
+            self.known.remember(prefix, found)
+            return found
+
+    def peek(self, prefix: bytes) -> Header | None:
+        """The same for those who pass by once, and should not drive out what is used often."""
+        return self.headers[prefix] if prefix in self.headers else self._load(prefix)
 
     def remember(self, prefix: bytes, found: Header | None) -> None:
-        """`found` is the header from now on; the process being the only writer, it stays true."""
-        headers = self.headers
-        if len(headers) >= self._headers_max and prefix not in headers:
-            # Many at once: a dictionary looks for its first entry past all that were deleted before it.
-            for oldest in list(islice(headers, 1 + self._headers_max // 8)):
-                del headers[oldest]
-        headers[prefix] = found
+        """`found` is the header from now on."""
+        self.known.remember(prefix, found)
+
+    def let_go(self) -> None:
+        """The table serves nobody any more and keeps no column family alive, whoever still holds it."""
+        self.dropped = True
+        self.handle = None
+        self.db = cast("Rdict", None)
 
     def _load(self, prefix: bytes) -> Header | None:
         stored = self.db.get(prefix + HEAD + HEADER)
-        found = None
-        if stored is not None:
-            found, has_ranges = header.decode(stored)
-            if has_ranges:
-                found = msgspec.structs.replace(found, ranges=tuple(self._ranges(prefix)))
-        self.remember(prefix, found)
+        if stored is None:
+            return None
+        found, has_ranges = header.decode(stored)
+        if has_ranges:
+            found = msgspec.structs.replace(found, ranges=tuple(self._ranges(prefix)))
         return found
 
     def _ranges(self, prefix: bytes) -> Iterator[RangeDelete]:
         first = prefix + HEAD + RANGE
-        rows = self.db.iter()
-        rows.seek(first)
-        while rows.valid() and (raw := rows.key()).startswith(first):
-            end, cell = header.decode_range(rows.value())
+        for raw, stored in rows_from(self.db, first):
+            if not raw.startswith(first):
+                return
+            end, cell = header.decode_range(stored)
             yield RangeDelete(raw[len(first) :], end, cell)
-            rows.next()
 
 
 class Catalogue:
-    """All tables by name. Changes are written at once and durable with the next flush."""
+    """All tables by name.
 
-    def __init__(self, database: Database) -> None:
+    What changes it takes the batch that the change is written with, and holds once that is written. `due` is the
+    family of what the sweeper has to look at.
+    """
+
+    def __init__(self, database: Database, due: Family) -> None:
         self._database = database
+        self._due = due
+        self._next = 1
+        self.known = KnownHeaders(database.options.headers)
         self.by_name: dict[str, Table] = {}
         self.by_number: dict[bytes, Table] = {}
 
-    def load(self) -> None:
-        """Know what the folder holds; tables left hidden by a restore that did not end are dropped."""
-        for entry in entries_of(self._database.rdict):
-            self._open(entry)
-            if entry.hidden:
-                self.drop(entry.spec.name)
+    def load(self) -> list[Table]:
+        """Know what the folder holds; returns the hidden tables, left by restores that did not end.
 
-    def close(self) -> None:
-        """No table is in use; reads under way end at their next page."""
+        Families of tables that are not in the catalogue are dropped: a creation or a drop was cut off there.
+        """
+        stored = self._database.rdict.get(_NEXT)
+        self._next = 1 if stored is None else NUMBER.unpack(stored)[0]
+        entries = entries_of(self._database.rdict)
+        kept = {family_name(entry.number) for entry in entries if entry.spec.dedicated}
+        for name in self._database.families:
+            if _DEDICATED.fullmatch(name) and name not in kept:
+                self._database.drop_family(name)
+        for entry in entries:
+            self._add(self._table(entry))
+        return [table for table in self.by_name.values() if table.entry.hidden]
+
+    def let_go(self) -> None:
+        """No table is in use; reads under way end when they are next asked."""
         for table in self.by_name.values():
-            table.dropped = True
+            table.let_go()
         self.by_name.clear()
         self.by_number.clear()
+        self.known.clear()
 
-    def get(self, name: str) -> Table:
-        """The table; raises `NotFound`."""
-        found = self.by_name.get(name)
-        if found is None or found.entry.hidden:
-            raise NotFound(f"there is no table {name!r}", hint="create the namespace it belongs to")
-        return found
+    def create(self, batch: AtomicBatch, spec: TableSpec, *, hidden: bool = False) -> Table:
+        """The table is there with the settings of `spec`; `AlreadyExists` when fixed ones differ.
 
-    def create(self, spec: TableSpec, *, hidden: bool = False) -> Table:
-        """The table is there with the settings of `spec`; `AlreadyExists` when fixed ones differ."""
+        A hidden one is being filled: nothing in it is purged.
+        """
         known = self.by_name.get(spec.name)
         if known is None:
-            entry = Entry(self._take_number(), spec, hidden=hidden)
-            self._write(entry)
-            return self._open(entry)
-        for field in FIXED:
-            if getattr(known.spec, field) != getattr(spec, field):
-                raise AlreadyExists(f"the table {spec.name} exists with another {field}", field=field)
+            return self._create(batch, Entry(self._next, spec, 0 if hidden else None, hidden))
+        if hidden or known.entry.hidden:
+            raise AlreadyExists(f"the table {spec.name} exists, or is being restored", hint="drop it first")
+        refusals.check_fixed_settings(known.spec, spec)
         if known.spec != spec:
-            self.change(known, msgspec.structs.replace(known.entry, spec=spec))
+            self.change(batch, known, msgspec.structs.replace(known.entry, spec=spec))
+        else:
+            batch.touch(_row(known.entry)[0])
         return known
 
-    def change(self, table: Table, entry: Entry) -> None:
-        """The table's entry is `entry` from now on."""
-        self._write(entry)
-        table.entry, table.spec = entry, entry.spec
+    def change(self, batch: AtomicBatch, table: Table, entry: Entry) -> None:
+        """The table's entry is `entry`."""
+        row = _row(entry)
+        batch.touch(row[0])
+        batch.rows.put(*row)
 
-    def drop(self, name: str) -> None:
-        """The table is gone; its number is never given to another."""
-        table = self.by_name.pop(name, None)
-        if table is None:
-            return
-        table.dropped = True
-        del self.by_number[table.number]
-        batch = WriteBatch(raw_mode=True)
-        batch.delete(_ENTRY + name.encode())
+        def changed() -> None:
+            table.entry, table.spec = entry, entry.spec
+
+        batch.once_written(changed)
+
+    def forget(self, batch: AtomicBatch, table: Table) -> None:
+        """The table is gone; its number is never given to another. `clear_away` is next, once that is durable."""
+        number, end, row_key = table.number, next_number(table.number), _row(table.entry)[0]
+        batch.touch(row_key)
+        batch.rows.delete(row_key)
         if table.handle is None:
-            batch.delete_range(table.number, next_number(table.number))
-        self._database.write(batch)
-        if table.handle is not None:
-            self._database.drop_family(family_name(table.entry.number))
+            batch.rows.delete_range(number, end)
+        batch.rows.delete_range(number, end, self._due.handle)
 
-    def _open(self, entry: Entry) -> Table:
-        database = self._database
-        db, handle = database.rdict, None
+        def forgotten() -> None:
+            self.by_name.pop(table.spec.name, None)
+            self.by_number.pop(number, None)
+            table.let_go()
+
+        batch.once_written(forgotten)
+
+    def clear_away(self, entry: Entry) -> None:
+        """The disk space of a forgotten table comes back, before long."""
         if entry.spec.dedicated:
-            db, handle = database.family(family_name(entry.number))
-        table = Table(entry, db, handle, database.options.headers)
-        self.by_name[entry.spec.name] = self.by_number[table.number] = table
+            self._database.drop_family(family_name(entry.number))
+            return
+        number = NUMBER.pack(entry.number)
+        for family in ("default", DUE):
+            self._database.compact(family, number, next_number(number))
+
+    def _create(self, batch: AtomicBatch, entry: Entry) -> Table:
+        # The family first: where there are too many, nothing has happened.
+        table = self._table(entry)
+        row = _row(entry)
+        batch.touch(row[0])
+        batch.rows.put(_NEXT, NUMBER.pack(entry.number + 1))
+        batch.rows.put(*row)
+
+        def created() -> None:
+            self._next = entry.number + 1
+            self._add(table)
+
+        batch.once_written(created)
         return table
 
-    def _take_number(self) -> int:
-        stored = self._database.rdict.get(_NEXT)
-        number = 1 if stored is None else NUMBER.unpack(stored)[0]
-        batch = WriteBatch(raw_mode=True)
-        batch.put(_NEXT, NUMBER.pack(number + 1))
-        self._database.write(batch)
-        return number
+    def _table(self, entry: Entry) -> Table:
+        if not entry.spec.dedicated:
+            return Table(entry, self._database.rdict, None, self.known)
+        family = self._database.family(family_name(entry.number))
+        return Table(entry, family.db, family.handle, self.known)
 
-    def _write(self, entry: Entry) -> None:
-        batch = WriteBatch(raw_mode=True)
-        batch.put(_ENTRY + entry.spec.name.encode(), msgspec.msgpack.encode(entry))
-        self._database.write(batch)
+    def _add(self, table: Table) -> None:
+        self.by_name[table.spec.name] = self.by_number[table.number] = table
 
 
 def entries_of(db: Rdict) -> list[Entry]:
-    """Every table that a database knows, by name."""
+    """Every table that a database knows, by name. `InvalidArgument` for one of a newer format."""
     entries: list[Entry] = []
-    rows = db.iter()
-    rows.seek(_ENTRY)
-    while rows.valid() and rows.key().startswith(_ENTRY):
-        entries.append(msgspec.msgpack.decode(rows.value(), type=Entry))
-        rows.next()
+    for raw, stored in rows_from(db, _ENTRY):
+        if not raw.startswith(_ENTRY):
+            break
+        entry = msgspec.msgpack.decode(stored, type=Entry)
+        if entry.format > TABLE_FORMAT:
+            raise InvalidArgument(
+                f"the table {entry.spec.name} has the format {entry.format}; this release knows {TABLE_FORMAT}",
+                field="data",
+                hint="open it with the release that wrote it, or a newer one",
+            )
+        entries.append(entry)
     return entries
+
+
+def rows_from(db: Rdict, start: bytes) -> Generator[tuple[bytes, bytes], None, None]:
+    """Rows in their order from `start` on; take few. Raises the driver's error for rows that cannot be read."""
+    rows = db.iter()
+    try:
+        rows.seek(start)
+        while rows.valid():
+            yield rows.key(), rows.value()
+            rows.next()
+        rows.status()
+    finally:
+        del rows
 
 
 def family_name(number: int) -> str:
     """The column family of a dedicated table."""
     return f"t{number}"
+
+
+def _row(entry: Entry) -> tuple[bytes, bytes]:
+    return _ENTRY + entry.spec.name.encode(), msgspec.msgpack.encode(entry)

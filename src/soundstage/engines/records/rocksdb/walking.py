@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 from rocksdict import ReadOptions
 
-from soundstage.core.environment import Environment
 from soundstage.core.errors import InvalidArgument
 from soundstage.engines.records.port import Budget, Row, Span, WalkPage
 from soundstage.engines.records.rocksdb.reading import Slices, read_span
@@ -20,26 +19,26 @@ async def walk(
     position: bytes | None,
     budget: Budget,
     now_us: int,
-    environment: Environment,
+    slices: Slices,
 ) -> WalkPage:
     """A page of the walk between two hashes. A position is the row to go on with, without the table's number."""
     low, high = (hash_bound(table.number, bound) for bound in bounds)
     start = low if position is None else table.number + position
     if not low <= start < high:
         raise InvalidArgument("the position is of another segment", field="position")
-    slices = Slices(environment, budget.deadline_ns)
+    if position is not None:
+        _check_position(start)
     partitions: list[tuple[bytes, list[Row]]] = []
     rows, size = budget.rows, budget.bytes
     for prefix, partition, first in _partitions(table, start, high):
         spent = bool(partitions) and (rows <= 0 or size <= 0)
         if spent or not await slices.pause(table):
             return WalkPage(partitions, (prefix + ITEMS + first)[len(table.number) :])
-        header = table.header(prefix)
+        header = table.peek(prefix)
         if header is None:
             continue
-        found = await read_span(
-            table, prefix, header, Span(first), Budget(rows, size, budget.deadline_ns), now_us, slices
-        )
+        left = Budget(rows, size, budget.deadline_ns)
+        found = await read_span(table, prefix, header, Span(first), left, now_us, slices, owed=not partitions)
         if found.rows:
             partitions.append((partition, found.rows))
         if found.resume is not None:
@@ -49,17 +48,20 @@ async def walk(
     return WalkPage(partitions, None)
 
 
+def _check_position(start: bytes) -> None:
+    try:
+        fits = parse(start).is_item
+    except (ValueError, IndexError):
+        fits = False
+    if not fits:
+        raise InvalidArgument("the position is none that a walk returned", field="position")
+
+
 def _partitions(table: Table, start: bytes, high: bytes) -> Iterator[tuple[bytes, bytes, bytes]]:
     """Prefix, partition and first key of every partition from the row `start` on, found by their headers."""
     position = start
-    while True:
-        found = _first_at(table, position, high)
-        if found is None:
-            return
-        try:
-            row = parse(found)
-        except (ValueError, IndexError):
-            raise InvalidArgument("the position is none that a walk returned", field="position") from None
+    while (found := _first_at(table, position, high)) is not None:
+        row = parse(found)
         first = b""
         if position == start and start.startswith(row.prefix + ITEMS):
             first = start[len(row.prefix) + len(ITEMS) :]
@@ -71,5 +73,11 @@ def _first_at(table: Table, position: bytes, high: bytes) -> bytes | None:
     options = ReadOptions()
     options.set_iterate_upper_bound(high)
     iterator = table.db.iter(options)
-    iterator.seek(position)
-    return iterator.key() if iterator.valid() else None
+    try:
+        iterator.seek(position)
+        if iterator.valid():
+            return iterator.key()
+        iterator.status()
+        return None
+    finally:
+        del iterator

@@ -38,14 +38,22 @@ _NONE = Header(b"")
 
 
 class Writing:
-    """The rows of one call; `batch` is written by the caller, who then remembers `header`."""
+    """The rows of one call, put into `batch`; once they are written, the caller remembers `header`."""
 
     __slots__ = ("_due", "_now_us", "_random", "batch", "header", "prefix", "table")
 
-    def __init__(self, table: Table, prefix: bytes, due: Handle, now_us: Callable[[], int], random: Random) -> None:
+    def __init__(
+        self,
+        table: Table,
+        prefix: bytes,
+        batch: WriteBatch,
+        due: Handle,
+        now_us: Callable[[], int],
+        random: Random,
+    ) -> None:
         self.table = table
         self.prefix = prefix
-        self.batch = WriteBatch(raw_mode=True)
+        self.batch = batch
         self.header: Header | None = None
         self._due = due
         self._now_us = now_us
@@ -148,14 +156,18 @@ class Writing:
         if low >= high:
             return
         items = self.prefix + ITEMS
-        rows, _bounds = seek(self.table, items + low, items + high, reverse=False)
+        rows, bounds = seek(self.table, items + low, items + high, reverse=False)
         few: list[bytes] = []
-        while rows.valid():
-            if len(few) == FEW_ROWS:
-                self.batch.delete_range(items + low, items + high, self.table.handle)
-                return
-            few.append(rows.key())
-            rows.next()
+        try:
+            while rows.valid() and len(few) <= FEW_ROWS:
+                few.append(rows.key())
+                rows.next()
+            rows.status()
+        finally:
+            del rows, bounds
+        if len(few) > FEW_ROWS:
+            self.batch.delete_range(items + low, items + high, self.table.handle)
+            return
         for row_key in few:
             self.batch.delete(row_key, self.table.handle)
 
@@ -174,7 +186,10 @@ class Writing:
     def _bring_back(self, row: bytes, time_us: int, not_before_us: int) -> None:
         """The sweeper looks at the row when a write of `time_us` can be forgotten."""
         due_us = max(time_us + self.table.spec.max_lag_us + IN_FLIGHT_MAX_US + 1, not_before_us)
-        self.batch.put(due_key(due_us, row), TIME.pack(time_us), self._due)
+        entry = due_key(due_us, row)
+        # A write from long ago may be due before what the sweeper has passed.
+        self.table.due_from = min(self.table.due_from, entry)
+        self.batch.put(entry, TIME.pack(time_us), self._due)
 
 
 def _raised(header: Header, survey: Survey) -> Header:

@@ -1,0 +1,43 @@
+"""What several ports on one database write together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from rocksdict import WriteBatch
+
+from soundstage.core.errors import InvalidArgument
+
+
+class AtomicBatch:
+    """Rows of any number of ports, which are all there or none of them; see `Database.atomically`.
+
+    A port puts rows into `rows`, with the handle of their column family; names what they belong to with `touch`,
+    so that its readers wait for the flush; and learns by `once_written` that they are there.
+    """
+
+    __slots__ = ("_then", "keys", "rows")
+
+    def __init__(self) -> None:
+        self.rows = WriteBatch(raw_mode=True)
+        self.keys: list[bytes] = []
+        self._then: list[Callable[[], None]] = []
+
+    def touch(self, key: bytes) -> None:
+        """Whoever is answered because of `key` is answered after the flush. `InvalidArgument` the second time.
+
+        Ports begin their keys alike and unlike each other. What a port resolves against what is stored is true only
+        as long as nothing else in the batch changes it: hence once.
+        """
+        if key in self.keys:
+            raise InvalidArgument("one batch changes a partition twice", field="batch", hint="merge the changes")
+        self.keys.append(key)
+
+    def once_written(self, then: Callable[[], None]) -> None:
+        """`then` is called right after the rows were written, before anything else runs, and must not raise."""
+        self._then.append(then)
+
+    def was_written(self) -> None:
+        """Tell those who asked."""
+        for then in self._then:
+            then()
