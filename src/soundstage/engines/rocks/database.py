@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar, TypeVarTuple
 
 import rocksdict
 from rocksdict import Cache, CompactOptions, Rdict, WriteBatch
@@ -30,6 +30,7 @@ from soundstage.engines.rocks.settings import family_options
 from soundstage.engines.rocks.space import LowWater
 
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 FAMILIES_MAX = 256
 CHORES_MAX = 64
@@ -183,8 +184,12 @@ class Database:
             self._fail(error)
             raise refusals.not_flushed(error) from error
 
-    async def atomically(self, build: Callable[[AtomicBatch], T], deadline_ns: int | None = None) -> T:
-        """What `build` puts into its batch is there, whole and durable; returns what it returned.
+    async def atomically(
+        self, build: Callable[[AtomicBatch, *Ts], T], *given: *Ts, deadline_ns: int | None = None
+    ) -> T:
+        """What `build`, called with a batch and what is `given`, puts there is written, whole and durable.
+
+        Returns what it returned.
 
         `build` resolves and must not wait; it runs again, with a fresh batch, when the disk could not take the
         first one at once. What it raises is raised after the flush of whatever it touched, like every answer.
@@ -195,8 +200,7 @@ class Database:
         for _ in range(STALL_WAITS_MAX):
             batch = AtomicBatch()
             try:
-                with self.translation:
-                    result = build(batch)
+                result = build(batch, *given)
                 written = not batch.rows.is_empty()
                 if written:
                     self.write(batch.rows)
@@ -208,6 +212,9 @@ class Database:
                 gate = self.commits.gate_each(batch.keys)
                 if gate is not None:
                     await gate
+                raise
+            except Exception as error:
+                self.translation.translate(error)
                 raise
             waiter = self.commits.join(batch.keys) if written else self.commits.gate_each(batch.keys)
             if waiter is not None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 import msgspec
@@ -85,7 +84,7 @@ class RocksRecords:
         self._tables = {}
 
     async def create_table(self, spec: TableSpec) -> None:
-        await self.database.atomically(partial(self._open_catalogue().create, spec=spec))
+        await self.database.atomically(self._open_catalogue().create, spec)
 
     async def drop_table(self, name: str) -> None:
         catalogue = self._open_catalogue()
@@ -94,7 +93,7 @@ class RocksRecords:
             await self._drop(catalogue, table)
 
     async def _drop(self, catalogue: Catalogue, table: Table) -> None:
-        await self.database.atomically(partial(catalogue.forget, table=table))
+        await self.database.atomically(catalogue.forget, table)
         catalogue.clear_away(table.entry)
 
     async def tables(self) -> list[TableSpec]:
@@ -104,9 +103,9 @@ class RocksRecords:
     async def set_purge_floor(self, name: str, floor_us: int | None) -> None:
         catalogue, table = self._open_catalogue(), self._table(name)
         entry = msgspec.structs.replace(table.entry, purge_floor_us=floor_us)
-        await self.database.atomically(partial(catalogue.change, table=table, entry=entry))
+        await self.database.atomically(catalogue.change, table, entry)
 
-    async def apply(
+    def apply(
         self,
         table: str,
         partition: bytes,
@@ -114,10 +113,8 @@ class RocksRecords:
         *,
         conditional: Conditional | None = None,
         deadline_ns: int | None = None,
-    ) -> int:
-        return await self.database.atomically(
-            lambda rows: self.enlist(rows, table, partition, batch, conditional), deadline_ns
-        )
+    ) -> Coroutine[Any, Any, int]:
+        return self.database.atomically(self.enlist, table, partition, batch, conditional, deadline_ns=deadline_ns)
 
     def enlist(
         self,
@@ -154,7 +151,7 @@ class RocksRecords:
         writing.accept(known, batch, survey)
         if conditional is not None:
             writing.enter_ledger(conditional.token, stamp_us, conditional.digest)
-        rows.once_written(lambda: into.remember(prefix, writing.header))
+        rows.once_written(writing.was_written)
         return stamp_us
 
     def _check_room(self, survey: Survey) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from functools import partial
 from itertools import takewhile
 from pathlib import Path
 
@@ -38,10 +37,10 @@ async def restore(
     copied: list[tuple[Table, Entry]] = []
     try:
         for entry in _chosen(catalogue, {entry.spec.name: entry for entry in entries_of(source)}, names):
-            table = await database.atomically(partial(catalogue.create, spec=entry.spec, hidden=True))
+            table = await database.atomically(catalogue.create, entry.spec, True)
             copied.append((table, entry))
             await _copy(database, source, entry, table, due)
-        await database.atomically(partial(_show, catalogue, copied))
+        await database.atomically(_show, catalogue, copied)
     except BaseException:
         for table, _ in copied:
             await _give_up(database, catalogue, table)
@@ -68,7 +67,7 @@ def _chosen(catalogue: Catalogue, there: dict[str, Entry], names: Sequence[str] 
     return [there[name] for name in wanted]
 
 
-def _show(catalogue: Catalogue, copied: Sequence[tuple[Table, Entry]], batch: AtomicBatch) -> None:
+def _show(batch: AtomicBatch, catalogue: Catalogue, copied: Sequence[tuple[Table, Entry]]) -> None:
     for table, entry in copied:
         shown = msgspec.structs.replace(table.entry, hidden=False, purge_floor_us=entry.purge_floor_us)
         catalogue.change(batch, table, shown)
@@ -78,7 +77,7 @@ async def _give_up(database: Database, catalogue: Catalogue, table: Table) -> No
     """What could not be dropped now is dropped when the folder is next opened."""
     with suppress(SoundstageError):
         if not table.dropped:
-            await database.atomically(partial(catalogue.forget, table=table))
+            await database.atomically(catalogue.forget, table)
             catalogue.clear_away(table.entry)
 
 
@@ -90,7 +89,7 @@ async def _copy(database: Database, source: Rdict, entry: Entry, target: Table, 
     try:
         while part := _part(rows):
             database.low_water.check(sum(len(stored) for _, stored in part))
-            await database.atomically(partial(_put, target, part, due))
+            await database.atomically(_put, target, part, due)
             await slices.pause(target)
     finally:
         # An error keeps this frame, and an iterator in it the checkpoint's files.
@@ -106,7 +105,7 @@ def _part(rows: Iterator[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
     return part
 
 
-def _put(target: Table, part: Sequence[tuple[bytes, bytes]], due: Handle, batch: AtomicBatch) -> None:
+def _put(batch: AtomicBatch, target: Table, part: Sequence[tuple[bytes, bytes]], due: Handle) -> None:
     if target.dropped:
         raise Unavailable("the table was dropped while it was restored", retryable=False, outcome="not_applied")
     for raw, stored in part:

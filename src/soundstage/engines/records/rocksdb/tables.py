@@ -141,7 +141,7 @@ class Catalogue:
         self.by_number.clear()
         self.known.clear()
 
-    def create(self, batch: AtomicBatch, spec: TableSpec, *, hidden: bool = False) -> Table:
+    def create(self, batch: AtomicBatch, spec: TableSpec, hidden: bool = False) -> Table:
         """The table is there with the settings of `spec`; `AlreadyExists` when fixed ones differ.
 
         A hidden one is being filled: nothing in it is purged.

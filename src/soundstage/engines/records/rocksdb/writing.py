@@ -38,7 +38,7 @@ _NONE = Header(b"")
 
 
 class Writing:
-    """The rows of one call, put into `batch`; once they are written, the caller remembers `header`."""
+    """The rows of one call, put into `batch`; once they are written, `was_written` is called."""
 
     __slots__ = ("_due", "_now_us", "_random", "batch", "header", "prefix", "table")
 
@@ -80,6 +80,10 @@ class Writing:
         if header is not known:
             self.batch.put(self.prefix + HEAD + HEADER, headers.encode(header), self.table.handle)
         self.header = header
+
+    def was_written(self) -> None:
+        """The partition's header is that of `accept` from now on."""
+        self.table.remember(self.prefix, self.header)
 
     def enter_ledger(self, token: str, stamp_us: int, digest: bytes) -> None:
         """A repetition of `token` is known until its time is over."""
