@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
+from types import CoroutineType
 from typing import Any
 
 import msgspec
@@ -113,7 +114,7 @@ class RocksRecords:
         *,
         conditional: Conditional | None = None,
         deadline_ns: int | None = None,
-    ) -> Coroutine[Any, Any, int]:
+    ) -> CoroutineType[Any, Any, int]:
         return self.database.atomically(self.enlist, table, partition, batch, conditional, deadline_ns=deadline_ns)
 
     def enlist(
