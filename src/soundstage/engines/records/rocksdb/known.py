@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 from soundstage.engines.records.port import KEY_CEILING
 from soundstage.engines.records.rocksdb.header import Header
 
@@ -35,8 +37,9 @@ class KnownHeaders:
             self.bytes += _weight(header) - _weight(old) if prefix in found else len(prefix) + _weight(header)
             found[prefix] = header
         while self.bytes > self._max_bytes and found:
-            oldest = next(iter(found))
-            self.bytes -= len(oldest) + _weight(found.pop(oldest))
+            # Many at once: a dictionary looks for its first entry past all that were deleted before it.
+            for oldest in list(islice(found, 1 + len(found) // 8)):
+                self.bytes -= len(oldest) + _weight(found.pop(oldest))
 
     def clear(self) -> None:
         """Nothing is known."""
