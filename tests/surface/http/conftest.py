@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -7,6 +8,7 @@ from typing import Any, TypeAlias
 
 import pytest
 import trustme
+import uvloop
 from tests.runtime.conftest import NOTES, make
 from tests.runtime.notes.service import NotesService
 from tests.surface.http.asgi_client import Caller
@@ -22,6 +24,11 @@ from soundstage.surface.http.server import Server
 Serve: TypeAlias = Callable[..., Awaitable[str]]
 
 OpenStage: TypeAlias = Callable[..., Awaitable[Stage]]
+
+
+def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """The loop that `soundstage up` runs on."""
+    return {"uvloop": uvloop.new_event_loop}
 
 
 @pytest.fixture

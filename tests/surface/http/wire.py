@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 from urllib.parse import urlsplit
 
 import msgspec
@@ -64,6 +64,17 @@ class Wire:
         """Say that nothing more comes."""
         self._writer.write_eof()
 
+    def pause(self) -> None:
+        """Take nothing of what comes, until `go_on`."""
+        self._reading.pause_reading()
+
+    def go_on(self) -> None:
+        self._reading.resume_reading()
+
+    @property
+    def _reading(self) -> asyncio.ReadTransport:
+        return cast("asyncio.ReadTransport", self._writer.transport)
+
     async def ask(self, path: str, message: Any = None, method: str = "POST", headers: Sequence[str] = ()) -> Response:
         """The response to one message as JSON."""
         body = b"" if message is None else msgspec.json.encode(message)
@@ -79,6 +90,11 @@ class Wire:
             headers = {name.lower(): value for name, value in pairs}
             body = b"" if method == "HEAD" else await self._body(headers)
             return Response(int(first.split()[1]), headers, body)
+
+    async def until(self, end: bytes) -> bytes:
+        """What comes until `end` has come."""
+        async with asyncio.timeout(PATIENCE_S):
+            return await self._reader.readuntil(end)
 
     async def closed(self) -> bytes:
         """What comes until the server closes."""

@@ -35,6 +35,8 @@ from soundstage.surface.http.reply import Reply, WrongMethod, problem_reply
 
 log = logging.getLogger("soundstage.surface.http")
 
+PATH_SHOWN_CHARS = 200
+
 _TYPE_HEADERS: dict[ContentType, tuple[bytes, bytes]] = {
     JSON: (b"content-type", b"application/json"),
     MSGPACK: (b"content-type", b"application/msgpack"),
@@ -81,7 +83,7 @@ class Application:
         route = self._routes.get(scope["path"])
         given = head.own_request_id() or request_id(self._environment)
         try:
-            if self._served is not None and (head.origin or route is None):
+            if self._served is not None and head.origin:
                 self._check_name(head, self._served)
             if route is not None and scope["method"] == "POST":
                 reply = await self._call(route, head, receive, given)
@@ -103,10 +105,11 @@ class Application:
                 self.closed, hint="retry, or ask another process", outcome="not_applied", retry_after_ms=1_000
             )
         wire = request_format(head.content_type)
+        deadline_ns = head.deadline_ns(self._environment.monotonic_ns()) if head.timeout else None
         body = await self._bodies.read(head, receive)
         call = Call(
             principal=principal,
-            deadline_ns=head.deadline_ns(self._environment.monotonic_ns()),
+            deadline_ns=deadline_ns,
             idempotency_key=head.key(),
             request_id=given,
             trace=head.trace_parent(),
@@ -122,6 +125,8 @@ class Application:
     async def _other(self, scope: Scope, head: Head) -> Reply:
         path, method = scope["path"], scope["method"]
         page = self._pages.find(path)
+        if self._served is not None and not (page is not None and page.public):
+            self._check_name(head, self._served)
         principal: Principal = LOCAL
         if not (self._open or (page is not None and page.public)):
             try:
@@ -139,9 +144,20 @@ class Application:
         return await page.show(principal)
 
     def _not_found(self, path: str) -> NotFound:
-        close = nearest(path[:200], [*self._routes, *self._pages.paths])
+        path = path[:PATH_SHOWN_CHARS]
+        close = self._operation_like(path) or nearest(path, self._pages.paths)
         hint = f"did you mean {close}?" if close else "see /docs for what there is"
-        return NotFound(f"there is nothing at {path[:200]}", hint=hint)
+        return NotFound(f"there is nothing at {path}", hint=hint)
+
+    def _operation_like(self, path: str) -> str | None:
+        """The path of the operation that `path` was probably meant to be: its system first, which is quicker."""
+        system, _, name = path.strip("/").rpartition("/")
+        names: dict[str, list[str]] = {}
+        for route in self._routes.values():
+            names.setdefault(route.bound.operation.system, []).append(route.bound.operation.name)
+        near = nearest(system.rpartition("/")[2], names)
+        close = nearest(name, names[near]) if near else None
+        return f"/v1/{near}/{close}" if close else None
 
     def _not_ready(self) -> list[str]:
         return [] if self.closed is None else [self.closed]
@@ -156,13 +172,13 @@ class Application:
 
 
 async def _send(reply: Reply, given: str, scope: Scope, head: Head, send: Send) -> None:
-    body, headers = reply.body, reply.headers
+    status, headers, body = reply
     if head.accept_encoding:
         body, coding = await compress(body, head.accept_encoding)
         if coding is not None:
-            headers = [*headers, (b"content-encoding", coding.encode()), (b"vary", b"accept-encoding")]
-    headers = [*headers, (b"content-length", b"%d" % len(body)), (b"x-request-id", given.encode("latin-1"))]
-    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+            headers += [(b"content-encoding", coding.encode()), (b"vary", b"accept-encoding")]
+    headers += [(b"content-length", b"%d" % len(body)), (b"x-request-id", given.encode("ascii"))]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
 
 

@@ -1,4 +1,9 @@
-"""One request and its response, written to the connection in one piece where it can be."""
+"""One request and its response, written to the connection in one piece where it can be.
+
+It speaks ASGI with the application, as uvicorn's own cycle does. That writes head and body of a response
+apart, which costs a second system call and wakes the caller twice; here the head waits for the first part of
+the body. And what only long requests need, an event to wait on, is made when it is waited on.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +11,11 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 if TYPE_CHECKING:
+    from soundstage.surface.http.asgi import Scope
     from soundstage.surface.http.protocol import LimitedProtocol
 
 log = logging.getLogger("soundstage.surface.http")
@@ -16,86 +23,157 @@ log = logging.getLogger("soundstage.surface.http")
 _BODILESS = frozenset((204, 304))
 
 
-class Exchange(RequestResponseCycle):
-    """A request on its way through the application.
+class Exchange:
+    """A request on its way through the application."""
 
-    uvicorn writes head and body of a response apart, which costs a second system call and wakes the caller
-    twice; here the head waits for the first part of the body.
-    """
+    __slots__ = (
+        "_body",
+        "_event",
+        "_flow",
+        "_head",
+        "_left",
+        "_news",
+        "_protocol",
+        "_transport",
+        "_waits_to_continue",
+        "complete",
+        "disconnected",
+        "keep_alive",
+        "more_body",
+        "scope",
+        "started",
+        "task",
+    )
 
-    def __init__(self, protocol: LimitedProtocol, keep_alive: bool) -> None:
-        super().__init__(
-            scope=protocol.scope,
-            transport=protocol.transport,
-            flow=protocol.flow,
-            logger=log,
-            access_logger=log,
-            access_log=False,
-            default_headers=[],
-            message_event=asyncio.Event(),
-            expect_100_continue=protocol.expect_100_continue,
-            keep_alive=keep_alive,
-            on_response=_nothing,
-        )
+    def __init__(self, protocol: LimitedProtocol, scope: Scope, *, keep_alive: bool, waits_to_continue: bool) -> None:
+        self.scope = scope
+        self.keep_alive = keep_alive
+        self.disconnected = self.started = self.complete = False
+        self.more_body = True
+        self.task: asyncio.Task[None] | None = None
         self._protocol = protocol
+        self._transport = protocol.transport
+        self._flow = protocol.flow
+        self._waits_to_continue = waits_to_continue
+        self._body: bytes | bytearray = b""
+        self._news = False
+        self._event: asyncio.Event | None = None
         self._head = b""
         self._left: int | None = None
+
+    # The connection's side
+
+    def take(self, part: bytes) -> None:
+        """The next part of the body has come; reading pauses while too much of it waits."""
+        if not self._body:
+            self._body = part
+        else:
+            if type(self._body) is bytes:
+                self._body = bytearray(self._body)
+            self._body += part
+        if len(self._body) > HIGH_WATER_LIMIT:
+            self._flow.pause_reading()
+        self._wake()
+
+    def end_body(self) -> None:
+        """The whole body has come."""
+        self.more_body = False
+        self._wake()
 
     def hang_up(self) -> None:
         """The application is told that nobody waits for an answer."""
         self.disconnected = True
-        self.message_event.set()
+        self._wake()
 
-    async def run_asgi(self, app: Any) -> None:
+    # The application's side
+
+    async def run(self, app: Any) -> None:
         """The application has answered, or the connection is broken off."""
         try:
             await app(self.scope, self.receive, self.send)
         except asyncio.CancelledError:
-            self.transport.abort()
+            self._transport.abort()
             raise
         except Exception as error:
-            log.error("a request failed by a defect while it was answered", exc_info=error)
-            self.transport.abort()
+            # Who has hung up may be owed a last word by the connection, which ends it.
+            if not self.disconnected:
+                log.error("a request failed by a defect while it was answered", exc_info=error)
+                self._transport.abort()
         else:
-            if not self.response_complete and not self.disconnected:
+            if not self.complete and not self.disconnected:
                 log.error("a request was left without an answer")
-                self.transport.abort()
+                self._transport.abort()
+        finally:
+            self._protocol.tasks.discard(self.task)  # type: ignore[arg-type]
 
-    async def send(self, message: Any) -> None:
+    async def receive(self) -> dict[str, Any]:
+        """What has come of the body since the last time; waits until there is news."""
+        if self._waits_to_continue:
+            self._waits_to_continue = False
+            if not self._transport.is_closing():
+                self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        if not self._news:
+            await self._wait()
+        if self.disconnected or self.complete:
+            return {"type": "http.disconnect"}
+        self._news = False
+        body, self._body = bytes(self._body), b""
+        return {"type": "http.request", "body": body, "more_body": self.more_body}
+
+    async def send(self, message: dict[str, Any]) -> None:
         """Take one message of the application; waits while the peer does not read."""
-        if self.flow.write_paused and not self.disconnected:
-            await self.flow.drain()
+        if self._flow.write_paused and not self.disconnected:
+            await self._flow.drain()
         if self.disconnected:
             return
-        if not self.response_started:
+        if not self.started:
             self._begin(message["status"], message["headers"])
+        elif self.complete:
+            raise ValueError("the response was complete already")
         else:
             self._go_on(message.get("body", b""), message.get("more_body", False))
 
+    def _wake(self) -> None:
+        self._news = True
+        if self._event is not None:
+            self._event.set()
+
+    async def _wait(self) -> None:
+        self._flow.resume_reading()
+        if self._event is None:
+            self._event = asyncio.Event()
+        self._event.clear()
+        while not (self._news or self.complete):
+            await self._event.wait()
+
     def _begin(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         # Who announced a body and was not told to send it may send either that or its next request.
-        keep_alive = self.keep_alive and not self.waiting_for_100_continue
-        self.response_started, self.waiting_for_100_continue = True, False
+        keep_alive = self.keep_alive and not self._waits_to_continue
+        self.started, self._waits_to_continue = True, False
         left: int | None = None
-        lines = [STATUS_LINE[status], self._protocol.clock.date]
+        parts, lines = [STATUS_LINE[status], self._protocol.clock.date], 3
         for name, value in headers:
             if name == b"content-length":
                 left = int(value)
             elif name == b"connection" and value == b"close":
                 keep_alive = False
                 continue
-            lines.append(b"%b: %b\r\n" % (name, value))
-        if left is None and status not in _BODILESS:
-            if self.scope["http_version"] == "1.1":
-                lines.append(b"transfer-encoding: chunked\r\n")
+            parts += (name, b": ", value, b"\r\n")
+            lines += 1
+        if left is None:
+            if status in _BODILESS:
+                left = 0
+            elif self.scope["http_version"] == "1.1":
+                parts.append(b"transfer-encoding: chunked\r\n")
+                lines += 1
             else:
                 keep_alive = False
-        if not keep_alive:
-            lines.append(b"connection: close\r\n")
-        head = b"".join(lines)
-        if head.count(b"\n") != len(lines) or head.count(b"\r") != len(lines):
+        parts.append(b"\r\n" if keep_alive else b"connection: close\r\n\r\n")
+        lines += not keep_alive
+        head = b"".join(parts)
+        if head.count(b"\n") != lines or head.count(b"\r") != lines:
             raise ValueError("a header of the response holds a line break")
-        self.keep_alive, self._left, self._head = keep_alive, left, head + b"\r\n"
+        self.keep_alive, self._left, self._head = keep_alive, left, head
 
     def _go_on(self, body: bytes, more_body: bool) -> None:
         if self.scope["method"] == "HEAD":
@@ -106,18 +184,15 @@ class Exchange(RequestResponseCycle):
                 raise ValueError("the response is not as long as its Content-Length says")
         elif self.scope["http_version"] == "1.1":
             body = _chunk(body, last=not more_body)
-        self.transport.write(self._head + body)
+        self._transport.write(self._head + body)
         self._head = b""
         if not more_body:
-            self.response_complete = True
-            self.message_event.set()
+            self.complete = True
+            if self._event is not None:
+                self._event.set()
             self._protocol.answered(self)
 
 
 def _chunk(body: bytes, *, last: bool) -> bytes:
     chunk = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
     return chunk + b"0\r\n\r\n" if last else chunk
-
-
-def _nothing() -> None:
-    """What uvicorn would call where `answered` is called here."""

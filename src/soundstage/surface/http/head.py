@@ -67,6 +67,8 @@ class Head:
 
     def trace_parent(self) -> str | None:
         """`traceparent` if it is well-formed; others are to be ignored, as its standard says."""
+        if not self.trace:
+            return None
         text = self.trace.decode("latin-1")
         return text if _TRACE_PARENT.fullmatch(text) else None
 

@@ -10,6 +10,7 @@ arrives, because closing at once would make the peer's system drop the answer be
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from typing import Any, Literal, TypeAlias, cast
 from urllib.parse import unquote_to_bytes
@@ -17,19 +18,24 @@ from urllib.parse import unquote_to_bytes
 import httptools
 import msgspec
 from uvicorn.config import Config
-from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from soundstage.core.errors import Exhausted, InvalidArgument, SoundstageError, TooLarge
 from soundstage.runtime.config import HttpConfig
+from soundstage.surface.http.asgi import Scope
 from soundstage.surface.http.clock import ServerClock
 from soundstage.surface.http.exchange import Exchange
 
 Phase: TypeAlias = Literal["idle", "headers", "body"]
 
+_ASGI = {"version": "3.0", "spec_version": "2.3"}
+
 LINGER_S = 2.0
 """How long a connection that is being closed waits for its peer."""
+
+PIPELINE_MAX = 64
+"""Requests of one connection that wait for the answer to the one before them."""
 
 FRAMING_PER_BYTE = 16
 """Bytes around each byte of a chunked body that are let pass; trailers and chunk extensions are bounded so."""
@@ -61,6 +67,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._since = 0.0
         self._head_bytes = 0
         self._framing_bytes = 0
+        self._waiting: deque[Exchange] = deque()
         self._read: Exchange | None = None
         self._running: Exchange | None = None
         self._refusal: bytes | None = None
@@ -98,16 +105,19 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """The peer has nothing more to say; what it asked before is answered."""
-        if self._read is None or self._running is None or self.phase != "idle" or self.scheme == "https":
+        if self.scheme == "https" or self._closing_since is not None or self._running is None or self._read is None:
             return False
-        self._deaf = True
-        self._read.keep_alive = False
+        if not self._deaf:
+            if self.phase != "idle":
+                return False
+            self._deaf = True
+            self._read.keep_alive = False
         return True
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._deaf = True
         self._parser = None
-        self.pipeline.clear()
+        self._waiting.clear()
         super().connection_lost(exc)
         if self._running is not None:
             self._running.hang_up()
@@ -115,14 +125,19 @@ class LimitedProtocol(HttpToolsProtocol):
     # The parser's side
 
     def on_message_begin(self) -> None:
-        super().on_message_begin()
+        self.url = b""
+        self.headers = []
+        self.expect_100_continue = False
         if self.phase == "idle":
             self._begin_head()
 
     def on_header(self, name: bytes, value: bytes) -> None:
         # Trailers come while the body is read, and nothing here wants them.
         if self.phase == "headers":
-            super().on_header(name, value)
+            name = name.lower()
+            if name == b"expect" and value.lower() == b"100-continue":
+                self.expect_100_continue = True
+            self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         if self._deaf:
@@ -130,25 +145,25 @@ class LimitedProtocol(HttpToolsProtocol):
         if self._head_bytes > self._max_headers and self._head_size() > self._max_headers:
             self.refuse(_headers_too_large(self._max_headers), 431)
             return
+        if len(self._waiting) >= PIPELINE_MAX:
+            self.phase = "idle"
+            self.refuse(_too_many_at_once())
+            return
+        exchange = self._read = self._exchange()
         self.phase = "body"
         self._since = self.loop.time()
         self._framing_bytes = 0
-        exchange = self._read = self._exchange()
         if self._running is None:
             self._start(exchange)
         else:
             self.flow.pause_reading()
-            self.pipeline.appendleft((exchange, self._application))
+            self._waiting.append(exchange)
 
     def on_body(self, body: bytes) -> None:
         self._framing_bytes = max(0, self._framing_bytes - FRAMING_PER_BYTE * len(body))
         exchange = self._read
-        if exchange is None or exchange.response_complete or self._deaf:
-            return
-        exchange.body += body
-        if len(exchange.body) > HIGH_WATER_LIMIT:
-            self.flow.pause_reading()
-        exchange.message_event.set()
+        if exchange is not None and not exchange.complete and not self._deaf:
+            exchange.take(body)
 
     def on_message_complete(self) -> None:
         if self._deaf:
@@ -157,8 +172,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._since = self.loop.time()
         exchange = self._read
         if exchange is not None:
-            exchange.more_body = False
-            exchange.message_event.set()
+            exchange.end_body()
 
     # The application's side
 
@@ -172,8 +186,8 @@ class LimitedProtocol(HttpToolsProtocol):
             self._since = self.loop.time()
         if not exchange.keep_alive:
             self._close(unread=exchange.more_body)
-        elif self.pipeline:
-            self._start(cast("Exchange", self.pipeline.pop()[0]))
+        elif self._waiting:
+            self._start(self._waiting.popleft())
         elif self._refusal is not None:
             self._write_refusal(self._refusal)
         else:
@@ -189,10 +203,10 @@ class LimitedProtocol(HttpToolsProtocol):
             self._write_refusal(b"" if in_body else reply)
         elif in_body and running is self._read:
             running.hang_up()
-            self._write_refusal(b"" if running.response_started else reply)
+            self._write_refusal(b"" if running.started else reply)
         else:
             if in_body:
-                self.pipeline.popleft()
+                self._waiting.pop()
             self._refusal = reply
 
     def shutdown(self) -> None:
@@ -255,9 +269,9 @@ class LimitedProtocol(HttpToolsProtocol):
             except httptools.HttpParserUpgrade as upgrade:
                 data = data[upgrade.args[0] :]
                 continue
-            except httptools.HttpParserError:
+            except httptools.HttpParserError as error:
                 if not self._deaf:
-                    self.refuse(InvalidArgument("this is not HTTP/1.1", hint="send a well-formed request"))
+                    self.refuse(_malformed(error))
             return
 
     def _head_size(self) -> int:
@@ -267,17 +281,32 @@ class LimitedProtocol(HttpToolsProtocol):
         version: str = self._parser.get_http_version()
         raw_path, _, query = _target(self.url).partition(b"?")
         path = unquote_to_bytes(raw_path) if b"%" in raw_path else raw_path
-        scope = cast("dict[str, Any]", self.scope)
-        scope["method"] = self._parser.get_method().decode("ascii")
-        scope["http_version"] = version
-        scope["path"] = path.decode("utf-8", "replace")
-        scope["raw_path"] = raw_path
-        scope["query_string"] = query
-        return Exchange(self, version == "1.1" and self._parser.should_keep_alive())
+        scope: Scope = {
+            "type": "http",
+            "asgi": _ASGI,
+            "http_version": version,
+            "method": self._parser.get_method().decode("ascii"),
+            "scheme": self.scheme,
+            "path": path.decode("utf-8", "replace"),
+            "raw_path": raw_path,
+            "query_string": query,
+            "root_path": "",
+            "headers": self.headers,
+            "client": self.client,
+            "server": self.server,
+        }
+        return Exchange(
+            self,
+            scope,
+            keep_alive=version == "1.1" and self._parser.should_keep_alive(),
+            waits_to_continue=self.expect_100_continue,
+        )
 
     def _start(self, exchange: Exchange) -> None:
         self._running = exchange
-        self._start_asgi_task(exchange, self._application)
+        # Held here, because the loop itself forgets tasks that wait.
+        exchange.task = self.loop.create_task(exchange.run(self._application))
+        self.tasks.add(exchange.task)
 
     def _write_refusal(self, reply: bytes) -> None:
         if not self.transport.is_closing():
@@ -317,9 +346,25 @@ def _refusal(error: SoundstageError, status: int, request_id: str, date: bytes) 
     ) % (STATUS_LINE[status], date, len(body), request_id.encode(), wait, body)
 
 
+def _malformed(error: httptools.HttpParserError) -> InvalidArgument:
+    # A target that cannot be read fails in a callback, and the parser wraps that.
+    reason = str(error.__context__ or error)
+    return InvalidArgument(
+        f"this is no HTTP/1.1: {reason[:1].lower()}{reason[1:100]}", hint="send a well-formed request, by http or https as the address says"
+    )
+
+
 def _headers_too_large(limit: int) -> TooLarge:
     return TooLarge(f"the headers are over {limit} bytes", hint="send fewer or shorter ones")
 
 
 def _too_slow(what: str) -> InvalidArgument:
     return InvalidArgument(f"the {what} took too long to arrive", hint="send it faster, or in smaller requests")
+
+
+def _too_many_at_once() -> Exhausted:
+    return Exhausted(
+        f"{PIPELINE_MAX} requests of this connection wait for their answers, the limit",
+        hint="read answers before sending more, or use another connection",
+        retry_after_ms=1_000,
+    )

@@ -7,6 +7,7 @@ import resource
 import socket
 import ssl
 from contextlib import suppress
+from typing import Any
 
 from uvicorn.config import Config
 from uvicorn.server import ServerState
@@ -117,7 +118,7 @@ class Server:
         application = Application(self._stage, self._config, observe_only=observe_only)
         application.closed = "the server is starting"
         self._applications.append(application)
-        config = _uvicorn_config(application)
+        config = uvicorn_config(application)
         connections_max = _allow_files(self._config.max_connections)
         listener = _listener(host, port)
 
@@ -157,7 +158,8 @@ def _listener(host: str, port: int) -> socket.socket:
         raise NotListening(error, f"{_bracketed(host)}:{port}") from error
 
 
-def _uvicorn_config(application: Application) -> Config:
+def uvicorn_config(application: Any) -> Config:
+    """What uvicorn's protocol needs to know, with `application` being an ASGI application."""
     config = Config(
         application,
         loop="none",
