@@ -18,7 +18,8 @@ MAX = 4_096
 
 
 def bodies(**limits: Any) -> Bodies:
-    return Bodies(HttpConfig(**{"max_body": Size(MAX), **limits}))
+    given: dict[str, Any] = {"max_body": Size(MAX), **limits}
+    return Bodies(HttpConfig(**given))
 
 
 def head(**headers: str) -> Head:
@@ -116,31 +117,32 @@ async def test_a_damaged_coding_is_told() -> None:
         await bodies().read(head(content_encoding="gzip"), receiving(b"plain"))
 
 
+LIMITED = {"max_body": Size(1 << 20), "max_buffered": Size(2 << 20)}
+
+
 class TestMemory:
     """What all requests together may hold."""
 
-    LIMIT = {"max_body": Size(1 << 20), "max_buffered": Size(2 << 20)}
-
     def test_what_is_held_is_counted_while_it_is(self) -> None:
-        all_bodies = bodies(**self.LIMIT)
+        all_bodies = bodies(**LIMITED)
         with all_bodies.holding(100):
             assert all_bodies.held == 100
         assert all_bodies.held == 0
 
     def test_it_is_let_go_when_the_call_fails(self) -> None:
-        all_bodies = bodies(**self.LIMIT)
+        all_bodies = bodies(**LIMITED)
         with pytest.raises(KeyError), all_bodies.holding(100):
             raise KeyError
         assert all_bodies.held == 0
 
     def test_more_than_there_is_is_exhausted_and_told_to_wait(self) -> None:
-        all_bodies = bodies(**self.LIMIT)
+        all_bodies = bodies(**LIMITED)
         with all_bodies.holding(2 << 20), pytest.raises(Exhausted) as caught, all_bodies.holding(1):
             pass
         assert (caught.value.retryable, caught.value.retry_after_ms, all_bodies.held) == (True, 1_000, 0)
 
     async def test_a_body_that_comes_in_parts_is_counted_as_it_grows(self) -> None:
-        all_bodies = bodies(**self.LIMIT)
+        all_bodies = bodies(**LIMITED)
         seen: list[int] = []
         parts = receiving(b"abc", b"de", b"f")
 
@@ -152,25 +154,25 @@ class TestMemory:
         assert (seen, all_bodies.held) == ([0, 3, 5], 0)
 
     async def test_parts_that_find_no_room_are_refused(self) -> None:
-        all_bodies = bodies(**self.LIMIT)
+        all_bodies = bodies(**LIMITED)
         with all_bodies.holding(2 << 20), pytest.raises(Exhausted):
             await all_bodies.read(head(), receiving(b"abc", b"de"))
         assert all_bodies.held == 0
 
     async def test_a_refused_body_leaves_nothing_counted(self) -> None:
-        all_bodies = bodies(**self.LIMIT)
+        all_bodies = bodies(**LIMITED)
         with pytest.raises(TooLarge):
             await all_bodies.read(head(), receiving(bytes(1 << 20), bytes(1 << 20), b"x"))
         assert all_bodies.held == 0
 
     async def test_one_who_hangs_up_leaves_nothing_counted(self) -> None:
-        all_bodies = bodies(**self.LIMIT)
+        all_bodies = bodies(**LIMITED)
         with pytest.raises(Disconnected):
             await all_bodies.read(head(), receiving(b"abc", hangs_up=True))
         assert all_bodies.held == 0
 
     async def test_a_coded_body_is_counted_as_the_most_it_may_be(self) -> None:
-        all_bodies = bodies(**self.LIMIT)
+        all_bodies = bodies(**LIMITED)
         packed = gzip.compress(b"small")
         with all_bodies.holding(1 << 20):
             assert await all_bodies.read(head(content_encoding="gzip"), receiving(packed)) == b"small"

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import asyncio
 
+from tests.surface.http.wire import until
+
 from soundstage.core.environment import VirtualEnvironment
 from soundstage.core.time import Duration
 from soundstage.runtime.config import HttpConfig
@@ -21,8 +23,7 @@ class Connection:
 async def rounds(clock: ServerClock, connections: list[Connection], count: int) -> None:
     """That many looks at the first connection."""
     running = asyncio.create_task(clock.run(lambda: connections))
-    while len(connections[0].looks) < count:
-        await asyncio.sleep(0)
+    await until(lambda: len(connections[0].looks) >= count)
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
 
@@ -56,11 +57,9 @@ async def test_others_have_their_turn_within_a_long_round() -> None:
     connections = [Connection() for _ in range(SLICE * 3)]
     clock = ServerClock(VirtualEnvironment(), HttpConfig())
     running = [asyncio.create_task(other()), asyncio.create_task(clock.run(lambda: connections))]
-    while not connections[0].looks:
-        await asyncio.sleep(0)
+    await until(lambda: connections[0].looks)
     before = turns
-    while not connections[-1].looks:
-        await asyncio.sleep(0)
+    await until(lambda: connections[-1].looks)
     for task in running:
         task.cancel()
     await asyncio.gather(*running, return_exceptions=True)

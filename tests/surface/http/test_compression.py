@@ -53,7 +53,7 @@ async def test_members_count_together(coding: str, pack: type[bytes]) -> None:
 
 async def test_a_bomb_costs_no_more_than_the_limit() -> None:
     layer = zlib.compressobj(wbits=31)
-    bomb = b"".join(layer.compress(bytes(1 << 20)) for _ in range(200)) + layer.flush()
+    bomb = b"".join(layer.compress(bytes(1 << 20)) for _ in range(40)) + layer.flush()
     with pytest.raises(TooLarge):
         await decompress(bomb, "gzip", LIMIT)
 

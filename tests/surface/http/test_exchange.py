@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from tests.surface.http.asgi_listener import Listener, answer, whole
-from tests.surface.http.wire import Response, Wire, request
+from tests.surface.http.wire import Response, Wire, request, until
 
 from soundstage.surface.http.asgi import Receive, Scope, Send
 
@@ -38,8 +38,7 @@ async def test_head_and_body_leave_in_one_write() -> None:
         await answer(send, b"body")
 
     async with Listener(app) as listener, await Wire.open(listener.url) as wire:
-        while not listener.state.connections:
-            await asyncio.sleep(0)
+        await until(lambda: listener.state.connections)
         (connection,) = listener.state.connections
         transport: Any = connection.transport
 
@@ -243,8 +242,7 @@ async def test_after_its_answer_an_application_hears_that_it_is_over() -> None:
 
     async with Listener(app) as listener, await Wire.open(listener.url) as wire:
         await wire.ask("/a")
-        while listener.state.tasks:
-            await asyncio.sleep(0)
+        await until(lambda: not listener.state.tasks)
     assert heard == ["http.disconnect"]
 
 

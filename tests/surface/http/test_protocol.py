@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from tests.surface.http.asgi_listener import Listener, answer, echo, ms, whole
-from tests.surface.http.wire import Wire, ask, request
+from tests.surface.http.wire import Wire, ask, request, until
 
 from soundstage.core.size import Size
 from soundstage.surface.http.asgi import Receive, Scope, Send
@@ -47,16 +47,12 @@ def reset_at_close(listener: Listener) -> socket.socket:
 
 async def reached(listener: Listener, phase: str) -> None:
     """The only connection is in that phase."""
-    async with asyncio.timeout(10):
-        while not (listener.state.connections and only(listener).phase == phase):
-            await asyncio.sleep(0)
+    await until(lambda: listener.state.connections and only(listener).phase == phase)
 
 
 async def settled(listener: Listener) -> None:
     """No connection is left."""
-    async with asyncio.timeout(10):
-        while listener.state.connections:
-            await asyncio.sleep(0.001)
+    await until(lambda: not listener.state.connections)
 
 
 class TestRequests:
@@ -183,7 +179,11 @@ class TestMalformed:
             await wire.send(sent)
             response = await wire.response()
             problem = response.json()
-            assert (response.status, problem["code"], response.headers["connection"]) == (400, "invalid_argument", "close")
+            assert (response.status, problem["code"], response.headers["connection"]) == (
+                400,
+                "invalid_argument",
+                "close",
+            )
             assert reason in problem["detail"]
             assert problem["hint"]
             assert response.headers["x-request-id"] == problem["request_id"] == "the-request-id"
@@ -219,9 +219,10 @@ class TestMalformed:
             assert await wire.closed() == b""
 
 
-class TestSizes:
-    LIMITS = {"max_headers": Size(2_048)}
+NARROW: dict[str, Any] = {"max_headers": Size(2_048)}
 
+
+class TestSizes:
     @pytest.mark.parametrize(
         "head",
         [
@@ -232,7 +233,7 @@ class TestSizes:
         ],
     )
     async def test_headers_over_the_limit_are_refused(self, head: bytes) -> None:
-        async with Listener(echo, **self.LIMITS) as listener, await Wire.open(listener.url) as wire:
+        async with Listener(echo, **NARROW) as listener, await Wire.open(listener.url) as wire:
             await wire.send(head)
             response = await wire.response()
             assert (response.status, response.json()["code"]) == (431, "too_large")
@@ -240,12 +241,12 @@ class TestSizes:
 
     async def test_headers_within_the_limit_are_read_however_large_the_body(self) -> None:
         sent = request("/a", b"b" * 50_000, headers=[f"X: {'y' * 1_900}"])
-        async with Listener(echo, **self.LIMITS) as listener, await Wire.open(listener.url) as wire:
+        async with Listener(echo, **NARROW) as listener, await Wire.open(listener.url) as wire:
             await wire.send(sent)
             assert len((await wire.response()).body) == 50_008
 
     async def test_requests_sent_together_have_a_limit_each(self) -> None:
-        async with Listener(echo, **self.LIMITS) as listener, await Wire.open(listener.url) as wire:
+        async with Listener(echo, **NARROW) as listener, await Wire.open(listener.url) as wire:
             await wire.send(request("/a", headers=[f"X: {'y' * 900}"]) * 5)
             assert [(await wire.response()).status for _ in range(5)] == [200] * 5
 
@@ -254,7 +255,7 @@ class TestSizes:
         [b"1;" + b"x" * 3_000, b"1\r\na\r\n0\r\n" + b"X: y\r\n" * 500],
     )
     async def test_framing_that_outweighs_the_body_is_refused(self, framing: bytes) -> None:
-        async with Listener(echo, **self.LIMITS) as listener, await Wire.open(listener.url) as wire:
+        async with Listener(echo, **NARROW) as listener, await Wire.open(listener.url) as wire:
             await wire.send(request("/a", headers=["Transfer-Encoding: chunked"]))
             await reached(listener, "body")
             await wire.send(framing)
@@ -262,8 +263,10 @@ class TestSizes:
             assert (response.status, response.json()["code"]) == (413, "too_large")
 
     async def test_small_chunks_are_no_such_framing(self) -> None:
-        async with Listener(echo, **self.LIMITS) as listener, await Wire.open(listener.url) as wire:
-            await wire.send(request("/a", headers=["Transfer-Encoding: chunked"]) + b"1\r\nx\r\n" * 5_000 + b"0\r\n\r\n")
+        async with Listener(echo, **NARROW) as listener, await Wire.open(listener.url) as wire:
+            await wire.send(
+                request("/a", headers=["Transfer-Encoding: chunked"]) + b"1\r\nx\r\n" * 5_000 + b"0\r\n\r\n"
+            )
             assert len((await wire.response()).body) == 5_008
 
     async def test_requests_that_wait_in_a_connection_are_bounded(self) -> None:
@@ -286,9 +289,7 @@ class TestSizes:
 
         async with Listener(slow) as listener, await Wire.open(listener.url) as wire:
             sending = asyncio.create_task(wire.send(request("/a", bytes(16 << 20))))
-            async with asyncio.timeout(10):
-                while not (listener.state.connections and only(listener).flow.read_paused):
-                    await asyncio.sleep(0)
+            await until(lambda: listener.state.connections and only(listener).flow.read_paused)
             held.set()
             await sending
             assert (await wire.response()).body == b"%d" % (16 << 20)
@@ -370,9 +371,7 @@ class TestTime:
 
         async with Listener(slow) as listener, await Wire.open(listener.url) as wire:
             sending = asyncio.create_task(wire.send(request("/a", bytes(16 << 20))))
-            async with asyncio.timeout(10):
-                while not (listener.state.connections and only(listener).flow.read_paused):
-                    await asyncio.sleep(0)
+            await until(lambda: listener.state.connections and only(listener).flow.read_paused)
             only(listener).check_time(asyncio.get_running_loop().time() + 3_600)
             gate.set()
             await sending
@@ -390,9 +389,7 @@ class Flood:
 
 async def blocked(listener: Listener) -> LimitedProtocol:
     """The connection, once its answer has filled all buffers on the way."""
-    async with asyncio.timeout(10):
-        while not (listener.state.connections and only(listener).flow.write_paused):
-            await asyncio.sleep(0)
+    await until(lambda: listener.state.connections and only(listener).flow.write_paused)
     return only(listener)
 
 
@@ -414,8 +411,7 @@ class TestReaders:
             left = connection.transport.get_write_buffer_size()
             wire.go_on()
             response = asyncio.create_task(wire.response())
-            while connection.transport.get_write_buffer_size() == left:
-                await asyncio.sleep(0)
+            await until(lambda: connection.transport.get_write_buffer_size() != left)
             connection.check_time(now + 31)
             assert len((await response).body) == Flood.size
 
@@ -483,8 +479,7 @@ class TestHalfClosed:
         async with Listener(waiting) as listener:
             with reset_at_close(listener) as raw:
                 raw.sendall(GET)
-                while not listener.state.tasks:
-                    await asyncio.sleep(0)
+                await until(lambda: listener.state.tasks)
             async with asyncio.timeout(10):
                 await hung_up.wait()
 
@@ -496,9 +491,7 @@ class TestHalfClosed:
                 await held.entered.wait()
             await settled(listener)
             held.gate.set()
-            async with asyncio.timeout(10):
-                while listener.state.tasks:
-                    await asyncio.sleep(0)
+            await until(lambda: not listener.state.tasks)
 
 
 class TestConnections:
@@ -523,8 +516,7 @@ class TestConnections:
         async with Listener(echo) as listener:
             with reset_at_close(listener) as raw:
                 raw.sendall(b"GET /a HT")
-                while not listener.state.connections:
-                    await asyncio.sleep(0)
+                await until(lambda: listener.state.connections)
             await settled(listener)
 
 

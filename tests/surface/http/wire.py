@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, NamedTuple, cast
 from urllib.parse import urlsplit
 
@@ -12,6 +13,13 @@ import msgspec
 
 PATIENCE_S = 20.0
 """Longer than any answer takes; a test that waits for so long has failed."""
+
+
+async def until(holds: Callable[[], object]) -> None:
+    """`holds` is true of the other side, which tells nobody of it."""
+    async with asyncio.timeout(PATIENCE_S):
+        while not holds():  # noqa: ASYNC110
+            await asyncio.sleep(0)
 
 
 class Response(NamedTuple):
@@ -110,6 +118,13 @@ class Wire:
             await self._reader.readexactly(2)
         await self._reader.readexactly(2)
         return b"".join(parts)
+
+
+@asynccontextmanager
+async def several(url: str, count: int) -> AsyncGenerator[list[Wire]]:
+    """So many connections at once."""
+    async with AsyncExitStack() as opened:
+        yield [await opened.enter_async_context(await Wire.open(url)) for _ in range(count)]
 
 
 async def ask(url: str, path: str, message: Any = None, method: str = "POST", headers: Sequence[str] = ()) -> Response:

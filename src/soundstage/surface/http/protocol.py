@@ -350,7 +350,8 @@ def _malformed(error: httptools.HttpParserError) -> InvalidArgument:
     # A target that cannot be read fails in a callback, and the parser wraps that.
     reason = str(error.__context__ or error)
     return InvalidArgument(
-        f"this is no HTTP/1.1: {reason[:1].lower()}{reason[1:100]}", hint="send a well-formed request, by http or https as the address says"
+        f"this is no HTTP/1.1: {reason[:1].lower()}{reason[1:100]}",
+        hint="send a well-formed request, by http or https as the address says",
     )
 
 

@@ -45,7 +45,7 @@ class Server:
         self._config = config
         self._state = ServerState()
         self._servers: list[asyncio.Server] = []
-        self._applications: list[Application] = []
+        self.applications: list[Application] = []
         self._clock: ServerClock | None = None
         self._watch: asyncio.Task[None] | None = None
 
@@ -107,7 +107,7 @@ class Server:
         self._close_applications(None)
 
     def _close_applications(self, reason: str | None) -> None:
-        for application in self._applications:
+        for application in self.applications:
             application.closed = reason
 
     async def _finish_tasks(self, timeout_s: float) -> None:
@@ -117,9 +117,9 @@ class Server:
     async def _listen(self, host: str, port: int, tls: ssl.SSLContext | None, *, observe_only: bool) -> int:
         application = Application(self._stage, self._config, observe_only=observe_only)
         application.closed = "the server is starting"
-        self._applications.append(application)
+        self.applications.append(application)
         config = uvicorn_config(application)
-        connections_max = _allow_files(self._config.max_connections)
+        connections_max = allow_files(self._config.max_connections)
         listener = _listener(host, port)
 
         def connect() -> LimitedProtocol:
@@ -177,7 +177,7 @@ def uvicorn_config(application: Any) -> Config:
     return config
 
 
-def _allow_files(connections: int) -> int:
+def allow_files(connections: int) -> int:
     """How many of `connections` may be open at a time, once the process may open as many files as can be."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = round(connections / FILES_SHARE)

@@ -1,0 +1,1 @@
+"""A system that takes its time to start."""
