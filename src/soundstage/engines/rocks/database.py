@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar, TypeVarTuple
 
 import rocksdict
-from rocksdict import Cache, CompactOptions, Rdict, WriteBatch
+from rocksdict import CompactOptions, Rdict, WriteBatch
 
 from soundstage.core.environment import Environment
 from soundstage.core.errors import Exhausted, SoundstageError, Unavailable
@@ -26,7 +26,7 @@ from soundstage.engines.rocks.disk import Disk, Stalled
 from soundstage.engines.rocks.folder import FolderLock, check_format, sync_file, sync_folder
 from soundstage.engines.rocks.opening import families_of, open_rdict
 from soundstage.engines.rocks.options import RocksOptions
-from soundstage.engines.rocks.settings import family_options
+from soundstage.engines.rocks.settings import block_cache, family_options
 from soundstage.engines.rocks.space import LowWater
 
 T = TypeVar("T")
@@ -89,7 +89,7 @@ class Database:
         self._disk = disk or Disk()
         self.low_water = LowWater(self.folder, options.low_water, environment, self._disk.free_bytes)
         self._new_executor = executor
-        self._cache = Cache(options.cache)
+        self._cache = block_cache(options.cache)
         self._guests: list[Guest] = []
         self._lock: FolderLock | None = None
         self._db: Rdict | None = None

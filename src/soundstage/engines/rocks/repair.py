@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import msgspec
 import rocksdict
-from rocksdict import Cache, Rdict
+from rocksdict import Rdict
 
 from soundstage.core.errors import DataLoss, InvalidArgument
 from soundstage.engines.rocks.folder import FolderLock, check_format
 from soundstage.engines.rocks.options import RocksOptions
-from soundstage.engines.rocks.settings import family_options, open_options
+from soundstage.engines.rocks.settings import block_cache, family_options, open_options
 
 
 class RepairReport(msgspec.Struct, kw_only=True):
@@ -44,7 +44,7 @@ def repair(folder: str, *, accept_loss: bool) -> RepairReport:
 
 def _drop_damaged_log(folder: str) -> bool:
     """Open up to the first damage in the log, and write down that this is the end."""
-    cache = Cache(8 << 20)
+    cache = block_cache(8 << 20)
     try:
         names = [name for name in Rdict.list_cf(folder) if name != "default"]
         options = open_options(RocksOptions(), cache)
@@ -59,7 +59,7 @@ def _drop_damaged_log(folder: str) -> bool:
 
 def _rebuild(folder: str) -> bool:
     try:
-        Rdict.repair(folder, open_options(RocksOptions(), Cache(8 << 20)))
+        Rdict.repair(folder, open_options(RocksOptions(), block_cache(8 << 20)))
     except Exception:  # noqa: BLE001 - the driver has one class; the caller is told that nothing helped
         return False
     return _drop_damaged_log(folder)

@@ -8,7 +8,7 @@ from itertools import takewhile
 from pathlib import Path
 
 import msgspec
-from rocksdict import Cache, Rdict
+from rocksdict import Rdict
 
 from soundstage.core import version
 from soundstage.core.errors import AlreadyExists, NotFound, SoundstageError, Unavailable
@@ -21,6 +21,7 @@ from soundstage.engines.rocks.atomic import AtomicBatch
 from soundstage.engines.rocks.database import Database, Handle
 from soundstage.engines.rocks.folder import check_format
 from soundstage.engines.rocks.opening import open_rdict
+from soundstage.engines.rocks.settings import block_cache
 
 PART_BYTES = 256 << 10
 """Copied and made durable at a time; no part has more than this and one row."""
@@ -53,7 +54,7 @@ def _opened(folder: str, database: Database) -> Rdict:
     if not Path(folder, "FORMAT").exists():
         raise NotFound(f"{folder} holds no backup", hint="name a folder that `soundstage data backup` made")
     check_format(folder)
-    return open_rdict(folder, database.options, Cache(8 << 20), read_only=True)
+    return open_rdict(folder, database.options, block_cache(8 << 20), read_only=True)
 
 
 def _chosen(catalogue: Catalogue, there: dict[str, Entry], names: Sequence[str] | None) -> list[Entry]:
