@@ -10,7 +10,7 @@ import asyncio
 import random
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeAlias
@@ -60,14 +60,10 @@ class Source:
 
     def record(self, number: int) -> Record:
         pick = self.random.randrange(997)
-        return f"record-{number:08d}", [
-            (key, self._pool[(pick + at) % 997]) for at, key in enumerate(self._keys)
-        ]
+        return f"record-{number:08d}", [(key, self._pool[(pick + at) % 997]) for at, key in enumerate(self._keys)]
 
     def addresses(self, count: int, records: int) -> list[Address]:
-        return [
-            (f"record-{self.random.randrange(records):08d}", self.random.choice(self._keys)) for _ in range(count)
-        ]
+        return [(f"record-{self.random.randrange(records):08d}", self.random.choice(self._keys)) for _ in range(count)]
 
 
 class Bare:
@@ -173,7 +169,8 @@ class Pair:
 
 
 def _medians(scale: Scale, ours: Callable[[], float], bare: Callable[[], float]) -> tuple[float, float]:
-    ours(), bare()
+    for warm in (ours, bare):
+        warm()
     first, second = interleaved(scale.rounds, ours, bare)
     return first, second
 
@@ -185,7 +182,7 @@ def _wait_until_settled(db: Rdict) -> None:
 
 
 @contextmanager
-def opened(scale: Scale, value_bytes: int) -> Iterator[Pair]:
+def opened(scale: Scale, value_bytes: int) -> Generator[Pair]:
     """Both sides, empty, in a folder that is gone afterwards."""
     with (
         tempfile.TemporaryDirectory(prefix="soundstage-bench-") as folder,
