@@ -178,7 +178,9 @@ def _cells_of(table: Table, base: bytes, keys: Sequence[bytes]) -> Generator[tup
 
 def beginning(span: Span) -> bytes:
     """Where a read of `span` that returned nothing resumes."""
-    return (span.end or KEY_CEILING) if span.reverse else span.start
+    if not span.reverse:
+        return span.start
+    return KEY_CEILING if span.end is None else span.end
 
 
 def live_row_exists(table: Table, prefix: bytes, header: Header, now_us: int) -> bool:

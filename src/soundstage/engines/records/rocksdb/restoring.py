@@ -10,12 +10,11 @@ from pathlib import Path
 import msgspec
 from rocksdict import Rdict
 
-from soundstage.core import version
+from soundstage.core.environment import Environment
 from soundstage.core.errors import AlreadyExists, NotFound, SoundstageError, Unavailable
-from soundstage.engines.records.port import IN_FLIGHT_MAX_US, TableSpec
-from soundstage.engines.records.rocksdb import header as headers
+from soundstage.engines.records.rocksdb.foresight import due_entry
 from soundstage.engines.records.rocksdb.reading import Slices
-from soundstage.engines.records.rocksdb.rowkeys import HEADER, LEDGER, NUMBER, RANGE, TIME, due_key, parse
+from soundstage.engines.records.rocksdb.rowkeys import NUMBER
 from soundstage.engines.records.rocksdb.tables import Catalogue, Entry, Table, entries_of, family_name, rows_from
 from soundstage.engines.rocks.atomic import AtomicBatch
 from soundstage.engines.rocks.database import Database, Handle
@@ -90,7 +89,7 @@ async def _copy(database: Database, source: Rdict, entry: Entry, target: Table, 
     try:
         while part := _part(rows):
             database.low_water.check(sum(len(stored) for _, stored in part))
-            await database.atomically(_put, target, part, due)
+            await database.atomically(_put, target, part, due, database.environment)
             await slices.pause(target)
     finally:
         # An error keeps this frame, and an iterator in it the checkpoint's files.
@@ -106,34 +105,14 @@ def _part(rows: Iterator[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
     return part
 
 
-def _put(batch: AtomicBatch, target: Table, part: Sequence[tuple[bytes, bytes]], due: Handle) -> None:
+def _put(
+    batch: AtomicBatch, target: Table, part: Sequence[tuple[bytes, bytes]], due: Handle, environment: Environment
+) -> None:
     if target.dropped:
         raise Unavailable("the table was dropped while it was restored", retryable=False, outcome="not_applied")
     for raw, stored in part:
         row_key = target.number + raw[NUMBER.size :]
         batch.rows.put(row_key, stored, target.handle)
-        forgotten = _forgotten(target.spec, raw, stored)
-        if forgotten is not None:
-            time_us, due_us = forgotten
-            batch.rows.put(due_key(due_us, row_key), TIME.pack(time_us), due)
-
-
-def _forgotten(spec: TableSpec, raw: bytes, stored: bytes) -> tuple[int, int] | None:
-    """The time of a row's cell and when the sweeper is to look at it; None: it stays."""
-    row = parse(raw)
-    cell: bytes | None = None
-    not_before_us = 0
-    if row.is_item:
-        expires_us = version.expires_us(stored)
-        if version.is_delete(stored) or expires_us:
-            cell, not_before_us = stored, expires_us
-    elif row.rest.startswith(HEADER):
-        cell = headers.decode(stored)[0].partition
-    elif row.rest.startswith(RANGE):
-        cell = headers.decode_range(stored)[1]
-    elif row.rest.startswith(LEDGER):
-        cell = stored
-    if cell is None:
-        return None
-    time_us = version.time_us(cell)
-    return time_us, max(time_us + spec.max_lag_us + IN_FLIGHT_MAX_US + 1, not_before_us)
+        entry = due_entry(row_key, stored, target.spec, environment)
+        if entry is not None:
+            batch.rows.put(*entry, due)
