@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import pytest
@@ -175,6 +175,16 @@ def test_strings_of_digits_are_integers_in_json(text: str, count: int) -> None:
     assert decoder(Everything, JSON).decode(msgspec.json.encode({"id": "a", "count": text})).count == count
 
 
+class Limited(msgspec.Struct):
+    limit: Annotated[int, msgspec.Meta(ge=1)] | None = None
+
+
+def test_strings_of_digits_are_integers_where_null_is_allowed_too() -> None:
+    assert decoder(Limited, JSON).decode(b'{"limit":"5"}').limit == 5
+    with pytest.raises(InvalidArgument, match=">= 1"):
+        decoder(Limited, JSON).decode(b'{"limit":"0"}')
+
+
 @pytest.mark.parametrize("text", ["", "05", "1e3", "5.0", "+5", " 5", "9223372036854775808"])
 def test_other_strings_are_no_integers(text: str) -> None:
     assert refusal_of(msgspec.json.encode({"id": "a", "count": text})).field == "count"
@@ -216,7 +226,7 @@ def test_of_a_name_given_twice_the_last_counts() -> None:
         (b"", "empty (byte 0)"),
         (b"  \n", "empty (byte 0)"),
         (b'{"id":', "cut short (byte 6)"),
-        (b'{"id":"a"} x', "byte 12"),
+        (b'{"id":"a"} x', "byte 11"),
         (b'{"id" "a"}', "byte 6"),
         (b"{'id':1}", "byte 1"),
         (b"[]", "byte 0"),

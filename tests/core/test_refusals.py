@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import pytest
@@ -64,3 +64,40 @@ def test_text_that_is_no_utf8_is_told_where() -> None:
     with pytest.raises(UnicodeDecodeError) as caught:
         b"ab\xff".decode()
     assert "(byte 4)" in str(refusal(caught.value, b'{"ab\xff"}', "json", NODE))
+
+
+class Bounded(msgspec.Struct):
+    count: Annotated[int, msgspec.Meta(ge=1, lt=9)] = 1
+    ratio: Annotated[float, msgspec.Meta(gt=0, le=2)] = 1.0
+    names: Annotated[list[str], msgspec.Meta(min_length=1)] = []
+    flag: bool = False
+    maybe: int | None = None
+
+
+@pytest.mark.parametrize(
+    ("value", "hint"),
+    [
+        ({"count": 0}, "give 1 or more"),
+        ({"count": 9}, "give 8 or less"),
+        ({"ratio": 0.0}, "give more than 0.0"),
+        ({"ratio": 3.0}, "give 2.0 or less"),
+        ({"names": []}, "give 1 or more"),
+        ({"names": 5}, "send a list, in brackets"),
+        ({"names": [5]}, "send text, in quotes"),
+        ({"flag": "yes"}, "send true or false"),
+        ({"ratio": "much"}, "send a number"),
+        ({"maybe": "x"}, "integers have 64 bits and no fraction; a string of digits is read too"),
+        (5, "send an object with fields, in braces"),
+    ],
+)
+def test_every_refusal_says_what_to_do(value: Any, hint: str) -> None:
+    with pytest.raises(msgspec.ValidationError) as caught:
+        msgspec.convert(value, Bounded)
+    assert invalid(caught.value, inspect.type_info(Bounded)).hint == hint
+
+
+def test_what_follows_a_message_is_told_where_it_begins() -> None:
+    body = b'{"colour":"red"}  x'
+    with pytest.raises(msgspec.DecodeError) as caught:
+        msgspec.json.decode(body, type=Painted)
+    assert "(byte 18)" in str(refusal(caught.value, body, "json", NODE))

@@ -10,6 +10,7 @@ Whatever is encoded leaves out the fields that are None, and nothing else; `requ
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, Generic, Literal, TypeAlias, TypeVar
@@ -32,6 +33,8 @@ ContentType: TypeAlias = Literal["application/json", "application/msgpack"]
 
 JSON: ContentType = "application/json"
 MSGPACK: ContentType = "application/msgpack"
+
+_TEXT_FOR_INTEGER = re.compile(r"Expected `int(?: \| null)?`, got `str`")
 
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
@@ -68,7 +71,7 @@ class Decoder(Generic[T]):
 
     def _read_again(self, body: bytes, error: Exception) -> T:
         """The message of `body` with integers written as text; raises where those were not the trouble."""
-        if self._textual is not None and str(error).startswith("Expected `int`, got `str`"):
+        if self._textual is not None and _TEXT_FOR_INTEGER.match(str(error)):
             try:
                 return self._textual(body)
             except _UNREADABLE as other:

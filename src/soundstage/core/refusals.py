@@ -16,7 +16,9 @@ from soundstage.core.shape import Node, alternatives, at_path, structs
 
 _AT = re.compile(r"(?P<reason>.*?)(?: - at (?P<key>`key` in )?`\$(?P<path>.*)`)?", re.DOTALL)
 _FIELD = re.compile(r"Object (contains unknown|missing required) field `(.*)`", re.DOTALL)
-_EXPECTED = re.compile(r"Expected `(\w+)`(?:, got `(\w+)`)?")
+_EXPECTED = re.compile(r"Expected `(\w+)(?: \| \w+)*`")
+_BOUND = re.compile(r"(>=|<=|>|<) (\S+)")
+_TRAILING = re.compile(r"(JSON is malformed: trailing characters \(byte )(\d+)\)")
 _NOT_FINITE = re.compile(r"1\.7976931348623157e\+308|Number out of range")
 _LONE_SURROGATE = re.compile(rb"(?<!\\)(?:\\\\)*(\\u[dD][89abAB][0-9a-fA-F]{2})(?!\\u[dD][c-fC-F])")
 _NAME_MAX_CHARS = 80
@@ -24,10 +26,22 @@ _NAME_MAX_CHARS = 80
 _HINTS = {
     ("bytes", "json"): "bytes are text in standard base64, with padding",
     ("bytes", "msgpack"): "bytes are of the type bin",
+    ("str", "json"): "send text, in quotes",
     ("str", "msgpack"): "text is of the type str",
     ("int", "json"): "integers have 64 bits and no fraction; a string of digits is read too",
     ("int", "msgpack"): "integers have 64 bits",
+    ("float", "json"): "send a number",
+    ("float", "msgpack"): "send a number",
+    ("bool", "json"): "send true or false",
+    ("bool", "msgpack"): "send true or false",
+    ("array", "json"): "send a list, in brackets",
+    ("array", "msgpack"): "send an array",
+    ("object", "json"): "send an object with fields, in braces",
+    ("object", "msgpack"): "send a map of fields",
+    ("null", "json"): "leave it out",
+    ("null", "msgpack"): "leave it out",
 }
+_BOUND_HINTS = {">=": "give {} or more", "<=": "give {} or less", ">": "give more than {}", "<": "give less than {}"}
 
 
 def refusal(error: Exception, body: bytes, wire: str, node: Node) -> InvalidArgument:
@@ -90,6 +104,9 @@ def _hint(reason: str, path: str, node: Node, wire: str) -> str | None:
     choices = [choice for place in at_path(node, path) for choice in _choices(place)]
     if "Invalid" in reason and choices:
         return f"one of {', '.join(choices)}"
+    bound = _BOUND.search(reason)
+    if bound is not None:
+        return _BOUND_HINTS[bound[1]].format(bound[2])
     expected = _EXPECTED.match(reason)
     return _HINTS.get((expected[1], wire)) if expected else None
 
@@ -108,6 +125,8 @@ def _malformed(reason: str, body: bytes, wire: str) -> InvalidArgument:
     name = "JSON" if wire == "json" else "MessagePack"
     if _leading(body, wire) == len(body):
         return InvalidArgument("the body is empty (byte 0)", hint=f"send one {name} object, at least {{}}")
+    # Of these alone the position that msgspec tells is the one behind them.
+    reason = _TRAILING.sub(lambda match: f"{match[1]}{int(match[2]) - 1})", reason)
     if "truncated" in reason:
         surrogate = _LONE_SURROGATE.search(body) if wire == "json" else None
         if surrogate is not None:

@@ -14,6 +14,7 @@ from tests.runtime.notes.service import NotesService
 from tests.surface.http.asgi_client import Caller
 
 from soundstage.catalogue import SYSTEMS
+from soundstage.core.environment import Environment
 from soundstage.core.namespace import NamespaceSpec
 from soundstage.runtime.config import HttpConfig
 from soundstage.runtime.namespaces.api import Namespaces
@@ -36,8 +37,8 @@ async def open_stage() -> AsyncIterator[OpenStage]:
     """Opens stages in memory with the systems `notes` and `kv`, and in each a namespace `home`, and `people` of kv."""
     async with AsyncExitStack() as opened:
 
-        async def open(**config: Any) -> Stage:
-            stage = Stage.open(config=config, data="memory:", systems=(*SYSTEMS, NOTES))
+        async def open(environment: Environment | None = None, **config: Any) -> Stage:
+            stage = Stage.open(config=config, data="memory:", systems=(*SYSTEMS, NOTES), environment=environment)
             await opened.enter_async_context(stage)
             await make(stage)
             await stage.client(Namespaces).put(namespace=NamespaceSpec(name="people", abstraction="kv"))
