@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ssl
+
 import httpx2
 import pytest
 
@@ -26,9 +28,15 @@ def test_what_was_never_sent_was_not_applied_and_may_be_sent_again(error: httpx2
 
 @pytest.mark.parametrize("repeatable", [True, False])
 @pytest.mark.parametrize(
-    "error", [httpx2.ReadError("reset"), httpx2.WriteError("broken pipe"), httpx2.RemoteProtocolError("gone")]
+    "error",
+    [
+        httpx2.ReadError("reset"),
+        httpx2.WriteError("broken pipe"),
+        httpx2.RemoteProtocolError("gone"),
+        ssl.SSLError("certificate required"),
+    ],
 )
-def test_what_broke_on_the_way_may_have_been_applied(error: httpx2.HTTPError, repeatable: bool) -> None:
+def test_what_broke_on_the_way_may_have_been_applied(error: httpx2.HTTPError | OSError, repeatable: bool) -> None:
     told = network_error(error, URL, GET, repeatable)
     assert isinstance(told, Unreachable)
     assert (told.outcome, told.retryable) == ("unknown", repeatable)

@@ -1,7 +1,7 @@
 """Fenced code of the pages, read and run as a reader would: page by page, from top to bottom, in one folder.
 
-- `python` blocks of a page share one namespace; those that `await` at the top share one event loop. Lines `# > text` say
-  what the block prints.
+- `python` blocks of a page share one namespace; those that `await` at the top share one event loop. Lines `# > text`
+  say what the block prints.
 - `sh` blocks run line by line with the project's programs on PATH; each line must succeed. A line that ends in `&`
   starts a server, which is waited for until it says `ready` and is stopped with the page.
 - A block with a title is written to a file of that name first, and run only if it is Python. One whose title has a

@@ -11,6 +11,7 @@ import httpx2
 import msgspec
 
 from soundstage.client.network import late, network_error
+from soundstage.client.pool import Pool
 from soundstage.client.settings import Settings, check_url
 from soundstage.client.wire import Wire, header_value
 from soundstage.core.call import CallOptions
@@ -29,6 +30,8 @@ _ANSWER_MARGIN_S = 0.25
 
 _KEEP_ALIVE_S = 30
 """Less than servers and what stands between wait before they close an idle connection."""
+
+_ONE = httpx2.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=_KEEP_ALIVE_S)
 
 
 class Connection:
@@ -161,7 +164,8 @@ class Connection:
                     await response.aclose()
         except TimeoutError:
             raise late(operation, safe) from None
-        except httpx2.HTTPError as error:
+        except (httpx2.HTTPError, OSError) as error:
+            # A refusal of TLS that arrives after the handshake comes as the socket's own error.
             raise network_error(error, self.url, operation, safe) from error
 
     def _url_of(self, path: str) -> httpx2.URL:
@@ -188,14 +192,15 @@ def connect(
     if token is not None:
         chosen = msgspec.structs.replace(chosen, token=token)
     address = check_url(url)
-    if transport is None:
-        transport = httpx2.AsyncHTTPTransport(
-            verify=chosen.trust() if address.startswith("https:") else False,
-            trust_env=False,
-            limits=httpx2.Limits(
-                max_connections=chosen.max_connections,
-                max_keepalive_connections=chosen.max_connections,
-                keepalive_expiry=_KEEP_ALIVE_S,
-            ),
-        )
-    return Connection(address, chosen, environment or SystemEnvironment(), transport)
+    sockets = transport or Pool(opener(address, chosen), chosen.max_connections)
+    return Connection(address, chosen, environment or SystemEnvironment(), sockets)
+
+
+def opener(address: str, settings: Settings) -> Callable[[], httpx2.AsyncBaseTransport]:
+    """What makes transports of one connection to `address`, all with the same TLS context."""
+    trust = settings.trust() if address.startswith("https:") else False
+
+    def open() -> httpx2.AsyncBaseTransport:
+        return httpx2.AsyncHTTPTransport(verify=trust, trust_env=False, limits=_ONE)
+
+    return open

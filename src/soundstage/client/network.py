@@ -20,7 +20,7 @@ class Unreachable(Unavailable):
 
 
 def network_error(
-    error: httpx2.HTTPError, url: str, operation: Operation[..., Any], repeatable: bool
+    error: httpx2.HTTPError | OSError, url: str, operation: Operation[..., Any], repeatable: bool
 ) -> SoundstageError:
     """What `error` means to the caller: what was never sent was not applied, and may always be sent again."""
     sent = not isinstance(error, _NOT_SENT)
