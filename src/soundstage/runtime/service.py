@@ -8,7 +8,7 @@ class that takes a `ServiceContext`). The stage opens each on first use.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import msgspec
 
@@ -19,6 +19,13 @@ from soundstage.core.pages import PageTokens
 from soundstage.engines.records.port import Records, TableSpec
 
 
+class Earlier(NamedTuple):
+    """A configuration that a namespace had, until `until_us`."""
+
+    config: Any
+    until_us: int
+
+
 class NamespaceView(msgspec.Struct, frozen=True, gc=False):
     """A namespace as the running process applies it, replaced whole on every change.
 
@@ -26,8 +33,8 @@ class NamespaceView(msgspec.Struct, frozen=True, gc=False):
     tells two namespaces of one name apart after a delete and create. `slos` maps `read`, `write` or an
     operation's name to an `Objective` of `soundstage.core.namespace`.
 
-    `previous` is the configuration before the last change, at `changed_us`; None when it never changed. Some
-    knobs are honoured in their old form for a while.
+    `earlier` are the configurations of the last week or so, the latest first: some knobs are honoured in their
+    old form for a while.
     """
 
     name: str
@@ -37,8 +44,7 @@ class NamespaceView(msgspec.Struct, frozen=True, gc=False):
     config: Any
     slos: Mapping[str, Objective]
     records: Records
-    previous: Any = None
-    changed_us: int = 0
+    earlier: tuple[Earlier, ...] = ()
 
 
 class Namespaces(Protocol):

@@ -22,6 +22,7 @@ from soundstage.core.namespace import LatencyObjective, NamespaceSpec, Objective
 from soundstage.core.time import Duration
 from soundstage.engines.records.memory import MemoryRecords
 from soundstage.engines.records.port import TableSpec
+from soundstage.runtime.control.store import EARLIER_KEPT_US, EARLIER_MAX
 from soundstage.runtime.namespaces.api import Namespaces
 from soundstage.runtime.stage import Stage
 
@@ -288,12 +289,41 @@ async def test_gates_follow_quotas(stage: Stage, namespaces: Namespaces) -> None
     assert "x" not in gates
 
 
-async def test_the_view_tells_the_configuration_before_the_last_change(stage: Stage, namespaces: Namespaces) -> None:
+async def test_the_view_tells_the_configurations_before_with_their_ends(
+    stage: Stage, namespaces: Namespaces, environment: VirtualEnvironment
+) -> None:
     views = service_of(stage).context.namespaces
-    assert views.view("home").previous is None
-    await make(stage, config={"greeting": "hi"})
+    assert views.view("home").earlier == ()
+    ends: list[int] = []
+    for greeting in ("hi", "ho"):
+        environment.advance(60)
+        ends.insert(0, environment.now_us())
+        await make(stage, config={"greeting": greeting})
     view = views.view("home")
-    assert (view.previous.greeting, view.config.greeting, view.version) == ("", "hi", 2)
+    assert [(each.config.greeting, each.until_us) for each in view.earlier] == [("hi", ends[0]), ("", ends[1])]
+
+
+async def test_a_change_of_something_else_is_no_other_configuration(stage: Stage, namespaces: Namespaces) -> None:
+    await make(stage, config={"greeting": "hi"})
+    await make(stage, config={"greeting": "hi"}, quotas=Quotas(in_flight=3))
+    earlier = service_of(stage).context.namespaces.view("home").earlier
+    assert [each.config.greeting for each in earlier] == [""]
+
+
+async def test_earlier_configurations_are_forgotten_after_a_week_and_a_day(
+    stage: Stage, environment: VirtualEnvironment
+) -> None:
+    await make(stage, config={"greeting": "hi"})
+    environment.advance(EARLIER_KEPT_US / 1e6 + 1)
+    await make(stage, config={"greeting": "ho"})
+    earlier = service_of(stage).context.namespaces.view("home").earlier
+    assert [each.config.greeting for each in earlier] == ["hi"]
+
+
+async def test_no_more_earlier_configurations_are_kept_than_the_limit(stage: Stage) -> None:
+    for number in range(EARLIER_MAX + 3):
+        await make(stage, config={"greeting": str(number)})
+    assert len(service_of(stage).context.namespaces.view("home").earlier) == EARLIER_MAX
 
 
 async def test_history_is_kept_up_to_its_limit(open_stage: OpenStage) -> None:

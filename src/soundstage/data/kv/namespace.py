@@ -87,9 +87,9 @@ def takes_conditions(config: NamespaceConfig, capabilities: frozenset[str]) -> b
 
 def _window(view: NamespaceView, config: NamespaceConfig) -> DriftWindow:
     window = DriftWindow(config.drift_past.us, config.drift_future.us)
-    if view.previous is None:
-        return window
-    return window.raised(view.previous.drift_past, view.changed_us)
+    for earlier in view.earlier:
+        window = window.raised(earlier.config.drift_past, earlier.until_us)
+    return window
 
 
 def _max_ns(view: NamespaceView, operation: str) -> int | None:

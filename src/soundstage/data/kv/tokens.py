@@ -41,7 +41,7 @@ class DriftWindow(NamedTuple):
         return time_us
 
     def raised(self, before: Duration, changed_us: int) -> DriftWindow:
-        """This window after `drift_past` became what it is, at `changed_us`; it was `before`."""
+        """This window when `drift_past` was `before` until `changed_us`."""
         if before.us >= self.past_us:
             return self
         return self._replace(floor_us=max(self.floor_us, changed_us - before.us))

@@ -10,6 +10,7 @@ from soundstage.engines.records.port import Stamp
 from soundstage.runtime.control.declaration import Declarations
 from soundstage.runtime.control.registry import Registry, view_of
 from soundstage.runtime.control.store import Found
+from soundstage.runtime.service import Earlier
 
 log = logging.getLogger("soundstage.namespaces")
 
@@ -32,8 +33,10 @@ class Applied:
         info = found.stored.info
         try:
             declared = self._declarations.stored(info)
-            previous = found.stored.previous
-            earlier = None if previous is None else self._declarations.config(info.abstraction, previous)
+            earlier = tuple(
+                Earlier(self._declarations.config(info.abstraction, each.config), each.until_us)
+                for each in found.stored.earlier
+            )
         except SoundstageError as error:
             self.registry.refuse(info.name, str(error))
             log.error("a namespace cannot be served", extra={"namespace": info.name, "reason": str(error)})

@@ -22,7 +22,7 @@ from soundstage.core.plain import plain
 from soundstage.core.time import Instant
 from soundstage.runtime.control.applied import Applied
 from soundstage.runtime.control.declaration import Declarations, Declared, check_fixed
-from soundstage.runtime.control.store import Found, NamespaceStore, Raced, Stored
+from soundstage.runtime.control.store import Found, NamespaceStore, Raced, Stored, earlier_than
 from soundstage.runtime.control.tables import Tables
 
 T = TypeVar("T")
@@ -188,7 +188,8 @@ class NamespaceControl:
         info = _info(declared, old.version + 1, old.generation, managed_by, old.created_at, now)
         change = self._record(info, "changed", by, _differences(old, declared) or ["managed_by"])
         await self._tables.adjust(declared.records, declared.tables, now // 1_000)
-        stored = await self.store.put(Stored(info=info, previous=old.config), found.stamp, change)
+        earlier = earlier_than(found.stored, info.config, now // 1_000)
+        stored = await self.store.put(Stored(info=info, earlier=earlier), found.stamp, change)
         self.applied.apply(stored)
         return info
 

@@ -8,7 +8,7 @@ from soundstage.core.errors import NotFound, Unavailable
 from soundstage.core.names import nearest
 from soundstage.core.namespace import NamespaceInfo
 from soundstage.runtime.admission import Admission, Gate
-from soundstage.runtime.service import NamespaceView
+from soundstage.runtime.service import Earlier, NamespaceView
 
 
 class AbstractionViews:
@@ -90,7 +90,7 @@ class Registry:
         return NotFound(f"there is no namespace {name!r}", field="namespace", hint=hint)
 
 
-def view_of(info: NamespaceInfo, config: Any, records: Any, previous: Any) -> NamespaceView:
+def view_of(info: NamespaceInfo, config: Any, records: Any, earlier: tuple[Earlier, ...]) -> NamespaceView:
     """What services are shown of a namespace."""
     return NamespaceView(
         name=info.name,
@@ -100,6 +100,5 @@ def view_of(info: NamespaceInfo, config: Any, records: Any, previous: Any) -> Na
         config=config,
         slos=info.slos,
         records=records,
-        previous=previous,
-        changed_us=info.updated_at // 1_000,
+        earlier=earlier,
     )

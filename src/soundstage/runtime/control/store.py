@@ -25,18 +25,38 @@ _PARTITION = "namespaces"
 _GENERATION = "g"
 
 
+EARLIER_MAX = 32
+EARLIER_KEPT_US = 8 * 86_400_000_000
+"""Longer than any knob is honoured in its old form."""
+
+
+class EarlierKnobs(msgspec.Struct, frozen=True, kw_only=True):
+    """The knobs of a namespace until `until_us`."""
+
+    config: dict[str, Any]
+    until_us: int
+
+
 class Stored(msgspec.Struct, frozen=True, kw_only=True):
     """A namespace and where it is in its life.
 
     `creating`: its tables are being made; `deleting`: they are being dropped, both since `since_us`.
-    `previous` is the configuration before the last change, which some knobs honour for a while.
+    `earlier` are the configurations before this one, the latest first, which some knobs honour for a while.
     """
 
     info: NamespaceInfo
     state: Literal["creating", "active", "deleting"] = "active"
     since_us: int = 0
-    previous: dict[str, Any] | None = None
+    earlier: list[EarlierKnobs] = []
     schema: int = 1
+
+
+def earlier_than(stored: Stored, config: dict[str, Any], now_us: int) -> list[EarlierKnobs]:
+    """The `earlier` of what takes the place of `stored` at `now_us` and has the knobs `config`."""
+    known = stored.earlier
+    if config != stored.info.config:
+        known = [EarlierKnobs(config=stored.info.config, until_us=now_us), *known]
+    return [each for each in known if each.until_us > now_us - EARLIER_KEPT_US][:EARLIER_MAX]
 
 
 class Found(NamedTuple):
