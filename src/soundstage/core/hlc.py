@@ -22,31 +22,32 @@ class TokenClock:
     """Gives out strictly increasing microseconds; safe to share between threads.
 
     One clock serves one process, or one client. A time seen beyond `now + drift_future_us` is ignored:
-    believing a wild clock would push every later write out of the window that servers accept.
+    believing a wild clock would push every later write out of the window that servers accept. `last_us` is the
+    greatest time given out or believed.
     """
 
-    __slots__ = ("_environment", "_last_us", "_lock", "drift_future_us")
+    __slots__ = ("_environment", "_lock", "drift_future_us", "last_us")
 
     def __init__(self, environment: Environment, drift_future_us: int = DRIFT_FUTURE_US) -> None:
         self.drift_future_us = drift_future_us
         self._environment = environment
-        self._last_us = 0
+        self.last_us = 0
         self._lock = Lock()
 
     def next_us(self, reserve: int = 1) -> int:
         """The first of `reserve` consecutive microseconds that nobody else is given."""
         first_us = self._environment.now_us()
         with self._lock:
-            if first_us <= self._last_us:
-                first_us = self._last_us + 1
-            self._last_us = first_us + reserve - 1
+            if first_us <= self.last_us:
+                first_us = self.last_us + 1
+            self.last_us = first_us + reserve - 1
         return first_us
 
     def observe(self, time_us: int) -> None:
         """Every later `next_us` is greater than `time_us`, unless that lies too far in the future."""
-        if time_us > self._last_us and time_us <= self._environment.now_us() + self.drift_future_us:
+        if time_us > self.last_us and time_us <= self._environment.now_us() + self.drift_future_us:
             with self._lock:
-                self._last_us = max(self._last_us, time_us)
+                self.last_us = max(self.last_us, time_us)
 
     def token(self, reserve: int = 1) -> IdempotencyToken:
         """A token for one write, unlike any other; `reserve` as for `next_us`."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from soundstage.core.environment import Environment
 from soundstage.core.errors import InvalidArgument
+from soundstage.core.hlc import TokenClock
 from soundstage.core.namespace import Objective
 from soundstage.data.kv.config import NamespaceConfig, check_together
 from soundstage.data.kv.pagination import Amplification, RowEstimate
@@ -19,11 +21,13 @@ PAGED = ("get_items", "scan_items", "batch_get_items", "count_items")
 class ServedNamespace:
     """One version of one namespace; `max_ns` is how long each paged operation may take.
 
-    `estimate` and `amplification` are handed on to the next version.
+    `clock` makes the tokens of writes that come without. It, `estimate` and `amplification` are handed on to the
+    next version.
     """
 
     __slots__ = (
         "amplification",
+        "clock",
         "conditional",
         "config",
         "descending",
@@ -36,7 +40,7 @@ class ServedNamespace:
         "window",
     )
 
-    def __init__(self, view: NamespaceView, before: ServedNamespace | None = None) -> None:
+    def __init__(self, view: NamespaceView, environment: Environment, before: ServedNamespace | None = None) -> None:
         config: NamespaceConfig = view.config
         self.view = view
         self.name = view.name
@@ -47,9 +51,12 @@ class ServedNamespace:
         self.conditional = takes_conditions(config, view.records.capabilities)
         self.window = _window(view, config)
         self.max_ns = {operation: _max_ns(view, operation) for operation in PAGED}
-        same = before is not None and before.view.generation == view.generation
-        self.estimate = before.estimate if before is not None and same else RowEstimate()
-        self.amplification = before.amplification if before is not None and same else Amplification()
+        if before is not None and before.view.generation != view.generation:
+            before = None
+        self.clock = TokenClock(environment) if before is None else before.clock
+        self.clock.drift_future_us = config.drift_future.us
+        self.estimate = RowEstimate() if before is None else before.estimate
+        self.amplification = Amplification() if before is None else before.amplification
 
 
 def table_name(namespace: str) -> str:

@@ -38,7 +38,7 @@ from soundstage.data.kv.scans import check_scan, scan_page
 from soundstage.data.kv.selections import Filling, checked_selection
 from soundstage.data.kv.tokens import check_min_version, check_reached, effective
 from soundstage.data.kv.writes import delete_batch, put_batch
-from soundstage.engines.records.port import Batch, Conditional, Stamp, TableSpec
+from soundstage.engines.records.port import Batch, Conditional, TableSpec
 from soundstage.runtime.measurement import Measurement
 from soundstage.runtime.service import ServiceContext
 
@@ -48,6 +48,7 @@ class KeyValueService:
 
     def __init__(self, context: ServiceContext) -> None:
         self._context = context
+        self._clock = context.clock
         self._view = context.namespaces.view
         self._now_us = context.environment.now_us
         self._served: dict[str, ServedNamespace] = {}
@@ -97,7 +98,8 @@ class KeyValueService:
             and len(key) <= KEY_MAX_BYTES
         ):
             page = await served.records.get(served.table, check_id(request.id), (key,), now_us)
-            self._observe(page.stamp, now_us)
+            if page.stamp is not None and page.stamp.time_us > served.clock.last_us:
+                self._saw(served, page.stamp.time_us)
             items = [item_of(*page.rows[0])] if page.rows else []
             return GetItemsReply(items=items, record_token=token_of(page.stamp))
         return await self._get_page(call, served, request, now_us)
@@ -114,7 +116,7 @@ class KeyValueService:
         patience = self._patience(call, served, "get_items")
         page = await read_page(served, partition, wanted, filling, patience, now_us)
         check_reached(request.min_version, page.stamp)
-        self._observe(page.stamp, now_us)
+        self._saw(served, 0 if page.stamp is None else page.stamp.time_us)
         return GetItemsReply(
             items=page.items,
             record_token=token_of(page.stamp) if cursor is None else None,
@@ -128,7 +130,7 @@ class KeyValueService:
         cursor = unseal(self._context.page_tokens, request, served.view.generation)
         patience = self._patience(call, served, "scan_items")
         scanned, filling = await scan_page(served, request, selection, cursor, patience, self._now_us())
-        self._context.clock.observe(scanned.newest_us)
+        self._saw(served, scanned.newest_us)
         return ScanItemsReply(
             records=scanned.records,
             next_page_token=self._following(served, request, scanned.position, filling),
@@ -138,7 +140,7 @@ class KeyValueService:
         served = self._serve(request.namespace)
         patience = self._patience(call, served, "batch_get_items")
         records, newest_us = await batch_pages(served, request, self._context.page_tokens, patience, self._now_us())
-        self._context.clock.observe(newest_us)
+        self._saw(served, newest_us)
         return BatchGetItemsReply(records=records)
 
     async def count_items(self, call: Call, request: CountItems) -> CountItemsReply:
@@ -168,23 +170,25 @@ class KeyValueService:
         view = self._view(name)
         served = self._served.get(name)
         if served is None or served.view is not view:
-            served = self._served[name] = ServedNamespace(view, served)
+            served = self._served[name] = ServedNamespace(view, self._context.environment, served)
         return served
 
     def _token(self, served: ServedNamespace, request: PutItems | DeleteItems) -> tuple[IdempotencyToken, int]:
         """The token of a write, the caller's or else one made here, and its time."""
         token = request.idempotency_token
         if token is None:
-            token = self._context.clock.token()
-            return token, token.generation_time // 1_000
+            token = served.clock.token()
+            time_us = token.generation_time // 1_000
+            self._clock.observe(time_us)
+            return token, time_us
         time_us = served.window.admit(token, self._now_us())
-        self._context.clock.observe(time_us)
+        self._saw(served, time_us)
         return token, time_us
 
-    def _observe(self, stamp: Stamp | None, now_us: int) -> None:
-        """A write that this process stamps from here on is later than what a reply showed."""
-        if stamp is not None and stamp.time_us > now_us:
-            self._context.clock.observe(stamp.time_us)
+    def _saw(self, served: ServedNamespace, time_us: int) -> None:
+        """A reply names a write of that time: those that this process makes tokens for from here on are later."""
+        served.clock.observe(time_us)
+        self._clock.observe(time_us)
 
     def _patience(self, call: Call, served: ServedNamespace, operation: str) -> Patience:
         return Patience(self._context.environment, call.deadline_ns, served.max_ns[operation])
@@ -217,7 +221,7 @@ class KeyValueService:
             raise
         if asked is not None:
             # The stamp of a conditional write may lie past its token's time.
-            self._context.clock.observe(stamp_us)
+            self._saw(served, stamp_us)
         return stamp_us
 
     def _conditional(

@@ -1,0 +1,49 @@
+"""The tests: walks of fixed and of fresh seeds, what they must meet, and the state machine."""
+
+from __future__ import annotations
+
+import secrets
+from typing import ClassVar
+
+from hypothesis import HealthCheck, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from soundstage.testing.kv.machine import machine_of
+from soundstage.testing.kv.walk import walk
+from soundstage.testing.records import OpenEngine
+
+SEED_MAX = 2**32
+
+
+class KeyValueSuite:
+    """What the key-value store answers over every engine. Subclass it with a fixture `open_engine`, see `OpenEngine`.
+
+    `seeds` are walked by every engine, with `steps` each; so many are needed to meet every situation.
+    """
+
+    seeds: ClassVar[tuple[int, ...]] = (1, 3)
+    steps: ClassVar[int] = 2_000
+    examples: ClassVar[int] = 15
+
+    def test_walks_of_the_same_seeds_are_answered_as_by_the_model(self, open_engine: OpenEngine) -> None:
+        for seed in self.seeds:
+            walk(open_engine, seed, self.steps // 2, f"seed-{seed}")
+
+    def test_a_walk_of_a_fresh_seed_is_answered_as_by_the_model(self, open_engine: OpenEngine) -> None:
+        # A divergence names its seed.
+        walk(open_engine, secrets.randbelow(SEED_MAX), self.steps)
+
+    def test_every_situation_occurs_in_one_of_a_hundred_steps(self, open_engine: OpenEngine) -> None:
+        assert walk(open_engine, self.seeds[0], self.steps).missed() == {}
+
+    def test_a_state_machine_finds_no_divergence(self, open_engine: OpenEngine) -> None:
+        run_state_machine_as_test(
+            machine_of(open_engine),
+            settings=settings(
+                max_examples=self.examples,
+                stateful_step_count=30,
+                deadline=None,
+                database=None,
+                suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+            ),
+        )
