@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from rocksdict import Checkpoint, Rdict
 
@@ -14,6 +17,9 @@ from soundstage.engines.rocks.folder import sync_file, sync_folder
 
 _BESIDE = ("FORMAT", "rocksdict-config.json")
 """What belongs to the database and RocksDB knows nothing of."""
+
+_OWN = ("LOCK", "LOG", "OWNER")
+"""What each who opens a folder writes anew."""
 
 
 def copy_to(db: Rdict, source: str, target: str) -> None:
@@ -39,6 +45,31 @@ def copy_to(db: Rdict, source: str, target: str) -> None:
         raise refusals.unusable(target, error) from error
     finally:
         shutil.rmtree(draft, ignore_errors=True)
+
+
+@contextmanager
+def likeness(folder: str) -> Generator[str, None, None]:
+    """A folder to open instead of the copy in `folder`, which may lie where nothing can be written.
+
+    RocksDB's files are linked; what is written even by who only reads is the likeness's own. Errors, the driver's
+    included, speak of `folder`. Raises `Unavailable` when that cannot be read.
+    """
+    with TemporaryDirectory(prefix="soundstage-") as here:
+        try:
+            for path in Path(folder).absolute().iterdir():
+                if path.name in _BESIDE:
+                    shutil.copyfile(path, Path(here, path.name))
+                elif path.name not in _OWN:
+                    Path(here, path.name).symlink_to(path)
+        except OSError as error:
+            raise refusals.unusable(folder, error) from None
+        try:
+            with refusals.Translation(folder):
+                yield here
+        except SoundstageError as error:
+            error.detail = error.detail.replace(here, folder)
+            error.args = (error.detail,)
+            raise
 
 
 def _checkpoint(db: Rdict, source: Path, draft: Path) -> None:
