@@ -7,8 +7,9 @@ from rocksdict import Cache
 from tests.engines.rocks.images import ROWS, crash_image, cut, log_of, overwrite, rows_in, table_of
 
 from soundstage.core.errors import DataLoss, Unavailable
-from soundstage.engines.rocks.opening import families_of, open_rdict
+from soundstage.engines.rocks.opening import families_of, flush_tables, open_rdict
 from soundstage.engines.rocks.options import RocksOptions
+from soundstage.engines.rocks.settings import family_options
 
 
 @pytest.fixture
@@ -131,4 +132,17 @@ def test_a_database_that_is_only_read_takes_no_writes(tables: Path) -> None:
     assert db.get(b"000001") is not None
     with pytest.raises(Exception, match="read only mode"):
         db.put(b"key", b"value")
+    db.close()
+
+
+def test_flushing_tables_leaves_nothing_to_the_log(image: Path) -> None:
+    db = open_rdict(str(image), RocksOptions(), Cache(1 << 20))
+    db.create_column_family("due", family_options(RocksOptions(), Cache(1 << 20)))
+    for family in (db, db.get_column_family("due")):
+        family.put(b"in the log", b"only")
+    flush_tables(db)
+    assert [
+        db.get_column_family(name).property_int_value("rocksdb.num-entries-active-mem-table")
+        for name in ("default", "due")
+    ] == [0, 0]
     db.close()

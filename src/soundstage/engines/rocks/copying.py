@@ -14,6 +14,7 @@ from rocksdict import Checkpoint, Rdict
 from soundstage.core.errors import AlreadyExists, SoundstageError
 from soundstage.engines.rocks import refusals
 from soundstage.engines.rocks.folder import sync_file, sync_folder
+from soundstage.engines.rocks.opening import flush_tables
 
 _BESIDE = ("FORMAT", "rocksdict-config.json")
 """What belongs to the database and RocksDB knows nothing of."""
@@ -33,7 +34,7 @@ def copy_to(db: Rdict, source: str, target: str) -> None:
     draft = Path(f"{target}.draft")
     try:
         # The checkpoint holds the interpreter while it writes what is in memory; this does not.
-        db.flush()
+        flush_tables(db)
         shutil.rmtree(draft, ignore_errors=True)
         _checkpoint(db, Path(source), draft)
         _settle(draft)

@@ -11,7 +11,7 @@ from rocksdict import Cache, Rdict
 
 from soundstage.core.errors import DataLoss, InvalidArgument, SoundstageError
 from soundstage.engines.rocks.folder import FolderLock, check_format
-from soundstage.engines.rocks.opening import families_of, open_rdict
+from soundstage.engines.rocks.opening import families_of, flush_tables, open_rdict
 from soundstage.engines.rocks.options import RocksOptions
 from soundstage.engines.rocks.settings import open_options
 
@@ -52,7 +52,7 @@ def repair(
         method, db = _opened(folder)
         try:
             mend(db, method)
-            db.flush()
+            flush_tables(db)
         finally:
             db.close()
     finally:
@@ -88,7 +88,7 @@ def _to_the_first_damage(folder: str) -> Rdict:
     tuned.set_wal_recovery_mode(rocksdict.DBRecoveryMode.point_in_time())
     db = open_rdict(folder, RocksOptions(), cache, tuned=tuned)
     # Written down that this is the end: the log is not read again.
-    db.flush()
+    flush_tables(db)
     return db
 
 
