@@ -1,35 +1,29 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from tests.e2e.processes import Ended, Running
+from tests.e2e.processes import Ended, Place, Running
 
 Start = Callable[..., Running]
 Cli = Callable[..., Ended]
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
-    """Starts `soundstage` with these arguments in an empty folder; what still runs at the end is killed."""
-    started: list[Running] = []
-
-    def call(*arguments: str, variables: Mapping[str, str] | None = None, **options: Any) -> Running:
-        started.append(Running(arguments, options.pop("folder", tmp_path), variables or {}, **options))
-        return started[-1]
-
-    yield call
-    for each in started:
-        each.kill()
+def place(tmp_path: Path) -> Iterator[Place]:
+    """An empty folder to run commands in."""
+    with Place(tmp_path) as place:
+        yield place
 
 
 @pytest.fixture
-def cli(start: Start) -> Cli:
-    """Runs `soundstage` with these arguments to its end, in the same folder."""
+def start(place: Place) -> Start:
+    """Starts `soundstage` with these arguments in the place of the test."""
+    return place.start
 
-    def call(*arguments: str, given: bytes | None = None, **options: Any) -> Ended:
-        return start(*arguments, **options).ended(given)
 
-    return call
+@pytest.fixture
+def cli(place: Place) -> Cli:
+    """Runs `soundstage` with these arguments to its end, in the same place."""
+    return place.cli

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from types import TracebackType
 from typing import IO, Any, NamedTuple
 
 WITHIN_S = 60.0
@@ -169,6 +170,40 @@ class Running:
                     self._lines.put(text)
         if into is self._out:
             self._lines.put(None)
+
+
+class Place:
+    """A folder that commands are run in, one after another or at once; what still runs at the end is killed."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.started: list[Running] = []
+
+    def __enter__(self) -> Place:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for each in self.started:
+            each.kill()
+
+    def start(
+        self, *arguments: str, variables: Mapping[str, str] | None = None, terminal: int | None = None
+    ) -> Running:
+        """`soundstage` with these arguments, under way."""
+        self.started.append(Running(arguments, self.folder, variables or {}, terminal=terminal))
+        return self.started[-1]
+
+    def cli(
+        self,
+        *arguments: str,
+        given: bytes | None = None,
+        variables: Mapping[str, str] | None = None,
+        terminal: int | None = None,
+    ) -> Ended:
+        """`soundstage` with these arguments, at its end."""
+        return self.start(*arguments, variables=variables, terminal=terminal).ended(given)
 
 
 def surroundings() -> dict[str, str]:

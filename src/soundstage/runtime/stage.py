@@ -198,7 +198,8 @@ class Stage:
             return LOCAL
         if authorization is None or authorization[: len(BEARER)].lower() != BEARER:
             raise Unauthenticated(
-                "this stage wants an access token", hint="send the header `Authorization: Bearer <token>`"
+                "this stage wants an access token",
+                hint="send the header `Authorization: Bearer <token>`; the command line takes SOUNDSTAGE_TOKEN",
             )
         return self._running().tokens.recognise(authorization[len(BEARER) :].strip())
 

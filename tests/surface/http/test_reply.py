@@ -73,3 +73,12 @@ def test_an_unknown_coding_is_told_the_known_ones() -> None:
 def test_a_body_that_may_still_be_coming_ends_its_connection() -> None:
     assert headers(BodyTooLarge("huge"))[b"connection"] == b"close"
     assert b"connection" not in headers(ERRORS["too_large"]("large"))
+
+
+def test_a_token_that_a_refusal_quotes_is_hidden() -> None:
+    error = NotFound(
+        "there is no token 'sst_01ab_SECRET-part'", field="grants.sst_01ab_SECRET-part", hint="not sst_01ab_SECRET-part"
+    )
+    body = problem_reply(error, JSON, "r-1").body
+    assert b"SECRET" not in body
+    assert b"sst_01ab_(hidden)" in body

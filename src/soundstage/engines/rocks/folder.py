@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import struct
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -19,6 +20,10 @@ UPGRADES: Mapping[int, Callable[[str], None]] = {}
 """How a closed folder of each older format becomes one of the next. A step that is interrupted is run again."""
 
 _LOCK = "OWNER"
+
+_WHOLE_FILE = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+"""The system's `struct flock`: one writer, from the first byte to the last."""
+
 _FORMAT = "FORMAT"
 
 
@@ -45,7 +50,7 @@ class FolderLock:
         except OSError as error:
             raise unusable(folder, error) from None
         try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.fcntl(self._descriptor, fcntl.F_OFD_SETLK, _WHOLE_FILE)
         except OSError:
             self.release()
             raise _held(folder, _read(self._path)) from None
@@ -79,12 +84,11 @@ def holder(folder: str) -> Holder | None:
     except OSError:
         return None
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
-        return _read(Path(folder, _LOCK))
+        # Asking by taking the lock, were it for a moment, would refuse an owner that comes just then.
+        kind = struct.unpack_from("h", fcntl.fcntl(descriptor, fcntl.F_OFD_GETLK, _WHOLE_FILE))[0]
     finally:
         os.close(descriptor)
-    return None
+    return None if kind == fcntl.F_UNLCK else _read(Path(folder, _LOCK))
 
 
 def check_format(folder: str, newest: int = FORMAT, upgrades: Mapping[int, Callable[[str], None]] = UPGRADES) -> None:

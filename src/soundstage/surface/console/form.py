@@ -23,10 +23,7 @@ class FormField(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Form(msgspec.Struct, frozen=True, kw_only=True):
-    """What a caller of one operation needs to know, and a request to begin with.
-
-    `namespaced`: its request names one namespace.
-    """
+    """What a caller of one operation needs to know, and a request to begin with."""
 
     system: str
     operation: str
@@ -34,7 +31,6 @@ class Form(msgspec.Struct, frozen=True, kw_only=True):
     doc: str
     access: str
     idempotent: bool
-    namespaced: bool
     example: dict[str, Any]
     request: list[FormField]
     reply: list[FormField]
@@ -51,7 +47,6 @@ def forms_of(stage: Stage) -> Forms:
 
 
 def _form(operation: Operation[..., Any], schemas: Schemas) -> Form:
-    example = example_of(operation)
     return Form(
         system=operation.system,
         operation=operation.name,
@@ -59,8 +54,7 @@ def _form(operation: Operation[..., Any], schemas: Schemas) -> Form:
         doc=operation.doc,
         access=operation.access,
         idempotent=operation.idempotent,
-        namespaced="namespace" in example and isinstance(example["namespace"], str),
-        example=example,
+        example=example_of(operation),
         request=fields_of(schemas.components[schemas.name(operation.request, "request")]),
         reply=fields_of(schemas.components[schemas.name(operation.reply, "reply")]),
     )

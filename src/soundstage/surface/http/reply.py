@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from soundstage.core.codec import ContentType, encoder
 from soundstage.core.errors import InvalidArgument, SoundstageError
+from soundstage.runtime.secrecy import redacted
 from soundstage.surface.http.body import BodyTooLarge
 from soundstage.surface.http.media import PROBLEM, UnknownCoding
 
@@ -46,4 +47,9 @@ def problem_reply(error: SoundstageError, wire: ContentType, request_id: str) ->
         headers.append((b"accept-encoding", b"gzip, zstd"))
     if isinstance(error, BodyTooLarge):
         headers.append((b"connection", b"close"))
-    return Reply(error.status, headers, encoder(wire)(error.problem(request_id)))
+    # A refusal quotes what it refuses, which may be a token that was sent in the wrong place.
+    members = {
+        name: redacted(member) if isinstance(member, str) else member
+        for name, member in error.problem(request_id).items()
+    }
+    return Reply(error.status, headers, encoder(wire)(members))

@@ -8,7 +8,7 @@ from itertools import takewhile
 from pathlib import Path
 
 import msgspec
-from rocksdict import Cache, Rdict
+from rocksdict import Rdict
 
 from soundstage.core.environment import Environment
 from soundstage.core.errors import AlreadyExists, NotFound, SoundstageError, Unavailable
@@ -17,10 +17,10 @@ from soundstage.engines.records.rocksdb.reading import Slices
 from soundstage.engines.records.rocksdb.rowkeys import NUMBER
 from soundstage.engines.records.rocksdb.tables import Catalogue, Entry, Table, entries_of, family_name, rows_from
 from soundstage.engines.rocks.atomic import AtomicBatch
-from soundstage.engines.rocks.copying import likeness
 from soundstage.engines.rocks.database import Database, Handle
 from soundstage.engines.rocks.folder import check_format
 from soundstage.engines.rocks.opening import open_rdict
+from soundstage.engines.rocks.settings import block_cache
 
 PART_BYTES = 256 << 10
 """Copied and made durable at a time; no part has more than this and one row."""
@@ -33,28 +33,10 @@ async def restore(
 
     Raises `NotFound` for a folder or table that is not there and `AlreadyExists` for a table that is here.
     """
-    _check_backup(folder)
-    with likeness(folder) as here:
-        check_format(here)
-        source = open_rdict(here, database.options, Cache(8 << 20), read_only=True)
-        try:
-            entries = {entry.spec.name: entry for entry in entries_of(source)}
-            await _restore(database, catalogue, due, source, _chosen(catalogue, entries, names))
-        finally:
-            source.close()
-
-
-def _check_backup(folder: str) -> None:
-    if not Path(folder, "FORMAT").exists():
-        raise NotFound(f"{folder} holds no backup", hint="name a folder that `soundstage data backup` made")
-
-
-async def _restore(
-    database: Database, catalogue: Catalogue, due: Handle, source: Rdict, chosen: Sequence[Entry]
-) -> None:
+    source = _opened(folder, database)
     copied: list[tuple[Table, Entry]] = []
     try:
-        for entry in chosen:
+        for entry in _chosen(catalogue, {entry.spec.name: entry for entry in entries_of(source)}, names):
             table = await database.atomically(catalogue.create, entry.spec, True)
             copied.append((table, entry))
             await _copy(database, source, entry, table, due)
@@ -63,6 +45,15 @@ async def _restore(
         for table, _ in copied:
             await _give_up(database, catalogue, table)
         raise
+    finally:
+        source.close()
+
+
+def _opened(folder: str, database: Database) -> Rdict:
+    if not Path(folder, "FORMAT").exists():
+        raise NotFound(f"{folder} holds no backup", hint="name a folder that `soundstage data backup` made")
+    check_format(folder)
+    return open_rdict(folder, database.options, block_cache(8 << 20), read_only=True)
 
 
 def _chosen(catalogue: Catalogue, there: dict[str, Entry], names: Sequence[str] | None) -> list[Entry]:
