@@ -23,6 +23,9 @@ MIB = 1 << 20
 KEPT = 100
 VALUE = bytes(200)
 LOADED_AT_ONCE = 2_000
+SMALL = 50
+"""Records of one item that die around a large one."""
+
 EVERYTHING = Predicate(match_all=MatchAll())
 
 
@@ -34,8 +37,8 @@ class Scale(msgspec.Struct, frozen=True):
     rounds: int
 
 
-FULL = Scale(trimmed=100_000, killed=1_000_000, rounds=7)
-QUICK = Scale(trimmed=20_000, killed=100_000, rounds=3)
+FULL = Scale(trimmed=100_000, killed=1_000_000, rounds=9)
+QUICK = Scale(trimmed=20_000, killed=100_000, rounds=9)
 
 
 class Trimmed(msgspec.Struct, frozen=True):
@@ -84,11 +87,14 @@ class Subject:
             KEPT * (len(VALUE) + len(_key(0))),
         )
 
-    async def kill(self, id: str, items: int) -> Killed:
-        """A record of `items` items was written, deleted and read."""
+    async def grow(self, id: str, items: int) -> None:
+        """The record has `items` items more."""
         for start in range(0, items, LOADED_AT_ONCE):
             some = range(start, min(items, start + LOADED_AT_ONCE))
             await self._kv.put_items(id=id, items=[PutItem(key=_key(number), value=VALUE[:20]) for number in some])
+
+    async def kill(self, id: str) -> Killed:
+        """The record was deleted and read."""
         began = time.perf_counter()
         await self._kv.delete_items(id=id, predicate=EVERYTHING)
         deleted = time.perf_counter()
@@ -125,13 +131,24 @@ def measure(scale: Scale) -> list[Figure]:
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         with opened(runner) as subject:
             trimmed = runner.run(subject.trim(scale.trimmed))
-        large: list[Killed] = []
-        small: list[Killed] = []
         with opened(runner) as subject:
-            for number in range(scale.rounds):
-                small += [runner.run(subject.kill(f"small-{number}-{each}", 1)) for each in range(101)]
-                large.append(runner.run(subject.kill(f"large-{number}", scale.killed)))
+            small, large = runner.run(kill_in_turns(subject, scale))
     return [*_of_trimming(scale, trimmed), *_of_killing(scale, small, large)]
+
+
+async def kill_in_turns(subject: Subject, scale: Scale) -> tuple[list[Killed], list[Killed]]:
+    """Small records and large ones, each large one amid small ones, so that both find the machine alike."""
+    small: list[Killed] = []
+    large: list[Killed] = []
+    for number in range(scale.rounds):
+        await subject.grow(f"large-{number}", scale.killed)
+        for each in range(SMALL):
+            await subject.grow(f"small-{number}-{each}", 1)
+        for each in range(SMALL):
+            small.append(await subject.kill(f"small-{number}-{each}"))
+            if each == SMALL // 2:
+                large.append(await subject.kill(f"large-{number}"))
+    return small, large
 
 
 def _of_trimming(scale: Scale, found: Trimmed) -> list[Figure]:

@@ -31,7 +31,8 @@ PROGRAMS = {"wrk": "wrk", "redis-server": "redis-server", "redis-benchmark": "re
 SCRIPT = Path(__file__).with_name("replay.lua")
 CONNECTIONS = 32
 VALUE_BYTES = 200
-RECORDS, ITEMS = 1_000, 10
+ITEMS = 10
+"""Items of each record."""
 
 
 class Scale(msgspec.Struct, frozen=True):
@@ -39,6 +40,7 @@ class Scale(msgspec.Struct, frozen=True):
 
     rounds: int
     seconds: int
+    records: int = 1_000
 
 
 FULL = Scale(rounds=9, seconds=4)
@@ -71,12 +73,12 @@ class Ours:
         draw = random.Random(1)
         values = [draw.randbytes(VALUE_BYTES) for _ in range(100)]
         keys = [b"item-%04d" % number for number in range(ITEMS)]
-        ids = [f"record-{number:08d}" for number in range(RECORDS)]
+        ids = [f"record-{number:08d}" for number in range(self._scale.records)]
         async with connect(self._server.url) as connection:
             await connection.client(Namespaces).put(namespace=NamespaceSpec(name="bench", abstraction="kv"))
             kv = connection.client(KeyValue, "bench")
             items = [PutItem(key=key, value=values[0]) for key in keys]
-            for start in range(0, RECORDS, CONNECTIONS):
+            for start in range(0, len(ids), CONNECTIONS):
                 await asyncio.gather(*(kv.put_items(id=id, items=items) for id in ids[start : start + CONNECTIONS]))
         addresses = [(id, key) for id in ids for key in keys]
         draw.shuffle(addresses)
@@ -89,7 +91,7 @@ class Ours:
         url = f"{self._server.url}/v1/kv/{kind}_items"
         before = cpu_seconds(self._server.pid)
         arguments = ("-t1", f"-c{CONNECTIONS}", f"-d{self._scale.seconds}s", "-s", str(SCRIPT), url, "--")
-        printed = output_of("wrk", *arguments, str(self._bodies(kind, wire)), wire)
+        printed = output_of("wrk", *arguments, str(self.bodies(kind, wire)), wire)
         load = msgspec.json.decode(printed.splitlines()[-1], type=Load)
         if load.refused or load.broken:
             raise RuntimeError(f"{load.refused} calls were refused and {load.broken} broke: {self._server.errors()}")
@@ -100,9 +102,10 @@ class Ours:
 
     def _write(self, kind: str, wire: ContentType, messages: Sequence[msgspec.Struct]) -> None:
         encode = encoder(wire)
-        self._bodies(kind, wire).write_text("".join(f"{encode(message).hex()}\n" for message in messages))
+        self.bodies(kind, wire).write_text("".join(f"{encode(message).hex()}\n" for message in messages))
 
-    def _bodies(self, kind: str, wire: ContentType) -> Path:
+    def bodies(self, kind: str, wire: ContentType) -> Path:
+        """The file that holds the bodies of calls of one kind in one format."""
         return self._folder / f"{kind}-{wire.rpartition('/')[2]}"
 
 
@@ -130,7 +133,7 @@ class Redis:
         before = cpu_seconds(self._pid)
         printed = output_of(
             *("redis-benchmark", "-p", str(self._port), "-c", str(CONNECTIONS), "-n", str(count)),
-            *("-r", str(RECORDS * ITEMS), "-d", str(VALUE_BYTES), "-t", kind, "--csv"),
+            *("-r", str(self._scale.records * ITEMS), "-d", str(VALUE_BYTES), "-t", kind, "--csv"),
         )
         self.cpu_us.setdefault(kind, []).append((cpu_seconds(self._pid) - before) / count * 1e6)
         row = next(csv.DictReader(printed.splitlines()))
@@ -181,12 +184,12 @@ def _figures(scale: Scale, durable: Ours, lazy: Ours, always: Redis, never: Redi
     )
     rate: tuple[str, Better] = ("calls/s", "higher")
     return [
-        _cpu("get_json", durable, 80, never.cpu_us["get"]),
-        _cpu("get_msgpack", durable, 60, never.cpu_us["get"]),
+        cpu_figure("get_json", durable, 80, never.cpu_us["get"]),
+        cpu_figure("get_msgpack", durable, 60, never.cpu_us["get"]),
         figure("kv_http.get_json", get_json, redis_get, *rate, target=0.25, note="Redis GET"),
         figure("kv_http.get_msgpack", get_msgpack, redis_get, *rate, target=0.25, note="Redis GET"),
-        _cpu("put_json", durable, None, always.cpu_us["set"]),
-        _cpu("put_msgpack", durable, None, always.cpu_us["set"]),
+        cpu_figure("put_json", durable, None, always.cpu_us["set"]),
+        cpu_figure("put_msgpack", durable, None, always.cpu_us["set"]),
         figure("kv_http.put_json", put_json, redis_always, *rate, target=0.5, note="Redis SET, appendfsync always"),
         figure(
             "kv_http.put_msgpack", put_msgpack, redis_always, *rate, target=0.5, note="Redis SET, appendfsync always"
@@ -195,7 +198,8 @@ def _figures(scale: Scale, durable: Ours, lazy: Ours, always: Redis, never: Redi
     ]
 
 
-def _cpu(name: str, ours: Ours, target: float | None, theirs: Sequence[float]) -> Figure:
+def cpu_figure(name: str, ours: Ours, target: float | None, theirs: Sequence[float]) -> Figure:
+    """What a call of one kind costs the server."""
     note = f"server CPU; Redis {median(theirs):.1f} µs, p99 {median(ours.p99_us[name]) / 1e3:.1f} ms"
     return figure(f"kv_http.{name}_cpu", median(ours.cpu_us[name]), None, "µs/call", "lower", target=target, note=note)
 

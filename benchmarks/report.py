@@ -17,7 +17,10 @@ Better = Literal["higher", "lower"]
 
 
 class Figure(msgspec.Struct, kw_only=True):
-    """One result. `ratio` above 1 always means that ours is better; `target` is what we promise of it."""
+    """One result. `ratio` above 1 always means that ours is better.
+
+    `target` is what we promise: the least ratio where there is a rival, else the bound of `ours` itself.
+    """
 
     bench: str
     ours: float
@@ -27,6 +30,15 @@ class Figure(msgspec.Struct, kw_only=True):
     better: Better
     target: float | None = None
     note: str | None = None
+
+    @property
+    def held(self) -> bool | None:
+        """Whether the promise is kept; None where nothing is promised."""
+        if self.target is None:
+            return None
+        if self.ratio is not None:
+            return self.ratio >= self.target
+        return self.ours >= self.target if self.better == "higher" else self.ours <= self.target
 
 
 def figure(
@@ -87,18 +99,24 @@ def percentile(values: Sequence[float], share: float) -> float:
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
 
+def number(value: float) -> str:
+    """With the digits that matter to a reader."""
+    return f"{value:,.3g}" if value < 100 else f"{value:,.0f}"
+
+
 def show(title: str, figures: Sequence[Figure]) -> None:
     """Print the table, then each figure as a line of JSON."""
     table = Table(title=title)
-    for column in ("figure", "ours", "rival", "ratio", "target", "unit", "note"):
-        table.add_column(column, justify="left" if column in {"figure", "unit", "note"} else "right")
+    for column in ("figure", "ours", "rival", "ratio", "target", "held", "unit", "note"):
+        table.add_column(column, justify="right" if column in {"ours", "rival", "ratio", "target"} else "left")
     for each in figures:
         table.add_row(
             each.bench,
-            f"{each.ours:,.4g}" if each.ours < 100 else f"{each.ours:,.0f}",
-            "" if each.rival is None else f"{each.rival:,.4g}" if each.rival < 100 else f"{each.rival:,.0f}",
+            number(each.ours),
+            "" if each.rival is None else number(each.rival),
             "" if each.ratio is None else f"{each.ratio:.2f}",
             "" if each.target is None else f"{each.target:g}",
+            {None: "", True: "yes", False: "NO"}[each.held],
             each.unit,
             each.note or "",
         )
