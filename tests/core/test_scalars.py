@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -9,7 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from soundstage.core.errors import InvalidArgument
-from soundstage.core.scalars import decode_scalar, encode_json_scalar, encode_msgpack_scalar, scalar_schema
+from soundstage.core.scalars import (
+    DURATION_PATTERN,
+    decode_scalar,
+    encode_json_scalar,
+    encode_msgpack_scalar,
+    scalar_schema,
+)
 from soundstage.core.size import Size
 from soundstage.core.time import Duration, Instant
 
@@ -79,3 +86,20 @@ def test_types_that_no_message_holds_are_a_defect() -> None:
 @pytest.mark.parametrize("scalar", [Instant, Duration, Size])
 def test_every_scalar_has_a_schema(scalar: type[Any]) -> None:
     assert scalar_schema(scalar)
+
+
+@given(st.from_regex(DURATION_PATTERN, fullmatch=True))
+def test_what_the_pattern_of_durations_allows_is_one(text: str) -> None:
+    assert decode_scalar(Duration, text.rstrip("\n")) >= 0
+
+
+@given(int64.filter(lambda ns: 0 <= ns < 10**18).map(Duration))
+def test_durations_of_decades_match_it_as_they_are_written(duration: Duration) -> None:
+    assert re.fullmatch(DURATION_PATTERN, str(duration))
+
+
+@pytest.mark.parametrize(("expected", "value"), [(Instant, 2**63), (Size, -1), (Size, 2**63)])
+def test_what_is_out_of_bounds_is_told_the_bounds(expected: type[Any], value: int) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        decode_scalar(expected, value)
+    assert str(caught.value.hint).startswith("use ")

@@ -34,7 +34,7 @@ ContentType: TypeAlias = Literal["application/json", "application/msgpack"]
 JSON: ContentType = "application/json"
 MSGPACK: ContentType = "application/msgpack"
 
-_TEXT_FOR_INTEGER = re.compile(r"Expected `int(?: \| null)?`, got `str`")
+_OTHER_FOR_INTEGER = re.compile(r"Expected `int(?: \| null)?`, got `(?:str|float)`")
 
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
@@ -70,8 +70,8 @@ class Decoder(Generic[T]):
         return message
 
     def _read_again(self, body: bytes, error: Exception) -> T:
-        """The message of `body` with integers written as text; raises where those were not the trouble."""
-        if self._textual is not None and _TEXT_FOR_INTEGER.match(str(error)):
+        """The message of `body` with integers written in other ways; raises where those were not the trouble."""
+        if self._textual is not None and _OTHER_FOR_INTEGER.match(str(error)):
             try:
                 return self._textual(body)
             except _UNREADABLE as other:

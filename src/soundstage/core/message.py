@@ -6,7 +6,20 @@ from typing import Annotated, TypeAlias
 
 import msgspec
 
+from soundstage.core.limits import NAMESPACE_MAX_CHARS
 from soundstage.core.time import Duration, Instant
+
+Name: TypeAlias = Annotated[
+    str,
+    msgspec.Meta(
+        extra_json_schema={
+            "minLength": 1,
+            "maxLength": NAMESPACE_MAX_CHARS,
+            "pattern": "^[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?$",
+        }
+    ),
+]
+"""A name as `check_namespace` wants it; descriptions say so, decoding leaves the refusal to that."""
 
 Int64: TypeAlias = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 
@@ -21,4 +34,4 @@ class IdempotencyToken(msgspec.Struct, frozen=True, gc=False):
     token: str
 
 
-__all__ = ["Duration", "IdempotencyToken", "Instant", "Int64"]
+__all__ = ["Duration", "IdempotencyToken", "Instant", "Int64", "Name"]

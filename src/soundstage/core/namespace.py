@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 import msgspec
 from msgspec import Meta
 
-from soundstage.core.message import Duration, Instant, Int64
+from soundstage.core.message import Duration, Instant, Int64, Name
 
 _PerSecond: TypeAlias = Annotated[float, Meta(gt=0, le=1e9)]
 
@@ -57,7 +57,7 @@ class NamespaceSpec(msgspec.Struct, frozen=True, kw_only=True):
     `slos` maps `read`, `write` or an operation's name to an objective.
     """
 
-    name: str
+    name: Name
     abstraction: str
     engines: dict[str, str] | None = None
     config: dict[str, Any] | None = None

@@ -74,7 +74,7 @@ def _decode_size(value: Any) -> Size:
         return Size.parse(value)
     size = _int64(_integer(value, "a size", 'a number of bytes, or "4MiB"'))
     if size < 0:
-        raise InvalidArgument("a size is not negative")
+        raise InvalidArgument("a size is not negative", hint="use 0 or more")
     return Size(size)
 
 
@@ -86,23 +86,40 @@ def _integer(value: Any, what: str, hint: str) -> int:
 
 def _int64(value: int) -> int:
     if not INT64_MIN <= value <= INT64_MAX:
-        raise InvalidArgument("the integer does not fit 64 bits")
+        raise InvalidArgument("the integer does not fit 64 bits", hint=f"use {INT64_MIN} to {INT64_MAX}")
     return value
 
 
 _DECODERS: dict[Any, Any] = {Instant: _decode_instant, Duration: _decode_duration, Size: _decode_size}
 
+_DECIMALS = {"us": 3, "ms": 6, "s": 9, "m": 9, "h": 9, "d": 9, "w": 9}
+_DIGITS_MAX = {"us": 15, "ms": 12, "s": 9, "m": 8, "h": 6, "d": 5, "w": 4}
+
+_FRACTIONS = (rf"[0-9]{{1,{_DIGITS_MAX[unit]}}}(\.[0-9]{{1,{_DECIMALS[unit]}}})?{unit}" for unit in _DECIMALS)
+
+DURATION_PATTERN = f"^([0-9]{{1,18}}ns|{'|'.join(_FRACTIONS)})$"
+"""Durations from nothing to decades that come out as whole nanoseconds, as a JSON Schema has them."""
+
 _SCHEMAS: dict[Any, dict[str, Any]] = {
     Instant: {
         "anyOf": [
-            {"type": "string", "format": "date-time", "description": "RFC 3339, up to nine fraction digits"},
-            {"type": "integer", "description": "nanoseconds since 1970 UTC"},
+            {
+                "type": "string",
+                "format": "date-time",
+                "description": "RFC 3339 with up to nine fraction digits, 1677 to 2262",
+            },
+            {
+                "type": "integer",
+                "minimum": INT64_MIN,
+                "maximum": INT64_MAX,
+                "description": "nanoseconds since 1970 UTC",
+            },
         ],
         "examples": ["2026-11-24T08:15:00Z"],
     },
     Duration: {
         "type": "string",
-        "pattern": r"^-?[0-9]{1,19}(\.[0-9]{1,18})?(ns|us|ms|s|m|h|d|w)$",
+        "pattern": DURATION_PATTERN,
         "examples": ["250ms", "16d"],
     },
     Size: {"type": "integer", "minimum": 0, "maximum": INT64_MAX, "description": "bytes"},

@@ -8,8 +8,8 @@ from soundstage import __version__
 from soundstage.core.errors import ERRORS, NotFound, SoundstageError
 from soundstage.core.limits import IDEMPOTENCY_KEY_MAX_CHARS, REQUEST_ID_MAX_CHARS
 from soundstage.core.operation import Operation
-from soundstage.core.scalars import scalar_schema
-from soundstage.core.time import Duration
+from soundstage.core.scalars import DURATION_PATTERN
+from soundstage.runtime.parts import UNRECORDED
 from soundstage.runtime.stage import Stage
 from soundstage.surface.examples import example_of, reply_example
 from soundstage.surface.schemas import REF, Schema, Schemas
@@ -19,6 +19,8 @@ SERVICE_TAG = "service"
 _COMMON = ("invalid_argument", "forbidden", "too_large", "exhausted", "internal", "unavailable", "deadline")
 _OBJECT: Schema = {"type": "object"}
 _TEXT: Schema = {"type": "string"}
+_TIME_TO_WAIT: Schema = {"type": "string", "pattern": DURATION_PATTERN.replace("^", "^(?=.*[1-9])(?!.*[nu]s)", 1)}
+"""Not all that is read, but all that makes sense: no network answers within microseconds."""
 _VISIBLE_ASCII = "^[!-~]+$"
 _ABOUT = (
     "Every operation takes one message and answers with one message or a problem (RFC 9457), as JSON or MessagePack. "
@@ -88,7 +90,7 @@ def _post(operation: Operation[..., Any], schemas: Schemas, guarded: bool) -> Sc
 
 def _problems(operation: Operation[..., Any], guarded: bool) -> Schema:
     codes = [*_COMMON, *(("unauthenticated",) if guarded else ()), *(error.code for error in operation.errors)]
-    if operation.access != "read":
+    if takes_key(operation) or operation.tokened:
         codes += ["token_reused", "in_progress"]
     texts: dict[int, list[str]] = {415: ["`invalid_argument`: the body is of a type or coding that is not read here"]}
     for code in dict.fromkeys(codes):
@@ -118,32 +120,38 @@ def _headers(status: int) -> Schema:
 
 
 def _parameters(operation: Operation[..., Any]) -> list[Schema]:
-    name = {"type": "string", "pattern": _VISIBLE_ASCII}
     parameters = [
-        _header("Soundstage-Timeout", "Deadline of the call, from its arrival.", scalar_schema(Duration), "250ms"),
+        _header("Soundstage-Timeout", "Deadline of the call, from its arrival.", _TIME_TO_WAIT, "250ms"),
         _header(
             "X-Request-Id",
-            "Names the call in logs and errors; one is made where it is left out or malformed.",
-            {**name, "maxLength": REQUEST_ID_MAX_CHARS},
+            "Names the call in logs and errors; one is made where it is left out or malformed, that is not 1 to "
+            f"{REQUEST_ID_MAX_CHARS} visible ASCII characters.",
+            _TEXT,
             "checkout-42",
         ),
         _header(
             "traceparent",
-            "W3C trace context.",
-            {"type": "string", "pattern": "^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$"},
+            "W3C trace context; a malformed one is ignored.",
+            _TEXT,
             "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
         ),
     ]
-    if operation.access != "read" and not operation.tokened:
+    if takes_key(operation):
         parameters.append(
             _header(
                 "Idempotency-Key",
                 "The same key within 24 h is the same call.",
-                {**name, "maxLength": IDEMPOTENCY_KEY_MAX_CHARS},
+                {**_TEXT, "pattern": _VISIBLE_ASCII, "maxLength": IDEMPOTENCY_KEY_MAX_CHARS},
                 "5f0c3f0e-6f6e-4b0e-9b63-1f8f5a0d7d11",
             )
         )
     return parameters
+
+
+def takes_key(operation: Operation[..., Any]) -> bool:
+    """Whether `Idempotency-Key` is for this operation: it changes something, and has no token of its own."""
+    changes = operation.access != "read" and not operation.paged
+    return changes and not operation.tokened and f"{operation.system}/{operation.name}" not in UNRECORDED
 
 
 def _header(name: str, description: str, schema: Schema, example: str) -> Schema:

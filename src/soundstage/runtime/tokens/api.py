@@ -13,7 +13,7 @@ from msgspec import Meta
 from soundstage.core.call import Access
 from soundstage.core.credential import TokenInfo
 from soundstage.core.errors import AlreadyExists, Exhausted, NotFound
-from soundstage.core.message import Duration
+from soundstage.core.message import Duration, Name
 from soundstage.core.operation import AsyncFace, SyncFace, operation
 
 
@@ -23,7 +23,7 @@ class CreateToken(msgspec.Struct, frozen=True, kw_only=True):
     `expires_in` is between a minute and ten years; without it the token lives until it is revoked.
     """
 
-    name: str
+    name: Name
     roles: list[Access] = []
     namespaces: list[str] = []
     grants: dict[str, list[Access]] | None = None

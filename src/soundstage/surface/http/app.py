@@ -105,7 +105,7 @@ class Application:
                 self.closed, hint="retry, or ask another process", outcome="not_applied", retry_after_ms=1_000
             )
         wire = request_format(head.content_type)
-        deadline_ns = head.deadline_ns(self._environment.monotonic_ns()) if head.timeout else None
+        deadline_ns = head.deadline_ns(self._environment.monotonic_ns()) if head.timeout is not None else None
         body = await self._bodies.read(head, receive)
         call = Call(
             principal=principal,

@@ -14,7 +14,7 @@ _TRACE_PARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 class Head:
-    """Header values as sent, found in one pass; absent ones are empty."""
+    """Header values as sent, found in one pass; absent ones are empty, but for two that are None."""
 
     __slots__ = (
         "accept",
@@ -33,8 +33,10 @@ class Head:
 
     def __init__(self, headers: list[tuple[bytes, bytes]]) -> None:
         self.accept = self.accept_encoding = self.content_encoding = self.content_type = b""
-        self.authorization = self.content_length = self.idempotency_key = b""
-        self.host = self.origin = self.request_id = self.timeout = self.trace = b""
+        self.authorization = self.content_length = self.host = self.origin = self.request_id = self.trace = b""
+        # Of these an empty one is a mistake, which must not pass for none.
+        self.idempotency_key: bytes | None = None
+        self.timeout: bytes | None = None
         for name, value in headers:
             slot = _SLOTS.get(name)
             if slot is not None:
@@ -46,13 +48,13 @@ class Head:
 
     def deadline_ns(self, now_ns: int) -> int | None:
         """The monotonic time of `Soundstage-Timeout`. Raises `InvalidArgument` for what is no duration."""
-        if not self.timeout:
+        if self.timeout is None:
             return None
         return now_ns + int(check_deadline(self.timeout.decode("latin-1")))
 
     def key(self) -> str | None:
         """`Idempotency-Key`, checked."""
-        if not self.idempotency_key:
+        if self.idempotency_key is None:
             return None
         return check_header(self.idempotency_key.decode("latin-1"), "Idempotency-Key", IDEMPOTENCY_KEY_MAX_CHARS)
 

@@ -1,0 +1,69 @@
+"""schemathesis over the whole description of a stage, in both formats, open and guarded, with every check on."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx2
+import pytest
+from tests.e2e.conftest import Cli, Start
+
+ROOT = Path(__file__).resolve().parents[2]
+SEED = 20_261_126
+EXAMPLES = 15
+"""Of each operation, format and way to be wrong."""
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+
+def schemathesis(url: str, *arguments: str) -> str:
+    """The report of a run without failures; it names the seed, and commands that repeat what failed."""
+    ended = subprocess.run(
+        [
+            *(sys.executable, "-m", "schemathesis.cli", "--config-file", str(ROOT / "tests/e2e/schemathesis.toml")),
+            *("run", f"{url}/openapi.json", "--checks", "all", "--seed", str(SEED), "-n", str(EXAMPLES), *arguments),
+        ],
+        cwd=ROOT,
+        env=os.environ | {"SCHEMATHESIS_HOOKS": "tests.e2e.schemathesis_hooks", "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    print(ended.stdout)
+    assert ended.returncode == 0, f"{ended.stdout}\n{ended.stderr}"
+    return ended.stdout
+
+
+def fill(url: str, **headers: str) -> None:
+    """The namespace that the examples name exists, and is not empty."""
+    with httpx2.Client(base_url=url, headers=headers) as client:
+        for path, message in (
+            ("namespaces/put", {"namespace": {"name": "example", "abstraction": "kv"}}),
+            ("kv/put_items", {"namespace": "example", "id": "example", "items": [{"key": "aGVsbG8=", "value": ""}]}),
+        ):
+            assert client.post(f"/v1/{path}", json=message).status_code == 200
+
+
+def operations(report: str) -> int:
+    """How many operations were tested."""
+    found = re.search(r"Tested: (\d+)", report)
+    assert found is not None
+    return int(found[1])
+
+
+def test_an_open_stage_is_as_it_is_described(start: Start) -> None:
+    url = start("up", "--port", "0").ready()
+    fill(url)
+    report = schemathesis(url)
+    assert operations(report) >= 18
+    assert f"Seed: {SEED}" in report
+
+
+def test_a_guarded_stage_is_as_it_is_described(start: Start, cli: Cli) -> None:
+    bearer = cli("tokens", "create", "--name", "tester", "--roles", "admin", "--output", "json").json["bearer"]
+    url = start("up", "--port", "0", variables={"SOUNDSTAGE_AUTH__MODE": "tokens"}).ready()
+    fill(url, authorization=f"Bearer {bearer}")
+    assert operations(schemathesis(url, "-H", f"Authorization: Bearer {bearer}")) >= 18
