@@ -94,7 +94,9 @@ def decoded(response: schemathesis.Response) -> Any:
 
 
 @schemathesis.check
-def problems_help(ctx: schemathesis.CheckContext, response: schemathesis.Response, case: schemathesis.Case) -> None:
+def problems_help(
+    ctx: schemathesis.CheckContext, response: schemathesis.Response, case: schemathesis.Case[Any]
+) -> None:
     """Every refusal says what is wrong, what to do, and of which request, and shows nothing of the inside."""
     assert b"Traceback" not in response.content
     if response.status_code >= 400 and case.operation.path.startswith("/v1/"):
@@ -107,7 +109,7 @@ def problems_help(ctx: schemathesis.CheckContext, response: schemathesis.Respons
 
 @schemathesis.check
 def schemas_are_the_door(
-    ctx: schemathesis.CheckContext, response: schemathesis.Response, case: schemathesis.Case
+    ctx: schemathesis.CheckContext, response: schemathesis.Response, case: schemathesis.Case[Any]
 ) -> None:
     """What fits its schema may make no sense, but is never refused for its shape."""
     valid = case.meta is not None and case.meta.generation.mode == GenerationMode.POSITIVE
