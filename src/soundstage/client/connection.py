@@ -47,7 +47,7 @@ class Connection:
         self.url = url
         self.settings = settings
         self.environment = environment
-        self.clock = TokenClock(environment)
+        self.clock: TokenClock = TokenClock(environment)
         self._transport = transport
         self._wire = Wire(settings)
         self._head = [(b"host", httpx2.URL(url).netloc), *self._wire.headers()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, cast
 
 import httpx2
@@ -22,7 +23,7 @@ class Wire:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._media_type: ContentType = MSGPACK if settings.format == "msgpack" else JSON
-        self.encode = request_encoder(self._media_type)
+        self.encode: Callable[[Any], bytes] = request_encoder(self._media_type)
 
     def headers(self) -> list[tuple[bytes, bytes]]:
         """What every request of the connection carries."""

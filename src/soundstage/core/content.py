@@ -26,7 +26,7 @@ class Fault(Exception):
         super().__init__(detail)
         self.detail = detail
         self.hint = hint
-        self.path = ""
+        self.path: str = ""
 
     def below(self, step: str) -> Fault:
         """The same fault as seen one level up."""

@@ -47,7 +47,7 @@ class SystemEnvironment:
     """The machine's clocks and a generator seeded by the operating system."""
 
     def __init__(self) -> None:
-        self.random = random.Random(random.SystemRandom().getrandbits(128))
+        self.random: random.Random = random.Random(random.SystemRandom().getrandbits(128))
 
     def secret(self, size: int) -> bytes:
         return os.urandom(size)
@@ -72,7 +72,7 @@ class VirtualEnvironment:
     """
 
     def __init__(self, seed: int = 0, start_ns: int = 1_700_000_000_000_000_000) -> None:
-        self.random = random.Random(seed)
+        self.random: random.Random = random.Random(seed)
         self._wall_ns = start_ns
         self._monotonic_ns = 0
 

@@ -40,6 +40,21 @@ class SoundstageError(Exception):
     title: ClassVar[str] = "Internal error"
     retryable_by_default: ClassVar[bool] = False
 
+    def __init_subclass__(
+        cls,
+        *,
+        code: str | None = None,
+        status: int | None = None,
+        title: str | None = None,
+        retryable: bool | None = None,
+    ) -> None:
+        """A kind of error has what it names; the rest is its parent's."""
+        super().__init_subclass__()
+        cls.code = cls.code if code is None else code
+        cls.status = cls.status if status is None else status
+        cls.title = cls.title if title is None else title
+        cls.retryable_by_default = cls.retryable_by_default if retryable is None else retryable
+
     def __init__(
         self,
         detail: str,
@@ -54,7 +69,7 @@ class SoundstageError(Exception):
         self.detail = detail
         self.field = field
         self.hint = hint
-        self.retryable = self.retryable_by_default if retryable is None else retryable
+        self.retryable: bool = self.retryable_by_default if retryable is None else retryable
         self.retry_after_ms = retry_after_ms
         self.outcome: Outcome | None = outcome
         self.request_id: str | None = None
@@ -77,97 +92,64 @@ class SoundstageError(Exception):
         return {name: value for name, value in members.items() if value is not None}
 
 
-class InvalidArgument(SoundstageError, ValueError):
+class InvalidArgument(SoundstageError, ValueError, code="invalid_argument", status=400, title="Invalid argument"):
     """The request breaks a rule that no retry can mend."""
 
-    code, status, title = "invalid_argument", 400, "Invalid argument"
 
-
-class TokenDrift(InvalidArgument):
+class TokenDrift(InvalidArgument, code="token_drift", status=422, title="Token drift"):
     """An idempotency token was generated too long ago, or in the future."""
 
-    code, status, title = "token_drift", 422, "Token drift"
 
-
-class Unauthenticated(SoundstageError):
+class Unauthenticated(SoundstageError, code="unauthenticated", status=401, title="Unauthenticated"):
     """No credentials, or none that this stage knows."""
 
-    code, status, title = "unauthenticated", 401, "Unauthenticated"
 
-
-class Forbidden(SoundstageError):
+class Forbidden(SoundstageError, code="forbidden", status=403, title="Forbidden"):
     """The caller is known and may not do this."""
 
-    code, status, title = "forbidden", 403, "Forbidden"
 
-
-class NotFound(SoundstageError, LookupError):
+class NotFound(SoundstageError, LookupError, code="not_found", status=404, title="Not found"):
     """What the request names does not exist."""
 
-    code, status, title = "not_found", 404, "Not found"
 
-
-class AlreadyExists(SoundstageError):
+class AlreadyExists(SoundstageError, code="already_exists", status=409, title="Already exists"):
     """What the request would create is there already."""
 
-    code, status, title = "already_exists", 409, "Already exists"
 
-
-class InProgress(SoundstageError):
+class InProgress(SoundstageError, code="in_progress", status=409, title="In progress", retryable=True):
     """A request with the same idempotency key is still being worked on."""
 
-    code, status, title = "in_progress", 409, "In progress"
-    retryable_by_default = True
 
-
-class PreconditionFailed(SoundstageError):
+class PreconditionFailed(SoundstageError, code="precondition_failed", status=412, title="Precondition failed"):
     """A condition or an expected version does not hold; nothing was changed."""
 
-    code, status, title = "precondition_failed", 412, "Precondition failed"
 
-
-class TooLarge(SoundstageError):
+class TooLarge(SoundstageError, code="too_large", status=413, title="Too large"):
     """A body, value, batch or page is over its limit."""
 
-    code, status, title = "too_large", 413, "Too large"
 
-
-class TokenReused(SoundstageError):
+class TokenReused(SoundstageError, code="token_reused", status=422, title="Token reused"):
     """Another request was already made under this token or key."""
 
-    code, status, title = "token_reused", 422, "Token reused"
 
-
-class Exhausted(SoundstageError):
+class Exhausted(SoundstageError, code="exhausted", status=429, title="Exhausted", retryable=True):
     """A quota, queue or rate is full; nothing was done. Retry after `retry_after_ms`."""
 
-    code, status, title = "exhausted", 429, "Exhausted"
-    retryable_by_default = True
 
-
-class Internal(SoundstageError):
+class Internal(SoundstageError, code="internal", status=500, title="Internal error"):
     """A defect of Soundstage; the log has the details under the request id."""
 
-    code, status, title = "internal", 500, "Internal error"
 
-
-class DataLoss(SoundstageError):
+class DataLoss(SoundstageError, code="data_loss", status=500, title="Data loss"):
     """Stored bytes are damaged or missing."""
 
-    code, status, title = "data_loss", 500, "Data loss"
 
-
-class Unavailable(SoundstageError):
+class Unavailable(SoundstageError, code="unavailable", status=503, title="Unavailable", retryable=True):
     """A part this call needs is down or refuses; `outcome` says what became of a write."""
 
-    code, status, title = "unavailable", 503, "Unavailable"
-    retryable_by_default = True
 
-
-class DeadlineExceeded(SoundstageError):
+class DeadlineExceeded(SoundstageError, code="deadline", status=504, title="Deadline exceeded"):
     """The deadline passed; `outcome` says what became of a write."""
-
-    code, status, title = "deadline", 504, "Deadline exceeded"
 
 
 ERRORS: dict[str, type[SoundstageError]] = {

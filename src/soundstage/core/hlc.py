@@ -29,9 +29,9 @@ class TokenClock:
     __slots__ = ("_environment", "_lock", "drift_future_us", "last_us")
 
     def __init__(self, environment: Environment, drift_future_us: int = DRIFT_FUTURE_US) -> None:
-        self.drift_future_us = drift_future_us
+        self.drift_future_us: int = drift_future_us
         self._environment = environment
-        self.last_us = 0
+        self.last_us: int = 0
         self._lock = Lock()
 
     def next_us(self, reserve: int = 1) -> int:

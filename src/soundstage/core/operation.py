@@ -61,11 +61,11 @@ class Operation(Generic[P, R]):
         self.access: Access = access
         self.idempotent = idempotent
         self.errors = errors
-        self.doc = inspect.getdoc(declared) or ""
+        self.doc: str = inspect.getdoc(declared) or ""
         fields: tuple[str, ...] = self.request.__struct_fields__
-        self.namespaced = "namespace" in fields
-        self.paged = "page_token" in fields
-        self.tokened = "idempotency_token" in fields
+        self.namespaced: bool = "namespace" in fields
+        self.paged: bool = "page_token" in fields
+        self.tokened: bool = "idempotency_token" in fields
 
     def __set_name__(self, owner: type[Any], name: str) -> None:
         self.name = name
@@ -84,7 +84,7 @@ class Operation(Generic[P, R]):
 class CallOperation(Operation[P, R]):
     """An operation of one message in, one out; also the descriptor that gives both faces their typed methods."""
 
-    kind = "call"
+    kind: ClassVar[Kind] = "call"
 
     @overload
     def __get__(self, instance: None, owner: type[Any]) -> CallOperation[P, R]: ...
@@ -220,7 +220,7 @@ class SyncCall(Generic[P, R]):
     __slots__ = ("_invoke", "_namespace", "_options", "_request", "operation")
 
     def __init__(self, operation: Operation[P, R], face: SyncFace) -> None:
-        self.operation = operation
+        self.operation: Operation[P, R] = operation
         self._request = operation.request
         self._invoke = face.invoker.invoke_sync
         self._namespace = face.namespace if operation.namespaced else ""

@@ -49,9 +49,9 @@ class Budget:
     __slots__ = ("balance", "reserve", "share")
 
     def __init__(self, share: float, reserve: float = 10.0) -> None:
-        self.share = share
-        self.reserve = reserve
-        self.balance = reserve
+        self.share: float = share
+        self.reserve: float = reserve
+        self.balance: float = reserve
 
     def deposit(self) -> None:
         self.balance = min(self.reserve, self.balance + self.share)

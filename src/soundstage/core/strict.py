@@ -87,10 +87,10 @@ class Twins:
         return twin
 
 
-strict_twin = Twins(lambda bounded: bounded).twin
+strict_twin: Callable[[Any], Any] = Twins(lambda bounded: bounded).twin
 """The strict form of a message type."""
 
-text_twin = Twins(TextInteger.of).twin
+text_twin: Callable[[Any], Any] = Twins(TextInteger.of).twin
 """The strict form in which integers may be written as text; for `decode_text_scalar`."""
 
 

@@ -45,10 +45,10 @@ class Player:
         self._names = {film.film_id: film.title.encode() for film in history.films}
         self._newest: dict[int, Rating] = {}
         self._done = done
-        self.reads = Stopwatch()
-        self.writes = Stopwatch()
-        self.bursts = 0
-        self.surprises = 0
+        self.reads: Stopwatch = Stopwatch()
+        self.writes: Stopwatch = Stopwatch()
+        self.bursts: int = 0
+        self.surprises: int = 0
 
     async def play(self, burst: Burst) -> None:
         """One burst was read about and written."""

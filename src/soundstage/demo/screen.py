@@ -15,7 +15,7 @@ class Screen:
     """Standard output for what was done; standard error for the bars, where somebody watches."""
 
     def __init__(self) -> None:
-        self.watched = sys.stderr.isatty()
+        self.watched: bool = sys.stderr.isatty()
 
     @contextmanager
     def step(self, name: str, total: int, unit: str) -> Generator[Advance]:

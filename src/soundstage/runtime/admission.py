@@ -40,10 +40,10 @@ class Gate:
     __slots__ = ("in_flight", "limit", "name", "rated", "reads", "writes")
 
     def __init__(self, name: str, quotas: Quotas, config: AdmissionConfig) -> None:
-        self.name = name
-        self.in_flight = 0
-        self.limit = 0
-        self.rated = False
+        self.name: str = name
+        self.in_flight: int = 0
+        self.limit: int = 0
+        self.rated: bool = False
         self.reads: Rate | None = None
         self.writes: Rate | None = None
         self.adjust(quotas, config)
@@ -72,12 +72,12 @@ class Admission:
     )
 
     def __init__(self, config: AdmissionConfig, environment: Environment) -> None:
-        self.config = config
+        self.config: AdmissionConfig = config
         self.gates: dict[str, Gate] = {}
-        self.unbounded = Gate("", Quotas(in_flight=1_000_000), config)
-        self.in_flight = 0
-        self.limit = 0
-        self.refused = 0
+        self.unbounded: Gate = Gate("", Quotas(in_flight=1_000_000), config)
+        self.in_flight: int = 0
+        self.limit: int = 0
+        self.refused: int = 0
         self._closed = "the stage is starting"
         self._environment = environment
         self._retry_after_ms = max(1, config.retry_after // 1_000_000)

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from soundstage.core.environment import Environment
 from soundstage.core.errors import SoundstageError
 
-log = logging.getLogger("soundstage.runtime")
+log: logging.Logger = logging.getLogger("soundstage.runtime")
 
 FAILURES_TO_TELL = 3
 """Rounds that fail in a row before the stage says that it is not well."""
@@ -27,8 +27,8 @@ class Round:
         self.name = name
         self.interval_s = interval_s
         self.work = work
-        self.rounds = 0
-        self.failures = 0
+        self.rounds: int = 0
+        self.failures: int = 0
         self._in_a_row = 0
         self._reason = ""
 

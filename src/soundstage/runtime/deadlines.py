@@ -24,11 +24,11 @@ class Watched:
     __slots__ = ("cancelling", "ended", "expired", "settled", "task")
 
     def __init__(self, task: asyncio.Task[Any]) -> None:
-        self.task = task
-        self.cancelling = task.cancelling()
-        self.ended = False
-        self.expired = False
-        self.settled = False
+        self.task: asyncio.Task[Any] = task
+        self.cancelling: int = task.cancelling()
+        self.ended: bool = False
+        self.expired: bool = False
+        self.settled: bool = False
 
 
 class Deadlines:

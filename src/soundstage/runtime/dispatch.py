@@ -28,7 +28,7 @@ from soundstage.runtime.statistics import CallStatistics
 from soundstage.runtime.systems import Systems
 from soundstage.runtime.traces import Tracer
 
-log = logging.getLogger("soundstage.runtime")
+log: logging.Logger = logging.getLogger("soundstage.runtime")
 
 Handler: TypeAlias = Callable[[Call, Any], Awaitable[Any]]
 
@@ -70,8 +70,8 @@ class BoundOperation:
     )
 
     def __init__(self, operation: Operation[..., Any], interceptors: Interceptors) -> None:
-        self.operation = operation
-        self.stats = CallStatistics()
+        self.operation: Operation[..., Any] = operation
+        self.stats: CallStatistics = CallStatistics()
         self.handler: Handler = self._open
         self._on = interceptors
         self._admission = interceptors.admission

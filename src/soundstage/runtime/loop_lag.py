@@ -12,7 +12,7 @@ class LoopLag:
     """`lag` has one observation per sample, in nanoseconds."""
 
     def __init__(self, environment: Environment) -> None:
-        self.lag = Histogram()
+        self.lag: Histogram = Histogram()
         self._environment = environment
 
     async def run(self) -> None:

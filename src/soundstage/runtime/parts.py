@@ -56,12 +56,12 @@ class Parts:
     ) -> None:
         self.config = config
         self.environment = environment
-        self.clock = TokenClock(environment)
-        self.admission = Admission(config.admission, environment)
-        self.registry = Registry(self.admission)
-        self.background = Background(environment)
-        self.systems = Systems(systems, self._context, config.systems)
-        self.loop_lag = LoopLag(environment)
+        self.clock: TokenClock = TokenClock(environment)
+        self.admission: Admission = Admission(config.admission, environment)
+        self.registry: Registry = Registry(self.admission)
+        self.background: Background = Background(environment)
+        self.systems: Systems = Systems(systems, self._context, config.systems)
+        self.loop_lag: LoopLag = LoopLag(environment)
         self.sweepers: list[Sweeper] = []
         self.bound: dict[tuple[str, str], BoundOperation] = {}
         self._runs_background = background
@@ -70,7 +70,7 @@ class Parts:
     async def start(self, exit: AsyncExitStack) -> None:
         """Everything is open; `exit` holds what must be undone, in order."""
         self.systems.check_knobs()
-        self.engines = Engines(self.config.engines, self.config.data, self.environment, self._given)
+        self.engines: Engines = Engines(self.config.engines, self.config.data, self.environment, self._given)
         await self.engines.start()
         exit.push_async_callback(self.engines.stop)
         await self._open_system_tables()
@@ -100,9 +100,9 @@ class Parts:
         tables = {name: table(name) for name in ("keys", "tokens", "repetitions", "namespaces")}
         for each in tables.values():
             await each.create()
-        self.keys = SigningKeys(tables["keys"], self.environment, control.key_rotation // 1_000)
+        self.keys: SigningKeys = SigningKeys(tables["keys"], self.environment, control.key_rotation // 1_000)
         self.page_tokens: PageTokens = await self.keys.load()
-        self.tokens = TokenStore(tables["tokens"], self.environment, control.tokens_limit)
+        self.tokens: TokenStore = TokenStore(tables["tokens"], self.environment, control.tokens_limit)
         await self.tokens.follow()
         self._repetitions = Repetitions(tables["repetitions"], self.environment, UNRECORDED)
         self._store = NamespaceStore(tables["namespaces"], control.history_limit, control.history_ttl // 1_000)
@@ -110,7 +110,7 @@ class Parts:
     async def _load_namespaces(self) -> None:
         declarations = Declarations(self.systems, self.engines, self.config.defaults)
         tables = Tables(self.environment)
-        self.namespaces = NamespaceControl(
+        self.namespaces: NamespaceControl = NamespaceControl(
             self._store,
             declarations,
             Applied(self.registry, declarations),
@@ -118,7 +118,7 @@ class Parts:
             self.environment,
             self.config.control.namespaces_limit,
         )
-        self.follower = NamespaceFollower(self.namespaces, declarations, tables, self.environment)
+        self.follower: NamespaceFollower = NamespaceFollower(self.namespaces, declarations, tables, self.environment)
         await self.follower.load(self.config.namespaces)
         for abstraction in {info.abstraction for info in self.registry.infos.values()}:
             await self.systems.started(abstraction)

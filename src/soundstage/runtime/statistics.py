@@ -14,9 +14,9 @@ class Histogram:
     __slots__ = ("bounds", "counts", "total")
 
     def __init__(self, bounds: tuple[int, ...] = LATENCY_BOUNDS_NS) -> None:
-        self.bounds = bounds
-        self.counts = [0] * (len(bounds) + 1)
-        self.total = 0
+        self.bounds: tuple[int, ...] = bounds
+        self.counts: list[int] = [0] * (len(bounds) + 1)
+        self.total: int = 0
 
     def observe(self, value: int, weight: int = 1) -> None:
         """Count `value`; a sampled one stands for `weight`."""
@@ -47,10 +47,10 @@ class CallStatistics:
     """Of calls in process one in so many is timed, and counts for all of them."""
 
     def __init__(self) -> None:
-        self.calls = 0
-        self.cancelled = 0
+        self.calls: int = 0
+        self.cancelled: int = 0
         self.failures: dict[str, int] = {}
-        self.latency = Histogram()
+        self.latency: Histogram = Histogram()
 
     def failed(self, code: str) -> None:
         """Count a call that ended with the error `code`."""

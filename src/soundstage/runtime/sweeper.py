@@ -12,8 +12,8 @@ class Sweeper:
 
     def __init__(self, name: str, engine: Records, config: SweeperConfig, environment: Environment) -> None:
         self.name = name
-        self.purged = 0
-        self.backlog = 0
+        self.purged: int = 0
+        self.backlog: int = 0
         self.oldest_due_us: int | None = None
         self._engine = engine
         self._config = config

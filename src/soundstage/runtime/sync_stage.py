@@ -11,6 +11,7 @@ from soundstage.core.operation import Operation, SyncFace
 from soundstage.runtime.health import Health
 
 if TYPE_CHECKING:
+    from soundstage.runtime.config import StageConfig
     from soundstage.runtime.stage import Stage
 
 F = TypeVar("F", bound=SyncFace)
@@ -21,7 +22,7 @@ class SyncStage:
 
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
-        self.config = stage.config
+        self.config: StageConfig = stage.config
         self._thread = LoopThread("soundstage")
         try:
             self._thread.run(stage.start())

@@ -41,7 +41,7 @@ class SystemTable:
     """One table of the stage, created by `create`; partitions and keys are text, values are bytes."""
 
     def __init__(self, records: Records, name: str, clock: TokenClock, environment: Environment) -> None:
-        self.name = f"system/{name}"
+        self.name: str = f"system/{name}"
         self._records = records
         self._clock = clock
         self._environment = environment

@@ -44,7 +44,7 @@ class Systems:
         context: Callable[[str, Any], ServiceContext],
         knobs: Mapping[str, Mapping[str, Any]],
     ) -> None:
-        self.catalogue = catalogued(systems)
+        self.catalogue: dict[str, System] = catalogued(systems)
         self._context = context
         self._knobs = knobs
         self._services: dict[str, Service] = {}

@@ -11,7 +11,7 @@ from soundstage.core.namespace import Objective
 from soundstage.data.kv.config import NamespaceConfig, check_together
 from soundstage.data.kv.pagination import Amplification, RowEstimate
 from soundstage.data.kv.tokens import DriftWindow
-from soundstage.engines.records.port import Capability, TableSpec
+from soundstage.engines.records.port import Capability, Records, TableSpec
 from soundstage.runtime.service import NamespaceView
 
 PAGED = ("get_items", "scan_items", "batch_get_items", "count_items")
@@ -42,21 +42,21 @@ class ServedNamespace:
 
     def __init__(self, view: NamespaceView, environment: Environment, before: ServedNamespace | None = None) -> None:
         config: NamespaceConfig = view.config
-        self.view = view
-        self.name = view.name
-        self.config = config
-        self.records = view.records
-        self.table = table_name(view.name)
-        self.descending = config.key_order == "desc"
-        self.conditional = takes_conditions(config, view.records.capabilities)
-        self.window = _window(view, config)
-        self.max_ns = {operation: _max_ns(view, operation) for operation in PAGED}
+        self.view: NamespaceView = view
+        self.name: str = view.name
+        self.config: NamespaceConfig = config
+        self.records: Records = view.records
+        self.table: str = table_name(view.name)
+        self.descending: bool = config.key_order == "desc"
+        self.conditional: bool = takes_conditions(config, view.records.capabilities)
+        self.window: DriftWindow = _window(view, config)
+        self.max_ns: dict[str, int | None] = {operation: _max_ns(view, operation) for operation in PAGED}
         if before is not None and before.view.generation != view.generation:
             before = None
-        self.clock = TokenClock(environment) if before is None else before.clock
+        self.clock: TokenClock = TokenClock(environment) if before is None else before.clock
         self.clock.drift_future_us = config.drift_future.us
-        self.estimate = RowEstimate() if before is None else before.estimate
-        self.amplification = Amplification() if before is None else before.amplification
+        self.estimate: RowEstimate = RowEstimate() if before is None else before.estimate
+        self.amplification: Amplification = Amplification() if before is None else before.amplification
 
 
 def table_name(namespace: str) -> str:

@@ -24,7 +24,7 @@ class RowEstimate:
     __slots__ = ("bytes",)
 
     def __init__(self, bytes: float = FIRST_ESTIMATE_BYTES) -> None:
-        self.bytes = bytes
+        self.bytes: float = bytes
 
     def learn(self, rows: int, size: int) -> None:
         """A read returned `rows` rows of `size` bytes in all."""
@@ -42,8 +42,8 @@ class Amplification:
     __slots__ = ("read", "returned")
 
     def __init__(self) -> None:
-        self.read = 0
-        self.returned = 0
+        self.read: int = 0
+        self.returned: int = 0
 
 
 class Patience:
@@ -61,7 +61,7 @@ class Patience:
         stops = [] if deadline_ns is None else [deadline_ns - RESERVE_NS]
         if max_ns is not None:
             stops.append(self._started_ns + max_ns - min(RESERVE_NS, max_ns // 4))
-        self.stop_ns = min(stops) if stops else None
+        self.stop_ns: int | None = min(stops) if stops else None
         self._longest_ns = 0
 
     async def give_way(self) -> None:

@@ -50,9 +50,9 @@ class Filling:
 
     def __init__(self, served: ServedNamespace, selection: Selection, estimate: RowEstimate) -> None:
         config = served.config
-        self.bytes_left = min(selection.page_size_bytes or int(config.page_size_bytes), int(config.page_size_max))
+        self.bytes_left: int = min(selection.page_size_bytes or int(config.page_size_bytes), int(config.page_size_max))
         self.items_left = selection.item_limit
-        self.estimate = estimate
+        self.estimate: RowEstimate = estimate
         self._served = served
         self._value_max = selection.max_value_bytes if selection.include_values else NO_VALUES
         # Where values are left out, a page of bytes takes more than its bytes to fill.

@@ -156,7 +156,7 @@ class MemoryRecords:
     """Everything in dictionaries; `CONDITIONAL` and `STATISTICS`, not durable."""
 
     def __init__(self, environment: Environment) -> None:
-        self.capabilities = frozenset({Capability.CONDITIONAL, Capability.STATISTICS})
+        self.capabilities: frozenset[Capability] = frozenset({Capability.CONDITIONAL, Capability.STATISTICS})
         self._environment = environment
         self._tables: dict[str, _Table] = {}
         self._open = False

@@ -19,7 +19,7 @@ class AtomicBatch:
     __slots__ = ("_then", "keys", "rows")
 
     def __init__(self) -> None:
-        self.rows = WriteBatch(raw_mode=True)
+        self.rows: WriteBatch = WriteBatch(raw_mode=True)
         self.keys: list[bytes] = []
         self._then: list[Callable[[], None]] = []
 

@@ -49,8 +49,8 @@ class GroupCommit:
         executor: Executor,
         failed: Callable[[Exception], None],
     ) -> None:
-        self.flushes = 0
-        self.flush_ns = 0.0
+        self.flushes: int = 0
+        self.flush_ns: float = 0.0
         self._flush = flush
         self._durability = durability
         self._environment = environment

@@ -80,14 +80,14 @@ class Database:
         disk: Disk | None = None,
         executor: Callable[[str], Executor] = one_thread,
     ) -> None:
-        self.folder = os.path.abspath(folder)
+        self.folder: str = os.path.abspath(folder)
         self.options = options
         self.environment = environment
-        self.translation = refusals.Translation(self.folder)
+        self.translation: refusals.Translation = refusals.Translation(self.folder)
         self.paused = 0
         """Reads that hold an iterator while others run; each must look at what it reads before it goes on."""
         self._disk = disk or Disk()
-        self.low_water = LowWater(self.folder, options.low_water, environment, self._disk.free_bytes)
+        self.low_water: LowWater = LowWater(self.folder, options.low_water, environment, self._disk.free_bytes)
         self._new_executor = executor
         self._cache = block_cache(options.cache)
         self._guests: list[Guest] = []

@@ -12,7 +12,7 @@ from soundstage.runtime.control.registry import Registry, view_of
 from soundstage.runtime.control.store import Found
 from soundstage.runtime.service import Earlier
 
-log = logging.getLogger("soundstage.namespaces")
+log: logging.Logger = logging.getLogger("soundstage.namespaces")
 
 
 class Applied:

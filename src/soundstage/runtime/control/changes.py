@@ -54,7 +54,7 @@ class NamespaceControl:
         self._tables = tables
         self._environment = environment
         self._limit = limit
-        self.changing = asyncio.Lock()
+        self.changing: asyncio.Lock = asyncio.Lock()
 
     async def put(
         self, spec: NamespaceSpec, expected_version: int | None, by: str, managed_by: ManagedBy = "api"

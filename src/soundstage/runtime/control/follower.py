@@ -15,7 +15,7 @@ from soundstage.runtime.control.declaration import Declarations, spec_of
 from soundstage.runtime.control.store import Found, Raced
 from soundstage.runtime.control.tables import Tables
 
-log = logging.getLogger("soundstage.namespaces")
+log: logging.Logger = logging.getLogger("soundstage.namespaces")
 
 ABANDONED_US = 60_000_000
 """A creation or deletion that takes longer was given up by its process."""

@@ -17,7 +17,7 @@ from soundstage.surface.cli.options import Folder, Output
 from soundstage.surface.cli.output import chosen_format, show
 from soundstage.surface.cli.target import VARIABLES, load, stage_file
 
-app = App(
+app: App = App(
     name="config",
     help="The configuration: flags over environment over stage file over defaults.",
     help_format="plaintext",

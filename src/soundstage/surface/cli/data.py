@@ -24,7 +24,7 @@ from soundstage.surface.cli.options import Folder, Output
 from soundstage.surface.cli.output import chosen_format, show
 from soundstage.surface.cli.target import load
 
-app = App(
+app: App = App(
     name="data",
     help="The folders of embedded engines. No other process may have them open meanwhile.",
     help_format="plaintext",

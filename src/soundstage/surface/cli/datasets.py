@@ -15,7 +15,7 @@ from soundstage.surface.cli.options import Output
 from soundstage.surface.cli.output import chosen_format, show
 from soundstage.surface.cli.progress import bar
 
-app = App(
+app: App = App(
     name="datasets",
     help="Real data that nobody here wrote, fetched into a cache of the user, verified.",
     help_format="plaintext",

@@ -11,7 +11,7 @@ from soundstage.surface.cli.options import Folder, Output
 from soundstage.surface.cli.output import chosen_format, show
 from soundstage.surface.cli.target import load
 
-app = App(
+app: App = App(
     name="engines",
     help="The engines that namespaces bind by name.",
     help_format="plaintext",

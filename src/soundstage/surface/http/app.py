@@ -33,7 +33,7 @@ from soundstage.surface.http.media import reply_format, request_format
 from soundstage.surface.http.pages import Pages
 from soundstage.surface.http.reply import Reply, WrongMethod, problem_reply
 
-log = logging.getLogger("soundstage.surface.http")
+log: logging.Logger = logging.getLogger("soundstage.surface.http")
 
 PATH_SHOWN_CHARS = 200
 
@@ -49,7 +49,7 @@ class Route:
     __slots__ = ("bound", "decoders")
 
     def __init__(self, bound: BoundOperation) -> None:
-        self.bound = bound
+        self.bound: BoundOperation = bound
         request = bound.operation.request
         self.decoders: dict[ContentType, Decoder[Any]] = {
             JSON: decoder(request, JSON),

@@ -31,7 +31,7 @@ class Bodies:
     def __init__(self, config: HttpConfig) -> None:
         self._max_body = int(config.max_body)
         self._max_held = int(config.max_buffered)
-        self.held = 0
+        self.held: int = 0
 
     async def read(self, head: Head, receive: Receive) -> bytes:
         """The body, decompressed.

@@ -31,7 +31,7 @@ class ServerClock:
         self._environment = environment
         shortest_s = min(limits.idle_timeout, limits.header_timeout, limits.body_timeout) / 1e9
         self._round_s = min(ROUND_MAX_S, max(ROUND_MIN_S, shortest_s / 4))
-        self.date = b""
+        self.date: bytes = b""
         self._tell_date()
 
     async def run(self, connections: Callable[[], Iterable[Watched]]) -> None:

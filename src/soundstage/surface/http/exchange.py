@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from soundstage.surface.http.asgi import Scope
     from soundstage.surface.http.protocol import LimitedProtocol
 
-log = logging.getLogger("soundstage.surface.http")
+log: logging.Logger = logging.getLogger("soundstage.surface.http")
 
 _BODILESS = frozenset((204, 304))
 
@@ -46,10 +46,12 @@ class Exchange:
     )
 
     def __init__(self, protocol: LimitedProtocol, scope: Scope, *, keep_alive: bool, waits_to_continue: bool) -> None:
-        self.scope = scope
-        self.keep_alive = keep_alive
-        self.disconnected = self.started = self.complete = False
-        self.more_body = True
+        self.scope: Scope = scope
+        self.keep_alive: bool = keep_alive
+        self.disconnected: bool = False
+        self.started: bool = False
+        self.complete: bool = False
+        self.more_body: bool = True
         self.task: asyncio.Task[None] | None = None
         self._protocol = protocol
         self._transport = protocol.transport

@@ -25,10 +25,8 @@ _ACCEPT: dict[str, ContentType] = {
 }
 
 
-class UnknownMediaType(InvalidArgument):
+class UnknownMediaType(InvalidArgument, status=415):
     """A body in a format that no operation reads."""
-
-    status = 415
 
 
 class UnknownCoding(UnknownMediaType):

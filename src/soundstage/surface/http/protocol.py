@@ -126,8 +126,8 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         self.url = b""
-        self.headers = []
-        self.expect_100_continue = False
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.expect_100_continue: bool = False
         if self.phase == "idle":
             self._begin_head()
 

@@ -23,10 +23,8 @@ CHALLENGE = (b"www-authenticate", b'Bearer realm="soundstage"')
 """What a reply of status 401 asks for."""
 
 
-class WrongMethod(InvalidArgument):
+class WrongMethod(InvalidArgument, status=405):
     """The path is there, and takes other methods."""
-
-    status = 405
 
     def __init__(self, method: str, allowed: str) -> None:
         super().__init__(f"the method {method[:20]} is not for this path", field="method", hint=f"use {allowed}")

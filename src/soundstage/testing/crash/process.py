@@ -46,7 +46,7 @@ class StageProcess:
         ]
         for reader in self._readers:
             reader.start()
-        self.url = self._ready()
+        self.url: str = self._ready()
 
     def __enter__(self) -> StageProcess:
         return self

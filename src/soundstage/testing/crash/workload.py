@@ -31,11 +31,11 @@ class Writer:
     """One record, and what is known of it."""
 
     def __init__(self, number: int) -> None:
-        self.id = f"writer-{number}"
-        self.sent = -1
+        self.id: str = f"writer-{number}"
+        self.sent: int = -1
         self.acknowledged: set[int] = set()
         self.in_doubt: set[int] = set()
-        self.head_shown = -1
+        self.head_shown: int = -1
 
     async def write(self, kv: KeyValue) -> None:
         """Send the next call; an error leaves it in doubt."""
@@ -91,7 +91,7 @@ class Workload:
     """Some writers and a reader against one server after another."""
 
     def __init__(self, writers: int) -> None:
-        self.writers = [Writer(number) for number in range(writers)]
+        self.writers: list[Writer] = [Writer(number) for number in range(writers)]
 
     @property
     def acknowledged(self) -> int:

@@ -10,8 +10,8 @@ class Drift:
     """The two knobs as they are, and when `drift_past` was what before."""
 
     def __init__(self, past: str, future: str) -> None:
-        self.past_us = PAST_US[past]
-        self.future_us = FUTURE_US[future]
+        self.past_us: int = PAST_US[past]
+        self.future_us: int = FUTURE_US[future]
         self._before: list[tuple[int, int]] = []
 
     def change(self, past: str, future: str, now_us: int) -> None:

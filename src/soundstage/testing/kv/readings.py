@@ -31,7 +31,7 @@ class Readings:
         self.store = store
         self.model = model
         self.drift = drift
-        self.newest_us = 0
+        self.newest_us: int = 0
 
     async def record(self, name: str, chance: Random) -> None:
         """All pages of a record or of a part of it."""

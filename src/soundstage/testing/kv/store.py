@@ -45,8 +45,8 @@ class Store:
     kv: KeyValue
 
     def __init__(self, open_engine: OpenEngine, name: str, seed: int = 0) -> None:
-        self.environment = VirtualEnvironment(seed)
-        self.knobs = dict(FIRST_KNOBS)
+        self.environment: VirtualEnvironment = VirtualEnvironment(seed)
+        self.knobs: dict[str, Any] = dict(FIRST_KNOBS)
         self._open_engine = open_engine
         self._name = name
         self._stage: Stage | None = None

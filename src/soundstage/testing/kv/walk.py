@@ -49,20 +49,20 @@ class Walk:
 
     def __init__(self, open_engine: OpenEngine, seed: int = 0, name: str = "walk") -> None:
         self.seed = seed
-        self.store = Store(open_engine, name, seed)
-        self.situations = Situations()
-        self.clock = TokenClock(self.store.environment)
-        self.drift = Drift(FIRST_KNOBS["drift_past"], FIRST_KNOBS["drift_future"])
+        self.store: Store = Store(open_engine, name, seed)
+        self.situations: Situations = Situations()
+        self.clock: TokenClock = TokenClock(self.store.environment)
+        self.drift: Drift = Drift(FIRST_KNOBS["drift_past"], FIRST_KNOBS["drift_future"])
         self._tokens = self._epoch = 0
         self._begin()
 
     def _begin(self) -> None:
         self._epoch += 1
-        self.model = Model()
+        self.model: Model = Model()
         self.sent: list[Sent] = []
-        self.names = [f"record-{self._epoch}-{number}" for number in range(RECORDS)]
+        self.names: list[str] = [f"record-{self._epoch}-{number}" for number in range(RECORDS)]
         newest_us = self.readings.newest_us if hasattr(self, "readings") else 0
-        self.readings = Readings(self.store, self.model, self.drift)
+        self.readings: Readings = Readings(self.store, self.model, self.drift)
         self.readings.newest_us = newest_us
 
     async def run(self, steps: int) -> Situations:

@@ -66,9 +66,9 @@ class Bench:
     """Times are microseconds from the moment the bench was set up, which is where its clock stands."""
 
     def __init__(self, open_engine: OpenEngine, *, conditional: bool, seed: int = 0) -> None:
-        self.environment = BenchEnvironment(seed)
-        self.start_us = self.environment.now_us()
-        self.spec = msgspec.structs.replace(SPEC, conditional=conditional)
+        self.environment: BenchEnvironment = BenchEnvironment(seed)
+        self.start_us: int = self.environment.now_us()
+        self.spec: TableSpec = msgspec.structs.replace(SPEC, conditional=conditional)
         self.engine: Records
         self._open_engine = open_engine
         self._taken = 0

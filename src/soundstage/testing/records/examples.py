@@ -22,5 +22,5 @@ EXAMPLES = settings(
 KEYS = (b"", b"\0", b"\0\0", b"a", b"a\0", b"a\0\xff", b"a\1", b"b", b"\xfe", b"\xff", b"\xff" * 9)
 """Keys whose order is easily got wrong."""
 
-keys = st.sampled_from(KEYS)
-bounds = st.sampled_from([*KEYS, b"aa", b"c", b"\xff" * 4_097])
+keys: st.SearchStrategy[bytes] = st.sampled_from(KEYS)
+bounds: st.SearchStrategy[bytes] = st.sampled_from([*KEYS, b"aa", b"c", b"\xff" * 4_097])

@@ -58,14 +58,14 @@ class Swept(NamedTuple):
 
 Step: TypeAlias = Sent | Again | Passed | Swept
 
-ages = st.sampled_from([0, 0, 1, 1, 2, 3, -1, -LIMIT_US, 1_000, KEPT_US - 1, KEPT_US])
-lives = st.none() | st.sampled_from([0, 1, 2, 1_000, KEPT_US, 2 * KEPT_US])
-puts = st.tuples(st.sampled_from([b"", b"1", b"2"]), lives)
-ranges = st.tuples(keys, st.none() | keys)
+ages: st.SearchStrategy[int] = st.sampled_from([0, 0, 1, 1, 2, 3, -1, -LIMIT_US, 1_000, KEPT_US - 1, KEPT_US])
+lives: st.SearchStrategy[int | None] = st.none() | st.sampled_from([0, 1, 2, 1_000, KEPT_US, 2 * KEPT_US])
+puts: st.SearchStrategy[tuple[bytes, int | None]] = st.tuples(st.sampled_from([b"", b"1", b"2"]), lives)
+ranges: st.SearchStrategy[tuple[bytes, bytes | None]] = st.tuples(keys, st.none() | keys)
 questions: st.SearchStrategy[Asked] = st.sampled_from(
     ["absent", "present", "at", "at", "other", "new", "record", "record", "other record"]
 )
-asked = st.tuples(questions, keys)
+asked: st.SearchStrategy[tuple[Asked, bytes]] = st.tuples(questions, keys)
 
 
 @st.composite
@@ -113,7 +113,7 @@ class History:
     def __init__(self, bench: Bench, record: bytes) -> None:
         self.bench = bench
         self.record = record
-        self.model = Model()
+        self.model: Model = Model()
         self._sent: list[Request] = []
 
     async def take(self, step: Step) -> None:

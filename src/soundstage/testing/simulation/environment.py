@@ -14,8 +14,8 @@ class SimulatedEnvironment:
     """Clocks of the simulation loop; `skew_s` is how far this process's wall clock is off."""
 
     def __init__(self, loop: SimulationLoop, seed: int) -> None:
-        self.random = Random(seed)
-        self.skew_s = 0.0
+        self.random: Random = Random(seed)
+        self.skew_s: float = 0.0
         self._loop = loop
 
     def secret(self, size: int) -> bytes:

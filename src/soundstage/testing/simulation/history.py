@@ -97,7 +97,7 @@ class History:
     """Every write of a run; a clock of events orders them against reads."""
 
     def __init__(self) -> None:
-        self.events = 0
+        self.events: int = 0
         self.writes: dict[str, list[Write]] = {}
 
     def tick(self) -> int:

@@ -24,8 +24,8 @@ class SimulationLoop(asyncio.SelectorEventLoop):
     """A deterministic loop in virtual time; for one thread, without sockets or child processes."""
 
     def __init__(self, seed: int) -> None:
-        self.virtual_s = 0.0
-        self.order = Random(seed)
+        self.virtual_s: float = 0.0
+        self.order: Random = Random(seed)
         super().__init__(_JumpingSelector(self))
 
     def time(self) -> float:

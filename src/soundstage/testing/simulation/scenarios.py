@@ -17,7 +17,7 @@ class StageStore:
     """The key-value store of a whole stage, over one engine."""
 
     def __init__(self, stage: Stage, namespace: str) -> None:
-        self.kv = stage.client(KeyValue, namespace)
+        self.kv: KeyValue = stage.client(KeyValue, namespace)
         self._stage = stage
 
     async def close(self) -> None:

@@ -47,7 +47,9 @@ class RocksRecords:
 
     def __init__(self, database: Database, environment: Environment) -> None:
         durable = {Capability.DURABLE} if database.options.durability != "os" else set[Capability]()
-        self.capabilities = frozenset({Capability.CONDITIONAL, Capability.STATISTICS, Capability.CHECKPOINT} | durable)
+        self.capabilities: frozenset[Capability] = frozenset(
+            {Capability.CONDITIONAL, Capability.STATISTICS, Capability.CHECKPOINT} | durable
+        )
         self.database = database
         self._environment = environment
         self._translation = database.translation

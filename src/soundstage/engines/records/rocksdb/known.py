@@ -21,7 +21,7 @@ class KnownHeaders:
 
     def __init__(self, max_bytes: int) -> None:
         self.found: dict[bytes, Header | None] = {}
-        self.bytes = 0
+        self.bytes: int = 0
         self._max_bytes = max_bytes
 
     def remember(self, prefix: bytes, header: Header | None) -> None:

@@ -50,15 +50,15 @@ class Table:
     __slots__ = ("cleared_to", "db", "dropped", "due_from", "entry", "handle", "headers", "known", "number", "spec")
 
     def __init__(self, entry: Entry, db: Rdict, handle: Handle | None, known: KnownHeaders) -> None:
-        self.entry = entry
-        self.spec = entry.spec
-        self.number = NUMBER.pack(entry.number)
-        self.db = db
+        self.entry: Entry = entry
+        self.spec: TableSpec = entry.spec
+        self.number: bytes = NUMBER.pack(entry.number)
+        self.db: Rdict = db
         self.handle = handle
-        self.known = known
-        self.headers = known.found
-        self.dropped = False
-        self.due_from = self.number
+        self.known: KnownHeaders = known
+        self.headers: dict[bytes, Header | None] = known.found
+        self.dropped: bool = False
+        self.due_from: bytes = self.number
         self.cleared_to: dict[bytes, bytes] = {}
 
     def header(self, prefix: bytes) -> Header | None:
@@ -113,7 +113,7 @@ class Catalogue:
         self._database = database
         self._due = due
         self._next = 1
-        self.known = KnownHeaders(database.options.headers)
+        self.known: KnownHeaders = KnownHeaders(database.options.headers)
         self.by_name: dict[str, Table] = {}
         self.by_number: dict[bytes, Table] = {}
 

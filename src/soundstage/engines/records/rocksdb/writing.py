@@ -51,9 +51,9 @@ class Writing:
         now_us: Callable[[], int],
         random: Random,
     ) -> None:
-        self.table = table
-        self.prefix = prefix
-        self.batch = batch
+        self.table: Table = table
+        self.prefix: bytes = prefix
+        self.batch: WriteBatch = batch
         self.header: Header | None = None
         self._due = due
         self._now_us = now_us

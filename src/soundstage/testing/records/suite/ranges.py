@@ -14,10 +14,12 @@ from soundstage.testing.records.examples import EXAMPLES, bounds, keys
 LETTERS = (b"a", b"b", b"c", b"d", b"e")
 HALF_MIB = 1 << 19
 
-puts = st.dictionaries(keys, st.sampled_from([b"", b"x", b"value" * 9]), max_size=11)
-dead = st.sets(keys, max_size=4)
-spans = st.builds(Span, bounds | st.just(b""), st.none() | bounds, st.booleans())
-budgets = st.builds(Budget, st.integers(0, 4), st.integers(0, 400))
+puts: st.SearchStrategy[dict[bytes, bytes]] = st.dictionaries(
+    keys, st.sampled_from([b"", b"x", b"value" * 9]), max_size=11
+)
+dead: st.SearchStrategy[set[bytes]] = st.sets(keys, max_size=4)
+spans: st.SearchStrategy[Span] = st.builds(Span, bounds | st.just(b""), st.none() | bounds, st.booleans())
+budgets: st.SearchStrategy[Budget] = st.builds(Budget, st.integers(0, 4), st.integers(0, 400))
 
 
 async def fill(bench: Bench, record: bytes = RECORD) -> None:
