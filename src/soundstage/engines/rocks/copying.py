@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from rocksdict import Checkpoint, Rdict
 
 from soundstage.core.errors import AlreadyExists, SoundstageError
 from soundstage.engines.rocks import refusals
 from soundstage.engines.rocks.folder import sync_file, sync_folder
+from soundstage.engines.rocks.opening import flush_tables
 
 _BESIDE = ("FORMAT", "rocksdict-config.json")
 """What belongs to the database and RocksDB knows nothing of."""
+
+_OWN = ("LOCK", "LOG", "OWNER")
+"""What each who opens a folder writes anew."""
 
 
 def copy_to(db: Rdict, source: str, target: str) -> None:
@@ -27,7 +34,7 @@ def copy_to(db: Rdict, source: str, target: str) -> None:
     draft = Path(f"{target}.draft")
     try:
         # The checkpoint holds the interpreter while it writes what is in memory; this does not.
-        db.flush()
+        flush_tables(db)
         shutil.rmtree(draft, ignore_errors=True)
         _checkpoint(db, Path(source), draft)
         _settle(draft)
@@ -39,6 +46,31 @@ def copy_to(db: Rdict, source: str, target: str) -> None:
         raise refusals.unusable(target, error) from error
     finally:
         shutil.rmtree(draft, ignore_errors=True)
+
+
+@contextmanager
+def likeness(folder: str) -> Generator[str, None, None]:
+    """A folder to open instead of the copy in `folder`, which may lie where nothing can be written.
+
+    RocksDB's files are linked; what is written even by who only reads is the likeness's own. Errors, the driver's
+    included, speak of `folder`. Raises `Unavailable` when that cannot be read.
+    """
+    with TemporaryDirectory(prefix="soundstage-") as here:
+        try:
+            for path in Path(folder).absolute().iterdir():
+                if path.name in _BESIDE:
+                    shutil.copyfile(path, Path(here, path.name))
+                elif path.name not in _OWN:
+                    Path(here, path.name).symlink_to(path)
+        except OSError as error:
+            raise refusals.unusable(folder, error) from None
+        try:
+            with refusals.Translation(folder):
+                yield here
+        except SoundstageError as error:
+            error.detail = error.detail.replace(here, folder)
+            error.args = (error.detail,)
+            raise
 
 
 def _checkpoint(db: Rdict, source: Path, draft: Path) -> None:

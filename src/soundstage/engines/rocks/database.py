@@ -11,7 +11,8 @@ import os
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar, TypeVarTuple
+from typing import Any, Protocol, TypeAlias, TypeVar, TypeVarTuple, cast
+from weakref import WeakSet
 
 import rocksdict
 from rocksdict import CompactOptions, Rdict, WriteBatch
@@ -46,18 +47,30 @@ class Guest(Protocol):
     """A port that keeps its rows in a database."""
 
     def let_go(self) -> None:
-        """It uses no handle, iterator or column family of the database any more; must not raise.
+        """It uses nothing of the database any more; must not raise.
 
         Called when the guest leaves, and when the database had to be closed under it.
         """
         ...
 
 
-class Family(NamedTuple):
-    """A column family to read from, and the handle that batches name it by. Nothing may outlive `let_go`."""
+class Family:
+    """A column family to read from, and the handle that batches name it by.
 
-    db: Rdict
-    handle: Handle
+    Both are empty once the database has closed: one that lives on, be it in the frames of an error that somebody
+    keeps, would keep the files open and the folder locked. Keep this, and what is in it for a moment only.
+    """
+
+    __slots__ = ("__weakref__", "db", "handle")
+
+    def __init__(self, db: Rdict, handle: Handle) -> None:
+        self.db = db
+        self.handle = handle
+
+    def let_go(self) -> None:
+        """Nothing in it is open."""
+        self.db = cast("Rdict", None)
+        self.handle = cast("Handle", None)
 
 
 def one_thread(name: str) -> Executor:
@@ -94,6 +107,7 @@ class Database:
         self._lock: FolderLock | None = None
         self._db: Rdict | None = None
         self._families: set[str] = set()
+        self._given: WeakSet[Family] = WeakSet()
         self._failure: Exception | None = None
         self._shutting: asyncio.Task[None] | None = None
         self._chores: set[asyncio.Future[Any]] = set()
@@ -162,7 +176,9 @@ class Database:
                 )
             db.create_column_family(name, family_options(self.options, self._cache))
             self._families.add(name)
-        return Family(db.get_column_family(name), db.get_column_family_handle(name))
+        family = Family(db.get_column_family(name), db.get_column_family_handle(name))
+        self._given.add(family)
+        return family
 
     def drop_family(self, name: str) -> None:
         """The column family and its files are gone. Whoever uses it has let go. Unknown names are no error."""
@@ -296,6 +312,8 @@ class Database:
     def _retire(self) -> None:
         if self._db is not None:
             db, self._db = self._db, None
+            for family in self._given:
+                family.let_go()
             self._shutting = asyncio.get_running_loop().create_task(self._shut(db))
 
     async def _shut(self, db: Rdict) -> None:

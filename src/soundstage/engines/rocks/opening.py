@@ -42,6 +42,12 @@ def open_rdict(
         raise _not_opened(folder, error) from error
 
 
+def flush_tables(db: Rdict) -> None:
+    """What is in memory is in table files, of every column family: the driver's flush is of one."""
+    for name in Rdict.list_cf(db.path()):
+        db.get_column_family(name).flush()
+
+
 def families_of(folder: str) -> list[str]:
     """The column families of a database; none for a folder that has none yet. Raises `DataLoss`."""
     if not Path(folder, "CURRENT").exists():

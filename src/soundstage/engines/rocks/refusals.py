@@ -9,7 +9,7 @@ from rocksdict import DbClosedError
 
 from soundstage.core.errors import DataLoss, DeadlineExceeded, Exhausted, Unavailable
 
-_DAMAGE = ("Corruption", "checksum", "No such file")
+_DAMAGE = ("Corruption", "checksum", "While open a file for random read")
 
 
 def stopped() -> Unavailable:

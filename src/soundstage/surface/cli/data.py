@@ -50,7 +50,7 @@ class Copied(msgspec.Struct, frozen=True):
 
 
 class RepairedFolders(msgspec.Struct, frozen=True):
-    """What was done; `method` is `log` when the end of the log was lost, `tables` when files were."""
+    """What was done; `method` is `nothing`, `log` when the end of the log was lost, `tables` when files were."""
 
     folders: list[folders.Repaired]
 

@@ -23,7 +23,10 @@ class FormField(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Form(msgspec.Struct, frozen=True, kw_only=True):
-    """What a caller of one operation needs to know, and a request to begin with."""
+    """What a caller of one operation needs to know, and a request to begin with.
+
+    `namespaced`: its request names one namespace.
+    """
 
     system: str
     operation: str
@@ -31,6 +34,7 @@ class Form(msgspec.Struct, frozen=True, kw_only=True):
     doc: str
     access: str
     idempotent: bool
+    namespaced: bool
     example: dict[str, Any]
     request: list[FormField]
     reply: list[FormField]
@@ -47,6 +51,7 @@ def forms_of(stage: Stage) -> Forms:
 
 
 def _form(operation: Operation[..., Any], schemas: Schemas) -> Form:
+    example = example_of(operation)
     return Form(
         system=operation.system,
         operation=operation.name,
@@ -54,7 +59,8 @@ def _form(operation: Operation[..., Any], schemas: Schemas) -> Form:
         doc=operation.doc,
         access=operation.access,
         idempotent=operation.idempotent,
-        example=example_of(operation),
+        namespaced="namespace" in example and isinstance(example["namespace"], str),
+        example=example,
         request=fields_of(schemas.components[schemas.name(operation.request, "request")]),
         reply=fields_of(schemas.components[schemas.name(operation.reply, "reply")]),
     )

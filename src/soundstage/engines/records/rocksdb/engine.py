@@ -36,7 +36,6 @@ from soundstage.engines.records.rocksdb.writing import Writing
 from soundstage.engines.records.segments import segment_bounds
 from soundstage.engines.rocks.atomic import AtomicBatch
 from soundstage.engines.rocks.database import Database, Family
-from soundstage.engines.rocks.refusals import Translation
 
 
 class RocksRecords:
@@ -260,8 +259,7 @@ class RocksRecords:
     async def restore(self, folder: str, tables: Sequence[str] | None = None) -> None:
         """The named tables (None: all) are as in the checkpoint; `AlreadyExists` where one is there."""
         catalogue, due = self._open_catalogue(), self._open_due()
-        with Translation(folder):
-            await restore(self.database, catalogue, due, folder, tables)
+        await restore(self.database, catalogue, due, folder, tables)
 
     def announce(self, url: str | None) -> None:
         """Whoever finds the folder held is told this address."""
@@ -279,7 +277,7 @@ class RocksRecords:
             raise self.database.refusal()
         return self._catalogue
 
-    def _open_due(self) -> Any:
+    def _open_due(self) -> Family:
         if self._due is None:
             raise self.database.refusal()
-        return self._due.handle
+        return self._due

@@ -48,7 +48,7 @@ class _Stored(msgspec.Struct, frozen=True, array_like=True):
     newest: bytes
     partition: Cell | None
     has_ranges: bool
-    low: bytes
+    low: bytes | None
     high: bytes
 
 
@@ -64,13 +64,15 @@ _decode_range = msgspec.msgpack.Decoder(_StoredRange).decode
 
 def encode(header: Header) -> bytes:
     """The header row; range tombstones are rows of their own."""
-    return _encode((header.newest, header.partition, bool(header.ranges), header.low, header.high))
+    low = None if header.low is KEY_CEILING else header.low
+    return _encode((header.newest, header.partition, bool(header.ranges), low, header.high))
 
 
 def decode(stored: bytes) -> tuple[Header, bool]:
     """The header without its range tombstones, and whether there are any to read."""
     found = _decode_header(stored)
-    return Header(found.newest, found.partition, (), found.low, found.high), found.has_ranges
+    low = KEY_CEILING if found.low is None else found.low
+    return Header(found.newest, found.partition, (), low, found.high), found.has_ranges
 
 
 def encode_range(end: bytes | None, cell: Cell) -> bytes:

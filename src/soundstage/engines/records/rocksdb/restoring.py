@@ -8,7 +8,7 @@ from itertools import takewhile
 from pathlib import Path
 
 import msgspec
-from rocksdict import Rdict
+from rocksdict import Cache, Rdict
 
 from soundstage.core.environment import Environment
 from soundstage.core.errors import AlreadyExists, NotFound, SoundstageError, Unavailable
@@ -17,26 +17,44 @@ from soundstage.engines.records.rocksdb.reading import Slices
 from soundstage.engines.records.rocksdb.rowkeys import NUMBER
 from soundstage.engines.records.rocksdb.tables import Catalogue, Entry, Table, entries_of, family_name, rows_from
 from soundstage.engines.rocks.atomic import AtomicBatch
-from soundstage.engines.rocks.database import Database, Handle
+from soundstage.engines.rocks.copying import likeness
+from soundstage.engines.rocks.database import Database, Family
 from soundstage.engines.rocks.folder import check_format
 from soundstage.engines.rocks.opening import open_rdict
-from soundstage.engines.rocks.settings import block_cache
 
 PART_BYTES = 256 << 10
 """Copied and made durable at a time; no part has more than this and one row."""
 
 
 async def restore(
-    database: Database, catalogue: Catalogue, due: Handle, folder: str, names: Sequence[str] | None
+    database: Database, catalogue: Catalogue, due: Family, folder: str, names: Sequence[str] | None
 ) -> None:
     """The tables are served once all their rows are copied; none of them is when copying fails.
 
     Raises `NotFound` for a folder or table that is not there and `AlreadyExists` for a table that is here.
     """
-    source = _opened(folder, database)
+    _check_backup(folder)
+    with likeness(folder) as here:
+        check_format(here)
+        source = open_rdict(here, database.options, Cache(8 << 20), read_only=True)
+        try:
+            entries = {entry.spec.name: entry for entry in entries_of(source)}
+            await _restore(database, catalogue, due, source, _chosen(catalogue, entries, names))
+        finally:
+            source.close()
+
+
+def _check_backup(folder: str) -> None:
+    if not Path(folder, "FORMAT").exists():
+        raise NotFound(f"{folder} holds no backup", hint="name a folder that `soundstage data backup` made")
+
+
+async def _restore(
+    database: Database, catalogue: Catalogue, due: Family, source: Rdict, chosen: Sequence[Entry]
+) -> None:
     copied: list[tuple[Table, Entry]] = []
     try:
-        for entry in _chosen(catalogue, {entry.spec.name: entry for entry in entries_of(source)}, names):
+        for entry in chosen:
             table = await database.atomically(catalogue.create, entry.spec, True)
             copied.append((table, entry))
             await _copy(database, source, entry, table, due)
@@ -45,15 +63,6 @@ async def restore(
         for table, _ in copied:
             await _give_up(database, catalogue, table)
         raise
-    finally:
-        source.close()
-
-
-def _opened(folder: str, database: Database) -> Rdict:
-    if not Path(folder, "FORMAT").exists():
-        raise NotFound(f"{folder} holds no backup", hint="name a folder that `soundstage data backup` made")
-    check_format(folder)
-    return open_rdict(folder, database.options, block_cache(8 << 20), read_only=True)
 
 
 def _chosen(catalogue: Catalogue, there: dict[str, Entry], names: Sequence[str] | None) -> list[Entry]:
@@ -81,7 +90,7 @@ async def _give_up(database: Database, catalogue: Catalogue, table: Table) -> No
             catalogue.clear_away(table.entry)
 
 
-async def _copy(database: Database, source: Rdict, entry: Entry, target: Table, due: Handle) -> None:
+async def _copy(database: Database, source: Rdict, entry: Entry, target: Table, due: Family) -> None:
     number = NUMBER.pack(entry.number)
     family = source.get_column_family(family_name(entry.number)) if entry.spec.dedicated else source
     rows = takewhile(lambda row: row[0].startswith(number), rows_from(family, number))
@@ -106,7 +115,7 @@ def _part(rows: Iterator[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
 
 
 def _put(
-    batch: AtomicBatch, target: Table, part: Sequence[tuple[bytes, bytes]], due: Handle, environment: Environment
+    batch: AtomicBatch, target: Table, part: Sequence[tuple[bytes, bytes]], due: Family, environment: Environment
 ) -> None:
     if target.dropped:
         raise Unavailable("the table was dropped while it was restored", retryable=False, outcome="not_applied")
@@ -115,4 +124,4 @@ def _put(
         batch.rows.put(row_key, stored, target.handle)
         entry = due_entry(row_key, stored, target.spec, environment)
         if entry is not None:
-            batch.rows.put(*entry, due)
+            batch.rows.put(*entry, due.handle)

@@ -7,7 +7,7 @@ from collections.abc import Generator, Iterator
 from typing import cast
 
 import msgspec
-from rocksdict import Rdict
+from rocksdict import Rdict, WriteBatch
 
 from soundstage.core.errors import AlreadyExists, InvalidArgument
 from soundstage.engines.records import refusals
@@ -18,6 +18,7 @@ from soundstage.engines.records.rocksdb.known import KnownHeaders
 from soundstage.engines.records.rocksdb.rowkeys import HEAD, HEADER, NUMBER, RANGE, next_number
 from soundstage.engines.rocks.atomic import AtomicBatch
 from soundstage.engines.rocks.database import Database, Family, Handle
+from soundstage.engines.rocks.opening import families_of
 
 DUE = "due"
 
@@ -234,6 +235,21 @@ def entries_of(db: Rdict) -> list[Entry]:
             )
         entries.append(entry)
     return entries
+
+
+def reserve_numbers(db: Rdict) -> None:
+    """No number that any row or family of the database has is given to a new table."""
+    stored = db.get(_NEXT)
+    used = [0 if stored is None else NUMBER.unpack(stored)[0] - 1]
+    used += [entry.number for entry in entries_of(db)]
+    used += [int(name[1:]) for name in families_of(db.path()) if _DEDICATED.fullmatch(name)]
+    rows = db.iter()
+    rows.seek_to_last()
+    if rows.valid():
+        used.append(NUMBER.unpack_from(rows.key())[0])
+    batch = WriteBatch(raw_mode=True)
+    batch.put(_NEXT, NUMBER.pack(max(used) + 1))
+    db.write(batch)
 
 
 def rows_from(db: Rdict, start: bytes) -> Generator[tuple[bytes, bytes], None, None]:

@@ -51,7 +51,7 @@ async def walk(
 def _check_position(start: bytes) -> None:
     try:
         fits = parse(start).is_item
-    except (ValueError, IndexError):
+    except ValueError:
         fits = False
     if not fits:
         raise InvalidArgument("the position is none that a walk returned", field="position")

@@ -29,7 +29,7 @@ from soundstage.engines.records.rocksdb.rowkeys import (
 )
 from soundstage.engines.records.rocksdb.tables import Table
 from soundstage.engines.records.tombstones import Fragments
-from soundstage.engines.rocks.database import Handle
+from soundstage.engines.rocks.database import Family
 
 FEW_ROWS = 64
 """Up to so many rows are deleted one by one: every range delete slows down later reads of the memtable."""
@@ -47,7 +47,7 @@ class Writing:
         table: Table,
         prefix: bytes,
         batch: WriteBatch,
-        due: Handle,
+        due: Family,
         now_us: Callable[[], int],
         random: Random,
     ) -> None:
@@ -193,7 +193,7 @@ class Writing:
         entry = due_key(due_us, row)
         # A write from long ago may be due before what the sweeper has passed.
         self.table.due_from = min(self.table.due_from, entry)
-        self.batch.put(entry, TIME.pack(time_us), self._due)
+        self.batch.put(entry, TIME.pack(time_us), self._due.handle)
 
 
 def _raised(header: Header, survey: Survey) -> Header:

@@ -24,13 +24,33 @@
     return reply.status;
   }
 
+  const NAMED = /("namespace"\s*:\s*)"(?:[^"\\]|\\.)*"/;
+  function name(namespace) {
+    const request = element("request");
+    request.value = request.value.replace(NAMED, (_, key) => key + JSON.stringify(namespace));
+  }
+
+  // An example names no namespace that exists; those that do are offered, and the first is taken.
+  async function offer(choice, untouched) {
+    const reply = await fetch("/status.json", { headers: authorised({ accept: "application/json" }) });
+    if (!reply.ok) return;
+    const names = (await reply.json()).namespaces
+      .filter((each) => each.abstraction === choice.dataset.abstraction).map((each) => each.name);
+    if (!names.length) return;
+    choice.replaceChildren(...names.map((each) => new Option(each)));
+    choice.parentElement.hidden = false;
+    if (untouched) name(names[0]);
+    else choice.value = JSON.parse((element("request").value.match(NAMED) || ['""'])[0].replace(/^"namespace"\s*:/, ""));
+  }
+
   function arrive() {
     element("forget").hidden = !token();
     for (const link of document.querySelectorAll("body > header a")) {
       if (link.pathname === location.pathname) link.setAttribute("aria-current", "page");
       else link.removeAttribute("aria-current");
     }
-    const request = element("request");
+    const request = element("request"), choice = element("namespace");
+    if (choice) offer(choice, !location.hash.startsWith("#request="));
     if (request && location.hash.startsWith("#request=")) {
       request.value = decodeURIComponent(location.hash.slice("#request=".length));
     } else if (location.hash) {
@@ -98,6 +118,7 @@
     if (event.target.id === "login") login();
     else if (event.target.id === "call") call(event.target);
   });
+  document.addEventListener("change", (event) => { if (event.target.id === "namespace") name(event.target.value); });
   document.addEventListener("keydown", (event) => {
     if (event.target.id === "request" && event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
       event.target.form.requestSubmit();
