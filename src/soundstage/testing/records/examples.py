@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 
 EXAMPLES = settings(
+    phases=[Phase.explicit, Phase.generate, Phase.shrink],
     max_examples=60,
     derandomize=True,
     deadline=None,

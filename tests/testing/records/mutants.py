@@ -1,0 +1,188 @@
+"""Engines with one mistake each, made by changing their source, and whether the suite sees it.
+
+A mutant is loaded beside the real engine: its modules are imported anew with the changed text, and what was
+imported before is put back. It then goes through one part of the suite, in a run of pytest of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
+from pathlib import Path
+from types import CodeType, ModuleType
+from typing import NamedTuple
+
+import pytest
+from hypothesis import Phase, given, is_hypothesis_test, settings
+
+from soundstage.core.environment import Environment
+from soundstage.core.errors import SoundstageError
+from soundstage.engines.records.port import Records
+from soundstage.testing.records import Bench
+from soundstage.testing.records.examples import EXAMPLES
+from soundstage.testing.records.histories import Step, histories
+from soundstage.testing.records.suite.histories import play
+
+SUBJECT = Path(__file__).with_name("subject.py")
+
+MEMORY = "soundstage.engines.records.memory"
+ROCKSDB = "soundstage.engines.records.rocksdb"
+RECORDS = "soundstage.engines.records"
+VERSION = "soundstage.core.version"
+
+SHARED = (f"{RECORDS}.port", f"{RECORDS}.refusals")
+"""Modules whose types cross between engine and suite; they are never loaded twice."""
+
+
+class Change(NamedTuple):
+    """In the source of `module`, `right` stands exactly once and becomes `wrong`."""
+
+    module: str
+    right: str
+    wrong: str
+
+
+class Mutant(NamedTuple):
+    """An engine that makes the mistake `name`, which the suite's module `part` is to see."""
+
+    name: str
+    part: str
+    changes: Sequence[Change]
+
+
+class _ChangedLoader(SourceFileLoader):
+    def __init__(self, name: str, path: str, changes: Sequence[Change]) -> None:
+        super().__init__(name, path)
+        self._changes = changes
+
+    def get_code(self, fullname: str) -> CodeType:
+        text = Path(self.path).read_text()
+        for change in self._changes:
+            count = text.count(change.right)
+            if count != 1:
+                raise ValueError(f"{fullname} has {change.right!r} {count} times, a mutant needs it once")
+            text = text.replace(change.right, change.wrong)
+        return compile(text, self.path, "exec")
+
+
+class _Changer(MetaPathFinder):
+    def __init__(self, changes: Sequence[Change]) -> None:
+        self._by_module: dict[str, list[Change]] = {}
+        for change in changes:
+            self._by_module.setdefault(change.module, []).append(change)
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        changes = self._by_module.get(fullname)
+        if changes is None:
+            return None
+        spec = PathFinder.find_spec(fullname, path, target)
+        assert spec is not None
+        assert spec.origin is not None
+        spec.loader = _ChangedLoader(fullname, spec.origin, changes)
+        return spec
+
+
+@contextmanager
+def _forgotten(names: Sequence[str]) -> Iterator[None]:
+    """Within, the modules `names` are as if never imported; afterwards they are back."""
+    kept: Mapping[str, ModuleType] = {name: sys.modules.pop(name) for name in names}
+    for name in names:
+        parent, _, child = name.rpartition(".")
+        sys.modules[parent].__dict__.pop(child, None) if parent in sys.modules else None
+    try:
+        yield
+    finally:
+        for name in [name for name in sys.modules if _is_engine(name)]:
+            del sys.modules[name]
+        sys.modules.update(kept)
+        for name, module in kept.items():
+            parent, _, child = name.rpartition(".")
+            setattr(sys.modules[parent], child, module)
+
+
+def _is_engine(name: str) -> bool:
+    return name == VERSION or (name.startswith(f"{RECORDS}.") and name not in SHARED)
+
+
+def load(engine: str, changes: Sequence[Change]) -> ModuleType:
+    """The module `engine`, imported anew with everything that it stands on, `changes` made."""
+    importlib.import_module(engine)
+    finder = _Changer(changes)
+    with _forgotten([name for name in sys.modules if _is_engine(name)]):
+        sys.meta_path.insert(0, finder)
+        try:
+            return importlib.import_module(engine)
+        finally:
+            sys.meta_path.remove(finder)
+
+
+class _Examination:
+    """A plugin of pytest: gives the subject its engine, chooses one part of the suite, remembers what failed."""
+
+    def __init__(self, module: ModuleType, part: str) -> None:
+        self.failed: list[str] = []
+        self.ran = 0
+        self._module = module
+        self._part = part
+
+    @pytest.fixture
+    def engine_module(self) -> ModuleType:
+        return self._module
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Function]) -> None:
+        # Properties would be shrunk for minutes; they are asked by `differs`.
+        items[:] = [
+            item
+            for item in items
+            if item.function.__module__.rpartition(".")[2] == self._part and not is_hypothesis_test(item.function)
+        ]
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self.ran += report.when == "call"
+        if report.failed:
+            self.failed.append(f"{report.nodeid} ({report.when})")
+
+
+def failures(engine: str, part: str, changes: Sequence[Change]) -> list[str]:
+    """The first test of `part` that fails on the changed engine; empty when all pass."""
+    examination = _Examination(load(engine, changes), part)
+    code = pytest.main(
+        [str(SUBJECT), "-x", "-q", "-p", "no:cacheprovider", "--no-header", "--no-summary", "--tb=no", "-W", "ignore"],
+        plugins=[examination],
+    )
+    assert code in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED), code
+    assert examination.ran, f"{part} is no part of the suite"
+    return examination.failed
+
+
+def differs(changes: Sequence[Change], *, conditional: bool) -> bool:
+    """Whether a random history tells the changed memory engine from the model."""
+    module = load(MEMORY, changes)
+
+    async def open_engine(environment: Environment, store: str = "store") -> Records:
+        engine: Records = module.MemoryRecords(environment)
+        await engine.start()
+        return engine
+
+    async def run(steps: list[Step]) -> None:
+        bench = Bench(open_engine, conditional=conditional)
+        await bench.open()
+        await play(bench, steps)
+
+    @settings(EXAMPLES, max_examples=1_000, phases=[Phase.generate])
+    @given(histories(conditional=conditional))
+    def compare(steps: list[Step]) -> None:
+        asyncio.run(run(steps))
+
+    try:
+        compare()
+    except (AssertionError, SoundstageError):
+        return True
+    return False
