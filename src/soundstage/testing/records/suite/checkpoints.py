@@ -236,8 +236,8 @@ class CheckpointsHeld:
     @requires(Capability.CHECKPOINT)
     async def test_a_sweep_during_a_restore_lets_nothing_reappear(self, bench: Bench, tmp_path: Path) -> None:
         await bench.put(b"z", b"newest", at=9)
-        for number in range(2_000):
-            await bench.put(b"%05d" % number, b"hidden", at=-2)
+        puts = {b"%05d" % number: Put(bytes(200)) for number in range(4_000)}
+        await bench.send(bench.write(at=-2, puts=puts))
         await bench.delete_range(b"0", b"1", at=-1)
         folder = await copy(bench, tmp_path)
         await bench.engine.drop_table(TABLE)

@@ -89,6 +89,18 @@ class Conditions:
         assert await passes(guarded, ABSENT)
 
     @requires(Capability.CONDITIONAL)
+    @pytest.mark.parametrize("kind", ["range", "record"])
+    async def test_what_an_older_delete_than_the_newest_write_hides_is_absent(self, guarded: Bench, kind: str) -> None:
+        # Then an engine cannot have dropped the hidden rows without looking.
+        await guarded.delete(b"newest", at=-1)
+        await guarded.put(KEY, b"", at=-3)
+        if kind == "range":
+            await guarded.delete_range(b"k", b"l", at=-2)
+        else:
+            await guarded.delete_all(at=-2)
+        assert await passes(guarded, ABSENT, NEW)
+
+    @requires(Capability.CONDITIONAL)
     @pytest.mark.parametrize(("elapsed", "absent"), [(999, False), (1_000, True)])
     async def test_an_item_is_absent_from_the_microsecond_of_its_expiry(
         self, guarded: Bench, elapsed: int, absent: bool

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from soundstage.core.errors import Exhausted
@@ -155,10 +157,14 @@ class Deletes:
         assert await bench.values() == {}
 
     async def test_trimming_a_growing_record_never_runs_out_of_ranges(self, bench: Bench) -> None:
-        for number in range(3 * TOMBSTONES_MAX // 2):
-            await bench.put(b"%06d" % number, b"", at=2 * number, token=f"p{number}")
-            if number >= 3:
-                await bench.delete_range(b"", b"%06d" % (number - 2), at=2 * number + 1, token=f"d{number}")
+        calls = [
+            bench.write(
+                at=number, token=f"t{number}", puts={b"%06d" % number: Put(b"")}, ranges=[(b"", b"%06d" % (number - 2))]
+            )
+            for number in range(2, TOMBSTONES_MAX + 50)
+        ]
+        for start in range(0, len(calls), 50):
+            await asyncio.gather(*map(bench.send, calls[start : start + 50]))
         assert len(await bench.values()) == 3
 
 

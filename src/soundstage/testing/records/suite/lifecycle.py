@@ -35,8 +35,9 @@ COUNT = 2_000
 async def fill(bench: Bench) -> None:
     """The record has so many items, and as many again are due, that any call over them takes some time."""
     await bench.send(bench.write(at=0, puts={b"%05d" % number: Put(b"value") for number in range(COUNT)}))
-    for number in range(200):
-        await bench.put(b"", b"", at=0, expires=number, record=b"record-%d" % number)
+    await asyncio.gather(
+        *(bench.put(b"", b"", at=0, expires=number, record=b"record-%d" % number) for number in range(200))
+    )
     bench.advance(bench.kept_us)
     bench.environment.tick_ns = 1_000_000
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from itertools import product
 
 import pytest
@@ -20,8 +21,8 @@ KEYS = (b"", b"\0", b"\0\0", b"\0\1", b"\0\xff", b"h", b"l", b"r", b"\xff", b"\x
 
 async def fill(bench: Bench) -> None:
     """Every partition of `PARTITIONS` has every key of `KEYS`, with a value of its own."""
-    for record in PARTITIONS:
-        await bench.send(bench.write(at=-9, puts={key: Put(record + b"/" + key) for key in KEYS}), record)
+    writes = {record: bench.write(at=-9, puts={key: Put(record + b"/" + key) for key in KEYS}) for record in PARTITIONS}
+    await asyncio.gather(*(bench.send(write, record) for record, write in writes.items()))
 
 
 def written(record: bytes) -> dict[bytes, bytes]:

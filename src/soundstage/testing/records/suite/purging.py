@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import msgspec
 import pytest
 
@@ -184,8 +186,12 @@ class Purging:
         assert await bench.engine.sweep(1) == (1, 1, bench.at(KEPT_US + 50))
 
     async def test_nothing_due_is_left_behind(self, bench: Bench) -> None:
-        for number in range(300):
-            await bench.put(b"%d" % number, b"", at=0, expires=number, record=b"record-%d" % (number % 7))
+        await asyncio.gather(
+            *(
+                bench.put(b"%d" % number, b"", at=0, expires=number, record=b"record-%d" % (number % 7))
+                for number in range(300)
+            )
+        )
         bench.advance(KEPT_US + 1)
         assert (await bench.sweep(11), await bench.engine.sweep(11)) == (300, (0, 0, None))
 

@@ -95,11 +95,14 @@ class Versions:
 
     async def test_every_order_with_repetitions_gives_the_same_bytes(self, bench: Bench) -> None:
         writes = _every_kind(bench)
-        for number in range(60):
+
+        async def arrive(number: int) -> None:
             arrivals = writes + bench.environment.random.choices(writes, k=len(writes))
             bench.environment.random.shuffle(arrivals)
             for write in arrivals:
                 await bench.send(write, b"repeated-%d" % number)
+
+        await asyncio.gather(*map(arrive, range(60)))
         pages = [await bench.page(b"repeated-%d" % number) for number in range(60)]
         assert {_frozen(page) for page in pages} == {_frozen(pages[0])}
 

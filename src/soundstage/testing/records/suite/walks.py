@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from itertools import pairwise
 
@@ -21,11 +22,9 @@ COUNT = 60
 
 async def fill(bench: Bench, count: int = COUNT) -> dict[bytes, list[bytes]]:
     """`count` records of one to five items; their keys by record."""
-    kept: dict[bytes, list[bytes]] = {}
-    for number in range(count):
-        record = b"record-%d" % number
-        kept[record] = [b"%d" % key for key in range(1 + number % 5)]
-        await bench.send(bench.write(at=-1, puts={key: Put(b"value") for key in kept[record]}), record)
+    kept = {b"record-%d" % number: [b"%d" % key for key in range(1 + number % 5)] for number in range(count)}
+    writes = {record: bench.write(at=-1, puts={key: Put(b"value") for key in keys}) for record, keys in kept.items()}
+    await asyncio.gather(*(bench.send(write, record) for record, write in writes.items()))
     return kept
 
 
@@ -75,8 +74,7 @@ class Walks:
         assert len(met) == sum(map(len, kept.values()))
 
     async def test_segments_are_of_about_one_size(self, bench: Bench) -> None:
-        for number in range(400):
-            await bench.put(b"", b"", at=-1, record=b"%d" % number)
+        await asyncio.gather(*(bench.put(b"", b"", at=-1, record=b"%d" % number) for number in range(400)))
         sizes = [len(await walk(bench, segment, 4)) for segment in range(4)]
         assert min(sizes) >= 60
 
@@ -164,7 +162,8 @@ class Walks:
         assert keys_by_record(rows) == kept
 
     @pytest.mark.parametrize(
-        "position", [b"", b"\0", b"garbage", bytes(8), b"\xff" * 8, b"\x80" * 40, b"\x92\xc4\x01a", b"\xc0"]
+        "position",
+        [b"", b"\0", b"garbage", bytes(8), bytes(8) + b"a\0\1", b"\xff" * 8, b"\x80" * 40, b"\x92\xc4\x01a", b"\xc0"],
     )
     async def test_a_position_that_no_walk_returned_is_refused(self, bench: Bench, position: bytes) -> None:
         await fill(bench)
