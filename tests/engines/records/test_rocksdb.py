@@ -29,6 +29,7 @@ def opened(folder: Path, durability: Durability) -> OpenEngine:
     return open_engine
 
 
+@pytest.mark.slow
 class TestGroup(RecordsSuite):
     capabilities = ALWAYS | {Capability.DURABLE}
 

@@ -530,7 +530,7 @@ ROCKS = (
     Mutant(
         "what was restored is never swept",
         "checkpoints",
-        [Change(f"{ROCKSDB}.restoring", "if forgotten is not None:", "if False:")],
+        [Change(f"{ROCKSDB}.restoring", "if entry is not None:", "if False:")],
     ),
     Mutant(
         "a page read down skips a row",

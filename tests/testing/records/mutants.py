@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
@@ -90,7 +90,7 @@ class _Changer(MetaPathFinder):
 
 
 @contextmanager
-def _forgotten(names: Sequence[str]) -> Iterator[None]:
+def _forgotten(names: Sequence[str]) -> Generator[None]:
     """Within, the modules `names` are as if never imported; afterwards they are back."""
     kept: Mapping[str, ModuleType] = {name: sys.modules.pop(name) for name in names}
     for name in names:
