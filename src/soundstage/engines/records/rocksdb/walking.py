@@ -9,7 +9,7 @@ from rocksdict import ReadOptions
 from soundstage.core.errors import InvalidArgument
 from soundstage.engines.records.port import Budget, Row, Span, WalkPage
 from soundstage.engines.records.rocksdb.reading import Slices, read_span
-from soundstage.engines.records.rocksdb.rowkeys import AFTER_ITEMS, ITEMS, hash_bound, parse
+from soundstage.engines.records.rocksdb.rowkeys import AFTER_ITEMS, ITEMS, NUMBER, hash_bound, parse, prefix_of
 from soundstage.engines.records.rocksdb.tables import Table
 
 
@@ -50,7 +50,8 @@ async def walk(
 
 def _check_position(start: bytes) -> None:
     try:
-        fits = parse(start).is_item
+        row = parse(start)
+        fits = row.is_item and row.prefix == prefix_of(row.prefix[: NUMBER.size], row.partition)
     except ValueError:
         fits = False
     if not fits:
