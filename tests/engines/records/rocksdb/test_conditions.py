@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from tests.engines.records.rocksdb.store import Store
+
+from soundstage.core.errors import InvalidArgument, PreconditionFailed, SoundstageError, TokenReused, Unavailable
+from soundstage.engines.records.rocksdb.rowkeys import HEAD, LEDGER
+from soundstage.testing.model import Condition, Put
+from soundstage.testing.records.bench import KEPT_US
+
+ABSENT = Condition(b"key", None)
+
+
+def ledger(store: Store) -> list[bytes]:
+    """The tokens whose success is recorded."""
+    start = store.prefix() + HEAD + LEDGER
+    return [row_key[len(start) :] for row_key in store.stored() if row_key.startswith(start)]
+
+
+async def test_a_success_is_recorded_with_what_it_wrote(conditional: Store) -> None:
+    writes = conditional.disk.writes
+    await conditional.put_if(b"key", b"value", ABSENT, at=0, token="t-1")
+    assert ledger(conditional) == [b"t-1"]
+    assert conditional.disk.writes - writes == 1
+
+
+async def test_a_failure_is_not_recorded(conditional: Store) -> None:
+    await conditional.put(b"key", b"value", at=0)
+    with pytest.raises(PreconditionFailed):
+        await conditional.put_if(b"key", b"value", ABSENT, at=1, token="t-1")
+    assert ledger(conditional) == []
+
+
+async def test_a_repetition_is_known_after_a_restart(conditional: Store) -> None:
+    stamp = await conditional.put_if(b"key", b"value", ABSENT, at=0, token="t-1")
+    await conditional.put(b"key", b"later", at=5)
+    await conditional.reopen()
+    assert await conditional.put_if(b"key", b"value", ABSENT, at=0, token="t-1") == stamp
+    assert await conditional.values() == {b"key": b"later"}
+
+
+async def test_another_request_under_the_token_is_refused_after_a_restart(conditional: Store) -> None:
+    write = conditional.write(at=0, token="t-1", puts={b"key": Put(b"value")})
+    await conditional.send(write, conditions=[ABSENT], digest=b"one")
+    await conditional.reopen()
+    with pytest.raises(TokenReused, match="'t-1' named another request"):
+        await conditional.send(write, conditions=[ABSENT], digest=b"two")
+
+
+async def test_a_record_of_success_goes_when_no_repetition_can_arrive(conditional: Store) -> None:
+    await conditional.put_if(b"key", b"value", ABSENT, at=0)
+    conditional.advance(KEPT_US)
+    assert await conditional.sweep() == 0
+    conditional.advance(1)
+    assert await conditional.sweep() == 1
+    assert ledger(conditional) == []
+
+
+async def test_a_table_without_conditions_refuses_them(store: Store) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        await store.put_if(b"key", b"value", ABSENT, at=0)
+    assert caught.value.field == "condition"
+    assert store.stored() == {}
+
+
+async def test_of_many_who_put_what_is_absent_one_succeeds(conditional: Store) -> None:
+    outcomes = await asyncio.gather(
+        *(conditional.put_if(b"key", b"%d" % n, ABSENT, at=n) for n in range(20)), return_exceptions=True
+    )
+    assert sum(not isinstance(outcome, BaseException) for outcome in outcomes) == 1
+    assert {type(outcome) for outcome in outcomes if isinstance(outcome, BaseException)} == {PreconditionFailed}
+
+
+async def test_a_record_written_in_the_future_is_unavailable_until_then(conditional: Store) -> None:
+    await conditional.put(b"key", b"value", at=10_000_000)
+    with pytest.raises(Unavailable) as caught:
+        await conditional.put_if(b"other", b"value", Condition(b"other", None), at=0)
+    assert (caught.value.outcome, caught.value.retryable) == ("not_applied", True)
+
+
+# -- what an answer rests on is durable
+
+
+@pytest.mark.parametrize("kind", ["failed condition", "repetition", "reused token", "future"])
+async def test_an_answer_waits_for_the_flush_of_what_it_rests_on(conditional: Store, kind: str) -> None:
+    """The database fails at the flush: then the answer is that failure, and not what a power cut may take back."""
+    far = 10_000_000 if kind == "future" else 0
+    first = asyncio.ensure_future(conditional.put_if(b"key", b"value", ABSENT, at=far, token="t-1"))
+    if kind == "future":
+        first.cancel()
+        first = asyncio.ensure_future(conditional.put(b"key", b"value", at=far))
+    other = asyncio.ensure_future(conditional.put(b"x", b"", at=1, record=b"so that two share the flush"))
+    await asyncio.sleep(0)
+    conditional.disk.flush_error = Exception("IO error: No space left on device")
+    write = conditional.write(at=0, token="t-1", puts={b"key": Put(b"value")})
+    digest = b"other" if kind == "reused token" else b"digest"
+    token = conditional.write(at=0, token="t-2", puts={b"key": Put(b"value")})
+    answer = conditional.send(
+        write if kind in ("repetition", "reused token") else token, conditions=[ABSENT], digest=digest
+    )
+    refusals = await asyncio.gather(answer, first, other, return_exceptions=True)
+    assert [type(refusal) for refusal in refusals] == [Unavailable] * 3
+    assert all(isinstance(each, SoundstageError) and "No space left" in each.detail for each in refusals)
