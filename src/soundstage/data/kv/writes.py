@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from soundstage.core.errors import InvalidArgument, TooLarge
-from soundstage.core.limits import check_call_bytes, check_call_items, check_ttl
+from soundstage.core.limits import KEY_MAX_BYTES, check_call_bytes, check_call_items, check_ttl
 from soundstage.core.time import Duration
 from soundstage.core.version import delete, put_head
 from soundstage.data.kv.api import Predicate, PutItem
@@ -13,6 +13,9 @@ from soundstage.engines.records.port import Batch, RangeDelete
 
 def put_batch(partition: bytes, items: list[PutItem], time_us: int, token: str, value_max: int) -> Batch:
     """`items` as cells of one write. Raises `InvalidArgument` or `TooLarge` with the path of the offender."""
+    if len(items) == 1 and _is_plain(items[0], value_max):
+        # Most writes are of one item, and what follows is made for many.
+        return Batch(cells=((items[0].key, put_head(time_us, token) + items[0].value),))
     check_call_items(len(items))
     keys = check_keys([item.key for item in items], "items[{}].key")
     try:
@@ -49,6 +52,18 @@ def delete_batch(predicate: Predicate | None, time_us: int, token: str) -> Batch
         start, end = bounds_of(predicate.match_range)
         return Batch(ranges=[RangeDelete(start, end, cell)])
     return Batch(partition=cell)
+
+
+def _is_plain(item: PutItem, value_max: int) -> bool:
+    """Whether nothing is to be said of an item: neither a refusal nor a time to live."""
+    key, value = item.key, item.value
+    return (
+        type(key) is bytes
+        and type(value) is bytes
+        and item.ttl is None
+        and len(key) <= KEY_MAX_BYTES
+        and len(value) <= value_max
+    )
 
 
 def _expiring(ttl: Duration, index: int, time_us: int, token: str) -> bytes:

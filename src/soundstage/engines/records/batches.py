@@ -62,6 +62,12 @@ def check_batch(batch: Batch) -> Survey:
 
     Keys, bounds, values and metadata count as bytes; what cells add to them does not.
     """
+    if len(batch.cells) == 1 and not batch.ranges and batch.partition is None:
+        key, cell = batch.cells[0]
+        size = len(key) + len(cell)
+        # One item is most of what is written, and what follows is made for many.
+        if len(key) <= KEY_MAX_BYTES and size <= BATCH_MAX_BYTES:
+            return Survey([key], [cell], cell, cell, size)
     count = len(batch.cells) + len(batch.ranges)
     if count > BATCH_MAX_ITEMS:
         raise TooLarge(f"a batch has at most {BATCH_MAX_ITEMS} items, not {count}", field="items", hint="split it")

@@ -203,7 +203,9 @@ def _raised(header: Header, survey: Survey) -> Header:
     if survey.greatest > newest:
         newest = max(newest, version.identity(survey.greatest))
     if survey.keys:
-        low, last = min(low, min(survey.keys)), max(survey.keys)
+        first, last = (survey.keys[0],) * 2 if len(survey.keys) == 1 else (min(survey.keys), max(survey.keys))
+        if first < low:
+            low = first
         if last >= high:
             high = last + b"\0"
     if newest is header.newest and low is header.low and high is header.high:
