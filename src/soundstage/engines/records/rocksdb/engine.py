@@ -137,7 +137,7 @@ class RocksRecords:
             raise refusals.takes_no_conditions(table)
         prefix = prefix_of(into.number, partition)
         rows.touch(prefix)
-        known = into.header(prefix)
+        known = into.peek(prefix)
         if conditional is not None:
             before_us = recorded(into, prefix, conditional)
             if before_us is not None:
