@@ -1,0 +1,13 @@
+"""Blobs as files of one folder: durable, embedded, with one owner process.
+
+    blobs = FileBlobs(folder, FileOptions(), environment)
+
+In the folder: `OWNER` (the lock, naming the owner), `FORMAT`, `staging/` for what is being written, and
+`objects/ab/cdef…` for what is there, named by the sha256 of its key.
+"""
+
+from __future__ import annotations
+
+from soundstage.engines.blobs.file.engine import FileBlobs, FileOptions
+
+__all__ = ["FileBlobs", "FileOptions"]

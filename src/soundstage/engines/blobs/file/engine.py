@@ -1,0 +1,306 @@
+"""The blobs port on one folder."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated, ParamSpec, TypeVar
+
+import msgspec
+from msgspec import Meta
+
+from soundstage.core.environment import Environment
+from soundstage.core.errors import SoundstageError, Unavailable
+from soundstage.core.ids import uuid4_hex
+from soundstage.core.size import Size
+from soundstage.engines.blobs import refusals
+from soundstage.engines.blobs.file.layout import BLOCK_BYTES
+from soundstage.engines.blobs.file.objects import STAGING, Reading, name, path_of, prepare, remove, survey
+from soundstage.engines.blobs.file.staging import Staged
+from soundstage.engines.blobs.index import Index
+from soundstage.engines.blobs.port import (
+    ANY,
+    CHUNK_MAX_BYTES,
+    LIST_MAX,
+    BlobCapability,
+    BlobInfo,
+    Expectation,
+    Usage,
+    check_key,
+    check_metadata,
+)
+from soundstage.engines.rocks.folder import FolderLock, check_format
+from soundstage.engines.rocks.options import Durability
+from soundstage.engines.rocks.space import LowWater
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_THREADS = 4
+_LOOKS_MAX = 16
+"""How often a read looks again for a blob that is replaced at that very moment."""
+
+
+class FileOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """How one folder is kept. With `durability` `os` nothing waits for the disk."""
+
+    durability: Durability = "group"
+    quota: Annotated[Size | None, Meta(description="more bytes of blobs than this are refused; none: no limit")] = None
+    low_water: Annotated[Size, Meta(description="blobs are refused below this much free disk")] = Size(256 << 20)
+
+
+class FileBlobs:
+    """Durable, embedded, in one process; not for use from several event loops.
+
+    The file of a put is whole on disk before it is named, and named before it is known, so that nobody reads
+    what a power loss could take back. Replaced files are removed after that; who reads one reads on.
+    """
+
+    def __init__(self, folder: str, options: FileOptions, environment: Environment) -> None:
+        self._durable = options.durability != "os"
+        self.capabilities = frozenset({BlobCapability.DURABLE}) if self._durable else frozenset[BlobCapability]()
+        self.folder = Path(folder).absolute()
+        self._quota = options.quota
+        self._environment = environment
+        self._low_water = LowWater(str(self.folder), options.low_water, environment, _free_bytes)
+        self._lock: FolderLock | None = None
+        self._executor: ThreadPoolExecutor | None = None
+        self._index = Index()
+        self._sequences: dict[str, int] = {}
+        self._replaced: dict[str, list[int]] = {}
+        self._last_sequence = 0
+        self._staged_bytes = 0
+        self._changing: dict[str, asyncio.Lock] = {}
+
+    async def start(self) -> None:
+        lock = FolderLock(str(self.folder))
+        try:
+            check_format(str(self.folder))
+            self._executor = ThreadPoolExecutor(_THREADS, thread_name_prefix="soundstage-blobs")
+            await self._in_thread(prepare, self.folder)
+            found = await self._in_thread(survey, self.folder)
+        except BaseException:
+            self._shut_down()
+            lock.release()
+            raise
+        self._lock = lock
+        self._index = Index.of([each.info for each in found.values()])
+        self._sequences = {key: each.sequence for key, each in found.items()}
+        self._last_sequence = max(self._sequences.values(), default=0)
+
+    async def stop(self) -> None:
+        self._shut_down()
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+    def announce(self, url: str | None) -> None:
+        """Whoever finds the folder held is told this address."""
+        if self._lock is not None:
+            self._lock.announce(url)
+
+    async def put(
+        self,
+        key: str,
+        chunks: AsyncIterable[bytes],
+        *,
+        expect: Expectation = ANY,
+        expires_us: int = 0,
+        metadata: Mapping[str, str] = MappingProxyType({}),
+    ) -> BlobInfo:
+        self._check_open()
+        check_key(key)
+        said = check_metadata(metadata)
+        self._check_free(key, expect)
+        refusals.check_expiry(expires_us, self._environment.now_us())
+        staged = Staged(self.folder / STAGING / uuid4_hex(self._environment))
+        taken = 0
+        try:
+            pending = bytearray()
+            async for chunk in chunks:
+                taken += len(chunk)
+                self._staged_bytes += len(chunk)
+                self._check_room(taken, len(chunk), expect)
+                pending += chunk
+                if len(pending) >= BLOCK_BYTES:
+                    await self._in_thread(staged.write, bytes(pending))
+                    pending.clear()
+            await self._in_thread(staged.write, bytes(pending))
+            refusals.check_whole(staged.size, staged.sha256, expect)
+            return await self._keep(key, staged, expect, expires_us, said)
+        finally:
+            self._staged_bytes -= taken
+            await self._discard(staged)
+
+    async def head(self, key: str) -> BlobInfo:
+        self._check_open()
+        return self._live(key)
+
+    async def open(self, key: str, start: int = 0, end: int | None = None) -> AsyncGenerator[bytes]:
+        info, reading = await self._reading(key, start, end)
+        last = info.size if end is None else end
+        try:
+            position = start
+            while position < last:
+                block = await self._in_thread(reading.block, position)
+                if block is None:
+                    raise refusals.damaged(key)
+                block = block[: last - position]
+                for at in range(0, len(block), CHUNK_MAX_BYTES):
+                    yield block[at : at + CHUNK_MAX_BYTES]
+                    self._check_open()
+                position += len(block)
+        finally:
+            reading.close()
+
+    async def delete(self, key: str) -> bool:
+        self._check_open()
+        async with self._alone(check_key(key)):
+            known = self._index.remove(key)
+            if known is None:
+                return False
+            sequence = self._sequences.pop(key)
+            try:
+                await self._remove(key, [*self._replaced.get(key, ()), sequence])
+            except BaseException:
+                self._index.put(known)
+                self._sequences[key] = sequence
+                raise
+            return known.is_live(self._environment.now_us())
+
+    async def list(self, prefix: str = "", after: str = "", limit: int = LIST_MAX) -> list[BlobInfo]:
+        self._check_open()
+        refusals.check_limit(limit)
+        return self._index.listed(prefix, after, self._environment.now_us(), limit)
+
+    async def usage(self) -> Usage:
+        self._check_open()
+        return self._index.usage
+
+    async def sweep(self, limit: int) -> int:
+        self._check_open()
+        expired = self._index.expired(self._environment.now_us(), limit)
+        for key in expired:
+            await self.delete(key)
+        return len(expired)
+
+    async def _keep(
+        self, key: str, staged: Staged, expect: Expectation, expires_us: int, metadata: dict[str, str]
+    ) -> BlobInfo:
+        async with self._alone(key):
+            self._check_free(key, expect)
+            now_us = self._environment.now_us()
+            info = BlobInfo(
+                key=key,
+                size=staged.size,
+                sha256=staged.sha256,
+                created_us=now_us,
+                expires_us=expires_us,
+                metadata=metadata,
+            )
+            before = self._sequences.get(key)
+            sequence = self._last_sequence = max(now_us, self._last_sequence + 1)
+            path = path_of(self.folder, key, sequence)
+            await self._in_thread(staged.seal, info, durable=self._durable)
+            await self._in_thread(name, staged.path, path, durable=self._durable)
+            self._index.put(info)
+            self._sequences[key] = sequence
+            if before is not None:
+                await self._clear_replaced(key, before)
+            return info
+
+    async def _clear_replaced(self, key: str, sequence: int) -> None:
+        """The file of an earlier put is removed; one that cannot be is remembered, for it would come back."""
+        replaced = self._replaced.setdefault(key, [])
+        replaced.append(sequence)
+        with suppress(Unavailable):
+            await self._remove(key, replaced)
+
+    async def _remove(self, key: str, sequences: Sequence[int]) -> None:
+        for sequence in sequences:
+            await self._in_thread(remove, path_of(self.folder, key, sequence), durable=self._durable)
+        self._replaced.pop(key, None)
+
+    async def _reading(self, key: str, start: int, end: int | None) -> tuple[BlobInfo, Reading]:
+        for _ in range(_LOOKS_MAX):
+            self._check_open()
+            info = self._live(key)
+            refusals.check_range(info, start, end)
+            path = path_of(self.folder, key, self._sequences[key])
+            try:
+                return info, await self._in_thread(Reading, path, info.size)
+            except FileNotFoundError:
+                if self._sequences.get(key) is not None and path == path_of(self.folder, key, self._sequences[key]):
+                    raise refusals.damaged(key) from None
+        raise Unavailable(f"the blob {key!r} keeps being replaced", hint="read it again", outcome="not_applied")
+
+    async def _discard(self, staged: Staged) -> None:
+        if self._executor is not None:
+            await self._in_thread(staged.discard)
+        else:
+            staged.discard()
+
+    def _alone(self, key: str) -> asyncio.Lock:
+        """Held by who changes the blob of `key`."""
+        if len(self._changing) > 1_000:
+            self._changing = {each: lock for each, lock in self._changing.items() if lock.locked()}
+        return self._changing.setdefault(key, asyncio.Lock())
+
+    def _check_room(self, taken: int, more: int, expect: Expectation) -> None:
+        refusals.check_growth(taken, expect)
+        if self._quota is not None and self._index.usage.bytes + self._staged_bytes > self._quota:
+            raise refusals.over_quota(self._quota)
+        self._low_water.check(more)
+
+    def _live(self, key: str) -> BlobInfo:
+        info = self._index.find(check_key(key))
+        if info is None or not info.is_live(self._environment.now_us()):
+            raise refusals.no_blob(key)
+        return info
+
+    def _check_free(self, key: str, expect: Expectation) -> None:
+        known = self._index.find(key)
+        if expect.absent and known is not None and known.is_live(self._environment.now_us()):
+            raise refusals.exists(key)
+
+    async def _in_thread(self, do: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """What `do` returns, run in a thread and to its end even for a caller who is cancelled."""
+        if self._executor is None:
+            raise refusals.stopped()
+        running = asyncio.get_running_loop().run_in_executor(self._executor, lambda: do(*args, **kwargs))
+        try:
+            return await asyncio.shield(running)
+        except asyncio.CancelledError:
+            # The thread still uses the file that the caller is about to close.
+            await asyncio.wait([running])
+            raise
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise _refused(self.folder, error) from error
+
+    def _shut_down(self) -> None:
+        if self._executor is not None:
+            executor, self._executor = self._executor, None
+            executor.shutdown()
+
+    def _check_open(self) -> None:
+        if self._executor is None:
+            raise refusals.stopped()
+
+
+def _free_bytes(folder: str) -> int:
+    return shutil.disk_usage(folder).free
+
+
+def _refused(folder: Path, error: OSError) -> SoundstageError:
+    return Unavailable(
+        f"the disk of {folder} refuses: {error.strerror or error}",
+        hint="free some space, or check that this user may write there",
+        outcome="not_applied",
+    )

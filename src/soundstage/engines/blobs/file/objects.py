@@ -1,0 +1,131 @@
+"""The files below `objects/`: named, found again at start, opened and removed. Blocking: for a thread."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from soundstage.engines.blobs.file.layout import (
+    BLOCK_BYTES,
+    HEAD_BYTES,
+    SUM_BYTES,
+    block_sum,
+    decode_head,
+    file_size,
+    object_name,
+    stretch_at,
+)
+from soundstage.engines.blobs.port import BlobInfo
+from soundstage.engines.rocks.folder import sync_folder
+
+log = logging.getLogger("soundstage.engines.blobs")
+
+STAGING = "staging"
+OBJECTS = "objects"
+_SHARDS = 256
+
+
+class Found(NamedTuple):
+    """A blob as it lies in the folder; of two with one key the one with the greater `sequence` counts."""
+
+    info: BlobInfo
+    sequence: int
+
+
+def prepare(folder: Path) -> None:
+    """The folder has all its parts, and what was being written when its owner died is gone."""
+    (folder / STAGING).mkdir(exist_ok=True)
+    for leftover in (folder / STAGING).iterdir():
+        leftover.unlink()
+    for shard in range(_SHARDS):
+        (folder / OBJECTS / f"{shard:02x}").mkdir(parents=True, exist_ok=True)
+    sync_folder(folder / OBJECTS)
+    sync_folder(folder)
+
+
+def path_of(folder: Path, key: str, sequence: int) -> Path:
+    """Where a put of `key` lies. `sequence` grows with every put, so that no file is ever replaced."""
+    return folder / f"{object_name(key)}-{sequence:016x}"
+
+
+def survey(folder: Path) -> dict[str, Found]:
+    """Every blob by its key; files that another put of the key has replaced are removed.
+
+    A file that is no blob is left where it is, and the log told: a read would find it damaged.
+    """
+    newest: dict[str, Found] = {}
+    for path in (folder / OBJECTS).glob("*/*"):
+        found = _read_info(path)
+        if found is None:
+            continue
+        known = newest.get(found.info.key)
+        if known is None or known.sequence < found.sequence:
+            newest[found.info.key] = found
+            found = known
+        if found is not None:
+            path_of(folder, found.info.key, found.sequence).unlink(missing_ok=True)
+    return newest
+
+
+def name(staged: Path, path: Path, *, durable: bool) -> None:
+    """The sealed file `staged` is the blob at `path`; on disk when `durable`."""
+    os.rename(staged, path)
+    if durable:
+        sync_folder(path.parent)
+
+
+def remove(path: Path, *, durable: bool) -> None:
+    """The blob at `path` is gone; on disk when `durable`. Who reads it reads on to its end."""
+    path.unlink(missing_ok=True)
+    if durable:
+        sync_folder(path.parent)
+
+
+class Reading:
+    """An open blob; blocks are checked when they are read."""
+
+    def __init__(self, path: Path, size: int) -> None:
+        self._size = size
+        self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+
+    def block(self, position: int) -> bytes | None:
+        """The rest of the block that holds `position`, from there on; None when it is not what was written."""
+        stretch = stretch_at(position, self._size)
+        data = _read_all(self._descriptor, stretch.end - stretch.start, HEAD_BYTES + stretch.start)
+        expected = _read_all(self._descriptor, SUM_BYTES, HEAD_BYTES + self._size + SUM_BYTES * stretch.block)
+        if block_sum(data) != expected:
+            return None
+        return data[position - stretch.start :]
+
+    def close(self) -> None:
+        """Idempotent."""
+        if self._descriptor >= 0:
+            descriptor, self._descriptor = self._descriptor, -1
+            os.close(descriptor)
+
+
+def _read_info(path: Path) -> Found | None:
+    try:
+        with open(path, "rb") as file:
+            info = decode_head(file.read(HEAD_BYTES))
+            if os.fstat(file.fileno()).st_size < file_size(info.size):
+                raise ValueError("the file is cut short")
+        return Found(info, int(path.name.rpartition("-")[2], 16))
+    except (ValueError, msgspec.MsgspecError) as error:
+        log.error("a file among the blobs is damaged", extra={"path": str(path), "reason": str(error)})
+        return None
+
+
+def _read_all(descriptor: int, size: int, at: int) -> bytes:
+    parts: list[bytes] = []
+    while size > 0:
+        part = os.pread(descriptor, min(size, BLOCK_BYTES), at)
+        if not part:
+            break
+        parts.append(part)
+        size, at = size - len(part), at + len(part)
+    return b"".join(parts)

@@ -1,0 +1,68 @@
+"""A blob on its way to disk: written block by block, checked, sealed, then named. Blocking: for a thread."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from soundstage.engines.blobs.file.layout import BLOCK_BYTES, HEAD_BYTES, block_sum, encode_head
+from soundstage.engines.blobs.port import BlobInfo
+
+
+class Staged:
+    """One file below `staging/`; nobody reads it before it is sealed and named."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.size = 0
+        self._descriptor = -1
+        self._sha256 = hashlib.sha256()
+        self._sums: list[bytes] = []
+        self._partial = bytearray()
+
+    @property
+    def sha256(self) -> str:
+        """Of all that was written."""
+        return self._sha256.hexdigest()
+
+    def write(self, data: bytes) -> None:
+        """`data` follows what was written before."""
+        if self._descriptor < 0:
+            self._descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        self._sha256.update(data)
+        _write_all(self._descriptor, data, HEAD_BYTES + self.size)
+        self.size += len(data)
+        self._partial += data
+        while len(self._partial) >= BLOCK_BYTES:
+            self._sums.append(block_sum(bytes(self._partial[:BLOCK_BYTES])))
+            del self._partial[:BLOCK_BYTES]
+
+    def seal(self, info: BlobInfo, *, durable: bool) -> None:
+        """The file is whole, with its info and the sums of its blocks; on disk when `durable`."""
+        if self._partial:
+            self._sums.append(block_sum(bytes(self._partial)))
+        _write_all(self._descriptor, b"".join(self._sums), HEAD_BYTES + self.size)
+        _write_all(self._descriptor, encode_head(info), 0)
+        if durable:
+            os.fsync(self._descriptor)
+        self._close()
+
+    def discard(self) -> None:
+        """Nothing is left of a blob that was not named. Idempotent."""
+        self._close()
+        with suppress(OSError):
+            self.path.unlink(missing_ok=True)
+
+    def _close(self) -> None:
+        if self._descriptor >= 0:
+            descriptor, self._descriptor = self._descriptor, -1
+            os.close(descriptor)
+
+
+def _write_all(descriptor: int, data: bytes, at: int) -> None:
+    view = memoryview(data)
+    while view:
+        written = os.pwrite(descriptor, view, at)
+        view, at = view[written:], at + written

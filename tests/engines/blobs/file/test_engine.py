@@ -1,0 +1,252 @@
+"""The file engine is what the suite says, survives what happens to files, and keeps its folder to itself."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from soundstage.core.environment import VirtualEnvironment
+from soundstage.core.errors import DataLoss, Exhausted, InvalidArgument, SoundstageError, Unavailable
+from soundstage.core.size import Size
+from soundstage.engines.blobs.file import FileBlobs, FileOptions
+from soundstage.engines.blobs.file.layout import HEAD_BYTES
+from soundstage.engines.blobs.port import BlobCapability, Blobs
+from soundstage.testing.blobs import BlobsSuite
+from soundstage.testing.blobs.suite import content_of, keys, put, read
+
+FAST = FileOptions(durability="os", low_water=Size(0))
+
+
+@pytest.fixture
+def environment() -> VirtualEnvironment:
+    return VirtualEnvironment(seed=5)
+
+
+@pytest.fixture
+async def engine(tmp_path: Path, environment: VirtualEnvironment) -> AsyncIterator[FileBlobs]:
+    made = FileBlobs(str(tmp_path), FAST, environment)
+    await made.start()
+    yield made
+    await made.stop()
+
+
+def objects(engine: FileBlobs) -> list[Path]:
+    return sorted((engine.folder / "objects").glob("*/*"))
+
+
+def staged(engine: FileBlobs) -> list[Path]:
+    return list((engine.folder / "staging").iterdir())
+
+
+def spoil(path: Path, at: int) -> None:
+    with open(path, "r+b") as file:
+        file.seek(at)
+        found = file.read(1)
+        file.seek(at)
+        file.write(bytes((found[0] ^ 1,)))
+
+
+class TestFile(BlobsSuite):
+    @pytest.fixture
+    async def blobs(self, environment: VirtualEnvironment, tmp_path: Path) -> AsyncIterator[Blobs]:
+        engine = FileBlobs(str(tmp_path), FAST, environment)
+        await engine.start()
+        yield engine
+        await engine.stop()
+
+
+class TestDurableFile(BlobsSuite):
+    @pytest.fixture
+    async def blobs(self, environment: VirtualEnvironment, tmp_path: Path) -> AsyncIterator[Blobs]:
+        engine = FileBlobs(str(tmp_path), FileOptions(low_water=Size(0)), environment)
+        await engine.start()
+        yield engine
+        await engine.stop()
+
+
+def test_it_is_durable_unless_nothing_waits_for_the_disk(tmp_path: Path, environment: VirtualEnvironment) -> None:
+    assert BlobCapability.DURABLE in FileBlobs(str(tmp_path), FileOptions(), environment).capabilities
+    assert BlobCapability.DURABLE not in FileBlobs(str(tmp_path), FAST, environment).capabilities
+
+
+async def test_a_replaced_file_is_removed(engine: FileBlobs) -> None:
+    for content in (b"1", b"2", b"3"):
+        await put(engine, "a", content)
+    assert (len(objects(engine)), staged(engine)) == (1, [])
+
+
+async def test_a_refused_upload_leaves_no_file(engine: FileBlobs) -> None:
+    with pytest.raises(InvalidArgument):
+        await put(engine, "a", content_of(3 << 20), size=5 << 20)
+    assert (objects(engine), staged(engine)) == ([], [])
+
+
+async def test_what_was_being_written_at_a_crash_is_gone_after_it(engine: FileBlobs) -> None:
+    await engine.stop()
+    (engine.folder / "staging" / "leftover").write_bytes(b"half")
+    await engine.start()
+    assert staged(engine) == []
+
+
+async def test_of_two_puts_of_a_key_found_after_a_crash_the_later_counts(engine: FileBlobs) -> None:
+    await put(engine, "a", b"first")
+    first = objects(engine)[0]
+    kept = first.read_bytes()
+    await put(engine, "a", b"second")
+    await engine.stop()
+    first.write_bytes(kept)
+    await engine.start()
+    assert (await read(engine, "a"), len(objects(engine))) == (b"second", 1)
+
+
+async def test_a_replaced_file_that_cannot_be_removed_goes_with_the_blob(
+    engine: FileBlobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await put(engine, "a", b"first")
+    first = objects(engine)[0]
+    unlink = Path.unlink
+
+    def stuck(path: Path, missing_ok: bool = False) -> None:
+        if path == first:
+            raise PermissionError(13, "stuck")
+        unlink(path, missing_ok)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", stuck)
+        await put(engine, "a", b"second")
+        with pytest.raises(Unavailable):
+            await engine.delete("a")
+        assert await read(engine, "a") == b"second"
+    await engine.delete("a")
+    assert objects(engine) == []
+
+
+@pytest.mark.parametrize("at", [HEAD_BYTES, HEAD_BYTES + 1_500_000])
+async def test_damage_is_found_by_who_reads_it(engine: FileBlobs, at: int) -> None:
+    await put(engine, "a", content_of(2_000_000))
+    spoil(objects(engine)[0], at)
+    with pytest.raises(DataLoss):
+        await read(engine, "a")
+
+
+async def test_a_range_without_the_damage_is_read(engine: FileBlobs) -> None:
+    content = content_of(2_000_000)
+    await put(engine, "a", content)
+    spoil(objects(engine)[0], HEAD_BYTES + 1_500_000)
+    assert await read(engine, "a", 0, 1_000_000) == content[:1_000_000]
+
+
+async def test_no_byte_of_a_damaged_block_is_handed_out(engine: FileBlobs) -> None:
+    await put(engine, "a", content_of(2_000_000))
+    spoil(objects(engine)[0], HEAD_BYTES + 1_999_999)
+    got = bytearray()
+
+    async def gather() -> None:
+        async for chunk in engine.open("a"):
+            got.extend(chunk)
+
+    with pytest.raises(DataLoss):
+        await gather()
+    assert len(got) == 1 << 20
+
+
+@pytest.mark.parametrize("damage", ["head", "cut"])
+async def test_a_file_that_is_no_blob_is_told_and_left(
+    engine: FileBlobs, damage: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    await put(engine, "a", content_of(2_000))
+    await engine.stop()
+    path = objects(engine)[0]
+    if damage == "head":
+        spoil(path, 0)
+    else:
+        os.truncate(path, 5_000)
+    await engine.start()
+    assert (await keys(engine), objects(engine)) == ([], [path])
+    assert "damaged" in caplog.text
+
+
+async def test_a_file_that_vanished_is_a_loss(engine: FileBlobs) -> None:
+    await put(engine, "a")
+    objects(engine)[0].unlink()
+    with pytest.raises(DataLoss):
+        await read(engine, "a")
+
+
+async def test_a_folder_has_one_owner(engine: FileBlobs, environment: VirtualEnvironment) -> None:
+    engine.announce("http://127.0.0.1:7777")
+    with pytest.raises(Unavailable, match=r"127\.0\.0\.1:7777"):
+        await FileBlobs(str(engine.folder), FAST, environment).start()
+
+
+async def test_a_folder_that_was_stopped_is_free(engine: FileBlobs, environment: VirtualEnvironment) -> None:
+    await put(engine, "a")
+    await engine.stop()
+    other = FileBlobs(str(engine.folder), FAST, environment)
+    await other.start()
+    assert await keys(other) == ["a"]
+    await other.stop()
+
+
+async def test_a_folder_that_cannot_be_used_is_told(tmp_path: Path, environment: VirtualEnvironment) -> None:
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(SoundstageError, match="file"):
+        await FileBlobs(str(tmp_path / "file"), FAST, environment).start()
+
+
+async def test_a_folder_that_could_not_be_opened_is_free(tmp_path: Path, environment: VirtualEnvironment) -> None:
+    (tmp_path / "objects").write_text("in the way")
+    with pytest.raises(SoundstageError):
+        await FileBlobs(str(tmp_path), FAST, environment).start()
+    (tmp_path / "objects").unlink()
+    engine = FileBlobs(str(tmp_path), FAST, environment)
+    await engine.start()
+    await engine.stop()
+
+
+async def test_more_than_the_quota_is_refused(tmp_path: Path, environment: VirtualEnvironment) -> None:
+    engine = FileBlobs(
+        str(tmp_path), FileOptions(durability="os", low_water=Size(0), quota=Size(1_000_000)), environment
+    )
+    await engine.start()
+    made = await asyncio.gather(*(put(engine, f"k{n}", content_of(400_000)) for n in range(4)), return_exceptions=True)
+    assert sum(isinstance(each, Exhausted) for each in made) >= 2
+    assert (await engine.usage()).bytes <= 1_000_000
+    await engine.stop()
+
+
+async def test_a_full_disk_is_told_and_leaves_nothing(engine: FileBlobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pwrite", full)
+        with pytest.raises(Unavailable, match="No space left"):
+            await put(engine, "a", content_of(2_000_000))
+    assert (staged(engine), await keys(engine)) == ([], [])
+
+
+async def test_below_the_low_water_mark_blobs_are_refused(tmp_path: Path, environment: VirtualEnvironment) -> None:
+    engine = FileBlobs(str(tmp_path), FileOptions(durability="os", low_water=Size(1 << 62)), environment)
+    await engine.start()
+    with pytest.raises(Unavailable, match="low-water"):
+        await put(engine, "a")
+    await engine.stop()
+
+
+async def test_many_readers_and_writers_of_one_blob_see_whole_ones(engine: FileBlobs) -> None:
+    contents = [content_of(700_000, seed) for seed in range(8)]
+    await put(engine, "a", contents[0])
+
+    async def reading() -> list[bytes]:
+        return [await read(engine, "a") for _ in range(6)]
+
+    writing = asyncio.gather(*(put(engine, "a", content) for content in contents))
+    found = await asyncio.gather(reading(), reading())
+    await writing
+    assert all(each in contents for several in found for each in several)
+    assert len(objects(engine)) == 1
