@@ -21,6 +21,12 @@ SYSTEMS: tuple[System, ...] = (
         stability="beta",
     ),
     System(
+        "jobs",
+        "soundstage.runtime.jobs",
+        "List, watch and cancel jobs: work that outlives the call that started it",
+        stability="beta",
+    ),
+    System(
         "kv",
         "soundstage.data.kv",
         "Two-level map of id to sorted keys to values, with idempotent writes and byte-sized pages",

@@ -147,15 +147,19 @@ def test_message_fields_are_snake_case(system: System) -> None:
 @for_each_system
 def test_the_service_handles_every_operation_with_a_coroutine(system: System) -> None:
     service = part(system, "service").SERVICE
-    for name in [*declared(system), "start", "stop"]:
-        assert inspect.iscoroutinefunction(getattr(service, name, None)), f"{name} is no coroutine method of {service}"
+    operations = declared(system)
+    for name in [*operations, "start", "stop"]:
+        feeds = name in operations and operations[name].kind == "feed"
+        fits = inspect.isasyncgenfunction if feeds else inspect.iscoroutinefunction
+        assert fits(getattr(service, name, None)), f"{name} is no {fits.__name__[2:]} of {service}"
 
 
 @for_each_system
 def test_handlers_take_the_call_and_the_request(system: System) -> None:
     service = part(system, "service").SERVICE
-    for name in declared(system):
-        assert list(inspect.signature(getattr(service, name)).parameters) == ["self", "call", "request"]
+    for name, operation in declared(system).items():
+        wanted = ["self", "call", "request", *(["job"] if operation.kind == "job" else [])]
+        assert list(inspect.signature(getattr(service, name)).parameters) == wanted
 
 
 @for_each_system

@@ -12,6 +12,7 @@ import pytest
 from tests.architecture.source import Module, modules
 
 HOMES = {
+    "cronsim": ("soundstage.runtime",),
     "cyclopts": ("soundstage.surface.cli",),
     "httptools": ("soundstage.surface.http",),
     "httpx2": ("soundstage.client", "soundstage.surface.cli", "soundstage.testing"),
@@ -19,6 +20,7 @@ HOMES = {
     "jinja2": ("soundstage.surface",),
     "msgspec": ("soundstage",),
     "opentelemetry": ("soundstage.runtime", "soundstage.surface", "soundstage.client"),
+    "pebble": ("soundstage.runtime",),
     "prometheus_client": ("soundstage.runtime",),
     "pytest": ("soundstage.testing",),
     "pytest_asyncio": ("soundstage.testing",),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
 
 import pytest
 
@@ -88,3 +88,37 @@ def test_a_closed_one_refuses(thread: LoopThread) -> None:
 def test_closing_twice_changes_nothing(thread: LoopThread) -> None:
     thread.close()
     thread.close()
+
+
+async def numbers(closed: threading.Event) -> AsyncGenerator[int]:
+    try:
+        for number in range(3):
+            await asyncio.sleep(0)
+            yield number
+    finally:
+        closed.set()
+
+
+def test_an_asynchronous_generator_is_iterated(thread: LoopThread) -> None:
+    closed = threading.Event()
+    assert list(thread.iterate(numbers(closed))) == [0, 1, 2]
+    assert closed.is_set()
+
+
+def test_leaving_the_iteration_closes_the_generator(thread: LoopThread) -> None:
+    closed = threading.Event()
+    iterating = thread.iterate(numbers(closed))
+    assert next(iterating) == 0
+    iterating.close()
+    assert closed.is_set()
+
+
+def test_an_error_of_the_generator_is_raised(thread: LoopThread) -> None:
+    async def failing() -> AsyncGenerator[int]:
+        yield 1
+        raise LookupError
+
+    iterating = thread.iterate(failing())
+    next(iterating)
+    with pytest.raises(LookupError):
+        next(iterating)

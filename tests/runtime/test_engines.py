@@ -39,7 +39,10 @@ def opened(environment: VirtualEnvironment, data: str = "/data", **urls: str | E
 def toys(monkeypatch: pytest.MonkeyPatch) -> None:
     OPENED.clear()
     path = "tests.runtime.test_engines"
-    schemes = {"toy": Scheme(f"{path}:open_toy"), "costly": Scheme(f"{path}:open_missing", "costly")}
+    schemes = {
+        "toy": Scheme({"records": f"{path}:open_toy"}),
+        "costly": Scheme({"records": f"{path}:open_missing"}, "costly"),
+    }
     monkeypatch.setattr(module, "SCHEMES", {**module.SCHEMES, **schemes})
 
 
@@ -97,7 +100,7 @@ def test_an_unknown_scheme_lists_the_known_and_what_to_install(environment: Virt
     with pytest.raises(InvalidArgument, match="unknown scheme") as caught:
         opened(environment, a=url)
     assert caught.value.field == "engines.a.url"
-    assert 'memory, rocksdb, toy, costly (pip install "soundstage[costly]")' in str(caught.value.hint)
+    assert 'memory, rocksdb, file, toy, costly (pip install "soundstage[costly]")' in str(caught.value.hint)
 
 
 def test_a_missing_driver_says_what_to_install(environment: VirtualEnvironment) -> None:
@@ -157,3 +160,27 @@ def test_the_embedded_engine_is_opened_with_its_options_and_touches_nothing_befo
     engine: Any = opened(environment, str(tmp_path), a=config)["a"]
     assert (engine.database.options.durability, engine.database.options.open_files) == ("os", 64)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_scheme_may_offer_several_ports(environment: VirtualEnvironment, tmp_path: Path) -> None:
+    engines = opened(environment, str(tmp_path), both="memory:", rows="toy:x", files="file:y")
+    assert list(engines.distinct()) == ["both", "rows"]
+    assert list(engines.distinct_blobs()) == ["both", "files"]
+    assert len(engines.everything()) == 4
+    assert engines.blobs("files", "f") is engines["files"]
+
+
+@pytest.mark.parametrize(("name", "said"), [("rows", "holds no blobs"), ("fils", "there is no engine")])
+def test_an_engine_without_the_port_is_told(
+    environment: VirtualEnvironment, tmp_path: Path, name: str, said: str
+) -> None:
+    engines = opened(environment, str(tmp_path), rows="toy:x", files="file:y")
+    with pytest.raises(InvalidArgument, match=said) as caught:
+        engines.blobs(name, "files.engine")
+    assert (caught.value.field, "files" in (caught.value.hint or "")) == ("files.engine", True)
+
+
+def test_options_of_files_are_checked(environment: VirtualEnvironment, tmp_path: Path) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        opened(environment, str(tmp_path), files=EngineConfig(url="file:y", options={"qouta": 5}))
+    assert caught.value.field == "engines.files.options.qouta"

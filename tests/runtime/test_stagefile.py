@@ -30,7 +30,17 @@ def test_data_in_memory_makes_the_default_engine_a_memory_engine() -> None:
 
 def test_a_default_engine_of_the_file_is_kept() -> None:
     config = load_config(tree={"engines": {"default": {"url": "memory:"}, "other": {"url": "rocksdb:b"}}}).config
-    assert {name: engine.url for name, engine in config.engines.items()} == {"default": "memory:", "other": "rocksdb:b"}
+    urls = {name: engine.url for name, engine in config.engines.items()}
+    assert urls == {"blobs": "file:blobs", "default": "memory:", "other": "rocksdb:b"}
+
+
+def test_files_may_have_an_engine_of_another_name() -> None:
+    config = load_config(tree={"engines": {"mine": {"url": "file:x"}}, "files": {"engine": "mine"}}).config
+    assert set(config.engines) == {"default", "mine"}
+
+
+def test_a_stage_in_memory_has_its_files_there() -> None:
+    assert load_config(tree={"data": "memory:"}).config.engines["blobs"].url == "memory:"
 
 
 def test_the_file_is_read_with_its_units(tmp_path: Path) -> None:

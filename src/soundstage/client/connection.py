@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from contextlib import aclosing
 from types import TracebackType
 from typing import Any, TypeVar
 
 import httpx2
 import msgspec
 
+from soundstage.client.following import Following
 from soundstage.client.network import late, network_error
 from soundstage.client.pool import Pool
 from soundstage.client.settings import Settings, check_url
@@ -18,7 +20,7 @@ from soundstage.core.call import CallOptions
 from soundstage.core.environment import Environment, SystemEnvironment
 from soundstage.core.errors import DeadlineExceeded, Exhausted, SoundstageError
 from soundstage.core.hlc import TokenClock
-from soundstage.core.ids import request_id
+from soundstage.core.ids import request_id, uuid4_hex
 from soundstage.core.observation import observer
 from soundstage.core.operation import AsyncFace, Operation
 from soundstage.core.policy import hedge_budget, hedged, repeatable, retry_budget, retrying, with_token
@@ -79,7 +81,7 @@ class Connection:
             raise RuntimeError("this client is closed")
         request = with_token(operation, request, self.clock)
         timeout_s = self.settings.timeout if options.deadline is None else options.deadline
-        deadline_ns = self.environment.monotonic_ns() + round(timeout_s * 1e9)
+        deadline_ns = self._deadline_ns(timeout_s)
         body = self._wire.encode(request)
         headers = self._headers(options)
 
@@ -89,10 +91,65 @@ class Connection:
             return await self._send(operation, body, headers, deadline_ns, safe)
 
         reply = await self._repeat(operation, options, attempt, deadline_ns, safe)
-        watch = observer(operation.reply)
+        watch = observer(operation.answer)
         if watch is not None:
             self.clock.observe(watch(reply))
         return reply
+
+    async def follow(self, operation: Operation[..., Any], request: Any, options: CallOptions) -> AsyncGenerator[Any]:
+        """The messages of a feed, going on after its last cursor when the connection is lost for a while.
+
+        With a deadline the feed ends there, with `DeadlineExceeded`. Close it (`aclosing`) to stop early.
+        """
+        if self._closed:
+            raise RuntimeError("this client is closed")
+        deadline_ns = None if options.deadline is None else self._deadline_ns(options.deadline)
+
+        async def opened(body: bytes, media_type: bytes, accept: bytes, silence_s: float) -> httpx2.Response:
+            left_s = None if deadline_ns is None else self._remaining_s(deadline_ns)
+            headers = [pair for pair in self._headers(options) if pair[0] not in (b"content-type", b"accept")]
+            headers += [(b"content-type", media_type), (b"accept", accept)]
+            return await self._opened(operation, body, headers, left_s, silence_s)
+
+        following = Following(operation, opened, self.url, self.settings, self.environment)
+        async with aclosing(following.messages(request)) as messages:
+            async for message in messages:
+                yield message
+
+    async def start_job(self, operation: Operation[..., Any], request: Any, options: CallOptions) -> Any:
+        """The job that `request` starts. It carries an `Idempotency-Key`, so that a lost answer starts no second."""
+        from soundstage.core.jobs import StartedJob
+
+        if options.idempotency_key is None:
+            options = msgspec.structs.replace(options, idempotency_key=uuid4_hex(self.environment))
+        started = await self.invoke(operation, request, options)
+        return StartedJob(self, started.job_id, operation.reply)
+
+    async def _opened(
+        self,
+        operation: Operation[..., Any],
+        body: bytes,
+        headers: list[tuple[bytes, bytes]],
+        left_s: float | None,
+        silence_s: float,
+    ) -> httpx2.Response:
+        """The response to a feed's request, its body not yet read; raises the problem it carries instead."""
+        if left_s is not None:
+            headers = [*headers, (b"soundstage-timeout", b"%dms" % max(1, round(left_s * 1_000)))]
+        request = httpx2.Request(
+            "POST",
+            self._url_of(operation.path),
+            headers=[*headers, (b"content-length", b"%d" % len(body))],
+            stream=httpx2.ByteStream(body),
+            extensions={"timeout": {"connect": silence_s, "pool": silence_s, "read": silence_s, "write": silence_s}},
+        )
+        response = await self._transport.handle_async_request(request)
+        if response.status_code != 200:
+            try:
+                await self._wire.reply(operation, response)
+            finally:
+                await response.aclose()
+        return response
 
     async def _repeat(
         self,
@@ -124,6 +181,9 @@ class Connection:
         if options.idempotency_key is not None:
             headers.append((b"idempotency-key", header_value("idempotency_key", options.idempotency_key)))
         return headers
+
+    def _deadline_ns(self, seconds: float) -> int:
+        return self.environment.monotonic_ns() + round(seconds * 1e9)
 
     def _remaining_s(self, deadline_ns: int) -> float:
         left_s = (deadline_ns - self.environment.monotonic_ns()) / 1e9

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -44,6 +45,17 @@ class SyncConnection:
     def invoke_sync(self, operation: Operation[..., Any], request: Any, options: CallOptions) -> Any:
         """The reply to `request`; see `Connection.invoke`."""
         return self._thread.run(self._connection.invoke(operation, request, options))
+
+    def start_job_sync(self, operation: Operation[..., Any], request: Any, options: CallOptions) -> Any:
+        """The job that `request` starts; see `Stage.start_job`."""
+        from soundstage.core.jobs import SyncStartedJob
+
+        job = self._thread.run(self._connection.start_job(operation, request, options))
+        return SyncStartedJob(job, self._thread.run, self._thread.iterate)
+
+    def follow_sync(self, operation: Operation[..., Any], request: Any, options: CallOptions) -> Generator[Any]:
+        """The messages of a feed; see `Connection.follow`. Close it, or leave its loop, to stop."""
+        return self._thread.iterate(self._connection.follow(operation, request, options))
 
     def close(self) -> None:
         """Sockets and thread are gone; idempotent."""

@@ -48,7 +48,7 @@ class Wire:
         if media_type != self._media_type:
             raise foreign_answer(200, media_type)
         try:
-            return decoder(operation.reply, self._media_type, strict=False).decode(body)
+            return decoder(operation.answer, self._media_type, strict=False).decode(body)
         except InvalidArgument as error:
             raise Internal(
                 f"the reply of {operation.system}/{operation.name} cannot be read: {error.detail}",

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+
+_END = object()
 
 
 class LoopThread:
@@ -36,6 +38,18 @@ class LoopThread:
             future.cancel()
             raise
 
+    def iterate(self, items: AsyncGenerator[T]) -> Generator[T]:
+        """The items of an asynchronous generator, each made on the loop when it is asked for.
+
+        Closing this one, as leaving a `for` does, closes that one. Errors as for `run`.
+        """
+        try:
+            while (item := self.run(_next(items))) is not _END:
+                yield item
+        finally:
+            if self._thread.is_alive() and threading.current_thread() is not self._thread:
+                self.run(items.aclose())
+
     def close(self) -> None:
         """The loop has ended, what still ran on it was cancelled. Idempotent."""
         if not self._thread.is_alive():
@@ -44,6 +58,10 @@ class LoopThread:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+
+
+async def _next(items: AsyncGenerator[Any]) -> Any:
+    return await anext(items, _END)
 
 
 async def _cancel_others() -> None:

@@ -14,15 +14,15 @@
 result is `PutItemsReply`; `SyncKeyValue(...).put_items` the same without `await`. The body of a declared
 method never runs; its docstring documents HTTP, OpenAPI, CLI and console.
 
-An operation has a kind, which its class says: one message in and one out here; a feed has many out, a job
-outlives the call that started it.
+An operation has a kind, which its class says: one message in and one out here, `soundstage.core.feed` for
+one in and many out, `soundstage.core.job` for work that outlives the call that started it.
 """
 
 from __future__ import annotations
 
 import inspect
 import typing
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Generator, Iterator
 from functools import cached_property
 from typing import Any, ClassVar, Generic, Literal, ParamSpec, Protocol, TypeAlias, TypeVar, overload
 
@@ -77,6 +77,11 @@ class Operation(Generic[P, R]):
         return typing.get_type_hints(self.declared)["return"]
 
     @property
+    def answer(self) -> type[Any]:
+        """The message type that a caller from outside is answered with."""
+        return self.reply
+
+    @property
     def path(self) -> str:
         return f"/v1/{self.system}/{self.name}"
 
@@ -124,17 +129,30 @@ def operations_of(calls: type[Any]) -> dict[str, Operation[..., Any]]:
 
 
 class Invoker(Protocol):
-    """Carries a request to where its operation runs: a stage in process, or a remote one."""
+    """Carries a request to where its operation runs: a stage in process, or a remote one.
+
+    `invoke` gives the reply of a call, `follow` the messages of a feed, `start_job` a `soundstage.core.job.Job`.
+    """
 
     def invoke(
         self, operation: Operation[..., Any], request: Any, options: CallOptions
     ) -> Coroutine[Any, Any, Any]: ...
 
+    def follow(self, operation: Operation[..., Any], request: Any, options: CallOptions) -> AsyncGenerator[Any]: ...
+
+    def start_job(
+        self, operation: Operation[..., Any], request: Any, options: CallOptions
+    ) -> Coroutine[Any, Any, Any]: ...
+
 
 class SyncInvoker(Protocol):
-    """The same, returning the reply."""
+    """The same, without an event loop."""
 
     def invoke_sync(self, operation: Operation[..., Any], request: Any, options: CallOptions) -> Any: ...
+
+    def follow_sync(self, operation: Operation[..., Any], request: Any, options: CallOptions) -> Generator[Any]: ...
+
+    def start_job_sync(self, operation: Operation[..., Any], request: Any, options: CallOptions) -> Any: ...
 
 
 class Face:
@@ -146,6 +164,12 @@ class Face:
         self.invoker = invoker
         self.namespace = namespace
         self.options = options
+
+    def request(self, operation: Operation[..., Any], args: tuple[Any, ...], given: dict[str, Any]) -> Any:
+        """The request that a caller's arguments spell, of this client's namespace unless they name another."""
+        if self.namespace and operation.namespaced and "namespace" not in given:
+            given = {**given, "namespace": self.namespace}
+        return operation.request(*args, **given)
 
     def with_options(
         self: Self_,

@@ -12,6 +12,7 @@ from soundstage.core.hlc import TokenClock
 from soundstage.core.pages import KeyRing, PageTokens
 from soundstage.core.system import System
 from soundstage.runtime.admission import Admission
+from soundstage.runtime.compute import Compute
 from soundstage.runtime.config import StageConfig
 from soundstage.runtime.control.declaration import Declarations, spec_of
 from soundstage.runtime.control.registry import Registry
@@ -65,6 +66,7 @@ class _Contexts:
     def __init__(self, config: StageConfig, environment: Environment) -> None:
         self._environment = environment
         self._registry = Registry(Admission(config.admission, environment))
+        self._compute = Compute(config.compute, environment)
 
     def __call__(self, name: str, config: Any) -> ServiceContext:
         return ServiceContext(
@@ -72,5 +74,6 @@ class _Contexts:
             clock=TokenClock(self._environment),
             page_tokens=PageTokens(KeyRing.generate(self._environment), self._environment),
             namespaces=self._registry.of(name),
+            compute=self._compute,
             config=config,
         )

@@ -143,6 +143,9 @@ class AdmissionConfig(msgspec.Struct, frozen=True, kw_only=True):
     namespace_in_flight: Annotated[
         int, Meta(ge=1, le=1_000_000, description="calls of one namespace at the same time")
     ] = 2_048
+    followers: Annotated[
+        int, Meta(ge=0, le=1_000_000, description="callers that follow feeds of the stage at the same time")
+    ] = 10_000
     retry_after: Annotated[
         Duration, Meta(description="what a caller over these bounds is told to wait", extra={"bounds": ("1ms", "1h")})
     ] = Duration(_NS // 20)
@@ -188,6 +191,64 @@ class SweeperConfig(msgspec.Struct, frozen=True, kw_only=True):
     rows_per_second: Annotated[int, Meta(ge=1, le=10_000_000, description="long-term rate of removal")] = 20_000
 
 
+class ComputeConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """`[compute]`: work for the processor, which is kept off the event loop. Over `queued` callers get `exhausted`."""
+
+    threads: Annotated[
+        Annotated[int, Meta(ge=1, le=1_024)] | None,
+        Meta(description="for work that frees the interpreter; none: one per processor"),
+    ] = None
+    processes: Annotated[
+        Annotated[int, Meta(ge=1, le=1_024)] | None,
+        Meta(description="for work that holds the interpreter; none: one per processor"),
+    ] = None
+    queued: Annotated[int, Meta(ge=0, le=1_000_000, description="pieces of work that wait, of each kind")] = 256
+
+
+class FilesConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """`[files]`: files that callers send and jobs leave, at `/v1/blobs`."""
+
+    engine: Annotated[str, Meta(description="name of the blobs engine that holds them")] = "blobs"
+    size_max: Annotated[Size, Meta(description="a file", extra={"bounds": ("1KiB", "1TiB")})] = Size(16 << 30)
+    quota: Annotated[
+        Size, Meta(description="all files together; more get `exhausted`", extra={"bounds": ("1KiB", "1024TiB")})
+    ] = Size(256 << 30)
+    ttl: Annotated[
+        Duration,
+        Meta(description="how long a file is kept that nothing else asks for", extra={"bounds": ("1m", "3650d")}),
+    ] = Duration(7 * 86_400 * _NS)
+
+
+class JobsConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """`[jobs]`: how many jobs at once, and how long they are remembered."""
+
+    running: Annotated[int, Meta(ge=0, le=10_000, description="jobs at once in this process; 0: it runs none")] = 4
+    per_operation: Annotated[
+        dict[str, Annotated[int, Meta(ge=1, le=10_000)]],
+        Meta(description='bounds of single operations, such as `{"namespaces/export" = 2}`; others: `running`'),
+    ] = {}
+    queued: Annotated[
+        int, Meta(ge=1, le=100_000, description="jobs that wait or run, of the whole stage; more get `exhausted`")
+    ] = 10_000
+    attempts: Annotated[
+        int, Meta(ge=1, le=1_000, description="how often a job is begun whose process keeps dying, before it fails")
+    ] = 5
+    lease: Annotated[
+        Duration,
+        Meta(
+            description="how long the jobs of a process that died wait for another",
+            extra={"bounds": ("100ms", "1h")},
+        ),
+    ] = Duration(10 * _NS)
+    poll_interval: Annotated[
+        Duration,
+        Meta(description="how often jobs of other processes are looked for", extra={"bounds": ("10ms", "1h")}),
+    ] = Duration(_NS)
+    history_ttl: Annotated[
+        Duration, Meta(description="how long ended jobs are remembered", extra={"bounds": ("1m", "3650d")})
+    ] = Duration(30 * 86_400 * _NS)
+
+
 class StageConfig(msgspec.Struct, frozen=True, kw_only=True):
     """The whole stage file."""
 
@@ -203,15 +264,24 @@ class StageConfig(msgspec.Struct, frozen=True, kw_only=True):
     admission: AdmissionConfig = AdmissionConfig()
     control: ControlConfig = ControlConfig()
     sweeper: SweeperConfig = SweeperConfig()
+    compute: ComputeConfig = ComputeConfig()
+    files: FilesConfig = FilesConfig()
+    jobs: JobsConfig = JobsConfig()
     telemetry: TelemetryConfig = TelemetryConfig()
 
 
 MEMORY = "memory:"
 
 
-def with_default_engine(config: StageConfig) -> StageConfig:
-    """`config` with an engine named `default` in the data folder, unless it has one."""
-    if "default" in config.engines:
-        return config
-    url = MEMORY if config.data == MEMORY else "rocksdb:records"
-    return msgspec.structs.replace(config, engines={"default": EngineConfig(url=url), **config.engines})
+BLOBS = "blobs"
+"""The name of the engine that holds files, unless `files.engine` names another."""
+
+
+def with_default_engines(config: StageConfig) -> StageConfig:
+    """`config` with an engine named `default` and one named `blobs` in the data folder, unless it has them."""
+    forgetful = config.data == MEMORY
+    ours = {"default": MEMORY if forgetful else "rocksdb:records"}
+    if config.files.engine == BLOBS:
+        ours[BLOBS] = MEMORY if forgetful else "file:blobs"
+    missing = {name: EngineConfig(url=url) for name, url in ours.items() if name not in config.engines}
+    return msgspec.structs.replace(config, engines={**missing, **config.engines}) if missing else config

@@ -7,11 +7,11 @@ function `(Place, EngineConfig, Environment) -> Records`.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 from urllib.parse import SplitResult, unquote
 
 import msgspec
@@ -20,6 +20,7 @@ from soundstage.core.codec import convert
 from soundstage.core.environment import Environment
 from soundstage.core.errors import InvalidArgument
 from soundstage.core.names import nearest
+from soundstage.engines.blobs.port import Blobs
 from soundstage.engines.records.port import Records
 from soundstage.runtime.config import EngineConfig
 from soundstage.runtime.urls import split_url
@@ -46,44 +47,76 @@ class Place(NamedTuple):
         return os.path.realpath(Path(self.data, unquote(self.url.path)))
 
 
-Opener: TypeAlias = Callable[[Place, EngineConfig, Environment], Records]
+Port: TypeAlias = Literal["records", "blobs"]
+
+Engine: TypeAlias = Any
+"""`Records` or `Blobs`, as the port says."""
+
+Opener: TypeAlias = Callable[[Place, EngineConfig, Environment], Engine]
 
 
 class Scheme(NamedTuple):
-    """How engines of one scheme are opened; `extra` is what must be installed for it."""
+    """How engines of one scheme are opened, for each port they offer; `extra` is what must be installed for it."""
 
-    opener: str
+    openers: Mapping[Port, str]
     extra: str | None = None
 
 
+_HERE = "soundstage.runtime.engines"
+
 SCHEMES: Mapping[str, Scheme] = {
-    "memory": Scheme("soundstage.runtime.engines:open_memory"),
-    "rocksdb": Scheme("soundstage.runtime.engines:open_rocks"),
+    "memory": Scheme({"records": f"{_HERE}:open_memory", "blobs": f"{_HERE}:open_memory_blobs"}),
+    "rocksdb": Scheme({"records": f"{_HERE}:open_rocks"}),
+    "file": Scheme({"blobs": f"{_HERE}:open_files"}),
 }
 
 
 def open_memory(place: Place, config: EngineConfig, environment: Environment) -> Records:
     """An engine of its own that forgets everything when it stops."""
-    if config.options:
-        raise InvalidArgument("the memory engine has no options", field=f"engines.{place.name}.options")
+    _check_no_options(place, config)
     return _load("soundstage.engines.records.memory:MemoryRecords")(environment)
+
+
+def open_memory_blobs(place: Place, config: EngineConfig, environment: Environment) -> Blobs:
+    """The same for blobs."""
+    _check_no_options(place, config)
+    return _load("soundstage.engines.blobs.memory:MemoryBlobs")(environment)
+
+
+def open_files(place: Place, config: EngineConfig, environment: Environment) -> Blobs:
+    """Blobs as files of the URL's folder; `options` are those of `FileOptions`."""
+    module = "soundstage.engines.blobs.file"
+    given = {"durability": config.durability, "low_water": config.low_water}
+    options = _options(place, config, _load(f"{module}:FileOptions"), given)
+    return _load(f"{module}:FileBlobs")(place.folder, options, environment)
 
 
 def open_rocks(place: Place, config: EngineConfig, environment: Environment) -> Records:
     """The database in the folder of the URL; `options` are those of `RocksOptions`."""
     module = "soundstage.engines.records.rocksdb"
-    options: type[Any] = _load(f"{module}:RocksOptions")
-    given: dict[str, Any] = {"durability": config.durability, "cache": config.cache, "low_water": config.low_water}
+    given = {"durability": config.durability, "cache": config.cache, "low_water": config.low_water}
+    options = _options(place, config, _load(f"{module}:RocksOptions"), given)
+    return _load(f"{module}:open_rocksdb")(place.folder, options, environment)
+
+
+def _check_no_options(place: Place, config: EngineConfig) -> None:
+    if config.options:
+        raise InvalidArgument("the memory engine has no options", field=f"engines.{place.name}.options")
+
+
+def _options(place: Place, config: EngineConfig, options: type[Any], given: Mapping[str, Any]) -> Any:
     try:
-        converted = convert({**config.options, **given}, options)
+        return convert({**config.options, **given}, options)
     except InvalidArgument as error:
         field = f"engines.{place.name}.options.{error.field}"
         raise InvalidArgument(error.detail, field=field, hint=error.hint) from None
-    return _load(f"{module}:open_rocksdb")(place.folder, converted, environment)
 
 
 class Engines:
-    """The named engines of a stage, started together and stopped in reverse."""
+    """The named engines of a stage, started together and stopped in reverse.
+
+    A name offers the ports of its URL's scheme. Iterating gives all names, `names` those of one port.
+    """
 
     def __init__(
         self,
@@ -92,41 +125,49 @@ class Engines:
         environment: Environment,
         given: Mapping[str, Records] = MappingProxyType({}),
     ) -> None:
-        self._by_name: dict[str, Records] = {}
-        self._started: list[Records] = []
-        shared: dict[tuple[str, str], tuple[str, EngineConfig, Records]] = {}
+        self._names = list(configs)
+        self._by_port: dict[Port, dict[str, Engine]] = {"records": {}, "blobs": {}}
+        self._started: list[Engine] = []
+        shared: dict[tuple[str, str, Port], tuple[str, EngineConfig, Engine]] = {}
         for name, config in configs.items():
             place = Place(name, split_url(name, config.url), data)
-            self._by_name[name] = given.get(name) or _opened(place, config, environment, shared)
+            for port in _ports(place):
+                engine = given.get(name) if port == "records" else None
+                self._by_port[port][name] = engine or _opened(place, port, config, environment, shared)
 
-    def __getitem__(self, name: str) -> Records:
-        return self._by_name[name]
+    def __getitem__(self, name: str) -> Engine:
+        """An engine of that name, of whatever port."""
+        return next(by_name[name] for by_name in self._by_port.values() if name in by_name)
 
     def __contains__(self, name: object) -> bool:
-        return name in self._by_name
+        return name in self._names
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._by_name)
+        return iter(self._names)
 
     def get(self, name: str, field: str) -> Records:
-        """The engine of that name; `InvalidArgument` for `field` with the nearest name otherwise."""
-        engine = self._by_name.get(name)
-        if engine is not None:
-            return engine
-        close = nearest(name, self._by_name)
-        hint = f"did you mean {close!r}?" if close else f"engines of the stage file are {', '.join(self._by_name)}"
-        raise InvalidArgument(f"there is no engine {name!r}", field=field, hint=hint)
+        """The records engine of that name; `InvalidArgument` for `field` with the nearest name otherwise."""
+        return self._get("records", name, field)
+
+    def blobs(self, name: str, field: str) -> Blobs:
+        """The blobs engine of that name; `InvalidArgument` as for `get`."""
+        return self._get("blobs", name, field)
 
     def distinct(self) -> dict[str, Records]:
-        """Each engine once, by the first of its names."""
-        found: dict[int, tuple[str, Records]] = {}
-        for name, engine in self._by_name.items():
-            found.setdefault(id(engine), (name, engine))
-        return dict(found.values())
+        """Each records engine once, by the first of its names."""
+        return _distinct(self._by_port["records"])
+
+    def distinct_blobs(self) -> dict[str, Blobs]:
+        """Each blobs engine once, by the first of its names."""
+        return _distinct(self._by_port["blobs"])
+
+    def everything(self) -> list[Engine]:
+        """Each engine of each port once, in the order they start."""
+        return [engine for by_name in self._by_port.values() for engine in _distinct(by_name).values()]
 
     async def start(self) -> None:
         """All are open; when one cannot be, those before it are closed again and its error is raised."""
-        for engine in self.distinct().values():
+        for engine in self.everything():
             try:
                 await engine.start()
             except BaseException:
@@ -139,21 +180,46 @@ class Engines:
         while self._started:
             await self._started.pop().stop()
 
+    def _get(self, port: Port, name: str, field: str) -> Engine:
+        by_name = self._by_port[port]
+        engine = by_name.get(name)
+        if engine is not None:
+            return engine
+        if name in self._names:
+            hint = f"engines for {port} are {', '.join(by_name) or 'none'}"
+            raise InvalidArgument(f"the engine {name!r} holds no {port}", field=field, hint=hint)
+        close = nearest(name, by_name)
+        hint = f"did you mean {close!r}?" if close else f"engines of the stage file are {', '.join(self._names)}"
+        raise InvalidArgument(f"there is no engine {name!r}", field=field, hint=hint)
+
+
+def _distinct(by_name: Mapping[str, Engine]) -> dict[str, Engine]:
+    found: dict[int, tuple[str, Engine]] = {}
+    for name, engine in by_name.items():
+        found.setdefault(id(engine), (name, engine))
+    return dict(found.values())
+
+
+def _ports(place: Place) -> Iterable[Port]:
+    scheme = SCHEMES.get(place.url.scheme)
+    return ("records",) if scheme is None else scheme.openers
+
 
 def _opened(
     place: Place,
+    port: Port,
     config: EngineConfig,
     environment: Environment,
-    shared: dict[tuple[str, str], tuple[str, EngineConfig, Records]],
-) -> Records:
+    shared: dict[tuple[str, str, Port], tuple[str, EngineConfig, Engine]],
+) -> Engine:
     """The engine at `place`; names with the same folder share one, for a folder has one owner."""
     if place.url.scheme == "memory" or place.url.netloc:
-        return _open(place, config, environment)
-    _opener(place)
-    key = (place.url.scheme, place.folder)
+        return _open(place, port, config, environment)
+    _opener(place, port)
+    key = (place.url.scheme, place.folder, port)
     known = shared.get(key)
     if known is None:
-        engine = _open(place, config, environment)
+        engine = _open(place, port, config, environment)
         shared[key] = (place.name, config, engine)
         return engine
     first, its_config, engine = known
@@ -166,10 +232,10 @@ def _opened(
     return engine
 
 
-def _open(place: Place, config: EngineConfig, environment: Environment) -> Records:
+def _open(place: Place, port: Port, config: EngineConfig, environment: Environment) -> Engine:
     scheme = SCHEMES.get(place.url.scheme)
     try:
-        return _opener(place)(place, config, environment)
+        return _opener(place, port)(place, config, environment)
     except ModuleNotFoundError as error:
         if scheme is None or scheme.extra is None:
             raise
@@ -180,11 +246,11 @@ def _open(place: Place, config: EngineConfig, environment: Environment) -> Recor
         ) from None
 
 
-def _opener(place: Place) -> Opener:
+def _opener(place: Place, port: Port) -> Opener:
     scheme = SCHEMES.get(place.url.scheme)
     if scheme is None:
         return _third_party(place)
-    return _load(scheme.opener)
+    return _load(scheme.openers[port])
 
 
 def _load(path: str) -> Any:

@@ -18,6 +18,7 @@ from prometheus_client.core import (
 )
 
 from soundstage import __version__
+from soundstage.runtime.following import BoundFeed
 from soundstage.runtime.measurement import Measured, Measurement
 from soundstage.runtime.statistics import Histogram
 
@@ -70,6 +71,8 @@ class StageCollector:
         yield from self._calls()
         yield from self._admission()
         yield from self._background()
+        yield from self._feeds()
+        yield from self._compute()
         yield from families(self._measured())
 
     def _calls(self) -> Iterator[Metric]:
@@ -113,6 +116,24 @@ class StageCollector:
         _add(lag, (), self._parts.loop_lag.lag)
         yield from (rounds, failures, lag)
         yield from self._sweepers()
+
+    def _feeds(self) -> Iterator[Metric]:
+        messages = CounterMetricFamily("soundstage_feed_messages", "messages that followers took", labels=_PLACE)
+        for place, bound in self._parts.bound.items():
+            if isinstance(bound, BoundFeed):
+                messages.add_metric(place, bound.messages)
+        yield messages
+        yield GaugeMetricFamily("soundstage_followers", "feeds being followed", value=self._parts.followers.count)
+
+    def _compute(self) -> Iterator[Metric]:
+        load = GaugeMetricFamily("soundstage_compute_load", "pieces of work that run or wait", labels=("kind",))
+        done = CounterMetricFamily("soundstage_compute_done", "pieces of work that ended", labels=("kind",))
+        refused = CounterMetricFamily("soundstage_compute_refused", "pieces of work not taken", labels=("kind",))
+        for lane in (self._parts.compute.threads, self._parts.compute.processes):
+            load.add_metric((lane.kind,), lane.load)
+            done.add_metric((lane.kind,), lane.done)
+            refused.add_metric((lane.kind,), lane.refused)
+        yield from (load, done, refused)
 
     def _sweepers(self) -> Iterator[Metric]:
         now_us = self._parts.environment.now_us()

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Any
 
 from soundstage.core.environment import Environment
 from soundstage.core.hlc import TokenClock
+from soundstage.core.ids import uuid4_hex
 from soundstage.core.operation import Operation
 from soundstage.core.pages import PageTokens
 from soundstage.core.system import System
+from soundstage.engines.blobs.port import Blobs
 from soundstage.engines.records.port import Records
 from soundstage.runtime.admission import Admission
 from soundstage.runtime.background import Background
+from soundstage.runtime.compute import Compute
 from soundstage.runtime.config import StageConfig
 from soundstage.runtime.control.applied import Applied
 from soundstage.runtime.control.changes import NamespaceControl
@@ -26,6 +30,9 @@ from soundstage.runtime.credentials import TokenStore
 from soundstage.runtime.deadlines import Deadlines
 from soundstage.runtime.dispatch import BoundOperation, Interceptors
 from soundstage.runtime.engines import Engines
+from soundstage.runtime.files import Files
+from soundstage.runtime.following import BoundFeed, Followers
+from soundstage.runtime.leases import Leases
 from soundstage.runtime.loop_lag import LoopLag
 from soundstage.runtime.repetition import Repetitions
 from soundstage.runtime.service import ServiceContext
@@ -34,6 +41,10 @@ from soundstage.runtime.sweeper import Sweeper
 from soundstage.runtime.system_table import SystemTable
 from soundstage.runtime.systems import Systems
 from soundstage.runtime.traces import Tracer
+from soundstage.runtime.work.control import JobControl
+from soundstage.runtime.work.runner import Administered, JobRunner
+from soundstage.runtime.work.starting import BoundJob
+from soundstage.runtime.work.store import JobStore
 
 KEYS_INTERVAL_S = 10.0
 
@@ -41,6 +52,9 @@ UNRECORDED = frozenset({"tokens/create"})
 """Operations whose replies hold a secret."""
 
 DRAIN_STEP_S = 0.005
+
+BLOBS_PER_ROUND = 100
+"""Expired blobs removed before others get their turn."""
 
 
 class Parts:
@@ -58,8 +72,10 @@ class Parts:
         self.environment = environment
         self.clock: TokenClock = TokenClock(environment)
         self.admission: Admission = Admission(config.admission, environment)
+        self.followers: Followers = Followers(config.admission.followers)
         self.registry: Registry = Registry(self.admission)
         self.background: Background = Background(environment)
+        self.compute: Compute = Compute(config.compute, environment)
         self.systems: Systems = Systems(systems, self._context, config.systems)
         self.loop_lag: LoopLag = LoopLag(environment)
         self.sweepers: list[Sweeper] = []
@@ -73,6 +89,8 @@ class Parts:
         self.engines: Engines = Engines(self.config.engines, self.config.data, self.environment, self._given)
         await self.engines.start()
         exit.push_async_callback(self.engines.stop)
+        exit.push_async_callback(self.compute.stop)
+        self.files = self._open_files()
         await self._open_system_tables()
         exit.push_async_callback(self.systems.stop)
         await self._load_namespaces()
@@ -87,7 +105,13 @@ class Parts:
         place = (operation.system, operation.name)
         bound = self.bound.get(place)
         if bound is None:
-            bound = self.bound[place] = BoundOperation(operation, self._interceptors)
+            if operation.kind == "feed":
+                bound = BoundFeed(operation, self._interceptors, self.followers)
+            elif operation.kind == "job":
+                bound = BoundJob(operation, self._interceptors, self.jobs)
+            else:
+                bound = BoundOperation(operation, self._interceptors)
+            self.bound[place] = bound
         return bound
 
     async def _open_system_tables(self) -> None:
@@ -97,7 +121,7 @@ class Parts:
         def table(name: str) -> SystemTable:
             return SystemTable(engine, name, self.clock, self.environment)
 
-        tables = {name: table(name) for name in ("keys", "tokens", "repetitions", "namespaces")}
+        tables = {name: table(name) for name in ("keys", "tokens", "repetitions", "namespaces", "jobs", "leases")}
         for each in tables.values():
             await each.create()
         self.keys: SigningKeys = SigningKeys(tables["keys"], self.environment, control.key_rotation // 1_000)
@@ -105,7 +129,19 @@ class Parts:
         self.tokens: TokenStore = TokenStore(tables["tokens"], self.environment, control.tokens_limit)
         await self.tokens.follow()
         self._repetitions = Repetitions(tables["repetitions"], self.environment, UNRECORDED)
+        self.leases = Leases(tables["leases"], self.environment, uuid4_hex(self.environment))
+        self._open_jobs(tables["jobs"])
         self._store = NamespaceStore(tables["namespaces"], control.history_limit, control.history_ttl // 1_000)
+
+    def _open_files(self) -> Files:
+        config = self.config.files
+        return Files(self.engines.blobs(config.engine, "files.engine"), config, self.environment)
+
+    def _open_jobs(self, table: SystemTable) -> None:
+        config = self.config.jobs
+        store = JobStore(table, self.environment, config.history_ttl // 1_000)
+        self.jobs = JobControl(store, config, self.environment)
+        self.job_runner = JobRunner(self.jobs, self.leases, self.systems, self.environment)
 
     async def _load_namespaces(self) -> None:
         declarations = Declarations(self.systems, self.engines, self.config.defaults)
@@ -145,8 +181,11 @@ class Parts:
             self.sweepers.append(Sweeper(name, engine, sweeper, self.environment))
             if sweeper.enabled:
                 self.background.add(f"sweeper of {name}", sweeper.interval / 1e9, self.sweepers[-1].round)
+        for name, blobs in self.engines.distinct_blobs().items():
+            self.background.add(f"expired blobs of {name}", sweeper.interval / 1e9, partial(_sweep_blobs, blobs))
         self.background.run("deadlines", self._deadlines.run())
         if self._runs_background:
+            self.background.run("jobs", self.job_runner.run())
             self.background.run("loop lag", self.loop_lag.run())
             self.background.start()
 
@@ -155,12 +194,14 @@ class Parts:
         await self.tokens.follow()
 
     def _context(self, name: str, config: Any) -> ServiceContext:
-        administers: dict[str, Any] = {"namespaces": self.namespaces, "tokens": self.tokens}
+        jobs = Administered(self.jobs, self.job_runner, self.systems)
+        administers: dict[str, Any] = {"namespaces": self.namespaces, "tokens": self.tokens, "jobs": jobs}
         return ServiceContext(
             environment=self.environment,
             clock=self.clock,
             page_tokens=self.page_tokens,
             namespaces=self.registry.of(name),
+            compute=self.compute,
             config=config,
             administers=administers.get(name),
         )
@@ -168,6 +209,11 @@ class Parts:
     async def _drain(self) -> None:
         """No call is let in any more, and those under way have ended or used up their time."""
         self.admission.close("the stage is stopping")
+        self.followers.close("the stage is stopping")
         deadline_ns = self.environment.monotonic_ns() + self.config.control.drain_timeout
-        while self.admission.in_flight and self.environment.monotonic_ns() < deadline_ns:
+        while (self.admission.in_flight or self.followers.count) and self.environment.monotonic_ns() < deadline_ns:
             await self.environment.sleep(DRAIN_STEP_S)
+
+
+async def _sweep_blobs(blobs: Blobs) -> None:
+    await blobs.sweep(BLOBS_PER_ROUND)

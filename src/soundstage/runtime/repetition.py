@@ -116,7 +116,7 @@ class Repetitions:
             raise _running()
         if kept.reply is None:
             raise TooLarge("the call was done, but its reply was too long to be kept", hint="read back what it changed")
-        return decoder(operation.reply, "application/msgpack", strict=False).decode(kept.reply)
+        return decoder(operation.answer, "application/msgpack", strict=False).decode(kept.reply)
 
     def _place(self, call: Call, operation: Operation[..., Any]) -> str:
         name = f"{operation.system}/{operation.name}"

@@ -17,6 +17,7 @@ from soundstage.core.hlc import TokenClock
 from soundstage.core.namespace import Objective
 from soundstage.core.pages import PageTokens
 from soundstage.engines.records.port import Records, TableSpec
+from soundstage.runtime.compute import Compute
 
 
 class Earlier(NamedTuple):
@@ -69,6 +70,7 @@ class ServiceContext(msgspec.Struct, frozen=True, kw_only=True):
     clock: TokenClock
     page_tokens: PageTokens
     namespaces: Namespaces
+    compute: Compute
     config: Any = None
     administers: Any = None
 

@@ -10,8 +10,8 @@ The stage knows systems from the catalogue only.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
+from contextlib import AsyncExitStack, aclosing
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -19,15 +19,19 @@ from soundstage.catalogue import SYSTEMS
 from soundstage.core.call import DEFAULT_OPTIONS, LOCAL, Call, CallOptions, Principal
 from soundstage.core.environment import Environment, SystemEnvironment, VirtualEnvironment
 from soundstage.core.errors import InvalidArgument, NotFound, Unauthenticated, Unavailable
+from soundstage.core.feed import Position
 from soundstage.core.names import nearest
 from soundstage.core.operation import AsyncFace, Operation
 from soundstage.core.policy import RetryPolicy, repeatable, retry_budget, retrying, with_token
 from soundstage.core.system import System
 from soundstage.engines.records.port import Records
+from soundstage.runtime.compute import Compute
 from soundstage.runtime.config import StageConfig
 from soundstage.runtime.control.changes import NamespaceControl
 from soundstage.runtime.dispatch import BoundOperation
 from soundstage.runtime.engines import Engines
+from soundstage.runtime.files import Files
+from soundstage.runtime.following import BoundFeed
 from soundstage.runtime.health import Health
 from soundstage.runtime.parts import Parts
 from soundstage.runtime.stagefile import LoadedConfig, load_config
@@ -151,6 +155,16 @@ class Stage:
         return self._running().namespaces
 
     @property
+    def compute(self) -> Compute:
+        """Threads and processes for work that would hold the event loop."""
+        return self._parts.compute
+
+    @property
+    def files(self) -> Files:
+        """The files that callers sent and jobs left; only while started."""
+        return self._running().files
+
+    @property
     def systems(self) -> Systems:
         """The systems of the catalogue."""
         return self._parts.systems
@@ -165,6 +179,23 @@ class Stage:
             run = self._local.get(operation)
             return self._bind_local(operation)(request) if run is None else run(request)
         return self._invoke_with(operation, request, options)
+
+    async def follow(self, operation: Operation[..., Any], request: Any, options: CallOptions) -> AsyncGenerator[Any]:
+        """The messages of a feed, as the owner of the process; ends with `Unavailable` when the stage stops."""
+        bound = self.operation(operation.system, operation.name)
+        if not isinstance(bound, BoundFeed):
+            raise InvalidArgument(f"{operation.path} is no feed", hint="call it")
+        async with aclosing(bound.follow(self._call(options), request)) as messages:
+            async for message in messages:
+                if type(message) is not Position:
+                    yield message
+
+    async def start_job(self, operation: Operation[..., Any], request: Any, options: CallOptions) -> Any:
+        """The job that `request` starts, as the owner of the process; it waits in the queue for its turn."""
+        from soundstage.core.jobs import StartedJob
+
+        started = await self._invoke_with(operation, request, options)
+        return StartedJob(self, started.job_id, operation.reply)
 
     async def dispatch(self, system: str, operation: str, call: Call, request: Any) -> Any:
         """The reply to `request` on behalf of `call.principal`: the way of every surface."""
@@ -241,13 +272,7 @@ class Stage:
 
     async def _invoke_with(self, operation: Operation[..., Any], request: Any, options: CallOptions) -> Any:
         bound = self.operation(operation.system, operation.name)
-        call = Call(
-            deadline_ns=None
-            if options.deadline is None
-            else self.environment.monotonic_ns() + round(options.deadline * 1e9),
-            idempotency_key=options.idempotency_key,
-            request_id=options.request_id or "",
-        )
+        call = self._call(options)
         if not options.retries:
             return await bound.run(call, request)
         request = with_token(operation, request, self._parts.clock)
@@ -256,6 +281,15 @@ class Stage:
         policy = RetryPolicy(retries=options.retries)
         return await retrying(
             lambda: bound.run(call, request), policy, self._retries, self.environment, call.deadline_ns
+        )
+
+    def _call(self, options: CallOptions) -> Call:
+        return Call(
+            deadline_ns=None
+            if options.deadline is None
+            else self.environment.monotonic_ns() + round(options.deadline * 1e9),
+            idempotency_key=options.idempotency_key,
+            request_id=options.request_id or "",
         )
 
     def _running(self) -> Parts:

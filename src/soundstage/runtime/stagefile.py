@@ -19,7 +19,7 @@ from soundstage.core.codec import convert
 from soundstage.core.errors import InvalidArgument
 from soundstage.core.names import nearest
 from soundstage.runtime.bounds import check_bounds
-from soundstage.runtime.config import StageConfig, with_default_engine
+from soundstage.runtime.config import StageConfig, with_default_engines
 from soundstage.runtime.urls import split_url
 
 PREFIX = "SOUNDSTAGE_"
@@ -177,7 +177,7 @@ def _convert(tree: dict[str, Any], sources: Mapping[str, str]) -> StageConfig:
             split_url(name, engine.url)
     except InvalidArgument as error:
         raise _located(error, sources) from None
-    return with_default_engine(config)
+    return with_default_engines(config)
 
 
 def _read_tree(tree: dict[str, Any]) -> StageConfig:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -38,6 +39,17 @@ class SyncStage:
     def invoke_sync(self, operation: Operation[..., Any], request: Any, options: CallOptions) -> Any:
         """The reply to `request`, as the owner of the process."""
         return self._thread.run(self.stage.invoke(operation, request, options))
+
+    def start_job_sync(self, operation: Operation[..., Any], request: Any, options: CallOptions) -> Any:
+        """The job that `request` starts; see `Stage.start_job`."""
+        from soundstage.core.jobs import SyncStartedJob
+
+        job = self._thread.run(self.stage.start_job(operation, request, options))
+        return SyncStartedJob(job, self._thread.run, self._thread.iterate)
+
+    def follow_sync(self, operation: Operation[..., Any], request: Any, options: CallOptions) -> Generator[Any]:
+        """The messages of a feed; see `Stage.follow`. Close it, or leave its loop, to stop."""
+        return self._thread.iterate(self.stage.follow(operation, request, options))
 
     def health(self) -> Health:
         """As `Stage.health`."""

@@ -61,23 +61,33 @@ class SystemTable:
         return page.stamp
 
     async def read(
-        self, partition: str, prefix: str, *, newest: int | None = None, before: str | None = None
+        self,
+        partition: str,
+        prefix: str,
+        *,
+        newest: int | None = None,
+        oldest: int | None = None,
+        before: str | None = None,
+        after: str | None = None,
     ) -> dict[str, Entry]:
-        """The entries whose keys begin with `prefix`, in their order.
+        """The entries whose keys begin with `prefix`, in their order, behind `after` and up to `before`.
 
-        With `newest` so many at most, from the last one back, or from the one before the key `before`.
+        With `newest` so many at most, from the last one back; with `oldest` so many, from the first one on.
         """
         start = prefix.encode()
-        end = before.encode() if before is not None else start[:-1] + bytes((start[-1] + 1,))
+        end = before.encode() if before is not None else _after_all(start)
+        start = start if after is None else max(start, after.encode() + b"\0")
+        most = newest if oldest is None else oldest
         found: dict[str, Entry] = {}
-        while True:
+        while start < end:
             span = Span(start, end, reverse=newest is not None)
-            budget = DEFAULT_BUDGET if newest is None else Budget(rows=newest - len(found))
+            budget = DEFAULT_BUDGET if most is None else Budget(rows=most - len(found))
             page = await self._records.read(self.name, partition.encode(), span, budget, self._environment.now_us())
             found |= {key.decode(): _entry(cell) for key, cell in page.rows}
-            if page.resume is None or (newest is not None and len(found) >= newest):
+            if page.resume is None or (most is not None and len(found) >= most):
                 return found
             start, end = (start, page.resume) if span.reverse else (page.resume, end)
+        return found
 
     async def write(
         self,
@@ -110,6 +120,11 @@ class SystemTable:
         )
         self._clock.observe(accepted_us)
         return Stamp(accepted_us, token.token)
+
+
+def _after_all(prefix: bytes) -> bytes:
+    """The least bytes after every text that begins with `prefix`."""
+    return prefix[:-1] + bytes((prefix[-1] + 1,)) if prefix else b"\xff"
 
 
 def _cell(value: bytes | None, time_us: int, token: str, ttl_us: int | None) -> bytes:

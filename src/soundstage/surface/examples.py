@@ -28,7 +28,7 @@ def example_of(operation: Operation[..., Any]) -> dict[str, Any]:
 
 def reply_example(operation: Operation[..., Any]) -> dict[str, Any]:
     """A reply with every field that always comes."""
-    return _reply(inspect.type_info(operation.reply), ())
+    return _reply(inspect.type_info(operation.answer), ())
 
 
 def _request(info: Any, within: tuple[Any, ...]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from soundstage import __version__
 from soundstage.core.errors import ERRORS, NotFound, SoundstageError
+from soundstage.core.feed import CURSOR_MAX_CHARS
 from soundstage.core.limits import IDEMPOTENCY_KEY_MAX_CHARS, REQUEST_ID_MAX_CHARS
 from soundstage.core.operation import Operation
 from soundstage.core.scalars import DURATION_PATTERN
@@ -34,7 +35,7 @@ def document(stage: Stage) -> dict[str, Any]:
     operations = [bound.operation for bound in stage.operations().values()]
     schemas = Schemas(operations)
     guarded = stage.config.auth.mode == "tokens"
-    calls = {operation.path: {"post": _post(operation, schemas, guarded)} for operation in operations}
+    calls = {operation.path: _methods(operation, schemas, guarded) for operation in operations}
     tags = [{"name": name, "description": system.summary} for name, system in stage.systems.catalogue.items()]
     return {
         "openapi": "3.1.0",
@@ -55,10 +56,40 @@ def document(stage: Stage) -> dict[str, Any]:
     }
 
 
+def _methods(operation: Operation[..., Any], schemas: Schemas, guarded: bool) -> Schema:
+    post = _post(operation, schemas, guarded)
+    if operation.kind != "feed":
+        return {"post": post}
+    reply = {"schema": schemas.ref(operation.reply, "reply")}
+    events = {"schema": {"type": "string", "description": "server-sent events; the id of each is its cursor"}}
+    # JSON Schema has no word for a line of many: the schema is that of one line.
+    content = {"application/x-ndjson": reply, "text/event-stream": events}
+    post["responses"]["200"] = {
+        "description": "Messages for as long as the caller follows: one a line, or as server-sent events. "
+        "A line with only `cursor` is a heartbeat, one with `problem` the last word of a feed that cannot go on.",
+        "headers": _headers(200),
+        "content": content,
+    }
+    post["parameters"] = [*post["parameters"], _LAST_EVENT_ID]
+    get = {name: value for name, value in post.items() if name != "requestBody"}
+    get["operationId"] += "_events"
+    get["parameters"] = [*post["parameters"], *_query(operation, schemas)]
+    return {"post": post, "get": get}
+
+
+def _query(operation: Operation[..., Any], schemas: Schemas) -> list[Schema]:
+    """The fields of a feed's request as a browser's `EventSource` sends them: those with simple values."""
+    struct: Schema = schemas.components[schemas.ref(operation.request, "request")["$ref"].removeprefix(REF)]
+    return [
+        {"name": name, "in": "query", "required": name in struct.get("required", ()), "schema": schema}
+        for name, schema in struct["properties"].items()
+    ]
+
+
 def _post(operation: Operation[..., Any], schemas: Schemas, guarded: bool) -> Schema:
     summary, _, description = operation.doc.partition("\n")
     request = {"schema": schemas.ref(operation.request, "request")}
-    reply = {"schema": schemas.ref(operation.reply, "reply")}
+    reply = {"schema": schemas.ref(operation.answer, "reply")}
     return {
         "operationId": f"{operation.system}_{operation.name}",
         "tags": [operation.system],
@@ -163,6 +194,14 @@ def _header(name: str, description: str, schema: Schema, example: str) -> Schema
         "schema": schema,
         "example": example,
     }
+
+
+_LAST_EVENT_ID: Schema = {
+    "name": "Last-Event-ID",
+    "in": "header",
+    "description": "The cursor to go on after; goes before the request's own.",
+    "schema": {"type": "string", "maxLength": CURSOR_MAX_CHARS},
+}
 
 
 def _service_paths(guarded: bool) -> Schema:

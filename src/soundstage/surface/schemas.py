@@ -37,7 +37,7 @@ class Schemas:
     def __init__(self, operations: Iterable[Operation[..., Any]]) -> None:
         operations = list(operations)
         requests = _structs(operation.request for operation in operations)
-        replies = _structs(operation.reply for operation in operations)
+        replies = _structs(answer for operation in operations for answer in (operation.reply, operation.answer))
         self._names = _names(requests, replies)
         self._namespaced = {operation.request for operation in operations if operation.namespaced}
         self.components: dict[str, Schema] = {

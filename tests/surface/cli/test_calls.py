@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import sys
+from collections.abc import Coroutine
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.surface.cli.conftest import Cli
@@ -151,3 +154,30 @@ def test_pages_are_joined_in_order_and_what_stands_beside_the_first_wins() -> No
     whole = joined(pages)
     assert (whole.elements, whole.name) == ([1, 2, 3], "items")
     assert whole.beside == {"first": "a", "both": 1, "last": "b"}
+
+
+def test_a_feed_is_printed_message_by_message(cli: Cli) -> None:
+    watched = cli("namespaces", "watch", "--cursor", "0", "--timeout", "50ms")
+    lines = [json.loads(line) for line in watched.out.splitlines()]
+    assert [(line["cursor"], line["change"]["namespace"]["name"]) for line in lines] == [("1", "profiles")]
+    assert watched.code == 1
+    assert "deadline" in watched.err or "time to follow" in watched.err
+
+
+def test_a_feed_for_people_is_a_block_of_fields_per_message(cli: Cli) -> None:
+    watched = cli("namespaces", "watch", "--cursor", "0", "--timeout", "50ms", "--output", "table")
+    assert any(line.split() == ["change.action", "created"] for line in watched.out.splitlines())
+
+
+def test_a_feed_that_is_refused_is_told(cli: Cli) -> None:
+    watched = cli("namespaces", "watch", "--cursor", "77")
+    assert (watched.code, "cursor" in watched.err) == (1, True)
+
+
+def test_ctrl_c_is_the_way_to_end_a_feed(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(coroutine: Coroutine[Any, Any, Any]) -> None:
+        coroutine.close()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(asyncio, "run", interrupted)
+    assert cli("namespaces", "watch").code == 0

@@ -5,10 +5,11 @@ from pathlib import Path
 from tests.surface.cli.conftest import Cli
 
 
-def test_without_a_stage_file_there_is_one_engine_in_the_data_folder(cli: Cli) -> None:
+def test_without_a_stage_file_the_engines_are_in_the_data_folder(cli: Cli) -> None:
     found = cli("engines", "list").json
     assert [(each["name"], each["url"], each["durability"]) for each in found["engines"]] == [
-        ("default", "rocksdb:records", "group")
+        ("default", "rocksdb:records", "group"),
+        ("blobs", "file:blobs", "group"),
     ]
     assert found["data"] == "./soundstage-data"
 
@@ -18,7 +19,12 @@ def test_the_engines_of_the_stage_file_are_listed_as_configured(cli: Cli, tmp_pa
         "[engines.fast]\nurl = 'memory:'\n[engines.big]\nurl = 'rocksdb:big'\ndurability = 'os'\ncache = '1GiB'\n"
     )
     found = cli("engines", "list", "--stage", "stage.toml").json["engines"]
-    assert {each["name"]: each["cache"] for each in found} == {"default": "256MiB", "fast": "256MiB", "big": "1GiB"}
+    assert {each["name"]: each["cache"] for each in found} == {
+        "default": "256MiB",
+        "blobs": "256MiB",
+        "fast": "256MiB",
+        "big": "1GiB",
+    }
     assert {each["name"]: each["durability"] for each in found}["big"] == "os"
 
 

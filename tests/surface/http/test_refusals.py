@@ -601,7 +601,7 @@ class TestDeadlines:
         assert (problem["status"], problem["field"], bool(problem["hint"])) == (400, "Soundstage-Timeout", True)
 
     async def test_past_it_the_caller_is_told_what_became_of_the_call(self, caller: Caller, wire: str) -> None:
-        problem = await send(caller, "/v1/notes/disturb", {"how": "wait"}, wire, soundstage_timeout="5ms")
+        problem = await send(caller, "/v1/notes/disturb", {"how": "wait"}, wire, soundstage_timeout="100ms")
         assert (problem["status"], problem["code"], problem["outcome"]) == (504, "deadline", "unknown")
         assert (problem["retryable"], bool(problem["hint"])) == (False, True)
 

@@ -99,6 +99,14 @@ class Wire:
             body = b"" if method == "HEAD" else await self._body(headers)
             return Response(int(first.split()[1]), headers, body)
 
+    async def chunks(self) -> AsyncGenerator[bytes]:
+        """The parts of the next response's body, as they come."""
+        await self.until(b"\r\n\r\n")
+        while size := int((await self.until(b"\r\n")), 16):
+            async with asyncio.timeout(PATIENCE_S):
+                yield await self._reader.readexactly(size)
+                await self._reader.readexactly(2)
+
     async def until(self, end: bytes) -> bytes:
         """What comes until `end` has come."""
         async with asyncio.timeout(PATIENCE_S):

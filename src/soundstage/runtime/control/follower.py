@@ -57,6 +57,7 @@ class NamespaceFollower:
         """What other processes changed is applied here; one small read when nothing was."""
         if await self._control.store.stamp() != self._seen:
             await self._follow(ABANDONED_US)
+            self._control.store.changed.notify()
         await self._tables.settle()
 
     async def _follow(self, abandoned_us: int) -> None:

@@ -5,7 +5,9 @@ of generations are one atomic write:
 
     n/<name>                            Stored
     h/<name>/<generation>/<version>     NamespaceChange, twelve digits each
+    c/<position>                        the same, of all namespaces in the order they were made, twelve digits
     g                                   the last generation given out
+    s                                   the last position given out
 """
 
 from __future__ import annotations
@@ -18,11 +20,17 @@ import msgspec
 from soundstage.core.codec import decoder, msgpack_encode
 from soundstage.core.errors import PreconditionFailed
 from soundstage.core.namespace import NamespaceChange, NamespaceInfo
+from soundstage.core.signal import Signal
 from soundstage.engines.records.port import Stamp
 from soundstage.runtime.system_table import SystemTable
 
 _PARTITION = "namespaces"
 _GENERATION = "g"
+_POSITION = "s"
+
+
+CHANGES_PER_HISTORY = 10
+"""The history of all namespaces together is so many times as long as that of one."""
 
 
 EARLIER_MAX = 32
@@ -74,8 +82,10 @@ class NamespaceStore:
     """Reads and writes `system/namespaces`. Every write names the stamp that it replaces."""
 
     def __init__(self, table: SystemTable, history_limit: int, history_ttl_us: int) -> None:
+        self.changed = Signal()
         self._table = table
         self._history_limit = history_limit
+        self._changes_limit = CHANGES_PER_HISTORY * history_limit
         self._history_ttl_us = history_ttl_us
 
     async def stamp(self) -> Stamp | None:
@@ -105,14 +115,12 @@ class NamespaceStore:
     async def put(self, stored: Stored, replaces: Stamp, change: NamespaceChange | None = None) -> Found:
         """`stored` replaces what is at `replaces`, with `change` in the history. Raises `Raced`."""
         key = f"n/{stored.info.name}"
-        changes: dict[str, bytes | None] = {key: msgpack_encode(stored)}
-        return Found(stored, await self._write(changes, {key: replaces}, self._recorded(changes, change)))
+        return Found(stored, await self._record(key, msgpack_encode(stored), replaces, change))
 
     async def remove(self, name: str, replaces: Stamp, change: NamespaceChange | None = None) -> None:
         """The name is free; its history stays. Raises `Raced`."""
         key = f"n/{name}"
-        changes: dict[str, bytes | None] = {key: None}
-        await self._write(changes, {key: replaces}, self._recorded(changes, change))
+        await self._record(key, None, replaces, change)
 
     async def history(self, name: str, before: str | None, limit: int) -> list[tuple[str, NamespaceChange]]:
         """Up to `limit` changes with the keys of their places, the newest first, from `before` on back."""
@@ -120,15 +128,44 @@ class NamespaceStore:
         entries = await self._table.read(_PARTITION, prefix, newest=limit, before=before and prefix + before)
         return [(key[len(prefix) :], _CHANGE.decode(entry.value)) for key, entry in entries.items()]
 
-    def _recorded(self, changes: dict[str, bytes | None], change: NamespaceChange | None) -> dict[str, int]:
+    async def position(self) -> int:
+        """That of the last change of any namespace; 0 before the first."""
+        entry = await self._table.get(_PARTITION, _POSITION)
+        return 0 if entry is None else int(entry.value)
+
+    async def oldest(self) -> int | None:
+        """The position of the oldest change that is kept."""
+        entries = await self._table.read(_PARTITION, "c/", oldest=1)
+        return next((int(key[2:]) for key in entries), None)
+
+    async def changes(self, after: int, limit: int) -> list[tuple[int, NamespaceChange]]:
+        """Up to `limit` changes of any namespace with their positions, the first after `after` first."""
+        entries = await self._table.read(_PARTITION, "c/", oldest=limit, after=f"c/{after:012d}")
+        return [(int(key[2:]), _CHANGE.decode(entry.value)) for key, entry in entries.items()]
+
+    async def _record(self, key: str, value: bytes | None, replaces: Stamp, change: NamespaceChange | None) -> Stamp:
+        """`value` replaces what is at `replaces`; `change` is in the history, at the next position of all."""
+        changes: dict[str, bytes | None] = {key: value}
+        conditions: dict[str, Stamp | None] = {key: replaces}
         if change is None:
-            return {}
+            return await self._write(changes, conditions, {})
+        counter = await self._table.get(_PARTITION, _POSITION)
+        position = 1 if counter is None else int(counter.value) + 1
+        conditions[_POSITION] = None if counter is None else counter.stamp
+        changes[_POSITION] = str(position).encode()
+        kept = self._keep(changes, change, position)
+        return await self._write(changes, conditions, dict.fromkeys(kept, self._history_ttl_us))
+
+    def _keep(self, changes: dict[str, bytes | None], change: NamespaceChange, position: int) -> tuple[str, str]:
+        """`changes` with `change` in both histories, and without what is over their limits; where it is."""
         place = f"h/{change.namespace.name}/{change.generation:012d}"
-        key = f"{place}/{change.version:012d}"
-        changes[key] = msgpack_encode(change)
+        own, common = f"{place}/{change.version:012d}", f"c/{position:012d}"
+        changes[own] = changes[common] = msgpack_encode(change)
         if change.version > self._history_limit:
             changes[f"{place}/{change.version - self._history_limit:012d}"] = None
-        return {key: self._history_ttl_us}
+        if position > self._changes_limit:
+            changes[f"c/{position - self._changes_limit:012d}"] = None
+        return own, common
 
     async def _write(
         self,
@@ -137,9 +174,11 @@ class NamespaceStore:
         ttls_us: Mapping[str, int],
     ) -> Stamp:
         try:
-            return await self._table.write(_PARTITION, changes, conditions, ttls_us=ttls_us)
+            stamp = await self._table.write(_PARTITION, changes, conditions, ttls_us=ttls_us)
         except PreconditionFailed as error:
             raise Raced from error
+        self.changed.notify()
+        return stamp
 
 
 _STORED = decoder(Stored, "application/msgpack", strict=False)

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from soundstage.core.errors import AlreadyExists, InProgress, NotFound, PreconditionFailed
+from soundstage.core.feed import feed
 from soundstage.core.message import Int64
 from soundstage.core.namespace import NamespaceChange, NamespaceInfo, NamespaceSpec
 from soundstage.core.operation import AsyncFace, SyncFace, operation
@@ -65,6 +66,21 @@ class NamespaceHistoryReply(msgspec.Struct, frozen=True, kw_only=True, omit_defa
     next_page_token: str | None = None
 
 
+class WatchNamespaces(msgspec.Struct, frozen=True, kw_only=True):
+    """Without `cursor` from now on; `"0"` from the oldest change that is kept."""
+
+    name: str | None = None
+    abstraction: str | None = None
+    cursor: str | None = None
+
+
+class NamespaceEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """A change, and the cursor with which a feed goes on after it."""
+
+    cursor: str
+    change: NamespaceChange
+
+
 class NamespacesCalls:
     """The units of configuration and isolation."""
 
@@ -94,6 +110,14 @@ class NamespacesCalls:
     @operation(NamespaceHistory, access="read", idempotent=True, errors=(NotFound,))
     def history(self) -> NamespaceHistoryReply:
         """The changes of a namespace, the newest first: who, when and what."""
+
+    @feed(WatchNamespaces, access="read")
+    def watch(self) -> NamespaceEvent:
+        """Every change of the namespaces that the caller may read, in the order they were made.
+
+        Those made by other processes show within `control.poll_interval`. Ten times as many changes are kept as
+        `control.history_limit` says for one namespace.
+        """
 
 
 class Namespaces(AsyncFace, NamespacesCalls):

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
 import msgspec
 
 from soundstage.core.call import Call
-from soundstage.core.namespace import NamespaceInfo
+from soundstage.core.errors import InvalidArgument
+from soundstage.core.feed import Position
+from soundstage.core.namespace import NamespaceChange, NamespaceInfo
 from soundstage.core.pages import PageTokens, binding_of
 from soundstage.runtime.access import allows
 from soundstage.runtime.control.changes import NamespaceControl
@@ -18,11 +21,18 @@ from soundstage.runtime.namespaces.api import (
     GetNamespace,
     ListNamespaces,
     ListNamespacesReply,
+    NamespaceEvent,
     NamespaceHistory,
     NamespaceHistoryReply,
     PutNamespace,
+    WatchNamespaces,
 )
 from soundstage.runtime.service import ServiceContext
+
+WATCH_BATCH = 100
+"""Changes read at once for one who follows."""
+
+_POSITION = re.compile(r"[0-9]{1,12}")
 
 
 class _After(msgspec.Struct, array_like=True):
@@ -48,7 +58,7 @@ class NamespacesService:
         """The namespace itself; listing is for whoever may read any."""
         if isinstance(request, PutNamespace):
             return (request.namespace.name,)
-        return () if operation == "list" else (request.name,)
+        return () if operation == "list" or request.name is None else (request.name,)
 
     async def put(self, call: Call, request: PutNamespace) -> NamespaceInfo:
         return await self._control.put(request.namespace, request.expected_version, call.principal.name)
@@ -89,6 +99,42 @@ class NamespacesService:
             next_page_token=self._token("namespaces/history", request, page[-1][0]) if more else None,
         )
 
+    async def watch(self, call: Call, request: WatchNamespaces) -> AsyncGenerator[NamespaceEvent | Position]:
+        store = self._control.store
+        position = await self._beginning(request.cursor)
+        while True:
+            yield Position(str(position))
+            seen = store.changed.count
+            found = await store.changes(position, WATCH_BATCH)
+            for at, change in found:
+                if at != position + 1:
+                    raise _forgotten(position, at)
+                position = at
+                if _wanted(request, change) and allows(call.principal, "read", change.namespace.name):
+                    yield NamespaceEvent(cursor=str(at), change=change)
+            if not found:
+                await store.changed.wait(seen)
+
+    async def _beginning(self, cursor: str | None) -> int:
+        """The position after which a feed begins; `InvalidArgument` for a cursor that leads nowhere."""
+        last = await self._control.store.position()
+        if cursor is None:
+            return last
+        if not _POSITION.fullmatch(cursor) or int(cursor) > last:
+            raise InvalidArgument(
+                f"the cursor {cursor[:40]!r} is none of this feed",
+                field="cursor",
+                hint='send the cursor of a message as it came, "0" for everything that is kept, or none for what comes',
+            )
+        oldest = await self._control.store.oldest()
+        if oldest is None:
+            return last
+        if cursor == "0":
+            return oldest - 1
+        if int(cursor) < oldest - 1:
+            raise _forgotten(int(cursor), oldest)
+        return int(cursor)
+
     def _after(self, kind: str, request: ListNamespaces | NamespaceHistory) -> str | None:
         if request.page_token is None:
             return None
@@ -96,6 +142,21 @@ class NamespacesService:
 
     def _token(self, kind: str, request: ListNamespaces | NamespaceHistory, place: str) -> str:
         return self._page_tokens.seal(kind, binding_of(request), _After(place))
+
+
+def _wanted(request: WatchNamespaces, change: NamespaceChange) -> bool:
+    return request.name in (None, change.namespace.name) and request.abstraction in (
+        None,
+        change.namespace.abstraction,
+    )
+
+
+def _forgotten(position: int, oldest: int) -> InvalidArgument:
+    return InvalidArgument(
+        f"changes after the cursor {position} are not kept any more; the oldest is {oldest}",
+        field="cursor",
+        hint=f'list the namespaces as they are, then follow from the cursor "{oldest - 1}"',
+    )
 
 
 SERVICE = NamespacesService

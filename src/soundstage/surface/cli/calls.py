@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing, suppress
 from typing import Any
 
 import msgspec
@@ -11,8 +12,9 @@ import msgspec
 from soundstage.core.operation import Operation
 from soundstage.surface.cli.failure import DONE
 from soundstage.surface.cli.flags import Flag
+from soundstage.surface.cli.jobs import carry_out
 from soundstage.surface.cli.options import Target
-from soundstage.surface.cli.output import Format, chosen_format, show, show_listing
+from soundstage.surface.cli.output import Format, chosen_format, show, show_listing, show_message
 from soundstage.surface.cli.request import assemble, read_input
 from soundstage.surface.cli.tables import Listing, listing
 from soundstage.surface.cli.target import Reached, reached
@@ -26,10 +28,28 @@ def call(
     output: Format | None,
     path: str | None,
     all_pages: bool,
+    detach: bool = False,
 ) -> int:
     """Call `operation` with the flags `given` by name, over the message in the file `path`, and print the reply."""
     request = assemble(operation.request, flags, given, read_input(path))
+    if operation.kind == "feed":
+        return _follow(operation, request, target, chosen_format(output))
+    if operation.kind == "job":
+        return carry_out(operation, request, target, chosen_format(output), detach)
     asyncio.run(_call(operation, request, target, chosen_format(output), all_pages))
+    return DONE
+
+
+def _follow(operation: Operation[..., Any], request: Any, target: Target, output: Format) -> int:
+    """Every message is printed as it comes, until Ctrl-C or the feed's end."""
+
+    async def follow() -> None:
+        async with reached(target) as stage, aclosing(stage.follow(operation, request)) as messages:
+            async for message in messages:
+                show_message(message, output)
+
+    with suppress(KeyboardInterrupt):
+        asyncio.run(follow())
     return DONE
 
 

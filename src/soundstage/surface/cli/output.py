@@ -14,7 +14,7 @@ import msgspec
 from soundstage.surface.cli.failure import usage
 from soundstage.surface.cli.grid import fields, grid
 from soundstage.surface.cli.help import bold
-from soundstage.surface.cli.tables import Listing, cells, listing, rows
+from soundstage.surface.cli.tables import Listing, cells, listing, readable, rows
 
 Format: TypeAlias = Literal["table", "json", "jsonl"]
 
@@ -52,6 +52,16 @@ def show_listing(found: Listing, output: Format) -> None:
             print(_json(line))
     else:
         _show_table(found)
+
+
+def show_message(message: msgspec.Struct, output: Format) -> None:
+    """One message of a feed stands on standard output, at once: a line of JSON, or fields and an empty line."""
+    members = readable(message)
+    if output == "table":
+        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+        print("\n".join([*fields(cells(members), width, bold), ""]), flush=True)
+    else:
+        print(_json(members), flush=True)
 
 
 def _json(value: Any, indent: int | None = None) -> str:

@@ -7,8 +7,8 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import TypeAlias
 
-Report: TypeAlias = Callable[[int, int, str], None]
-"""Takes how much is done, of how much, and what is going on."""
+Report: TypeAlias = Callable[[int, int | None, str], None]
+"""Takes how much is done, of how much if that is known, and what is going on."""
 
 
 @contextmanager
@@ -38,7 +38,7 @@ def bar(what: str, unit: str = "bytes") -> Generator[Report]:
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task(what, total=None, note="")
 
-        def report(done: int, total: int, note: str) -> None:
+        def report(done: int, total: int | None, note: str) -> None:
             progress.update(task, completed=done, total=total, note=note)
 
         yield report

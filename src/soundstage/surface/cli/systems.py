@@ -56,12 +56,13 @@ def command_of(operation: Operation[..., Any]) -> Callable[..., int]:
         output: Format | None = None,
         input: str | None = None,
         all_pages: bool = False,
+        detach: bool = False,
         **fields: Any,
     ) -> int:
         from soundstage.surface.cli.calls import call
 
         given = {flag.names[0]: fields.get(_variable(flag)) for flag in flags}
-        return call(operation, flags, given, target, output, input, all_pages)
+        return call(operation, flags, given, target, output, input, all_pages, detach)
 
     # Hints of the parameters below come from the signature alone.
     run.__annotations__ = {}
@@ -127,6 +128,9 @@ def _common_parameters(operation: Operation[..., Any]) -> list[inspect.Parameter
     ]
     if operation.paged:
         found.append(inspect.Parameter("all_pages", _KEYWORD_ONLY, default=False, annotation=Annotated[bool, pages]))
+    if operation.kind == "job":
+        apart = Parameter(help="Do not wait: print the job's id.", group=STAGE_PANEL, show_default=False)
+        found.append(inspect.Parameter("detach", _KEYWORD_ONLY, default=False, annotation=Annotated[bool, apart]))
     return found
 
 

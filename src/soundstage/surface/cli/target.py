@@ -7,7 +7,7 @@ import os
 import sys
 import time
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from typing import Any
 
 import msgspec
@@ -54,6 +54,24 @@ class Reached(msgspec.Struct, frozen=True):
         except SoundstageError as error:
             raise CommandFailure(error, UNREACHABLE if isinstance(error, Unreachable) else FAILED) from error
 
+    async def start_job(self, operation: Any, request: Any) -> Any:
+        """The job that `request` starts; raises `CommandFailure`."""
+        invoker: Invoker = self.invoker
+        try:
+            return await invoker.start_job(operation, request, self.options)
+        except SoundstageError as error:
+            raise CommandFailure(error, UNREACHABLE if isinstance(error, Unreachable) else FAILED) from error
+
+    async def follow(self, operation: Any, request: Any) -> AsyncGenerator[Any]:
+        """The messages of a feed; raises `CommandFailure`."""
+        invoker: Invoker = self.invoker
+        try:
+            async with aclosing(invoker.follow(operation, request, self.options)) as messages:
+                async for message in messages:
+                    yield message
+        except SoundstageError as error:
+            raise CommandFailure(error, UNREACHABLE if isinstance(error, Unreachable) else FAILED) from error
+
 
 def stage_file(folder: Folder) -> str | None:
     """The path of the stage file, if there is to be one."""
@@ -69,18 +87,18 @@ def load(folder: Folder, flags: Mapping[str, Any] | None = None) -> LoadedConfig
 
 
 @asynccontextmanager
-async def reached(target: Target) -> AsyncGenerator[Reached]:
-    """The stage of `target`, until the block ends."""
+async def reached(target: Target, *, background: bool = False) -> AsyncGenerator[Reached]:
+    """The stage of `target`, until the block ends; one opened here does what repeats only with `background`."""
     options = CallOptions(deadline=_deadline_s(target))
     async with AsyncExitStack() as held:
         url = remote_url(target)
-        found = await _opened(load(target), held) if url is None else url
+        found = await _opened(load(target), held, background=background) if url is None else url
         if isinstance(found, str):
             found = await held.enter_async_context(connect(found, settings=_settings(target)))
         yield Reached(found, options)
 
 
-async def _opened(loaded: LoadedConfig, held: AsyncExitStack) -> Stage | str:
+async def _opened(loaded: LoadedConfig, held: AsyncExitStack, *, background: bool) -> Stage | str:
     """The stage of `loaded` in this process, or the address of the one that has its folder open, which is told.
 
     A holder without an address is starting, or is another command and soon done: it is waited for.
@@ -88,7 +106,7 @@ async def _opened(loaded: LoadedConfig, held: AsyncExitStack) -> Stage | str:
     began_s = time.monotonic()
     while True:
         try:
-            return await held.enter_async_context(Stage.open(config=loaded, background=False))
+            return await held.enter_async_context(Stage.open(config=loaded, background=background))
         except SoundstageError as error:
             found = holder(loaded.config) if isinstance(error, Unavailable) else None
             within_s = _NOBODY_WITHIN_S if found is None else HOLDER_WITHIN_S

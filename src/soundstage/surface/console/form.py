@@ -62,7 +62,7 @@ def _form(operation: Operation[..., Any], schemas: Schemas) -> Form:
         namespaced="namespace" in example and isinstance(example["namespace"], str),
         example=example,
         request=fields_of(schemas.components[schemas.name(operation.request, "request")]),
-        reply=fields_of(schemas.components[schemas.name(operation.reply, "reply")]),
+        reply=fields_of(schemas.components[schemas.name(operation.answer, "reply")]),
     )
 
 

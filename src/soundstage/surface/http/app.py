@@ -24,10 +24,12 @@ from soundstage.core.ids import request_id
 from soundstage.core.names import nearest
 from soundstage.runtime.config import HttpConfig
 from soundstage.runtime.dispatch import BoundOperation
+from soundstage.runtime.following import BoundFeed
 from soundstage.runtime.stage import Stage
 from soundstage.surface.http.asgi import Receive, Scope, Send
 from soundstage.surface.http.body import SMALL_BYTES, Bodies, Disconnected
 from soundstage.surface.http.compression import compress
+from soundstage.surface.http.feed import FeedReply, form_for, request_from_query, resumed
 from soundstage.surface.http.head import Head
 from soundstage.surface.http.media import reply_format, request_format
 from soundstage.surface.http.pages import Pages
@@ -65,6 +67,7 @@ class Application:
 
     def __init__(self, stage: Stage, config: HttpConfig, *, observe_only: bool = False) -> None:
         self.closed: str | None = None
+        self._feeds: set[FeedReply] = set()
         self._stage = stage
         self._environment = stage.environment
         self._bodies = Bodies(config)
@@ -74,6 +77,12 @@ class Application:
         operations = {} if observe_only else stage.operations()
         self._routes = {bound.operation.path: Route(bound) for bound in operations.values()}
         self._pages = Pages(stage, self._not_ready, observe_only=observe_only)
+
+    def close(self, reason: str) -> None:
+        """Calls are refused with `reason`, and those who follow feeds get it as their last word."""
+        self.closed = reason
+        for feed in list(self._feeds):
+            feed.end(_closed(reason))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request. Whatever fails is answered as a problem."""
@@ -85,7 +94,9 @@ class Application:
         try:
             if self._served is not None and head.origin:
                 self._check_name(head, self._served)
-            if route is not None and scope["method"] == "POST":
+            if route is not None and isinstance(route.bound, BoundFeed) and scope["method"] in {"GET", "POST"}:
+                reply = await self._follow(route, route.bound, scope, head, receive, given)
+            elif route is not None and scope["method"] == "POST":
                 reply = await self._call(route, head, receive, given)
             else:
                 reply = await self._other(scope, head)
@@ -96,24 +107,46 @@ class Application:
         except Exception as error:
             log.error("a request failed by a defect", exc_info=error, extra={"request_id": given})
             reply = problem_reply(_defect(given), _problem_format(head), given)
-        await _send(reply, given, scope, head, send)
+        if isinstance(reply, FeedReply):
+            self._feeds.add(reply)
+            try:
+                await reply.send(receive, send, given)
+            finally:
+                self._feeds.discard(reply)
+        else:
+            await _send(reply, given, scope, head, send)
 
-    async def _call(self, route: Route, head: Head, receive: Receive, given: str) -> Reply:
+    async def _follow(
+        self, route: Route, feed: BoundFeed, scope: Scope, head: Head, receive: Receive, given: str
+    ) -> FeedReply:
+        call = self._begin(head, given)
+        if scope["method"] == "GET":
+            if self._served is not None:
+                self._check_name(head, self._served)
+            request = request_from_query(feed.operation, scope["query_string"])
+        else:
+            wire = request_format(head.content_type)
+            request = route.decoders[wire].decode(await self._bodies.read(head, receive))
+        messages = feed.follow(call, resumed(request, head.last_event_id))
+        return await FeedReply.begun(messages, form_for(head.accept))
+
+    def _begin(self, head: Head, given: str) -> Call:
+        """The call that the headers make. Raises `Unauthenticated`, `Unavailable`, `InvalidArgument`."""
         principal = LOCAL if self._open else self._stage.authenticate(head.authorization_text())
         if self.closed is not None:
-            raise Unavailable(
-                self.closed, hint="retry, or ask another process", outcome="not_applied", retry_after_ms=1_000
-            )
-        wire = request_format(head.content_type)
-        deadline_ns = head.deadline_ns(self._environment.monotonic_ns()) if head.timeout is not None else None
-        body = await self._bodies.read(head, receive)
-        call = Call(
+            raise _closed(self.closed)
+        return Call(
             principal=principal,
-            deadline_ns=deadline_ns,
+            deadline_ns=head.deadline_ns(self._environment.monotonic_ns()) if head.timeout is not None else None,
             idempotency_key=head.key(),
             request_id=given,
             trace=head.trace_parent(),
         )
+
+    async def _call(self, route: Route, head: Head, receive: Receive, given: str) -> Reply:
+        call = self._begin(head, given)
+        wire = request_format(head.content_type)
+        body = await self._bodies.read(head, receive)
         if len(body) <= SMALL_BYTES:
             message = await route.bound.run(call, route.decoders[wire].decode(body))
         else:
@@ -136,7 +169,7 @@ class Application:
                     return self._pages.login()
                 raise
         if path in self._routes:
-            raise WrongMethod(method, "POST")
+            raise WrongMethod(method, "GET, POST" if isinstance(self._routes[path].bound, BoundFeed) else "POST")
         if page is None:
             raise self._not_found(path)
         if method not in {"GET", "HEAD"}:
@@ -180,6 +213,10 @@ async def _send(reply: Reply, given: str, scope: Scope, head: Head, send: Send) 
     headers += [(b"content-length", b"%d" % len(body)), (b"x-request-id", given.encode("ascii"))]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
+
+
+def _closed(reason: str) -> Unavailable:
+    return Unavailable(reason, hint="retry, or ask another process", outcome="not_applied", retry_after_ms=1_000)
 
 
 def _problem_format(head: Head) -> ContentType:

@@ -24,7 +24,10 @@ _BODILESS = frozenset((204, 304))
 
 
 class Exchange:
-    """A request on its way through the application."""
+    """A request on its way through the application.
+
+    `follows` is said by a response that goes on until its reader leaves: one that says no more has left.
+    """
 
     __slots__ = (
         "_body",
@@ -38,6 +41,7 @@ class Exchange:
         "_waits_to_continue",
         "complete",
         "disconnected",
+        "follows",
         "keep_alive",
         "more_body",
         "scope",
@@ -51,6 +55,7 @@ class Exchange:
         self.disconnected: bool = False
         self.started: bool = False
         self.complete: bool = False
+        self.follows: bool = False
         self.more_body: bool = True
         self.task: asyncio.Task[None] | None = None
         self._protocol = protocol
@@ -129,6 +134,7 @@ class Exchange:
         if self.disconnected:
             return
         if not self.started:
+            self.follows = message.get("follows", False)
             self._begin(message["status"], message["headers"])
         elif self.complete:
             raise ValueError("the response was complete already")

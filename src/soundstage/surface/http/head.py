@@ -25,6 +25,7 @@ class Head:
         "content_type",
         "host",
         "idempotency_key",
+        "last_event_id",
         "origin",
         "request_id",
         "timeout",
@@ -33,7 +34,8 @@ class Head:
 
     def __init__(self, headers: list[tuple[bytes, bytes]]) -> None:
         self.accept = self.accept_encoding = self.content_encoding = self.content_type = b""
-        self.authorization = self.content_length = self.host = self.origin = self.request_id = self.trace = b""
+        self.authorization = self.content_length = self.host = b""
+        self.last_event_id = self.origin = self.request_id = self.trace = b""
         # Of these an empty one is a mistake, which must not pass for none.
         self.idempotency_key: bytes | None = None
         self.timeout: bytes | None = None
@@ -94,6 +96,7 @@ _SLOTS: dict[Any, str] = {
     b"content-type": "content_type",
     b"host": "host",
     b"idempotency-key": "idempotency_key",
+    b"last-event-id": "last_event_id",
     b"origin": "origin",
     b"x-request-id": "request_id",
     b"soundstage-timeout": "timeout",

@@ -107,6 +107,8 @@ class LimitedProtocol(HttpToolsProtocol):
         """The peer has nothing more to say; what it asked before is answered."""
         if self.scheme == "https" or self._closing_since is not None or self._running is None or self._read is None:
             return False
+        if self._running.follows:
+            return False
         if not self._deaf:
             if self.phase != "idle":
                 return False

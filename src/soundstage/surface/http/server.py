@@ -81,7 +81,8 @@ class Server:
         """
         loop = asyncio.get_running_loop()
         until = loop.time() + self._config.drain_timeout / 1e9
-        self._close_applications("the server is stopping")
+        for application in self.applications:
+            application.close("the server is stopping")
         await self._finish_tasks(until - loop.time())
         servers, self._servers = self._servers, []
         for server in servers:
@@ -144,7 +145,7 @@ class Server:
         return listener.getsockname()[1]
 
     def _announce(self, url: str) -> None:
-        for engine in self._stage.engines.distinct().values():
+        for engine in self._stage.engines.everything():
             announce = getattr(engine, "announce", None)
             if announce is not None:
                 announce(url)

@@ -1,0 +1,172 @@
+"""Files of a stage: sent by callers and left by jobs, kept as blobs until they expire.
+
+A file is the blob `files/<two digits>/<id>`; who sent it, its name and its media type are the blob's metadata.
+Its bytes may be read by whoever sent it, by who may read one of the namespaces it belongs to, and by who may
+read the name `blobs`, which stands for all files.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncGenerator, AsyncIterable, Sequence
+
+from soundstage.core.call import LOCAL, Principal
+from soundstage.core.environment import Environment
+from soundstage.core.errors import Exhausted, Forbidden, InvalidArgument, NotFound
+from soundstage.core.files import File
+from soundstage.core.ids import uuid7
+from soundstage.engines.blobs.port import BlobInfo, Blobs, Expectation
+from soundstage.runtime.access import allows, authorise
+from soundstage.runtime.config import FilesConfig
+
+EVERY_FILE = "blobs"
+"""The name that grants for all files are given on."""
+
+NAME_MAX_CHARS = 255
+MEDIA_TYPE_MAX_CHARS = 127
+DEFAULT_MEDIA_TYPE = "application/octet-stream"
+
+_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+
+
+class Files:
+    """The files of a stage. Errors are those of the blobs port, with what callers may do about them."""
+
+    def __init__(self, blobs: Blobs, config: FilesConfig, environment: Environment) -> None:
+        self._blobs = blobs
+        self._config = config
+        self._environment = environment
+
+    async def put(
+        self,
+        chunks: AsyncIterable[bytes],
+        by: Principal = LOCAL,
+        *,
+        blob: str | None = None,
+        name: str = "",
+        media_type: str = DEFAULT_MEDIA_TYPE,
+        size: int | None = None,
+        sha256: str | None = None,
+        namespaces: Sequence[str] = (),
+        ttl_us: int | None = None,
+    ) -> File:
+        """The file is kept, durably, for `ttl_us` (`files.ttl`); or nothing of it is.
+
+        `blob` is an id that the sender chose, such as `new_id` gives; it is `AlreadyExists` when such a file is there.
+        Raises `Forbidden` without the access `write` on `blobs` or anywhere,
+        `InvalidArgument` for what is not as announced, `TooLarge`, and `Exhausted` when the quota is used up.
+        """
+        authorise(by, "write", (), "send files")
+        chosen = self.new_id() if blob is None else check_blob(blob)
+        await self._check_quota(size or 0)
+        expect = Expectation(size=size, sha256=sha256, max_bytes=int(self._config.size_max), absent=blob is not None)
+        metadata = {
+            "name": check_name(name),
+            "media_type": check_media_type(media_type),
+            "by": by.name,
+            "namespaces": " ".join(namespaces),
+        }
+        ttl = self._config.ttl.us if ttl_us is None else ttl_us
+        info = await self._blobs.put(
+            _key(chosen),
+            chunks,
+            expect=expect,
+            expires_us=self._environment.now_us() + ttl,
+            metadata=metadata,
+        )
+        return file_of(info)
+
+    async def find(self, blob: str, by: Principal = LOCAL) -> BlobInfo:
+        """What is known of a file. Raises `NotFound`; `Forbidden` for who may not read it."""
+        try:
+            info = await self._blobs.head(_key(check_blob(blob)))
+        except NotFound:
+            raise _unknown(blob) from None
+        if not _may(by, info, "read"):
+            raise Forbidden(f"{by.name!r} may not read the file {blob}", hint="ask who sent it")
+        return info
+
+    async def read(
+        self, blob: str, by: Principal = LOCAL, start: int = 0, end: int | None = None
+    ) -> AsyncGenerator[bytes]:
+        """The bytes of a file, or of a range of it, in chunks of at most 256 KiB; errors as for `find`."""
+        info = await self.find(blob, by)
+        async for chunk in self._blobs.open(info.key, start, end):
+            yield chunk
+
+    async def delete(self, blob: str, by: Principal = LOCAL) -> bool:
+        """The file is gone; whether it was there. Raises `Forbidden` for who neither sent it nor may write all."""
+        try:
+            info = await self.find(blob, by)
+        except NotFound:
+            return False
+        if not _may(by, info, "write"):
+            raise Forbidden(f"{by.name!r} may not delete the file {blob}", hint="ask who sent it")
+        return await self._blobs.delete(info.key)
+
+    def new_id(self) -> str:
+        """An id that no other file has."""
+        return uuid7(self._environment)
+
+    async def _check_quota(self, more: int) -> None:
+        usage = await self._blobs.usage()
+        if usage.bytes + more > self._config.quota:
+            raise Exhausted(
+                f"the files of the stage hold {usage.bytes} bytes, the quota is {int(self._config.quota)}",
+                hint="delete files, let them expire, or raise files.quota",
+                retry_after_ms=60_000,
+            )
+
+
+def file_of(info: BlobInfo) -> File:
+    """A file as messages name it."""
+    return File(
+        blob=info.key.rpartition("/")[2],
+        name=info.metadata.get("name", ""),
+        media_type=info.metadata.get("media_type", DEFAULT_MEDIA_TYPE),
+        size=info.size,
+        sha256=info.sha256,
+    )
+
+
+def check_blob(blob: str) -> str:
+    """The id of a file: a UUID in small letters. Raises `InvalidArgument`."""
+    if _ID.fullmatch(blob):
+        return blob
+    raise InvalidArgument(f"{blob[:40]!r} is no id of a file", field="blob", hint="use a UUID, in small letters")
+
+
+def check_name(name: str) -> str:
+    """The name of a file, for people: up to 255 printable characters without slashes."""
+    if len(name) <= NAME_MAX_CHARS and (name.isprintable() or not name) and "/" not in name and "\\" not in name:
+        return name
+    raise InvalidArgument(
+        f"{name[:40]!r} is no name of a file", field="name", hint="up to 255 printable characters, without slashes"
+    )
+
+
+def check_media_type(media_type: str) -> str:
+    """A media type as headers carry it."""
+    kind, slash, rest = media_type.partition("/")
+    fine = kind and slash and rest and media_type.isascii() and media_type.isprintable()
+    if fine and len(media_type) <= MEDIA_TYPE_MAX_CHARS and "\n" not in media_type:
+        return media_type
+    raise InvalidArgument(
+        f"{media_type[:40]!r} is no media type", field="media_type", hint='write one as "video/mp4", or leave it out'
+    )
+
+
+def _key(blob: str) -> str:
+    return f"files/{blob[-2:]}/{blob}"
+
+
+def _may(principal: Principal, info: BlobInfo, access: str) -> bool:
+    if principal is LOCAL or info.metadata.get("by") == principal.name:
+        return True
+    wanted = "write" if access == "write" else "read"
+    names = [EVERY_FILE] if access == "write" else [EVERY_FILE, *info.metadata.get("namespaces", "").split()]
+    return any(allows(principal, wanted, name) for name in names)
+
+
+def _unknown(blob: str) -> NotFound:
+    return NotFound(f"there is no file {blob}", field="blob", hint="it may have expired; send it again")

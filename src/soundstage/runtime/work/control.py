@@ -1,0 +1,176 @@
+"""Starts jobs, finds them for those who may see them, and cancels them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+from typing import Any
+
+import msgspec
+
+from soundstage.core.call import LOCAL, Access, Call, Principal
+from soundstage.core.codec import decoder, msgpack_encode
+from soundstage.core.environment import Environment
+from soundstage.core.errors import Exhausted, Forbidden, TooLarge
+from soundstage.core.ids import uuid7
+from soundstage.core.job import ENDED, JobInfo, JobOperation, JobStarted, JobState
+from soundstage.core.time import Instant
+from soundstage.runtime.access import allows
+from soundstage.runtime.config import JobsConfig
+from soundstage.runtime.work.store import DAY_MS, Found, JobStore, Raced, Stored, day_of
+
+LOOKED_MAX = 1_000
+"""Jobs looked at for one page of a list."""
+
+REQUEST_MAX_BYTES = 1 << 20
+
+
+class JobControl:
+    """The jobs of a stage."""
+
+    def __init__(self, store: JobStore, config: JobsConfig, environment: Environment) -> None:
+        self.store = store
+        self.config = config
+        self._environment = environment
+
+    async def start(
+        self, operation: JobOperation[..., Any], call: Call, request: Any, namespaces: Sequence[str]
+    ) -> JobStarted:
+        """The job is queued. Raises `Exhausted` when too many have not ended, `TooLarge` for a huge request."""
+        waiting = await self.store.waiting()
+        if waiting >= self.config.queued:
+            raise Exhausted(
+                f"{waiting} jobs have not ended, the limit",
+                hint="wait for some, cancel some, or raise jobs.queued",
+                retry_after_ms=10_000,
+            )
+        encoded = msgpack_encode(request)
+        if len(encoded) > REQUEST_MAX_BYTES:
+            raise TooLarge(f"a job's request has at most {REQUEST_MAX_BYTES} bytes", hint="send data as a file")
+        info = JobInfo(
+            job_id=uuid7(self._environment),
+            system=operation.system,
+            operation=operation.name,
+            state="queued",
+            created_at=self.now(),
+            created_by=call.principal.name,
+            namespaces=list(namespaces),
+        )
+        stored = Stored(info=info, request=encoded, access=operation.access, restart=operation.restart)
+        await self.store.add(stored)
+        return JobStarted(job_id=info.job_id)
+
+    async def visible(self, principal: Principal, job_id: str) -> Found:
+        """The job. Raises `NotFound`, and `Forbidden` for who may not see it."""
+        found = await self.store.find(job_id)
+        if not _sees(principal, found.stored.info):
+            raise Forbidden(
+                f"{principal.name!r} may not see the job {job_id}",
+                hint="ask who started it, or may read its namespaces",
+            )
+        return found
+
+    async def listed(
+        self, principal: Principal, state: JobState | None, operation: str | None, before: str | None, size: int
+    ) -> tuple[list[JobInfo], str | None]:
+        """Up to `size` jobs, the newest first, those before the id `before`; and the id to go on before."""
+        page: list[JobInfo] = []
+        looked = 0
+        newest = self._today() if before is None else day_of(before)
+        for day in range(newest, self._first_day() - 1, -1):
+            last = before
+            while ids := await self.store.of_day(day, last, min(size, LOOKED_MAX)):
+                for job_id in ids:
+                    last = job_id
+                    looked += 1
+                    info = await self._known(job_id)
+                    if info is not None and _wanted(info, state, operation) and _sees(principal, info):
+                        page.append(info)
+                    if len(page) >= size or looked >= LOOKED_MAX:
+                        return page, last
+            before = None
+        return page, None
+
+    async def cancel(self, principal: Principal, job_id: str) -> JobInfo:
+        """See `JobsCalls.cancel`. Raises `NotFound`, `Forbidden`."""
+        while True:
+            found = await self.visible(principal, job_id)
+            stored, info = found.stored, found.stored.info
+            if not _may(principal, stored):
+                raise Forbidden(
+                    f"{principal.name!r} may not cancel the job {job_id}",
+                    hint=f"it takes the role {stored.access!r} on its namespaces",
+                )
+            if info.state in ENDED or info.cancelling:
+                return info
+            if info.state == "queued":
+                changed = msgspec.structs.replace(info, state="cancelled", ended_at=self.now())
+            else:
+                changed = msgspec.structs.replace(info, cancelling=True)
+            try:
+                return (await self.store.put(found, msgspec.structs.replace(stored, info=changed))).stored.info
+            except Raced:
+                continue
+
+    async def ended(self, principal: Principal, job_id: str, wait_s: float) -> JobInfo:
+        """The job once it has ended, or as it is after `wait_s`."""
+        until_ns = self._environment.monotonic_ns() + wait_s * 1e9
+        while True:
+            info = (await self.visible(principal, job_id)).stored.info
+            left_s = (until_ns - self._environment.monotonic_ns()) / 1e9
+            if info.state in ENDED or left_s <= 0:
+                return info
+            await self._environment.sleep(min(left_s, self._look_s()))
+
+    async def changes(self, principal: Principal, job_id: str, revision: int) -> AsyncGenerator[tuple[int, JobInfo]]:
+        """The job after every change behind `revision` with its own, until it has ended."""
+        while True:
+            stored = (await self.visible(principal, job_id)).stored
+            if stored.revision > revision:
+                revision = stored.revision
+                yield revision, stored.info
+            if stored.info.state in ENDED:
+                return
+            await self._environment.sleep(self._look_s())
+
+    async def result(self, operation: JobOperation[..., Any], job_id: str) -> Any:
+        """The result message of a job that succeeded."""
+        encoded = await self.store.result(job_id)
+        return (
+            None if encoded is None else decoder(operation.reply, "application/msgpack", strict=False).decode(encoded)
+        )
+
+    def now(self) -> Instant:
+        return Instant(self._environment.now_us() * 1_000)
+
+    def _look_s(self) -> float:
+        # A job is changed by the process that runs it, which need not be this one.
+        return min(0.05, self.config.poll_interval / 1e9)
+
+    async def _known(self, job_id: str) -> JobInfo | None:
+        try:
+            return (await self.store.find(job_id)).stored.info
+        except LookupError:
+            return None
+
+    def _today(self) -> int:
+        return self._environment.now_us() // 1_000 // DAY_MS + 1
+
+    def _first_day(self) -> int:
+        return self._today() - 2 - self.config.history_ttl // 1_000_000 // DAY_MS
+
+
+def _sees(principal: Principal, info: JobInfo) -> bool:
+    if principal is LOCAL or info.created_by == principal.name or allows(principal, "admin", None):
+        return True
+    return any(allows(principal, "read", namespace) for namespace in info.namespaces)
+
+
+def _may(principal: Principal, stored: Stored) -> bool:
+    if principal is LOCAL or stored.info.created_by == principal.name:
+        return True
+    access: Access = stored.access  # pyright: ignore[reportAssignmentType]
+    return all(allows(principal, access, namespace) for namespace in stored.info.namespaces or (None,))
+
+
+def _wanted(info: JobInfo, state: JobState | None, operation: str | None) -> bool:
+    return state in (None, info.state) and operation in (None, f"{info.system}/{info.operation}")

@@ -1,0 +1,247 @@
+"""Carries jobs out: takes queued ones and those whose process died, one lease each."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from typing import Any
+
+import msgspec
+
+from soundstage.core.call import Call, Principal
+from soundstage.core.codec import decoder, msgpack_encode
+from soundstage.core.environment import Environment
+from soundstage.core.errors import Internal, NotFound, SoundstageError, TooLarge, Unavailable
+from soundstage.core.job import ENDED, JobInfo, JobState
+from soundstage.core.operation import Operation
+from soundstage.runtime.leases import Lease, LeaseLost, Leases
+from soundstage.runtime.systems import Systems
+from soundstage.runtime.work.context import JobContext, JobWriter
+from soundstage.runtime.work.control import JobControl
+from soundstage.runtime.work.store import RESULT_MAX_BYTES
+
+log = logging.getLogger("soundstage.jobs")
+
+ABANDONED_MS = 60_000
+"""A job that is queued and not there after so long was never started: its process died."""
+
+
+class JobRunner:
+    """The jobs that this process carries out; `run` is a role of the stage."""
+
+    def __init__(self, control: JobControl, leases: Leases, systems: Systems, environment: Environment) -> None:
+        self.ended: Counter[tuple[str, JobState]] = Counter()
+        self._control = control
+        self._store = control.store
+        self._leases = leases
+        self._systems = systems
+        self._environment = environment
+        self._carrying: dict[str, asyncio.Task[None]] = {}
+        self._places: dict[str, str] = {}
+        self._working: dict[str, asyncio.Task[Any]] = {}
+        self._stopping = False
+
+    @property
+    def running(self) -> int:
+        """Jobs under way in this process."""
+        return len(self._working)
+
+    async def run(self) -> None:
+        """Jobs are carried out as they come, until cancelled; what is under way then is given back."""
+        try:
+            while True:
+                await self._look()
+                await self._environment.sleep(self._control.config.poll_interval / 1e9)
+        finally:
+            await self.stop()
+
+    async def stop(self) -> None:
+        """No job is under way here: those that can go on elsewhere wait for it, the others have failed."""
+        self._stopping = True
+        for task in self._working.values():
+            task.cancel()
+        await asyncio.gather(*self._carrying.values(), return_exceptions=True)
+
+    async def _look(self) -> None:
+        """Every job that may begin, and fits, has begun."""
+        try:
+            for job_id in await self._store.open():
+                if len(self._carrying) >= self._control.config.running:
+                    return
+                if job_id not in self._carrying:
+                    await self._consider(job_id)
+        except SoundstageError as error:
+            log.warning("jobs cannot be looked for", extra={"reason": str(error)})
+
+    async def _consider(self, job_id: str) -> None:
+        try:
+            stored = (await self._store.find(job_id)).stored
+        except NotFound:
+            if self._age_ms(job_id) > ABANDONED_MS:
+                await self._store.leave_queue(job_id)
+            return
+        if stored.info.state in ENDED:
+            await self._store.leave_queue(job_id)
+        elif self._fits(stored.info):
+            self._places[job_id] = _place(stored.info)
+            task = self._carrying[job_id] = asyncio.ensure_future(self._carry_out(job_id))
+            task.add_done_callback(lambda _: self._forget(job_id))
+
+    def _fits(self, info: JobInfo) -> bool:
+        config = self._control.config
+        most = config.per_operation.get(_place(info), config.running)
+        return list(self._places.values()).count(_place(info)) < most
+
+    def _forget(self, job_id: str) -> None:
+        self._carrying.pop(job_id, None)
+        self._places.pop(job_id, None)
+
+    async def _carry_out(self, job_id: str) -> None:
+        lease_s = self._control.config.lease / 1e9
+        try:
+            await self._leases.while_held(f"job/{job_id}", lease_s, lambda lease: self._begin(job_id, lease))
+        except LeaseLost:
+            log.warning("a job was lost to another process", extra={"job": job_id})
+        except SoundstageError as error:
+            log.warning("a job is put off", extra={"job": job_id, "reason": str(error)})
+        except Exception:
+            log.exception("a job could not be carried out by a defect", extra={"job": job_id})
+
+    async def _begin(self, job_id: str, lease: Lease) -> None:
+        """The job is carried out, or ends for one of the reasons not to begin it."""
+        found = await self._store.find(job_id)
+        writer = JobWriter(self._store, lease, found)
+        info, restart = found.stored.info, found.stored.restart
+        if info.cancelling and info.state not in ENDED:
+            await self._end(writer, "cancelled")
+        elif info.state == "running" and (restart == "fail" or info.attempt >= self._control.config.attempts):
+            await self._end(writer, "failed", _died(info))
+        elif info.state not in ENDED:
+            await self._attempt(writer, lease)
+        if writer.info.state in ENDED:
+            # No one takes it again, so that its fencing number need not be remembered.
+            await self._leases.forget(lease)
+
+    async def _attempt(self, writer: JobWriter, lease: Lease) -> None:
+        job_id, restart = writer.info.job_id, writer.found.stored.restart
+        state = await self._store.state(job_id) if restart == "resume" else None
+        began = self._control.now()
+        await writer.change(
+            lambda info: msgspec.structs.replace(
+                info, state="running", attempt=info.attempt + 1, started_at=info.started_at or began
+            )
+        )
+        if self._stopping:
+            await self._give_up(writer)
+        else:
+            await self._work(writer, JobContext(writer, lease, state))
+
+    async def _work(self, writer: JobWriter, context: JobContext) -> None:
+        job_id = context.job_id
+        working = self._working[job_id] = asyncio.ensure_future(self._done(writer, context))
+        watching = asyncio.ensure_future(self._watch(writer, context, working))
+        try:
+            await asyncio.wait({working})
+        finally:
+            watching.cancel()
+            working.cancel()
+            await asyncio.gather(watching, working, return_exceptions=True)
+            self._working.pop(job_id, None)
+        await self._conclude(writer, context, working)
+
+    async def _done(self, writer: JobWriter, context: JobContext) -> bytes:
+        """The result of the job's own code, encoded."""
+        info = writer.info
+        operation: Operation[..., Any] = self._systems.operations(info.system)[info.operation]
+        request = decoder(operation.request, "application/msgpack", strict=False).decode(writer.found.stored.request)
+        service = await self._systems.started(info.system)
+        call = Call(principal=Principal(info.created_by, {"*": ("admin",)}), request_id=info.job_id)
+        result = msgpack_encode(await getattr(service, info.operation)(call, request, context))
+        if len(result) > RESULT_MAX_BYTES:
+            raise TooLarge(f"the result has more than {RESULT_MAX_BYTES} bytes", hint="give large results as files")
+        return result
+
+    async def _watch(self, writer: JobWriter, context: JobContext, working: asyncio.Task[bytes]) -> None:
+        """Writes progress, and looks whether the job was cancelled; ends with it."""
+        while True:
+            await self._environment.sleep(min(1.0, self._control.config.poll_interval / 1e9))
+            try:
+                await context.flush()
+                await writer.refresh()
+            except LeaseLost:
+                working.cancel()
+                return
+            except SoundstageError:
+                continue
+            if writer.info.cancelling:
+                working.cancel()
+                return
+
+    async def _conclude(self, writer: JobWriter, context: JobContext, working: asyncio.Task[bytes]) -> None:
+        """What became of the job's code is written. Raises `LeaseLost` when the job is another process's."""
+        context.check()
+        await context.flush()
+        if working.cancelled():
+            await writer.refresh()
+            await self._give_up(writer)
+            return
+        error = working.exception()
+        if error is None:
+            await self._end(writer, "succeeded", result=working.result())
+        else:
+            await self._end(writer, "failed", self._told(error, writer.info))
+
+    async def _give_up(self, writer: JobWriter) -> None:
+        """The code of the job was cancelled: by a caller, or because this process stops."""
+        if writer.info.cancelling:
+            await self._end(writer, "cancelled")
+        elif not self._stopping:
+            await self._end(writer, "failed", self._told(asyncio.CancelledError(), writer.info))
+        elif writer.found.stored.restart == "fail":
+            await self._end(writer, "failed", Unavailable("the stage stopped during the job", retryable=False))
+        else:
+            # The attempt was none of the job's fault.
+            await writer.change(
+                lambda info: msgspec.structs.replace(info, state="queued", attempt=max(0, info.attempt - 1))
+            )
+
+    async def _end(
+        self, writer: JobWriter, state: JobState, error: SoundstageError | None = None, *, result: bytes | None = None
+    ) -> None:
+        problem = None if error is None else error.problem(writer.info.job_id)
+        ended = self._control.now()
+        await writer.change(
+            lambda info: msgspec.structs.replace(info, state=state, ended_at=ended, error=problem), result=result
+        )
+        self.ended[_place(writer.info), state] += 1
+
+    def _told(self, error: BaseException, info: JobInfo) -> SoundstageError:
+        if isinstance(error, SoundstageError):
+            return error
+        log.error("a job failed by a defect", exc_info=error, extra={"job": info.job_id, "operation": _place(info)})
+        return Internal("the job failed by a defect", hint=f"the log has the details under the job {info.job_id}")
+
+    def _age_ms(self, job_id: str) -> int:
+        return self._environment.now_us() // 1_000 - int(job_id.replace("-", "")[:12], 16)
+
+
+def _place(info: JobInfo) -> str:
+    return f"{info.system}/{info.operation}"
+
+
+def _died(info: JobInfo) -> Unavailable:
+    return Unavailable(
+        f"the process that carried out the job died, in attempt {info.attempt}",
+        hint="see its log; start the job again once the reason is gone",
+        outcome="unknown",
+        retryable=False,
+    )
+
+
+class Administered(msgspec.Struct, frozen=True):
+    """The part of the stage that this system makes reachable."""
+
+    control: JobControl
+    runner: JobRunner
+    systems: Systems

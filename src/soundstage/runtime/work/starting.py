@@ -1,0 +1,43 @@
+"""Job operations on their way from a door to the queue."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from soundstage.core.call import LOCAL, Call
+from soundstage.core.job import JobOperation
+from soundstage.core.operation import Operation
+from soundstage.runtime.access import authorise
+from soundstage.runtime.dispatch import BoundOperation, Interceptors
+from soundstage.runtime.work.control import JobControl
+
+
+class BoundJob(BoundOperation):
+    """One job operation of one stage: `run` is answered with `JobStarted` once the job is queued.
+
+    Under an `Idempotency-Key` a repeated start gives the same job.
+    """
+
+    __slots__ = ("_job", "_jobs")
+
+    def __init__(self, operation: Operation[..., Any], interceptors: Interceptors, jobs: JobControl) -> None:
+        super().__init__(operation, interceptors)
+        self.handler = self._start
+        self._job = cast("JobOperation[..., Any]", operation)
+        self._jobs = jobs
+
+    async def _authorised(self, call: Call, request: Any) -> Any:
+        if call.principal is not LOCAL:
+            what = f"{self.operation.system}/{self.operation.name}"
+            authorise(call.principal, self.operation.access, await self._named(request), what)
+        if call.idempotency_key is None:
+            return await self._admitted(call, request)
+        return await self._on.repetitions.once(call, self.operation, request, self._admitted)
+
+    async def _start(self, call: Call, request: Any) -> Any:
+        service = await self._on.systems.started(self.operation.system)
+        check = getattr(service, f"check_{self.operation.name}", None)
+        if check is not None:
+            # What can be seen to be wrong is refused now, and not found hours later among the failed.
+            await check(call, request)
+        return await self._jobs.start(self._job, call, request, await self._named(request))

@@ -1,0 +1,189 @@
+"""Jobs as the stage keeps them.
+
+Data on disk: table `system/jobs`, conditional.
+
+    partition open              row <job id> -> empty: jobs that have not ended; at most `queued`
+    partition job/<job id>      row job -> Stored, row state -> the last checkpoint, row result -> the result
+    partition day/<days>        row <job id> -> empty: all jobs that were started on a day since 1970
+
+A job id is a UUID of version 7: ids sort by the time at which jobs were started, and tell the day. A job is
+put into `open` first and taken out last, so whatever a process that died left half-way is found there.
+Every change of a job names the write that it replaces, and none is made under a lower fencing number than the
+row carries. Rows of ended jobs expire together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import msgspec
+
+from soundstage.core.codec import decoder, msgpack_encode
+from soundstage.core.environment import Environment
+from soundstage.core.errors import NotFound, PreconditionFailed
+from soundstage.core.job import ENDED, JobInfo, Restart
+from soundstage.core.signal import Signal
+from soundstage.engines.records.port import Stamp
+from soundstage.runtime.system_table import SystemTable
+
+STATE_MAX_BYTES = 256 << 10
+RESULT_MAX_BYTES = 1 << 20
+DAY_MS = 86_400_000
+COUNTED_NS = 1_000_000_000
+"""How old a count of the queue may be."""
+
+_OPEN = "open"
+_JOB = "job"
+_STATE = "state"
+_RESULT = "result"
+
+
+class Stored(msgspec.Struct, frozen=True, kw_only=True):
+    """A job and what is needed to carry it out. `revision` counts its changes, `fence` is its last runner's."""
+
+    info: JobInfo
+    request: bytes
+    access: str
+    restart: Restart
+    revision: int = 1
+    fence: int = 0
+    schema: int = 1
+
+
+class Found(NamedTuple):
+    """A job and the write it is from."""
+
+    stored: Stored
+    stamp: Stamp
+
+
+class Raced(Exception):
+    """Somebody else changed the job first; nothing was written."""
+
+
+def day_of(job_id: str) -> int:
+    """The days from 1970 to the start of a job. Raises `NotFound` for what is no id of a job."""
+    digits = job_id.replace("-", "")
+    try:
+        if len(job_id) == 36 and digits.isalnum():
+            return int(digits[:12], 16) // DAY_MS
+    except ValueError:
+        pass
+    raise unknown(job_id)
+
+
+def unknown(job_id: str) -> NotFound:
+    """That there is no such job."""
+    return NotFound(
+        f"there is no job {job_id[:40]!r}", field="job_id", hint="ended jobs are forgotten after a while; see jobs/list"
+    )
+
+
+class JobStore:
+    """Reads and writes `system/jobs`. `changed` tells of writes by this process."""
+
+    def __init__(self, table: SystemTable, environment: Environment, history_ttl_us: int) -> None:
+        self.changed = Signal()
+        self._table = table
+        self._environment = environment
+        self._history_ttl_us = history_ttl_us
+        self._waiting = 0
+        self._counted_ns: int | None = None
+
+    async def add(self, stored: Stored) -> Found:
+        """The job is queued."""
+        job_id = stored.info.job_id
+        await self._table.write(_OPEN, {job_id: b""}, {})
+        stamp = await self._table.write(_place(job_id), {_JOB: msgpack_encode(stored)}, {_JOB: None})
+        await self._index(job_id)
+        self._waiting += 1
+        self.changed.notify()
+        return Found(stored, stamp)
+
+    async def find(self, job_id: str) -> Found:
+        """The job; `NotFound`."""
+        day_of(job_id)
+        entry = await self._table.get(_place(job_id), _JOB)
+        if entry is None:
+            raise unknown(job_id)
+        return Found(_decode(entry.value), entry.stamp)
+
+    async def put(self, found: Found, stored: Stored, *, result: bytes | None = None) -> Found:
+        """`stored` replaces `found`, at the next revision; one that has ended leaves the queue. Raises `Raced`."""
+        if found.stored.fence > stored.fence:
+            raise Raced
+        stored = msgspec.structs.replace(stored, revision=found.stored.revision + 1)
+        job_id, ended = stored.info.job_id, stored.info.state in ENDED
+        changes: dict[str, bytes | None] = {_JOB: msgpack_encode(stored)}
+        if result is not None:
+            changes[_RESULT] = result
+        if ended:
+            changes[_STATE] = None
+        ttls = dict.fromkeys(changes, self._history_ttl_us) if ended else {}
+        stamp = await self._write(job_id, changes, found.stamp, ttls)
+        if ended:
+            await self.leave_queue(job_id)
+        self.changed.notify()
+        return Found(stored, stamp)
+
+    async def checkpoint(self, found: Found, state: bytes) -> Found:
+        """`state` is what the job goes on from, should its process die now. Raises `Raced`."""
+        stored = msgspec.structs.replace(found.stored, revision=found.stored.revision + 1)
+        changes: Mapping[str, bytes | None] = {_STATE: state, _JOB: msgpack_encode(stored)}
+        return Found(stored, await self._write(stored.info.job_id, changes, found.stamp, {}))
+
+    async def state(self, job_id: str) -> bytes | None:
+        """The last checkpoint."""
+        entry = await self._table.get(_place(job_id), _STATE)
+        return None if entry is None else entry.value
+
+    async def result(self, job_id: str) -> bytes | None:
+        """The result of a job that succeeded."""
+        entry = await self._table.get(_place(job_id), _RESULT)
+        return None if entry is None else entry.value
+
+    async def open(self) -> list[str]:
+        """The ids of jobs that have not ended, the oldest first."""
+        found = list(await self._table.read(_OPEN, ""))
+        self._waiting, self._counted_ns = len(found), self._environment.monotonic_ns()
+        return found
+
+    async def waiting(self) -> int:
+        """How many jobs have not ended; what other processes did in the last second may not be counted."""
+        if self._counted_ns is None or self._environment.monotonic_ns() - self._counted_ns > COUNTED_NS:
+            await self.open()
+        return self._waiting
+
+    async def leave_queue(self, job_id: str) -> None:
+        """The job is not among those that have not ended; it stays in the history."""
+        await self._index(job_id)
+        await self._table.write(_OPEN, {job_id: None}, {})
+
+    async def of_day(self, day: int, before: str | None, limit: int) -> list[str]:
+        """Up to `limit` ids of jobs that were started on a day, the newest first, those before `before`."""
+        return list(await self._table.read(f"day/{day}", "", newest=limit, before=before))
+
+    async def _index(self, job_id: str) -> None:
+        # The history of a job that runs for very long begins to count when it ends.
+        ttl_us = {job_id: self._history_ttl_us + 86_400_000_000}
+        await self._table.write(f"day/{day_of(job_id)}", {job_id: b""}, {}, ttls_us=ttl_us)
+
+    async def _write(
+        self, job_id: str, changes: Mapping[str, bytes | None], replaces: Stamp, ttls_us: Mapping[str, int]
+    ) -> Stamp:
+        try:
+            return await self._table.write(_place(job_id), changes, {_JOB: replaces}, ttls_us=ttls_us)
+        except PreconditionFailed as error:
+            raise Raced from error
+
+
+def _place(job_id: str) -> str:
+    return f"job/{job_id}"
+
+
+_STORED: Any = decoder(Stored, "application/msgpack", strict=False)
+
+
+def _decode(value: bytes) -> Stored:
+    return _STORED.decode(value)

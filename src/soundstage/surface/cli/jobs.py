@@ -1,0 +1,100 @@
+"""Starting a job and waiting for it, with a bar on a terminal; Ctrl-C asks, then cancels."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Any
+
+from soundstage.client.network import Unreachable
+from soundstage.core.errors import SoundstageError
+from soundstage.core.job import Job, JobInfo, JobStarted
+from soundstage.core.operation import Operation
+from soundstage.surface.cli.failure import DONE, FAILED, INTERRUPTED, UNREACHABLE, CommandFailure
+from soundstage.surface.cli.options import Target
+from soundstage.surface.cli.output import Format, show
+from soundstage.surface.cli.progress import Report, bar
+from soundstage.surface.cli.target import reached
+
+
+def carry_out(operation: Operation[..., Any], request: Any, target: Target, output: Format, detach: bool) -> int:
+    """The job has ended and its result is printed; with `detach` it was only started, and its id is printed."""
+    return asyncio.run(_carried_out(operation, request, target, output, detach))
+
+
+async def _carried_out(
+    operation: Operation[..., Any], request: Any, target: Target, output: Format, detach: bool
+) -> int:
+    async with reached(target, background=not detach) as stage:
+        job: Job[Any] = await stage.start_job(operation, request)
+        if detach:
+            show(JobStarted(job_id=job.job_id), output)
+            return DONE
+        try:
+            if not await _watched(job, f"{operation.system} {operation.name}"):
+                return INTERRUPTED
+            show(await job.result(), output)
+            return DONE
+        except SoundstageError as error:
+            raise CommandFailure(error, UNREACHABLE if isinstance(error, Unreachable) else FAILED) from error
+
+
+async def _watched(job: Job[Any], what: str) -> bool:
+    """Whether the job has ended; false when whoever watched it left it to itself."""
+    with bar(what, "steps") as report, _interrupts() as interrupted:
+        watching = asyncio.ensure_future(_follow(job, report))
+        try:
+            while not watching.done():
+                asked = asyncio.ensure_future(interrupted.wait())
+                await asyncio.wait({watching, asked}, return_when=asyncio.FIRST_COMPLETED)
+                asked.cancel()
+                if not watching.done():
+                    if not await _wants_to_cancel(job.job_id):
+                        return False
+                    interrupted.clear()
+                    await job.cancel()
+            watching.result()
+            return True
+        finally:
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
+
+
+async def _follow(job: Job[Any], report: Report) -> None:
+    info: JobInfo
+    async for info in job.watch():
+        note = info.state if info.state == "queued" else info.progress.note
+        report(info.progress.done, info.progress.total, note)
+
+
+async def _wants_to_cancel(job_id: str) -> bool:
+    """What whoever pressed Ctrl-C wants; where nobody can be asked, that is to cancel."""
+    if not sys.stdin.isatty():
+        return True
+    print(f"\nsoundstage: cancel the job {job_id}? [y/N] ", end="", file=sys.stderr, flush=True)
+    answer = await asyncio.to_thread(sys.stdin.readline)
+    if answer.strip().lower() in ("y", "yes"):
+        return True
+    print(f"soundstage: see soundstage jobs get --job-id {job_id}", file=sys.stderr)
+    return False
+
+
+@contextmanager
+def _interrupts() -> Generator[asyncio.Event]:
+    """Set by the first Ctrl-C; a second one before it was cleared ends the command at once."""
+    interrupted, loop = asyncio.Event(), asyncio.get_running_loop()
+    main = asyncio.current_task()
+
+    def on_signal() -> None:
+        if interrupted.is_set() and main is not None:
+            main.cancel()
+        interrupted.set()
+
+    loop.add_signal_handler(signal.SIGINT, on_signal)
+    try:
+        yield interrupted
+    finally:
+        loop.remove_signal_handler(signal.SIGINT)

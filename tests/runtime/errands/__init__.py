@@ -1,0 +1,1 @@
+"""A system whose jobs count, for the tests of jobs."""

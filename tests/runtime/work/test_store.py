@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from soundstage.core.environment import VirtualEnvironment
+from soundstage.core.errors import NotFound
+from soundstage.core.hlc import TokenClock
+from soundstage.core.ids import uuid7
+from soundstage.core.job import JobInfo, JobState
+from soundstage.core.time import Instant
+from soundstage.engines.records.memory import MemoryRecords
+from soundstage.runtime.system_table import SystemTable
+from soundstage.runtime.work.store import DAY_MS, Found, JobStore, Raced, Stored, day_of
+
+DAY_S = 86_400
+
+
+@pytest.fixture
+def environment() -> VirtualEnvironment:
+    return VirtualEnvironment(seed=3)
+
+
+@pytest.fixture
+async def store(environment: VirtualEnvironment) -> JobStore:
+    records = MemoryRecords(environment)
+    await records.start()
+    table = SystemTable(records, "jobs", TokenClock(environment), environment)
+    await table.create()
+    return JobStore(table, environment, 30 * DAY_S * 1_000_000)
+
+
+def queued(environment: VirtualEnvironment) -> Stored:
+    info = JobInfo(
+        job_id=uuid7(environment), system="s", operation="o", state="queued", created_at=Instant(environment.now_ns())
+    )
+    return Stored(info=info, request=b"", access="read", restart="resume")
+
+
+def at(stored: Stored, state: JobState, fence: int = 0) -> Stored:
+    return msgspec.structs.replace(stored, info=msgspec.structs.replace(stored.info, state=state), fence=fence)
+
+
+async def added(store: JobStore, environment: VirtualEnvironment) -> Found:
+    environment.advance(0.002)
+    return await store.add(queued(environment))
+
+
+async def test_a_job_is_found_as_it_was_added(store: JobStore, environment: VirtualEnvironment) -> None:
+    found = await added(store, environment)
+    assert await store.find(found.stored.info.job_id) == found
+    assert await store.open() == [found.stored.info.job_id]
+
+
+@pytest.mark.parametrize("job_id", ["", "x", "0" * 36, "zz" * 18, "01890000-0000-7000-8000-00000000000\0"])
+async def test_what_is_no_job_is_not_found(store: JobStore, job_id: str) -> None:
+    with pytest.raises(NotFound):
+        await store.find(job_id)
+
+
+async def test_a_change_counts_revisions(store: JobStore, environment: VirtualEnvironment) -> None:
+    found = await added(store, environment)
+    changed = await store.put(found, at(found.stored, "running"))
+    assert (changed.stored.revision, (await store.find(changed.stored.info.job_id)).stored) == (2, changed.stored)
+
+
+async def test_a_change_of_what_has_changed_is_refused(store: JobStore, environment: VirtualEnvironment) -> None:
+    found = await added(store, environment)
+    await store.put(found, at(found.stored, "running"))
+    with pytest.raises(Raced):
+        await store.put(found, at(found.stored, "cancelled"))
+    with pytest.raises(Raced):
+        await store.checkpoint(found, b"5")
+
+
+async def test_a_lesser_fence_writes_nothing(store: JobStore, environment: VirtualEnvironment) -> None:
+    found = await added(store, environment)
+    taken = await store.put(found, at(found.stored, "running", fence=5))
+    with pytest.raises(Raced):
+        await store.put(taken, at(taken.stored, "succeeded", fence=4))
+
+
+async def test_a_checkpoint_is_kept_until_the_end(store: JobStore, environment: VirtualEnvironment) -> None:
+    found = await added(store, environment)
+    job_id = found.stored.info.job_id
+    assert await store.state(job_id) is None
+    found = await store.checkpoint(found, b"5")
+    assert await store.state(job_id) == b"5"
+    await store.put(found, at(found.stored, "succeeded"), result=b"r")
+    assert (await store.state(job_id), await store.result(job_id)) == (None, b"r")
+
+
+async def test_one_that_has_ended_is_out_of_the_queue(store: JobStore, environment: VirtualEnvironment) -> None:
+    found = await added(store, environment)
+    await store.put(found, at(found.stored, "failed"))
+    assert await store.open() == []
+
+
+async def test_ended_jobs_are_forgotten_together(store: JobStore, environment: VirtualEnvironment) -> None:
+    found = await added(store, environment)
+    await store.put(found, at(found.stored, "succeeded"), result=b"r")
+    job_id = found.stored.info.job_id
+    environment.advance(30 * DAY_S - 1)
+    await store.find(job_id)
+    environment.advance(1.001)
+    assert await store.result(job_id) is None
+    with pytest.raises(NotFound):
+        await store.find(job_id)
+
+
+async def test_one_that_has_not_ended_is_not_forgotten(store: JobStore, environment: VirtualEnvironment) -> None:
+    found = await added(store, environment)
+    environment.advance(400 * DAY_S)
+    await store.find(found.stored.info.job_id)
+    assert await store.open() == [found.stored.info.job_id]
+
+
+async def test_a_day_lists_its_jobs_the_newest_first(store: JobStore, environment: VirtualEnvironment) -> None:
+    ids = [(await added(store, environment)).stored.info.job_id for _ in range(5)]
+    day = day_of(ids[0])
+    assert await store.of_day(day, None, 10) == ids[::-1]
+    assert await store.of_day(day, ids[3], 2) == [ids[2], ids[1]]
+    assert await store.of_day(day + 1, None, 10) == []
+
+
+def test_an_id_tells_its_day(environment: VirtualEnvironment) -> None:
+    assert day_of(uuid7(environment)) == environment.now_us() // 1_000 // DAY_MS
+
+
+async def test_whoever_waits_for_changes_is_told(store: JobStore, environment: VirtualEnvironment) -> None:
+    found = await added(store, environment)
+    seen = store.changed.count
+    await store.put(found, at(found.stored, "running"))
+    assert store.changed.count == seen + 1
