@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from tests.engines.records.opened import in_memory
 
-from soundstage.core.environment import Environment
-from soundstage.engines.records.memory import MemoryRecords
-from soundstage.engines.records.port import Capability, Records
+from soundstage.engines.records.port import Capability
 from soundstage.testing.records import OpenEngine, RecordsSuite
 
 
@@ -15,15 +14,7 @@ class TestMemory(RecordsSuite):
 
     @pytest.fixture
     def open_engine(self) -> OpenEngine:
-        """Engines that are kept for as long as the test, as folders are."""
-        kept: dict[str, MemoryRecords] = {}
-
-        async def open_engine(environment: Environment, store: str = "store") -> Records:
-            engine = kept.setdefault(store, MemoryRecords(environment))
-            await engine.start()
-            return engine
-
-        return open_engine
+        return in_memory()
 
 
 class TestMemoryConditional(TestMemory):

@@ -5,28 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from tests.engines.records.opened import on_disk
 
-from soundstage.core.environment import Environment
-from soundstage.core.size import Size
-from soundstage.engines.records.port import Capability, Records
-from soundstage.engines.records.rocksdb import RocksOptions, open_rocksdb
-from soundstage.engines.rocks.options import Durability
+from soundstage.engines.records.port import Capability
 from soundstage.testing.records import OpenEngine, RecordsSuite
 
 ALWAYS = frozenset({Capability.CONDITIONAL, Capability.STATISTICS, Capability.CHECKPOINT})
-SMALL = Size(1 << 20)
-
-
-def opened(folder: Path, durability: Durability) -> OpenEngine:
-    """Opens databases below `folder`."""
-
-    async def open_engine(environment: Environment, store: str = "store") -> Records:
-        options = RocksOptions(durability=durability, cache=SMALL, low_water=SMALL)
-        engine = open_rocksdb(str(folder / store), options, environment)
-        await engine.start()
-        return engine
-
-    return open_engine
 
 
 @pytest.mark.slow
@@ -35,7 +19,7 @@ class TestGroup(RecordsSuite):
 
     @pytest.fixture
     def open_engine(self, tmp_path: Path) -> OpenEngine:
-        return opened(tmp_path, "group")
+        return on_disk(tmp_path, "group")
 
 
 class TestOs(RecordsSuite):
@@ -44,4 +28,4 @@ class TestOs(RecordsSuite):
 
     @pytest.fixture
     def open_engine(self, tmp_path: Path) -> OpenEngine:
-        return opened(tmp_path, "os")
+        return on_disk(tmp_path, "os")

@@ -108,32 +108,40 @@ class Request(NamedTuple):
 
 
 class History:
-    """One record that a bench and the model are taken through, step by step."""
+    """One record that the model and any number of benches are taken through, step by step.
 
-    def __init__(self, bench: Bench, record: bytes) -> None:
-        self.bench = bench
+    The benches' clocks stand alike and are moved by nobody else.
+    """
+
+    def __init__(self, record: bytes, *benches: Bench) -> None:
+        self.bench: Bench = benches[0]
+        self.benches: Sequence[Bench] = benches
         self.record = record
         self.model: Model = Model()
         self._sent: list[Request] = []
 
     async def take(self, step: Step) -> None:
-        """Engine and model have taken `step`; raises `AssertionError` where they answer differently."""
+        """Engines and model have taken `step`; raises `AssertionError` where they answer differently."""
         if isinstance(step, Passed):
-            self.bench.advance(step.us)
+            for bench in self.benches:
+                bench.advance(step.us)
         elif isinstance(step, Swept):
-            await self.bench.engine.sweep(step.rows)
+            for bench in self.benches:
+                await bench.engine.sweep(step.rows)
         else:
             request = self._request(step)
             if request is not None:
                 self._sent.append(request)
-                assert await self._engine(request) == self._modelled(request), request
+                await self._send(request)
 
     async def check(self) -> None:
         """The record reads as the model says."""
-        page = await self.bench.page(self.record)
-        assert shown(page.rows) == self.items()
-        assert list(shown(page.rows)) == list(self.items())
-        assert page.stamp == self.model.stamp(self.record)
+        items = self.items()
+        for bench in self.benches:
+            page = await bench.page(self.record)
+            assert shown(page.rows) == items
+            assert list(shown(page.rows)) == list(items)
+            assert page.stamp == self.model.stamp(self.record)
 
     def items(self) -> dict[bytes, Version]:
         return self.model.items(self.record, self.bench.at(None))
@@ -170,12 +178,17 @@ class History:
             "other record": Condition(None, elsewhere if newest is None else newest._replace(token="other")),
         }[what]
 
-    async def _engine(self, request: Request) -> int | Refusal:
+    async def _send(self, request: Request) -> None:
+        wanted = self._modelled(request)
+        for bench in self.benches:
+            assert await self._answered(bench, request) == wanted, request
+
+    async def _answered(self, bench: Bench, request: Request) -> int | Refusal:
         try:
-            stamp_us = await self.bench.send(request.write, self.record, request.conditions, request.digest, LIMIT_US)
+            stamp_us = await bench.send(request.write, self.record, request.conditions, request.digest, LIMIT_US)
         except (PreconditionFailed, TokenReused, Unavailable) as refused:
             return _code(refused)
-        return self.bench.at(stamp_us)
+        return bench.at(stamp_us)
 
     def _modelled(self, request: Request) -> int | Refusal:
         if request.conditions is None:

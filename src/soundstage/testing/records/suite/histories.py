@@ -18,7 +18,7 @@ MANY = settings(EXAMPLES, max_examples=150)
 
 async def play(bench: Bench, steps: list[Step]) -> None:
     """Engine and model agree after every step."""
-    history = History(bench, b"record-%d" % bench.take_number())
+    history = History(b"record-%d" % bench.take_number(), bench)
     for step in steps:
         await history.take(step)
         await history.check()
@@ -43,7 +43,7 @@ class Histories:
     async def test_another_order_of_arrival_reads_the_same(
         self, bench: Bench, writes: list[Sent], chance: Random
     ) -> None:
-        one, other = (History(bench, b"record-%d" % bench.take_number()) for _ in range(2))
+        one, other = (History(b"record-%d" % bench.take_number(), bench) for _ in range(2))
         for step in writes:
             await one.take(step)
         shuffled = writes + chance.choices(writes, k=len(writes))
