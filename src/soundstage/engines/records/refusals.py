@@ -13,11 +13,16 @@ from soundstage.core.errors import (
 )
 from soundstage.engines.records.port import Condition, Stamp, TableSpec
 
+KEY_SHOWN_BYTES = 64
+"""Of a key in a message."""
+
 FIXED_SETTINGS = ("conditional", "key_order", "dedicated")
 
 
 def stopped() -> Unavailable:
-    return Unavailable("the engine is stopped", outcome="not_applied", retryable=False)
+    return Unavailable(
+        "the engine is stopped", hint="ask the process that runs now", outcome="not_applied", retryable=False
+    )
 
 
 def no_table(name: str) -> NotFound:
@@ -36,7 +41,7 @@ def check_fixed_settings(known: TableSpec, asked: TableSpec) -> None:
 
 
 def deadline_passed() -> DeadlineExceeded:
-    return DeadlineExceeded("the deadline passed before the write", outcome="not_applied")
+    return DeadlineExceeded("the deadline passed before the write", hint="allow more time", outcome="not_applied")
 
 
 def takes_no_conditions(table: str) -> InvalidArgument:
@@ -49,13 +54,18 @@ def token_reused(token: str) -> TokenReused:
     return TokenReused(f"the token {token!r} named another request", hint="use a token of its own")
 
 
-def written_ahead(newest_us: int) -> Unavailable:
-    return Unavailable(f"the record has a write of {newest_us} us, which is to come", outcome="not_applied")
+def written_ahead(stamp_us: int) -> Unavailable:
+    return Unavailable(
+        f"the write would be stamped {stamp_us} us, which is too far ahead: the record was written by a fast clock",
+        hint="repeat the call, with the same token, when that time has come",
+        outcome="not_applied",
+    )
 
 
 def condition_failed(condition: Condition, actual: Stamp | None) -> PreconditionFailed:
     """`actual` is the stamp found where `condition` looked, None where it found nothing."""
-    what = "the record" if condition.key is None else f"the item {condition.key!r}"
+    key = condition.key
+    what = "the record" if key is None else f"the item {key[:KEY_SHOWN_BYTES]!r}{'…' * (len(key) > KEY_SHOWN_BYTES)}"
     where = "absent" if actual is None else f"at the token {actual.token!r} of {actual.time_us} us"
     return PreconditionFailed(
         f"{what} is {where}", field="condition", hint="read it again and decide anew, with another token"

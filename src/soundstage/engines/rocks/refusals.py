@@ -13,7 +13,9 @@ _DAMAGE = ("Corruption", "checksum", "While open a file for random read")
 
 
 def stopped() -> Unavailable:
-    return Unavailable("the engine is stopped", outcome="not_applied", retryable=False)
+    return Unavailable(
+        "the engine is stopped", hint="ask the process that runs now", outcome="not_applied", retryable=False
+    )
 
 
 def closed_after(folder: str, error: Exception) -> Unavailable:
