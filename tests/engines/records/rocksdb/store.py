@@ -12,7 +12,7 @@ from soundstage.engines.records.port import DEFAULT_BUDGET, Budget, Records, Tab
 from soundstage.engines.records.rocksdb import RocksOptions
 from soundstage.engines.records.rocksdb.engine import RocksRecords
 from soundstage.engines.records.rocksdb.rowkeys import prefix_of
-from soundstage.engines.records.rocksdb.tables import Catalogue, Table, rows_from
+from soundstage.engines.records.rocksdb.tables import Catalogue, Table, rows_between
 from soundstage.engines.rocks.database import Database
 from soundstage.engines.rocks.opening import flush_tables
 from soundstage.testing.records.bench import RECORD, SPEC, Bench
@@ -58,11 +58,11 @@ class Store(Bench):
 
     def stored(self, start: bytes = b"\0\0\0\1") -> dict[bytes, bytes]:
         """All rows of tables, as they are kept."""
-        return dict(rows_from(self.database.rdict, start))
+        return dict(rows_between(self.database.rdict, start, b"\xff"))
 
     def due(self) -> dict[bytes, bytes]:
         """Everything planned for the sweeper."""
-        return dict(rows_from(self.database.family("due").db, b""))
+        return dict(rows_between(self.database.family("due").db, b"", b"\xff"))
 
     def flush(self) -> None:
         """Everything is in table files."""

@@ -16,7 +16,7 @@ from soundstage.engines.records.rocksdb import header as headers
 from soundstage.engines.records.rocksdb.header import Header
 from soundstage.engines.records.rocksdb.mending import mend
 from soundstage.engines.records.rocksdb.rowkeys import HEAD, HEADER, ITEMS, NUMBER, RANGE
-from soundstage.engines.records.rocksdb.tables import DUE, rows_from
+from soundstage.engines.records.rocksdb.tables import DUE, rows_between
 from soundstage.engines.rocks.opening import open_rdict
 from soundstage.testing.model import Condition, Put
 from soundstage.testing.records.bench import KEPT_US, RECORD
@@ -59,7 +59,7 @@ def the_last_version_of_the_header(db: Rdict, prefix: bytes) -> None:
 
 def all_plans(db: Rdict, prefix: bytes) -> None:
     family = db.get_column_family(DUE)
-    for entry, _ in list(rows_from(family, b"")):
+    for entry, _ in list(rows_between(family, b"", b"\xff")):
         family.delete(entry)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import groupby, takewhile
+from itertools import groupby
 
 from rocksdict import Cache, Rdict, WriteBatch
 
@@ -13,8 +13,8 @@ from soundstage.engines.records.port import KEY_CEILING, RangeDelete
 from soundstage.engines.records.rocksdb import header as headers
 from soundstage.engines.records.rocksdb.foresight import due_entry
 from soundstage.engines.records.rocksdb.header import Header
-from soundstage.engines.records.rocksdb.rowkeys import HEAD, HEADER, LEDGER, NUMBER, RANGE, parse
-from soundstage.engines.records.rocksdb.tables import DUE, Entry, entries_of, family_name, reserve_numbers, rows_from
+from soundstage.engines.records.rocksdb.rowkeys import HEAD, HEADER, LEDGER, NUMBER, RANGE, next_number, parse
+from soundstage.engines.records.rocksdb.tables import DUE, Entry, entries_of, family_name, reserve_numbers, rows_between
 from soundstage.engines.rocks.database import Handle
 from soundstage.engines.rocks.opening import families_of
 from soundstage.engines.rocks.options import RocksOptions
@@ -50,7 +50,7 @@ def _mend_table(
     db: Rdict, rows: Rdict, handle: Handle | None, due: Handle, entry: Entry, environment: Environment
 ) -> int:
     number = NUMBER.pack(entry.number)
-    stored_rows = takewhile(lambda row: row[0].startswith(number), rows_from(rows, number))
+    stored_rows = rows_between(rows, number, next_number(number))
     mended, batch = 0, WriteBatch(raw_mode=True)
     for prefix, partition in groupby(stored_rows, key=lambda row: parse(row[0]).prefix):
         remains = _Remains(prefix)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from itertools import takewhile
 from pathlib import Path
 
 import msgspec
@@ -14,8 +13,8 @@ from soundstage.core.environment import Environment
 from soundstage.core.errors import AlreadyExists, NotFound, SoundstageError, Unavailable
 from soundstage.engines.records.rocksdb.foresight import due_entry
 from soundstage.engines.records.rocksdb.reading import Slices
-from soundstage.engines.records.rocksdb.rowkeys import NUMBER
-from soundstage.engines.records.rocksdb.tables import Catalogue, Entry, Table, entries_of, family_name, rows_from
+from soundstage.engines.records.rocksdb.rowkeys import NUMBER, next_number
+from soundstage.engines.records.rocksdb.tables import Catalogue, Entry, Table, entries_of, family_name, rows_between
 from soundstage.engines.rocks.atomic import AtomicBatch
 from soundstage.engines.rocks.copying import likeness
 from soundstage.engines.rocks.database import Database, Family
@@ -93,7 +92,7 @@ async def _give_up(database: Database, catalogue: Catalogue, table: Table) -> No
 async def _copy(database: Database, source: Rdict, entry: Entry, target: Table, due: Family) -> None:
     number = NUMBER.pack(entry.number)
     family = source.get_column_family(family_name(entry.number)) if entry.spec.dedicated else source
-    rows = takewhile(lambda row: row[0].startswith(number), rows_from(family, number))
+    rows = rows_between(family, number, next_number(number))
     slices = Slices(database)
     try:
         while part := _part(rows):

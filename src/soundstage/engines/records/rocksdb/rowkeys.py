@@ -28,6 +28,7 @@ AFTER_ITEMS = b"\0\2"
 
 HEADER = b"h"
 RANGE = b"r"
+AFTER_RANGES = b"s"
 LEDGER = b"l"
 
 _HASH_AT = NUMBER.size

@@ -7,7 +7,7 @@ from collections.abc import Generator, Iterator
 from typing import cast
 
 import msgspec
-from rocksdict import Rdict, WriteBatch
+from rocksdict import Rdict, ReadOptions, WriteBatch
 
 from soundstage.core.errors import AlreadyExists, InvalidArgument
 from soundstage.engines.records import refusals
@@ -15,7 +15,7 @@ from soundstage.engines.records.port import RangeDelete, TableSpec
 from soundstage.engines.records.rocksdb import header
 from soundstage.engines.records.rocksdb.header import Header
 from soundstage.engines.records.rocksdb.known import KnownHeaders
-from soundstage.engines.records.rocksdb.rowkeys import HEAD, HEADER, NUMBER, RANGE, next_number
+from soundstage.engines.records.rocksdb.rowkeys import AFTER_RANGES, HEAD, HEADER, NUMBER, RANGE, next_number
 from soundstage.engines.rocks.atomic import AtomicBatch
 from soundstage.engines.rocks.database import Database, Family, Handle
 from soundstage.engines.rocks.opening import families_of
@@ -27,6 +27,7 @@ TABLE_FORMAT = 1
 
 _CATALOGUE = NUMBER.pack(0)
 _ENTRY = _CATALOGUE + b"table/"
+_AFTER_ENTRIES = _CATALOGUE + b"table0"
 _NEXT = _CATALOGUE + b"next"
 _DEDICATED = re.compile(r"t\d+")
 
@@ -96,9 +97,7 @@ class Table:
 
     def _ranges(self, prefix: bytes) -> Iterator[RangeDelete]:
         first = prefix + HEAD + RANGE
-        for raw, stored in rows_from(self.db, first):
-            if not raw.startswith(first):
-                return
+        for raw, stored in rows_between(self.db, first, prefix + HEAD + AFTER_RANGES):
             end, cell = header.decode_range(stored)
             yield RangeDelete(raw[len(first) :], end, cell)
 
@@ -223,9 +222,7 @@ class Catalogue:
 def entries_of(db: Rdict) -> list[Entry]:
     """Every table that a database knows, by name. `InvalidArgument` for one of a newer format."""
     entries: list[Entry] = []
-    for raw, stored in rows_from(db, _ENTRY):
-        if not raw.startswith(_ENTRY):
-            break
+    for _, stored in rows_between(db, _ENTRY, _AFTER_ENTRIES):
         entry = msgspec.msgpack.decode(stored, type=Entry)
         if entry.format > TABLE_FORMAT:
             raise InvalidArgument(
@@ -252,9 +249,11 @@ def reserve_numbers(db: Rdict) -> None:
     db.write(batch)
 
 
-def rows_from(db: Rdict, start: bytes) -> Generator[tuple[bytes, bytes], None, None]:
-    """Rows in their order from `start` on; take few. Raises the driver's error for rows that cannot be read."""
-    rows = db.iter()
+def rows_between(db: Rdict, start: bytes, end: bytes) -> Generator[tuple[bytes, bytes], None, None]:
+    """Rows in their order from `start` to before `end`. Raises the driver's error for rows that cannot be read."""
+    bounds = ReadOptions()
+    bounds.set_iterate_upper_bound(end)
+    rows = db.iter(bounds)
     try:
         rows.seek(start)
         while rows.valid():
@@ -262,7 +261,7 @@ def rows_from(db: Rdict, start: bytes) -> Generator[tuple[bytes, bytes], None, N
             rows.next()
         rows.status()
     finally:
-        del rows
+        del rows, bounds
 
 
 def family_name(number: int) -> str:
