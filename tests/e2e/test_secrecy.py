@@ -62,6 +62,17 @@ def asked(url: str, bearer: str) -> Iterator[str]:
     yield ask(f"{url}/v1/kv/get_items?token={bearer}", {"namespace": "films"}).body.decode()
 
 
+def administered(url: str, bearer: str) -> str:
+    """A new token, made and revoked like a namespace beside it."""
+    made = ask(f"{url}/v1/tokens/create", {"name": "visitor", "roles": ["read"]}, token=bearer).json["bearer"]
+    ask(f"{url}/v1/tokens/revoke", {"id": "visitor"}, token=bearer)
+    for config in ({}, {"rows_max": 500}):
+        spec = {"name": "made", "abstraction": "kv", "config": config}
+        ask(f"{url}/v1/namespaces/put", {"namespace": spec}, token=bearer)
+    ask(f"{url}/v1/namespaces/delete", {"name": "made"}, token=bearer)
+    return made
+
+
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     with Place(tmp_path_factory.mktemp("secrets")) as place:
@@ -71,9 +82,11 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
             "bearer"
         ]
         stage: Running = place.start("up", "--stage", "stage.toml")
-        answers = list(asked(stage.ready(), bearer))
+        url = stage.ready()
+        answers = list(asked(url, bearer))
         answers += [_show(place, output) for output in ("table", "json", "jsonl")]
-        yield Watched([PASSWORD, secret_of(bearer)], answers, stage.stop())
+        secrets = [PASSWORD, secret_of(bearer), secret_of(administered(url, bearer))]
+        yield Watched(secrets, answers, stage.stop())
 
 
 def _show(place: Place, output: str) -> str:
@@ -103,3 +116,16 @@ def test_the_log_tells_who_called_what_and_how_it_went(watched: Watched) -> None
     assert put["took_us"] > 0
     assert {"time", "level", "logger"} <= put.keys()
     assert "not_found" in {line["outcome"] for line in calls}
+
+
+def test_the_log_tells_who_changed_the_stage(watched: Watched) -> None:
+    lines = [json.loads(line) for line in watched.logs.err.splitlines()]
+    audited = [line for line in lines if line["logger"] == "soundstage.audit"]
+    assert [(line["event"], line.get("namespace", line.get("token_name")), line["by"]) for line in audited] == [
+        ("token created", "visitor", "ada"),
+        ("token revoked", "visitor", "ada"),
+        ("namespace created", "made", "ada"),
+        ("namespace changed", "made", "ada"),
+        ("namespace deleted", "made", "ada"),
+    ]
+    assert audited[3]["changed"] == ["config.rows_max"]

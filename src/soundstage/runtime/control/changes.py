@@ -8,6 +8,7 @@ name. What a process that died left half-way is deleted by whoever finds it.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any, Literal, TypeVar, cast
@@ -24,6 +25,9 @@ from soundstage.runtime.control.applied import Applied
 from soundstage.runtime.control.declaration import Declarations, Declared, check_fixed
 from soundstage.runtime.control.store import Found, NamespaceStore, Raced, Stored, earlier_than
 from soundstage.runtime.control.tables import Tables
+
+audit: logging.Logger = logging.getLogger("soundstage.audit")
+"""Who changed what of the stage itself; the history has the rest."""
 
 T = TypeVar("T")
 
@@ -105,6 +109,7 @@ class NamespaceControl:
             change = None if by is None else self._record(info, "deleted", by, [])
             going = msgspec.structs.replace(found.stored, state="deleting", since_us=self._environment.now_us())
             found = await self.store.put(going, found.stamp, change)
+            _tell(change)
         declared = self._declarations.stored(info)
         await self._tables.drop(declared.records, [table.name for table in declared.tables])
         with suppress(Raced):  # Whoever was faster has removed the name too.
@@ -150,6 +155,7 @@ class NamespaceControl:
         change = self._record(info, "created", by, [])
         found = await self.store.put(Stored(info=info), found.stamp, change)
         self.applied.apply(found)
+        _tell(change)
         return info
 
     async def _abandon(self, found: Found) -> None:
@@ -191,6 +197,7 @@ class NamespaceControl:
         earlier = earlier_than(found.stored, info.config, now // 1_000)
         stored = await self.store.put(Stored(info=info, earlier=earlier), found.stamp, change)
         self.applied.apply(stored)
+        _tell(change)
         return info
 
     async def _serially(self, name: str, attempt: Callable[[Found | None], Awaitable[T]]) -> T:
@@ -221,6 +228,12 @@ class NamespaceControl:
 
     def _now(self) -> Instant:
         return Instant(self._environment.now_us() * 1_000)
+
+
+def _tell(change: NamespaceChange | None) -> None:
+    if change is not None:
+        facts = {"namespace": change.namespace.name, "version": change.version, "by": change.by}
+        audit.info("namespace %s", change.action, extra={**facts, "changed": change.changed})
 
 
 def _info(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -27,6 +28,9 @@ from soundstage.runtime.tokens.api import (
     RevokeToken,
     RevokeTokenReply,
 )
+
+audit: logging.Logger = logging.getLogger("soundstage.audit")
+"""Who made and revoked which token."""
 
 _PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}\*?|\*")
 
@@ -66,7 +70,9 @@ class TokensService:
             created_by=call.principal.name,
             expires_at=None if request.expires_in is None else Instant(now_ns + request.expires_in),
         )
-        return CreateTokenReply(bearer=await self._store.create(info), info=info)
+        bearer = await self._store.create(info)
+        _tell("token created", info, call)
+        return CreateTokenReply(bearer=bearer, info=info)
 
     async def list(self, call: Call, request: ListTokens) -> ListTokensReply:
         infos = self._store.infos()
@@ -80,7 +86,15 @@ class TokensService:
         return ListTokensReply(tokens=page, next_page_token=token)
 
     async def revoke(self, call: Call, request: RevokeToken) -> RevokeTokenReply:
-        return RevokeTokenReply(info=await self._store.revoke(request.id))
+        info = await self._store.revoke(request.id)
+        _tell("token revoked", info, call)
+        return RevokeTokenReply(info=info)
+
+
+def _tell(what: str, info: TokenInfo, call: Call) -> None:
+    audit.info(
+        what, extra={"token_name": info.name, "token_id": info.id, "grants": info.grants, "by": call.principal.name}
+    )
 
 
 def _grants(request: CreateToken) -> dict[str, list[Access]]:
