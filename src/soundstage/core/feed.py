@@ -14,13 +14,13 @@ word when it cannot go on.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Generator
-from typing import Any, Generic, ParamSpec, TypeVar, overload
+from typing import Any, ClassVar, Generic, ParamSpec, TypeVar, overload
 
 import msgspec
 
 from soundstage.core.call import Access
 from soundstage.core.errors import SoundstageError
-from soundstage.core.operation import AsyncFace, Operation, SyncFace
+from soundstage.core.operation import AsyncFace, Kind, Operation, SyncFace
 
 P = ParamSpec("P")
 M = TypeVar("M")
@@ -46,7 +46,7 @@ class Position(msgspec.Struct, frozen=True):
 class FeedOperation(Operation[P, M]):
     """A declared feed; also the descriptor that gives both faces their typed methods."""
 
-    kind = "feed"
+    kind: ClassVar[Kind] = "feed"
 
     @overload
     def __get__(self, instance: None, owner: type[Any]) -> FeedOperation[P, M]: ...
@@ -87,7 +87,7 @@ class AsyncFeed(Generic[P, M]):
     __slots__ = ("_face", "operation")
 
     def __init__(self, operation: FeedOperation[P, M], face: AsyncFace) -> None:
-        self.operation = operation
+        self.operation: FeedOperation[P, M] = operation
         self._face = face
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> AsyncGenerator[M]:
@@ -101,7 +101,7 @@ class SyncFeed(Generic[P, M]):
     __slots__ = ("_face", "operation")
 
     def __init__(self, operation: FeedOperation[P, M], face: SyncFace) -> None:
-        self.operation = operation
+        self.operation: FeedOperation[P, M] = operation
         self._face = face
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Generator[M]:

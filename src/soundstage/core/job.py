@@ -15,7 +15,7 @@ A call answers at once with a `Job`; its result is what the declared method is a
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
-from typing import Any, Generic, Literal, ParamSpec, Protocol, TypeAlias, TypeVar, overload
+from typing import Any, ClassVar, Generic, Literal, ParamSpec, Protocol, TypeAlias, TypeVar, overload
 
 import msgspec
 
@@ -23,7 +23,7 @@ from soundstage.core.call import Access
 from soundstage.core.errors import SoundstageError
 from soundstage.core.files import File
 from soundstage.core.message import Instant, Int64
-from soundstage.core.operation import AsyncFace, Operation, SyncFace
+from soundstage.core.operation import AsyncFace, Kind, Operation, SyncFace
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -118,7 +118,7 @@ class JobOperation(Operation[P, R]):
     `reply` is the type of its result; what the wire answers is `JobStarted`.
     """
 
-    kind = "job"
+    kind: ClassVar[Kind] = "job"
 
     def __init__(
         self,
@@ -171,7 +171,7 @@ class AsyncJobCall(Generic[P, R]):
     __slots__ = ("_face", "operation")
 
     def __init__(self, operation: JobOperation[P, R], face: AsyncFace) -> None:
-        self.operation = operation
+        self.operation: JobOperation[P, R] = operation
         self._face = face
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, Job[R]]:
@@ -185,7 +185,7 @@ class SyncJobCall(Generic[P, R]):
     __slots__ = ("_face", "operation")
 
     def __init__(self, operation: JobOperation[P, R], face: SyncFace) -> None:
-        self.operation = operation
+        self.operation: JobOperation[P, R] = operation
         self._face = face
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> SyncJob[R]:

@@ -157,7 +157,7 @@ class SyncStartedJob(Generic[R]):
         run: Callable[[Coroutine[Any, Any, Any]], Any],
         iterate: Callable[[AsyncGenerator[Any]], Generator[Any]],
     ) -> None:
-        self.job_id = job.job_id
+        self.job_id: str = job.job_id
         self._job = job
         self._run = run
         self._iterate = iterate

@@ -11,7 +11,7 @@ class Signal:
     __slots__ = ("_event", "count")
 
     def __init__(self) -> None:
-        self.count = 0
+        self.count: int = 0
         self._event = asyncio.Event()
 
     def notify(self) -> None:

@@ -41,9 +41,9 @@ class Lane:
     def __init__(self, kind: str, workers: int, queued: int) -> None:
         self.kind = kind
         self.workers = workers
-        self.load = 0
-        self.done = 0
-        self.refused = 0
+        self.load: int = 0
+        self.done: int = 0
+        self.refused: int = 0
         self._most = workers + queued
 
     def enter(self) -> None:
@@ -68,8 +68,8 @@ class Compute:
 
     def __init__(self, config: ComputeConfig, environment: Environment) -> None:
         processors = os.cpu_count() or 1
-        self.threads = Lane("threads", config.threads or processors, config.queued)
-        self.processes = Lane("processes", config.processes or processors, config.queued)
+        self.threads: Lane = Lane("threads", config.threads or processors, config.queued)
+        self.processes: Lane = Lane("processes", config.processes or processors, config.queued)
         self._inline = not isinstance(environment, SystemEnvironment)
         self._thread_pool: ThreadPoolExecutor | None = None
         self._process_pool: ProcessPool | None = None

@@ -100,7 +100,7 @@ class BoundFeed(BoundOperation):
 
     def __init__(self, operation: Operation[..., Any], interceptors: Interceptors, followers: Followers) -> None:
         super().__init__(operation, interceptors)
-        self.messages = 0
+        self.messages: int = 0
         self._followers = followers
 
     async def run(self, call: Call, request: Any) -> Any:

@@ -51,7 +51,7 @@ class Lease:
 
     def __init__(self, leases: Leases, name: str, row: _Row, stamp: Stamp, asked_ns: int) -> None:
         self.name = name
-        self.fence = row.fence
+        self.fence: int = row.fence
         self._leases = leases
         self._row = row
         self._stamp = stamp
@@ -96,7 +96,7 @@ class Leases:
 
     def __init__(self, table: SystemTable, environment: Environment, holder: str) -> None:
         self.holder = holder
-        self.now_ns = environment.monotonic_ns
+        self.now_ns: Callable[[], int] = environment.monotonic_ns
         self._table = table
         self._environment = environment
         self._seen: dict[str, tuple[Stamp, int]] = {}

@@ -90,7 +90,7 @@ class Parts:
         await self.engines.start()
         exit.push_async_callback(self.engines.stop)
         exit.push_async_callback(self.compute.stop)
-        self.files = self._open_files()
+        self.files: Files = self._open_files()
         await self._open_system_tables()
         exit.push_async_callback(self.systems.stop)
         await self._load_namespaces()
@@ -129,7 +129,7 @@ class Parts:
         self.tokens: TokenStore = TokenStore(tables["tokens"], self.environment, control.tokens_limit)
         await self.tokens.follow()
         self._repetitions = Repetitions(tables["repetitions"], self.environment, UNRECORDED)
-        self.leases = Leases(tables["leases"], self.environment, uuid4_hex(self.environment))
+        self.leases: Leases = Leases(tables["leases"], self.environment, uuid4_hex(self.environment))
         self._open_jobs(tables["jobs"])
         self._store = NamespaceStore(tables["namespaces"], control.history_limit, control.history_ttl // 1_000)
 
@@ -140,8 +140,8 @@ class Parts:
     def _open_jobs(self, table: SystemTable) -> None:
         config = self.config.jobs
         store = JobStore(table, self.environment, config.history_ttl // 1_000)
-        self.jobs = JobControl(store, config, self.environment)
-        self.job_runner = JobRunner(self.jobs, self.leases, self.systems, self.environment)
+        self.jobs: JobControl = JobControl(store, config, self.environment)
+        self.job_runner: JobRunner = JobRunner(self.jobs, self.leases, self.systems, self.environment)
 
     async def _load_namespaces(self) -> None:
         declarations = Declarations(self.systems, self.engines, self.config.defaults)

@@ -17,7 +17,7 @@ from soundstage.runtime.leases import Lease, LeaseLost, Leases
 from soundstage.runtime.system_table import Entry, SystemTable
 from soundstage.runtime.timetable import Timetable
 
-log = logging.getLogger("soundstage.runtime")
+log: logging.Logger = logging.getLogger("soundstage.runtime")
 
 LEASE_S = 30.0
 LOOK_S = 10.0
@@ -41,8 +41,8 @@ class Schedule:
     """Does timed work; `follow` is one endless task for each."""
 
     def __init__(self, table: SystemTable, leases: Leases, environment: Environment) -> None:
-        self.runs = 0
-        self.failures = 0
+        self.runs: int = 0
+        self.failures: int = 0
         self._table = table
         self._leases = leases
         self._environment = environment

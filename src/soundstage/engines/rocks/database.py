@@ -64,8 +64,8 @@ class Family:
     __slots__ = ("__weakref__", "db", "handle")
 
     def __init__(self, db: Rdict, handle: Handle) -> None:
-        self.db = db
-        self.handle = handle
+        self.db: Rdict = db
+        self.handle: Handle = handle
 
     def let_go(self) -> None:
         """Nothing in it is open."""

@@ -82,7 +82,7 @@ class NamespaceStore:
     """Reads and writes `system/namespaces`. Every write names the stamp that it replaces."""
 
     def __init__(self, table: SystemTable, history_limit: int, history_ttl_us: int) -> None:
-        self.changed = Signal()
+        self.changed: Signal = Signal()
         self._table = table
         self._history_limit = history_limit
         self._changes_limit = CHANGES_PER_HISTORY * history_limit

@@ -17,7 +17,7 @@ class JobWriter:
     """Changes one job under a lease; what others change meanwhile, as who cancels does, is kept."""
 
     def __init__(self, store: JobStore, lease: Lease, found: Found) -> None:
-        self.found = found
+        self.found: Found = found
         self._store = store
         self._lease = lease
         self._writing = asyncio.Lock()
@@ -73,9 +73,9 @@ class JobContext:
     """
 
     def __init__(self, writer: JobWriter, lease: Lease, state: bytes | None) -> None:
-        self.job_id = writer.info.job_id
-        self.attempt = writer.info.attempt
-        self.fence = lease.fence
+        self.job_id: str = writer.info.job_id
+        self.attempt: int = writer.info.attempt
+        self.fence: int = lease.fence
         self.state = state
         self._writer = writer
         self._lease = lease

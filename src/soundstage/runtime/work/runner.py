@@ -21,7 +21,7 @@ from soundstage.runtime.work.context import JobContext, JobWriter
 from soundstage.runtime.work.control import JobControl
 from soundstage.runtime.work.store import RESULT_MAX_BYTES
 
-log = logging.getLogger("soundstage.jobs")
+log: logging.Logger = logging.getLogger("soundstage.jobs")
 
 ABANDONED_MS = 60_000
 """A job that is queued and not there after so long was never started: its process died."""

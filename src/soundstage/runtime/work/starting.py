@@ -8,7 +8,7 @@ from soundstage.core.call import LOCAL, Call
 from soundstage.core.job import JobOperation
 from soundstage.core.operation import Operation
 from soundstage.runtime.access import authorise
-from soundstage.runtime.dispatch import BoundOperation, Interceptors
+from soundstage.runtime.dispatch import BoundOperation, Handler, Interceptors
 from soundstage.runtime.work.control import JobControl
 
 
@@ -22,7 +22,7 @@ class BoundJob(BoundOperation):
 
     def __init__(self, operation: Operation[..., Any], interceptors: Interceptors, jobs: JobControl) -> None:
         super().__init__(operation, interceptors)
-        self.handler = self._start
+        self.handler: Handler = self._start
         self._job = cast("JobOperation[..., Any]", operation)
         self._jobs = jobs
 

@@ -84,7 +84,7 @@ class JobStore:
     """Reads and writes `system/jobs`. `changed` tells of writes by this process."""
 
     def __init__(self, table: SystemTable, environment: Environment, history_ttl_us: int) -> None:
-        self.changed = Signal()
+        self.changed: Signal = Signal()
         self._table = table
         self._environment = environment
         self._history_ttl_us = history_ttl_us

@@ -26,7 +26,7 @@ from soundstage.core.feed import CURSOR, CURSOR_MAX_CHARS, HEARTBEAT_S, Position
 from soundstage.core.operation import Operation
 from soundstage.surface.http.asgi import Receive, Send
 
-log = logging.getLogger("soundstage.surface.http")
+log: logging.Logger = logging.getLogger("soundstage.surface.http")
 
 NDJSON = b"application/x-ndjson"
 EVENTS = b"text/event-stream"

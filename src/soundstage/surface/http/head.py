@@ -33,9 +33,17 @@ class Head:
     )
 
     def __init__(self, headers: list[tuple[bytes, bytes]]) -> None:
-        self.accept = self.accept_encoding = self.content_encoding = self.content_type = b""
-        self.authorization = self.content_length = self.host = b""
-        self.last_event_id = self.origin = self.request_id = self.trace = b""
+        self.accept: bytes = b""
+        self.accept_encoding: bytes = b""
+        self.authorization: bytes = b""
+        self.content_encoding: bytes = b""
+        self.content_length: bytes = b""
+        self.content_type: bytes = b""
+        self.host: bytes = b""
+        self.last_event_id: bytes = b""
+        self.origin: bytes = b""
+        self.request_id: bytes = b""
+        self.trace: bytes = b""
         # Of these an empty one is a mistake, which must not pass for none.
         self.idempotency_key: bytes | None = None
         self.timeout: bytes | None = None

@@ -63,8 +63,10 @@ class FileBlobs:
 
     def __init__(self, folder: str, options: FileOptions, environment: Environment) -> None:
         self._durable = options.durability != "os"
-        self.capabilities = frozenset({BlobCapability.DURABLE}) if self._durable else frozenset[BlobCapability]()
-        self.folder = Path(folder).absolute()
+        self.capabilities: frozenset[BlobCapability] = (
+            frozenset({BlobCapability.DURABLE}) if self._durable else frozenset[BlobCapability]()
+        )
+        self.folder: Path = Path(folder).absolute()
         self._quota = options.quota
         self._environment = environment
         self._low_water = LowWater(str(self.folder), options.low_water, environment, _free_bytes)

@@ -22,7 +22,7 @@ from soundstage.engines.blobs.file.layout import (
 from soundstage.engines.blobs.port import BlobInfo
 from soundstage.engines.rocks.folder import sync_folder
 
-log = logging.getLogger("soundstage.engines.blobs")
+log: logging.Logger = logging.getLogger("soundstage.engines.blobs")
 
 STAGING = "staging"
 OBJECTS = "objects"

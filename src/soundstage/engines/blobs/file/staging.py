@@ -16,7 +16,7 @@ class Staged:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.size = 0
+        self.size: int = 0
         self._descriptor = -1
         self._sha256 = hashlib.sha256()
         self._sums: list[bytes] = []
