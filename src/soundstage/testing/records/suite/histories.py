@@ -13,7 +13,7 @@ from soundstage.testing.records.examples import EXAMPLES
 from soundstage.testing.records.histories import History, Sent, Step, histories, sent
 from soundstage.testing.records.requirements import requires
 
-MANY = settings(EXAMPLES, max_examples=150)
+MANY = settings(EXAMPLES, max_examples=100)
 
 
 async def play(bench: Bench, steps: list[Step]) -> None:
