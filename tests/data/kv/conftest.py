@@ -79,9 +79,13 @@ async def open_stage(environment: VirtualEnvironment, tmp_path: Path) -> AsyncIt
     """Opens stages on the virtual clock: in memory, in a folder, or over a given engine."""
     async with AsyncExitStack() as opened:
 
-        async def open(engine: str | Records = "memory", on: Environment | None = None) -> Stage:
+        async def open(
+            engine: str | Records = "memory", on: Environment | None = None, durability: str = "os"
+        ) -> Stage:
+            # Little here is about power cuts, and flushing every write would take most of the time.
+            embedded = {"url": f"rocksdb://{tmp_path}/database", "durability": durability}
             stage = Stage.open(
-                data=str(tmp_path / "data") if engine == "rocksdb" else "memory:",
+                config={"engines": {"default": embedded if engine == "rocksdb" else {"url": "memory:"}}},
                 engines={} if isinstance(engine, str) else {"default": engine},
                 environment=on or environment,
                 variables={},

@@ -255,7 +255,7 @@ class Busy(VirtualEnvironment):
 async def busy(open_stage: OpenStage) -> tuple[Busy, KeyValue]:
     """A store whose reads give way after every few rows, so that writes come in between."""
     environment = Busy(seed=3)
-    kv = await make(await open_stage("rocksdb", environment), "people", drift_past="1h")
+    kv = await make(await open_stage("rocksdb", environment, "group"), "people", drift_past="1h")
     return environment, kv
 
 
