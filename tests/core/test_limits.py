@@ -28,6 +28,7 @@ MS = 1_000_000
         (limits.check_namespace, "Profiles_v2.eu-1", "Profiles_v2.eu-1"),
         (limits.check_namespace, "n" * 64, "n" * 64),
         (limits.check_ttl, Duration(MS), 1_000),
+        (limits.check_ttl, MS, 1_000),
         (limits.check_ttl, Duration.parse("3653d"), 3_653 * 86_400 * 10**6),
         (limits.check_deadline, "250ms", 250 * MS),
         (limits.check_deadline, "10d", limits.DEADLINE_MAX),
@@ -118,3 +119,10 @@ def test_door_and_port_agree() -> None:
     assert (limits.CALL_MAX_BYTES, limits.CALL_MAX_ITEMS) == (port.BATCH_MAX_BYTES, port.BATCH_MAX_ITEMS)
     assert (limits.ID_MAX_BYTES, limits.KEY_MAX_BYTES) == (port.PARTITION_MAX_BYTES, port.KEY_MAX_BYTES)
     assert limits.SEGMENTS_MAX == port.SEGMENTS_MAX
+
+
+@pytest.mark.parametrize("given", [5, None, b"id"])
+def test_what_is_no_text_is_refused_by_its_type(given: Any) -> None:
+    with pytest.raises(InvalidArgument, match=f"is {type(given).__name__}, not text") as refused:
+        limits.check_id(given)
+    assert refused.value.field == "id"

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import pytest
-from msgspec import inspect
+from msgspec import Meta, inspect
 from tests.core.messages import Everything, Inner, Tree
 
 from soundstage.core.shape import alternatives, at_path, descend, is_recursive, structs
@@ -17,6 +17,11 @@ def node(type: Any) -> inspect.Type:
 
 def classes_at(path: str) -> set[type]:
     return {found.cls for place in at_path(node(Everything), path) for found in structs(place)}
+
+
+def test_what_is_annotated_has_the_alternatives_of_what_it_annotates() -> None:
+    annotated = Annotated[Literal["a", "b"], Meta(description="a choice")]
+    assert alternatives(node(annotated)) == (node(Literal["a", "b"]),)
 
 
 def test_the_alternatives_of_a_union_are_its_members() -> None:

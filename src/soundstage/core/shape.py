@@ -16,6 +16,8 @@ _STEP = re.compile(r"\.([^.\[]+)|\[(?:\d+|\.\.\.)\]")
 
 def alternatives(node: Node) -> tuple[Node, ...]:
     """The types that a value of type `node` may have."""
+    if isinstance(node, inspect.Metadata):
+        return alternatives(node.type)
     return node.types if isinstance(node, inspect.UnionType) else (node,)
 
 

@@ -1,0 +1,147 @@
+"""A namespace as a process serves it, and the table it needs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from soundstage.core.environment import VirtualEnvironment
+from soundstage.core.errors import InvalidArgument
+from soundstage.core.message import Duration
+from soundstage.core.namespace import LatencyObjective, Objective
+from soundstage.data.kv.config import NamespaceConfig
+from soundstage.data.kv.namespace import PAGED, ServedNamespace, table_name, tables, takes_conditions
+from soundstage.engines.records.memory import MemoryRecords
+from soundstage.engines.records.port import Capability, TableSpec
+from soundstage.runtime.service import Earlier, NamespaceView
+
+ABLE = frozenset({Capability.CONDITIONAL})
+UNABLE: frozenset[str] = frozenset()
+S = 1_000_000_000
+
+
+def view(environment: VirtualEnvironment, generation: int = 1, **parts: Any) -> NamespaceView:
+    given: dict[str, Any] = {"config": NamespaceConfig(), "slos": {}, **parts}
+    return NamespaceView(
+        name="people",
+        abstraction="kv",
+        version=1,
+        generation=generation,
+        records=MemoryRecords(environment),
+        **given,
+    )
+
+
+def served(environment: VirtualEnvironment, before: ServedNamespace | None = None, **parts: Any) -> ServedNamespace:
+    return ServedNamespace(view(environment, **parts), environment, before)
+
+
+def within(milliseconds: int | None) -> Objective:
+    return Objective(latency=LatencyObjective(max=None if milliseconds is None else Duration(milliseconds * 1_000_000)))
+
+
+def test_a_namespace_has_one_table_of_its_name() -> None:
+    assert tables("people", NamespaceConfig(), UNABLE) == [TableSpec(name="kv/people")]
+
+
+def test_the_knobs_decide_the_table() -> None:
+    config = NamespaceConfig(
+        key_order="desc",
+        conditional_writes=True,
+        dedicated=True,
+        drift_past=Duration(60 * S),
+        delete_ttl_min=Duration(2 * S),
+        delete_ttl_max=Duration(3 * S),
+    )
+    assert tables("people", config, ABLE) == [
+        TableSpec(
+            name="kv/people",
+            conditional=True,
+            key_order="desc",
+            dedicated=True,
+            max_lag_us=60_000_000,
+            delete_ttl_min_us=2_000_000,
+            delete_ttl_max_us=3_000_000,
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    ("asked", "capabilities", "taken"),
+    [(None, ABLE, True), (None, UNABLE, False), (True, ABLE, True), (False, ABLE, False), (False, UNABLE, False)],
+)
+def test_conditions_are_taken_as_configured_or_where_the_engine_can(
+    asked: bool | None, capabilities: frozenset[str], taken: bool
+) -> None:
+    config = NamespaceConfig(conditional_writes=asked)
+    assert takes_conditions(config, capabilities) is taken
+    assert [spec.conditional for spec in tables("people", config, capabilities)] == [taken]
+
+
+def test_conditions_on_an_engine_that_cannot_are_refused() -> None:
+    with pytest.raises(InvalidArgument, match="takes no conditional writes") as refused:
+        tables("people", NamespaceConfig(conditional_writes=True), UNABLE)
+    assert refused.value.field == "config.conditional_writes"
+    assert "another engine" in (refused.value.hint or "")
+
+
+def test_knobs_that_contradict_each_other_are_refused() -> None:
+    with pytest.raises(InvalidArgument, match="delete_ttl_min"):
+        tables("people", NamespaceConfig(delete_ttl_min=Duration(2 * 86_400 * S)), ABLE)
+
+
+def test_the_window_is_that_of_the_knobs(environment: VirtualEnvironment) -> None:
+    config = NamespaceConfig(drift_past=Duration(60 * S), drift_future=Duration(S))
+    assert served(environment, config=config).window == (60_000_000, 1_000_000, 0)
+
+
+def test_earlier_shorter_drifts_narrow_the_window(environment: VirtualEnvironment) -> None:
+    now_us = environment.now_us()
+    short, long = NamespaceConfig(drift_past=Duration(60 * S)), NamespaceConfig(drift_past=Duration(3_600 * S))
+    found = served(environment, earlier=(Earlier(long, now_us), Earlier(short, now_us - 5)))
+    assert found.window.floor_us == now_us - 5 - 60_000_000
+
+
+def test_without_objectives_nothing_ends_early(environment: VirtualEnvironment) -> None:
+    assert served(environment).max_ns == dict.fromkeys(PAGED)
+
+
+@pytest.mark.parametrize(
+    ("slos", "most"),
+    [
+        ({"read": within(100)}, 100_000_000),
+        ({"read": within(100), "get_items": within(50)}, 50_000_000),
+        ({"get_items": within(50)}, 50_000_000),
+        ({"read": within(None)}, None),
+        ({"write": within(100)}, None),
+    ],
+)
+def test_the_objective_of_the_operation_goes_before_that_of_reads(
+    environment: VirtualEnvironment, slos: dict[str, Objective], most: int | None
+) -> None:
+    assert served(environment, slos=slos).max_ns["get_items"] == most
+
+
+def test_the_next_version_goes_on_with_what_was_learnt(environment: VirtualEnvironment) -> None:
+    before = served(environment)
+    after = served(environment, before, config=NamespaceConfig(drift_future=Duration(9 * S)))
+    assert (after.estimate, after.amplification) == (before.estimate, before.amplification)
+    assert (after.clock, after.clock.drift_future_us) == (before.clock, 9_000_000)
+
+
+def test_a_namespace_made_anew_begins_anew(environment: VirtualEnvironment) -> None:
+    before = served(environment)
+    after = served(environment, before, generation=2)
+    assert (after.estimate is before.estimate, after.clock is before.clock) == (False, False)
+
+
+def test_descending_order_is_known(environment: VirtualEnvironment) -> None:
+    assert [served(environment, config=NamespaceConfig(key_order=order)).descending for order in ("asc", "desc")] == [
+        False,
+        True,
+    ]
+
+
+def test_tables_of_kv_are_told_from_those_of_others() -> None:
+    assert table_name("people") == "kv/people"
