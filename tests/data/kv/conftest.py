@@ -85,6 +85,7 @@ async def open_stage(environment: VirtualEnvironment, tmp_path: Path) -> AsyncIt
             # Little here is about power cuts, and flushing every write would take most of the time.
             embedded = {"url": f"rocksdb://{tmp_path}/database", "durability": durability}
             stage = Stage.open(
+                data="memory:",
                 config={"engines": {"default": embedded if engine == "rocksdb" else {"url": "memory:"}}},
                 engines={} if isinstance(engine, str) else {"default": engine},
                 environment=on or environment,

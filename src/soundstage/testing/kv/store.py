@@ -55,6 +55,7 @@ class Store:
         """Calls are answered; the namespace is there."""
         engine = await self._open_engine(self.environment, self._name)
         stage = Stage.open(
+            data="memory:",
             config={"engines": {"default": {"url": "memory:"}}},
             variables={},
             environment=self.environment,
