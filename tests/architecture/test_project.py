@@ -157,6 +157,13 @@ def test_sentences_are_found(text: str, expected: list[str]) -> None:
     assert sentences(text) == expected
 
 
+@pytest.mark.parametrize("folder", [".", "engines", "runtime", "data", "testing"])
+def test_the_house_shows_every_package(folder: str) -> None:
+    house = (ROOT / "ARCHITECTURE.md").read_text().split("```")[1]
+    packages = {path.parent.name for path in (PACKAGE / folder).glob("*/__init__.py")}
+    assert [name for name in sorted(packages) if f" {name}/ " not in house] == []
+
+
 def test_the_places_that_architecture_names_exist() -> None:
     named = {path for paths in places((ROOT / "ARCHITECTURE.md").read_text()).values() for path in paths}
     assert [path for path in sorted(named) if not (ROOT / path).exists()] == []

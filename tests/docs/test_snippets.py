@@ -18,6 +18,7 @@ def name(page: Path) -> str:
     return page.relative_to(ROOT).as_posix()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_the_page_does_what_it_shows(page: Path, tmp_path: Path) -> None:
     with Page(tmp_path) as reading:
