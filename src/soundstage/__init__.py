@@ -1,4 +1,4 @@
-"""Soundstage: the platform behind a streaming service, in one Python package.
+"""Soundstage: the ground floor of a streaming service's platform, in one Python package.
 
 Importing this package loads no driver, server or metrics library; each public name is loaded when it is first used.
 """

@@ -10,7 +10,7 @@ from soundstage.catalogue import SYSTEMS
 from soundstage.core.system import System
 from soundstage.surface.cli.help import Section, page
 
-SUMMARY = "The platform behind a streaming service: in one process by default, on real engines by URL."
+SUMMARY = "The ground floor of a streaming service's platform: a key-value store, and what further systems stand on."
 
 COMMANDS = {
     "up": ("soundstage.surface.cli.up:up", "Start everything configured and serve it over HTTP"),
