@@ -1,14 +1,24 @@
 """The crash suite: real servers, killed while clients write.
 
-`crash(folder)` kills with SIGKILL, which tests recovery; `crash(folder, shim=build_shim(folder))` also takes
-away what was not flushed, which tests durability.
+`crash(folder, Plan())` kills with SIGKILL, which tests recovery; `Plan(shim=build_shim(folder))` also takes away what
+was not flushed, which tests durability. At the command line: `python -m soundstage.testing.crash --rounds 5`.
 """
 
 from __future__ import annotations
 
-from soundstage.testing.crash.disk import build_shim, lose_power
+from soundstage.testing.crash.disk import NoCompiler, build_shim, lose_power
 from soundstage.testing.crash.process import StageProcess
-from soundstage.testing.crash.suite import CrashReport, crash
+from soundstage.testing.crash.suite import CrashReport, Plan, crash
 from soundstage.testing.crash.workload import Broken, Workload
 
-__all__ = ["Broken", "CrashReport", "StageProcess", "Workload", "build_shim", "crash", "lose_power"]
+__all__ = [
+    "Broken",
+    "CrashReport",
+    "NoCompiler",
+    "Plan",
+    "StageProcess",
+    "Workload",
+    "build_shim",
+    "crash",
+    "lose_power",
+]

@@ -10,17 +10,22 @@ from pathlib import Path
 from struct import Struct
 
 _RECORD = Struct("@QQ")
-SOURCE = Path(__file__).with_name("shim.c")
+SOURCE: Path = Path(__file__).with_name("shim.c")
+
+
+class NoCompiler(FileNotFoundError):
+    """There is no C compiler to build the shim with; says what to install."""
+
+    def __init__(self) -> None:
+        super().__init__("no C compiler was found: apt-get install gcc libc6-dev")
 
 
 def build_shim(folder: Path) -> Path:
-    """The preloadable library, compiled into `folder` with the system's C compiler.
-
-    Raises `FileNotFoundError` saying what to install when there is none.
-    """
-    compiler = shutil.which("cc") or shutil.which("gcc")
+    """The preloadable library, compiled into `folder` with the system's C compiler. Raises `NoCompiler`."""
+    named = (os.environ.get("CC"), "cc", "gcc")
+    compiler = next((found for name in named if name and (found := shutil.which(name))), None)
     if compiler is None:
-        raise FileNotFoundError("no C compiler was found: apt-get install gcc libc6-dev")
+        raise NoCompiler
     library = folder / f"flush_shim{sysconfig.get_config_var('SHLIB_SUFFIX') or '.so'}"
     subprocess.run(
         [compiler, "-shared", "-fPIC", "-O1", "-o", str(library), str(SOURCE), "-ldl"],
@@ -43,7 +48,11 @@ def flushed_sizes(journal: Path) -> dict[int, int]:
     """The size of each file, by inode, that has certainly reached the disk."""
     if not journal.exists():
         return {}
-    return dict(_RECORD.iter_unpack(_whole_records(journal.read_bytes())))
+    sizes: dict[int, int] = {}
+    for inode, size in _RECORD.iter_unpack(_whole_records(journal.read_bytes())):
+        # Two threads may flush one file and be noted in either order; 0 is the end of a file.
+        sizes[inode] = max(size, sizes.get(inode, 0)) if size else 0
+    return sizes
 
 
 def lose_power(folder: Path, journal: Path) -> int:

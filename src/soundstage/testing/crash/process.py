@@ -8,13 +8,16 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
 import msgspec
 
-READY_WITHIN_S = 30.0
+READY_WITHIN_S = 60.0
+
+SOUNDSTAGE: Sequence[str] = (sys.executable, "-m", "soundstage")
+"""What starts the command line of this very installation."""
 
 
 class _Ready(msgspec.Struct):
@@ -23,12 +26,20 @@ class _Ready(msgspec.Struct):
 
 
 class StageProcess:
-    """A stage in a process of its own, on a free port of the loopback; use as a context manager."""
+    """A stage in a process of its own, on a free port of the loopback; use as a context manager.
+
+    `RuntimeError`, with what it printed on standard error, when it does not become ready.
+    """
 
     def __init__(
-        self, data: Path, *, stage_file: Path | None = None, variables: Mapping[str, str] | None = None
+        self,
+        data: Path,
+        *,
+        stage_file: Path | None = None,
+        variables: Mapping[str, str] | None = None,
+        program: Sequence[str] = SOUNDSTAGE,
     ) -> None:
-        command = [sys.executable, "-m", "soundstage", "up", "--port", "0", "--data", str(data), "--output", "jsonl"]
+        command = [*program, "up", "--port", "0", "--data", str(data), "--output", "jsonl"]
         if stage_file is not None:
             command += ["--stage", str(stage_file)]
         self._errors: list[str] = []

@@ -1,54 +1,106 @@
-"""Clients that write while their server is killed, and remember what they were promised.
+"""Clients that write while their server is killed, and know to the byte what must be there afterwards.
 
-Each writer owns one record. Call number n puts two items of its own and the item `head`, whose value is n;
-every tenth call deletes the two items of an earlier one instead. Readers watch the heads meanwhile: what a
-reader was shown is promised too.
+Each writer owns two records and sends one call after the other: puts of several items, deletes of keys, of
+ranges and of whole records. What was answered happened; the call under way when the server died, its only one
+in doubt, happened whole or not at all. All writers together count in a third record, by conditional writes.
+Readers watch meanwhile: what a reader was shown is promised too.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from random import Random
+
+import msgspec
 
 from soundstage.client import Connection, Settings, connect
-from soundstage.core.errors import SoundstageError
+from soundstage.core.environment import SystemEnvironment
+from soundstage.core.errors import DeadlineExceeded, PreconditionFailed, SoundstageError, Unavailable
+from soundstage.core.hlc import TokenClock
+from soundstage.core.message import IdempotencyToken
 from soundstage.core.policy import RetryPolicy
-from soundstage.data.kv.api import Item, KeyValue, MatchKeys, MatchRange, Predicate, PutItem
+from soundstage.data.kv.api import (
+    Condition,
+    Item,
+    KeyValue,
+    MatchAll,
+    MatchKeys,
+    MatchRange,
+    Predicate,
+    PutItem,
+)
 from soundstage.runtime.namespaces.api import Namespaces, NamespaceSpec
 
 NAMESPACE = "crash"
 HEAD = b"head"
-DELETE_EVERY = 10
-DELETE_BACK = 5
-ONE_TRY = Settings(retry=RetryPolicy(retries=0), timeout=10.0)
+ONE_TRY: Settings = Settings(retry=RetryPolicy(retries=0), timeout=10.0)
+
+LARGE_EVERY = 25
+"""One call in so many is large enough to be torn across the pages of a log."""
+
+INCREMENT_SHARE = 0.15
+DELETE_SHARE = 0.25
+
+Items = dict[bytes, bytes]
 
 
 class Broken(AssertionError):
-    """A promise was broken: something acknowledged is gone, or something is half there."""
+    """A promise was broken: something acknowledged or shown is gone, or something is half there."""
+
+
+class Call(msgspec.Struct, frozen=True):
+    """One write. `deleted` says which items it removes before it puts `puts`; one of the two is given."""
+
+    number: int
+    record: str
+    token: IdempotencyToken
+    puts: Items = {}
+    deleted: Predicate | None = None
+
+    async def send(self, kv: KeyValue) -> None:
+        """The call is made; again with the same token, it is made once."""
+        if self.deleted is not None:
+            await kv.delete_items(id=self.record, predicate=self.deleted, idempotency_token=self.token)
+            return
+        items = [PutItem(key=key, value=value) for key, value in self.puts.items()]
+        await kv.put_items(id=self.record, items=items, idempotency_token=self.token)
+
+    def applied(self, items: Items) -> Items:
+        """The record after the call, if it was `items` before."""
+        return {**{key: value for key, value in items.items() if not self._deletes(key)}, **self.puts}
+
+    def _deletes(self, key: bytes) -> bool:
+        where = self.deleted
+        if where is None:
+            return False
+        if where.match_keys is not None:
+            return key in where.match_keys.keys
+        if where.match_range is not None:
+            return (where.match_range.start or b"") <= key and key < (where.match_range.end or b"\xff")
+        return True
 
 
 class Writer:
-    """One record, and what is known of it."""
+    """Its records, as they must be; the call in doubt; the greatest head that anybody was shown."""
 
-    def __init__(self, number: int) -> None:
-        self.id: str = f"writer-{number}"
-        self.sent: int = -1
-        self.acknowledged: set[int] = set()
-        self.in_doubt: set[int] = set()
-        self.head_shown: int = -1
+    def __init__(self, number: int, random: Random, clock: TokenClock) -> None:
+        self.id = f"writer-{number}"
+        self.scratch = f"scratch-{number}"
+        self.sent = 0
+        self.acknowledged = 0
+        self.doubt: Call | None = None
+        self.shown = -1
+        self.expected: dict[str, Items] = {self.id: {}, self.scratch: {}}
+        self._random = random
+        self._clock = clock
 
     async def write(self, kv: KeyValue) -> None:
-        """Send the next call; an error leaves it in doubt."""
-        self.sent += 1
-        number = self.sent
-        self.in_doubt.add(number)
-        if deletes(number):
-            await kv.delete_items(id=self.id, predicate=_range_of(number - DELETE_BACK))
-        else:
-            items = [PutItem(key=key, value=_value(self.id, number)) for key in _keys(number)]
-            await kv.put_items(id=self.id, items=[*items, PutItem(key=HEAD, value=str(number).encode())])
-        self.in_doubt.discard(number)
-        self.acknowledged.add(number)
+        """The next call is answered; an error leaves it in doubt."""
+        call = self.doubt = self._next()
+        await call.send(kv)
+        self._happened(call)
+        self.acknowledged += 1
 
     async def watch(self, kv: KeyValue) -> None:
         """Read the head; it never goes back."""
@@ -56,111 +108,220 @@ class Writer:
         self._see_head(reply.items)
 
     async def verify(self, kv: KeyValue) -> None:
-        """Raise `Broken` unless the record holds what was promised and nothing by halves."""
-        items = [item async for page in kv.get_items.pages(id=self.id) for item in page.items]
-        self._see_head(items)
-        found = {item.key: item.value for item in items}
-        for number in range(self.sent + 1):
-            if not deletes(number):
-                self._verify_put(number, found)
-        last = max((number for number in self.acknowledged if not deletes(number)), default=-1)
-        if int(found.get(HEAD) or b"-1") < last:
-            raise Broken(f"{self.id}: the head is {found.get(HEAD)!r} although {last} was acknowledged")
+        """Raise `Broken` unless the records are as promised; then the call in doubt is in doubt no more.
 
-    def _verify_put(self, number: int, found: dict[bytes, bytes | None]) -> None:
-        there = [found.get(key) == _value(self.id, number) for key in _keys(number)]
-        if any(there) != all(there):
-            raise Broken(f"{self.id}: call {number} is half there: {there}")
-        deleted_by = number + DELETE_BACK
-        if deletes(deleted_by) and deleted_by <= self.sent:
-            if deleted_by in self.acknowledged and any(there):
-                raise Broken(f"{self.id}: call {number} is there although its delete was acknowledged")
-        elif number in self.acknowledged and not all(there):
-            raise Broken(f"{self.id}: call {number} was acknowledged and is gone")
-        if number not in self.acknowledged and any(there) and int(found.get(HEAD) or b"-1") < number:
-            raise Broken(f"{self.id}: call {number} is there without its head")
+        Half of the time that call is sent again first, as a client would do.
+        """
+        if self.doubt is not None and self._random.random() < 0.5:
+            await self.doubt.send(kv)
+            self._happened(self.doubt)
+        for record in self.expected:
+            items = [item async for page in kv.get_items.pages(id=record) for item in page.items]
+            self._compare(record, {item.key: item.value or b"" for item in items})
+            if record == self.id:
+                self._see_head(items)
+        self.doubt = None
+
+    def _compare(self, record: str, found: Items) -> None:
+        expected = self.expected[record]
+        if found == expected:
+            return
+        doubt = self.doubt
+        if doubt is not None and doubt.record == record and found == doubt.applied(expected):
+            self._happened(doubt)
+            return
+        without = _difference(expected, found)
+        if doubt is None or doubt.record != record:
+            raise Broken(f"{record}: {without}")
+        with_it = _difference(doubt.applied(expected), found)
+        raise Broken(f"{record}: without the call in doubt {without}; with it {with_it}")
+
+    def _happened(self, call: Call) -> None:
+        self.expected[call.record] = call.applied(self.expected[call.record])
+        self.doubt = None
 
     def _see_head(self, items: Sequence[Item]) -> None:
         head = next((int(item.value or b"-1") for item in items if item.key == HEAD), -1)
-        if head < self.head_shown:
-            raise Broken(f"{self.id}: the head went back from {self.head_shown} to {head}")
-        self.head_shown = head
+        if head < self.shown:
+            raise Broken(f"{self.id}: the head {self.shown} was shown, and then {head}")
+        self.shown = head
+
+    def _next(self) -> Call:
+        self.sent += 1
+        number, random, token = self.sent, self._random, self._clock.token()
+        if random.random() < DELETE_SHARE:
+            return self._delete(number, token)
+        if random.random() < 0.2:
+            return Call(number, self.scratch, token, _batch(self.scratch, number, random))
+        return Call(number, self.id, token, {**_batch(self.id, number, random), HEAD: b"%d" % number})
+
+    def _delete(self, number: int, token: IdempotencyToken) -> Call:
+        earlier = self._random.randint(1, number)
+        kind = self._random.choice(("keys", "range", "record"))
+        if kind == "record":
+            return Call(number, self.scratch, token, deleted=Predicate(match_all=MatchAll()))
+        if kind == "range":
+            start, end = b"call/%08d/" % earlier, b"call/%08d0" % (earlier + 1)
+            return Call(number, self.id, token, deleted=Predicate(match_range=MatchRange(start=start, end=end)))
+        keys = [_key(earlier, index) for index in range(2)]
+        return Call(number, self.id, token, deleted=Predicate(match_keys=MatchKeys(keys=keys)))
+
+
+class Counter:
+    """A number that all writers raise by conditional writes: each success raises it once, whatever happens."""
+
+    id = "counter"
+    key = b"n"
+
+    def __init__(self, clock: TokenClock) -> None:
+        self.acknowledged = 0
+        self.raised = 0
+        self.shown = 0
+        self._clock = clock
+        self._doubts: list[tuple[int, Condition, IdempotencyToken]] = []
+
+    @property
+    def in_doubt(self) -> int:
+        return len(self._doubts)
+
+    async def increment(self, kv: KeyValue) -> None:
+        """One more, unless another writer was quicker; an error leaves it in doubt."""
+        value, token = await self._read(kv)
+        self.shown = max(self.shown, value)
+        condition = Condition(key=self.key, token=token) if token else Condition(key=self.key, absent=True)
+        attempt = value + 1, condition, self._clock.token()
+        self._doubts.append(attempt)
+        if await self._put(kv, *attempt):
+            self.acknowledged += 1
+        self._doubts.remove(attempt)
+
+    async def verify(self, kv: KeyValue) -> None:
+        """Raise `Broken` unless the number is that of the successes, once those in doubt were sent again."""
+        for attempt in self._doubts:
+            await self._put(kv, *attempt)
+        self._doubts.clear()
+        value, _ = await self._read(kv)
+        if value != self.raised:
+            raise Broken(f"the counter is {value} after {self.raised} increments")
+        if value < self.shown:
+            raise Broken(f"the counter {self.shown} was shown, and then {value}")
+
+    async def _put(self, kv: KeyValue, value: int, condition: Condition, token: IdempotencyToken) -> bool:
+        try:
+            await kv.put_items(
+                id=self.id,
+                items=[PutItem(key=self.key, value=b"%d" % value)],
+                condition=condition,
+                idempotency_token=token,
+            )
+        except PreconditionFailed:
+            return False
+        self.raised += 1
+        return True
+
+    async def _read(self, kv: KeyValue) -> tuple[int, IdempotencyToken | None]:
+        reply = await kv.get_items(id=self.id, predicate=Predicate(match_keys=MatchKeys(keys=[self.key])))
+        if not reply.items:
+            return 0, None
+        return int(reply.items[0].value or b"0"), reply.items[0].metadata.token
 
 
 class Workload:
-    """Some writers and a reader against one server after another."""
+    """Some writers, a counter and a reader against one server after another; `seed` decides who does what."""
 
-    def __init__(self, writers: int) -> None:
-        self.writers: list[Writer] = [Writer(number) for number in range(writers)]
+    def __init__(self, writers: int, seed: int = 0) -> None:
+        clock = TokenClock(SystemEnvironment())
+        self.writers = [Writer(number, Random(f"{seed} {number}"), clock) for number in range(writers)]
+        self.counter = Counter(clock)
+        self._random = Random(f"{seed} counter")
+        self._connection: Connection
+        self._tasks: list[asyncio.Task[None]] = []
+        self._enough: asyncio.Event
+        self._until = 0
 
     @property
     def acknowledged(self) -> int:
         """How many calls were, over all servers."""
-        return sum(len(writer.acknowledged) for writer in self.writers)
+        return sum(writer.acknowledged for writer in self.writers) + self.counter.acknowledged
+
+    @property
+    def in_doubt(self) -> int:
+        """How many calls were under way when the server died."""
+        return sum(writer.doubt is not None for writer in self.writers) + self.counter.in_doubt
 
     async def prepare(self, url: str) -> None:
         """The namespace is there."""
         async with connect(url) as connection:
-            spec = NamespaceSpec(name=NAMESPACE, abstraction="kv")
+            spec = NamespaceSpec(name=NAMESPACE, abstraction="kv", config={"conditional_writes": True})
             await connection.client(Namespaces).put(namespace=spec)
 
     async def run(self, url: str, until: int) -> None:
         """Write and read until `until` calls are acknowledged in all; then all clients are still at it.
 
         The caller kills the server when this returns, in the middle of their calls, and then awaits `settle`.
+        Raises `Broken` when a client was refused before that.
         """
-        self._connection: Connection = connect(url, settings=ONE_TRY)
+        self._connection = connect(url, settings=ONE_TRY)
+        self._until, self._enough = until, asyncio.Event()
         kv = self._connection.client(KeyValue, NAMESPACE)
         self._tasks = [asyncio.create_task(self._keep_writing(writer, kv)) for writer in self.writers]
         self._tasks.append(asyncio.create_task(self._keep_watching(kv)))
-        while self.acknowledged < until:
-            await asyncio.sleep(0.002)
-            if all(task.done() for task in self._tasks):
-                break
+        enough = asyncio.create_task(self._enough.wait())
+        done, _ = await asyncio.wait([enough, *self._tasks], return_when=asyncio.FIRST_COMPLETED)
+        if enough not in done:
+            enough.cancel()
+            raise Broken(f"a client was refused while its server was well: {done.pop().exception()}")
 
     async def settle(self) -> None:
-        """Every client has met the end of its server."""
+        """Every client has met the end of its server; raises `Broken` for a promise broken before that."""
         outcomes = await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._connection.close()
         for outcome in outcomes:
-            if isinstance(outcome, BaseException):
-                raise outcome
+            if not isinstance(outcome, Unavailable | DeadlineExceeded):
+                raise Broken(f"a client met something else than the end of its server: {outcome!r}")
 
     async def verify(self, url: str) -> None:
         """Raise `Broken` unless the server at `url` keeps every promise made before it was started."""
         async with connect(url) as connection:
             kv = connection.client(KeyValue, NAMESPACE)
-            for writer in self.writers:
-                await writer.verify(kv)
+            try:
+                for part in (*self.writers, self.counter):
+                    await part.verify(kv)
+            except SoundstageError as error:
+                raise Broken(f"what was acknowledged cannot be read: {error}") from error
 
     async def _keep_writing(self, writer: Writer, kv: KeyValue) -> None:
         while True:
-            try:
+            if self._random.random() < INCREMENT_SHARE:
+                await self.counter.increment(kv)
+            else:
                 await writer.write(kv)
-            except SoundstageError:
-                return
+            if self.acknowledged >= self._until:
+                self._enough.set()
 
     async def _keep_watching(self, kv: KeyValue) -> None:
         while True:
             for writer in self.writers:
-                try:
-                    await writer.watch(kv)
-                except SoundstageError:
-                    return
+                await writer.watch(kv)
 
 
-def deletes(number: int) -> bool:
-    """Whether call `number` deletes instead of puts."""
-    return number % DELETE_EVERY == DELETE_EVERY - 1
+def _batch(record: str, number: int, random: Random) -> Items:
+    large = random.random() < 1 / LARGE_EVERY
+    count, repeat = (100, 100) if large else (random.randint(1, 6), random.randint(1, 20))
+    value = f"{record} {number} ".encode() * repeat
+    return {_key(number, index): value for index in range(count)}
 
 
-def _keys(number: int) -> tuple[bytes, bytes]:
-    return b"call/%08d/a" % number, b"call/%08d/b" % number
+def _key(number: int, index: int) -> bytes:
+    return b"call/%08d/%04d" % (number, index)
 
 
-def _range_of(number: int) -> Predicate:
-    return Predicate(match_range=MatchRange(start=b"call/%08d/" % number, end=b"call/%08d0" % number))
-
-
-def _value(record: str, number: int) -> bytes:
-    return f"{record} {number} ".encode() * 8
+def _difference(expected: Items, found: Items) -> str:
+    """What is missing and what is too much, by a few keys."""
+    missing = sorted(key for key in expected if found.get(key) != expected[key])
+    surplus = sorted(key for key in found if key not in expected)
+    return " and ".join(
+        f"{len(keys)} items are {what}, first {keys[0].decode()}"
+        for keys, what in ((missing, "gone"), (surplus, "too many"))
+        if keys
+    )
