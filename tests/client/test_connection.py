@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import httpx2
 import pytest
+from opentelemetry import trace
 from tests.client.conftest import Meet
 from tests.client.stand_in import (
     Answer,
@@ -98,6 +99,15 @@ async def test_the_default_deadline_is_that_of_the_settings(meet: Meet) -> None:
     connection, far = meet(items_reply(), settings=Settings(timeout=7.0))
     await kv(connection).get_items(id="1")
     assert far.headers("soundstage-timeout") == ["7000ms"]
+
+
+async def test_the_span_of_the_caller_travels_with_the_call(meet: Meet) -> None:
+    connection, far = meet(items_reply())
+    context = trace.SpanContext(0xA, 0xB, is_remote=False, trace_flags=trace.TraceFlags(1))
+    with trace.use_span(trace.NonRecordingSpan(context)):
+        await kv(connection).get_items(id="1")
+    await kv(connection).get_items(id="1")
+    assert far.headers("traceparent") == [f"00-{0xA:032x}-{0xB:016x}-01", None]
 
 
 @pytest.mark.parametrize("option", ["idempotency_key", "request_id"])

@@ -36,6 +36,7 @@ def test_checking_opens_nothing(tmp_path: Path) -> None:
         ({"systems": {"notes": {"volum": 3}}}, "systems.notes.volum"),
         ({"http": {"host": "0.0.0.0"}}, "http.host"),
         ({"http": {"tls": {"key": "x"}}}, "http.tls.certificate"),
+        ({"http": {"metrics_listen": "9100"}}, "http.metrics_listen"),
         ({"namespaces": {"home": {"abstraction": "noets"}}}, "namespaces.home.abstraction"),
         ({"namespaces": {"home": {**HOME, "config": {"greting": ""}}}}, "namespaces.home.config.greting"),
         ({"namespaces": {"home": {**HOME, "config": {"length_limit": 0}}}}, "namespaces.home.config.length_limit"),

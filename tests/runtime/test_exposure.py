@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from soundstage.core.errors import InvalidArgument
 from soundstage.runtime.config import AuthConfig, TlsConfig
-from soundstage.runtime.exposure import check_exposure, first_line, is_loopback, tls_context
+from soundstage.runtime.exposure import check_exposure, first_line, host_and_port, is_loopback, tls_context
 
 OPEN = AuthConfig()
 CLOSED = AuthConfig(mode="tokens")
@@ -110,3 +110,18 @@ def test_an_empty_secret_is_refused(tmp_path: Path, content: str) -> None:
 def test_a_missing_secret_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidArgument, match="cannot be read"):
         first_line(str(tmp_path / "none"))
+
+
+@pytest.mark.parametrize(
+    ("address", "parts"),
+    [("127.0.0.1:9100", ("127.0.0.1", 9100)), ("[::1]:0", ("::1", 0)), ("localhost:65535", ("localhost", 65535))],
+)
+def test_an_address_is_a_host_and_a_port(address: str, parts: tuple[str, int]) -> None:
+    assert host_and_port(address) == parts
+
+
+@pytest.mark.parametrize("address", ["", "9100", ":9100", "localhost", "localhost:", "h:http", "h:65536", "h:²"])
+def test_what_is_no_address_is_refused(address: str) -> None:
+    with pytest.raises(InvalidArgument) as refused:
+        host_and_port(address)
+    assert refused.value.field == "http.metrics_listen"

@@ -196,3 +196,26 @@ def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
     path.write_bytes(b"\xff\xfe")
     with pytest.raises(InvalidArgument, match="is no TOML"):
         load_config(path)
+
+
+def test_an_empty_variable_counts_for_nothing() -> None:
+    loaded = load_config(variables={"SOUNDSTAGE_DATA": "", "SOUNDSTAGE_HTTP__PORT": ""})
+    assert loaded.config == load_config().config
+    assert loaded.sources == {}
+
+
+@pytest.mark.parametrize(
+    ("data", "urls"),
+    [(None, ("rocksdb:records", "file:blobs")), ("memory:", ("memory:", "memory:"))],
+)
+def test_an_engine_that_needs_no_line_needs_no_url_in_one(data: str | None, urls: tuple[str, str]) -> None:
+    variables = {"SOUNDSTAGE_ENGINES__DEFAULT__CACHE": "64MiB", "SOUNDSTAGE_ENGINES__BLOBS__LOW_WATER": "1MiB"}
+    config = load_config(variables=variables, flags={"data": data}).config
+    assert (config.engines["default"].url, config.engines["blobs"].url) == urls
+    assert str(config.engines["default"].cache) == "64MiB"
+
+
+def test_other_engines_do() -> None:
+    with pytest.raises(InvalidArgument) as refused:
+        load_config(tree={"engines": {"fast": {"cache": "64MiB"}}})
+    assert refused.value.field == "engines.fast.url"

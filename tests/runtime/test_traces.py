@@ -13,8 +13,8 @@ from opentelemetry.util._once import Once
 from tests.runtime.conftest import OpenStage, make
 from tests.runtime.notes.api import Notes, ReadNote
 
-from soundstage.core.call import Call, Principal
-from soundstage.core.errors import InvalidArgument, NotFound
+from soundstage.core.call import NOBODY, Call, Principal
+from soundstage.core.errors import InvalidArgument, NotFound, Unauthenticated
 from soundstage.runtime.traces import configure_traces
 
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -63,6 +63,15 @@ async def test_a_failure_marks_the_span_with_its_code(open_stage: OpenStage, spa
     assert attributes["error.type"] == "not_found"
     assert span.status.status_code is trace.StatusCode.ERROR
     assert span.events == ()
+
+
+async def test_a_call_refused_at_the_door_is_a_span_too(open_stage: OpenStage, spans: InMemorySpanExporter) -> None:
+    async with open_stage(TRACED) as stage:
+        stage.operation("notes", "read").refused(Unauthenticated("who?"), Call(principal=NOBODY, trace=PARENT))
+    span = spans.get_finished_spans()[-1]
+    attributes: Any = span.attributes
+    assert (span.name, attributes["error.type"]) == ("notes/read", "unauthenticated")
+    assert span.parent is not None
 
 
 async def test_without_tracing_no_span_is_made(open_stage: OpenStage, spans: InMemorySpanExporter) -> None:

@@ -15,7 +15,7 @@ from soundstage.client.following import Following
 from soundstage.client.network import late, network_error
 from soundstage.client.pool import Pool
 from soundstage.client.settings import Settings, check_url
-from soundstage.client.wire import Wire, header_value
+from soundstage.client.wire import Wire, header_value, trace_parent
 from soundstage.core.call import CallOptions
 from soundstage.core.environment import Environment, SystemEnvironment
 from soundstage.core.errors import DeadlineExceeded, Exhausted, SoundstageError
@@ -180,6 +180,9 @@ class Connection:
         headers = [*self._head, (b"x-request-id", sent)]
         if options.idempotency_key is not None:
             headers.append((b"idempotency-key", header_value("idempotency_key", options.idempotency_key)))
+        parent = trace_parent()
+        if parent is not None:
+            headers.append((b"traceparent", parent))
         return headers
 
     def _deadline_ns(self, seconds: float) -> int:

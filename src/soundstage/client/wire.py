@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -75,6 +76,18 @@ def header_value(name: str, text: str) -> bytes:
     if not (text and text.isascii() and text.isprintable()):
         raise InvalidArgument(f"the {name} cannot be sent", field=name, hint="use printable ASCII")
     return text.encode()
+
+
+def trace_parent() -> bytes | None:
+    """The current span as W3C `traceparent` carries it; None while nobody traces."""
+    # A program that traces has loaded the library; for others it is not worth its time.
+    trace = sys.modules.get("opentelemetry.trace")
+    if trace is None:
+        return None
+    context = trace.get_current_span().get_span_context()
+    if not context.is_valid:
+        return None
+    return b"00-%032x-%016x-%02x" % (context.trace_id, context.span_id, context.trace_flags)
 
 
 def _problem(status: int, media_type: str, body: bytes) -> SoundstageError:

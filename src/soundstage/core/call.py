@@ -17,6 +17,9 @@ class Principal(msgspec.Struct, frozen=True):
     grants: dict[str, tuple[Access, ...]]
 
 
+NOBODY = Principal("", {})
+"""Who calls, before it is known."""
+
 LOCAL = Principal("local", {"*": ("admin",)})
 """The owner of the process: in-process callers, and everyone while authentication is off."""
 

@@ -17,7 +17,7 @@ from soundstage.runtime.config import StageConfig
 from soundstage.runtime.control.declaration import Declarations, spec_of
 from soundstage.runtime.control.registry import Registry
 from soundstage.runtime.engines import Engines
-from soundstage.runtime.exposure import check_exposure, tls_context
+from soundstage.runtime.exposure import check_exposure, host_and_port, tls_context
 from soundstage.runtime.service import ServiceContext
 from soundstage.runtime.systems import Systems
 
@@ -39,6 +39,7 @@ def problems(
         catalogue.check_knobs,
         lambda: check_exposure(config.http.host, config.auth, config.http.insecure),
         lambda: tls_context(config.http.tls),
+        lambda: config.http.metrics_listen is not None and host_and_port(config.http.metrics_listen),
     ):
         try:
             check()

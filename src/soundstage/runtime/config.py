@@ -277,11 +277,15 @@ BLOBS = "blobs"
 """The name of the engine that holds files, unless `files.engine` names another."""
 
 
+def default_url(name: str, data: str) -> str:
+    """Where the engine `name`, one of the two that need no line of their own, has its data."""
+    return MEMORY if data == MEMORY else {"default": "rocksdb:records", BLOBS: "file:blobs"}[name]
+
+
 def with_default_engines(config: StageConfig) -> StageConfig:
     """`config` with an engine named `default` and one named `blobs` in the data folder, unless it has them."""
-    forgetful = config.data == MEMORY
-    ours = {"default": MEMORY if forgetful else "rocksdb:records"}
-    if config.files.engine == BLOBS:
-        ours[BLOBS] = MEMORY if forgetful else "file:blobs"
+    ours = {name: default_url(name, config.data) for name in ("default", BLOBS)}
+    if config.files.engine != BLOBS:
+        del ours[BLOBS]
     missing = {name: EngineConfig(url=url) for name, url in ours.items() if name not in config.engines}
     return msgspec.structs.replace(config, engines={**missing, **config.engines}) if missing else config

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import suppress
 from typing import Any, TypeAlias, get_type_hints
 
 import msgspec
@@ -105,6 +106,16 @@ class BoundOperation:
             self.stats.latency.observe(took_ns)
             if self._on.log_calls:
                 self._log(call, took_ns, outcome)
+
+    def refused(self, error: SoundstageError, call: Call) -> None:
+        """A call from outside that never ran is counted, traced and logged: its caller or its message was refused."""
+        self.stats.calls += 1
+        self.stats.failed(error.code)
+        if self._on.tracer is not None:
+            with suppress(SoundstageError), self._on.tracer.span(self.operation, call):
+                raise error
+        if self._on.log_calls:
+            self._log(call, 0, error.code)
 
     def _run_owner(self, request: Any) -> Coroutine[Any, Any, Any]:
         return self.run(LOCAL_CALL, request)

@@ -9,6 +9,8 @@ from pathlib import Path
 from soundstage.core.errors import InvalidArgument
 from soundstage.runtime.config import AuthConfig, TlsConfig
 
+PORT_MAX = 65_535
+
 
 def is_loopback(host: str) -> bool:
     """Whether only this machine can reach a listener on `host`."""
@@ -29,6 +31,16 @@ def check_exposure(host: str, auth: AuthConfig, insecure: bool = False) -> None:
             hint='make a token with `soundstage tokens create` and set auth.mode = "tokens", bind 127.0.0.1, '
             "or pass --insecure",
         )
+
+
+def host_and_port(address: str) -> tuple[str, int]:
+    """The two parts of `http.metrics_listen`. Raises `InvalidArgument` when it has not both."""
+    host, _, port = address.rpartition(":")
+    if not host or not (port.isascii() and port.isdigit()) or int(port) > PORT_MAX:
+        raise InvalidArgument(
+            f"{address!r} is no HOST:PORT", field="http.metrics_listen", hint='write "127.0.0.1:9100"'
+        )
+    return host.strip("[]"), int(port)
 
 
 def tls_context(config: TlsConfig) -> ssl.SSLContext | None:

@@ -19,7 +19,7 @@ from soundstage.core.codec import convert
 from soundstage.core.errors import InvalidArgument
 from soundstage.core.names import nearest
 from soundstage.runtime.bounds import check_bounds
-from soundstage.runtime.config import StageConfig, with_default_engines
+from soundstage.runtime.config import BLOBS, StageConfig, default_url, with_default_engines
 from soundstage.runtime.urls import split_url
 
 PREFIX = "SOUNDSTAGE_"
@@ -59,8 +59,10 @@ def load_config(
 ) -> LoadedConfig:
     """The configuration of the file `path` or the nested map `tree`, under `variables`, under `flags`.
 
-    `variables` are those of an environment (none by default); `flags` maps dotted paths to values, None for
-    flags that were not given. Raises `InvalidArgument` naming the key, its source and the nearest valid name.
+    `variables` are those of an environment (none by default), of which empty ones count for nothing; `flags` maps
+    dotted paths to values, None for flags that were not given.
+
+    Raises `InvalidArgument` naming the key, its source and the nearest valid name.
     """
     merged: dict[str, Any] = {}
     sources: dict[str, str] = {}
@@ -70,14 +72,26 @@ def load_config(
         _merge(merged, sources, tree, "the configuration given")
     ignored: list[str] = []
     for name, text in sorted((variables or {}).items()):
-        if name.startswith(PREFIX) and not _put_variable(merged, sources, name, text):
+        # What starts programs often sets variables that mean nothing to empty text.
+        if text and name.startswith(PREFIX) and not _put_variable(merged, sources, name, text):
             ignored.append(name)
     for key, value in (flags or {}).items():
         if value is not None:
             _put(merged, key.split("."), value)
             sources[key] = f"flag --{key.rpartition('.')[2].replace('_', '-')}"
+    _complete(merged)
     config = _convert(merged, sources)
     return LoadedConfig(config=config, sources=sources, ignored=ignored, path=None if path is None else str(path))
+
+
+def _complete(tree: dict[str, Any]) -> None:
+    """Engines that need no line of their own need no URL either, when some other key of theirs is set."""
+    data = tree.get("data", StageConfig().data)
+    engines: Any = tree.get("engines")
+    found = cast("dict[str, Any]", engines) if isinstance(engines, dict) else {}
+    for name in ("default", BLOBS):
+        if isinstance(found.get(name), dict):
+            found[name].setdefault("url", default_url(name, data))
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import msgspec
 import pytest
@@ -199,3 +199,45 @@ async def test_with_tokens_any_name_will_do(open_stage: OpenStage) -> None:
     caller = Caller(Application(await open_stage(auth={"mode": "tokens"}), HttpConfig()))
     answer = await caller.post(WRITE, NOTE, origin="https://console.example", host="stage.example")
     assert answer.status == 401
+
+
+READ_NOTE = "/v1/notes/read"
+
+
+def failures(stage: Stage) -> dict[str, int]:
+    return stage.operation("notes", "read").stats.failures
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "code"),
+    [
+        ({}, b"{", "invalid_argument"),
+        ({}, b'{"namespace": "home", "nmae": "a"}', "invalid_argument"),
+        ({"content_type": "text/plain"}, b"", "invalid_argument"),
+        ({"soundstage_timeout": "soon"}, b"{}", "invalid_argument"),
+    ],
+)
+async def test_what_is_refused_at_the_door_is_a_call_that_failed(
+    caller: Caller, stage: Stage, headers: dict[str, str], body: bytes, code: str
+) -> None:
+    sent: dict[str, Any] = {"content_type": "application/json", **headers}
+    await caller.ask(READ_NOTE, body, **sent)
+    assert failures(stage) == {code: 1}
+    assert stage.operation("notes", "read").stats.calls == 1
+
+
+async def test_strangers_are_counted_and_logged(open_stage: OpenStage, caplog: pytest.LogCaptureFixture) -> None:
+    stage = await open_stage(auth={"mode": "tokens"}, telemetry={"log_calls": True})
+    with caplog.at_level("INFO", "soundstage.runtime"):
+        answer = await Caller(Application(stage, HttpConfig())).post(READ_NOTE, {}, x_request_id="r-1")
+    assert answer.status == 401
+    assert failures(stage) == {"unauthenticated": 1}
+    (line,) = [record for record in caplog.records if record.message == "call"]
+    told = (line.__dict__["principal"], line.__dict__["request_id"], line.__dict__["outcome"])
+    assert told == ("", "r-1", "unauthenticated")
+
+
+async def test_a_call_that_runs_is_counted_once(caller: Caller, stage: Stage) -> None:
+    await caller.post(READ_NOTE, {"namespace": "home", "name": "none"})
+    assert failures(stage) == {"not_found": 1}
+    assert stage.operation("notes", "read").stats.calls == 1

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from soundstage.core.call import LOCAL, Call, Principal
+from soundstage.core.call import LOCAL, NOBODY, Call, Principal
 from soundstage.core.codec import JSON, MSGPACK, ContentType, Decoder, decoder, encoder
 from soundstage.core.errors import (
     Forbidden,
@@ -57,6 +57,14 @@ class Route:
             JSON: decoder(request, JSON),
             MSGPACK: decoder(request, MSGPACK),
         }
+
+    def decode(self, body: bytes, wire: ContentType, call: Call) -> Any:
+        """The message in `body`; what is none is counted as a call that failed."""
+        try:
+            return self.decoders[wire].decode(body)
+        except SoundstageError as error:
+            self.bound.refused(error, call)
+            raise
 
 
 class Application:
@@ -119,14 +127,14 @@ class Application:
     async def _follow(
         self, route: Route, feed: BoundFeed, scope: Scope, head: Head, receive: Receive, given: str
     ) -> FeedReply:
-        call = self._begin(head, given)
         if scope["method"] == "GET":
+            call = self._begin(head, given)
             if self._served is not None:
                 self._check_name(head, self._served)
             request = request_from_query(feed.operation, scope["query_string"])
         else:
-            wire = request_format(head.content_type)
-            request = route.decoders[wire].decode(await self._bodies.read(head, receive))
+            call, wire, body = await self._read(route, head, receive, given)
+            request = route.decode(body, wire, call)
         messages = feed.follow(call, resumed(request, head.last_event_id))
         return await FeedReply.begun(messages, form_for(head.accept))
 
@@ -144,16 +152,25 @@ class Application:
         )
 
     async def _call(self, route: Route, head: Head, receive: Receive, given: str) -> Reply:
-        call = self._begin(head, given)
-        wire = request_format(head.content_type)
-        body = await self._bodies.read(head, receive)
+        call, wire, body = await self._read(route, head, receive, given)
         if len(body) <= SMALL_BYTES:
-            message = await route.bound.run(call, route.decoders[wire].decode(body))
+            message = await route.bound.run(call, route.decode(body, wire, call))
         else:
             with self._bodies.holding(len(body)):
-                message = await route.bound.run(call, route.decoders[wire].decode(body))
+                message = await route.bound.run(call, route.decode(body, wire, call))
         out = reply_format(head.accept, wire) if head.accept else wire
         return Reply(200, [_TYPE_HEADERS[out]], encoder(out)(message))
+
+    async def _read(self, route: Route, head: Head, receive: Receive, given: str) -> tuple[Call, ContentType, bytes]:
+        """The call, the format and bytes of its message; whoever is refused is counted as a call that failed."""
+        call: Call | None = None
+        try:
+            call = self._begin(head, given)
+            return call, request_format(head.content_type), await self._bodies.read(head, receive)
+        except SoundstageError as error:
+            refused = call or Call(principal=NOBODY, request_id=given, trace=head.trace_parent())
+            route.bound.refused(error, refused)
+            raise
 
     async def _other(self, scope: Scope, head: Head) -> Reply:
         path, method = scope["path"], scope["method"]

@@ -12,10 +12,9 @@ from typing import Any
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from soundstage.core.errors import InvalidArgument
 from soundstage.core.ids import request_id
 from soundstage.runtime.config import HttpConfig
-from soundstage.runtime.exposure import check_exposure, tls_context
+from soundstage.runtime.exposure import check_exposure, host_and_port, tls_context
 from soundstage.runtime.stage import Stage
 from soundstage.surface.http.app import Application
 from soundstage.surface.http.clock import ServerClock
@@ -62,7 +61,7 @@ class Server:
         try:
             port = await self._listen(config.host, config.port, tls, observe_only=False)
             if config.metrics_listen is not None:
-                host, asked = _host_and_port(config.metrics_listen)
+                host, asked = host_and_port(config.metrics_listen)
                 given = await self._listen(host, asked, None, observe_only=True)
                 self.metrics_url = f"http://{_bracketed(host)}:{given}/metrics"
             self._watch = asyncio.create_task(self._clock.run(lambda: connections_of(self._state)))
@@ -193,12 +192,3 @@ def allow_files(connections: int) -> int:
 def _bracketed(host: str) -> str:
     """`host` as a URL writes it."""
     return f"[{host}]" if ":" in host else host
-
-
-def _host_and_port(address: str) -> tuple[str, int]:
-    host, _, port = address.rpartition(":")
-    if not host or not port.isdigit():
-        raise InvalidArgument(
-            f"{address!r} is no HOST:PORT", field="http.metrics_listen", hint='write "127.0.0.1:9100"'
-        )
-    return host.strip("[]"), int(port)
