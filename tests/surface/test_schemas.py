@@ -58,7 +58,7 @@ def _operation(request: type[Any], reply: type[Any]) -> Any:
         pass
 
     declared: Any = Declared()
-    declared.request, declared.reply, declared.namespaced = request, reply, False
+    declared.request, declared.reply, declared.answer, declared.namespaced = request, reply, reply, False
     return declared
 
 

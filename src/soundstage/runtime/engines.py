@@ -145,6 +145,10 @@ class Engines:
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)
 
+    def ports(self, name: str) -> dict[Port, Engine]:
+        """What stands behind a name, by the port it offers."""
+        return {port: by_name[name] for port, by_name in self._by_port.items() if name in by_name}
+
     def get(self, name: str, field: str) -> Records:
         """The records engine of that name; `InvalidArgument` for `field` with the nearest name otherwise."""
         return self._get("records", name, field)

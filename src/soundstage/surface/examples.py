@@ -53,7 +53,7 @@ def _choice(info: Any, within: tuple[Any, ...]) -> dict[str, Any]:
 def _reply(info: Any, within: tuple[Any, ...]) -> dict[str, Any]:
     example: dict[str, Any] = {}
     for field in info.fields:
-        if any(isinstance(each, inspect.NoneType) for each in alternatives(_bare(field.type))):
+        if field.default is None or any(isinstance(each, inspect.NoneType) for each in alternatives(_bare(field.type))):
             continue
         if field.default is not NODEFAULT:
             example[field.encode_name] = msgspec.json.decode(json_encode(field.default))

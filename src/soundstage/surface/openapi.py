@@ -196,12 +196,12 @@ def _header(name: str, description: str, schema: Schema, example: str) -> Schema
     }
 
 
-_LAST_EVENT_ID: Schema = {
-    "name": "Last-Event-ID",
-    "in": "header",
-    "description": "The cursor to go on after; goes before the request's own.",
-    "schema": {"type": "string", "maxLength": CURSOR_MAX_CHARS},
-}
+_LAST_EVENT_ID = _header(
+    "Last-Event-ID",
+    "The cursor to go on after; goes before the request's own.",
+    {**_TEXT, "maxLength": CURSOR_MAX_CHARS},
+    "42",
+)
 
 
 def _service_paths(guarded: bool) -> Schema:

@@ -149,6 +149,8 @@ def _notes(node: inspect.Metadata) -> Schema:
 
 def _takes_none(node: Node) -> bool:
     node = _bare(node)
+    if isinstance(node, inspect.AnyType):
+        return True
     return isinstance(node, inspect.UnionType) and any(isinstance(each, inspect.NoneType) for each in node.types)
 
 

@@ -126,9 +126,7 @@ class TestHome:
         assert "The first 1 of 5000" in html
 
     def test_a_problem_of_an_engine_is_shown(self) -> None:
-        engine = EngineStatus(
-            name="default", url="x:", capabilities=[], tables=0, statistics=False, problem="it does not answer"
-        )
+        engine = EngineStatus(name="default", port="records", url="x:", capabilities=[], problem="it does not answer")
         assert '<span class="bad">it does not answer</span>' in home_page(empty(engines=[engine]))
 
     def test_what_is_shown_cannot_become_html(self) -> None:

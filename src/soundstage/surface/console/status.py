@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
@@ -10,7 +11,6 @@ from soundstage import __version__
 from soundstage.core.call import Principal
 from soundstage.core.errors import SoundstageError
 from soundstage.core.namespace import NamespaceInfo
-from soundstage.engines.records.port import Statistics
 from soundstage.runtime.access import allows
 from soundstage.runtime.secrecy import redacted
 from soundstage.runtime.stage import Stage
@@ -36,14 +36,16 @@ class SystemStatus(msgspec.Struct, frozen=True, kw_only=True):
     operations: list[OperationStatus]
 
 
-class EngineStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """`problem` says why `tables` could not be counted."""
+class EngineStatus(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One port of an engine, and how much of the port's kind it holds; `problem` says why that cannot be told."""
 
     name: str
+    port: str
     url: str
     capabilities: list[str]
-    tables: int
-    statistics: bool
+    tables: int | None = None
+    blobs: int | None = None
+    bytes: int | None = None
     problem: str | None = None
 
 
@@ -79,7 +81,7 @@ async def status(stage: Stage, principal: Principal, not_ready: Sequence[str] = 
         systems=_systems(stage),
         namespaces=namespaces[:NAMESPACES_MAX],
         namespaces_total=len(namespaces),
-        engines=[await _engine(stage, name) for name in stage.engines] if observes else [],
+        engines=[each for name in stage.engines for each in await _engine(stage, name)] if observes else [],
     )
 
 
@@ -107,18 +109,25 @@ def _systems(stage: Stage) -> list[SystemStatus]:
     return list(found.values())
 
 
-async def _engine(stage: Stage, name: str) -> EngineStatus:
-    engine = stage.engines[name]
-    tables, problem = 0, None
+async def _engine(stage: Stage, name: str) -> list[EngineStatus]:
+    url = redacted(stage.config.engines[name].url)
+    return [
+        EngineStatus(
+            name=name,
+            port=port,
+            url=url,
+            capabilities=sorted(engine.capabilities),
+            **await _holdings(stage, name, port),
+        )
+        for port, engine in stage.engines.ports(name).items()
+    ]
+
+
+async def _holdings(stage: Stage, name: str, port: str) -> dict[str, Any]:
     try:
-        tables = len(await engine.tables())
+        if port == "blobs":
+            usage = await stage.engines.blobs(name, "engines").usage()
+            return {"blobs": usage.blobs, "bytes": usage.bytes}
+        return {"tables": len(await stage.engines.get(name, "engines").tables())}
     except SoundstageError as error:
-        problem = error.detail
-    return EngineStatus(
-        name=name,
-        url=redacted(stage.config.engines[name].url),
-        capabilities=sorted(engine.capabilities),
-        tables=tables,
-        statistics=isinstance(engine, Statistics),
-        problem=problem,
-    )
+        return {"problem": error.detail}
