@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -87,7 +88,8 @@ def server() -> Generator[str]:
     """The address of a server that runs until the block ends."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "soundstage", "up", "--data", folder, "--port", "0", "--output", "jsonl"]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        quiet = {**os.environ, "SOUNDSTAGE_TELEMETRY__LOG_LEVEL": "warning"}
+        with subprocess.Popen(command, env=quiet, stdout=subprocess.PIPE, text=True) as process:
             try:
                 line = process.stdout.readline() if process.stdout else ""
                 yield json.loads(line)["url"]
