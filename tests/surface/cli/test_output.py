@@ -9,7 +9,7 @@ import pytest
 from soundstage.core.message import IdempotencyToken, Instant
 from soundstage.data.kv.api import CountItemsReply, GetItemsReply, Item, ItemMetadata
 from soundstage.surface.cli.failure import CommandFailure
-from soundstage.surface.cli.output import chosen_format, show
+from soundstage.surface.cli.output import chosen_format, show, show_message
 
 TOKEN = IdempotencyToken(Instant(0), "t")
 
@@ -154,3 +154,14 @@ def test_headings_are_bold_on_a_terminal(monkeypatch: pytest.MonkeyPatch, capsys
 def test_what_stands_beside_a_list_is_set_apart(capsys: pytest.CaptureFixture[str]) -> None:
     show(SettingsList([Settings("x", {})], note="seen"), "table")
     assert capsys.readouterr().out.splitlines()[-2:] == ["", "note  seen"]
+
+
+def test_a_message_of_a_feed_is_a_line_of_json(capsys: pytest.CaptureFixture[str]) -> None:
+    for output in ("json", "jsonl"):
+        show_message(Note("a"), output)
+    assert capsys.readouterr().out == '{"text": "a"}\n{"text": "a"}\n'
+
+
+def test_in_a_table_it_is_its_fields_and_a_blank_line(capsys: pytest.CaptureFixture[str]) -> None:
+    show_message(CountItemsReply(count=3, exact=True), "table")
+    assert capsys.readouterr().out == "count  3\nexact  yes\n\n"

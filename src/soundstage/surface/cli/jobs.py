@@ -22,7 +22,10 @@ from soundstage.surface.cli.target import reached
 
 def carry_out(operation: Operation[..., Any], request: Any, target: Target, output: Format, detach: bool) -> int:
     """The job has ended and its result is printed; with `detach` it was only started, and its id is printed."""
-    return asyncio.run(_carried_out(operation, request, target, output, detach))
+    try:
+        return asyncio.run(_carried_out(operation, request, target, output, detach))
+    except asyncio.CancelledError:
+        return INTERRUPTED
 
 
 async def _carried_out(
@@ -75,11 +78,22 @@ async def _wants_to_cancel(job_id: str) -> bool:
     if not sys.stdin.isatty():
         return True
     print(f"\nsoundstage: cancel the job {job_id}? [y/N] ", end="", file=sys.stderr, flush=True)
-    answer = await asyncio.to_thread(sys.stdin.readline)
+    answer = await _line()
     if answer.strip().lower() in ("y", "yes"):
         return True
     print(f"soundstage: see soundstage jobs get --job-id {job_id}", file=sys.stderr)
     return False
+
+
+async def _line() -> str:
+    """What is typed, once Enter is. A thread that reads could not be ended, and the command not before it."""
+    typed, loop = asyncio.Event(), asyncio.get_running_loop()
+    loop.add_reader(sys.stdin, typed.set)
+    try:
+        await typed.wait()
+    finally:
+        loop.remove_reader(sys.stdin)
+    return sys.stdin.readline()
 
 
 @contextmanager
