@@ -16,13 +16,12 @@ from hypothesis import strategies as st
 from soundstage.core.errors import PreconditionFailed, SoundstageError, TokenReused, Unavailable
 from soundstage.testing.model import Condition, Model, Put, Range, Refusal, Stamp, Version, Write
 from soundstage.testing.records.bench import KEPT_US, MARKER_MIN_US, Bench
-from soundstage.testing.records.examples import keys
 from soundstage.testing.records.writes import shown
 
 LIMIT_US = 2_000_000
 """How far ahead of the present a conditional write may be stamped, and a token may have been generated."""
 
-Asked: TypeAlias = Literal["absent", "present", "at", "other", "new", "record", "other record"]
+Asked: TypeAlias = Literal["absent", "present", "at", "other", "stale", "new", "record", "other record", "stale record"]
 
 
 class Sent(NamedTuple):
@@ -58,14 +57,26 @@ class Swept(NamedTuple):
 
 Step: TypeAlias = Sent | Again | Passed | Swept
 
-ages: st.SearchStrategy[int] = st.sampled_from([0, 0, 1, 1, 2, 3, -1, -LIMIT_US, 1_000, KEPT_US - 1, KEPT_US])
+# What is written more often than others meets itself more often.
+keys: st.SearchStrategy[bytes] = st.sampled_from([b"", b"a", b"a", b"a", b"a\0", b"b", b"\xff"])
+tokens: st.SearchStrategy[str] = st.sampled_from(["a", "a", "b", "é"])
+ages: st.SearchStrategy[int] = st.sampled_from([0, 0, 0, 1, 1, 1, 2, 3, -1, -LIMIT_US, 1_000, KEPT_US - 1, KEPT_US])
+waits: st.SearchStrategy[int] = st.sampled_from(
+    [1, 1, 1, 2, 2, 999, KEPT_US, KEPT_US + 1, MARKER_MIN_US, 2 * MARKER_MIN_US]
+)
 lives: st.SearchStrategy[int | None] = st.none() | st.sampled_from([0, 1, 2, 1_000, KEPT_US, 2 * KEPT_US])
 puts: st.SearchStrategy[tuple[bytes, int | None]] = st.tuples(st.sampled_from([b"", b"1", b"2"]), lives)
 ranges: st.SearchStrategy[tuple[bytes, bytes | None]] = st.tuples(keys, st.none() | keys)
-questions: st.SearchStrategy[Asked] = st.sampled_from(
-    ["absent", "present", "at", "at", "other", "new", "record", "record", "other record"]
+often_true: st.SearchStrategy[Asked] = st.sampled_from(["at", "record"])
+seldom_true: st.SearchStrategy[Asked] = st.sampled_from(
+    ["absent", "present", "other", "stale", "new", "other record", "stale record"]
 )
+questions: st.SearchStrategy[Asked] = often_true | often_true | seldom_true
 asked: st.SearchStrategy[tuple[Asked, bytes]] = st.tuples(questions, keys)
+
+conditions: st.SearchStrategy[list[tuple[Asked, bytes]] | None] = (
+    st.none() | st.just([]) | st.lists(asked, min_size=1, max_size=1) | st.lists(asked, max_size=2)
+)
 
 
 @st.composite
@@ -76,27 +87,28 @@ def sent(draw: st.DrawFn, conditional: bool) -> Sent:
     markers = draw(st.sets(keys, min_size=1, max_size=2)) if kind in ("marker", "mixed") else set[bytes]()
     return Sent(
         age_us=draw(ages),
-        token=draw(st.sampled_from(["a", "b", "é"])),
+        token=draw(tokens),
         puts=chosen,
         markers=sorted(markers - set(chosen)),
         ranges=draw(st.lists(ranges, min_size=1, max_size=2)) if kind in ("range", "mixed") else [],
         whole=kind == "whole" or (kind == "mixed" and draw(st.booleans())),
-        conditions=draw(st.none() | st.lists(asked, max_size=2)) if conditional else None,
+        conditions=draw(conditions) if conditional else None,
         digest=draw(st.sampled_from([b"one", b"one", b"two"])),
     )
 
 
 def histories(*, conditional: bool, size: int = 25) -> st.SearchStrategy[list[Step]]:
-    """Histories of up to `size` steps."""
+    """Histories of up to `size` steps, few of them so short that nothing meets."""
     steps: st.SearchStrategy[Step] = st.one_of(
         sent(conditional),
         sent(conditional),
         sent(conditional),
-        st.builds(Again, st.integers(0, 5)),
-        st.builds(Passed, st.sampled_from([1, 2, 999, KEPT_US, KEPT_US + 1, MARKER_MIN_US, 2 * MARKER_MIN_US])),
+        st.builds(Again, st.integers(0, 4)),
+        st.builds(Again, st.integers(0, 4)),
+        st.builds(Passed, waits),
         st.builds(Swept, st.sampled_from([1, 3, 1_000])),
     )
-    return st.lists(steps, min_size=1, max_size=size)
+    return st.lists(steps, min_size=min(8, size), max_size=size)
 
 
 class Request(NamedTuple):
@@ -149,7 +161,11 @@ class History:
     def _request(self, step: Sent | Again) -> Request | None:
         if isinstance(step, Again):
             found = self._sent[-1 - step.back] if step.back < len(self._sent) else None
-            return found if found is not None and self._can_arrive(found) else None
+        else:
+            found = self._requested(step)
+        return found if found is not None and self._can_arrive(found.write) else None
+
+    def _requested(self, step: Sent) -> Request:
         at, bench = self.bench.now - step.age_us, self.bench
         chosen = {
             key: Put(value, 0 if life is None else bench.at(at) + life) for key, (value, life) in step.puts.items()
@@ -160,8 +176,11 @@ class History:
         conditions = None if step.conditions is None else [self._condition(*each) for each in step.conditions]
         return Request(write, conditions, step.digest)
 
-    def _can_arrive(self, request: Request) -> bool:
-        return self.bench.at(None) - request.write.time_us <= KEPT_US
+    def _can_arrive(self, write: Write) -> bool:
+        """Neither what hides it may have been forgotten, nor that its token was used before."""
+        known = self.model.record(self.record).ledger.get(write.token)
+        oldest_us = write.time_us if known is None else min(write.time_us, known[0])
+        return self.bench.at(None) - oldest_us <= KEPT_US
 
     def _condition(self, what: Asked, key: bytes) -> Condition:
         """A condition that holds, or one that narrowly does not."""
@@ -173,9 +192,13 @@ class History:
             "present": Condition(key, there or elsewhere),
             "at": Condition(key, there),
             "other": Condition(key, elsewhere if there is None else there._replace(token="other")),
+            "stale": Condition(key, elsewhere if there is None else there._replace(time_us=there.time_us - 1)),
             "new": Condition(None, None),
             "record": Condition(None, newest),
             "other record": Condition(None, elsewhere if newest is None else newest._replace(token="other")),
+            "stale record": Condition(
+                None, elsewhere if newest is None else newest._replace(time_us=newest.time_us - 1)
+            ),
         }[what]
 
     async def _send(self, request: Request) -> None:
