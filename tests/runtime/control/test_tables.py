@@ -98,6 +98,17 @@ async def test_growing_again_forgets_the_shorter_lag(
     assert await lag_of(engine) == 30
 
 
+async def test_going_back_to_what_the_table_has_forgets_the_shorter_lag(
+    tables: Tables, engine: MemoryRecords, environment: VirtualEnvironment
+) -> None:
+    await tables.adjust(engine, [lag(20)], 0)
+    await tables.adjust(engine, [lag(5)], environment.now_us())
+    await tables.adjust(engine, [lag(20)], environment.now_us())
+    environment.advance(3_600)
+    await tables.settle()
+    assert await lag_of(engine) == 20
+
+
 async def test_a_shorter_lag_is_found_again_after_a_restart(
     tables: Tables, engine: MemoryRecords, environment: VirtualEnvironment
 ) -> None:

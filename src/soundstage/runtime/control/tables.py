@@ -47,10 +47,11 @@ class Tables:
         existing = {spec.name: spec for spec in await records.tables()}
         for spec in specs:
             current = existing.get(spec.name)
+            # What an earlier change left to be done does not outlive a later one, even one that asks for what is there.
+            self._pending.pop(spec.name, None)
             if current == spec:
                 continue
             lag_us = spec.max_lag_us if current is None else max(current.max_lag_us, spec.max_lag_us)
-            self._pending.pop(spec.name, None)
             if lag_us > spec.max_lag_us:
                 self._pending[spec.name] = Pending(since_us + lag_us - spec.max_lag_us, records, spec)
             await records.create_table(msgspec.structs.replace(spec, max_lag_us=lag_us))
