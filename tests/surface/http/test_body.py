@@ -92,6 +92,7 @@ async def test_who_hangs_up_is_not_answered(parts: tuple[bytes, ...]) -> None:
         ("zstd", zstandard.compress(b"content")),
         ("identity", b"content"),
     ],
+    ids=["gzip", "gzip, written otherwise", "zstd", "identity"],
 )
 async def test_a_coded_body_is_decoded(coding: str, packed: bytes) -> None:
     assert await bodies().read(head(content_encoding=coding), receiving(packed)) == b"content"
