@@ -206,16 +206,23 @@ def opened(scale: Scale, value_bytes: int) -> Generator[Pair]:
 def measure(scale: Scale) -> list[Figure]:
     """All figures."""
     figures: list[Figure] = []
-    for value_bytes, targets in ((1_000, (0.5, 0.4)), (100, (None, None))):
+    for value_bytes, size, targets in ((1_000, "", (0.5, 0.4)), (100, "_100B", (None, None))):
         with opened(scale, value_bytes) as pair:
             fill = scale.cache // 10 // (value_bytes + 30) // ITEMS
             pair.load(max(1, fill))
             note = f"{value_bytes} B values, {pair.records * ITEMS:,} items"
             get, put = targets
             figures += [
-                figure("kv_embedded.get_10pct", *pair.gets(scale), "gets/s", "higher", target=get, note=note),
-                figure("kv_embedded.put_existing", *pair.existing(scale), "batches/s", "higher", target=put, note=note),
-                figure("kv_embedded.put_new", *pair.new(scale), "batches/s", "higher", target=put, note=note),
+                figure(f"kv_embedded.get_10pct{size}", *pair.gets(scale), "gets/s", "higher", target=get, note=note),
+                figure(
+                    f"kv_embedded.put_existing{size}",
+                    *pair.existing(scale),
+                    "batches/s",
+                    "higher",
+                    target=put,
+                    note=note,
+                ),
+                figure(f"kv_embedded.put_new{size}", *pair.new(scale), "batches/s", "higher", target=put, note=note),
             ]
     with opened(scale, 1_000) as pair:
         pair.load(scale.cache * 10 // 1_030 // ITEMS)

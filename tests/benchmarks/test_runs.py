@@ -56,6 +56,10 @@ def test_what_was_promised_of_embedded_use_is_what_is_measured(embedded: list[Fi
     }
 
 
+def test_each_embedded_figure_has_a_name_of_its_own(embedded: list[Figure]) -> None:
+    assert len(by_name(embedded)) == len(embedded)
+
+
 def test_a_source_gives_the_same_records_to_both_sides() -> None:
     assert kv_embedded.Source(100).record(7) == kv_embedded.Source(100).record(7)
 
