@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 import inspect
+import shlex
 from importlib import import_module
-from typing import Any
+from typing import Any, get_origin
 
 import msgspec
 import pytest
@@ -13,7 +14,9 @@ from soundstage.catalogue import SYSTEMS
 from soundstage.core.operation import Operation, operation, operations_of
 from soundstage.core.system import System
 from soundstage.surface.cli import systems
-from soundstage.surface.cli.systems import command_of, system_app, usage_of
+from soundstage.surface.cli.flags import flags_of
+from soundstage.surface.cli.request import assemble
+from soundstage.surface.cli.systems import command_of, example_of_call, system_app, usage_of
 
 
 class Done(msgspec.Struct):
@@ -85,7 +88,9 @@ def test_only_what_has_pages_can_be_followed() -> None:
 def test_the_command_is_named_and_explained_as_the_operation_is() -> None:
     command = command_of(MarsCalls.land_softly)
     assert command.__name__ == "land_softly"
-    assert command.__doc__ == "Land; softly.\n\nOne field of each kind."
+    assert (
+        command.__doc__ == "Land; softly.\n\nOne field of each kind.\n\nExample: soundstage mars land-softly --id my-id"
+    )
 
 
 @pytest.mark.parametrize(
@@ -98,6 +103,25 @@ def test_the_command_is_named_and_explained_as_the_operation_is() -> None:
 )
 def test_the_usage_names_what_cannot_be_left_out(of: Operation[..., Any], line: str) -> None:
     assert usage_of(of) == line
+
+
+EVERY = [found for system in SYSTEMS for found in operations_of(import_module(f"{system.path}.api").CALLS).values()]
+
+
+@pytest.mark.parametrize("of", EVERY, ids=lambda of: of.path)
+def test_the_example_in_the_help_is_a_call_that_would_be_taken(of: Operation[..., Any]) -> None:
+    words = shlex.split(example_of_call(of))
+    assert words[:4] == ["Example:", "soundstage", of.system, of.name.replace("_", "-")] or words == []
+    flags = {name: flag for flag in flags_of(of.request) for name in flag.names}
+    given: dict[str, Any] = {}
+    for name, value in zip(words[4::2], words[5::2], strict=True):
+        given[flags[name].names[0]] = [value] if get_origin(flags[name].annotation) is list else value
+    assemble(of.request, list(flags.values()), given, {})
+
+
+def test_the_help_shows_an_example_on_one_line(cli: Cli) -> None:
+    lines = cli("kv", "put-items", "--help").out.splitlines()
+    assert "Example: soundstage kv put-items --namespace my-namespace --id my-id --item key=value" in lines
 
 
 def test_booleans_have_an_opposite_and_empty_messages_have_none() -> None:

@@ -43,7 +43,10 @@ def _wrapped(text: str, width: int, indent: int = 0) -> str:
     pad = " " * indent
     paragraphs = (" ".join(part.split()) for part in text.split("\n\n"))
     return "\n\n".join(
-        textwrap.fill(part, width, initial_indent=pad, subsequent_indent=pad, break_on_hyphens=False)
+        # An example is one line, however long, so that it can be copied.
+        pad + part
+        if part.startswith("Example: ")
+        else textwrap.fill(part, width, initial_indent=pad, subsequent_indent=pad, break_on_hyphens=False)
         for part in paragraphs
     )
 

@@ -7,8 +7,10 @@ to name without loading the system's messages.
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import Callable
 from importlib import import_module
+from shlex import quote
 from typing import Annotated, Any
 
 from cyclopts import App, Group, Parameter
@@ -19,6 +21,7 @@ from soundstage.surface.cli.flags import Flag, flags_of, own_doc
 from soundstage.surface.cli.help import HelpPages
 from soundstage.surface.cli.options import STAGE_PANEL, Output, Target
 from soundstage.surface.cli.output import Format
+from soundstage.surface.examples import example_of
 
 _KEYWORD_ONLY = inspect.Parameter.KEYWORD_ONLY
 _NO_TARGET = Target()
@@ -42,7 +45,8 @@ def system_app(name: str, calls: type[Any]) -> App:
     )
     for operation in operations_of(calls).values():
         verb = operation.name.replace("_", "-")
-        app.command(command_of(operation), name=verb, usage=f"Usage: soundstage {name} {verb} {usage_of(operation)}")
+        called = f"soundstage {name} {verb}"
+        app.command(command_of(operation), name=verb, usage=f"Usage: {called} {usage_of(operation)}")
     return app
 
 
@@ -67,7 +71,7 @@ def command_of(operation: Operation[..., Any]) -> Callable[..., int]:
     # Hints of the parameters below come from the signature alone.
     run.__annotations__ = {}
     run.__name__ = operation.name
-    run.__doc__ = "\n\n".join(filter(None, (operation.doc, own_doc(operation.request))))
+    run.__doc__ = "\n\n".join(filter(None, (operation.doc, own_doc(operation.request), example_of_call(operation))))
     run.__signature__ = inspect.Signature(  # pyright: ignore[reportFunctionMemberAccess]
         [*_field_parameters(flags), *_common_parameters(operation)]
     )
@@ -77,10 +81,38 @@ def command_of(operation: Operation[..., Any]) -> Callable[..., int]:
 def usage_of(operation: Operation[..., Any]) -> str:
     """The flags that the message cannot do without, as one line."""
     shown: dict[str, str] = {}
-    for flag in flags_of(operation.request):
-        if flag.help.startswith("required") or flag.names == ("--namespace",):
-            shown.setdefault(flag.path[0], f"{flag.names[0]} {flag.metavar or ''}".rstrip())
+    for flag in _needed(operation):
+        shown.setdefault(flag.path[0], f"{flag.names[0]} {flag.metavar or ''}".rstrip())
     return " ".join((*shown.values(), "[OPTIONS]"))
+
+
+def example_of_call(operation: Operation[..., Any]) -> str:
+    """A call with every flag that cannot be left out, for the help; empty when there are none."""
+    given: dict[str, str] = {}
+    message: dict[str, Any] | None = None
+    for flag in _needed(operation):
+        if flag.path[0] in given:
+            continue
+        if flag.metavar == "TEXT":
+            sample = f"my-{flag.names[0].lstrip('-')}"
+        elif flag.metavar in _SAMPLES:
+            sample = _SAMPLES[flag.metavar]
+        else:
+            message = message or example_of(operation)
+            sample = quote(json.dumps(message[flag.path[0]]))
+        given[flag.path[0]] = f"{flag.names[0]} {sample}"
+    verb = operation.name.replace("_", "-")
+    return f"Example: soundstage {operation.system} {verb} {' '.join(given.values())}" if given else ""
+
+
+_SAMPLES = {"KEY=VALUE": "key=value", "INTEGER": "1", "NUMBER": "1.5", "DURATION": "10s"}
+"""How values of each kind look; others are shown as JSON."""
+
+
+def _needed(operation: Operation[..., Any]) -> list[Flag]:
+    """The flags of what the message cannot do without."""
+    flags = flags_of(operation.request)
+    return [flag for flag in flags if flag.help.startswith("required") or flag.names == ("--namespace",)]
 
 
 def _field_parameters(flags: list[Flag]) -> list[inspect.Parameter]:
