@@ -85,12 +85,12 @@ class Writer:
     """Its records, as they must be; the call in doubt; the greatest head that anybody was shown."""
 
     def __init__(self, number: int, random: Random, clock: TokenClock) -> None:
-        self.id = f"writer-{number}"
-        self.scratch = f"scratch-{number}"
-        self.sent = 0
-        self.acknowledged = 0
+        self.id: str = f"writer-{number}"
+        self.scratch: str = f"scratch-{number}"
+        self.sent: int = 0
+        self.acknowledged: int = 0
         self.doubt: Call | None = None
-        self.shown = -1
+        self.shown: int = -1
         self.expected: dict[str, Items] = {self.id: {}, self.scratch: {}}
         self._random = random
         self._clock = clock
@@ -174,9 +174,9 @@ class Counter:
     key = b"n"
 
     def __init__(self, clock: TokenClock) -> None:
-        self.acknowledged = 0
-        self.raised = 0
-        self.shown = 0
+        self.acknowledged: int = 0
+        self.raised: int = 0
+        self.shown: int = 0
         self._clock = clock
         self._doubts: list[tuple[int, Condition, IdempotencyToken]] = []
 
@@ -231,8 +231,8 @@ class Workload:
 
     def __init__(self, writers: int, seed: int = 0) -> None:
         clock = TokenClock(SystemEnvironment())
-        self.writers = [Writer(number, Random(f"{seed} {number}"), clock) for number in range(writers)]
-        self.counter = Counter(clock)
+        self.writers: list[Writer] = [Writer(number, Random(f"{seed} {number}"), clock) for number in range(writers)]
+        self.counter: Counter = Counter(clock)
         self._random = Random(f"{seed} counter")
         self._connection: Connection
         self._tasks: list[asyncio.Task[None]] = []
