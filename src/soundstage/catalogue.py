@@ -13,12 +13,14 @@ SYSTEMS: tuple[System, ...] = (
         "soundstage.runtime.namespaces",
         "Create, change and list namespaces, the units of configuration and isolation",
         stability="beta",
+        simulated=False,
     ),
     System(
         "tokens",
         "soundstage.runtime.tokens",
         "Create, list and revoke the access tokens of callers from outside",
         stability="beta",
+        simulated=False,
     ),
     System(
         "jobs",

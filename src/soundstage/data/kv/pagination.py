@@ -15,7 +15,7 @@ MARGIN = 1.1
 WEIGHT = 0.2
 FIRST_ESTIMATE_BYTES = 256.0
 RESERVE_NS = 2_000_000
-"""Kept back from a deadline, for what follows the last read."""
+"""Kept back from a deadline, for what follows the last read; a quarter of the time there is, where that is less."""
 
 
 class RowEstimate:
@@ -57,10 +57,12 @@ class Patience:
 
     def __init__(self, environment: Environment, deadline_ns: int | None, max_ns: int | None) -> None:
         self._environment = environment
-        self._started_ns = environment.monotonic_ns() if (deadline_ns or max_ns) else 0
-        stops = [] if deadline_ns is None else [deadline_ns - RESERVE_NS]
+        self._started_ns = now_ns = environment.monotonic_ns() if (deadline_ns or max_ns) else 0
+        ends = [] if deadline_ns is None else [deadline_ns]
         if max_ns is not None:
-            stops.append(self._started_ns + max_ns - min(RESERVE_NS, max_ns // 4))
+            ends.append(now_ns + max_ns)
+        # A reserve larger than the time there is would leave none to read in: page after page without an item.
+        stops = [end_ns - min(RESERVE_NS, max(0, end_ns - now_ns) // 4) for end_ns in ends]
         self.stop_ns: int | None = min(stops) if stops else None
         self._longest_ns = 0
 
@@ -75,4 +77,4 @@ class Patience:
         now_ns = self._environment.monotonic_ns()
         self._longest_ns = max(self._longest_ns, now_ns - self._started_ns)
         self._started_ns = now_ns
-        return now_ns + self._longest_ns > self.stop_ns
+        return now_ns + self._longest_ns >= self.stop_ns

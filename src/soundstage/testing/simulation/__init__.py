@@ -1,7 +1,47 @@
-"""Whole systems under a clock that is a number and faults that a seed draws: one seed is one history.
+"""Whole stages in virtual time, with everything that can fail failing as a seed says.
 
-`loop` is the event loop and `environment` what it gives to what runs on it, `faults` stands between a system and its
-engine, `steps` and `scenarios` say what is done, `history` what may be answered, `shrink` makes a divergence short.
+    for episode in episodes(find_scenario("kv"), find_storages("memory"), seed=42, steps=10_000):
+        outcome = episode.play()
+        assert outcome.divergence is None
+
+    loop, environment      time as a number, and a process's view of it
+    turn, climate          the dice of each step, and what a run can suffer from
+    faults, network        failures at the records port, and between clients and host
+    storage, disk, host    what outlives a process, and the process
+    scenario               what a system brings: steps, and a judge of the answers
+    disturbance            the steps that every scenario meets
+    episode, coverage      one run from its seed to its end, and what it went through
+    shrink                 the fewest steps that lead to a divergence
+    kv                     the scenario of the key-value store
+
+`python -m soundstage.testing.simulate` is the command line; `docs/testing.md` shows a scenario being written.
 """
 
 from __future__ import annotations
+
+from soundstage.testing.simulation.episode import Episode, Outcome, episodes
+from soundstage.testing.simulation.loop import Deadlock, OutsideTheSimulation, SimulationLoop, run
+from soundstage.testing.simulation.scenario import Divergence, Play, Scenario, Site, Step
+from soundstage.testing.simulation.scenarios import find_scenario, find_storages
+from soundstage.testing.simulation.shrink import shrink
+from soundstage.testing.simulation.storage import Storage, Storages
+
+__all__ = [
+    "Deadlock",
+    "Divergence",
+    "Episode",
+    "Outcome",
+    "OutsideTheSimulation",
+    "Play",
+    "Scenario",
+    "SimulationLoop",
+    "Site",
+    "Step",
+    "Storage",
+    "Storages",
+    "episodes",
+    "find_scenario",
+    "find_storages",
+    "run",
+    "shrink",
+]

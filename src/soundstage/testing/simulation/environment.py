@@ -1,4 +1,4 @@
-"""The environment of a simulated process: the loop's clock, a seed, and a wall clock that may be wrong."""
+"""The environment of a simulated process: the loop's time, a seed, and a wall clock that may be wrong."""
 
 from __future__ import annotations
 
@@ -6,29 +6,50 @@ import asyncio
 from random import Random
 
 from soundstage.testing.simulation.loop import SimulationLoop
+from soundstage.testing.simulation.turn import is_direct
 
 START_NS = 1_700_000_000_000_000_000
 
 
 class SimulatedEnvironment:
-    """Clocks of the simulation loop; `skew_s` is how far this process's wall clock is off."""
+    """Clocks on the loop's time. Each process of a run has its own.
 
-    def __init__(self, loop: SimulationLoop, seed: int) -> None:
-        self.random: Random = Random(seed)
-        self.skew_s: float = 0.0
+    `skew_s` is how far the wall clock is off; set it by `skew`. `busy_s` is how long the machine works, at most,
+    between two looks at a clock: 0 stops time between two waits.
+    """
+
+    def __init__(self, loop: SimulationLoop, seed: object) -> None:
+        self.random = Random(f"environment {seed}")
+        self.skew_s = 0.0
+        self.busy_s = 0.0
+        self.steps = 0
+        self._chance = Random(f"work {seed}")
         self._loop = loop
+        self._skew_ns = 0
 
     def secret(self, size: int) -> bytes:
         return self.random.randbytes(size)
 
     def now_ns(self) -> int:
-        return START_NS + self.monotonic_ns() + round(self.skew_s * 1e9)
+        return START_NS + self._skew_ns + self.monotonic_ns()
 
     def now_us(self) -> int:
         return self.now_ns() // 1_000
 
     def monotonic_ns(self) -> int:
-        return round(self._loop.virtual_s * 1e9)
+        if self.busy_s and not is_direct():
+            self._loop.jump(self._chance.uniform(0.0, self.busy_s))
+        return self._loop.virtual_ns
+
+    def work(self, seconds: float) -> None:
+        """The machine was busy for so long, and nothing else could run."""
+        self._loop.jump(seconds)
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
+
+    def skew(self, seconds: float) -> None:
+        """The wall clock steps to being `seconds` off; `steps` counts how often it did."""
+        self.steps += 1
+        self.skew_s = seconds
+        self._skew_ns = round(seconds * 1e9)

@@ -1,17 +1,20 @@
 """An event loop on which time is a number.
 
-Nothing waits: when no callback is ready, the clock jumps to the next timer. Executors run inline. The order
-of callbacks that are ready together is drawn from a seed, so that one seed is one history and another seed
-is another. A loop on which nothing can ever happen again raises instead of hanging.
+Nothing waits: when no callback is ready, the clock jumps to the next timer. Executors run their work in this
+thread. The order of callbacks that are ready together is drawn from a seed, so that one seed is one history and
+another seed is another. A loop on which nothing can ever happen again raises instead of hanging, and what would
+tie a run to the machine (sockets, child processes, calls from other threads) is refused.
 """
 
 from __future__ import annotations
 
 import asyncio
 import selectors
+import threading
 from collections.abc import Callable, Coroutine
+from contextvars import Context
 from random import Random
-from typing import Any, TypeVar, cast
+from typing import Any, NoReturn, TypeVar, cast
 
 T = TypeVar("T")
 
@@ -20,35 +23,84 @@ class Deadlock(RuntimeError):
     """No callback is ready and no timer is set: whoever still waits would wait forever."""
 
 
-class SimulationLoop(asyncio.SelectorEventLoop):
-    """A deterministic loop in virtual time; for one thread, without sockets or child processes."""
+class OutsideTheSimulation(RuntimeError):
+    """Something asked for sockets, processes or threads, which have no place in virtual time."""
 
-    def __init__(self, seed: int) -> None:
-        self.virtual_s: float = 0.0
-        self.order: Random = Random(seed)
+
+class SimulationLoop(asyncio.SelectorEventLoop):
+    """A deterministic loop in virtual time, for one thread.
+
+    `executor_s` is how long work handed to an executor takes at most; half of it, at most, lies before the work
+    is done and half between that and its answer.
+    """
+
+    def __init__(self, seed: object) -> None:
+        self.virtual_ns = 0
+        self.executor_s = 0.0
+        self._chance = Random(f"loop {seed}")
+        self._thread = threading.get_ident()
         super().__init__(_JumpingSelector(self))
 
     def time(self) -> float:
         """Seconds of virtual time since the loop was made."""
-        return self.virtual_s
+        return self.virtual_ns / 1e9
+
+    def call_soon_threadsafe(
+        self, callback: Callable[..., Any], *args: Any, context: Context | None = None
+    ) -> asyncio.Handle:
+        """As `call_soon`, and refused from any other thread."""
+        if threading.get_ident() != self._thread:
+            raise OutsideTheSimulation(
+                f"the thread {threading.current_thread().name} calls into virtual time; "
+                "engines with threads of their own are tested in real time, by the conformance suite"
+            )
+        return self.call_soon(callback, *args, context=context)
 
     def run_in_executor(self, executor: Any, func: Callable[..., T], *args: Any) -> asyncio.Future[T]:  # type: ignore[override]
-        """`func` has run when this returns."""
+        """`func` runs in this thread, at once or within `executor_s`."""
         future: asyncio.Future[T] = self.create_future()
-        try:
-            future.set_result(func(*args))
-        except Exception as error:  # noqa: BLE001 - a future carries whatever its function raised
-            future.set_exception(error)
+        if not self.executor_s:
+            self._work(future, 0.0, func, args)
+        else:
+            before_s, after_s = (self._chance.uniform(0.0, self.executor_s / 2) for _ in range(2))
+            self.call_later(before_s, self._work, future, after_s, func, args)
         return future
+
+    def _work(self, future: asyncio.Future[T], after_s: float, func: Callable[..., T], args: Any) -> None:
+        try:
+            result, error = func(*args), None
+        except Exception as raised:  # noqa: BLE001 - a future carries whatever its function raised
+            result, error = None, raised
+        if after_s:
+            self.call_later(after_s, _answer, future, result, error)
+        else:
+            _answer(future, result, error)
+
+    def jump(self, seconds: float) -> None:
+        """Time has gone on by `seconds`, rounded to nanoseconds."""
+        self.virtual_ns += round(seconds * 1e9)
 
     def shuffle_ready(self) -> None:
         """Reorder what is ready; called between two rounds."""
         ready = cast("Any", self)._ready
         if len(ready) > 1:
             handles = list(ready)
-            self.order.shuffle(handles)
+            self._chance.shuffle(handles)
             ready.clear()
             ready.extend(handles)
+
+    def _refused(self, *_args: Any, **_options: Any) -> NoReturn:
+        raise OutsideTheSimulation("there are no sockets and no child processes in virtual time")
+
+    add_reader = _refused  # type: ignore[assignment]
+    add_writer = _refused  # type: ignore[assignment]
+    create_connection = _refused  # type: ignore[assignment]
+    create_datagram_endpoint = _refused  # type: ignore[assignment]
+    create_server = _refused  # type: ignore[assignment]
+    create_unix_connection = _refused  # type: ignore[assignment]
+    create_unix_server = _refused  # type: ignore[assignment]
+    subprocess_exec = _refused  # type: ignore[assignment]
+    subprocess_shell = _refused  # type: ignore[assignment]
 
 
 class _JumpingSelector(selectors.DefaultSelector):
@@ -62,27 +114,32 @@ class _JumpingSelector(selectors.DefaultSelector):
         if timeout is None:
             raise Deadlock("every task waits for another one")
         if timeout > 0:
-            self._loop.virtual_s += timeout
+            self._loop.jump(timeout)
         self._loop.shuffle_ready()
         return []
 
 
-def run(main: Callable[[], Coroutine[Any, Any, T]], seed: int) -> T:
-    """The result of `main()` run to its end on a fresh loop; tasks it left behind are cancelled."""
+def run(main: Callable[[SimulationLoop], Coroutine[Any, Any, T]], seed: object) -> T:
+    """The result of `main(loop)` run to its end on a fresh loop; tasks it left behind are cancelled."""
     loop = SimulationLoop(seed)
-
-    async def started() -> T:
-        return await main()
-
     try:
         asyncio.set_event_loop(loop)
-        return loop.run_until_complete(started())
+        return loop.run_until_complete(main(loop))
     finally:
         try:
             _cancel_all(loop)
         finally:
             asyncio.set_event_loop(None)
             loop.close()
+
+
+def _answer(future: asyncio.Future[Any], result: object, error: Exception | None) -> None:
+    if future.done():
+        return
+    if error is None:
+        future.set_result(result)
+    else:
+        future.set_exception(error)
 
 
 def _cancel_all(loop: SimulationLoop) -> None:

@@ -1,74 +1,54 @@
-"""The engines and the stage that a simulated run stands on."""
+"""Which systems are simulated, and by what."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
 
-from soundstage.core.environment import Environment
-from soundstage.data.kv.api import KeyValue
-from soundstage.engines.records.memory import MemoryRecords
-from soundstage.engines.records.port import Records
-from soundstage.runtime.namespaces.api import Namespaces, NamespaceSpec
-from soundstage.runtime.stage import Stage
-from soundstage.testing.simulation.kv import EngineFactory
+from soundstage.catalogue import SYSTEMS
+from soundstage.core.errors import NotFound
+from soundstage.core.names import nearest
+from soundstage.testing.simulation.scenario import Scenario
+from soundstage.testing.simulation.storage import STORAGES, Storages
 
-
-class StageStore:
-    """The key-value store of a whole stage, over one engine."""
-
-    def __init__(self, stage: Stage, namespace: str) -> None:
-        self.kv: KeyValue = stage.client(KeyValue, namespace)
-        self._stage = stage
-
-    async def close(self) -> None:
-        await self._stage.stop()
+PACKAGE = "soundstage.testing.simulation"
 
 
-async def open_store(engine: Records, environment: Environment, namespace: str) -> StageStore:
-    """A stage on `engine` with one key-value namespace, whose markers go after ten to twenty minutes."""
-    stage = Stage.open(
-        config={"engines": {"default": {"url": "memory:"}}},
-        variables={},
-        environment=environment,
-        engines={"default": engine},
-        background=False,
-    )
-    await stage.start()
-    config = {"delete_ttl_min": "10m", "delete_ttl_max": "20m", "conditional_writes": True}
-    await stage.client(Namespaces).put(namespace=NamespaceSpec(name=namespace, abstraction="kv", config=config))
-    return StageStore(stage, namespace)
+def simulated() -> list[str]:
+    """The systems that the catalogue says are simulated, by name."""
+    return sorted(system.name for system in SYSTEMS if system.simulated)
 
 
-def memory(_folder: str) -> EngineFactory:
-    """One memory engine for the whole run; reopening it finds what was there."""
-    kept: list[MemoryRecords] = []
-
-    async def open_engine(environment: Environment) -> Records:
-        if kept:
-            await kept[0].stop()
-        else:
-            kept.append(MemoryRecords(environment))
-        await kept[0].start()
-        return kept[0]
-
-    return open_engine
+def find_scenario(name: str) -> Scenario:
+    """The scenario of a system, or the one at `module:attribute`. Raises `NotFound` with what there is."""
+    if ":" in name:
+        return _load(name)
+    module = f"{PACKAGE}.{name}"
+    if name in simulated() and find_spec(module) is not None:
+        return _load(f"{module}:SCENARIO")
+    raise NotFound(f"no system {name!r} is simulated", hint=_hint(name, simulated(), "a scenario"))
 
 
-def rocksdb(folder: str) -> EngineFactory:
-    """A database in `folder`, closed and opened again at every restart."""
-    opened: list[Records] = []
-
-    async def open_engine(environment: Environment) -> Records:
-        from soundstage.engines.records.rocksdb import RocksOptions, open_rocksdb
-
-        while opened:
-            await opened.pop().stop()
-        engine = open_rocksdb(f"{folder}/database", RocksOptions(), environment)
-        await engine.start()
-        opened.append(engine)
-        return engine
-
-    return open_engine
+def find_storages(name: str) -> Storages:
+    """What opens the engine of that name, or the one at `module:attribute`. Raises `NotFound` with what there is."""
+    if ":" in name:
+        return _load(name)
+    found = STORAGES.get(name)
+    if found is None:
+        raise NotFound(f"there is no engine {name!r} to simulate on", hint=_hint(name, list(STORAGES), "an engine"))
+    return found
 
 
-ENGINES: Mapping[str, Callable[[str], EngineFactory]] = {"memory": memory, "rocksdb": rocksdb}
+def _load(path: str) -> Any:
+    module, _, attribute = path.partition(":")
+    try:
+        return getattr(import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise NotFound(f"{path} cannot be loaded: {error}", hint="write package.module:attribute") from error
+
+
+def _hint(name: str, known: list[str], what: str) -> str:
+    close = nearest(name, known)
+    listed = f"did you mean {close!r}?" if close else f"there are {', '.join(known)}"
+    return f"{listed}; {what} of your own is named as package.module:attribute"

@@ -8,25 +8,34 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def shrink(steps: Sequence[T], diverges: Callable[[Sequence[T]], bool], attempts: int = 300) -> list[T]:
+def shrink(steps: Sequence[T], diverges: Callable[[Sequence[T]], bool], budget: int = 100_000) -> list[T]:
     """A shorter list for which `diverges` still holds, found by leaving out ever smaller pieces.
 
-    `diverges(steps)` is true for the list given. At most `attempts` lists are tried, so the result need not
-    be minimal.
+    `diverges(steps)` is true for the list given. Lists of `budget` steps in all are tried, so that the result need
+    not be the shortest; when the budget suffices, no single step of it can be left out.
     """
-    kept = list(steps)
-    size = max(1, len(kept) // 2)
-    while attempts > 0:
-        position, smaller = 0, False
-        while position < len(kept) and attempts > 0:
-            candidate = kept[:position] + kept[position + size :]
-            attempts -= 1
-            if candidate and diverges(candidate):
-                kept, smaller = candidate, True
-            else:
-                position += size
-        if size == 1 and not smaller:
-            break
+    kept, size = list(steps), max(1, len(steps) // 2)
+    while True:
+        kept, budget, smaller = _without_pieces(kept, size, diverges, budget)
+        if budget <= 0 or (size == 1 and not smaller):
+            return kept
         if not smaller:
             size = max(1, size // 2)
-    return kept
+        size = min(size, max(1, len(kept) // 2))
+
+
+def _without_pieces(
+    kept: list[T], size: int, diverges: Callable[[Sequence[T]], bool], budget: int
+) -> tuple[list[T], int, bool]:
+    """What is left after one pass, the budget left, and whether anything went. Late pieces are tried first."""
+    smaller, end = False, len(kept)
+    while end > 0 and budget > 0:
+        start = max(0, end - size)
+        candidate = kept[:start] + kept[end:]
+        end = start
+        if not candidate:
+            continue
+        budget -= len(candidate)
+        if diverges(candidate):
+            kept, smaller = candidate, True
+    return kept, budget, smaller

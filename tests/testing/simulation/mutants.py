@@ -1,0 +1,183 @@
+"""Wrong versions of the rule and of the engines, each of which a simulation must notice soon."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Edit(NamedTuple):
+    """In a module, one text in place of another that occurs once."""
+
+    module: str
+    right: str
+    wrong: str
+
+
+class Mutant(NamedTuple):
+    """`steps` is how many a simulation may take to notice."""
+
+    engine: str
+    edits: tuple[Edit, ...]
+    steps: int = 6_000
+
+
+VERSION = "soundstage.core.version"
+MEMORY = "soundstage.engines.records.memory"
+AGENDA = "soundstage.engines.records.agenda"
+TOMBSTONES = "soundstage.engines.records.tombstones"
+ROCKS = "soundstage.engines.records.rocksdb"
+COMMIT = "soundstage.engines.rocks.commit"
+KV = "soundstage.data.kv"
+
+MUTANTS: dict[str, Mutant] = {
+    "at_equal_times_puts_beat_deletes": Mutant(
+        "memory", (Edit(VERSION, "PUT = 0\nDELETE = 1\n", "PUT = 1\nDELETE = 0\n"),)
+    ),
+    "at_equal_times_the_first_to_arrive_wins": Mutant(
+        "memory", (Edit(MEMORY, "known >= cell", "known[:8] >= cell[:8]"),)
+    ),
+    "the_last_to_arrive_wins": Mutant("memory", (Edit(MEMORY, "known >= cell", "known == cell"),)),
+    "items_live_through_their_expiry": Mutant("memory", (Edit(VERSION, "now_us < expires", "now_us <= expires"),)),
+    "tombstones_are_purged_at_once": Mutant(
+        "memory",
+        (
+            Edit(AGENDA, "spec.max_lag_us + IN_FLIGHT_MAX_US + 1", "1"),
+            Edit(VERSION, "now_us - max_lag_us - in_flight_max_us", "now_us"),
+        ),
+    ),
+    "purging_forgets_what_is_in_flight": Mutant(
+        "memory",
+        (
+            Edit(AGENDA, "spec.max_lag_us + IN_FLIGHT_MAX_US + 1", "spec.max_lag_us + 1"),
+            Edit(VERSION, "now_us - max_lag_us - in_flight_max_us", "now_us - max_lag_us"),
+        ),
+    ),
+    "repeated_conditional_writes_are_applied_again": Mutant(
+        "memory", (Edit(MEMORY, "recorded = found.ledger.get(asked.token.encode())", "recorded = None"),)
+    ),
+    "a_reused_conditional_token_is_taken_for_a_repetition": Mutant(
+        "memory", (Edit(MEMORY, "recorded[1] != asked.digest", "recorded[1] is None"),)
+    ),
+    "the_ledger_is_forgotten_a_minute_early": Mutant(
+        "memory", (Edit(MEMORY, "version.delete(stamp_us, asked.token)", "version.delete(stamp_us - 60_000_000, '')"),)
+    ),
+    "deletes_do_not_raise_the_header": Mutant(
+        "memory",
+        (
+            Edit(
+                MEMORY,
+                "max(found.newest, *map(version.identity, versions(batch)))",
+                "max(found.newest, *[version.identity(c) for _, c in batch.cells if not version.is_delete(c)], b'')",
+            ),
+        ),
+    ),
+    "range_deletes_reach_one_key_too_far": Mutant(
+        "memory", (Edit(TOMBSTONES, "found.end is None or key < found.end", "found.end is None or key <= found.end"),)
+    ),
+    "inclusive_ends_are_taken_for_exclusive": Mutant(
+        "memory", (Edit(f"{KV}.predicates", "end is not None and match.end_inclusive", "False"),)
+    ),
+    "a_page_resumes_one_item_too_far": Mutant(
+        "memory",
+        (
+            Edit(
+                MEMORY,
+                'row[0] + b"\\0" if span.reverse else row[0], found',
+                "row[0] if span.reverse else row[0], found",
+            ),
+        ),
+    ),
+    "a_scan_shows_a_record_from_its_start_again": Mutant(
+        "memory", (Edit(MEMORY, 'start if partition == after else b""', 'b""'),)
+    ),
+    "half_of_a_batch_is_applied": Mutant(
+        "memory",
+        (
+            Edit(
+                MEMORY, "for key, cell in batch.cells:", "for key, cell in batch.cells[: (len(batch.cells) + 1) // 2]:"
+            ),
+        ),
+    ),
+    "a_batch_is_seen_half_done": Mutant(
+        "memory",
+        (
+            Edit(
+                MEMORY,
+                "        into.accept(partition, batch)\n",
+                "        import msgspec\n"
+                "        half = len(batch.cells) // 2\n"
+                "        if half:\n"
+                "            into.accept(partition, msgspec.structs.replace(batch, cells=batch.cells[:half]))\n"
+                "            await self._environment.sleep(0)\n"
+                "        into.accept(partition, batch)\n",
+            ),
+        ),
+    ),
+    "a_record_delete_is_replaced_by_an_older_one": Mutant(
+        "memory",
+        (
+            Edit(
+                MEMORY,
+                "tombstones.greatest(found.tombstone, batch.partition)",
+                "(batch.partition or found.tombstone)",
+            ),
+        ),
+    ),
+    "expired_items_meet_conditions": Mutant(
+        "memory",
+        (
+            Edit(
+                MEMORY,
+                "cell is None or not version.is_live(cell, now_us):\n            return None\n        return Stamp",
+                "cell is None or version.is_delete(cell):\n            return None\n        return Stamp",
+            ),
+        ),
+    ),
+    "conditional_writes_keep_their_own_time": Mutant(
+        "memory", (Edit(MEMORY, "stamp_us = max(stamp_us, version.time_us(found.newest) + 1)", "pass"),)
+    ),
+    "the_door_takes_tokens_of_any_age": Mutant(
+        "memory", (Edit(f"{KV}.tokens", "time_us < now_us - self.past_us or time_us <= 0", "time_us <= 0"),)
+    ),
+    "clients_forget_what_they_have_read": Mutant(
+        "memory", (Edit("soundstage.core.hlc", "self.last_us = max(self.last_us, time_us)", "pass"),)
+    ),
+    "the_log_is_never_flushed": Mutant("rocksdb", (Edit(COMMIT, "            self._flush()\n", "            pass\n"),)),
+    "readers_do_not_wait_for_the_flush": Mutant(
+        "rocksdb",
+        (
+            Edit(
+                COMMIT,
+                "        group = self._pending.get(key)\n        return None if group is None else self._waiter(group)",
+                "        return None",
+            ),
+        ),
+        steps=20_000,
+    ),
+    "a_killed_process_takes_its_writes_along": Mutant(
+        "rocksdb",
+        (
+            Edit(
+                "soundstage.engines.rocks.disk",
+                "self._unwaiting.no_slowdown = True",
+                "self._unwaiting.no_slowdown = True\n        self._unwaiting.disable_wal = True",
+            ),
+        ),
+    ),
+    "a_purged_tombstone_leaves_what_it_hid": Mutant(
+        "rocksdb",
+        (
+            Edit(
+                f"{ROCKS}.sweep",
+                "finished, removed = self._clear(table, row.prefix, header, low, high, due.entry)",
+                "finished, removed = True, 0",
+            ),
+        ),
+    ),
+    "a_range_delete_clears_newer_rows": Mutant(
+        "rocksdb", (Edit(f"{ROCKS}.writing", "if deleted.cell > header.newest:", "if True:"),)
+    ),
+    "a_record_forgets_where_its_last_row_is": Mutant(
+        "rocksdb", (Edit(f"{ROCKS}.writing", 'high = last + b"\\0"', "high = last"),)
+    ),
+}

@@ -1,0 +1,72 @@
+"""The simulation is known to notice what it is there to notice."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tests.testing.simulation.mutants import MUTANTS, Edit
+from tests.testing.simulation.mutation import StaleMutant, edited
+
+ROOT = Path(__file__).resolve().parents[3]
+SEEDS = ("1", "2")
+"""A mutant has as many chances; most need one."""
+
+
+def simulate(name: str, seed: str, steps: int) -> subprocess.CompletedProcess[str]:
+    """A simulation of the product with that mutant in it."""
+    options = ["--seed", seed, "--steps", str(steps), "--shrink", "0"]
+    return subprocess.run(
+        [sys.executable, "-m", "tests.testing.simulation.mutation", name, *options],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("name", sorted(MUTANTS))
+def test_a_mutant_does_not_survive(name: str) -> None:
+    for seed in SEEDS:
+        ended = simulate(name, seed, MUTANTS[name].steps)
+        assert ended.returncode in (0, 1), ended.stderr
+        if ended.returncode == 1:
+            assert re.search(r"^diverged in", ended.stdout, re.MULTILINE), ended.stdout + ended.stderr
+            return
+    pytest.fail(f"{name} was not noticed in {len(SEEDS)} runs of {MUTANTS[name].steps} steps")
+
+
+def test_there_are_mutants_of_the_rule_of_both_engines_and_of_the_store() -> None:
+    modules = {edit.module for mutant in MUTANTS.values() for edit in mutant.edits}
+    for part in ("core.version", "core.hlc", "records.memory", "records.rocksdb", "rocks.commit", "data.kv"):
+        assert any(part in module for module in modules), part
+    assert {mutant.engine for mutant in MUTANTS.values()} == {"memory", "rocksdb"}
+    assert len(MUTANTS) >= 20
+
+
+@pytest.mark.parametrize("name", sorted(MUTANTS))
+def test_a_mutant_still_fits_the_module_it_changes(name: str) -> None:
+    for module in {edit.module for edit in MUTANTS[name].edits}:
+        path = ROOT / "src" / (module.replace(".", "/") + ".py")
+        own = [edit for edit in MUTANTS[name].edits if edit.module == module]
+        source = path.read_text()
+        assert compile(edited(source, own), str(path), "exec")
+        assert edited(source, own) != source
+
+
+@pytest.mark.parametrize("source", ["nothing of the kind", "right and right"])
+def test_a_mutant_that_fits_no_more_is_refused(source: str) -> None:
+    with pytest.raises(StaleMutant, match="bring it up to date"):
+        edited(source, [Edit("module", "right", "wrong")])
+
+
+def test_the_right_text_gives_way_to_the_wrong_one() -> None:
+    assert edited("what is right", [Edit("module", "right", "wrong")]) == "what is wrong"

@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+from importlib.util import find_spec
+from random import Random
+
+import pytest
+
+from soundstage.catalogue import SYSTEMS
+from soundstage.core.errors import NotFound
+from soundstage.testing.simulation.kv import SCENARIO
+from soundstage.testing.simulation.scenarios import PACKAGE, find_scenario, find_storages, simulated
+from soundstage.testing.simulation.storage import MemoryStorage
+
+
+def test_the_catalogue_says_which_systems_are_simulated() -> None:
+    assert simulated() == sorted(system.name for system in SYSTEMS if system.simulated)
+
+
+@pytest.mark.parametrize("system", simulated())
+def test_every_simulated_system_has_a_scenario_of_its_name(system: str) -> None:
+    assert find_scenario(system).system == system
+
+
+def test_no_scenario_is_left_of_a_system_that_is_not_simulated() -> None:
+    others = [system.name for system in SYSTEMS if not system.simulated]
+    assert [name for name in others if find_spec(f"{PACKAGE}.{name}") is not None] == []
+
+
+@pytest.mark.parametrize("system", simulated())
+def test_a_scenario_draws_the_same_steps_from_the_same_dice(system: str) -> None:
+    scenario = find_scenario(system)
+    assert scenario.draw(Random(3), 7, 2) == scenario.draw(Random(3), 7, 2)
+
+
+@pytest.mark.parametrize("system", simulated())
+def test_a_step_is_of_its_number_and_its_client(system: str) -> None:
+    step = find_scenario(system).draw(Random(3), 7, 2)
+    assert (step.number, step.client) == (7, 2)
+
+
+def test_a_scenario_of_one_s_own_is_found_by_its_path() -> None:
+    assert find_scenario("soundstage.testing.simulation.kv:SCENARIO") is SCENARIO
+
+
+def test_storages_are_found_by_name_and_by_path() -> None:
+    assert isinstance(find_storages("memory")(Random(1)), MemoryStorage)
+    assert find_storages("soundstage.testing.simulation.storage:memory") is find_storages("memory")
+
+
+@pytest.mark.parametrize("name", ["kw", "loop", ""])
+def test_an_unknown_system_is_refused_with_what_there_is(name: str) -> None:
+    with pytest.raises(NotFound, match="simulated") as refused:
+        find_scenario(name)
+    assert "kv" in (refused.value.hint or "")
+
+
+def test_an_unknown_engine_is_refused_with_what_there_is() -> None:
+    with pytest.raises(NotFound, match="no engine 'lmdb'") as refused:
+        find_storages("lmdb")
+    assert "memory, rocksdb" in (refused.value.hint or "")
+
+
+@pytest.mark.parametrize("path", ["no_such_package:SCENARIO", "soundstage:NOTHING"])
+def test_a_path_to_nothing_is_refused(path: str) -> None:
+    with pytest.raises(NotFound, match="cannot be loaded"):
+        find_scenario(path)

@@ -1,0 +1,52 @@
+"""Runs a test's coroutine at a simulated site, from its first callback to its last."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from random import Random
+from typing import TypeVar
+
+from soundstage.testing.simulation.climate import FAIR, Climate
+from soundstage.testing.simulation.loop import SimulationLoop, run
+from soundstage.testing.simulation.scenario import SYSTEM_TABLES, Site
+from soundstage.testing.simulation.storage import MemoryStorage, Storage
+from soundstage.testing.simulation.turn import Turn, taking
+
+T = TypeVar("T")
+
+
+def at_site(
+    body: Callable[[Site], Awaitable[T]],
+    *,
+    climate: Climate = FAIR,
+    storage: Storage | None = None,
+    seed: str = "test",
+    in_turn: bool = True,
+) -> T:
+    """What `body(site)` returns, with the host started before and stopped after; in a turn, so that faults strike."""
+    kept = storage or MemoryStorage()
+
+    async def main(loop: SimulationLoop) -> T:
+        site = Site(loop, seed, climate, kept, SYSTEM_TABLES)
+        await site.host.start()
+        try:
+            if not in_turn:
+                return await body(site)
+            with taking(Turn(Random(seed))):
+                return await body(site)
+        finally:
+            await site.host.stop()
+
+    try:
+        return run(main, seed)
+    finally:
+        kept.close()
+
+
+def simulated(body: Callable[[SimulationLoop], Awaitable[T]], seed: object = 0) -> T:
+    """What `body(loop)` returns on a fresh loop."""
+
+    async def main(loop: SimulationLoop) -> T:
+        return await body(loop)
+
+    return run(main, seed)
