@@ -27,6 +27,7 @@ SYSTEMS: tuple[System, ...] = (
         "soundstage.runtime.jobs",
         "List, watch and cancel jobs: work that outlives the call that started it",
         stability="beta",
+        simulated=False,
     ),
     System(
         "kv",

@@ -40,7 +40,7 @@ def test_weather_turns_rough_and_fair_again() -> None:
 def test_the_host_s_clock_steps_within_the_climate_s_skew() -> None:
     async def body(site: Site) -> tuple[float, int]:
         await disturb(site, step("host_clock", skew=-0.5))
-        return site.environment.skew_s, site.environment.steps
+        return site.environment.skew_s, site.environment.clock_steps
 
     assert at_site(body, climate=ROUGH) == (-1.0, 1)
 

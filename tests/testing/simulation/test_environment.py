@@ -30,8 +30,8 @@ def test_microseconds_are_floored() -> None:
 def test_a_skewed_wall_clock_is_off_and_the_monotonic_one_is_not(seconds: float) -> None:
     async def main(loop: SimulationLoop) -> tuple[int, int, int]:
         environment = SimulatedEnvironment(loop, 1)
-        environment.skew(seconds)
-        return environment.now_ns() - START_NS, environment.monotonic_ns(), environment.steps
+        environment.skew_s = seconds
+        return environment.now_ns() - START_NS, environment.monotonic_ns(), environment.clock_steps
 
     assert simulated(main) == (seconds * 1e9, 0, 1)
 
@@ -39,7 +39,7 @@ def test_a_skewed_wall_clock_is_off_and_the_monotonic_one_is_not(seconds: float)
 def test_processes_share_the_loop_s_time_and_not_their_skew() -> None:
     async def main(loop: SimulationLoop) -> int:
         one, other = SimulatedEnvironment(loop, 1), SimulatedEnvironment(loop, 2)
-        one.skew(1.0)
+        one.skew_s = 1.0
         await one.sleep(5.0)
         return one.now_ns() - other.now_ns()
 

@@ -7,7 +7,7 @@ import time
 import pytest
 from tests.testing.simulation.theatre import simulated
 
-from soundstage.testing.simulation.loop import Deadlock, OutsideTheSimulation, SimulationLoop, run
+from soundstage.testing.simulation.loop import Deadlock, OutsideTheSimulation, SimulationLoop, run, running_loop
 
 WEEK_S = 7 * 86_400.0
 
@@ -224,7 +224,12 @@ def test_tasks_left_behind_are_cancelled() -> None:
 
 
 def test_run_returns_what_its_coroutine_returns() -> None:
-    async def main(loop: SimulationLoop) -> str:
-        return f"at {loop.time()}"
+    async def main() -> str:
+        return f"at {running_loop().time()}"
 
     assert run(main, 1) == "at 0.0"
+
+
+async def test_another_loop_is_none_of_a_simulation() -> None:
+    with pytest.raises(RuntimeError, match="in a simulation only"):
+        running_loop()

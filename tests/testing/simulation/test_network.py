@@ -168,7 +168,7 @@ def test_a_client_s_clock_goes_past_what_it_has_read() -> None:
     async def body(site: Site) -> int:
         await prepared(site, NetworkRates())
         one, other = site.machine(0), site.machine(1)
-        one.environment.skew(1.0)
+        one.environment.skew_s = 1.0
         await site.client(0, KeyValue, "home").put_items(id="r", items=[ITEM])
         await site.client(1, KeyValue, "home").get_items(id="r")
         return other.clock.token().generation_time - one.seen_us * 1_000

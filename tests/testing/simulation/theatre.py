@@ -7,7 +7,7 @@ from random import Random
 from typing import TypeVar
 
 from soundstage.testing.simulation.climate import FAIR, Climate
-from soundstage.testing.simulation.loop import SimulationLoop, run
+from soundstage.testing.simulation.loop import SimulationLoop, run, running_loop
 from soundstage.testing.simulation.scenario import SYSTEM_TABLES, Site
 from soundstage.testing.simulation.storage import MemoryStorage, Storage
 from soundstage.testing.simulation.turn import Turn, taking
@@ -26,8 +26,8 @@ def at_site(
     """What `body(site)` returns, with the host started before and stopped after; in a turn, so that faults strike."""
     kept = storage or MemoryStorage()
 
-    async def main(loop: SimulationLoop) -> T:
-        site = Site(loop, seed, climate, kept, SYSTEM_TABLES)
+    async def main() -> T:
+        site = Site(running_loop(), seed, climate, kept, SYSTEM_TABLES)
         await site.host.start()
         try:
             if not in_turn:
@@ -46,7 +46,7 @@ def at_site(
 def simulated(body: Callable[[SimulationLoop], Awaitable[T]], seed: object = 0) -> T:
     """What `body(loop)` returns on a fresh loop."""
 
-    async def main(loop: SimulationLoop) -> T:
-        return await body(loop)
+    async def main() -> T:
+        return await body(running_loop())
 
     return run(main, seed)

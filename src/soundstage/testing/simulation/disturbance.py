@@ -64,7 +64,7 @@ async def disturb(site: Site, step: Disturbance) -> None:
             site.host.set_rates(climate.port if step.rough else HEALTHY)
             site.network.rates = climate.network if step.rough else QUIET
         case "host_clock":
-            site.environment.skew(step.skew * climate.skew_s)
+            site.environment.skew_s = step.skew * climate.skew_s
         case "client_clock":
             site.machine(step.client).restart(step.skew * climate.skew_s)
         case "end":

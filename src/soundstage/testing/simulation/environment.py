@@ -14,18 +14,27 @@ START_NS = 1_700_000_000_000_000_000
 class SimulatedEnvironment:
     """Clocks on the loop's time. Each process of a run has its own.
 
-    `skew_s` is how far the wall clock is off; set it by `skew`. `busy_s` is how long the machine works, at most,
-    between two looks at a clock: 0 stops time between two waits.
+    `busy_s` is how long the machine works, at most, between two looks at a clock: 0 stops time between two waits.
+    `clock_steps` counts how often `skew_s` was set.
     """
 
     def __init__(self, loop: SimulationLoop, seed: object) -> None:
-        self.random = Random(f"environment {seed}")
-        self.skew_s = 0.0
-        self.busy_s = 0.0
-        self.steps = 0
+        self.random: Random = Random(f"environment {seed}")
+        self.busy_s: float = 0.0
+        self.clock_steps: int = 0
         self._chance = Random(f"work {seed}")
         self._loop = loop
         self._skew_ns = 0
+
+    @property
+    def skew_s(self) -> float:
+        """How far the wall clock is off; setting it makes the clock step."""
+        return self._skew_ns / 1e9
+
+    @skew_s.setter
+    def skew_s(self, seconds: float) -> None:
+        self._skew_ns = round(seconds * 1e9)
+        self.clock_steps += 1
 
     def secret(self, size: int) -> bytes:
         return self.random.randbytes(size)
@@ -47,9 +56,3 @@ class SimulatedEnvironment:
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
-
-    def skew(self, seconds: float) -> None:
-        """The wall clock steps to being `seconds` off; `steps` counts how often it did."""
-        self.steps += 1
-        self.skew_s = seconds
-        self._skew_ns = round(seconds * 1e9)

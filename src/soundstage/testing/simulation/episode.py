@@ -12,7 +12,7 @@ from soundstage.testing.simulation.climate import Climate, draw_climate
 from soundstage.testing.simulation.coverage import Coverage
 from soundstage.testing.simulation.disturbance import SHARE, Disturbance, disturb, draw_disturbance
 from soundstage.testing.simulation.faults import HEALTHY
-from soundstage.testing.simulation.loop import Deadlock, SimulationLoop, run
+from soundstage.testing.simulation.loop import Deadlock, run, running_loop
 from soundstage.testing.simulation.network import QUIET
 from soundstage.testing.simulation.scenario import Divergence, Play, Scenario, Site, Step
 from soundstage.testing.simulation.storage import End, Storage, Storages
@@ -89,9 +89,9 @@ class _Performance:
         self._coverage = Coverage(steps=len(steps))
         self._site: Site | None = None
 
-    async def play(self, loop: SimulationLoop) -> Divergence | None:
+    async def play(self) -> Divergence | None:
         """The first divergence, if there is any."""
-        episode = self._episode
+        loop, episode = running_loop(), self._episode
         climate, scenario = episode.climate, episode.scenario
         site = self._site = Site(loop, episode.seed, climate, self._storage, scenario.spared)
         site.transcript = self._transcript

@@ -30,7 +30,7 @@ class Host:
     def __init__(self, storage: Storage, environment: SimulatedEnvironment, spared: frozenset[str]) -> None:
         self.storage = storage
         self.environment = environment
-        self.restarts = 0
+        self.restarts: int = 0
         self.spared = spared
         self.rates: FaultRates = HEALTHY
         self.engine: FaultyRecords

@@ -35,8 +35,8 @@ class SimulationLoop(asyncio.SelectorEventLoop):
     """
 
     def __init__(self, seed: object) -> None:
-        self.virtual_ns = 0
-        self.executor_s = 0.0
+        self.virtual_ns: int = 0
+        self.executor_s: float = 0.0
         self._chance = Random(f"loop {seed}")
         self._thread = threading.get_ident()
         super().__init__(_JumpingSelector(self))
@@ -89,18 +89,32 @@ class SimulationLoop(asyncio.SelectorEventLoop):
             ready.clear()
             ready.extend(handles)
 
-    def _refused(self, *_args: Any, **_options: Any) -> NoReturn:
-        raise OutsideTheSimulation("there are no sockets and no child processes in virtual time")
+    def add_reader(self, *args: Any, **options: Any) -> NoReturn:  # type: ignore[override]
+        raise _outside()
 
-    add_reader = _refused  # type: ignore[assignment]
-    add_writer = _refused  # type: ignore[assignment]
-    create_connection = _refused  # type: ignore[assignment]
-    create_datagram_endpoint = _refused  # type: ignore[assignment]
-    create_server = _refused  # type: ignore[assignment]
-    create_unix_connection = _refused  # type: ignore[assignment]
-    create_unix_server = _refused  # type: ignore[assignment]
-    subprocess_exec = _refused  # type: ignore[assignment]
-    subprocess_shell = _refused  # type: ignore[assignment]
+    def add_writer(self, *args: Any, **options: Any) -> NoReturn:  # type: ignore[override]
+        raise _outside()
+
+    async def create_connection(self, *args: Any, **options: Any) -> NoReturn:  # type: ignore[override]
+        raise _outside()
+
+    async def create_datagram_endpoint(self, *args: Any, **options: Any) -> NoReturn:  # type: ignore[override]
+        raise _outside()
+
+    async def create_server(self, *args: Any, **options: Any) -> NoReturn:  # type: ignore[override]
+        raise _outside()
+
+    async def create_unix_connection(self, *args: Any, **options: Any) -> NoReturn:  # type: ignore[override]
+        raise _outside()
+
+    async def create_unix_server(self, *args: Any, **options: Any) -> NoReturn:  # type: ignore[override]
+        raise _outside()
+
+    async def subprocess_exec(self, *args: Any, **options: Any) -> NoReturn:  # type: ignore[override]
+        raise _outside()
+
+    async def subprocess_shell(self, *args: Any, **options: Any) -> NoReturn:  # type: ignore[override]
+        raise _outside()
 
 
 class _JumpingSelector(selectors.DefaultSelector):
@@ -119,18 +133,34 @@ class _JumpingSelector(selectors.DefaultSelector):
         return []
 
 
-def run(main: Callable[[SimulationLoop], Coroutine[Any, Any, T]], seed: object) -> T:
-    """The result of `main(loop)` run to its end on a fresh loop; tasks it left behind are cancelled."""
+def run(main: Callable[[], Coroutine[Any, Any, T]], seed: object) -> T:
+    """The result of `main()` run to its end on a fresh loop; tasks it left behind are cancelled."""
     loop = SimulationLoop(seed)
+
+    async def started() -> T:
+        return await main()
+
     try:
         asyncio.set_event_loop(loop)
-        return loop.run_until_complete(main(loop))
+        return loop.run_until_complete(started())
     finally:
         try:
             _cancel_all(loop)
         finally:
             asyncio.set_event_loop(None)
             loop.close()
+
+
+def running_loop() -> SimulationLoop:
+    """The loop that this runs on; `RuntimeError` outside of a simulation."""
+    loop = asyncio.get_running_loop()
+    if not isinstance(loop, SimulationLoop):
+        raise RuntimeError("this runs in a simulation only")
+    return loop
+
+
+def _outside() -> OutsideTheSimulation:
+    return OutsideTheSimulation("there are no sockets and no child processes in virtual time")
 
 
 def _answer(future: asyncio.Future[Any], result: object, error: Exception | None) -> None:

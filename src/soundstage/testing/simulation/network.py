@@ -72,10 +72,10 @@ class Network:
     """
 
     def __init__(self, host: Host, latency_s: float) -> None:
-        self.rates = QUIET
+        self.rates: NetworkRates = QUIET
         self.latency_s = latency_s
         self.counts: Counter[str] = Counter()
-        self.under_way = 0
+        self.under_way: int = 0
         self._host = host
         self._passages: dict[str, Passage] = {}
 
@@ -192,15 +192,15 @@ class Client:
     ) -> None:
         self.network = network
         self.environment = environment
-        self.clock = TokenClock(environment)
-        self.seen_us = 0
+        self.clock: TokenClock = TokenClock(environment)
+        self.seen_us: int = 0
         self._heard = heard
         self._retries = retry_budget()
         self._hedges = hedge_budget()
 
     def restart(self, skew_s: float) -> None:
         """The machine was started anew, with its wall clock so far off; what it has seen is forgotten."""
-        self.environment.skew(skew_s)
+        self.environment.skew_s = skew_s
         self.clock = TokenClock(self.environment)
         self.seen_us = 0
 

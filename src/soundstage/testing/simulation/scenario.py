@@ -104,12 +104,12 @@ class Site:
         self, loop: SimulationLoop, seed: str, climate: Climate, storage: Storage, spared: frozenset[str]
     ) -> None:
         self.climate = climate
-        self.environment = SimulatedEnvironment(loop, f"host {seed}")
-        self.host = Host(storage, self.environment, spared)
-        self.network = Network(self.host, climate.latency_s)
+        self.loop = loop
+        self.environment: SimulatedEnvironment = SimulatedEnvironment(loop, f"host {seed}")
+        self.host: Host = Host(storage, self.environment, spared)
+        self.network: Network = Network(self.host, climate.latency_s)
         self.transcript: list[str] | None = None
         self._seed = seed
-        self.loop = loop
         self._digest = blake2b(digest_size=8)
         self._clients = [self._equip(number) for number in range(climate.clients)]
 

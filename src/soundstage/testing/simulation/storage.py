@@ -83,7 +83,7 @@ class RocksStorage:
     def __init__(self, random: Random, within: str | None = None) -> None:
         self.durability: Literal["group", "always", "os"] = random.choices(("group", "always", "os"), (8, 1, 1))[0]
         self.ends: tuple[End, ...] = ("stop", "kill") if self.durability == "os" else ("stop", "kill", "power")
-        self.flush_s = random.choice((0.0, 0.002, 0.002))
+        self.flush_s: float = random.choice((0.0, 0.002, 0.002))
         self._root = Path(tempfile.mkdtemp(prefix="soundstage-simulation-", dir=within or scratch()))
         self._folders = self._removed = 0
         self._disk: ForgetfulDisk | None = None

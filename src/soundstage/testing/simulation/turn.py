@@ -22,9 +22,9 @@ class Turn:
     __slots__ = ("dice", "direct", "hold_s", "situations")
 
     def __init__(self, dice: Random) -> None:
-        self.dice = dice
-        self.direct = False
-        self.hold_s = 0.0
+        self.dice: Random = dice
+        self.direct: bool = False
+        self.hold_s: float = 0.0
         self.situations: set[str] = set()
 
 

@@ -36,7 +36,7 @@ def test_a_moment_spans_the_call() -> None:
 def test_a_moment_is_wide_when_the_clock_stepped_meanwhile() -> None:
     async def body(scene: Scene) -> int:
         watch = scene.watch()
-        scene.site.environment.skew(0.3)
+        scene.site.environment.skew_s = 0.3
         moment = scene.moment(watch)
         scene.close(watch)
         return moment.most_us - moment.least_us

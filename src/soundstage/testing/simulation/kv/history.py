@@ -43,14 +43,14 @@ class Write:
     def __init__(
         self, record: str, shape: Shape, token: str, time_us: int, sent: dict[bytes, Version], *, conditional: bool
     ) -> None:
-        self.record = record
+        self.record: str = record
         self.shape: Shape = shape
-        self.token = token
-        self.token_time_us = time_us
-        self.sent = sent
-        self.conditional = conditional
+        self.token: str = token
+        self.token_time_us: int = time_us
+        self.sent: dict[bytes, Version] = sent
+        self.conditional: bool = conditional
         self.time_us: int | None = None if conditional else time_us
-        self.begun = 0
+        self.begun: int = 0
         self.floors: set[int] = set()
         self.sure_at: int | None = None
         self.sure_keys: dict[bytes, int] | None = None
@@ -76,7 +76,7 @@ class Record:
 
     def __init__(self) -> None:
         self.best: dict[bytes, Version] = {}
-        self.newest = ORIGIN
+        self.newest: Version = ORIGIN
         self.recent: list[Write] = []
 
     def begin(self, write: Write) -> None:
@@ -143,7 +143,7 @@ class History:
     """All records of a run. `events` counts what has happened."""
 
     def __init__(self) -> None:
-        self.events = 0
+        self.events: int = 0
         self.records: dict[str, Record] = {}
         self._under_way: Counter[int] = Counter()
 

@@ -56,8 +56,8 @@ class Judge:
     """Judges the answers about one history."""
 
     def __init__(self, history: History) -> None:
-        self.history = history
-        self.by_key = 0
+        self.history: History = history
+        self.by_key: int = 0
 
     def check(
         self,

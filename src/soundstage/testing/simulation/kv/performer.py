@@ -39,9 +39,22 @@ class Performer:
         self._scene = scene
         self._writer = Writer(scene)
         self._reader = Reader(scene)
-        self.get, self.walk = self._reader.get, self._reader.walk
-        self.count, self.batch_get = self._reader.count, self._reader.batch_get
-        self.scan = Scanner(scene).scan
+        self._scanner = Scanner(scene)
+
+    async def get(self, step: KeyValueStep) -> None:
+        await self._reader.get(step)
+
+    async def walk(self, step: KeyValueStep) -> None:
+        await self._reader.walk(step)
+
+    async def count(self, step: KeyValueStep) -> None:
+        await self._reader.count(step)
+
+    async def batch_get(self, step: KeyValueStep) -> None:
+        await self._reader.batch_get(step)
+
+    async def scan(self, step: KeyValueStep) -> None:
+        await self._scanner.scan(step)
 
     async def put(self, step: KeyValueStep) -> None:
         token = self._scene.token(step)

@@ -20,7 +20,7 @@ class KeyValuePlay:
     """Clients that write, read, retry and repeat; what they are told is judged at once."""
 
     def __init__(self, site: Site, random: Random) -> None:
-        self.scene = Scene(site, random)
+        self.scene: Scene = Scene(site, random)
         self._site = site
         self._performer = Performer(self.scene)
 

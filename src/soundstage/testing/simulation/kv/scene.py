@@ -53,8 +53,8 @@ class Scene:
 
     def __init__(self, site: Site, random: Random) -> None:
         self.site = site
-        self.history = History()
-        self.judge = Judge(self.history)
+        self.history: History = History()
+        self.judge: Judge = Judge(self.history)
         self.remembered: dict[str, deque[Sent]] = {}
         self.shapes: dict[str, Shape] = {}
         self.ledger: dict[tuple[str, str], Write] = {}
@@ -85,7 +85,7 @@ class Scene:
     def watch(self) -> Watch:
         """A call begins; what is certain now stays apart from what becomes so until `close`."""
         environment = self.site.environment
-        return Watch(self.history.open(), environment.now_us(), environment.steps)
+        return Watch(self.history.open(), environment.now_us(), environment.clock_steps)
 
     def same(self, watch: Watch) -> Watch:
         """Another watch over the same call, to be closed by itself."""
@@ -95,7 +95,7 @@ class Scene:
         """The call that began with `watch` was answered between then and now."""
         environment, now_us = self.site.environment, self.site.environment.now_us()
         least_us, most_us = min(watch.now_us, now_us), max(watch.now_us, now_us)
-        if environment.steps != watch.clock_steps:
+        if environment.clock_steps != watch.clock_steps:
             reach_us = round(2e6 * self.site.climate.skew_s)
             least_us, most_us = least_us - reach_us, most_us + reach_us
         return Moment(watch.began, self.history.tick(), least_us, most_us)

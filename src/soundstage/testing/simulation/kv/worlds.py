@@ -22,9 +22,9 @@ class World:
     __slots__ = ("applied", "items", "newest")
 
     def __init__(self, items: dict[bytes, Version], newest: Version, applied: dict[Write, int]) -> None:
-        self.items = items
-        self.newest = newest
-        self.applied = applied
+        self.items: dict[bytes, Version] = items
+        self.newest: Version = newest
+        self.applied: dict[Write, int] = applied
 
 
 class Worlds:
@@ -37,12 +37,13 @@ class Worlds:
     __slots__ = ("all", "exact", "items", "maybe", "newest")
 
     def __init__(self, record: Record, began: int, ended: int, *, without: Write | None = None) -> None:
-        self.items, self.newest = record.best, record.newest
+        self.items: dict[bytes, Version] = record.best
+        self.newest: Version = record.newest
         self.maybe: list[Write] = []
         certain = [write for write in record.recent if write is not without and write.begun < ended]
         if certain:
             self._split(certain, began)
-        self.exact = not any(write.sure_keys is not None for write in self.maybe)
+        self.exact: bool = not any(write.sure_keys is not None for write in self.maybe)
         self.all: Sequence[World] = ()
         if self.exact:
             self._combine(began)

@@ -125,7 +125,7 @@ class Writer:
     async def _until_known(self, step: KeyValueStep, sent: Sent, *, once: bool) -> Fate:
         scene, write = self._scene, sent.write
         passage = scene.site.network.passage(write.token)
-        began = Watch(write.begun, scene.site.environment.now_us(), scene.site.environment.steps)
+        began = Watch(write.begun, scene.site.environment.now_us(), scene.site.environment.clock_steps)
         for tried in range(TRIES_MAX):
             watch, sent_before, alone = scene.watch(), passage.sent, not passage.under_way
             try:
