@@ -82,6 +82,12 @@ def test_quick_reads_never_end_it(environment: VirtualEnvironment) -> None:
         assert not patience.is_over()
 
 
+def test_a_read_that_took_no_time_ends_it_when_the_time_has_come(environment: VirtualEnvironment) -> None:
+    patience = Patience(environment, None, 100 * MS)
+    environment.advance(0.098)
+    assert patience.is_over()
+
+
 async def test_giving_way_takes_no_time(environment: VirtualEnvironment) -> None:
     before = environment.monotonic_ns()
     await Patience(environment, None, None).give_way()

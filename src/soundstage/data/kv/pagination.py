@@ -77,4 +77,4 @@ class Patience:
         now_ns = self._environment.monotonic_ns()
         self._longest_ns = max(self._longest_ns, now_ns - self._started_ns)
         self._started_ns = now_ns
-        return now_ns + self._longest_ns >= self.stop_ns
+        return now_ns >= self.stop_ns or now_ns + self._longest_ns > self.stop_ns

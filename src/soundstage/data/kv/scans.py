@@ -52,6 +52,9 @@ async def scan_page(
         if not await _take(result, page.partitions, filling, patience):
             return result, filling
         result.position = None if filling.items_left == 0 else page.position
+        # Half a record of one moment and half of another, or nothing of it by then, would show part of a write.
+        if page.cut and page.partitions:
+            return result, filling
         if result.position is None or filling.bytes_left <= enough or filling.to_read <= 0 or patience.is_over():
             return result, filling
 
@@ -69,9 +72,6 @@ async def _take(
 ) -> bool:
     """Put in what a read found; false, and nothing is, when it belongs into the next page."""
     filling.has_read([row for _, rows in found for row in rows])
-    # Half a record of one moment and half of another would show part of a write.
-    if found and result.records and result.records[-1].id == found[0][0].decode():
-        return False
     records: list[ScannedRecord] = []
     count = total = 0
     for number, (partition, rows) in enumerate(found, 1):

@@ -275,7 +275,7 @@ class MemoryRecords:
             if page.rows:
                 partitions.append((partition, page.rows))
             if page.resume is not None:
-                return WalkPage(partitions, encode_position(partition, page.resume))
+                return WalkPage(partitions, encode_position(partition, page.resume), cut=bool(page.rows))
         return WalkPage(partitions, None)
 
     async def sweep(self, budget_rows: int) -> Sweep:

@@ -152,10 +152,14 @@ class Page(msgspec.Struct, frozen=True, gc=False):
 
 
 class WalkPage(msgspec.Struct, frozen=True, gc=False):
-    """Partitions with their live rows; a partition may go on in the next page. `position` None: the end."""
+    """Partitions with their live rows; the last may go on in the next page. `position` None: the end.
+
+    `cut` false says that it does not: `position` lies past it. Engines that cannot tell leave it true.
+    """
 
     partitions: list[tuple[bytes, list[Row]]]
     position: bytes | None
+    cut: bool = True
 
 
 class Sweep(NamedTuple):

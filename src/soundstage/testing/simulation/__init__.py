@@ -20,7 +20,7 @@
 from __future__ import annotations
 
 from soundstage.testing.simulation.episode import Episode, Outcome, episodes
-from soundstage.testing.simulation.loop import Deadlock, OutsideTheSimulation, SimulationLoop, run
+from soundstage.testing.simulation.loop import Deadlock, OutsideTheSimulation, SimulationLoop, run, running_loop
 from soundstage.testing.simulation.scenario import Divergence, Play, Scenario, Site, Step
 from soundstage.testing.simulation.scenarios import find_scenario, find_storages
 from soundstage.testing.simulation.shrink import shrink
@@ -43,5 +43,6 @@ __all__ = [
     "find_scenario",
     "find_storages",
     "run",
+    "running_loop",
     "shrink",
 ]

@@ -33,7 +33,7 @@ async def walk(
     for prefix, partition, first in _partitions(table, start, high):
         spent = bool(partitions) and (rows <= 0 or size <= 0)
         if spent or not await slices.pause(table):
-            return WalkPage(partitions, (prefix + ITEMS + first)[len(table.number) :])
+            return WalkPage(partitions, (prefix + ITEMS + first)[len(table.number) :], cut=False)
         header = table.peek(prefix)
         if header is None:
             continue
@@ -42,7 +42,7 @@ async def walk(
         if found.rows:
             partitions.append((partition, found.rows))
         if found.resume is not None:
-            return WalkPage(partitions, (prefix + ITEMS + found.resume)[len(table.number) :])
+            return WalkPage(partitions, (prefix + ITEMS + found.resume)[len(table.number) :], cut=bool(found.rows))
         rows -= len(found.rows)
         size -= found.bytes
     return WalkPage(partitions, None)
