@@ -37,15 +37,18 @@ def embedded() -> list[Figure]:
     return kv_embedded.measure(kv_embedded.Scale(cache=2 * MIB, rounds=1, gets=50, batches=2))
 
 
+@pytest.mark.slow
 def test_each_embedded_figure_has_a_rival(embedded: list[Figure]) -> None:
     sound(embedded)
     assert all(figure.rival is not None for figure in embedded)
 
 
+@pytest.mark.slow
 def test_gets_are_measured_in_the_cache_and_far_beyond_it(embedded: list[Figure]) -> None:
     assert {"kv_embedded.get_10pct", "kv_embedded.get_1000pct"} <= set(by_name(embedded))
 
 
+@pytest.mark.slow
 def test_what_was_promised_of_embedded_use_is_what_is_measured(embedded: list[Figure]) -> None:
     promised = {figure.bench: figure.target for figure in embedded if figure.target is not None}
     assert promised == {
@@ -56,6 +59,7 @@ def test_what_was_promised_of_embedded_use_is_what_is_measured(embedded: list[Fi
     }
 
 
+@pytest.mark.slow
 def test_each_embedded_figure_has_a_name_of_its_own(embedded: list[Figure]) -> None:
     assert len(by_name(embedded)) == len(embedded)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import re
 import signal
@@ -39,10 +40,16 @@ def screen() -> Screen:
 
 @pytest.fixture(autouse=True)
 def handlers() -> Iterator[None]:
-    """The handlers of signals are what they were."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    """Handlers of signals and of logs are what they were; signals have those that a program starts with."""
+    started_with = {signal.SIGTERM: signal.SIG_DFL, signal.SIGINT: signal.default_int_handler}
+    before = {number: signal.signal(number, handler) for number, handler in started_with.items()}
+    root = logging.getLogger()
+    logs, level = list(root.handlers), root.level
     yield
-    assert {number: signal.getsignal(number) for number in before} == before
+    root.handlers[:] = logs
+    root.setLevel(level)
+    left = {number: signal.signal(number, handler) for number, handler in before.items()}
+    assert left == started_with
 
 
 async def test_once_ends_with_0_when_all_that_was_read_equals_the_source(

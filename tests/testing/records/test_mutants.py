@@ -31,6 +31,7 @@ def test_random_histories_see_that(mutant: Mutant) -> None:
     assert differs(mutant.changes, conditional=mutant in CONDITIONAL), f"survived: {mutant.name}"
 
 
+@pytest.mark.slow
 def test_an_engine_without_a_mistake_passes() -> None:
     assert failures(MEMORY, "expiry", []) == []
 
