@@ -26,6 +26,7 @@ class Write:
     """
 
     __slots__ = (
+        "_stamped",
         "begun",
         "conditional",
         "floors",
@@ -55,6 +56,8 @@ class Write:
         self.sure_at: int | None = None
         self.sure_keys: dict[bytes, int] | None = None
         self.over_at: int | None = None
+        # What is asked for in one world is asked for again in the next.
+        self._stamped: dict[int, tuple[dict[bytes, Version], Version]] = {}
 
     @property
     def kind(self) -> int:
@@ -62,13 +65,20 @@ class Write:
 
     def versions(self, time_us: int) -> dict[bytes, Version]:
         """By key, what the write gives the record if it is stamped `time_us`."""
-        if time_us == self.token_time_us:
-            return self.sent
-        return {key: version._replace(time_us=time_us) for key, version in self.sent.items()}
+        return self.stamped(time_us)[0]
 
     def identity(self, time_us: int) -> Version:
         """What the record's own version is compared with."""
-        return Version(time_us, self.kind, self.token)
+        return self.stamped(time_us)[1]
+
+    def stamped(self, time_us: int) -> tuple[dict[bytes, Version], Version]:
+        """`versions` and `identity` of that time."""
+        found = self._stamped.get(time_us)
+        if found is None:
+            same = time_us == self.token_time_us
+            versions = self.sent if same else {key: each._replace(time_us=time_us) for key, each in self.sent.items()}
+            found = self._stamped[time_us] = versions, Version(time_us, self.kind, self.token)
+        return found
 
 
 class Record:

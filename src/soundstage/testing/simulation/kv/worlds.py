@@ -101,8 +101,9 @@ class Worlds:
                 continue
             items, newest = dict(self.items), self.newest
             for write, time_us in applied.items():
-                _apply(items, write.versions(time_us))
-                newest = max(newest, write.identity(time_us))
+                versions, identity = write.stamped(time_us)
+                _apply(items, versions)
+                newest = identity if identity > newest else newest
             yield World(items, newest, applied)
 
 
@@ -118,6 +119,7 @@ def _choices(write: Write, began: int) -> list[int | None]:
 
 
 def _apply(items: dict[bytes, Version], versions: dict[bytes, Version]) -> None:
+    known = items.get
     for key, version in versions.items():
-        if version > items.get(key, ORIGIN):
+        if version > known(key, ORIGIN):
             items[key] = version
