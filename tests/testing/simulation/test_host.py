@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -45,6 +46,12 @@ def test_a_host_serves_a_whole_stage() -> None:
         return await read(site.host)
 
     assert at_site(body) == [b"k"]
+
+
+def test_a_host_leaves_nothing_in_the_folder_it_runs_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    at_site(make)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("end", ["stop", "kill"])

@@ -10,6 +10,7 @@
     storage, disk, host    what outlives a process, and the process
     scenario               what a system brings: steps, and a judge of the answers
     disturbance            the steps that every scenario meets
+    linearizer             a judge for whatever has a state that fits into a value
     episode, coverage      one run from its seed to its end, and what it went through
     shrink                 the fewest steps that lead to a divergence
     kv                     the scenario of the key-value store
@@ -20,6 +21,7 @@
 from __future__ import annotations
 
 from soundstage.testing.simulation.episode import Episode, Outcome, episodes
+from soundstage.testing.simulation.linearizer import Linearizer
 from soundstage.testing.simulation.loop import Deadlock, OutsideTheSimulation, SimulationLoop, run, running_loop
 from soundstage.testing.simulation.scenario import Divergence, Play, Scenario, Site, Step
 from soundstage.testing.simulation.scenarios import find_scenario, find_storages
@@ -30,6 +32,7 @@ __all__ = [
     "Deadlock",
     "Divergence",
     "Episode",
+    "Linearizer",
     "Outcome",
     "OutsideTheSimulation",
     "Play",

@@ -18,7 +18,7 @@ from soundstage.testing.simulation.storage import End, Storage
 
 ENGINE = "default"
 
-_CONFIG = {"engines": {ENGINE: {"url": "memory:"}}}
+_CONFIG = {"data": "memory:", "engines": {ENGINE: {"url": "memory:"}}}
 
 
 class Host:
