@@ -131,6 +131,25 @@ class TestCompleteness:
         assert answer.headers["content-type"].partition(";")[0] in told["content"]
 
 
+class TestFeeds:
+    FEED = "/v1/jobs/watch"
+
+    def test_a_feed_is_followed_by_get_too_with_its_fields_in_the_query(self, described: dict[str, Any]) -> None:
+        post, get = described["paths"][self.FEED]["post"], described["paths"][self.FEED]["get"]
+        assert "requestBody" not in get
+        assert {each["name"] for each in get["parameters"] if each["in"] == "query"} == {"job_id", "cursor"}
+        assert get["operationId"] != post["operationId"]
+
+    def test_its_messages_come_as_lines_or_as_events(self, described: dict[str, Any]) -> None:
+        content = calls(described)[self.FEED]["responses"]["200"]["content"]
+        assert set(content) == {"application/x-ndjson", "text/event-stream"}
+        event = {"id": "1", "data": "{}"}
+        assert jsonschema_rs.validator_for(content["text/event-stream"]["schema"]).is_valid(event)
+
+    def test_it_goes_on_after_a_header(self, described: dict[str, Any]) -> None:
+        assert "Last-Event-ID" in {each["name"] for each in calls(described)[self.FEED]["parameters"]}
+
+
 class TestTruth:
     @pytest.mark.parametrize("text", ["250ms", "10s", "15m", "36h", "16d", "1.5s"])
     def test_time_outs_that_the_schema_allows_are_read(self, described: dict[str, Any], text: str) -> None:

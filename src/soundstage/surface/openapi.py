@@ -19,6 +19,7 @@ SERVICE_TAG = "service"
 
 _COMMON = ("invalid_argument", "forbidden", "too_large", "exhausted", "internal", "unavailable", "deadline")
 _OBJECT: Schema = {"type": "object"}
+_PROBLEM: Schema = {"$ref": f"{REF}Problem"}
 _TEXT: Schema = {"type": "string"}
 _TIME_TO_WAIT: Schema = {"type": "string", "pattern": DURATION_PATTERN.replace("^", "^(?=.*[1-9])(?!.*[nu]s)", 1)}
 """Not all that is read, but all that makes sense: no network answers within microseconds."""
@@ -61,9 +62,8 @@ def _methods(operation: Operation[..., Any], schemas: Schemas, guarded: bool) ->
     if operation.kind != "feed":
         return {"post": post}
     reply = {"schema": schemas.ref(operation.reply, "reply")}
-    events = {"schema": {"type": "string", "description": "server-sent events; the id of each is its cursor"}}
-    # JSON Schema has no word for a line of many: the schema is that of one line.
-    content = {"application/x-ndjson": reply, "text/event-stream": events}
+    # JSON Schema has no word for a stream of many: the schema is that of one line, or of one event.
+    content = {"application/x-ndjson": reply, "text/event-stream": {"schema": _event_schema(reply["schema"])}}
     post["responses"]["200"] = {
         "description": "Messages for as long as the caller follows: one a line, or as server-sent events. "
         "A line with only `cursor` is a heartbeat, one with `problem` the last word of a feed that cannot go on.",
@@ -75,6 +75,19 @@ def _methods(operation: Operation[..., Any], schemas: Schemas, guarded: bool) ->
     get["operationId"] += "_events"
     get["parameters"] = [*post["parameters"], *_query(operation, schemas)]
     return {"post": post, "get": get}
+
+
+def _event_schema(message: Schema) -> Schema:
+    return {
+        "type": "object",
+        "description": "A server-sent event.",
+        "required": ["data"],
+        "properties": {
+            "id": {**_TEXT, "description": "The cursor to go on after."},
+            "event": {**_TEXT, "description": "`problem` for the last word of a feed that cannot go on."},
+            "data": {**_TEXT, "contentMediaType": "application/json", "contentSchema": {"anyOf": [message, _PROBLEM]}},
+        },
+    }
 
 
 def _query(operation: Operation[..., Any], schemas: Schemas) -> list[Schema]:
@@ -130,7 +143,7 @@ def _problems(operation: Operation[..., Any], guarded: bool) -> Schema:
 
 
 def _problem(status: int, description: str) -> Schema:
-    problem = {"schema": {"$ref": f"{REF}Problem"}}
+    problem = {"schema": _PROBLEM}
     return {
         "description": description,
         "headers": _headers(status),
