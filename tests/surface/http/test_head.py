@@ -22,6 +22,16 @@ def test_absent_headers_are_absent() -> None:
     )
 
 
+def test_an_empty_deadline_is_not_an_absent_one() -> None:
+    with pytest.raises(InvalidArgument):
+        Head([(b"soundstage-timeout", b"")]).deadline_ns(0)
+
+
+def test_an_empty_key_is_not_an_absent_one() -> None:
+    with pytest.raises(InvalidArgument):
+        Head([(b"idempotency-key", b"")]).key()
+
+
 def test_a_deadline_counts_from_now() -> None:
     assert Head([(b"soundstage-timeout", b"250ms")]).deadline_ns(1_000) == 250_001_000
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -9,6 +10,7 @@ from typing import Any, NamedTuple
 import msgspec
 import pytest
 import zstandard
+from tests.runtime.notes.service import NotesService
 from tests.surface.http.asgi_client import Answer, Caller
 from tests.surface.http.conftest import OpenStage
 
@@ -567,6 +569,18 @@ class TestIdempotencyKeys:
         problem = await self.disturb(virtual, wire, how="otherwise")
         assert (problem["status"], problem["code"], problem["field"]) == (422, "token_reused", "Idempotency-Key")
         assert problem["hint"]
+
+    async def test_a_key_in_use_is_in_progress_and_told_when_to_ask_again(
+        self, caller: Caller, notes: NotesService, wire: str
+    ) -> None:
+        first = asyncio.create_task(self.disturb(caller, wire, how="wait"))
+        await notes.entered.wait()
+        answer = await caller.ask(self.DISTURB, encoded({"how": "wait"}, wire), content_type=wire, idempotency_key="k")
+        notes.gate.set()
+        assert await first == {"count": 1}
+        problem = decoded(answer)
+        assert (answer.status, problem["code"], problem["retryable"]) == (409, "in_progress", True)
+        assert (answer.headers["retry-after"], problem["retry_after_ms"]) == ("1", 1_000)
 
     async def test_a_call_that_failed_may_be_sent_again(self, virtual: Caller, wire: str) -> None:
         first = await self.disturb(virtual, wire, how="unavailable")
