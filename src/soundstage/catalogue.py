@@ -13,7 +13,6 @@ SYSTEMS: tuple[System, ...] = (
         "soundstage.runtime.namespaces",
         "Create, change and list namespaces, the units of configuration and isolation",
         stability="beta",
-        simulated=False,
     ),
     System(
         "tokens",

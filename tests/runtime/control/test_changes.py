@@ -30,7 +30,7 @@ MS = 1_000_000
 
 
 class Unwilling(MemoryRecords):
-    """An engine that fails to create or drop tables of these names."""
+    """An engine that fails to create tables of these names, to `drop` them, or to `write` to them."""
 
     def __init__(self, environment: VirtualEnvironment) -> None:
         super().__init__(environment)
@@ -40,6 +40,11 @@ class Unwilling(MemoryRecords):
         if spec.name in self.refused:
             raise Unavailable("the disk is full", outcome="not_applied")
         await super().create_table(spec)
+
+    async def apply(self, table: str, *arguments: Any, **named: Any) -> int:
+        if f"write {table}" in self.refused:
+            raise Unavailable("the disk is full", outcome="not_applied")
+        return await super().apply(table, *arguments, **named)
 
     async def drop_table(self, name: str) -> None:
         if f"drop {name}" in self.refused:
@@ -266,8 +271,9 @@ async def test_a_deletion_that_is_stuck_is_finished_by_the_follower(
         namespaces = stage.client(Namespaces)
         await make(stage)
         engine.refused = {"drop notes/home/0"}
-        with pytest.raises(Unavailable, match="disk is away"):
+        with pytest.raises(Unavailable, match="disk is away") as refused:
             await namespaces.delete(name="home")
+        assert refused.value.outcome == "unknown"
         with pytest.raises(NotFound):
             await namespaces.get(name="home")
         with pytest.raises(InProgress, match="is being deleted"):
@@ -277,6 +283,20 @@ async def test_a_deletion_that_is_stuck_is_finished_by_the_follower(
         await stage.run_background()
         assert await tables_of(stage) == []
         await make(stage)
+
+
+async def test_a_deletion_that_could_not_begin_leaves_the_namespace_served(
+    open_stage: OpenStage, environment: VirtualEnvironment
+) -> None:
+    engine = Unwilling(environment)
+    async with open_stage(engines={"default": engine}) as stage:
+        await make(stage)
+        engine.refused = {"write system/namespaces"}
+        with pytest.raises(Unavailable, match="disk is full") as refused:
+            await stage.client(Namespaces).delete(name="home")
+        assert refused.value.outcome == "not_applied"
+        assert (await stage.client(Namespaces).get(name="home")).version == 1
+        await stage.client(Notes, "home").write(name="n", text="t")
 
 
 async def test_gates_follow_quotas(stage: Stage, namespaces: Namespaces) -> None:

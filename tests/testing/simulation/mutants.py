@@ -19,6 +19,7 @@ class Mutant(NamedTuple):
     engine: str
     edits: tuple[Edit, ...]
     steps: int = 6_000
+    system: str = "kv"
 
 
 VERSION = "soundstage.core.version"
@@ -28,6 +29,8 @@ TOMBSTONES = "soundstage.engines.records.tombstones"
 ROCKS = "soundstage.engines.records.rocksdb"
 COMMIT = "soundstage.engines.rocks.commit"
 KV = "soundstage.data.kv"
+CONTROL = "soundstage.runtime.control.changes"
+REPETITION = "soundstage.runtime.repetition"
 
 MUTANTS: dict[str, Mutant] = {
     "at_equal_times_puts_beat_deletes": Mutant(
@@ -179,5 +182,46 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "a_record_forgets_where_its_last_row_is": Mutant(
         "rocksdb", (Edit(f"{ROCKS}.writing", 'high = last + b"\\0"', "high = last"),)
+    ),
+    "a_namespace_is_forgotten_before_it_is_marked": Mutant(
+        "memory",
+        (
+            Edit(
+                CONTROL,
+                '        if found.stored.state != "deleting":\n            change = None if by',
+                "        self.applied.forget(info.name)\n"
+                '        if found.stored.state != "deleting":\n            change = None if by',
+            ),
+        ),
+        system="namespaces",
+    ),
+    "a_deletion_that_goes_on_is_told_as_not_applied": Mutant(
+        "memory", (Edit(CONTROL, 'error.outcome = "unknown"', 'error.outcome = "not_applied"'),), system="namespaces"
+    ),
+    "expected_versions_are_not_looked_at": Mutant(
+        "memory",
+        (
+            Edit(
+                CONTROL,
+                "if expected_version not in (None, info.version):\n"
+                "            raise _other_version(info, expected_version)\n        check_fixed",
+                "if False:\n            raise _other_version(info, expected_version)\n        check_fixed",
+            ),
+        ),
+        system="namespaces",
+    ),
+    "a_change_is_stored_and_not_applied": Mutant(
+        "memory", (Edit(CONTROL, "self.applied.apply(stored)", "pass"),), system="namespaces"
+    ),
+    "a_repeated_call_runs_again": Mutant(
+        "memory",
+        (
+            Edit(
+                REPETITION,
+                "{_KEY: _stored(kept)}, {_KEY: claim}, ttls_us={_KEY: KEPT_US}",
+                "{_KEY: None}, {_KEY: claim}",
+            ),
+        ),
+        system="namespaces",
     ),
 }

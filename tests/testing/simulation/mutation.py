@@ -69,7 +69,7 @@ def main(arguments: Sequence[str]) -> int:
     finder = _Finder(mutant.edits)
     sys.meta_path.insert(0, finder)
     simulate: Any = __import__("soundstage.testing.simulate", fromlist=["main"])
-    status = simulate.main(["kv", "--engine", mutant.engine, *rest])
+    status = simulate.main([mutant.system, "--engine", mutant.engine, *rest])
     if finder.left:
         print(f"never imported: {sorted(finder.left)}", file=sys.stderr)
         return 3

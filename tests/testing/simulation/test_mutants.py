@@ -44,9 +44,10 @@ def test_a_mutant_does_not_survive(name: str) -> None:
     pytest.fail(f"{name} was not noticed in {len(SEEDS)} runs of {MUTANTS[name].steps} steps")
 
 
-def test_there_are_mutants_of_the_rule_of_both_engines_and_of_the_store() -> None:
+def test_there_are_mutants_of_the_rule_of_both_engines_and_of_the_systems() -> None:
     modules = {edit.module for mutant in MUTANTS.values() for edit in mutant.edits}
-    for part in ("core.version", "core.hlc", "records.memory", "records.rocksdb", "rocks.commit", "data.kv"):
+    parts = ("core.version", "core.hlc", "records.memory", "records.rocksdb", "rocks.commit", "data.kv", "control")
+    for part in parts:
         assert any(part in module for module in modules), part
     assert {mutant.engine for mutant in MUTANTS.values()} == {"memory", "rocksdb"}
     assert len(MUTANTS) >= 20

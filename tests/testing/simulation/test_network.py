@@ -73,12 +73,35 @@ def test_a_request_held_up_is_done_late() -> None:
 
 def test_a_request_delivered_twice_arrives_twice_and_is_answered_once() -> None:
     async def body(site: Site) -> tuple[int, int]:
-        kv = await prepared(site, NetworkRates(twice=1.0))
+        kv = (await prepared(site, NetworkRates(twice=1.0))).with_options()
         await kv.put_items(id="r", items=[ITEM], idempotency_token=TOKEN)
         await site.network.idle()
         return site.network.passage("token").sent, await stored(site)
 
     assert at_site(body) == (2, 1)
+
+
+def test_what_is_sent_once_arrives_once() -> None:
+    async def body(site: Site) -> int:
+        kv = await prepared(site, NetworkRates(twice=1.0, hedged=1.0, held_up=1.0, held_up_s=1.0))
+        await kv.put_items(id="r", items=[ITEM], idempotency_token=TOKEN)
+        await site.network.idle()
+        return site.network.passage("token").sent
+
+    assert at_site(body) == 1
+
+
+def test_an_idempotency_key_travels_with_its_call() -> None:
+    async def body(site: Site) -> tuple[int, int]:
+        await prepared(site, NetworkRates())
+        namespaces = site.client(0, Namespaces).with_options(idempotency_key="key", retries=0)
+        await namespaces.put(namespace=NamespaceSpec(name="new", abstraction="kv"))
+        other = NamespaceSpec(name="new", abstraction="kv", config={"count_limit": 7})
+        await site.host.stage.client(Namespaces).put(namespace=other)
+        again = await namespaces.put(namespace=NamespaceSpec(name="new", abstraction="kv"))
+        return again.version, site.network.passage("key").sent
+
+    assert at_site(body) == (1, 2)
 
 
 def test_a_network_has_latency_in_any_weather() -> None:
@@ -106,7 +129,7 @@ def test_what_failed_is_sent_again_under_the_same_token() -> None:
 
 def test_a_slow_call_is_hedged_under_the_same_token() -> None:
     async def body(site: Site) -> tuple[int, float]:
-        kv = await prepared(site, NetworkRates(hedged=1.0, held_up=0.5, held_up_s=1.9))
+        kv = (await prepared(site, NetworkRates(hedged=1.0, held_up=0.5, held_up_s=1.9))).with_options()
         for number in range(20):
             token = IdempotencyToken(Instant(site.environment.now_ns()), f"token {number}")
             await kv.put_items(id="r", items=[ITEM], idempotency_token=token)

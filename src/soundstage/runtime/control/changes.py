@@ -16,7 +16,15 @@ from typing import Any, Literal, TypeVar, cast
 import msgspec
 
 from soundstage.core.environment import Environment
-from soundstage.core.errors import AlreadyExists, Exhausted, InProgress, NotFound, PreconditionFailed, Unavailable
+from soundstage.core.errors import (
+    AlreadyExists,
+    DeadlineExceeded,
+    Exhausted,
+    InProgress,
+    NotFound,
+    PreconditionFailed,
+    Unavailable,
+)
 from soundstage.core.names import nearest
 from soundstage.core.namespace import NamespaceChange, NamespaceInfo, NamespaceSpec
 from soundstage.core.plain import plain
@@ -102,18 +110,26 @@ class NamespaceControl:
         await self._serially(name, attempt)
 
     async def clear(self, found: Found, by: str | None) -> None:
-        """The namespace, its tables and its name are gone; with `by` None that only finishes a deletion."""
+        """The namespace, its tables and its name are gone; with `by` None that only finishes a deletion.
+
+        Until it is marked it is served; from then on whoever finds it goes on with the deletion.
+        """
         info = found.stored.info
-        self.applied.forget(info.name)
         if found.stored.state != "deleting":
             change = None if by is None else self._record(info, "deleted", by, [])
             going = msgspec.structs.replace(found.stored, state="deleting", since_us=self._environment.now_us())
             found = await self.store.put(going, found.stamp, change)
             _tell(change)
+        self.applied.forget(info.name)
         declared = self._declarations.stored(info)
-        await self._tables.drop(declared.records, [table.name for table in declared.tables])
-        with suppress(Raced):  # Whoever was faster has removed the name too.
-            await self.store.remove(info.name, found.stamp)
+        try:
+            await self._tables.drop(declared.records, [table.name for table in declared.tables])
+            with suppress(Raced):  # Whoever was faster has removed the name too.
+                await self.store.remove(info.name, found.stamp)
+        except (Unavailable, DeadlineExceeded) as error:
+            # What failed did nothing perhaps, but the namespace is as good as gone.
+            error.outcome = "unknown"
+            raise
 
     def get(self, name: str) -> NamespaceInfo:
         """A namespace as stored; `NotFound` with the nearest name otherwise."""

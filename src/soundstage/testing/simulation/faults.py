@@ -78,10 +78,14 @@ class FaultyRecords:
         await self.engine.stop()
 
     async def create_table(self, spec: TableSpec) -> None:
+        await self._before(spec.name, b"")
         await self.engine.create_table(spec)
+        await self._after(spec.name)
 
     async def drop_table(self, name: str) -> None:
+        await self._before(name, b"")
         await self.engine.drop_table(name)
+        await self._after(name)
 
     async def tables(self) -> list[TableSpec]:
         return await self.engine.tables()
@@ -118,11 +122,7 @@ class FaultyRecords:
         if conditional is None and len(batch.cells) > 1 and self._strikes("partial"):
             await self._apply_part(table, partition, batch)
         stamp = await self.engine.apply(table, partition, batch, conditional=conditional, deadline_ns=deadline_ns)
-        if self._strikes("lost_after"):
-            raise Unavailable("the answer was lost on its way", outcome="unknown")
-        if self._strikes("timed_out_after"):
-            await self._environment.sleep(self.rates.late_s)
-            raise DeadlineExceeded("no answer in time", outcome="unknown", retryable=True)
+        await self._after(table)
         return stamp
 
     async def get(
@@ -159,6 +159,15 @@ class FaultyRecords:
             await self._environment.sleep(dice().uniform(0.0, rates.late_s))
         if self._strikes("lost_before"):
             raise Unavailable("the call was lost on its way", outcome="not_applied")
+
+    async def _after(self, table: str) -> None:
+        if table in self.spared:
+            return
+        if self._strikes("lost_after"):
+            raise Unavailable("the answer was lost on its way", outcome="unknown")
+        if self._strikes("timed_out_after"):
+            await self._environment.sleep(self.rates.late_s)
+            raise DeadlineExceeded("no answer in time", outcome="unknown", retryable=True)
 
     async def _apply_part(self, table: str, partition: bytes, batch: Batch) -> None:
         some = dice().sample(batch.cells, dice().randint(1, len(batch.cells) - 1))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -65,6 +65,21 @@ class Passage(msgspec.Struct):
     uncertain: bool = False
 
 
+class _Parcel(NamedTuple):
+    """What travels."""
+
+    operation: Operation[..., Any]
+    request: Any
+    options: CallOptions
+    passage: Passage
+
+    def call(self, now_ns: int) -> Call:
+        """What goes with a request that arrives now."""
+        deadline_s = self.options.deadline
+        deadline_ns = None if deadline_s is None else now_ns + round(deadline_s * 1e9)
+        return Call(deadline_ns=deadline_ns, idempotency_key=self.options.idempotency_key)
+
+
 class Network:
     """Carries requests to one host, each way in up to `latency_s` in any weather.
 
@@ -85,63 +100,44 @@ class Network:
             await self._host.environment.sleep(IDLE_S)
 
     def passage(self, token: str) -> Passage:
-        """Of the requests under `token`."""
+        """Of the requests under `token`, which is the text of an idempotency token or an idempotency key."""
         return self._passages.setdefault(token, Passage())
 
-    async def carry(self, operation: Operation[..., Any], request: Any, timeout_s: float, in_time: bool) -> Any:
+    async def carry(self, operation: Operation[..., Any], request: Any, options: CallOptions) -> Any:
         """The answer to a request; what happens to it, happens by the dice of the step.
 
-        With `in_time` the host is told the time-out, and ends the call by itself.
+        With a deadline among the `options` the host is told, and ends the call by itself.
         """
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Any] = loop.create_future()
-        passage = self._passage_of(request)
-        self._deliver(operation, request, timeout_s if in_time else None, answer, passage, delayed=False)
-        if self._strikes("twice"):
-            self._deliver(operation, request, None, None, passage, delayed=True)
+        parcel = _Parcel(operation, request, options, self._passage_of(request, options))
+        self._deliver(parcel, answer, delayed=False)
+        if options.retries != 0 and self._strikes("twice"):
+            self._deliver(parcel, None, delayed=True)
         # A host that knows the deadline is given time to tell what became of the call.
-        wait_s = timeout_s + ANSWER_MARGIN_S if in_time else timeout_s
+        wait_s = TIMEOUT_S if options.deadline is None else options.deadline + ANSWER_MARGIN_S
         late = loop.call_later(wait_s, _give_up, answer, operation)
         try:
             return await answer
         finally:
             late.cancel()
 
-    def _deliver(
-        self,
-        operation: Operation[..., Any],
-        request: Any,
-        timeout_s: float | None,
-        answer: asyncio.Future[Any] | None,
-        passage: Passage,
-        *,
-        delayed: bool,
-    ) -> None:
-        passage.sent += 1
-        passage.under_way += 1
+    def _deliver(self, parcel: _Parcel, answer: asyncio.Future[Any] | None, *, delayed: bool) -> None:
+        parcel.passage.sent += 1
+        parcel.passage.under_way += 1
         self.under_way += 1
-        journey = self._journey(operation, request, timeout_s, answer, passage, delayed=delayed)
-        asyncio.get_running_loop().create_task(journey)
+        asyncio.get_running_loop().create_task(self._journey(parcel, answer, delayed=delayed))
 
-    async def _journey(
-        self,
-        operation: Operation[..., Any],
-        request: Any,
-        timeout_s: float | None,
-        answer: asyncio.Future[Any] | None,
-        passage: Passage,
-        *,
-        delayed: bool,
-    ) -> None:
-        environment = self._host.environment
+    async def _journey(self, parcel: _Parcel, answer: asyncio.Future[Any] | None, *, delayed: bool) -> None:
+        passage = parcel.passage
         reply, error = None, None
         try:
             await self._travel(delayed=delayed)
             if self._strikes("request_lost"):
                 return
-            deadline_ns = None if timeout_s is None else environment.monotonic_ns() + round(timeout_s * 1e9)
             try:
-                reply = await self._host.call(operation, request, Call(deadline_ns=deadline_ns))
+                call = parcel.call(self._host.environment.monotonic_ns())
+                reply = await self._host.call(parcel.operation, parcel.request, call)
                 passage.uncertain = True
             except SoundstageError as refusal:
                 error = refusal
@@ -167,9 +163,10 @@ class Network:
         if travel_s:
             await self._host.environment.sleep(travel_s)
 
-    def _passage_of(self, request: Any) -> Passage:
+    def _passage_of(self, request: Any, options: CallOptions) -> Passage:
         token = getattr(request, "idempotency_token", None)
-        return Passage() if token is None else self.passage(token.token)
+        key = options.idempotency_key if token is None else token.token
+        return Passage() if key is None else self.passage(key)
 
     def _strikes(self, fault: str) -> bool:
         if not strikes(getattr(self.rates, fault)):
@@ -180,6 +177,8 @@ class Network:
 
 class Client:
     """An `Invoker` on a machine of its own, with its own clock; `heard` is told of every answer.
+
+    A call with the option `retries=0` is sent once and arrives once, if it does.
 
     `seen_us` is the greatest time of a token in any reply, of those that were not too far ahead to be believed.
     """
@@ -208,14 +207,13 @@ class Client:
         """The reply, after as many tries as a remote client makes."""
         request = with_token(operation, request, self.clock)
         safe = repeatable(operation, request, options)
-        timeout_s = TIMEOUT_S if options.deadline is None else options.deadline
         network = self.network
 
         async def attempt() -> Any:
-            return await network.carry(operation, request, timeout_s, options.deadline is not None)
+            return await network.carry(operation, request, options)
 
         async def attempt_hedged() -> Any:
-            if not safe or not strikes(network.rates.hedged):
+            if not safe or options.retries == 0 or not strikes(network.rates.hedged):
                 return await attempt()
             network.counts["hedged"] += 1
             return await hedged(attempt, HEDGE, self._hedges, self.environment)

@@ -69,6 +69,16 @@ def taking(turn: Turn) -> Generator[None]:
 
 
 @contextmanager
+def aside() -> Generator[None]:
+    """What happens within belongs to no turn: nothing strikes it."""
+    token = _TURN.set(None)
+    try:
+        yield
+    finally:
+        _TURN.reset(token)
+
+
+@contextmanager
 def directly() -> Generator[None]:
     """What is sent within arrives, and is answered, at the very instant of sending, unless it meets a fault."""
     found = _TURN.get()

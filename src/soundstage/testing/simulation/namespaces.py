@@ -1,0 +1,379 @@
+"""The control plane under simulation: clients that create, change and delete namespaces under faults and restarts.
+
+A namespace is judged as one object with a version and a value, which is a knob that every put sets to something new.
+Reads are answered from what the process has applied. That follows the store at once, except where a change failed in
+a way that its process could not know: then until the next poll.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from random import Random
+from typing import Literal, NamedTuple, TypeAlias, get_args
+
+from soundstage.core.errors import (
+    AlreadyExists,
+    DeadlineExceeded,
+    Exhausted,
+    InProgress,
+    NotFound,
+    PreconditionFailed,
+    SoundstageError,
+    Unavailable,
+)
+from soundstage.core.namespace import NamespaceInfo
+from soundstage.runtime.namespaces.api import Namespaces, NamespaceSpec
+from soundstage.testing.simulation.linearizer import Linearizer
+from soundstage.testing.simulation.scenario import SYSTEM_TABLES, Divergence, Play, Scenario, Site, Step
+from soundstage.testing.simulation.turn import aside
+
+Act: TypeAlias = Literal[
+    "put",
+    "put_new",
+    "put_next",
+    "put_same",
+    "put_late",
+    "delete",
+    "delete_known",
+    "get",
+    "list",
+    "history",
+    "repeat",
+    "poll",
+]
+_WEIGHTS = (14, 6, 14, 4, 4, 5, 7, 22, 8, 4, 4, 8)
+
+NAMES = ("one", "other", "third")
+ABANDONED_S = 61.0
+"""After so long whoever finds a namespace half-way clears it away."""
+
+
+class NamespaceStep(Step, frozen=True, kw_only=True, tag="namespaces"):
+    """One call about the namespace `name`; `choice` is how far off a late version is."""
+
+    act: Act
+    name: str
+    choice: int = 0
+
+
+class Put(NamedTuple):
+    value: int
+    expected: int | None
+
+
+class Delete(NamedTuple):
+    expected: int | None
+
+
+class Look(NamedTuple):
+    """What the namespace is, and no change."""
+
+
+Request: TypeAlias = Put | Delete | Look
+State: TypeAlias = tuple[int, int] | None
+"""Version and value; None: there is no namespace of that name."""
+
+Answer: TypeAlias = str | tuple[str, int] | tuple[str, int, int]
+
+
+def model(state: State, request: Request) -> Iterable[tuple[State, Answer]]:
+    """What `namespaces` promises of one name."""
+    if isinstance(request, Put):
+        return [_put(state, request)]
+    if state is None:
+        return [(None, "not_found")]
+    version, value = state
+    if isinstance(request, Look):
+        return [(state, ("at", version, value))]
+    if request.expected not in (None, version):
+        return [(state, "other_version")]
+    return [(None, ("deleted", version))]
+
+
+def _put(state: State, request: Put) -> tuple[State, Answer]:
+    value, expected = request
+    if state is None:
+        return ((1, value), ("at", 1, value)) if expected in (None, 0) else (None, "other_version")
+    version, held = state
+    if held == value and expected in (None, version, version - 1):
+        return state, ("at", version, value)
+    if expected == 0:
+        return state, "exists"
+    if expected not in (None, version):
+        return state, "other_version"
+    return (version + 1, value), ("at", version + 1, value)
+
+
+class _Name:
+    """One name: its judge, and what is known about it.
+
+    `recent` are the states it may have had since this process certainly knew it; `doubtful`: since then a change may
+    have been stored without this process applying it.
+    """
+
+    def __init__(self) -> None:
+        self.judge: Linearizer[State, Request, Answer] = Linearizer(None, model)
+        self.recent: set[State] = {None}
+        self.doubtful = False
+        self.known: State = None
+        self.made: dict[tuple[int, int], int] = {}
+
+    def note(self) -> None:
+        self.recent |= self.judge.states()
+
+    def refresh(self) -> None:
+        """The process knows what is stored."""
+        self.recent, self.doubtful = self.judge.states(), False
+
+
+class NamespacesPlay:
+    """Judges each answer about each name."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._names = {name: _Name() for name in NAMES}
+        self._repeatable: dict[str, tuple[str, int, NamespaceInfo]] = {}
+        self._changes = 0
+
+    async def prepare(self) -> None:
+        """A stage has its control plane from the start."""
+
+    async def play(self, step: NamespaceStep) -> None:
+        name = self._names[step.name]
+        known = name.known
+        version = 0 if known is None else known[0]
+        match step.act:
+            case "put":
+                await self._put(step, Put(step.number, None))
+            case "put_new":
+                await self._put(step, Put(step.number, 0))
+            case "put_next":
+                await self._put(step, Put(step.number, version))
+            case "put_same":
+                await self._put(step, Put(step.number if known is None else known[1], None))
+            case "put_late":
+                await self._put(step, Put(step.number, max(0, version - 1 - step.choice)))
+            case "delete":
+                await self._delete(step, Delete(None))
+            case "delete_known":
+                await self._delete(step, Delete(version or None))
+            case "get":
+                await self._get(step)
+            case "list":
+                await self._list(step)
+            case "history":
+                await self._history(step)
+            case "repeat":
+                await self._repeat(step)
+            case "poll":
+                await self._poll()
+
+    async def settle(self) -> None:
+        """What was left half-way is cleared away, and everything is as its history says."""
+        for _ in range(2):
+            await self._site.environment.sleep(ABANDONED_S)
+            await self._poll()
+        for number, name in enumerate(NAMES):
+            last = NamespaceStep(number=-number, client=0, act="get", name=name)
+            await self._get(last)
+            await self._history(last)
+
+    # -- changes
+
+    async def _put(self, step: NamespaceStep, request: Put) -> None:
+        key = f"{step.number}"
+        spec = NamespaceSpec(name=step.name, abstraction="kv", config={"count_limit": 1_000 + request.value})
+        client = self._client(step, key)
+        name = self._names[step.name]
+        number = name.judge.begin(request)
+        self._changes += 1
+        try:
+            info = await client.put(namespace=spec, expected_version=request.expected)
+        except SoundstageError as error:
+            await self._failed(step, number, error, key)
+            return
+        name.judge.end(number, ("at", info.version, _value(info)))
+        name.known = info.version, _value(info)
+        name.made[info.generation, info.version] = _value(info)
+        name.note()
+        self._repeatable[step.name] = key, request.expected if request.expected is not None else -1, info
+        self._site.note("changed" if info.version > 1 else "created")
+
+    async def _delete(self, step: NamespaceStep, request: Delete) -> None:
+        key, name = f"{step.number}", self._names[step.name]
+        number = name.judge.begin(request)
+        self._changes += 1
+        try:
+            gone = await self._client(step, key).delete(name=step.name, expected_version=request.expected)
+        except SoundstageError as error:
+            await self._failed(step, number, error, key)
+            return
+        name.judge.end(number, ("deleted", gone.version))
+        name.known = None
+        name.note()
+        self._site.note("deleted")
+
+    async def _failed(self, step: NamespaceStep, number: int, error: SoundstageError, key: str) -> None:
+        """A change was refused, or nobody knows."""
+        passage, name = self._site.network.passage(key), self._names[step.name]
+        while passage.under_way:
+            await self._site.environment.sleep(0.05)
+        if passage.uncertain:
+            name.judge.lose(number)
+            name.doubtful = True
+            self._site.note("uncertain")
+        elif isinstance(error, InProgress | Unavailable | DeadlineExceeded | Exhausted):
+            name.judge.refuse(number)
+            self._site.note("half_way" if isinstance(error, InProgress) else "refused")
+        else:
+            name.judge.end(number, _answer_of(error))
+            self._site.note("outdated")
+        name.note()
+
+    async def _repeat(self, step: NamespaceStep) -> None:
+        """A put that was answered is sent again under its key: it is answered as it was, whatever has come since."""
+        if step.name not in self._repeatable:
+            return
+        key, expected, info = self._repeatable[step.name]
+        spec = NamespaceSpec(name=step.name, abstraction="kv", config={"count_limit": info.config["count_limit"]})
+        try:
+            again = await self._client(step, key).put(
+                namespace=spec, expected_version=None if expected < 0 else expected
+            )
+        except (Unavailable, DeadlineExceeded, Exhausted, InProgress):
+            return
+        if again != info:
+            raise Divergence(f"the repetition of {key} was answered with {again}, first with {info}")
+        self._site.note("repeated")
+
+    # -- reads
+
+    async def _get(self, step: NamespaceStep) -> None:
+        name = self._names[step.name]
+        number, restarts = name.judge.begin(Look()), self._site.host.restarts
+        name.note()
+        try:
+            info = await self._client(step).get(name=step.name)
+            answer: Answer = ("at", info.version, _value(info))
+        except NotFound:
+            answer = "not_found"
+        except (Unavailable, DeadlineExceeded, Exhausted):
+            name.judge.refuse(number)
+            return
+        self._judge_view(step.name, number, answer, current=restarts == self._site.host.restarts)
+
+    def _judge_view(self, which: str, number: int, answer: Answer, *, current: bool) -> None:
+        name = self._names[which]
+        name.note()
+        if current and not name.doubtful:
+            name.judge.end(number, answer)
+        else:
+            name.judge.lose(number)
+            seen = None if isinstance(answer, str) else (int(answer[1]), int(answer[-1]))
+            if seen not in name.recent:
+                raise Divergence(f"{which} is shown as {answer}, and has been {sorted(map(str, name.recent))}")
+        if not isinstance(answer, str):
+            name.known = int(answer[1]), int(answer[-1])
+
+    async def _list(self, step: NamespaceStep) -> None:
+        numbers = {which: name.judge.begin(Look()) for which, name in self._names.items()}
+        restarts = self._site.host.restarts
+        for name in self._names.values():
+            name.note()
+        try:
+            reply = await self._client(step).list()
+        except (Unavailable, DeadlineExceeded, Exhausted):
+            for which, number in numbers.items():
+                self._names[which].judge.refuse(number)
+            return
+        names = [info.name for info in reply.namespaces]
+        if names != sorted(set(names)) or not set(names) <= set(NAMES):
+            raise Divergence(f"the list of namespaces is {names}")
+        shown = {info.name: info for info in reply.namespaces}
+        for which, number in numbers.items():
+            info = shown.get(which)
+            answer: Answer = "not_found" if info is None else ("at", info.version, _value(info))
+            self._judge_view(which, number, answer, current=restarts == self._site.host.restarts)
+
+    async def _history(self, step: NamespaceStep) -> None:
+        """Changes come newest first, and each that was acknowledged is among them."""
+        made, seen = dict(self._names[step.name].made), dict[tuple[int, int], int]()
+        places: list[tuple[int, int]] = []
+        try:
+            async for page in self._client(step).history.pages(name=step.name, page_size=7):
+                for change in page.changes:
+                    places.append((change.generation, change.version))
+                    if change.action != "deleted":
+                        seen[places[-1]] = _value(change.namespace)
+        except (NotFound, Unavailable, DeadlineExceeded, Exhausted) as error:
+            if isinstance(error, NotFound) and made:
+                raise Divergence(f"{step.name} has no history, and was {made}") from error
+            return
+        if places != sorted(set(places), reverse=True):
+            raise Divergence(f"the history of {step.name} has the places {places}")
+        if lost := {place: value for place, value in made.items() if seen.get(place) != value}:
+            raise Divergence(f"the history of {step.name} lacks {lost}: it is {seen}")
+
+    async def _poll(self) -> None:
+        """What a process does every second, undisturbed; it knows what is stored, if nobody changed it meanwhile."""
+        network, host = self._site.network, self._site.host
+        calm = not network.under_way and host.is_up
+        before = self._changes, host.restarts
+        with aside():
+            try:
+                await host.stage.run_background()
+            except Unavailable:
+                return
+        if calm and host.is_up and before == (self._changes, host.restarts):
+            for name in self._names.values():
+                name.refresh()
+            self._site.note("polled")
+
+    def _client(self, step: NamespaceStep, key: str | None = None) -> Namespaces:
+        client = self._site.client(step.client, Namespaces)
+        return client.with_options(retries=0, idempotency_key=key)
+
+
+def _value(info: NamespaceInfo) -> int:
+    return info.config["count_limit"] - 1_000
+
+
+def _answer_of(error: SoundstageError) -> Answer:
+    if isinstance(error, AlreadyExists):
+        return "exists"
+    if isinstance(error, PreconditionFailed):
+        return "other_version"
+    if isinstance(error, NotFound):
+        return "not_found"
+    raise error
+
+
+class NamespacesScenario:
+    """See `soundstage.testing.simulation.scenario`."""
+
+    system = "namespaces"
+    spared = SYSTEM_TABLES - {"system/namespaces", "system/repetitions"}
+    situations: Mapping[str, float] = {
+        "created": 0.01,
+        "changed": 0.05,
+        "deleted": 0.01,
+        "outdated": 0.01,
+        "uncertain": 0.001,
+        "repeated": 0.01,
+    }
+
+    def draw(self, random: Random, number: int, client: int) -> NamespaceStep:
+        return NamespaceStep(
+            number=number,
+            client=client,
+            pause_s=random.choice((0.0, 0.0, 0.001, 0.01)),
+            act=random.choices(get_args(Act), _WEIGHTS)[0],
+            name=random.choice(NAMES),
+            choice=random.randrange(3),
+        )
+
+    def open(self, site: Site, random: Random) -> Play:
+        return NamespacesPlay(site)
+
+
+SCENARIO: Scenario = NamespacesScenario()

@@ -1,0 +1,190 @@
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from random import Random
+from typing import Any, TypeVar, get_args
+
+import msgspec
+import pytest
+from tests.testing.simulation.theatre import at_site
+
+from soundstage.core.errors import NotFound
+from soundstage.testing.simulation.coverage import Coverage
+from soundstage.testing.simulation.episode import Episode, episodes
+from soundstage.testing.simulation.faults import FaultRates
+from soundstage.testing.simulation.namespaces import (
+    SCENARIO,
+    Act,
+    Delete,
+    Look,
+    NamespacesPlay,
+    NamespaceStep,
+    Put,
+    Request,
+    State,
+    model,
+)
+from soundstage.testing.simulation.scenario import Divergence, Site
+from soundstage.testing.simulation.storage import STORAGES
+from soundstage.testing.simulation.turn import present
+
+T = TypeVar("T")
+
+
+@pytest.mark.parametrize(
+    ("state", "request_", "after", "answer"),
+    [
+        (None, Put(7, None), (1, 7), ("at", 1, 7)),
+        (None, Put(7, 0), (1, 7), ("at", 1, 7)),
+        (None, Put(7, 3), None, "other_version"),
+        ((3, 5), Put(7, None), (4, 7), ("at", 4, 7)),
+        ((3, 5), Put(7, 3), (4, 7), ("at", 4, 7)),
+        ((3, 5), Put(7, 2), (3, 5), "other_version"),
+        ((3, 5), Put(7, 0), (3, 5), "exists"),
+        ((3, 5), Put(5, None), (3, 5), ("at", 3, 5)),
+        ((3, 5), Put(5, 2), (3, 5), ("at", 3, 5)),
+        ((3, 5), Put(5, 1), (3, 5), "other_version"),
+        (None, Delete(None), None, "not_found"),
+        ((3, 5), Delete(None), None, ("deleted", 3)),
+        ((3, 5), Delete(3), None, ("deleted", 3)),
+        ((3, 5), Delete(2), (3, 5), "other_version"),
+        (None, Look(), None, "not_found"),
+        ((3, 5), Look(), (3, 5), ("at", 3, 5)),
+    ],
+)
+def test_the_model_says_what_the_reference_says(state: State, request_: Request, after: State, answer: Any) -> None:
+    assert list(model(state, request_)) == [(after, answer)]
+
+
+def played(body: Callable[[Site, NamespacesPlay], Awaitable[T]]) -> T:
+    async def main(site: Site) -> T:
+        return await body(site, NamespacesPlay(site))
+
+    return at_site(main)
+
+
+def step(act: Act, number: int = 1, name: str = "one", **choices: Any) -> NamespaceStep:
+    return NamespaceStep(number=number, client=0, act=act, name=name, **choices)
+
+
+async def play(playing: NamespacesPlay, *acts: Act) -> set[str]:
+    """The situations that the acts, played one after the other, got into."""
+    for number, act in enumerate(acts, 1):
+        await playing.play(step(act, number))
+    turn = present()
+    assert turn is not None
+    return turn.situations
+
+
+@pytest.mark.parametrize(
+    ("acts", "situations"),
+    [
+        (("put", "get"), {"created"}),
+        (("put", "put_next", "put_same", "list"), {"created", "changed"}),
+        (("put", "put_new"), {"created", "outdated"}),
+        (("put", "put_next", "put_late"), {"created", "changed", "outdated"}),
+        (("put", "delete", "get", "history"), {"created", "deleted"}),
+        (("put", "delete_known", "put_new"), {"created", "deleted"}),
+        (("delete",), {"outdated"}),
+        (("put", "put_next", "repeat"), {"created", "changed", "repeated"}),
+        (("repeat", "history", "poll"), {"polled"}),
+    ],
+)
+def test_acts_are_explained(acts: tuple[Act, ...], situations: set[str]) -> None:
+    async def body(site: Site, playing: NamespacesPlay) -> set[str]:
+        found = set(await play(playing, *acts))
+        await playing.settle()
+        return found
+
+    assert played(body) == situations
+
+
+def test_a_change_that_nobody_knows_of_may_show_later() -> None:
+    async def body(site: Site, playing: NamespacesPlay) -> set[str]:
+        await play(playing, "put")
+        site.host.engine.spared = frozenset()
+        site.host.set_rates(FaultRates(lost_after=0.9))
+        for number in range(2, 30):
+            await playing.play(step("put", number))
+            await playing.play(step("get", number))
+        site.host.set_rates(FaultRates())
+        await playing.settle()
+        turn = present()
+        return turn.situations if turn else set()
+
+    assert "uncertain" in played(body)
+
+
+def lie_to(site: Site, lie: Callable[[Any], Any]) -> None:
+    """Every client is told what `lie` makes of each answer."""
+    honest = site.machine(0)
+
+    class Way:
+        async def invoke(self, *call: Any) -> Any:
+            return lie(await honest.invoke(*call))
+
+    site.client = lambda number, face, namespace="": face(Way(), namespace)  # type: ignore[assignment, method-assign]
+
+
+def changed(**parts: Any) -> Callable[[Any], Any]:
+    return lambda reply: msgspec.structs.replace(reply, **parts)
+
+
+def gone(reply: Any) -> Any:
+    raise NotFound("gone")
+
+
+@pytest.mark.parametrize(
+    ("act", "lie", "said"),
+    [
+        ("put_next", changed(version=7), "answered with"),
+        ("get", changed(version=7), "answered with"),
+        ("get", gone, "not_found"),
+        ("delete", changed(version=7), "answered with"),
+        ("list", changed(namespaces=[]), "not_found"),
+        ("history", changed(changes=[]), "lacks"),
+        ("history", gone, "has no history"),
+        ("repeat", changed(version=7), "the repetition of"),
+    ],
+)
+def test_a_control_plane_that_lies_is_found_out(act: Act, lie: Callable[[Any], Any], said: str) -> None:
+    async def body(site: Site, playing: NamespacesPlay) -> None:
+        await play(playing, "put")
+        lie_to(site, lie)
+        await playing.play(step(act, 2))
+
+    with pytest.raises(Divergence, match=said):
+        played(body)
+
+
+def test_a_list_out_of_order_is_found_out() -> None:
+    async def body(site: Site, playing: NamespacesPlay) -> None:
+        for number, name in enumerate(("one", "other"), 1):
+            await playing.play(step("put", number, name))
+        lie_to(site, lambda reply: msgspec.structs.replace(reply, namespaces=reply.namespaces[::-1]))
+        await playing.play(step("list", 3))
+
+    with pytest.raises(Divergence, match="the list of namespaces is"):
+        played(body)
+
+
+def test_every_act_is_drawn() -> None:
+    drawn = [SCENARIO.draw(Random(seed), seed, 0) for seed in range(500)]
+    assert {getattr(each, "act", "") for each in drawn} == set(get_args(Act))
+
+
+@pytest.mark.parametrize("engine", sorted(STORAGES))
+def test_a_short_run_is_explained_and_repeats_itself(engine: str) -> None:
+    first, again = (Episode(SCENARIO, STORAGES[engine], "5", 150).play() for _ in range(2))
+    assert first.divergence is None
+    assert first.digest == again.digest
+
+
+@pytest.mark.slow
+def test_every_situation_is_met_often_enough() -> None:
+    coverage = Coverage()
+    for episode in episodes(SCENARIO, STORAGES["memory"], "coverage", 8_000):
+        outcome = episode.play()
+        assert outcome.divergence is None
+        coverage.add(outcome.coverage)
+    assert coverage.missed(SCENARIO.situations) == {}
