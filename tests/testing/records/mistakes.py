@@ -482,7 +482,7 @@ ROCKS = (
     Mutant(
         "a trimmed record begins too late",
         "durability",
-        [Change(WRITING, "low, last = min(low, min(survey.keys)), max(survey.keys)", "last = max(survey.keys)")],
+        [Change(WRITING, "if first < low:", "if not first:")],
     ),
     Mutant(
         "ranges are not written down",

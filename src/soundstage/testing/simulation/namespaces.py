@@ -352,7 +352,7 @@ class NamespacesScenario:
     """See `soundstage.testing.simulation.scenario`."""
 
     system = "namespaces"
-    spared = SYSTEM_TABLES - {"system/namespaces", "system/repetitions"}
+    spared: frozenset[str] = SYSTEM_TABLES - {"system/namespaces", "system/repetitions"}
     situations: Mapping[str, float] = {
         "created": 0.01,
         "changed": 0.05,
