@@ -209,6 +209,18 @@ def test_walks_and_reads_of_many_partitions_meet_faults_too() -> None:
     on_bench(body, lost_before=1.0)
 
 
+def test_making_and_dropping_tables_meets_faults_too() -> None:
+    async def body(bench: Bench) -> list[str]:
+        with pytest.raises(Unavailable):
+            await bench.faulty.create_table(TableSpec(name="suite/other"))
+        bench.faulty.rates = FaultRates(lost_before=1.0)
+        with pytest.raises(Unavailable):
+            await bench.faulty.drop_table(TABLE)
+        return [spec.name for spec in await bench.healthy.tables()]
+
+    assert on_bench(body, lost_after=1.0) == [TABLE, "suite/other"]
+
+
 def test_spared_tables_meet_no_fault() -> None:
     async def body(bench: Bench) -> list[bytes]:
         bench.faulty.spared = frozenset({TABLE})

@@ -7,6 +7,7 @@ import pytest
 
 from soundstage.testing.simulation.turn import (
     Turn,
+    aside,
     dice,
     directly,
     holding,
@@ -68,6 +69,14 @@ def test_turns_are_nested() -> None:
         with taking(other):
             assert present() is other
         assert present() is one
+
+
+def test_what_is_done_aside_belongs_to_no_turn() -> None:
+    with taking(Turn(Random(1))):
+        with aside():
+            assert present() is None
+            assert not strikes(1.0)
+        assert present() is not None
 
 
 def test_writes_are_held_up_only_within() -> None:
