@@ -73,6 +73,27 @@ async def test_the_last_error_is_raised_when_retries_are_used_up(environment: Vi
     assert len(attempts.times) == 4
 
 
+@pytest.mark.parametrize(
+    ("outcomes", "told"),
+    [
+        (("not_applied", "not_applied"), "not_applied"),
+        (("unknown", "not_applied"), "unknown"),
+        (("not_applied", "unknown"), "unknown"),
+        (("unknown", "not_applied", "not_applied"), "unknown"),
+        ((None, "not_applied"), "not_applied"),
+        (("unknown", None), None),
+    ],
+)
+async def test_the_outcome_told_is_that_of_all_tries(
+    environment: VirtualEnvironment, outcomes: Sequence[Any], told: str | None
+) -> None:
+    attempts = Attempts(environment, *(down(outcome=outcome) for outcome in outcomes))
+    policy = RetryPolicy(retries=len(outcomes) - 1, base_s=0.1)
+    with pytest.raises(Unavailable) as caught:
+        await retrying(attempts, policy, retry_budget(), environment)
+    assert caught.value.outcome == told
+
+
 @pytest.mark.parametrize("error", [InvalidArgument("no"), down(retryable=False)])
 async def test_what_no_retry_can_mend_is_not_retried(environment: VirtualEnvironment, error: SoundstageError) -> None:
     attempts = Attempts(environment, error)
@@ -240,6 +261,20 @@ async def test_when_both_fail_the_first_error_is_raised(environment: VirtualEnvi
     with pytest.raises(Unavailable) as caught:
         await call
     assert caught.value is first
+
+
+@pytest.mark.parametrize(("second", "told"), [("unknown", "unknown"), ("not_applied", "not_applied")])
+async def test_when_both_fail_the_outcome_told_is_that_of_both(
+    environment: VirtualEnvironment, second: Any, told: str
+) -> None:
+    race = Race()
+    call = asyncio.ensure_future(hedged(race, HEDGE, hedge_budget(), environment))
+    await race.begun(2)
+    race.attempts[0].set_exception(down(outcome="not_applied"))
+    race.attempts[1].set_exception(down(outcome=second))
+    with pytest.raises(Unavailable) as caught:
+        await call
+    assert caught.value.outcome == told
 
 
 async def test_without_budget_there_is_no_second_try(environment: VirtualEnvironment) -> None:

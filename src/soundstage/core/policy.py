@@ -111,14 +111,17 @@ async def retrying(
 
     The caller has made sure that the call is repeatable after such an error. The last error is raised when the
     retries or the budget are used up, or when the next wait would not end before `deadline_ns` (monotonic clock).
+    Its outcome is that of all tries: unknown, if any of them may have been applied.
     """
     budget.deposit()
-    tried = 0
+    tried, unknown = 0, False
     while True:
         try:
             return await attempt()
         except SoundstageError as error:
             tried += 1
+            unknown = unknown or error.outcome == "unknown"
+            _set_outcome(error, unknown=unknown)
             if not allowed(error) or tried > policy.retries:
                 raise
             wait_s = backoff_s(policy, tried, environment.random, error)
@@ -134,18 +137,19 @@ async def hedged(
 ) -> T:
     """What the first `attempt` to succeed returns; a second starts when the first is late.
 
-    The other is cancelled. When both fail, the error of the first is raised.
+    The other is cancelled. When both fail, the error of the first is raised, with the outcome of both.
     """
     budget.deposit()
     first = asyncio.ensure_future(attempt())
     timer = asyncio.ensure_future(environment.sleep(policy.after_s))
-    tasks: set[asyncio.Future[Any]] = {first, timer}
+    # In order, so that one seed is one history.
+    tasks: list[asyncio.Future[Any]] = [first, timer]
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         if first.done() or not budget.withdraw():
             return await first
         second = asyncio.ensure_future(attempt())
-        tasks.add(second)
+        tasks.append(second)
         return await _first_success(first, second)
     finally:
         for task in tasks:
@@ -161,5 +165,19 @@ async def _first_success(first: asyncio.Future[T], second: asyncio.Future[T]) ->
             if winner.exception() is None:
                 return winner.result()
             await asyncio.wait({other})
-            return other.result() if other.exception() is None else first.result()
+            return other.result() if other.exception() is None else _failure(first, second)
     raise AssertionError("wait returned without a finished task")
+
+
+def _failure(first: asyncio.Future[T], second: asyncio.Future[T]) -> T:
+    """The error of the first, which knows what may have become of the second."""
+    error, other = first.exception(), second.exception()
+    if isinstance(error, SoundstageError) and isinstance(other, SoundstageError):
+        _set_outcome(error, unknown=other.outcome == "unknown")
+    return first.result()
+
+
+def _set_outcome(error: SoundstageError, *, unknown: bool) -> None:
+    """What was certainly not applied this time may have been by another try."""
+    if unknown and error.outcome == "not_applied":
+        error.outcome = "unknown"
