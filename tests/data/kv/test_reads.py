@@ -360,7 +360,7 @@ async def test_a_page_of_dead_rows_is_empty_and_goes_on(
     assert len(pages) > 2
 
 
-async def test_a_store_that_hesitates_is_asked_again_within_the_page(
+async def test_a_store_that_hesitates_makes_empty_pages_and_hides_nothing(
     open_stage: OpenStage, environment: VirtualEnvironment
 ) -> None:
     kv = await make(await open_stage(Hesitant(environment)), "people")
@@ -369,7 +369,7 @@ async def test_a_store_that_hesitates_is_asked_again_within_the_page(
         pages = await pages_of(
             kv, id="ada", predicate=between(b"", b"z"), selection=Selection(page_size_bytes=1_000, reverse=reverse)
         )
-        assert all(page.items for page in pages)
+        assert {bool(page.items) for page in pages} == {True, False}
         assert sorted(found.key for page in pages for found in page.items) == names
 
 

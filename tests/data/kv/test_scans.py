@@ -166,6 +166,36 @@ async def test_one_record_is_never_of_two_moments_within_a_page(
     assert page.next_page_token is not None
 
 
+async def test_dead_rows_before_the_first_live_one_are_of_its_moment(
+    open_stage: OpenStage, environment: VirtualEnvironment
+) -> None:
+    """A read stops before a record whose first rows are dead; they live before the next read of the page."""
+
+    class Racing(Slow):
+        kv: KeyValue | None = None
+
+        async def walk(self, table: str, *arguments: Any, **named: Any) -> Any:
+            page = await super().walk(table, *arguments, **named)
+            if self.kv is not None:
+                kv, self.kv = self.kv, None
+                for id in ids:
+                    await kv.put_items(id=id, items=[item(b"a", b"1" * 100), item(b"z", b"1" * 100)])
+            return page
+
+    engine = Racing(environment)
+    kv = await make(await open_stage(engine), "people")
+    ids = [f"id-{number}" for number in range(20)]
+    for id in ids:
+        await kv.put_items(id=id, items=[item(b"a", b"0"), item(b"z", b"0" * 100)])
+        await kv.delete_items(id=id, predicate=keys(b"a"))
+    # The first read takes its time, so that what races with it is written later than that.
+    engine.kv, raced_ns = kv, environment.now_ns() + 10_000_000
+    page = await kv.scan_items(selection=Selection(page_size_bytes=500, include_values=False))
+    halves = [record.items[0].metadata.token for record in page.records if len(record.items) == 1]
+    assert halves
+    assert [token for token in halves if token.generation_time >= raced_ns] == []
+
+
 async def test_a_scan_has_no_reverse(plain: KeyValue) -> None:
     with pytest.raises(InvalidArgument, match="the engine's order") as refused:
         await plain.scan_items(selection=Selection(reverse=True))

@@ -403,6 +403,17 @@ PORT = (
         [Change(SEGMENTS, "if not low <= xxh3_64_intdigest(partition) < high:", "if False:")],
     ),
     Mutant(
+        "a walk says that it cut nothing where it passed dead rows",
+        "walks",
+        [
+            Change(
+                MEMORY,
+                'WalkPage(partitions, encode_position(partition, b""), cut=False)',
+                "WalkPage(partitions, encode_position(partition, page.resume), cut=False)",
+            )
+        ],
+    ),
+    Mutant(
         "empty records are walked", "walks", [Change(MEMORY, "            if page.rows:\n", "            if True:\n")]
     ),
     Mutant(
@@ -541,6 +552,11 @@ ROCKS = (
         "a span of nothing becomes one of all",
         "many",
         [Change(READING, "KEY_CEILING if span.end is None else span.end", "span.end or KEY_CEILING")],
+    ),
+    Mutant(
+        "a walk says that it cut nothing where it passed dead rows",
+        "walks",
+        [Change(f"{ROCKSDB}.walking", "goes_on = first if again else found.resume", "goes_on = found.resume")],
     ),
     Mutant("any bytes are a position", "walks", [Change(f"{ROCKSDB}.walking", "    if not fits:", "    if False:")]),
 )

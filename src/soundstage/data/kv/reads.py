@@ -1,8 +1,8 @@
 """Pages of one record, by range or by keys.
 
 A page is one read of the store. A read sees one moment, so that a page shows all or nothing of each
-acknowledged write; a second read would see another moment. Only a read that returned nothing, having met
-nothing but dead rows, is followed by another.
+acknowledged write; a second read would see another moment. That holds for a read that returned nothing too,
+having met nothing but dead rows: by the next one they may have come to life. Such a page is empty.
 """
 
 from __future__ import annotations
@@ -46,22 +46,18 @@ async def read_page(
     alone: bool = True,
 ) -> PageResult:
     """What of `wanted` fits; the first item whatever its size if the page is `alone` in its reply."""
-    while True:
-        size = filling.to_read
-        page = await _read(served, partition, wanted, filling, size, patience, now_us)
-        filling.has_read(page.rows)
-        items, weight = await filling.shape(page.rows, filling.bytes_left, patience)
-        if not items and alone and page.rows:
-            items, weight = await filling.shape(page.rows[:1], ROOMY, patience)
-        filling.put_in(len(items), weight)
-        resume = page.resume
-        if len(items) < len(page.rows):
-            resume = wanted.resume_at(page.rows[len(items)][0])
-        if filling.items_left == 0:
-            resume = None
-        if resume is None or page.rows or patience.is_over():
-            return PageResult(items, page.stamp, resume)
-        wanted = wanted.after(resume)
+    page = await _read(served, partition, wanted, filling, filling.to_read, patience, now_us)
+    filling.has_read(page.rows)
+    items, weight = await filling.shape(page.rows, filling.bytes_left, patience)
+    if not items and alone and page.rows:
+        items, weight = await filling.shape(page.rows[:1], ROOMY, patience)
+    filling.put_in(len(items), weight)
+    resume = page.resume
+    if len(items) < len(page.rows):
+        resume = wanted.resume_at(page.rows[len(items)][0])
+    if filling.items_left == 0:
+        resume = None
+    return PageResult(items, page.stamp, resume)
 
 
 async def _read(

@@ -53,9 +53,8 @@ async def scan_page(
             return result, filling
         result.position = None if filling.items_left == 0 else page.position
         # Half a record of one moment and half of another, or nothing of it by then, would show part of a write.
-        if page.cut and page.partitions:
-            return result, filling
-        if result.position is None or filling.bytes_left <= enough or filling.to_read <= 0 or patience.is_over():
+        full = page.cut or filling.bytes_left <= enough or filling.to_read <= 0
+        if full or result.position is None or patience.is_over():
             return result, filling
 
 

@@ -274,8 +274,11 @@ class MemoryRecords:
             page = self._page(source, partition, Span(start if partition == after else b""), meter, now_us)
             if page.rows:
                 partitions.append((partition, page.rows))
+            elif page.resume is not None and partition != after:
+                # What was passed before its first row is looked at again, together with that.
+                return WalkPage(partitions, encode_position(partition, b""), cut=False)
             if page.resume is not None:
-                return WalkPage(partitions, encode_position(partition, page.resume), cut=bool(page.rows))
+                return WalkPage(partitions, encode_position(partition, page.resume))
         return WalkPage(partitions, None)
 
     async def sweep(self, budget_rows: int) -> Sweep:

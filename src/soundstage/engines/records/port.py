@@ -154,7 +154,8 @@ class Page(msgspec.Struct, frozen=True, gc=False):
 class WalkPage(msgspec.Struct, frozen=True, gc=False):
     """Partitions with their live rows; the last may go on in the next page. `position` None: the end.
 
-    `cut` false says that it does not: `position` lies past it. Engines that cannot tell leave it true.
+    `cut` false says that it does not: `position` is the beginning of a partition of which nothing was read. Engines
+    that cannot tell leave it true.
     """
 
     partitions: list[tuple[bytes, list[Row]]]

@@ -42,7 +42,10 @@ async def walk(
         if found.rows:
             partitions.append((partition, found.rows))
         if found.resume is not None:
-            return WalkPage(partitions, (prefix + ITEMS + found.resume)[len(table.number) :], cut=bool(found.rows))
+            # What was passed before the first row that did not fit is looked at again, together with that.
+            again = bool(partitions) and not found.rows
+            goes_on = first if again else found.resume
+            return WalkPage(partitions, (prefix + ITEMS + goes_on)[len(table.number) :], cut=not again)
         rows -= len(found.rows)
         size -= found.bytes
     return WalkPage(partitions, None)

@@ -137,6 +137,20 @@ class Walks:
                 break
         assert keys_by_record([one for one in met if one[0] in kept]) == kept
 
+    async def test_a_page_that_cuts_no_record_has_read_nothing_of_the_next(self, bench: Bench) -> None:
+        """What is dead before a record's first live row may come to life before the next page."""
+        records = [b"record-%d" % number for number in range(8)]
+        for record in records:
+            await bench.send(bench.write(at=-2, puts={b"a": Put(b""), b"z": Put(b"")}), record)
+            await bench.delete(b"a", at=-1, record=record)
+        page = await step(bench, budget=Budget(rows=1))
+        assert page.position is not None
+        for record in records:
+            await bench.send(bench.write(at=0, puts={b"a": Put(b""), b"z": Put(b"")}), record)
+        rest = await step(bench, position=page.position)
+        whole = rest.partitions[1:] if page.cut else rest.partitions
+        assert {tuple(key for key, _ in rows) for _, rows in whole} == {(b"a", b"z")}
+
     async def test_a_walk_goes_on_where_its_record_was_deleted(self, bench: Bench) -> None:
         kept = await fill(bench)
         first = await step(bench, budget=Budget(rows=7))
