@@ -1,16 +1,20 @@
 from __future__ import annotations
 
+import asyncio
+from typing import Any
+
 import pytest
 
 from soundstage.core.call import Principal
 from soundstage.core.credential import TokenInfo
 from soundstage.core.environment import VirtualEnvironment
-from soundstage.core.errors import AlreadyExists, Exhausted, NotFound, Unauthenticated
+from soundstage.core.errors import AlreadyExists, Exhausted, NotFound, Unauthenticated, Unavailable
 from soundstage.core.hlc import TokenClock
 from soundstage.core.time import Instant
 from soundstage.engines.records.memory import MemoryRecords
+from soundstage.engines.records.port import Stamp
 from soundstage.runtime.credentials import TokenStore
-from soundstage.runtime.system_table import SystemTable
+from soundstage.runtime.system_table import Entry, SystemTable
 
 
 @pytest.fixture
@@ -25,6 +29,46 @@ async def table(environment: VirtualEnvironment) -> SystemTable:
 @pytest.fixture
 def store(table: SystemTable, environment: VirtualEnvironment) -> TokenStore:
     return TokenStore(table, environment, limit=3)
+
+
+class Behind(TokenStore):
+    """Of a process that does not see what others did, since it looks a moment too soon."""
+
+    follows = True
+
+    async def _follow(self) -> None:
+        if self.follows:
+            await super()._follow()
+
+
+class Unanswering(SystemTable):
+    """Writes what it is told to, and does not say so the first time."""
+
+    def __init__(self, table: SystemTable) -> None:
+        self.__dict__.update(table.__dict__)
+        self._silent = True
+
+    async def write(self, *what: Any, **how: Any) -> Stamp:
+        stamp = await super().write(*what, **how)
+        if self._silent:
+            self._silent = False
+            raise Unavailable("the answer was lost", outcome="unknown")
+        return stamp
+
+
+class Reading(SystemTable):
+    """Stops behind its first reading until it may go on."""
+
+    def __init__(self, table: SystemTable) -> None:
+        self.__dict__.update(table.__dict__)
+        self.has_read = asyncio.Event()
+        self.go_on = asyncio.Event()
+
+    async def read(self, *what: Any, **how: Any) -> dict[str, Entry]:
+        found = await super().read(*what, **how)
+        self.has_read.set()
+        await self.go_on.wait()
+        return found
 
 
 def info(name: str = "ci", id: str = "00aa", expires_at: int | None = None) -> TokenInfo:
@@ -142,15 +186,70 @@ async def test_another_process_follows(table: SystemTable, store: TokenStore, en
         other.recognise(token)
 
 
+@pytest.mark.parametrize(("follows", "said"), [(True, "there is no token"), (False, "revoked already")])
 async def test_a_token_that_another_process_revoked_is_not_found(
+    table: SystemTable, store: TokenStore, environment: VirtualEnvironment, follows: bool, said: str
+) -> None:
+    other = Behind(table, environment, limit=3)
+    await store.create(info())
+    await other.follow()
+    await store.revoke("ci")
+    other.follows = follows
+    with pytest.raises(NotFound, match=said):
+        await other.revoke("ci")
+
+
+async def test_of_two_processes_that_use_a_name_at_once_one_has_it(
+    table: SystemTable, store: TokenStore, environment: VirtualEnvironment
+) -> None:
+    other = Behind(table, environment, limit=3)
+    await other.follow()
+    await store.create(info())
+    other.follows = False
+    with pytest.raises(AlreadyExists) as caught:
+        await other.create(info(id="00bb"))
+    assert caught.value.field == "name"
+    await store.follow()
+    assert [each.id for each in store.infos()] == ["00aa"]
+
+
+async def test_a_name_that_another_process_freed_is_free(
     table: SystemTable, store: TokenStore, environment: VirtualEnvironment
 ) -> None:
     other = TokenStore(table, environment, limit=3)
     await store.create(info())
     await other.follow()
     await store.revoke("ci")
-    with pytest.raises(NotFound, match="revoked already"):
-        await other.revoke("ci")
+    await other.create(info(id="00bb"))
+    assert [each.id for each in other.infos()] == ["00bb"]
+
+
+async def test_a_token_whose_creation_was_not_answered_is_known_when_its_name_is_asked_for_again(
+    table: SystemTable, environment: VirtualEnvironment
+) -> None:
+    store = TokenStore(Unanswering(table), environment, limit=3)
+    with pytest.raises(Unavailable):
+        await store.create(info())
+    assert store.infos() == []
+    with pytest.raises(AlreadyExists):
+        await store.create(info(id="00bb"))
+    assert (await store.revoke("ci")).id == "00aa"
+
+
+async def test_following_while_a_token_is_revoked_does_not_bring_it_back(
+    table: SystemTable, environment: VirtualEnvironment
+) -> None:
+    slow = Reading(table)
+    store = TokenStore(slow, environment, limit=3)
+    token = await store.create(info())
+    following = asyncio.ensure_future(store.follow())
+    await slow.has_read.wait()
+    revoking = asyncio.ensure_future(store.revoke("ci"))
+    await asyncio.sleep(0)
+    slow.go_on.set()
+    await asyncio.gather(following, revoking)
+    with pytest.raises(Unauthenticated):
+        store.recognise(token)
 
 
 async def test_tokens_are_listed_in_the_order_of_their_ids(store: TokenStore) -> None:

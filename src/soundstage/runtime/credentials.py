@@ -2,12 +2,14 @@
 
     token = "sst_" id "_" secret        id: 20 hexadecimal digits that sort by creation; secret: 32 bytes
 
-Data on disk: table `system/tokens`, partition `tokens`, one `Stored` per id. The secret is random and long,
-so that a salted fast hash is as hard to invert as a slow one would be, and authentication stays cheap.
+Data on disk: table `system/tokens`, partition `tokens`; `t/<id>` holds a `Stored`, `n/<name>` the id of the token
+of that name, so that a name has one whoever makes tokens at the same time. The secret is random and long, so that a
+salted fast hash is as hard to invert as a slow one would be, and authentication stays cheap.
 """
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hmac
 from hashlib import blake2b
@@ -55,6 +57,8 @@ class TokenStore:
         self._limit = limit
         self._known: dict[str, _Known] = {}
         self._seen: Stamp | None = None
+        # What is read while a token is being revoked would bring it back.
+        self._changing = asyncio.Lock()
         self._nobody = Stored(
             info=TokenInfo(id="", name="", grants={}, created_at=Instant(0), created_by=""),
             salt=environment.secret(_SALT_BYTES),
@@ -63,6 +67,10 @@ class TokenStore:
 
     async def follow(self) -> None:
         """Every stored token is known here, and no other; one small read when nothing changed."""
+        async with self._changing:
+            await self._follow()
+
+    async def _follow(self) -> None:
         stamp = await self._table.stamp(_PARTITION)
         if stamp == self._seen:
             return
@@ -79,10 +87,14 @@ class TokenStore:
 
         Raises `AlreadyExists` for a name in use, so that logs and history are clear about who did what.
         """
+        async with self._changing:
+            return await self._create(info)
+
+    async def _create(self, info: TokenInfo) -> str:
+        # A change of this process whose answer was lost is not known here yet.
+        await self._follow()
         if any(known.stored.info.name == info.name for known in self._known.values()):
-            raise AlreadyExists(
-                f"there is a token named {info.name!r}", field="name", hint="revoke it, or choose another name"
-            )
+            raise _name_in_use(info.name)
         if len(self._known) >= self._limit:
             raise Exhausted(
                 f"the stage has {self._limit} tokens, its limit",
@@ -91,17 +103,28 @@ class TokenStore:
             )
         secret, salt = self._environment.secret(_SECRET_BYTES), self._environment.secret(_SALT_BYTES)
         stored = Stored(info=info, salt=salt, hash=_hash(secret, salt))
-        stamp = await self._table.write(_PARTITION, {f"t/{info.id}": msgpack_encode(stored)}, {f"t/{info.id}": None})
+        token, name = f"t/{info.id}", f"n/{info.name}"
+        changes = {token: msgpack_encode(stored), name: info.id.encode()}
+        try:
+            stamp = await self._table.write(_PARTITION, changes, {token: None, name: None})
+        except PreconditionFailed:
+            raise _name_in_use(info.name) from None
         self._known[info.id] = _Known(stored, stamp, _principal(info))
         text = base64.urlsafe_b64encode(secret).rstrip(b"=").decode()
         return f"{PREFIX}_{info.id}_{text}"
 
     async def revoke(self, name: str) -> TokenInfo:
         """The token of that id or name works no more; `NotFound` otherwise. Returns what it was."""
+        async with self._changing:
+            return await self._revoke(name)
+
+    async def _revoke(self, name: str) -> TokenInfo:
+        await self._follow()
         for id, known in self._known.items():
             if name in (id, known.stored.info.name):
+                freed = {f"t/{id}": None, f"n/{known.stored.info.name}": None}
                 try:
-                    await self._table.write(_PARTITION, {f"t/{id}": None}, {f"t/{id}": known.stamp})
+                    await self._table.write(_PARTITION, freed, {f"t/{id}": known.stamp})
                 except PreconditionFailed:
                     raise NotFound(f"the token {name!r} has been revoked already", field="id") from None
                 self._known.pop(id, None)
@@ -123,6 +146,10 @@ class TokenStore:
 
     def _expired(self, info: TokenInfo) -> bool:
         return info.expires_at is not None and self._environment.now_ns() >= info.expires_at
+
+
+def _name_in_use(name: str) -> AlreadyExists:
+    return AlreadyExists(f"there is a token named {name!r}", field="name", hint="revoke it, or choose another name")
 
 
 def _parts(token: str) -> tuple[str, bytes]:
