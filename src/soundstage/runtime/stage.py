@@ -295,6 +295,8 @@ class Stage:
     def _running(self) -> Parts:
         if self._exit is None:
             raise Unavailable(
-                "the stage is not running", hint="use it inside `async with`, or after `await stage.start()`"
+                "the stage is not running",
+                hint="use it inside `async with`, or after `await stage.start()`",
+                outcome="not_applied",
             )
         return self._parts
