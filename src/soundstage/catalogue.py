@@ -19,7 +19,6 @@ SYSTEMS: tuple[System, ...] = (
         "soundstage.runtime.tokens",
         "Create, list and revoke the access tokens of callers from outside",
         stability="beta",
-        simulated=False,
     ),
     System(
         "jobs",

@@ -121,8 +121,9 @@ async def test_outside_of_its_life_a_stage_says_how_to_use_it(open_stage: OpenSt
         await make(stage)
         notes = stage.client(Notes, "home")
         await notes.write(name="a", text="")
-    with pytest.raises(Unavailable, match="not running"):
+    with pytest.raises(Unavailable, match="not running") as refused:
         await notes.read(name="a")
+    assert refused.value.outcome == "not_applied"
 
 
 async def test_stopping_waits_for_calls_under_way_and_lets_no_other_in(open_stage: OpenStage) -> None:

@@ -14,12 +14,13 @@ class Edit(NamedTuple):
 
 
 class Mutant(NamedTuple):
-    """`steps` is how many a simulation may take to notice."""
+    """`steps` is how many a simulation may take to notice; `seed` the first that it tries, one that is known to."""
 
     engine: str
     edits: tuple[Edit, ...]
     steps: int = 6_000
     system: str = "kv"
+    seed: int = 1
 
 
 VERSION = "soundstage.core.version"
@@ -31,6 +32,8 @@ COMMIT = "soundstage.engines.rocks.commit"
 KV = "soundstage.data.kv"
 CONTROL = "soundstage.runtime.control.changes"
 REPETITION = "soundstage.runtime.repetition"
+CREDENTIALS = "soundstage.runtime.credentials"
+POLICY = "soundstage.core.policy"
 
 MUTANTS: dict[str, Mutant] = {
     "at_equal_times_puts_beat_deletes": Mutant(
@@ -223,5 +226,44 @@ MUTANTS: dict[str, Mutant] = {
             ),
         ),
         system="namespaces",
+    ),
+    "a_page_is_two_reads": Mutant(
+        "memory",
+        (
+            Edit(
+                f"{KV}.reads",
+                "    filling.has_read(page.rows)\n",
+                "    if page.resume is not None and wanted.keys is None:\n"
+                "        rest = await _read(\n"
+                "            served, partition, wanted.after(page.resume), filling, filling.to_read, patience, now_us\n"
+                "        )\n"
+                "        page = Page(page.rows + rest.rows, rest.resume, rest.stamp)\n"
+                "    filling.has_read(page.rows)\n",
+            ),
+        ),
+    ),
+    "a_scan_goes_on_behind_a_record_that_was_cut": Mutant(
+        "memory", (Edit(f"{KV}.scans", "full = page.cut or ", "full = "),), steps=20_000
+    ),
+    "what_the_last_try_knew_is_told_of_all": Mutant(
+        "memory", (Edit(POLICY, "            _set_outcome(error, unknown=unknown)\n", ""),), seed=2
+    ),
+    "a_name_may_have_two_tokens": Mutant(
+        "memory",
+        (
+            Edit(CREDENTIALS, "self._changing = asyncio.Lock()", "self._changing = asyncio.Semaphore(9)"),
+            Edit(CREDENTIALS, "{token: None, name: None}", "{token: None}"),
+        ),
+        system="tokens",
+    ),
+    "a_token_that_is_being_revoked_comes_back": Mutant(
+        "memory",
+        (Edit(CREDENTIALS, "self._changing = asyncio.Lock()", "self._changing = asyncio.Semaphore(9)"),),
+        steps=10_000,
+        system="tokens",
+        seed=3,
+    ),
+    "a_revoked_token_stays_known": Mutant(
+        "memory", (Edit(CREDENTIALS, "self._known.pop(id, None)", "pass"),), system="tokens"
     ),
 }

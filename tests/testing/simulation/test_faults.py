@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from random import Random
 from typing import Any, TypeVar
@@ -146,8 +147,46 @@ def test_late_calls_take_their_time_and_are_answered() -> None:
         return seconds, await bench.stored()
 
     seconds, stored = on_bench(body, late=1.0, late_s=2.0)
-    assert 0 < seconds < 2
+    assert 0 < seconds < 4
     assert stored == [b"a"]
+
+
+async def read(bench: Bench) -> bool:
+    return bool((await bench.faulty.read(TABLE, RECORD, ALL, Budget(), bench.environment.now_us())).rows)
+
+
+async def get(bench: Bench) -> bool:
+    return bool((await bench.faulty.get(TABLE, RECORD, [b"a"], bench.environment.now_us())).rows)
+
+
+async def read_many(bench: Bench) -> bool:
+    now_us = bench.environment.now_us()
+    return bool((await bench.faulty.read_many(TABLE, [RECORD], ALL, Budget(), now_us))[0].rows)
+
+
+async def walk(bench: Bench) -> bool:
+    now_us = bench.environment.now_us()
+    return bool((await bench.faulty.walk(TABLE, 0, 1, None, Budget(), now_us)).partitions)
+
+
+@pytest.mark.parametrize("reading", [read, get, read_many, walk])
+def test_a_late_answer_is_of_a_moment_that_has_passed(reading: Callable[[Bench], Awaitable[bool]]) -> None:
+    """Beside each read a write is applied: some reads that end after it began before, and do not show it."""
+
+    async def body(bench: Bench) -> set[tuple[bool, bool]]:
+        seen: set[tuple[bool, bool]] = set()
+        for number in range(40):
+            now_us = bench.environment.now_us()
+            await bench.healthy.apply(TABLE, RECORD, Batch(partition=version.delete(now_us, f"d{number}")))
+            asked = asyncio.ensure_future(reading(bench))
+            await bench.environment.sleep(1.0)
+            before = asked.done()
+            cell = version.put(bench.environment.now_us(), f"p{number}", b"")
+            await bench.healthy.apply(TABLE, RECORD, Batch(cells=[(b"a", cell)]))
+            seen.add((before, await asked))
+        return seen
+
+    assert on_bench(body, late=1.0, late_s=2.0) >= {(False, False), (False, True)}
 
 
 def test_slow_partitions_are_slow_every_time() -> None:

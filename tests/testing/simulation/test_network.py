@@ -104,6 +104,18 @@ def test_an_idempotency_key_travels_with_its_call() -> None:
     assert at_site(body) == (1, 2)
 
 
+def test_calls_with_neither_token_nor_key_are_told_apart_by_their_request_id() -> None:
+    async def body(site: Site) -> tuple[Passage, Passage]:
+        await prepared(site, NetworkRates())
+        namespaces = site.client(0, Namespaces).with_options(retries=0)
+        await namespaces.with_options(request_id="done").put(namespace=NamespaceSpec(name="new", abstraction="kv"))
+        with pytest.raises(SoundstageError):
+            await namespaces.with_options(request_id="refused").delete(name="nothing")
+        return site.network.passage("done"), site.network.passage("refused")
+
+    assert at_site(body) == (Passage(sent=1, uncertain=True), Passage(sent=1, uncertain=False))
+
+
 def test_a_network_has_latency_in_any_weather() -> None:
     async def body(site: Site) -> float:
         kv = await prepared(site, NetworkRates())

@@ -39,7 +39,7 @@ class FaultRates(msgspec.Struct, frozen=True, kw_only=True):
 
     `partial` applies some of a batch's cells and answers that nobody knows: an engine with replicas may do that to a
     write that is unconditional and not acknowledged, an embedded one may not. `slow_partitions` is the share of
-    partitions whose every call takes `slow_s` seconds; a `late` call takes up to `late_s`.
+    partitions whose every call takes `slow_s` seconds; a call or an answer that is `late` takes up to `late_s`.
     """
 
     lost_before: float = 0.0
@@ -130,23 +130,31 @@ class FaultyRecords:
     ) -> Page:
         await self._before(table, partition)
         # What this returns early must say where to go on, which a call without a budget cannot.
-        return await self.engine.get(table, partition, keys, now_us, budget and self._cut(table, budget))
+        page = await self.engine.get(table, partition, keys, now_us, budget and self._cut(table, budget))
+        await self._dawdle(table)
+        return page
 
     async def read(self, table: str, partition: bytes, span: Span, budget: Budget, now_us: int) -> Page:
         await self._before(table, partition)
-        return await self.engine.read(table, partition, span, self._cut(table, budget), now_us)
+        page = await self.engine.read(table, partition, span, self._cut(table, budget), now_us)
+        await self._dawdle(table)
+        return page
 
     async def read_many(
         self, table: str, partitions: Sequence[bytes], span: Span, budget: Budget, now_us: int
     ) -> list[Page]:
         await self._before(table, partitions[0] if partitions else b"")
-        return await self.engine.read_many(table, partitions, span, self._cut(table, budget), now_us)
+        pages = await self.engine.read_many(table, partitions, span, self._cut(table, budget), now_us)
+        await self._dawdle(table)
+        return pages
 
     async def walk(
         self, table: str, segment: int, segments: int, position: bytes | None, budget: Budget, now_us: int
     ) -> WalkPage:
         await self._before(table, b"")
-        return await self.engine.walk(table, segment, segments, position, self._cut(table, budget), now_us)
+        page = await self.engine.walk(table, segment, segments, position, self._cut(table, budget), now_us)
+        await self._dawdle(table)
+        return page
 
     async def _before(self, table: str, partition: bytes) -> None:
         rates = self.rates
@@ -155,14 +163,19 @@ class FaultyRecords:
         if rates.slow_partitions and is_slow(partition, rates.slow_partitions):
             self.counts["slow"] += 1
             await self._environment.sleep(rates.slow_s)
-        if self._strikes("late"):
-            await self._environment.sleep(dice().uniform(0.0, rates.late_s))
+        await self._dawdle(table)
         if self._strikes("lost_before"):
             raise Unavailable("the call was lost on its way", outcome="not_applied")
+
+    async def _dawdle(self, table: str) -> None:
+        """One way takes longer than it should. What is answered then is no longer what there is."""
+        if table not in self.spared and self._strikes("late"):
+            await self._environment.sleep(dice().uniform(0.0, self.rates.late_s))
 
     async def _after(self, table: str) -> None:
         if table in self.spared:
             return
+        await self._dawdle(table)
         if self._strikes("lost_after"):
             raise Unavailable("the answer was lost on its way", outcome="unknown")
         if self._strikes("timed_out_after"):

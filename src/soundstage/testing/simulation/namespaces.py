@@ -1,8 +1,7 @@
 """The control plane under simulation: clients that create, change and delete namespaces under faults and restarts.
 
 A namespace is judged as one object with a version and a value, which is a knob that every put sets to something new.
-Reads are answered from what the process has applied. That follows the store at once, except where a change failed in
-a way that its process could not know: then until the next poll.
+Readers are answered from what their process has applied.
 """
 
 from __future__ import annotations
@@ -23,9 +22,9 @@ from soundstage.core.errors import (
 )
 from soundstage.core.namespace import NamespaceInfo
 from soundstage.runtime.namespaces.api import Namespaces, NamespaceSpec
-from soundstage.testing.simulation.linearizer import Linearizer
 from soundstage.testing.simulation.scenario import SYSTEM_TABLES, Divergence, Play, Scenario, Site, Step
 from soundstage.testing.simulation.turn import aside
+from soundstage.testing.simulation.viewed import Viewed
 
 Act: TypeAlias = Literal[
     "put",
@@ -105,25 +104,12 @@ def _put(state: State, request: Put) -> tuple[State, Answer]:
 
 
 class _Name:
-    """One name: its judge, and what is known about it.
-
-    `recent` are the states it may have had since this process certainly knew it; `doubtful`: since then a change may
-    have been stored without this process applying it.
-    """
+    """One name. `known` is what its clients saw last, `made` what they made, by generation and version."""
 
     def __init__(self) -> None:
-        self.judge: Linearizer[State, Request, Answer] = Linearizer(None, model)
-        self.recent: set[State] = {None}
-        self.doubtful = False
+        self.judge: Viewed[State, Request, Answer] = Viewed(None, model, Look())
         self.known: State = None
         self.made: dict[tuple[int, int], int] = {}
-
-    def note(self) -> None:
-        self.recent |= self.judge.states()
-
-    def refresh(self) -> None:
-        """The process knows what is stored."""
-        self.recent, self.doubtful = self.judge.states(), False
 
 
 class NamespacesPlay:
@@ -195,7 +181,6 @@ class NamespacesPlay:
         name.judge.end(number, ("at", info.version, _value(info)))
         name.known = info.version, _value(info)
         name.made[info.generation, info.version] = _value(info)
-        name.note()
         self._repeatable[step.name] = key, request.expected if request.expected is not None else -1, info
         self._site.note("changed" if info.version > 1 else "created")
 
@@ -210,7 +195,6 @@ class NamespacesPlay:
             return
         name.judge.end(number, ("deleted", gone.version))
         name.known = None
-        name.note()
         self._site.note("deleted")
 
     async def _failed(self, step: NamespaceStep, number: int, error: SoundstageError, key: str) -> None:
@@ -220,7 +204,6 @@ class NamespacesPlay:
             await self._site.environment.sleep(0.05)
         if passage.uncertain:
             name.judge.lose(number)
-            name.doubtful = True
             self._site.note("uncertain")
         elif isinstance(error, InProgress | Unavailable | DeadlineExceeded | Exhausted):
             name.judge.refuse(number)
@@ -228,7 +211,6 @@ class NamespacesPlay:
         else:
             name.judge.end(number, _answer_of(error))
             self._site.note("outdated")
-        name.note()
 
     async def _repeat(self, step: NamespaceStep) -> None:
         """A put that was answered is sent again under its key: it is answered as it was, whatever has come since."""
@@ -250,8 +232,7 @@ class NamespacesPlay:
 
     async def _get(self, step: NamespaceStep) -> None:
         name = self._names[step.name]
-        number, restarts = name.judge.begin(Look()), self._site.host.restarts
-        name.note()
+        number, restarts = name.judge.look(), self._site.host.restarts
         try:
             info = await self._client(step).get(name=step.name)
             answer: Answer = ("at", info.version, _value(info))
@@ -264,22 +245,13 @@ class NamespacesPlay:
 
     def _judge_view(self, which: str, number: int, answer: Answer, *, current: bool) -> None:
         name = self._names[which]
-        name.note()
-        if current and not name.doubtful:
-            name.judge.end(number, answer)
-        else:
-            name.judge.lose(number)
-            seen = None if isinstance(answer, str) else (int(answer[1]), int(answer[-1]))
-            if seen not in name.recent:
-                raise Divergence(f"{which} is shown as {answer}, and has been {sorted(map(str, name.recent))}")
-        if not isinstance(answer, str):
-            name.known = int(answer[1]), int(answer[-1])
+        state = None if isinstance(answer, str) else (int(answer[1]), int(answer[-1]))
+        name.judge.show(number, answer, state, current=current)
+        name.known = state or name.known
 
     async def _list(self, step: NamespaceStep) -> None:
-        numbers = {which: name.judge.begin(Look()) for which, name in self._names.items()}
+        numbers = {which: name.judge.look() for which, name in self._names.items()}
         restarts = self._site.host.restarts
-        for name in self._names.values():
-            name.note()
         try:
             reply = await self._client(step).list()
         except (Unavailable, DeadlineExceeded, Exhausted):
@@ -326,7 +298,7 @@ class NamespacesPlay:
                 return
         if calm and host.is_up and before == (self._changes, host.restarts):
             for name in self._names.values():
-                name.refresh()
+                name.judge.refresh()
             self._site.note("polled")
 
     def _client(self, step: NamespaceStep, key: str | None = None) -> Namespaces:

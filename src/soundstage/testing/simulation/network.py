@@ -100,7 +100,7 @@ class Network:
             await self._host.environment.sleep(IDLE_S)
 
     def passage(self, token: str) -> Passage:
-        """Of the requests under `token`, which is the text of an idempotency token or an idempotency key."""
+        """Of the requests under `token`: the text of an idempotency token, an idempotency key or a request id."""
         return self._passages.setdefault(token, Passage())
 
     async def carry(self, operation: Operation[..., Any], request: Any, options: CallOptions) -> Any:
@@ -165,7 +165,7 @@ class Network:
 
     def _passage_of(self, request: Any, options: CallOptions) -> Passage:
         token = getattr(request, "idempotency_token", None)
-        key = options.idempotency_key if token is None else token.token
+        key = options.idempotency_key or options.request_id if token is None else token.token
         return Passage() if key is None else self.passage(key)
 
     def _strikes(self, fault: str) -> bool:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from tests.testing.simulation.kv.stand import Liar, at_scene, step
 
-from soundstage.core.errors import PreconditionFailed, TokenDrift, TokenReused
+from soundstage.core.errors import DeadlineExceeded, PreconditionFailed, TokenDrift, TokenReused, Unavailable
 from soundstage.data.kv.api import Condition, IdempotencyToken
 from soundstage.testing.model import DELETE, PUT
 from soundstage.testing.simulation.climate import Climate
@@ -290,6 +290,8 @@ def refusing(error: Exception) -> Any:
         (refusing(PreconditionFailed("no")), True, "hold in all of"),
         (refusing(TokenReused("no")), True, "named nothing else"),
         (refusing(TokenDrift("no")), False, "was refused"),
+        (refusing(Unavailable("no", outcome="not_applied")), False, "its sender is told otherwise"),
+        (refusing(DeadlineExceeded("no", outcome="not_applied", retryable=True)), True, "its sender is told otherwise"),
     ],
 )
 def test_a_store_that_lies_about_a_write_is_found_out(lie: Any, conditional: bool, said: str) -> None:
@@ -311,3 +313,11 @@ def test_a_store_that_answers_a_repetition_differently_is_found_out() -> None:
 
     with pytest.raises(Divergence, match="before"):
         at_scene(body)
+
+
+def test_a_write_that_may_have_been_applied_twice_is_known_to_nobody() -> None:
+    async def body(scene: Scene) -> str:
+        Liar(scene, refusing(Unavailable("no", outcome="not_applied")))
+        return await Writer(scene).send(step(), put(scene), once=True)
+
+    assert at_scene(body, climate=Climate(network=NetworkRates(twice=0.1))) == "unknown"

@@ -9,6 +9,7 @@ from soundstage.core.errors import (
     DeadlineExceeded,
     Exhausted,
     PreconditionFailed,
+    SoundstageError,
     TokenDrift,
     TokenReused,
     Unavailable,
@@ -128,9 +129,12 @@ class Writer:
         began = Watch(write.begun, scene.site.environment.now_us(), scene.site.environment.clock_steps)
         for tried in range(TRIES_MAX):
             watch, sent_before, alone = scene.watch(), passage.sent, not passage.under_way
+            uncertain_before = passage.uncertain
             try:
                 reply = await self._invoke(step, sent, patient=once or tried > 2)
-            except (Unavailable, DeadlineExceeded, Exhausted):
+            except (Unavailable, DeadlineExceeded, Exhausted) as error:
+                if alone and not uncertain_before:
+                    self._check_outcome(write, error)
                 if once or (step.gives_up and self._may_linger(write)):
                     return await self._let_be(step, write)
                 await scene.pause(step)
@@ -190,6 +194,15 @@ class Writer:
         write.over_at = self._scene.history.tick()
         self._scene.site.note("left_unknown")
         return "unknown"
+
+    def _check_outcome(self, write: Write, error: SoundstageError) -> None:
+        """What a caller is told was not applied, was not; unless a request was delivered twice, which nobody knows."""
+        network = self._scene.site.network
+        certain = not network.rates.twice and not self._scene.site.climate.network.twice
+        if certain and error.outcome == "not_applied" and network.passage(write.token).uncertain:
+            raise Divergence(
+                f"{write.token} may have been applied, and its sender is told otherwise: {error!r}"
+            ) from error
 
     def _may_linger(self, write: Write) -> bool:
         """Whether the record can bear another write of unknown fate."""

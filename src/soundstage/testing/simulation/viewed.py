@@ -1,0 +1,92 @@
+"""An object of which a process keeps a copy, to answer its readers from.
+
+Changes are judged as what they are, one after the other in the store. A reader sees the copy. It follows the store at
+once, except where a change failed in a way that its process could not know: then until the process reads the store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Generic, TypeVar
+
+from soundstage.testing.simulation.linearizer import Linearizer, Model
+from soundstage.testing.simulation.scenario import Divergence
+
+S = TypeVar("S", bound=Hashable)
+Q = TypeVar("Q")
+R = TypeVar("R", bound=Hashable)
+
+
+class _Reader(Generic[S]):
+    """One who has asked: what may be shown to it, and whether its process may have known less than there was."""
+
+    def __init__(self, recent: set[S], *, doubtful: bool) -> None:
+        self.recent = recent
+        self.doubtful = doubtful
+
+
+class Viewed(Generic[S, Q, R]):
+    """One object; `looking` is the request that changes nothing and is answered with the state.
+
+    `recent` are the states it may have had since its process certainly knew it; `doubtful`: since then a change may
+    have been stored that the process did not learn of. Readers who asked before are told what held then.
+    """
+
+    def __init__(self, state: S, model: Model[S, Q, R], looking: Q) -> None:
+        self.recent: set[S] = {state}
+        self.doubtful: bool = False
+        self._looking = looking
+        self._judge: Linearizer[S, Q, R] = Linearizer(state, model)
+        self._readers: dict[int, _Reader[S]] = {}
+
+    def begin(self, request: Q) -> int:
+        """`request` is about to be sent."""
+        number = self._judge.begin(request)
+        self._note()
+        return number
+
+    def end(self, number: int, answer: R) -> None:
+        """The change was answered so."""
+        self._judge.end(number, answer)
+        self._note()
+
+    def lose(self, number: int) -> None:
+        """Nobody knows what became of the change, and all requests of it have ended."""
+        self._judge.lose(number)
+        self.doubtful = True
+        for reader in self._readers.values():
+            reader.doubtful = True
+        self._note()
+
+    def refuse(self, number: int) -> None:
+        """The change, or the look, did nothing."""
+        self._judge.refuse(number)
+        self._readers.pop(number, None)
+        self._note()
+
+    def look(self) -> int:
+        """A reader is about to ask."""
+        number = self.begin(self._looking)
+        self._readers[number] = _Reader(set(self.recent), doubtful=self.doubtful)
+        return number
+
+    def show(self, number: int, answer: R, state: S, *, current: bool) -> None:
+        """The reader was answered so, which is how `state` looks; `current` false when the process was exchanged."""
+        self._note()
+        reader = self._readers.pop(number)
+        if current and not reader.doubtful:
+            self._judge.end(number, answer)
+            return
+        self._judge.lose(number)
+        if state not in reader.recent:
+            raise Divergence(f"{state} was shown, and what there has been is {sorted(map(str, reader.recent))}")
+
+    def refresh(self) -> None:
+        """The process has read the store, and nobody changed it meanwhile."""
+        self.recent, self.doubtful = self._judge.states(), False
+
+    def _note(self) -> None:
+        states = self._judge.states()
+        self.recent |= states
+        for reader in self._readers.values():
+            reader.recent |= states
