@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -75,6 +76,19 @@ def keyboard(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     os.close(master)
 
 
+class Terminal(io.StringIO):
+    """Standard error of a command, and whether the question has been put there."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: threading.Event = threading.Event()
+
+    def write(self, text: str, /) -> int:
+        if "cancel the job" in text:
+            self.asked.set()
+        return super().write(text)
+
+
 def press_ctrl_c() -> None:
     os.kill(os.getpid(), signal.SIGINT)
 
@@ -141,13 +155,15 @@ def test_who_says_no_leaves_the_job_to_itself(
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("keyboard")
-def test_a_second_ctrl_c_waits_for_no_answer(served: Served, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_second_ctrl_c_waits_for_no_answer(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    # What pytest captures loses what is written while another thread reads it.
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+
     def twice() -> None:
         press_ctrl_c()
-        for _ in range(100_000):
-            if "cancel the job" in capsys.readouterr().err:
-                return press_ctrl_c()
-        return None
+        terminal.asked.wait()
+        press_ctrl_c()
 
     served.once_running(twice)
     assert served.carry_out(FOR_EVER) == 130
