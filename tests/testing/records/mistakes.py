@@ -496,6 +496,12 @@ ROCKS = (
         [Change(WRITING, "if first < low:", "if not first:")],
     ),
     Mutant(
+        "marks outlive writes that leave the header as it was",
+        "marks",
+        [Change(WRITING, "copy(header) if header is known else header", "header")],
+    ),
+    Mutant("marks outlive writes", "marks", [Change(f"{ROCKSDB}.known", "old is not header", "False")]),
+    Mutant(
         "ranges are not written down",
         "durability",
         [

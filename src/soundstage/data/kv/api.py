@@ -22,7 +22,7 @@ from soundstage.core.operation import AsyncFace, SyncFace, operation
 Message = msgspec.Struct
 
 
-class ItemMetadata(Message, kw_only=True, omit_defaults=True, gc=False):
+class ItemMetadata(Message, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Which write an item is from. `size` is that of the value as stored, in bytes."""
 
     token: IdempotencyToken
@@ -39,7 +39,7 @@ class PutItem(Message, kw_only=True):
     ttl: Duration | None = None
 
 
-class Item(Message, kw_only=True, omit_defaults=True, gc=False):
+class Item(Message, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """An item as read; `value` is left out where the selection says so."""
 
     key: bytes

@@ -18,6 +18,18 @@ FIXED = frozenset({"key_order", "conditional_writes", "dedicated"})
 """What is decided at creation; to change it is to copy into another namespace."""
 
 
+class SystemConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """`[systems.kv]`: what all namespaces of a process share."""
+
+    hot_items: Annotated[
+        Size,
+        Meta(
+            description="memory for single items read lately, which are not looked up again until their record changes",
+            extra={"bounds": ("0B", "1TiB")},
+        ),
+    ] = Size(64 * _MIB)
+
+
 class NamespaceConfig(msgspec.Struct, frozen=True, kw_only=True):
     """How one namespace of the key-value store behaves."""
 

@@ -20,6 +20,7 @@ from soundstage.data.kv.api import (
     DeleteItemsReply,
     GetItems,
     GetItemsReply,
+    Item,
     PutItems,
     PutItemsReply,
     ScanItems,
@@ -29,6 +30,7 @@ from soundstage.data.kv.batches import batch_pages
 from soundstage.data.kv.conditions import conditional
 from soundstage.data.kv.counts import count_rows
 from soundstage.data.kv.cursors import Cursor, seal, unseal
+from soundstage.data.kv.hot_items import HotItem, HotItems
 from soundstage.data.kv.items import item_of, token_of
 from soundstage.data.kv.namespace import ServedNamespace
 from soundstage.data.kv.pagination import Patience
@@ -44,7 +46,7 @@ from soundstage.runtime.service import ServiceContext
 
 
 class KeyValueService:
-    """Holds nothing but what it worked out of each namespace's configuration, and counts."""
+    """Holds what it worked out of each namespace's configuration, items read lately, and counts."""
 
     def __init__(self, context: ServiceContext) -> None:
         self._context = context
@@ -52,12 +54,14 @@ class KeyValueService:
         self._view = context.namespaces.view
         self._now_us = context.environment.now_us
         self._served: dict[str, ServedNamespace] = {}
+        self._hot = HotItems(context.config.hot_items)
 
     async def start(self) -> None:
         """Nothing to open: namespaces bring their engines."""
 
     async def stop(self) -> None:
         self._served.clear()
+        self._hot.clear()
 
     def tables(self, name: str, config: Any, capabilities: frozenset[str]) -> Sequence[TableSpec]:
         """See `namespace.tables`."""
@@ -81,7 +85,6 @@ class KeyValueService:
 
     async def get_items(self, call: Call, request: GetItems) -> GetItemsReply:
         served = self._serve(request.namespace)
-        now_us = self._now_us()
         predicate = request.predicate
         # One item by its key, which is most of what is asked, has no page to fill and none to follow. All of this
         # is written out here: a call more would be felt.
@@ -97,12 +100,19 @@ class KeyValueService:
             and type(key := match.keys[0]) is bytes
             and len(key) <= KEY_MAX_BYTES
         ):
-            page = await served.records.get(served.table, check_id(request.id), (key,), now_us)
+            address = (served, request.id, key)
+            hot = self._hot.find(address)
+            if hot is not None and (not hot.expires_us or self._now_us() < hot.expires_us):
+                items = [] if hot.item is None else [hot.item]
+                return GetItemsReply(items=items, record_token=hot.record_token)
+            page = await served.records.get(served.table, check_id(request.id), (key,), self._now_us())
             if page.stamp is not None and page.stamp.time_us > served.clock.last_us:
                 self._saw(served, page.stamp.time_us)
-            items = [item_of(*page.rows[0])] if page.rows else []
-            return GetItemsReply(items=items, record_token=token_of(page.stamp))
-        return await self._get_page(call, served, request, now_us)
+            item, token = item_of(*page.rows[0]) if page.rows else None, token_of(page.stamp)
+            if page.mark is not None:
+                self._hot.keep(address, HotItem(page.mark, item, token, _expires_us(item)))
+            return GetItemsReply(items=[] if item is None else [item], record_token=token)
+        return await self._get_page(call, served, request, self._now_us())
 
     async def _get_page(self, call: Call, served: ServedNamespace, request: GetItems, now_us: int) -> GetItemsReply:
         partition = check_id(request.id)
@@ -151,7 +161,11 @@ class KeyValueService:
         return CountItemsReply(count=count, exact=exact)
 
     def measurements(self) -> Iterable[Measurement]:
-        """Read amplification by namespace: bytes read from the store over bytes returned."""
+        """Reads of hot items, and by namespace how many bytes were read from the store over those returned."""
+        for outcome, times in (("found", self._hot.found), ("missed", self._hot.missed)):
+            yield Measurement(
+                "kv_hot_items", "Reads of one item that found it kept, or not", times, "counter", {"outcome": outcome}
+            )
         for name, served in list(self._served.items()):
             try:
                 self._view(name)
@@ -235,6 +249,11 @@ class KeyValueService:
             )
         # A record's newest version may lie at the limit of the future; what comes after it is a tick beyond.
         return conditional(condition, batch, token.token, self._now_us() + served.window.future_us + 1)
+
+
+def _expires_us(item: Item | None) -> int:
+    """0 for what does not expire."""
+    return 0 if item is None or item.metadata.expires_at is None else item.metadata.expires_at // 1_000
 
 
 def _tell_repeatable(error: SoundstageError, request: PutItems | DeleteItems) -> None:

@@ -138,17 +138,29 @@ ALL = Span()
 DEFAULT_BUDGET = Budget()
 
 
+class Mark(Protocol):
+    """What one read of a record found is still what there is, its expiry aside, for as long as this is `current`.
+
+    It ends before a write of the record is seen by any reader, and never comes back. It says nothing of a table that
+    has been dropped.
+    """
+
+    @property
+    def current(self) -> bool: ...
+
+
 class Page(msgspec.Struct, frozen=True, gc=False):
     """Live rows in reading order.
 
     `resume` is None at the end, else the bound to go on from: as `start` of the next span going up, as
     `end` going down. `stamp` is the record's greatest version ever accepted, None for a record never
-    written.
+    written. `mark` may come with what `get` returns, from engines whose every write passes through this process.
     """
 
     rows: list[Row]
     resume: bytes | None
     stamp: Stamp | None
+    mark: Mark | None = None
 
 
 class WalkPage(msgspec.Struct, frozen=True, gc=False):

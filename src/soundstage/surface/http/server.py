@@ -22,6 +22,8 @@ from soundstage.surface.http.protocol import LimitedProtocol, connections_of
 
 BACKLOG = 4_096
 
+CLOSING_ROUNDS_MAX = 100
+
 FILES_SHARE = 0.75
 """How much of the files that the process may open connections may be; engines need the rest."""
 
@@ -94,11 +96,19 @@ class Server:
         await self._finish_tasks(1.0)
         for connection in connections_of(self._state):
             connection.transport.abort()
+        await self._be_rid_of_connections()
         if self._watch is not None:
             self._watch.cancel()
             with suppress(asyncio.CancelledError):
                 await self._watch
             self._watch = None
+
+    async def _be_rid_of_connections(self) -> None:
+        """What was closed has let go of its socket, which takes the loop a round or two."""
+        for _ in range(CLOSING_ROUNDS_MAX):
+            if not self._state.connections:
+                return
+            await asyncio.sleep(0)
 
     async def _start_systems(self) -> None:
         for name in self._stage.systems.catalogue:

@@ -180,7 +180,7 @@ class RocksRecords:
             raise
         if gate is not None:
             await gate
-        return Page(rows, resume, header.told or header.stamp)
+        return Page(rows, resume, header.told or header.stamp, header)
 
     async def read(self, table: str, partition: bytes, span: Span, budget: Budget, now_us: int) -> Page:
         slices = Slices(self.database, budget.deadline_ns)

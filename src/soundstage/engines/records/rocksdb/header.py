@@ -13,7 +13,8 @@ from soundstage.engines.records.tombstones import Fragments
 class Header(msgspec.Struct, gc=False):
     """Replaced whole by every write, so that a read that goes on for long keeps the one it began with.
 
-    Nothing in it changes, but for `told`: the stamp, once somebody has asked for it.
+    Nothing in it changes, but for `told`, the stamp once somebody has asked for it, and `current`, which makes it
+    the port's `Mark`: false once it has been replaced, or forgotten.
 
     `newest` is the identity of the greatest version ever accepted. `covered` says whether any tombstone is
     there, so that most reads ask no further. No item row lies below `low` or from `high` on: who trims a
@@ -26,6 +27,7 @@ class Header(msgspec.Struct, gc=False):
     low: bytes = KEY_CEILING
     high: bytes = b""
     told: Stamp | None = None
+    current: bool = True
 
     @property
     def covered(self) -> bool:

@@ -28,6 +28,8 @@ class KnownHeaders:
         """`header` is that of the partition from now on."""
         found = self.found
         old = found.get(prefix)
+        if old is not None and old is not header:
+            old.current = False
         if old is not None and header is not None:
             found[prefix] = header
             if len(header.high) == len(old.high) and header.low is old.low and header.ranges is old.ranges:
@@ -39,10 +41,17 @@ class KnownHeaders:
         while self.bytes > self._max_bytes and found:
             # Many at once: a dictionary looks for its first entry past all that were deleted before it.
             for oldest in list(islice(found, 1 + len(found) // 8)):
-                self.bytes -= len(oldest) + _weight(found.pop(oldest))
+                gone = found.pop(oldest)
+                self.bytes -= len(oldest) + _weight(gone)
+                if gone is not None:
+                    # Its next write finds none to replace.
+                    gone.current = False
 
     def clear(self) -> None:
         """Nothing is known."""
+        for header in self.found.values():
+            if header is not None:
+                header.current = False
         self.found.clear()
         self.bytes = 0
 

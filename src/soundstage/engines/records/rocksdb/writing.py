@@ -6,6 +6,7 @@ Everything here runs without waiting: what is read is still true when the rows a
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import copy
 from random import Random
 from typing import Any
 
@@ -79,7 +80,8 @@ class Writing:
             self._put_many(batch, header)
         if header is not known:
             self.batch.put(self.prefix + HEAD + HEADER, headers.encode(header), self.table.handle)
-        self.header = header
+        # Rows may have changed where the header says the same; another one ends the marks of readers.
+        self.header = copy(header) if header is known else header
 
     def was_written(self) -> None:
         """The partition's header is that of `accept` from now on."""

@@ -22,6 +22,7 @@ from soundstage.testing.records.suite.ledger import Ledger
 from soundstage.testing.records.suite.lifecycle import Lifecycle
 from soundstage.testing.records.suite.limits import Limits
 from soundstage.testing.records.suite.many import Many
+from soundstage.testing.records.suite.marks import Marks
 from soundstage.testing.records.suite.names import Names
 from soundstage.testing.records.suite.points import Points
 from soundstage.testing.records.suite.purging import Purging
@@ -41,6 +42,7 @@ class RecordsSuite(
     Names,
     Atomicity,
     Points,
+    Marks,
     Ranges,
     Many,
     Walks,
