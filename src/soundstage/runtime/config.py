@@ -258,7 +258,7 @@ class StageConfig(msgspec.Struct, frozen=True, kw_only=True):
     engines: dict[str, EngineConfig] = {}
     namespaces: dict[str, NamespaceDeclaration] = {}
     defaults: NamespaceDefaults = NamespaceDefaults()
-    systems: Annotated[dict[str, dict[str, Any]], Meta(description="knobs of systems without namespaces")] = {}
+    systems: Annotated[dict[str, dict[str, Any]], Meta(description="knobs that all namespaces of a system share")] = {}
     auth: AuthConfig = AuthConfig()
     http: HttpConfig = HttpConfig()
     admission: AdmissionConfig = AdmissionConfig()
