@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from typing import ClassVar
 
 import pytest
 
@@ -54,7 +55,12 @@ async def keys(blobs: Blobs, prefix: str = "", after: str = "", limit: int = 1_0
 
 
 class BlobsSuite:
-    """Subclass it and give a fixture `blobs`: a started engine, empty, on the clock of `environment`."""
+    """Subclass it and give a fixture `blobs`: a started engine, empty, on the clock of `environment`.
+
+    `under_way_max` is how many bytes of a put may have been asked for before the engine itself has seen them.
+    """
+
+    under_way_max: ClassVar[int] = 0
 
     @pytest.fixture
     def environment(self) -> VirtualEnvironment:
@@ -201,7 +207,7 @@ class BlobsSuite:
 
         with pytest.raises(TooLarge):
             await blobs.put("a", endless(), expect=Expectation(max_bytes=10_000))
-        assert asked == 11
+        assert 11 <= asked <= 11 + self.under_way_max // 1_000
 
     async def test_an_upload_that_breaks_off_leaves_what_was_there(self, blobs: Blobs) -> None:
         async def breaking() -> AsyncIterator[bytes]:

@@ -1,0 +1,48 @@
+"""Calls that are answered without a task of their own where they need not wait.
+
+Most calls of an engine end with their first step: what they read is in memory, and a write that nothing else
+waits for is flushed at once. A task for each would cost more than the call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine, Generator
+from functools import partial
+from typing import Any
+
+
+class Begun:
+    """A coroutine after its first step, which gave `waits_for`; awaiting this goes on with it to its end."""
+
+    def __init__(self, coroutine: Coroutine[Any, Any, Any], waits_for: Any) -> None:
+        self._coroutine = coroutine
+        self._waits_for = waits_for
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        while True:
+            try:
+                sent = yield self._waits_for
+            except BaseException as error:  # noqa: BLE001 - whatever it is, it is for the coroutine
+                step = partial(self._coroutine.throw, error)
+            else:
+                step = partial(self._coroutine.send, sent)
+            try:
+                self._waits_for = step()
+            except StopIteration as ended:
+                return ended.value
+
+    def close(self) -> None:
+        """The coroutine goes no further."""
+        self._coroutine.close()
+
+
+def begin(coroutine: Coroutine[Any, Any, Any]) -> tuple[bool, Any]:
+    """`coroutine` after its first step: true and its result, or false and what is left of it, a `Begun`.
+
+    That step has no task, so that it may wait for anything but ask for none. What it raises goes through.
+    """
+    try:
+        waits_for = coroutine.send(None)
+    except StopIteration as ended:
+        return True, ended.value
+    return False, Begun(coroutine, waits_for)

@@ -1,0 +1,114 @@
+"""A coroutine that begins without a task ends as it would have in one."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from soundstage.engines.host.steps import Begun, begin
+
+
+async def waits(future: asyncio.Future[int], times: int = 1) -> int:
+    found = 0
+    for _ in range(times):
+        found += await future
+        await asyncio.sleep(0)
+    return found
+
+
+async def gone_on(coroutine: Any) -> Any:
+    ended, begun = begin(coroutine)
+    assert not ended
+
+    async def rest() -> Any:
+        return await begun
+
+    return asyncio.ensure_future(rest())
+
+
+async def test_what_need_not_wait_is_done_with_its_first_step() -> None:
+    async def at_once() -> int:
+        return 7
+
+    assert begin(at_once()) == (True, 7)
+
+
+async def test_what_it_raises_at_once_goes_through() -> None:
+    async def fails() -> None:
+        raise KeyError("now")
+
+    with pytest.raises(KeyError, match="now"):
+        begin(fails())
+
+
+async def test_what_waits_goes_on_in_a_task() -> None:
+    future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    task = await gone_on(waits(future, 3))
+    future.set_result(2)
+    assert await task == 6
+
+
+async def test_what_only_gives_way_goes_on_too() -> None:
+    async def gives_way() -> str:
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        return "done"
+
+    assert await (await gone_on(gives_way())) == "done"
+
+
+async def test_the_failure_of_what_is_waited_for_arrives() -> None:
+    future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    task = await gone_on(waits(future))
+    future.set_exception(KeyError("later"))
+    with pytest.raises(KeyError, match="later"):
+        await task
+
+
+async def test_cancelling_reaches_the_coroutine_which_may_clean_up() -> None:
+    cleaned = asyncio.Event()
+
+    async def careful() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0)
+            cleaned.set()
+
+    task = await gone_on(careful())
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert cleaned.is_set()
+
+
+async def test_cancelling_may_be_swallowed_as_in_a_task() -> None:
+    async def stubborn() -> str:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            return "kept on"
+        return ""
+
+    task = await gone_on(stubborn())
+    await asyncio.sleep(0)
+    task.cancel()
+    assert await task == "kept on"
+
+
+async def test_one_that_goes_no_further_is_closed() -> None:
+    closed: list[bool] = []
+
+    async def waits_for_ever() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            closed.append(True)
+
+    _, begun = begin(waits_for_ever())
+    assert isinstance(begun, Begun)
+    begun.close()
+    assert closed == [True]
