@@ -71,8 +71,7 @@ async def test_a_defect_is_logged_with_its_story_and_the_round_goes_on(caplog: p
 async def test_rounds_repeat_until_stopped(environment: VirtualEnvironment) -> None:
     background = Background(environment)
     work = Work()
-    background.add("r", 1.0, work)
-    background.start()
+    background.run("rounds", background.repeat([background.add("r", 1.0, work)]))
     for _ in range(20):
         await asyncio.sleep(0)
     await background.stop()

@@ -100,7 +100,7 @@ def test_an_unknown_scheme_lists_the_known_and_what_to_install(environment: Virt
     with pytest.raises(InvalidArgument, match="unknown scheme") as caught:
         opened(environment, a=url)
     assert caught.value.field == "engines.a.url"
-    assert 'memory, rocksdb, file, toy, costly (pip install "soundstage[costly]")' in str(caught.value.hint)
+    assert 'memory, rocksdb, file, host, toy, costly (pip install "soundstage[costly]")' in str(caught.value.hint)
 
 
 def test_a_missing_driver_says_what_to_install(environment: VirtualEnvironment) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from soundstage.core.environment import Environment
 from soundstage.core.errors import SoundstageError
@@ -60,7 +60,7 @@ class Round:
 
 
 class Background:
-    """The rounds of a stage, and endless tasks beside them; started in order, stopped in reverse."""
+    """The rounds of a stage, which its roles repeat, and endless tasks; started in order, stopped in reverse."""
 
     def __init__(self, environment: Environment) -> None:
         self.rounds: list[Round] = []
@@ -73,10 +73,15 @@ class Background:
         self.rounds.append(added)
         return added
 
-    def start(self) -> None:
-        """The rounds repeat until `stop`."""
-        for each in self.rounds:
-            self.run(each.name, self._repeat(each))
+    async def repeat(self, rounds: Sequence[Round]) -> None:
+        """The rounds repeat, each at its own pace, until this is cancelled."""
+        tasks = [asyncio.ensure_future(self._repeat(each)) for each in rounds]
+        try:
+            await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     def run(self, name: str, task: Awaitable[None]) -> None:
         """`task`, which does not end by itself, runs until `stop`."""

@@ -24,7 +24,10 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     url: Annotated[
         str,
-        Meta(description="`memory:`, `rocksdb:///folder`, `rocksdb:folder` below `data`, or a third party's scheme"),
+        Meta(
+            description="`memory:`, `rocksdb:///folder`, `rocksdb:folder` below `data`, `file:…` for blobs, `host:` "
+            "for an engine of the process that has the data folder open, or a third party's scheme"
+        ),
     ]
     durability: Annotated[
         Literal["always", "group", "os"],
@@ -249,6 +252,32 @@ class JobsConfig(msgspec.Struct, frozen=True, kw_only=True):
     ] = Duration(30 * 86_400 * _NS)
 
 
+class ProcessesConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """`[processes]`: which roles run, and in how many processes."""
+
+    roles: Annotated[
+        list[str] | None, Meta(description="roles to run, such as `http`, `jobs`, `sweeper`; none: all of them")
+    ] = None
+    workers: Annotated[
+        dict[str, Annotated[int, Meta(ge=1, le=256)]],
+        Meta(description="roles with child processes of their own, and how many each, such as `{http = 2}`"),
+    ] = {}
+    shared: Annotated[
+        bool, Meta(description="offer the engines to other processes of this user, by `host:`, without workers too")
+    ] = False
+    lease: Annotated[
+        Duration,
+        Meta(description="how long what a dead process did waits for another", extra={"bounds": ("100ms", "1h")}),
+    ] = Duration(10 * _NS)
+    restarts: Annotated[
+        int, Meta(ge=0, le=10_000, description="how often in a row a worker that ends is started again")
+    ] = 10
+
+    def runs(self, role: str) -> bool:
+        """Whether this process runs the role itself; what every process does, it does whatever is chosen."""
+        return role == "control" or ((self.roles is None or role in self.roles) and role not in self.workers)
+
+
 class StageConfig(msgspec.Struct, frozen=True, kw_only=True):
     """The whole stage file."""
 
@@ -267,6 +296,7 @@ class StageConfig(msgspec.Struct, frozen=True, kw_only=True):
     compute: ComputeConfig = ComputeConfig()
     files: FilesConfig = FilesConfig()
     jobs: JobsConfig = JobsConfig()
+    processes: ProcessesConfig = ProcessesConfig()
     telemetry: TelemetryConfig = TelemetryConfig()
 
 

@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Annotated, Any, Literal, NamedTuple, TypeAlias
 from urllib.parse import SplitResult, unquote
 
 import msgspec
+from msgspec import Meta
 
 from soundstage.core.codec import convert
 from soundstage.core.environment import Environment
@@ -56,19 +57,34 @@ Opener: TypeAlias = Callable[[Place, EngineConfig, Environment], Engine]
 
 
 class Scheme(NamedTuple):
-    """How engines of one scheme are opened, for each port they offer; `extra` is what must be installed for it."""
+    """How engines of one scheme are opened, for each port they offer; `extra` is what must be installed for it.
+
+    `shared` engines may be open in several processes at once.
+    """
 
     openers: Mapping[Port, str]
     extra: str | None = None
+    shared: bool = False
 
 
 _HERE = "soundstage.runtime.engines"
+
+HOST_SOCKET = "HOST"
+"""Of the process that has a data folder open, in that folder, where it offers its engines to others."""
 
 SCHEMES: Mapping[str, Scheme] = {
     "memory": Scheme({"records": f"{_HERE}:open_memory", "blobs": f"{_HERE}:open_memory_blobs"}),
     "rocksdb": Scheme({"records": f"{_HERE}:open_rocks"}),
     "file": Scheme({"blobs": f"{_HERE}:open_files"}),
+    "host": Scheme({"records": f"{_HERE}:open_host_records", "blobs": f"{_HERE}:open_host_blobs"}, shared=True),
 }
+
+
+class HostOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """Options of a `host:` engine. `engine` is its name in the process that has it, by default the same."""
+
+    ports: Annotated[tuple[Port, ...], Meta(description="what it holds", min_length=1)] = ("records",)
+    engine: str | None = None
 
 
 def open_memory(place: Place, config: EngineConfig, environment: Environment) -> Records:
@@ -97,6 +113,31 @@ def open_rocks(place: Place, config: EngineConfig, environment: Environment) -> 
     given = {"durability": config.durability, "cache": config.cache, "low_water": config.low_water}
     options = _options(place, config, _load(f"{module}:RocksOptions"), given)
     return _load(f"{module}:open_rocksdb")(place.folder, options, environment)
+
+
+def open_host_records(place: Place, config: EngineConfig, environment: Environment) -> Records:
+    """An engine of the process whose data folder the URL names (`host:`: this stage's); see `HostOptions`."""
+    return _open_host("records", place, config, environment)
+
+
+def open_host_blobs(place: Place, config: EngineConfig, environment: Environment) -> Blobs:
+    """The same for blobs."""
+    return _open_host("blobs", place, config, environment)
+
+
+def _open_host(port: Port, place: Place, config: EngineConfig, environment: Environment) -> Any:
+    folder = place.folder if place.url.path else os.path.realpath(place.data)
+    name = host_options(place.name, config).engine or place.name
+    return _load("soundstage.engines.host:HostEngine")(Path(folder, HOST_SOCKET), port, name, environment)
+
+
+def host_options(name: str, config: EngineConfig) -> HostOptions:
+    """The options of the `host:` engine called `name`. Raises `InvalidArgument`."""
+    try:
+        return convert(config.options, HostOptions)
+    except InvalidArgument as error:
+        field = f"engines.{name}.options.{error.field}"
+        raise InvalidArgument(error.detail, field=field, hint=error.hint) from None
 
 
 def _check_no_options(place: Place, config: EngineConfig) -> None:
@@ -131,7 +172,7 @@ class Engines:
         shared: dict[tuple[str, str, Port], tuple[str, EngineConfig, Engine]] = {}
         for name, config in configs.items():
             place = Place(name, split_url(name, config.url), data)
-            for port in _ports(place):
+            for port in _ports(place, config):
                 engine = given.get(name) if port == "records" else None
                 self._by_port[port][name] = engine or _opened(place, port, config, environment, shared)
 
@@ -164,6 +205,10 @@ class Engines:
     def distinct_blobs(self) -> dict[str, Blobs]:
         """Each blobs engine once, by the first of its names."""
         return _distinct(self._by_port["blobs"])
+
+    def offered(self) -> dict[tuple[str, str], Engine]:
+        """What other processes may use of this one, by port and name."""
+        return {(port, name): engine for port, by_name in self._by_port.items() for name, engine in by_name.items()}
 
     def everything(self) -> list[Engine]:
         """Each engine of each port once, in the order they start."""
@@ -204,8 +249,10 @@ def _distinct(by_name: Mapping[str, Engine]) -> dict[str, Engine]:
     return dict(found.values())
 
 
-def _ports(place: Place) -> Iterable[Port]:
+def _ports(place: Place, config: EngineConfig) -> Iterable[Port]:
     scheme = SCHEMES.get(place.url.scheme)
+    if place.url.scheme == "host":
+        return host_options(place.name, config).ports
     return ("records",) if scheme is None else scheme.openers
 
 
@@ -217,7 +264,7 @@ def _opened(
     shared: dict[tuple[str, str, Port], tuple[str, EngineConfig, Engine]],
 ) -> Engine:
     """The engine at `place`; names with the same folder share one, for a folder has one owner."""
-    if place.url.scheme == "memory" or place.url.netloc:
+    if place.url.scheme in {"memory", "host"} or place.url.netloc:
         return _open(place, port, config, environment)
     _opener(place, port)
     key = (place.url.scheme, place.folder, port)

@@ -132,14 +132,22 @@ class Leases:
         """The name was never held: for names that are not taken again, such as those of jobs that have ended."""
         await self._table.write(lease.name, {_ROW: None}, {})
 
+    async def look(self, name: str) -> None:
+        """Another's lease counts as seen from now on, so that it is taken the sooner once its holder is dead."""
+        entry = await self._table.get(name, _ROW)
+        if entry is not None:
+            self._is_over(name, entry, msgspec.msgpack.decode(entry.value, type=_Row))
+
     async def while_held(self, name: str, ttl_s: float, work: Callable[[Lease], Awaitable[T]]) -> T | None:
         """What `work` returns, done while the lease is held, which is then released; None when another has it.
 
         `work` is cancelled when the lease is lost, and `LeaseLost` raised.
         """
         lease = await self.take(name, ttl_s)
-        if lease is None:
-            return None
+        return None if lease is None else await self.hold(lease, ttl_s, work)
+
+    async def hold(self, lease: Lease, ttl_s: float, work: Callable[[Lease], Awaitable[T]]) -> T:
+        """As `while_held`, with a lease that was taken for `ttl_s`."""
         working = asyncio.ensure_future(work(lease))
         renewing = asyncio.ensure_future(self._keep(lease, ttl_s))
         try:
@@ -148,7 +156,7 @@ class Leases:
                 return working.result()
             working.cancel()
             await asyncio.gather(working, return_exceptions=True)
-            raise LeaseLost(f"the lease on {name!r} was lost during the work", outcome="unknown")
+            raise LeaseLost(f"the lease on {lease.name!r} was lost during the work", outcome="unknown")
         finally:
             for task in (working, renewing):
                 task.cancel()

@@ -10,13 +10,14 @@ from typing import Any
 from soundstage.core.environment import Environment
 from soundstage.core.hlc import TokenClock
 from soundstage.core.ids import uuid4_hex
-from soundstage.core.operation import Operation
+from soundstage.core.operation import Invoker, Operation
 from soundstage.core.pages import PageTokens
 from soundstage.core.system import System
+from soundstage.core.time import Duration
 from soundstage.engines.blobs.port import Blobs
 from soundstage.engines.records.port import Records
 from soundstage.runtime.admission import Admission
-from soundstage.runtime.background import Background
+from soundstage.runtime.background import Background, Round
 from soundstage.runtime.compute import Compute
 from soundstage.runtime.config import StageConfig
 from soundstage.runtime.control.applied import Applied
@@ -35,11 +36,15 @@ from soundstage.runtime.following import BoundFeed, Followers
 from soundstage.runtime.leases import Leases
 from soundstage.runtime.loop_lag import LoopLag
 from soundstage.runtime.repetition import Repetitions
+from soundstage.runtime.role_runner import RoleRunner
+from soundstage.runtime.roles import CONTROL, HTTP, Role, RoleContext, check_roles
+from soundstage.runtime.schedule import Schedule, Timed
 from soundstage.runtime.service import ServiceContext
 from soundstage.runtime.signing_keys import SigningKeys
 from soundstage.runtime.sweeper import Sweeper
 from soundstage.runtime.system_table import SystemTable
 from soundstage.runtime.systems import Systems
+from soundstage.runtime.timetable import Every
 from soundstage.runtime.traces import Tracer
 from soundstage.runtime.work.control import JobControl
 from soundstage.runtime.work.runner import Administered, JobRunner
@@ -53,8 +58,11 @@ UNRECORDED = frozenset({"tokens/create"})
 
 DRAIN_STEP_S = 0.005
 
-BLOBS_PER_ROUND = 100
+BLOBS_PER_STEP = 100
 """Expired blobs removed before others get their turn."""
+
+EXPIRED_INTERVAL = Duration(60_000_000_000)
+"""How often expired blobs are removed, once for all processes of the stage."""
 
 
 class Parts:
@@ -67,6 +75,7 @@ class Parts:
         systems: Sequence[System],
         background: bool,
         given: Mapping[str, Records],
+        invoker: Invoker,
     ) -> None:
         self.config = config
         self.environment = environment
@@ -82,6 +91,7 @@ class Parts:
         self.bound: dict[tuple[str, str], BoundOperation] = {}
         self._runs_background = background
         self._given = given
+        self._invoker = invoker
 
     async def start(self, exit: AsyncExitStack) -> None:
         """Everything is open; `exit` holds what must be undone, in order."""
@@ -121,7 +131,8 @@ class Parts:
         def table(name: str) -> SystemTable:
             return SystemTable(engine, name, self.clock, self.environment)
 
-        tables = {name: table(name) for name in ("keys", "tokens", "repetitions", "namespaces", "jobs", "leases")}
+        names = ("keys", "tokens", "repetitions", "namespaces", "jobs", "leases", "schedule")
+        tables = {name: table(name) for name in names}
         for each in tables.values():
             await each.create()
         self.keys: SigningKeys = SigningKeys(tables["keys"], self.environment, control.key_rotation // 1_000)
@@ -130,6 +141,9 @@ class Parts:
         await self.tokens.follow()
         self._repetitions = Repetitions(tables["repetitions"], self.environment, UNRECORDED)
         self.leases: Leases = Leases(tables["leases"], self.environment, uuid4_hex(self.environment))
+        lease_s = self.config.processes.lease / 1e9
+        self.role_runner: RoleRunner = RoleRunner(tables["leases"], self.leases, self.environment, lease_s)
+        self.schedule: Schedule = Schedule(tables["schedule"], self.leases, self.environment)
         self._open_jobs(tables["jobs"])
         self._store = NamespaceStore(tables["namespaces"], control.history_limit, control.history_ttl // 1_000)
 
@@ -173,21 +187,56 @@ class Parts:
         )
 
     def _schedule(self) -> None:
-        """Everything that repeats is known to `background`, which runs it unless told otherwise."""
-        control, sweeper = self.config.control, self.config.sweeper
-        self.background.add("namespace poller", control.poll_interval / 1e9, self._poll)
-        self.background.add("signing keys", KEYS_INTERVAL_S, self.keys.turn)
+        """Everything that repeats is known to `background`, and done by this process's roles unless told otherwise."""
+        self.background.run("deadlines", self._deadlines.run())
+        roles = [("", role) for role in self._own_roles()] + self.systems.roles()
+        processes = self.config.processes
+        known = {HTTP, *(role.name for _, role in roles)}
+        check_roles(processes.roles or (), known, "processes.roles")
+        check_roles(processes.workers, known - {CONTROL}, "processes.workers")
+        if self._runs_background:
+            self.background.run("loop lag", self.loop_lag.run())
+            for system, role in roles:
+                if processes.runs(role.name):
+                    self.background.run(role.name, self._play(system, role))
+
+    def _own_roles(self) -> list[Role]:
+        """The roles of the stage itself."""
+        control, sweeper, add = self.config.control, self.config.sweeper, self.background.add
+        followed = [
+            add("namespace poller", control.poll_interval / 1e9, self._poll),
+            add("signing keys", KEYS_INTERVAL_S, self.keys.turn),
+        ]
+        sweeps: dict[str, Round] = {}
         for name, engine in self.engines.distinct().items():
             self.sweepers.append(Sweeper(name, engine, sweeper, self.environment))
             if sweeper.enabled:
-                self.background.add(f"sweeper of {name}", sweeper.interval / 1e9, self.sweepers[-1].round)
+                sweeps[name] = add(f"sweeper of {name}", sweeper.interval / 1e9, self.sweepers[-1].round)
         for name, blobs in self.engines.distinct_blobs().items():
-            self.background.add(f"expired blobs of {name}", sweeper.interval / 1e9, partial(_sweep_blobs, blobs))
-        self.background.run("deadlines", self._deadlines.run())
-        if self._runs_background:
-            self.background.run("jobs", self.job_runner.run())
-            self.background.run("loop lag", self.loop_lag.run())
-            self.background.start()
+            add(f"expired blobs of {name}", EXPIRED_INTERVAL.seconds, partial(_sweep_blobs, blobs))
+        expired = [each for each in self.background.rounds if each.interval_s == EXPIRED_INTERVAL.seconds]
+
+        async def forget_expired() -> None:
+            for each in expired:
+                await each.once()
+
+        timed = Timed("expired blobs", Every(EXPIRED_INTERVAL), forget_expired, jitter_s=5.0)
+        return [
+            Role(name=CONTROL, run=lambda _: self.background.repeat(followed)),
+            Role(name="jobs", run=lambda _: self.job_runner.run()),
+            Role(
+                name="sweeper",
+                run=lambda context: self.background.repeat([sweeps[context.partition]]),
+                kind="partitioned",
+                partitions=tuple(sweeps),
+            ),
+            Role(name="files", run=lambda _: self.schedule.follow(timed)),
+        ]
+
+    async def _play(self, system: str, role: Role) -> None:
+        service = await self.systems.started(system) if system and role.needs == "ports" else None
+        context = RoleContext(environment=self.environment, invoker=self._invoker, service=service)
+        await self.role_runner.run(role, context)
 
     async def _poll(self) -> None:
         await self.follower.follow()
@@ -216,4 +265,5 @@ class Parts:
 
 
 async def _sweep_blobs(blobs: Blobs) -> None:
-    await blobs.sweep(BLOBS_PER_ROUND)
+    while await blobs.sweep(BLOBS_PER_STEP) == BLOBS_PER_STEP:
+        pass

@@ -63,7 +63,7 @@ class Stage:
         self.loaded = loaded
         self.config: StageConfig = loaded.config
         self.environment = environment
-        self._parts = Parts(loaded.config, environment, systems, background, given)
+        self._parts = Parts(loaded.config, environment, systems, background, given, self)
         self._exit: AsyncExitStack | None = None
         self._local: dict[Operation[..., Any], Any] = {}
         self._retries = retry_budget()
@@ -239,10 +239,16 @@ class Stage:
         closed = self._parts.admission.closed
         reasons = [] if closed is None else [closed]
         reasons += [each.failing for each in self._parts.background.rounds if each.failing]
+        reasons += self._lost_engines()
         reasons += [
             f"namespace {name!r} cannot be served: {reason}" for name, reason in self._parts.registry.broken.items()
         ]
         return Health(not reasons, reasons)
+
+    def _lost_engines(self) -> list[str]:
+        engines = [] if self._exit is None else self.engines.everything()
+        lost: list[str | None] = [getattr(engine, "lost", None) for engine in engines]
+        return sorted({f"an engine cannot be reached: {reason}" for reason in lost if reason is not None})
 
     def metrics_text(self) -> bytes:
         """The metrics in the text format of Prometheus."""

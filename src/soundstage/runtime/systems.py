@@ -13,6 +13,7 @@ from soundstage.core.errors import InvalidArgument, NotFound, Unavailable
 from soundstage.core.names import nearest
 from soundstage.core.operation import Operation, operations_of
 from soundstage.core.system import System
+from soundstage.runtime.roles import Role
 from soundstage.runtime.service import Abstraction, Service, ServiceContext
 
 ENTRY_POINTS = "soundstage.systems"
@@ -102,6 +103,14 @@ class Systems:
                     await service.start()
                     self._started.append(name)
         return service
+
+    def roles(self) -> list[tuple[str, Role]]:
+        """Every role that a system contributes, with the system's name."""
+        found: list[tuple[str, Role]] = []
+        for name, system in self.catalogue.items():
+            if find_spec(f"{system.path}.roles") is not None:
+                found += [(name, role) for role in self._module(system, "roles").ROLES]
+        return found
 
     def open_services(self) -> dict[str, Service]:
         """The services in use, by name of their system."""

@@ -8,7 +8,6 @@ folder: its rights are the owner's alone. Both sides are of one release.
 from __future__ import annotations
 
 from soundstage.engines.host.engine import HostEngine
-from soundstage.engines.host.place import NAME
 from soundstage.engines.host.server import HostServer
 
-__all__ = ["NAME", "HostEngine", "HostServer"]
+__all__ = ["HostEngine", "HostServer"]

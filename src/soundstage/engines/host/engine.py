@@ -10,7 +10,7 @@ from typing import Any
 
 from soundstage import __version__
 from soundstage.core.environment import Environment
-from soundstage.core.errors import SoundstageError, Unavailable
+from soundstage.core.errors import SoundstageError
 from soundstage.engines.host import place, refusals
 from soundstage.engines.host.contract import Method, contract, encode
 from soundstage.engines.host.frames import PROTOCOL, Hello
@@ -163,13 +163,3 @@ class HostEngine:
         self._reason = reason
         if link is not None:
             link.close()
-
-
-def unreachable(path: Path) -> Unavailable:
-    """That nobody offers engines at `path`."""
-    return Unavailable(
-        f"no process offers its engines at {path}",
-        hint="start `soundstage up` on that folder with processes.shared, or with --workers",
-        outcome="not_applied",
-        retryable=False,
-    )

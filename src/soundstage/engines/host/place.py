@@ -10,9 +10,6 @@ from pathlib import Path
 
 from soundstage.core.errors import Unavailable
 
-NAME = "HOST"
-"""Of the socket in a data folder."""
-
 BACKLOG = 128
 
 

@@ -49,6 +49,7 @@ class JobRunner:
 
     async def run(self) -> None:
         """Jobs are carried out as they come, until cancelled; what is under way then is given back."""
+        self._stopping = False
         try:
             while True:
                 await self._look()
