@@ -133,7 +133,7 @@ def test_one_process_runs_a_role_of_one() -> None:
 @pytest.mark.parametrize("kind", ["one", "partitioned"])
 def test_another_process_goes_on_within_two_leases_of_the_death_of_the_first(kind: str) -> None:
     async def main(members: Members) -> tuple[list[str], list[int]]:
-        parts = {"partitions": ("watch",)} if kind == "partitioned" else {}
+        parts: dict[str, Any] = {"partitions": ("watch",)} if kind == "partitioned" else {}
         (first,) = await members.add(kind=kind, **parts)
         await asyncio.sleep(1)
         (second,) = await members.add(kind=kind, **parts)

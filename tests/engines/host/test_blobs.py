@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.engines.host.hosted import Hosted
@@ -44,7 +45,7 @@ class TestFile(BlobsSuite):
 
 
 @pytest.fixture
-async def hosted(tmp_path: Path) -> AsyncIterator[Hosted]:
+async def hosted(tmp_path: Path) -> AsyncIterator[Any]:
     environment = VirtualEnvironment(seed=1)
     hosted = Hosted(MemoryBlobs(environment), "blobs", tmp_path, environment)
     await hosted.start()
@@ -66,21 +67,21 @@ class Source:
             yield self._chunk
 
 
-async def test_of_a_put_that_is_refused_no_byte_is_taken(hosted: Hosted) -> None:
+async def test_of_a_put_that_is_refused_no_byte_is_taken(hosted: Any) -> None:
     source = Source(b"x", 5)
     with pytest.raises(InvalidArgument):
         await hosted.put("no key/", source)
     assert source.taken == 0
 
 
-async def test_a_put_that_turns_out_too_large_is_not_sent_to_its_end(hosted: Hosted) -> None:
+async def test_a_put_that_turns_out_too_large_is_not_sent_to_its_end(hosted: Any) -> None:
     source = Source(bytes(CHUNK_MAX_BYTES), 1_000)
     with pytest.raises(InvalidArgument):
         await hosted.put("a", source, expect=Expectation(size=1))
     assert source.taken <= WINDOW_BYTES // CHUNK_MAX_BYTES + 2
 
 
-async def test_what_the_source_raises_comes_back_and_nothing_is_stored(hosted: Hosted) -> None:
+async def test_what_the_source_raises_comes_back_and_nothing_is_stored(hosted: Any) -> None:
     async def source() -> AsyncIterator[bytes]:
         yield bytes(10)
         raise KeyError("mine")
@@ -90,7 +91,7 @@ async def test_what_the_source_raises_comes_back_and_nothing_is_stored(hosted: H
     assert await hosted.list() == []
 
 
-async def test_a_put_whose_caller_gives_up_stores_nothing(hosted: Hosted) -> None:
+async def test_a_put_whose_caller_gives_up_stores_nothing(hosted: Any) -> None:
     waiting = asyncio.Event()
 
     async def source() -> AsyncIterator[bytes]:
@@ -106,7 +107,7 @@ async def test_a_put_whose_caller_gives_up_stores_nothing(hosted: Hosted) -> Non
     assert await hosted.list() == []
 
 
-async def test_a_reader_that_does_not_read_is_sent_one_window(hosted: Hosted) -> None:
+async def test_a_reader_that_does_not_read_is_sent_one_window(hosted: Any) -> None:
     content = content_of(8 * WINDOW_BYTES)
     await put(hosted, "a", content)
     chunks = hosted.open("a")
@@ -119,7 +120,7 @@ async def test_a_reader_that_does_not_read_is_sent_one_window(hosted: Hosted) ->
     assert first + rest == content
 
 
-async def test_a_reader_that_stops_early_ends_the_stream_on_the_other_side(hosted: Hosted) -> None:
+async def test_a_reader_that_stops_early_ends_the_stream_on_the_other_side(hosted: Any) -> None:
     await put(hosted, "a", content_of(8 * WINDOW_BYTES))
     chunks = hosted.open("a")
     await anext(chunks)
@@ -130,13 +131,13 @@ async def test_a_reader_that_stops_early_ends_the_stream_on_the_other_side(hoste
     assert await read(hosted, "a", 0, 1) == content_of(1)
 
 
-async def test_streams_go_side_by_side(hosted: Hosted) -> None:
+async def test_streams_go_side_by_side(hosted: Any) -> None:
     contents = [content_of(3 * WINDOW_BYTES + number, number) for number in range(4)]
     await asyncio.gather(*(put(hosted, f"k{number}", content) for number, content in enumerate(contents)))
     assert await asyncio.gather(*(read(hosted, f"k{number}") for number in range(4))) == contents
 
 
-async def test_a_read_under_way_ends_when_the_owner_goes_away(hosted: Hosted) -> None:
+async def test_a_read_under_way_ends_when_the_owner_goes_away(hosted: Any) -> None:
     await put(hosted, "a", content_of(8 * WINDOW_BYTES))
     chunks = hosted.open("a")
     await anext(chunks)

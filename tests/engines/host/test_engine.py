@@ -73,6 +73,9 @@ async def until(holds: Callable[[], bool]) -> None:
         await asyncio.sleep(0)
 
 
+def ignore(*_: object) -> None: ...
+
+
 async def outcome(call: Awaitable[Any]) -> Any:
     try:
         return await call
@@ -241,7 +244,7 @@ async def test_one_that_comes_back_with_other_capabilities_is_not_used(hosted: H
 
 async def test_an_owner_that_hangs_is_lost(hosted: Hosted, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(link, "PING_S", 0.001)
-    monkeypatch.setattr(server.ServerLink, "data_received", lambda *_: None)
+    monkeypatch.setattr(server.ServerLink, "data_received", ignore)
     stuck = HostEngine(hosted.path, "records", "default", VirtualEnvironment())
     with pytest.raises(Unavailable):
         await stuck.start()

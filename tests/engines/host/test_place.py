@@ -39,6 +39,14 @@ def test_what_a_process_that_died_left_is_replaced(tmp_path: Path) -> None:
     listener.close()
 
 
+def test_the_place_of_a_process_that_lives_is_left_to_it(tmp_path: Path) -> None:
+    listener = place.listening(tmp_path / "HOST")
+    with pytest.raises(Unavailable, match="another process"):
+        place.listening(tmp_path / "HOST")
+    place.connected(tmp_path / "HOST").close()
+    listener.close()
+
+
 def test_a_folder_of_any_depth_will_do(tmp_path: Path) -> None:
     deep = tmp_path.joinpath(*["a-long-name-of-a-folder"] * 12)
     deep.mkdir(parents=True)

@@ -91,7 +91,7 @@ class HostEngine:
         async def upload(*given: Any, **named: Any) -> Any:
             bound = method.signature.bind(self, *given, **named).arguments
             bound.pop("self")
-            chunks = bound.pop(method.stream)
+            chunks = bound.pop(method.stream or "")
             link = self._link or self._absent()
             return method.decode_result(await link.upload(method.number, encode(method.arguments(**bound)), chunks))
 

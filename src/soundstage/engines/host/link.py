@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, Callable
 from contextlib import suppress
-from typing import cast
+from typing import Any, cast
 
 import msgspec
 
@@ -202,7 +202,7 @@ class Link(asyncio.Protocol):
         if kind == RESULT:
             self._answered(number, body)
         elif kind == PROBLEM:
-            self._refused(number, from_problem(msgspec.msgpack.decode(body, type=dict)))
+            self._refused(number, from_problem(msgspec.msgpack.decode(body, type=dict[str, Any])))
         elif kind == CHUNK:
             if number in self._downloads:
                 self._downloads[number].put(body)

@@ -14,10 +14,13 @@ BACKLOG = 128
 
 
 def listening(path: Path) -> socket.socket:
-    """A socket at `path` that this user alone may connect to. What an earlier process left there is replaced.
+    """A socket at `path` that this user alone may connect to. What a process that died left there is replaced.
 
-    Only the process that holds the folder may call this. Raises `Unavailable`.
+    Raises `Unavailable` when a process listens there.
     """
+    with suppress(OSError):
+        connected(path).close()
+        raise Unavailable(f"another process listens at {path}", hint="end it first", retryable=False)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         with _short(path) as near:
