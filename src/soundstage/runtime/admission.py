@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from soundstage.core.environment import Environment
 from soundstage.core.errors import Exhausted, SoundstageError, Unavailable
 from soundstage.runtime.config import AdmissionConfig, Quotas
@@ -50,9 +52,12 @@ class Gate:
 
     def adjust(self, quotas: Quotas, config: AdmissionConfig) -> None:
         """Bound by `quotas` from the next call on; calls under way stay counted."""
-        self.limit = config.namespace_in_flight if quotas.in_flight is None else quotas.in_flight
-        self.reads = None if quotas.reads_per_second is None else Rate(quotas.reads_per_second, quotas.burst)
-        self.writes = None if quotas.writes_per_second is None else Rate(quotas.writes_per_second, quotas.burst)
+        share = config.share
+        self.limit = (
+            config.namespace_in_flight if quotas.in_flight is None else max(1, math.ceil(quotas.in_flight * share))
+        )
+        self.reads = None if quotas.reads_per_second is None else Rate(quotas.reads_per_second * share, quotas.burst)
+        self.writes = None if quotas.writes_per_second is None else Rate(quotas.writes_per_second * share, quotas.burst)
         self.rated = self.reads is not None or self.writes is not None
 
 

@@ -149,6 +149,10 @@ class AdmissionConfig(msgspec.Struct, frozen=True, kw_only=True):
     followers: Annotated[
         int, Meta(ge=0, le=1_000_000, description="callers that follow feeds of the stage at the same time")
     ] = 10_000
+    share: Annotated[
+        float,
+        Meta(gt=0, le=1, description="of the quotas of namespaces, what this process lets in; workers share by number"),
+    ] = 1.0
     retry_after: Annotated[
         Duration, Meta(description="what a caller over these bounds is told to wait", extra={"bounds": ("1ms", "1h")})
     ] = Duration(_NS // 20)

@@ -169,9 +169,13 @@ class Engines:
         self._names = list(configs)
         self._by_port: dict[Port, dict[str, Engine]] = {"records": {}, "blobs": {}}
         self._started: list[Engine] = []
+        self._shared: set[str] = set()
         shared: dict[tuple[str, str, Port], tuple[str, EngineConfig, Engine]] = {}
         for name, config in configs.items():
             place = Place(name, split_url(name, config.url), data)
+            scheme = SCHEMES.get(place.url.scheme)
+            if scheme is not None and scheme.shared:
+                self._shared.add(name)
             for port in _ports(place, config):
                 engine = given.get(name) if port == "records" else None
                 self._by_port[port][name] = engine or _opened(place, port, config, environment, shared)
@@ -205,6 +209,10 @@ class Engines:
     def distinct_blobs(self) -> dict[str, Blobs]:
         """Each blobs engine once, by the first of its names."""
         return _distinct(self._by_port["blobs"])
+
+    def is_shared(self, name: str) -> bool:
+        """Whether other processes may have the engine open too."""
+        return name in self._shared
 
     def offered(self) -> dict[tuple[str, str], Engine]:
         """What other processes may use of this one, by port and name."""

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Protocol
+
 import msgspec
+
+from soundstage.runtime.measurement import Measurement
 
 
 class Health(msgspec.Struct, frozen=True):
@@ -10,3 +15,13 @@ class Health(msgspec.Struct, frozen=True):
 
     ready: bool
     reasons: list[str]
+
+
+class Watched(Protocol):
+    """A part beside the stage's own whose well-being is the stage's."""
+
+    def reasons(self) -> list[str]:
+        """Why it is not well; none: it is."""
+        ...
+
+    def measurements(self) -> Iterable[Measurement]: ...

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import MutableMapping
+from functools import partial
 from typing import Any, TextIO
 
 import msgspec
@@ -20,24 +21,26 @@ from soundstage.runtime.secrecy import HIDDEN, is_secret, redacted
 _EVENT = "event"
 
 
-def configure_logs(config: TelemetryConfig, stream: TextIO | None = None) -> logging.Handler:
+def configure_logs(
+    config: TelemetryConfig, stream: TextIO | None = None, *, process: str | None = None
+) -> logging.Handler:
     """Everything logged goes to `stream` (standard error), from `config.log_level` on; returns the handler.
 
     Each line has time, level, logger, event, its facts and, inside a span, the ids of trace and span. Secrets
-    are hidden, and tracebacks show no variables.
+    are hidden, and tracebacks show no variables. `process` names this one of several in every line.
     """
     out = sys.stderr if stream is None else stream
     terminal = out.isatty()
     as_json = config.log_format == "json" or (config.log_format == "auto" and not terminal)
     handler = logging.StreamHandler(out)
-    handler.setFormatter(_formatter(as_json, colors=terminal))
+    handler.setFormatter(_formatter(as_json, terminal, process))
     root = logging.getLogger()
     root.addHandler(handler)
     root.setLevel(config.log_level.upper())
     return handler
 
 
-def _formatter(as_json: bool, colors: bool) -> logging.Formatter:
+def _formatter(as_json: bool, colors: bool, process: str | None) -> logging.Formatter:
     shared: list[structlog.typing.Processor] = [
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
@@ -47,6 +50,8 @@ def _formatter(as_json: bool, colors: bool) -> logging.Formatter:
         structlog.processors.StackInfoRenderer(),
         add_trace,
     ]
+    if process is not None:
+        shared.append(partial(add_process, process))
     # As text before anything else sees them: renderers of their own would print local variables.
     last: list[structlog.typing.Processor] = [structlog.processors.format_exc_info, hide_secrets]
     if as_json:
@@ -62,6 +67,12 @@ def drop_formatted(_logger: Any, _method: str, line: MutableMapping[str, Any]) -
     """Without what other handlers of the same record left on it while they wrote it."""
     for name in ("message", "asctime"):
         line.pop(name, None)
+    return line
+
+
+def add_process(process: str, _logger: Any, _method: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """The name of the process that writes the line."""
+    line["process"] = process
     return line
 
 

@@ -150,6 +150,8 @@ class StageCollector:
         for name, engine in self._parts.engines.distinct().items():
             if isinstance(engine, Measured):
                 yield from (({"engine": name}, each) for each in engine.measurements())
+        for watched in self._parts.watched:
+            yield from (({}, each) for each in watched.measurements())
         for name, service in self._parts.systems.open_services().items():
             if isinstance(service, Measured):
                 yield from (({"system": name}, each) for each in service.measurements())

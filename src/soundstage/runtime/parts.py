@@ -33,6 +33,7 @@ from soundstage.runtime.dispatch import BoundOperation, Interceptors
 from soundstage.runtime.engines import Engines
 from soundstage.runtime.files import Files
 from soundstage.runtime.following import BoundFeed, Followers
+from soundstage.runtime.health import Watched
 from soundstage.runtime.leases import Leases
 from soundstage.runtime.loop_lag import LoopLag
 from soundstage.runtime.repetition import Repetitions
@@ -88,6 +89,7 @@ class Parts:
         self.systems: Systems = Systems(systems, self._context, config.systems)
         self.loop_lag: LoopLag = LoopLag(environment)
         self.sweepers: list[Sweeper] = []
+        self.watched: list[Watched] = []
         self.bound: dict[tuple[str, str], BoundOperation] = {}
         self._runs_background = background
         self._given = given
@@ -169,7 +171,8 @@ class Parts:
             self.config.control.namespaces_limit,
         )
         self.follower: NamespaceFollower = NamespaceFollower(self.namespaces, declarations, tables, self.environment)
-        await self.follower.load(self.config.namespaces)
+        alone = not self.engines.is_shared(self.config.control.engine)
+        await self.follower.load(self.config.namespaces, alone=alone)
         for abstraction in {info.abstraction for info in self.registry.infos.values()}:
             await self.systems.started(abstraction)
 

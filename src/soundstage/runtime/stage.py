@@ -10,7 +10,7 @@ The stage knows systems from the catalogue only.
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -32,7 +32,7 @@ from soundstage.runtime.dispatch import BoundOperation
 from soundstage.runtime.engines import Engines
 from soundstage.runtime.files import Files
 from soundstage.runtime.following import BoundFeed
-from soundstage.runtime.health import Health
+from soundstage.runtime.health import Health, Watched
 from soundstage.runtime.parts import Parts
 from soundstage.runtime.stagefile import LoadedConfig, load_config
 from soundstage.runtime.systems import Systems
@@ -67,6 +67,8 @@ class Stage:
         self._exit: AsyncExitStack | None = None
         self._local: dict[Operation[..., Any], Any] = {}
         self._retries = retry_budget()
+        self.gather: Callable[[], Awaitable[bytes]] | None = None
+        """How the metrics of all processes of the stage are come by, where it has several."""
 
     @classmethod
     def open(
@@ -240,10 +242,15 @@ class Stage:
         reasons = [] if closed is None else [closed]
         reasons += [each.failing for each in self._parts.background.rounds if each.failing]
         reasons += self._lost_engines()
+        reasons += [reason for watched in self._parts.watched for reason in watched.reasons()]
         reasons += [
             f"namespace {name!r} cannot be served: {reason}" for name, reason in self._parts.registry.broken.items()
         ]
         return Health(not reasons, reasons)
+
+    def watch(self, watched: Watched) -> None:
+        """Health and metrics tell of `watched` too, from now on."""
+        self._parts.watched.append(watched)
 
     def _lost_engines(self) -> list[str]:
         engines = [] if self._exit is None else self.engines.everything()

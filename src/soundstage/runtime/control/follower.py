@@ -34,13 +34,15 @@ class NamespaceFollower:
         self._environment = environment
         self._seen: Stamp | None = None
 
-    async def load(self, declared: Mapping[str, NamespaceDeclaration]) -> None:
+    async def load(self, declared: Mapping[str, NamespaceDeclaration], *, alone: bool = True) -> None:
         """Everything stored is applied with its tables, and everything that the stage file declares is stored.
+
+        `alone` is whether no other process can be at work on the same store.
 
         Raises the reason when a namespace cannot be served with this stage file.
         """
         # A folder has one owner, so that whatever is half-way at start was left by a process that died.
-        await self._follow(abandoned_us=0)
+        await self._follow(0 if alone else ABANDONED_US)
         for name, reason in self._applied.registry.broken.items():
             raise InvalidArgument(
                 f"namespace {name!r} cannot be served with this stage file: {reason}", field=f"namespaces.{name}"

@@ -12,13 +12,18 @@ from collections.abc import AsyncGenerator, Generator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import NamedTuple
 
+import msgspec
+
 from soundstage.core.errors import SoundstageError, Unavailable
+from soundstage.runtime.config import StageConfig
+from soundstage.runtime.exposure import check_exposure
 from soundstage.runtime.logs import configure_logs
+from soundstage.runtime.roles import HTTP
 from soundstage.runtime.stage import Stage
 from soundstage.runtime.stagefile import LoadedConfig
 from soundstage.runtime.traces import configure_traces
 from soundstage.surface.cli.failure import USAGE, CommandFailure, not_started
-from soundstage.surface.http.server import NotListening, Server
+from soundstage.surface.http.server import NotListening, Server, address_of, announce, reserved
 
 _HEALTH_INTERVAL_S = 0.05
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -43,12 +48,40 @@ async def serving(loaded: LoadedConfig, stopping: asyncio.Event) -> AsyncGenerat
             running.callback(logging.getLogger().removeHandler, handler)
             if loaded.config.telemetry.traces:
                 configure_traces()
+            with_address = await running.enter_async_context(_address_kept(loaded))
             stage = await running.enter_async_context(Stage.open(config=loaded))
             server = Server(stage, stage.config.http)
-            url = await server.start()
             running.push_async_callback(server.stop)
+            url = await server.start()
+            if with_address.processes.workers or with_address.processes.shared:
+                await _supervised(stage, with_address, running)
+            if HTTP in with_address.processes.workers:
+                url = address_of(with_address.http, with_address.http.port)
+                announce(stage, url)
         await all_well(stage, stopping)
         yield Addresses(url, server.metrics_url)
+
+
+@asynccontextmanager
+async def _address_kept(loaded: LoadedConfig) -> AsyncGenerator[StageConfig]:
+    """The configuration with the port that HTTP workers share, which is kept for them until the block ends."""
+    config = loaded.config
+    if HTTP not in config.processes.workers:
+        yield config
+        return
+    check_exposure(config.http.host, config.auth, config.http.insecure)
+    with reserved(config.http.host, config.http.port) as keeper:
+        http = msgspec.structs.replace(config.http, port=keeper.getsockname()[1])
+        yield msgspec.structs.replace(config, http=http)
+
+
+async def _supervised(stage: Stage, config: StageConfig, running: AsyncExitStack) -> None:
+    """The workers of the stage are ready, and end before it."""
+    from soundstage.runtime.workers.supervisor import Supervisor
+
+    supervisor = Supervisor(stage, config)
+    running.push_async_callback(supervisor.stop)
+    await supervisor.start()
 
 
 async def all_well(stage: Stage, stopping: asyncio.Event) -> None:

@@ -11,13 +11,14 @@ from cyclopts import Group, Parameter
 
 from soundstage.runtime.config import MEMORY
 from soundstage.runtime.stagefile import LoadedConfig
-from soundstage.surface.cli.failure import DONE
+from soundstage.surface.cli.failure import DONE, usage
 from soundstage.surface.cli.options import OUTPUT_PANEL, Folder
 from soundstage.surface.cli.output import wanted_format
 from soundstage.surface.cli.serving import Addresses, serving, signalled
 from soundstage.surface.cli.target import load
 
 _HTTP = Group("HTTP", sort_key=10)
+_PROCESSES = Group("Processes", sort_key=11)
 _NO_FOLDER = Folder()
 
 
@@ -25,13 +26,16 @@ Lines: TypeAlias = Literal["table", "jsonl"]
 
 
 class Ready(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What is printed, with `--output jsonl`, once every system answers. `metrics` only where they are apart."""
+    """What is printed, with `--output jsonl`, once every system answers.
+
+    `metrics` only where they are apart; without the role `http` there is no address.
+    """
 
     event: str
-    url: str
-    console: str
     data: str
     pid: int
+    url: str | None = None
+    console: str | None = None
     metrics: str | None = None
 
 
@@ -61,6 +65,22 @@ def up(
             help="Serve other machines without authentication (SOUNDSTAGE_HTTP__INSECURE).",
         ),
     ] = None,
+    roles: Annotated[
+        str | None,
+        Parameter(
+            group=_PROCESSES,
+            metavar="ROLE,ROLE",
+            help="Roles to run, of http, jobs, sweeper, files and those of systems (SOUNDSTAGE_PROCESSES__ROLES; all).",
+        ),
+    ] = None,
+    workers: Annotated[
+        tuple[str, ...],
+        Parameter(
+            group=_PROCESSES,
+            metavar="ROLE=N",
+            help="Run a role in so many child processes; may be repeated (SOUNDSTAGE_PROCESSES__WORKERS; none).",
+        ),
+    ] = (),
     output: Annotated[
         Lines | None,
         Parameter(group=OUTPUT_PANEL, help="Lines for people, or a JSON object per event (SOUNDSTAGE_OUTPUT; table)."),
@@ -78,9 +98,18 @@ def up(
         "http.port": port,
         "http.metrics_listen": metrics_listen,
         "http.insecure": insecure,
+        "processes.roles": None if roles is None else [name for name in roles.split(",") if name],
+        "processes.workers": dict(map(_worker, workers)) or None,
     }
     form = output or ("jsonl" if wanted_format() in ("json", "jsonl") else "table")
     return uvloop.run(serve(load(folder, flags), form))
+
+
+def _worker(text: str) -> tuple[str, int]:
+    role, _, count = text.partition("=")
+    if not role or not (count.isascii() and count.isdigit()):
+        raise usage(f"{text!r} is no ROLE=N", field="workers", hint="write --workers http=2")
+    return role, int(count)
 
 
 async def serve(loaded: LoadedConfig, output: Lines) -> int:
@@ -99,8 +128,8 @@ def announce(addresses: Addresses, data: str, output: Lines) -> None:
     url, metrics = addresses
     ready = Ready(
         event="ready",
-        url=url,
-        console=f"{url}/",
+        url=url or None,
+        console=f"{url}/" if url else None,
         data=data if data == MEMORY else os.path.abspath(data),
         pid=os.getpid(),
         metrics=metrics,
@@ -109,5 +138,6 @@ def announce(addresses: Addresses, data: str, output: Lines) -> None:
         text = msgspec.json.encode(ready).decode()
     else:
         apart = "" if metrics is None else f"metrics {metrics}\n"
-        text = f"console {ready.console}\ndata    {ready.data}\n{apart}ready {url}"
+        console = f"console {ready.console}\n" if ready.console else ""
+        text = f"{console}data    {ready.data}\n{apart}ready {url}".rstrip()
     print(text, flush=True)

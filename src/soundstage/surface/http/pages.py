@@ -102,7 +102,9 @@ class Pages:
         return Reply(503 if reasons else 200, [_JSON, _FRESH], body)
 
     async def _metrics(self, _: Principal) -> Reply:
-        return Reply(200, [_TEXT, _FRESH], self._stage.metrics_text())
+        gather = self._stage.gather
+        text = self._stage.metrics_text() if gather is None else await gather()
+        return Reply(200, [_TEXT, _FRESH], text)
 
     async def _openapi(self, _: Principal) -> Reply:
         from soundstage.surface.openapi import document

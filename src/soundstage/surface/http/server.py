@@ -15,6 +15,7 @@ from uvicorn.server import ServerState
 from soundstage.core.ids import request_id
 from soundstage.runtime.config import HttpConfig
 from soundstage.runtime.exposure import check_exposure, host_and_port, tls_context
+from soundstage.runtime.roles import HTTP
 from soundstage.runtime.stage import Stage
 from soundstage.surface.http.app import Application
 from soundstage.surface.http.clock import ServerClock
@@ -37,10 +38,14 @@ class NotListening(OSError):
 
 
 class Server:
-    """The HTTP face of a stage, on the event loop that the stage runs on."""
+    """The HTTP face of a stage, on the event loop that the stage runs on.
 
-    def __init__(self, stage: Stage, config: HttpConfig) -> None:
+    A `shared` one listens beside other processes at the same address, each of which gets some of the connections.
+    """
+
+    def __init__(self, stage: Stage, config: HttpConfig, *, shared: bool = False) -> None:
         self._stage = stage
+        self._shared = shared
         self.metrics_url: str | None = None
         """Where metrics are, once started, when they have a listener of their own."""
         self._config = config
@@ -53,6 +58,8 @@ class Server:
     async def start(self) -> str:
         """Answering, every system started; returns the address, such as `http://127.0.0.1:7777`.
 
+        Where the role `http` is not this process's it listens for metrics at most, and the address is none's.
+
         Until then the stage is not ready. Raises `NotListening` when an address is taken, `InvalidArgument` when
         serving it would be unsafe, and whatever keeps a system from starting.
         """
@@ -61,18 +68,22 @@ class Server:
         tls = tls_context(config.tls)
         self._clock = ServerClock(self._stage.environment, config)
         try:
-            port = await self._listen(config.host, config.port, tls, observe_only=False)
+            port = 0
+            if self._stage.config.processes.runs(HTTP):
+                port = await self._listen(config.host, config.port, tls, observe_only=False)
             if config.metrics_listen is not None:
                 host, asked = host_and_port(config.metrics_listen)
                 given = await self._listen(host, asked, None, observe_only=True)
-                self.metrics_url = f"http://{_bracketed(host)}:{given}/metrics"
+                self.metrics_url = f"http://{bracketed(host)}:{given}/metrics"
             self._watch = asyncio.create_task(self._clock.run(lambda: connections_of(self._state)))
             await self._start_systems()
         except BaseException:
             await self.stop()
             raise
-        url = f"{'http' if tls is None else 'https'}://{_bracketed(config.host)}:{port}"
-        self._announce(url)
+        if not port:
+            return ""
+        url = address_of(config, port)
+        announce(self._stage, url)
         return url
 
     async def stop(self) -> None:
@@ -130,7 +141,7 @@ class Server:
         self.applications.append(application)
         config = uvicorn_config(application)
         connections_max = allow_files(self._config.max_connections)
-        listener = _listener(host, port)
+        listener = _listener(host, port, shared=self._shared and not observe_only)
 
         def connect() -> LimitedProtocol:
             assert self._clock is not None
@@ -153,19 +164,47 @@ class Server:
         self._servers.append(server)
         return listener.getsockname()[1]
 
-    def _announce(self, url: str) -> None:
-        for engine in self._stage.engines.everything():
-            announce = getattr(engine, "announce", None)
-            if announce is not None:
-                announce(url)
+
+def address_of(config: HttpConfig, port: int) -> str:
+    """The URL at which a server configured so answers."""
+    return f"{'http' if config.tls.certificate is None else 'https'}://{bracketed(config.host)}:{port}"
 
 
-def _listener(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+def announce(stage: Stage, url: str) -> None:
+    """Whoever finds a folder of the stage held is told `url`."""
+    for engine in stage.engines.everything():
+        tell = getattr(engine, "announce", None)
+        if tell is not None:
+            tell(url)
+
+
+def reserved(host: str, port: int) -> socket.socket:
+    """A socket that keeps the address for processes that share it, and takes no connection itself.
+
+    Raises `NotListening` when anybody listens there: who shares an address would else take another's callers.
+    """
+    probe = _listener(host, port)
+    chosen = probe.getsockname()[1]
+    probe.close()
     try:
-        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+        keeper = socket.socket(_family(host), socket.SOCK_STREAM)
+        keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        keeper.bind((host, chosen))
     except OSError as error:
-        raise NotListening(error, f"{_bracketed(host)}:{port}") from error
+        raise NotListening(error, f"{bracketed(host)}:{chosen}") from error
+    return keeper
+
+
+def _family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
+
+
+def _listener(host: str, port: int, *, shared: bool = False) -> socket.socket:
+    try:
+        return socket.create_server((host, port), family=_family(host), backlog=BACKLOG, reuse_port=shared)
+    except OSError as error:
+        raise NotListening(error, f"{bracketed(host)}:{port}") from error
 
 
 def uvicorn_config(application: Any) -> Config:
@@ -199,6 +238,6 @@ def allow_files(connections: int) -> int:
     return connections if soft == resource.RLIM_INFINITY else min(connections, round(soft * FILES_SHARE))
 
 
-def _bracketed(host: str) -> str:
+def bracketed(host: str) -> str:
     """`host` as a URL writes it."""
     return f"[{host}]" if ":" in host else host
