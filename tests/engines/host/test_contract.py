@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, cast
 
 import pytest
 
 from soundstage.core.errors import InvalidArgument
-from soundstage.engines.host.contract import Contract, contract, encode
+from soundstage.engines.host.contract import Contract, contract, encode, encode_result
+from soundstage.engines.records.port import Page
 
 
 class Pair(NamedTuple):
@@ -89,6 +90,12 @@ def test_mappings_and_sequences_of_any_kind_travel() -> None:
 
 def test_a_result_arrives_as_what_the_port_says_it_is() -> None:
     assert method("find").decode_result(encode([Pair(1, b"x")])) == [Pair(1, b"x")]
+
+
+def test_what_means_something_in_one_process_alone_is_left_out_of_a_result() -> None:
+    page = Page([(b"k", b"cell")], None, None, mark=cast("Any", object()))
+    found = next(each for each in contract("records").methods if each.name == "get")
+    assert found.decode_result(encode_result(page)) == Page([(b"k", b"cell")], None, None)
 
 
 def test_what_an_engine_announces_arrives() -> None:

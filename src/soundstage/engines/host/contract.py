@@ -8,7 +8,7 @@ and results have types that msgspec carries. `start` and `stop` are each process
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Iterator, Mapping
 from functools import cache
 from hashlib import blake2b
 from typing import Any, Literal, TypeAlias, cast, get_origin, get_type_hints
@@ -29,8 +29,16 @@ def _plain(value: Any) -> Any:
     return list(value)
 
 
+def _carried(value: Any) -> Any:
+    """The same for results: what means something in the engine's own process alone, such as a mark, is left out."""
+    return _plain(value) if isinstance(value, Iterable) else None
+
+
 encode: Callable[[Any], bytes] = msgspec.msgpack.Encoder(enc_hook=_plain).encode
 """A value of a type that ports use, as MessagePack."""
+
+encode_result: Callable[[Any], bytes] = msgspec.msgpack.Encoder(enc_hook=_carried).encode
+"""What a call returned, as MessagePack."""
 
 
 class Method:

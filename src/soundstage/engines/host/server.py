@@ -17,7 +17,7 @@ from soundstage import __version__
 from soundstage.core.environment import Environment
 from soundstage.core.errors import Exhausted, Internal, NotFound, SoundstageError, Unavailable
 from soundstage.engines.host import place, refusals
-from soundstage.engines.host.contract import Contract, Method, contract, encode
+from soundstage.engines.host.contract import Contract, Method, contract, encode, encode_result
 from soundstage.engines.host.frames import (
     CALL,
     CANCEL,
@@ -261,7 +261,7 @@ class ServerLink(asyncio.Protocol):
         self._tell_now(call, result)
 
     def _tell_now(self, call: int, result: Any) -> None:
-        body = encode(result)
+        body = encode_result(result)
         if len(body) > FRAME_MAX_BYTES:
             self._refuse(call, refusals.too_large("the answer", len(body)))
         else:
