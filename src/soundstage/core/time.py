@@ -79,11 +79,7 @@ class Instant(int):
 
     def rfc3339(self) -> str:
         """UTC text ending in `Z`, with 0, 3, 6 or 9 fraction digits: the fewest that are exact."""
-        seconds, ns = divmod(self, NS_PER_S)
-        minutes, second = divmod(seconds, 60)
-        day, minute = divmod(minutes, 1440)
-        text = f"{_day_text(day)}T{_MINUTE_TEXTS[minute]}{_SECOND_TEXTS[second]}"
-        return f"{text}.{_fraction(ns)}Z" if ns else text + "Z"
+        return _instant_text(self)
 
     def __str__(self) -> str:
         return self.rfc3339()
@@ -124,6 +120,16 @@ class Duration(int):
 
     def __repr__(self) -> str:
         return f"Duration({int(self)})"
+
+
+@lru_cache(maxsize=1024)
+def _instant_text(ns: int) -> str:
+    # What was written together is read together: the instants of a reply are often one.
+    seconds, ns = divmod(ns, NS_PER_S)
+    minutes, second = divmod(seconds, 60)
+    day, minute = divmod(minutes, 1440)
+    text = f"{_day_text(day)}T{_MINUTE_TEXTS[minute]}{_SECOND_TEXTS[second]}"
+    return f"{text}.{_fraction(ns)}Z" if ns else text + "Z"
 
 
 @lru_cache(maxsize=4096)

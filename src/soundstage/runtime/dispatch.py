@@ -90,6 +90,9 @@ class BoundOperation:
         outcome = "ok"
         try:
             if self._on.tracer is None:
+                if call.principal is LOCAL and (call.idempotency_key is None or not self._writes):
+                    # Nothing to authorise or to repeat, and no step between here and there.
+                    return await self._admitted(call, request)
                 return await self._authorised(call, request)
             with self._on.tracer.span(self.operation, call):
                 return await self._authorised(call, request)

@@ -10,7 +10,7 @@ import pytest
 from tests.surface.http.asgi_listener import Listener, answer, whole
 from tests.surface.http.wire import Response, Wire, request, until
 
-from soundstage.surface.http.asgi import Receive, Scope, Send
+from soundstage.surface.http.asgi import WHOLE, Receive, Scope, Send
 
 START: dict[str, Any] = {"type": "http.response.start", "status": 200}
 
@@ -22,6 +22,24 @@ async def exchanged(app: Any, sent: bytes = request("/a")) -> tuple[Response, by
         response = await wire.response(sent.split()[0].decode())
         wire.finish()
         return response, await wire.closed()
+
+
+async def test_a_response_may_be_one_message() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        headers = [(b"content-length", b"4"), (b"x-own", b"1")]
+        assert WHOLE in scope["extensions"]
+        await send({"type": WHOLE, "status": 201, "headers": headers, "body": b"body"})
+
+    response, rest = await exchanged(app)
+    assert (response.status, response.headers["x-own"], response.body, rest) == (201, "1", b"body", b"")
+
+
+async def test_a_response_in_one_message_to_head_has_no_body() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": WHOLE, "status": 200, "headers": [(b"content-length", b"4")], "body": b"body"})
+
+    response, _ = await exchanged(app, request("/a", method="HEAD"))
+    assert (response.status, response.headers["content-length"], response.body) == (200, "4", b"")
 
 
 async def broken_off(app: Any) -> bytes:

@@ -26,7 +26,7 @@ from soundstage.runtime.config import HttpConfig
 from soundstage.runtime.dispatch import BoundOperation
 from soundstage.runtime.following import BoundFeed
 from soundstage.runtime.stage import Stage
-from soundstage.surface.http.asgi import Receive, Scope, Send
+from soundstage.surface.http.asgi import WHOLE, Receive, Scope, Send
 from soundstage.surface.http.body import SMALL_BYTES, Bodies, Disconnected
 from soundstage.surface.http.compression import compress
 from soundstage.surface.http.feed import FeedReply, form_for, request_from_query, resumed
@@ -146,9 +146,9 @@ class Application:
         return Call(
             principal=principal,
             deadline_ns=head.deadline_ns(self._environment.monotonic_ns()) if head.timeout is not None else None,
-            idempotency_key=head.key(),
+            idempotency_key=head.key() if head.idempotency_key is not None else None,
             request_id=given,
-            trace=head.trace_parent(),
+            trace=head.trace_parent() if head.trace else None,
         )
 
     async def _call(self, route: Route, head: Head, receive: Receive, given: str) -> Reply:
@@ -228,8 +228,13 @@ async def _send(reply: Reply, given: str, scope: Scope, head: Head, send: Send) 
         if coding is not None:
             headers += [(b"content-encoding", coding.encode()), (b"vary", b"accept-encoding")]
     headers += [(b"content-length", b"%d" % len(body)), (b"x-request-id", given.encode("ascii"))]
+    if scope["method"] == "HEAD":
+        body = b""
+    if WHOLE in scope.get("extensions", ()):
+        await send({"type": WHOLE, "status": status, "headers": headers, "body": body})
+        return
     await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
+    await send({"type": "http.response.body", "body": body})
 
 
 def _closed(reason: str) -> Unavailable:

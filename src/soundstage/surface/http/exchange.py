@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
+from soundstage.surface.http.asgi import WHOLE
+
 if TYPE_CHECKING:
     from soundstage.surface.http.asgi import Scope
     from soundstage.surface.http.protocol import LimitedProtocol
@@ -136,6 +138,8 @@ class Exchange:
         if not self.started:
             self.follows = message.get("follows", False)
             self._begin(message["status"], message["headers"])
+            if message["type"] == WHOLE:
+                self._go_on(message["body"], False)
         elif self.complete:
             raise ValueError("the response was complete already")
         else:

@@ -23,13 +23,14 @@ from uvicorn.server import ServerState
 
 from soundstage.core.errors import Exhausted, InvalidArgument, SoundstageError, TooLarge
 from soundstage.runtime.config import HttpConfig
-from soundstage.surface.http.asgi import Scope
+from soundstage.surface.http.asgi import WHOLE, Scope
 from soundstage.surface.http.clock import ServerClock
 from soundstage.surface.http.exchange import Exchange
 
 Phase: TypeAlias = Literal["idle", "headers", "body"]
 
 _ASGI = {"version": "3.0", "spec_version": "2.3"}
+_EXTENSIONS: dict[str, dict[str, Any]] = {WHOLE: {}}
 
 LINGER_S = 2.0
 """How long a connection that is being closed waits for its peer."""
@@ -296,6 +297,7 @@ class LimitedProtocol(HttpToolsProtocol):
             "headers": self.headers,
             "client": self.client,
             "server": self.server,
+            "extensions": _EXTENSIONS,
         }
         return Exchange(
             self,
