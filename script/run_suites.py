@@ -22,7 +22,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 LIST = ROOT / "script" / "suites"
 LOGS = ROOT / ".cache" / "suites"
-LIMIT_SECONDS = 1800
+LIMIT_SECONDS = 900
 LOG_TAIL_LINES = 400
 
 
