@@ -6,6 +6,7 @@ import pytest
 from tests.engines.records.rocksdb.store import Store
 
 from soundstage.core.errors import InvalidArgument, PreconditionFailed, SoundstageError, TokenReused, Unavailable
+from soundstage.engines.records.rocksdb.reading import CLOCK_EVERY, SLICE_NS
 from soundstage.engines.records.rocksdb.rowkeys import HEAD, LEDGER
 from soundstage.testing.model import Condition, Put
 from soundstage.testing.records.bench import KEPT_US
@@ -103,3 +104,52 @@ async def test_an_answer_waits_for_the_flush_of_what_it_rests_on(conditional: St
     refusals = await asyncio.gather(answer, first, other, return_exceptions=True)
     assert [type(refusal) for refusal in refusals] == [Unavailable] * 3
     assert all(isinstance(each, SoundstageError) and "No space left" in each.detail for each in refusals)
+
+
+NO_RECORD = Condition(None, None)
+MANY = 500
+
+
+@pytest.fixture
+async def dead(conditional: Store) -> Store:
+    """A record of many rows that have all expired, on a machine so slow that a slice ends after a few of them."""
+    puts = {b"%04d" % number: Put(b"", conditional.at(5)) for number in range(MANY)}
+    await conditional.send(conditional.write(at=0, puts=puts))
+    conditional.advance(10)
+    conditional.environment.tick_ns = SLICE_NS // 2
+    return conditional
+
+
+async def test_a_look_for_live_rows_lets_others_run(dead: Store) -> None:
+    writing = asyncio.ensure_future(dead.put_if(b"key", b"value", NO_RECORD, at=10))
+    turns = 0
+    while not writing.done():
+        turns += 1
+        await asyncio.sleep(0)
+    await writing
+    assert turns > MANY // CLOCK_EVERY // 4
+
+
+async def test_what_is_written_during_the_look_is_seen(dead: Store) -> None:
+    writing = asyncio.ensure_future(dead.put_if(b"key", b"value", NO_RECORD, at=11))
+    await asyncio.sleep(0)
+    assert dead.database.paused == 1
+    await dead.put(b"0000", b"other", at=10)
+    with pytest.raises(PreconditionFailed):
+        await writing
+
+
+async def test_a_live_row_behind_many_dead_ones_is_found(dead: Store) -> None:
+    await dead.put(b"9999", b"", at=10)
+    with pytest.raises(PreconditionFailed):
+        await dead.put_if(b"key", b"value", NO_RECORD, at=11)
+
+
+async def test_a_look_under_way_ends_with_the_engine_and_keeps_nothing_open(dead: Store) -> None:
+    writing = asyncio.ensure_future(dead.put_if(b"key", b"value", NO_RECORD, at=10))
+    await asyncio.sleep(0)
+    await dead.rocks.stop()
+    (error,) = await asyncio.gather(writing, return_exceptions=True)
+    assert isinstance(error, Unavailable)
+    await dead.open()
+    assert await dead.values() == {}

@@ -101,3 +101,34 @@ def test_the_estimate_is_what_python_takes(ranges: int) -> None:
     taken = tracemalloc.get_traced_memory()[0]
     tracemalloc.stop()
     assert 0.6 < known.bytes / taken < 2
+
+
+def test_a_header_that_is_replaced_is_current_no_more() -> None:
+    known, one, other = KnownHeaders(MIB), header(1), header(2)
+    known.remember(b"a", one)
+    known.remember(b"a", other)
+    assert (one.current, other.current) == (False, True)
+
+
+def test_a_header_that_is_remembered_again_stays_current() -> None:
+    known, one = KnownHeaders(MIB), header()
+    known.remember(b"a", one)
+    known.remember(b"a", one)
+    assert one.current
+
+
+def test_a_header_that_is_forgotten_is_current_no_more() -> None:
+    known = KnownHeaders(MIB)
+    headers = [header(number) for number in range(20_000)]
+    for number, each in enumerate(headers):
+        known.remember(prefix(number), each)
+    left = set(map(id, known.found.values()))
+    assert all(each.current == (id(each) in left) for each in headers)
+
+
+def test_no_header_is_current_once_nothing_is_known() -> None:
+    known, one = KnownHeaders(MIB), header()
+    known.remember(b"a", one)
+    known.remember(b"b", None)
+    known.clear()
+    assert not one.current

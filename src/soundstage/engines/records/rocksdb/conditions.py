@@ -7,7 +7,7 @@ from soundstage.engines.records import refusals
 from soundstage.engines.records.batches import Survey
 from soundstage.engines.records.port import Cell, Condition, Conditional, Stamp
 from soundstage.engines.records.rocksdb.header import Header
-from soundstage.engines.records.rocksdb.reading import live_row_exists
+from soundstage.engines.records.rocksdb.reading import Passed, live_row_exists
 from soundstage.engines.records.rocksdb.rowkeys import HEAD, ITEMS, LEDGER, TIME
 from soundstage.engines.records.rocksdb.tables import Table
 
@@ -22,9 +22,21 @@ def recorded(table: Table, prefix: bytes, asked: Conditional) -> int | None:
     return TIME.unpack_from(stored)[0]
 
 
-def check(table: Table, prefix: bytes, known: Header | None, condition: Condition, now_us: int) -> None:
-    """Raise `PreconditionFailed` unless the condition holds."""
-    actual = _stamp(table, prefix, known, condition, now_us)
+def asks_for_absence(conditional: Conditional) -> bool:
+    """Whether it must be known that a record has no live row, which may take long to see."""
+    return any(each.key is None and each.stamp is None for each in conditional.conditions)
+
+
+def check(
+    table: Table,
+    prefix: bytes,
+    known: Header | None,
+    condition: Condition,
+    now_us: int,
+    passed: Passed | None = None,
+) -> None:
+    """Raise `PreconditionFailed` unless the condition holds; `passed` is what has been seen of dead rows."""
+    actual = _stamp(table, prefix, known, condition, now_us, passed)
     if actual != condition.stamp:
         raise refusals.condition_failed(condition, actual)
 
@@ -38,11 +50,18 @@ def stamp_for(known: Header | None, survey: Survey, asked: Conditional) -> int:
     return stamp_us
 
 
-def _stamp(table: Table, prefix: bytes, known: Header | None, condition: Condition, now_us: int) -> Stamp | None:
+def _stamp(
+    table: Table,
+    prefix: bytes,
+    known: Header | None,
+    condition: Condition,
+    now_us: int,
+    passed: Passed | None,
+) -> Stamp | None:
     if known is None:
         return None
     if condition.key is None:
-        if condition.stamp is None and not live_row_exists(table, prefix, known, now_us):
+        if condition.stamp is None and not live_row_exists(table, prefix, known, now_us, passed):
             return None
         return known.stamp
     cell: Cell | None = table.db.get(prefix + ITEMS + condition.key)

@@ -24,8 +24,16 @@ from soundstage.engines.records.port import (
     TableStatistics,
     WalkPage,
 )
-from soundstage.engines.records.rocksdb.conditions import check, recorded, stamp_for
-from soundstage.engines.records.rocksdb.reading import Slices, beginning, read_key, read_keys, read_span
+from soundstage.engines.records.rocksdb.conditions import asks_for_absence, check, recorded, stamp_for
+from soundstage.engines.records.rocksdb.reading import (
+    Passed,
+    Slices,
+    beginning,
+    pass_the_dead,
+    read_key,
+    read_keys,
+    read_span,
+)
 from soundstage.engines.records.rocksdb.restoring import restore
 from soundstage.engines.records.rocksdb.rowkeys import prefix_of
 from soundstage.engines.records.rocksdb.statistics import statistics
@@ -116,7 +124,25 @@ class RocksRecords:
         conditional: Conditional | None = None,
         deadline_ns: int | None = None,
     ) -> CoroutineType[Any, Any, int]:
+        if conditional is not None and asks_for_absence(conditional):
+            return self._apply_if_absent(table, partition, batch, conditional, deadline_ns)
         return self.database.atomically(self.enlist, table, partition, batch, conditional, deadline_ns=deadline_ns)
+
+    async def _apply_if_absent(
+        self, table: str, partition: bytes, batch: Batch, conditional: Conditional, deadline_ns: int | None
+    ) -> int:
+        """Dead rows are passed beforehand, in slices: `enlist` must not wait, and there may be many."""
+        into = self._table(table)
+        check_partition(partition)
+        prefix = prefix_of(into.number, partition)
+        passed: Passed | None = None
+        with self._translation:
+            header = into.header(prefix)
+            if header is not None:
+                passed = await pass_the_dead(into, prefix, header, self._now_us(), Slices(self.database, deadline_ns))
+        return await self.database.atomically(
+            self.enlist, table, partition, batch, conditional, passed, deadline_ns=deadline_ns
+        )
 
     def enlist(
         self,
@@ -125,6 +151,7 @@ class RocksRecords:
         partition: bytes,
         batch: Batch,
         conditional: Conditional | None = None,
+        passed: Passed | None = None,
     ) -> int:
         """What `apply` would write is part of `rows`, for `Database.atomically`; returns the stamp that `apply` would.
 
@@ -144,7 +171,7 @@ class RocksRecords:
                 return before_us
             now_us = self._now_us()
             for condition in conditional.conditions:
-                check(into, prefix, known, condition, now_us)
+                check(into, prefix, known, condition, now_us, passed)
             batch = restamped(batch, stamp_for(known, survey, conditional))
             survey = check_batch(batch)
         self._check_room(survey)

@@ -183,12 +183,42 @@ def beginning(span: Span) -> bytes:
     return KEY_CEILING if span.end is None else span.end
 
 
-def live_row_exists(table: Table, prefix: bytes, header: Header, now_us: int) -> bool:
-    """Whether the partition has any live row; stops at the first."""
+class Passed(NamedTuple):
+    """While `header` is the partition's, no row before `key` is alive."""
+
+    header: Header
+    key: bytes
+
+
+async def pass_the_dead(table: Table, prefix: bytes, header: Header, now_us: int, slices: Slices) -> Passed:
+    """How far a look for the first live row got: to it, to the end, or as long as time and the header allowed."""
+    base, passed = prefix + ITEMS, header.low
     if header.low >= header.high:
+        return Passed(header, header.high)
+    iterator, bounds = seek(table, base + header.low, base + header.high, reverse=False)
+    seen = 0
+    try:
+        while iterator.valid():
+            passed = iterator.key()[len(base) :]
+            if version.is_live(iterator.value(), now_us, header.covering(passed)):
+                return Passed(header, passed)
+            seen += 1
+            if seen % CLOCK_EVERY == 0 and not (await slices.pause(table) and header.current):
+                return Passed(header, passed)
+            iterator.next()
+        iterator.status()
+    finally:
+        del iterator, bounds
+    return Passed(header, header.high)
+
+
+def live_row_exists(table: Table, prefix: bytes, header: Header, now_us: int, passed: Passed | None = None) -> bool:
+    """Whether the partition has any live row; stops at the first, and begins where others have got to."""
+    low = passed.key if passed is not None and passed.header is header else header.low
+    if low >= header.high:
         return False
     base = prefix + ITEMS
-    iterator, bounds = seek(table, base + header.low, base + header.high, reverse=False)
+    iterator, bounds = seek(table, base + low, base + header.high, reverse=False)
     skip = len(base)
     try:
         while iterator.valid():
