@@ -9,8 +9,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from soundstage import errors
     from soundstage.client import Connection, SyncConnection, connect, connect_sync
-    from soundstage.core import errors
     from soundstage.core.errors import SoundstageError
     from soundstage.core.message import IdempotencyToken
     from soundstage.core.size import Size
@@ -32,7 +32,7 @@ _HOMES = {
     "SyncStage": "soundstage.runtime.sync_stage",
     "connect": "soundstage.client",
     "connect_sync": "soundstage.client",
-    "errors": "soundstage.core",
+    "errors": "soundstage.errors",
 }
 """The package or module that each public name is loaded from."""
 
@@ -58,8 +58,7 @@ def __getattr__(name: str) -> Any:
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     module = import_module(home)
-    # A name may be a module of its home, which importing the home alone does not load.
-    found = getattr(module, name, None) or import_module(f"{home}.{name}")
+    found = module if home == f"{__name__}.{name}" else getattr(module, name)
     globals()[name] = found
     return found
 

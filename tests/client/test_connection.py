@@ -299,7 +299,7 @@ async def test_closing_closes_the_sockets_and_may_be_repeated(meet: Meet) -> Non
 async def test_a_closed_client_takes_no_call(meet: Meet) -> None:
     connection, far = meet(items_reply())
     await connection.close()
-    with pytest.raises(RuntimeError, match="closed"):
+    with pytest.raises(Unavailable, match="closed"):
         await kv(connection).get_items(id="1")
     assert far.requests == []
 

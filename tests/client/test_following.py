@@ -203,7 +203,7 @@ async def test_without_a_deadline_none_is_sent(meet: Meet) -> None:
 async def test_a_closed_client_follows_nothing(meet: Meet) -> None:
     connection, _ = meet(feed(event(1)))
     await connection.close()
-    with pytest.raises(RuntimeError, match="closed"):
+    with pytest.raises(Unavailable, match="closed"):
         await cursors(connection)
 
 

@@ -10,7 +10,7 @@ import pytest
 from tests.client.loopback import Loopback
 
 from soundstage.client import Settings, SyncConnection, Unreachable, connect_sync
-from soundstage.core.errors import InvalidArgument
+from soundstage.core.errors import InvalidArgument, Unavailable
 from soundstage.core.message import IdempotencyToken
 from soundstage.core.policy import RetryPolicy
 from soundstage.data.kv.api import PutItem, SyncKeyValue
@@ -101,7 +101,7 @@ def test_closing_ends_the_thread_and_may_be_repeated(loopback: Loopback) -> None
 def test_a_closed_connection_takes_no_call(loopback: Loopback) -> None:
     connection = connect_sync(loopback.url)
     connection.close()
-    with pytest.raises(RuntimeError, match="closed"):
+    with pytest.raises(Unavailable, match="closed"):
         connection.client(SyncKeyValue, "x").get_items(id="1")
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from soundstage import errors as public
 from soundstage.core import errors
 from soundstage.core.errors import (
     ERRORS,
@@ -135,3 +136,10 @@ def test_a_problem_of_strange_members_is_still_an_error(problem: dict[str, Any])
     members = (error.field, error.hint, error.retry_after_ms, error.outcome, error.request_id)
     assert members == (None, None, None, None, None)
     assert error.retryable is False
+
+
+def test_errors_are_reached_by_either_import() -> None:
+    from soundstage.errors import NotFound
+
+    assert NotFound is errors.NotFound
+    assert {error.__name__ for error in errors.ERRORS.values()} | {"SoundstageError"} == set(public.__all__)

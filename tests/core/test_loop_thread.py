@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Iterator
 
 import pytest
 
+from soundstage.core.errors import Unavailable
 from soundstage.core.loop_thread import LoopThread
 
 
@@ -81,7 +82,7 @@ def test_closing_cancels_what_runs() -> None:
 
 def test_a_closed_one_refuses(thread: LoopThread) -> None:
     thread.close()
-    with pytest.raises(RuntimeError, match="closed"):
+    with pytest.raises(Unavailable, match="closed"):
         thread.run(name_of_thread())
 
 

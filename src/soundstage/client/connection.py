@@ -18,7 +18,7 @@ from soundstage.client.settings import Settings, check_url
 from soundstage.client.wire import Wire, header_value, trace_parent
 from soundstage.core.call import CallOptions
 from soundstage.core.environment import Environment, SystemEnvironment
-from soundstage.core.errors import DeadlineExceeded, Exhausted, SoundstageError
+from soundstage.core.errors import DeadlineExceeded, Exhausted, SoundstageError, Unavailable
 from soundstage.core.hlc import TokenClock
 from soundstage.core.ids import request_id, uuid4_hex
 from soundstage.core.observation import observer
@@ -78,7 +78,7 @@ class Connection:
     async def invoke(self, operation: Operation[..., Any], request: Any, options: CallOptions) -> Any:
         """The reply to `request`, retried and hedged where a repetition is safe, within the deadline."""
         if self._closed:
-            raise RuntimeError("this client is closed")
+            raise _closed()
         request = with_token(operation, request, self.clock)
         timeout_s = self.settings.timeout if options.deadline is None else options.deadline
         deadline_ns = self._deadline_ns(timeout_s)
@@ -102,7 +102,7 @@ class Connection:
         With a deadline the feed ends there, with `DeadlineExceeded`. Close it (`aclosing`) to stop early.
         """
         if self._closed:
-            raise RuntimeError("this client is closed")
+            raise _closed()
         deadline_ns = None if options.deadline is None else self._deadline_ns(options.deadline)
 
         async def opened(body: bytes, media_type: bytes, accept: bytes, silence_s: float) -> httpx2.Response:
@@ -267,3 +267,7 @@ def opener(address: str, settings: Settings) -> Callable[[], httpx2.AsyncBaseTra
         return httpx2.AsyncHTTPTransport(verify=trust, trust_env=False, limits=_ONE)
 
     return open
+
+
+def _closed() -> Unavailable:
+    return Unavailable("this client is closed", hint="connect anew", outcome="not_applied", retryable=False)

@@ -7,6 +7,8 @@ import threading
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from typing import Any, TypeVar
 
+from soundstage.core.errors import Unavailable
+
 T = TypeVar("T")
 
 _END = object()
@@ -23,14 +25,14 @@ class LoopThread:
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """The result of `coroutine`, run on the loop; it is cancelled if the caller is interrupted.
 
-        Raises `RuntimeError` on the loop's own thread (it would wait for itself) and after `close`.
+        Raises `RuntimeError` on the loop's own thread (it would wait for itself), `Unavailable` after `close`.
         """
         if threading.current_thread() is self._thread:
             coroutine.close()
             raise RuntimeError("a synchronous client was called on its own event loop; use the asynchronous one")
         if not self._thread.is_alive():
             coroutine.close()
-            raise RuntimeError("this client is closed")
+            raise Unavailable("this client is closed", hint="connect anew", outcome="not_applied", retryable=False)
         future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
         try:
             return future.result()
