@@ -167,11 +167,14 @@ class TestMalformed:
             (b"GET /a HTTP/1.1\r\nA: b\0c\r\n\r\n", "invalid header value"),
             (b"POST /a HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", "Content-Length"),
             (b"POST /a HTTP/1.1\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n", "ransfer-Encoding can't"),
-            (b"POST /a HTTP/1.1\r\nTransfer-Encoding: gzip\r\n\r\n", "`Transfer-Encoding`"),
+            (b"POST /a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\n\r\n", "`Transfer-Encoding`"),
             (b"POST /a HTTP/1.1\r\nContent-Length: -1\r\n\r\n", "Content-Length"),
             (b"POST /a HTTP/1.1\r\nContent-Length: 99999999999999999999\r\n\r\n", "ontent-Length overflow"),
-            (b"CONNECT x:80 HTTP/1.1\r\n\r\n", "invalid url"),
-            (b"GET http://[ HTTP/1.1\r\n\r\n", "invalid url"),
+            (b"CONNECT x:80 HTTP/1.1\r\nHost: x\r\n\r\n", "invalid url"),
+            (b"GET http://[ HTTP/1.1\r\nHost: x\r\n\r\n", "invalid url"),
+            (b"GET /a HTTP/1.1\r\n\r\n", "no `Host` header"),
+            (b"GET /a HTTP/1.1\r\nHost: x\r\nhost: y\r\n\r\n", "2 `Host` headers"),
+            (b"POST /a HTTP/1.1\r\nContent-Length: 2\r\n\r\nhi", "no `Host` header"),
         ],
     )
     async def test_what_is_no_request_is_refused_and_closed(self, sent: bytes, reason: str) -> None:
@@ -188,6 +191,11 @@ class TestMalformed:
             assert problem["hint"]
             assert response.headers["x-request-id"] == problem["request_id"] == "the-request-id"
             assert await wire.closed() == b""
+
+    async def test_the_old_protocol_needs_no_host(self) -> None:
+        async with Listener(echo) as listener, await Wire.open(listener.url) as wire:
+            await wire.send(b"GET /a HTTP/1.0\r\n\r\n")
+            assert (await wire.response()).status == 200
 
     async def test_what_came_before_it_is_answered_first(self) -> None:
         async with Listener(echo) as listener, await Wire.open(listener.url) as wire:

@@ -67,6 +67,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._max_headers = int(limits.max_headers)
         self._since = 0.0
         self._head_bytes = 0
+        self._hosts = 0
         self._framing_bytes = 0
         self._waiting: deque[Exchange] = deque()
         self._read: Exchange | None = None
@@ -131,6 +132,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self.url = b""
         self.headers: list[tuple[bytes, bytes]] = []
         self.expect_100_continue: bool = False
+        self._hosts = 0
         if self.phase == "idle":
             self._begin_head()
 
@@ -138,7 +140,9 @@ class LimitedProtocol(HttpToolsProtocol):
         # Trailers come while the body is read, and nothing here wants them.
         if self.phase == "headers":
             name = name.lower()
-            if name == b"expect" and value.lower() == b"100-continue":
+            if name == b"host":
+                self._hosts += 1
+            elif name == b"expect" and value.lower() == b"100-continue":
                 self.expect_100_continue = True
             self.headers.append((name, value))
 
@@ -147,6 +151,9 @@ class LimitedProtocol(HttpToolsProtocol):
             return
         if self._head_bytes > self._max_headers and self._head_size() > self._max_headers:
             self.refuse(_headers_too_large(self._max_headers), 431)
+            return
+        if self._hosts != 1 and (self._hosts or self._parser.get_http_version() == "1.1"):
+            self.refuse(_not_one_host(self._hosts))
             return
         if len(self._waiting) >= PIPELINE_MAX:
             self.phase = "idle"
@@ -361,6 +368,15 @@ def _malformed(error: httptools.HttpParserError) -> InvalidArgument:
 
 def _headers_too_large(limit: int) -> TooLarge:
     return TooLarge(f"the headers are over {limit} bytes", hint="send fewer or shorter ones")
+
+
+def _not_one_host(count: int) -> InvalidArgument:
+    # RFC 9112, section 3.2: what is asked of two hosts, or of none, is answered by neither.
+    return InvalidArgument(
+        f"the request has {count} `Host` headers" if count else "the request has no `Host` header",
+        field="Host",
+        hint="send the one that names this server",
+    )
 
 
 def _too_slow(what: str) -> InvalidArgument:
