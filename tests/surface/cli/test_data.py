@@ -1,9 +1,15 @@
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
 from tests.surface.cli.conftest import Cli
+
+from soundstage.core.environment import SystemEnvironment
+from soundstage.core.size import Size
+from soundstage.engines.blobs.file import FileBlobs, FileOptions
+from soundstage.testing.blobs.suite import put, read
 
 STAGE = '[namespaces.profiles]\nabstraction = "kv"\n'
 ITEMS = ("--namespace", "profiles", "--id", "u1")
@@ -28,9 +34,10 @@ def values(cli: Cli, *flags: str) -> list[str]:
 def test_a_backup_tells_what_it_copied(cli: Cli, tmp_path: Path) -> None:
     ended = cli("data", "backup", "copy")
     assert ended.code == 0
-    (engine,) = ended.json["engines"]
-    assert (engine["engine"], engine["folder"]) == ("default", str(tmp_path / "copy" / "engine-default"))
-    assert engine["tables"] >= 1
+    default, blobs = ended.json["engines"]
+    assert (default["engine"], default["folder"]) == ("default", str(tmp_path / "copy" / "engine-default"))
+    assert default["tables"] >= 1
+    assert (blobs["engine"], blobs["folder"], blobs["blobs"]) == ("blobs", str(tmp_path / "copy" / "engine-blobs"), 0)
 
 
 @pytest.mark.usefixtures("stored")
@@ -38,6 +45,29 @@ def test_a_backup_brings_everything_back(cli: Cli) -> None:
     cli("data", "backup", "copy")
     assert cli("data", "restore", "copy", "--data", "other").code == 0
     assert values(cli, "--data", "other") == ["Ada"]
+
+
+def test_files_are_brought_back_too(cli: Cli, tmp_path: Path) -> None:
+    async def kept(data: str) -> FileBlobs:
+        engine = FileBlobs(str(tmp_path / data / "blobs"), FileOptions(low_water=Size(0)), SystemEnvironment())
+        await engine.start()
+        return engine
+
+    async def fill() -> None:
+        engine = await kept("soundstage-data")
+        await put(engine, "files/a", b"content")
+        await engine.stop()
+
+    async def content() -> bytes:
+        engine = await kept("other")
+        found = await read(engine, "files/a")
+        await engine.stop()
+        return found
+
+    asyncio.run(fill())
+    cli("data", "backup", "copy")
+    assert cli("data", "restore", "copy", "--data", "other").code == 0
+    assert asyncio.run(content()) == b"content"
 
 
 @pytest.mark.usefixtures("stored")

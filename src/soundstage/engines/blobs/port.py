@@ -14,7 +14,7 @@ import re
 from collections.abc import AsyncGenerator, AsyncIterable, Mapping
 from enum import StrEnum
 from types import MappingProxyType
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import msgspec
 
@@ -159,3 +159,22 @@ def check_metadata(metadata: Mapping[str, str]) -> dict[str, str]:
             f"the metadata has {size} bytes, the limit is {METADATA_MAX_BYTES}", field="metadata", hint="shorten it"
         )
     return dict(metadata)
+
+
+@runtime_checkable
+class BlobCheckpoints(Protocol):
+    """Engines that can be copied into a folder of the caller's own machine, and brought back from there."""
+
+    async def checkpoint(self, folder: str) -> int:
+        """`folder`, which must not exist, holds every blob acknowledged before the call; returns how many.
+
+        Raises `AlreadyExists`, and `Unavailable` when the disk refuses; having raised, it leaves no folder.
+        """
+        ...
+
+    async def restore(self, folder: str) -> int:
+        """The blobs of the checkpoint in `folder` are there, as they were; returns how many.
+
+        Raises `NotFound` for a folder that is no checkpoint, `AlreadyExists` when a key is there, and then nothing is.
+        """
+        ...

@@ -6,7 +6,7 @@ import asyncio
 import os
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
-from typing import Annotated
+from typing import Annotated, NamedTuple
 from urllib.parse import quote
 
 import msgspec
@@ -14,6 +14,7 @@ from cyclopts import App, Parameter
 
 from soundstage.core.environment import SystemEnvironment
 from soundstage.core.errors import SoundstageError
+from soundstage.engines.blobs.port import BlobCheckpoints
 from soundstage.engines.records.port import Checkpoints, Records
 from soundstage.runtime import folders
 from soundstage.runtime.engines import Engines
@@ -42,11 +43,19 @@ class CopiedEngine(msgspec.Struct, frozen=True):
 
     engine: str
     folder: str
-    tables: int
+    tables: int = 0
+    blobs: int = 0
 
 
 class Copied(msgspec.Struct, frozen=True):
     engines: list[CopiedEngine]
+
+
+class Copyable(NamedTuple):
+    """The engines of which copies can be made, by name."""
+
+    records: Mapping[str, tuple[Records, Checkpoints]]
+    blobs: Mapping[str, BlobCheckpoints]
 
 
 class RepairedFolders(msgspec.Struct, frozen=True):
@@ -78,7 +87,7 @@ def restore(
     folder: Folder = _NO_FOLDER,
     output: Output = None,
 ) -> int:
-    """The tables of a backup are in the data folder, as they were; none of them may be there before."""
+    """The tables and files of a backup are in the data folder, as they were; none of them may be there before."""
     if not os.path.isdir(backup):
         raise usage(f"there is no folder {backup}", field="BACKUP")
     show(asyncio.run(_restore(load(folder), backup, table)), chosen_format(output))
@@ -101,29 +110,35 @@ def repair(
 
 
 async def _back_up(loaded: LoadedConfig, to: str) -> Copied:
-    async with _copyable(loaded) as engines:
+    async with _copyable(loaded) as copyable:
         os.makedirs(to)
         copied: list[CopiedEngine] = []
-        for name, (engine, copies) in engines.items():
+        for name, (engine, copies) in copyable.records.items():
             place = _place(to, name)
             await copies.checkpoint(place)
             copied.append(CopiedEngine(name, place, len(await engine.tables())))
+        for name, blobs in copyable.blobs.items():
+            place = _place(to, name)
+            copied.append(CopiedEngine(name, place, blobs=await blobs.checkpoint(place)))
         return Copied(copied)
 
 
 async def _restore(loaded: LoadedConfig, source: str, tables: list[str] | None) -> Copied:
-    async with _copyable(loaded) as engines:
+    async with _copyable(loaded) as copyable:
         copied: list[CopiedEngine] = []
-        for name, (engine, copies) in engines.items():
+        for name, (engine, copies) in copyable.records.items():
             place = _existing(_place(source, name), name)
             before = len(await engine.tables())
             await copies.restore(place, tables)
             copied.append(CopiedEngine(name, place, len(await engine.tables()) - before))
+        for name, blobs in copyable.blobs.items() if tables is None else ():
+            place = _existing(_place(source, name), name)
+            copied.append(CopiedEngine(name, place, blobs=await blobs.restore(place)))
         return Copied(copied)
 
 
 @asynccontextmanager
-async def _copyable(loaded: LoadedConfig) -> AsyncGenerator[Mapping[str, tuple[Records, Checkpoints]]]:
+async def _copyable(loaded: LoadedConfig) -> AsyncGenerator[Copyable]:
     """The engines of which copies can be made, open, without a stage that would write to them."""
     engines = Engines(loaded.config.engines, loaded.config.data, SystemEnvironment())
     try:
@@ -135,9 +150,10 @@ async def _copyable(loaded: LoadedConfig) -> AsyncGenerator[Mapping[str, tuple[R
         for name, each in engines.distinct().items():
             if isinstance(each, Checkpoints):
                 found[name] = (each, each)
-        if not found:
+        blobs = {name: each for name, each in engines.distinct_blobs().items() if isinstance(each, BlobCheckpoints)}
+        if not found and not blobs:
             raise usage("no engine of this configuration can be copied", hint="see soundstage engines list")
-        yield found
+        yield Copyable(found, blobs)
     except SoundstageError as error:
         raise CommandFailure(error, FAILED) from error
     finally:

@@ -15,10 +15,11 @@ import msgspec
 from msgspec import Meta
 
 from soundstage.core.environment import Environment
-from soundstage.core.errors import SoundstageError, Unavailable
+from soundstage.core.errors import AlreadyExists, SoundstageError, Unavailable
 from soundstage.core.ids import uuid4_hex
 from soundstage.core.size import Size
 from soundstage.engines.blobs import refusals
+from soundstage.engines.blobs.file.copies import bring_back, copy_to, found_in
 from soundstage.engines.blobs.file.layout import BLOCK_BYTES
 from soundstage.engines.blobs.file.objects import STAGING, Reading, name, path_of, prepare, remove, survey
 from soundstage.engines.blobs.file.staging import Staged
@@ -190,6 +191,28 @@ class FileBlobs:
         for key in expired:
             await self.delete(key)
         return len(expired)
+
+    async def checkpoint(self, folder: str) -> int:
+        """See `BlobCheckpoints`; what expired and was not swept yet comes along."""
+        self._check_open()
+        blobs = dict(self._sequences)
+        await self._in_thread(copy_to, self.folder, blobs, folder)
+        return len(blobs)
+
+    async def restore(self, folder: str) -> int:
+        """See `BlobCheckpoints`."""
+        self._check_open()
+        found = await self._in_thread(found_in, folder)
+        for key in found:
+            if key in self._sequences:
+                raise AlreadyExists(f"the blob {key!r} is there", hint="restore into a folder without it")
+        sequences = {key: each.sequence for key, each in found.items()}
+        await self._in_thread(bring_back, folder, sequences, self.folder)
+        for each in found.values():
+            self._index.put(each.info)
+        self._sequences.update(sequences)
+        self._last_sequence = max(self._sequences.values(), default=0)
+        return len(found)
 
     async def _keep(
         self, key: str, staged: Staged, expect: Expectation, expires_us: int, metadata: dict[str, str]

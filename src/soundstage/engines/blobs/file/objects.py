@@ -52,8 +52,8 @@ def path_of(folder: Path, key: str, sequence: int) -> Path:
     return folder / f"{object_name(key)}-{sequence:016x}"
 
 
-def survey(folder: Path) -> dict[str, Found]:
-    """Every blob by its key; files that another put of the key has replaced are removed.
+def survey(folder: Path, *, clear: bool = True) -> dict[str, Found]:
+    """Every blob by its key; with `clear`, files that another put of the key has replaced are removed.
 
     A file that is no blob is left where it is, and the log told: a read would find it damaged.
     """
@@ -66,7 +66,7 @@ def survey(folder: Path) -> dict[str, Found]:
         if known is None or known.sequence < found.sequence:
             newest[found.info.key] = found
             found = known
-        if found is not None:
+        if found is not None and clear:
             path_of(folder, found.info.key, found.sequence).unlink(missing_ok=True)
     return newest
 
