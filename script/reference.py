@@ -194,7 +194,8 @@ def described(node: Any) -> str:
 def configuration_page() -> str:
     """Every key of the stage file, one table per table of the file."""
     tables: dict[str, list[list[str]]] = {}
-    for key in [*keys(), *(key for system in SYSTEMS for key in knobs(system))]:
+    own = [*keys(), *(key for system in SYSTEMS for key in [*knobs(system), *door_keys(system)])]
+    for key in own:
         table_name, _, name = key.path.rpartition(".")
         default = "" if key.default is None else f"`{key.default}`"
         tables.setdefault(table_name, []).append([f"`{name}`", key.type, default, key.meaning, key.bounds])
@@ -215,6 +216,14 @@ def knobs(system: System) -> list[Key]:
         for key in keys(getattr(config, "NamespaceConfig", None) or NoKnobs)
     ]
     return found + keys(getattr(config, "SystemConfig", None) or NoKnobs, f"systems.{system.name}.")
+
+
+def door_keys(system: System) -> list[Key]:
+    """The keys of a system's doors, by the name of their kind."""
+    if not system.doors:
+        return []
+    doors = import_module(f"{system.path}.doors").DOORS
+    return [key for kind in system.doors for key in keys(doors[kind].config, f"doors.{kind}.")]
 
 
 class NoKnobs(msgspec.Struct):

@@ -33,5 +33,6 @@ SYSTEMS: tuple[System, ...] = (
         "Two-level map of id to sorted keys to values, with idempotent writes and byte-sized pages",
         number=47,
         stability="beta",
+        doors=("resp",),
     ),
 )

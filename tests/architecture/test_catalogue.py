@@ -19,6 +19,7 @@ from tests.architecture.source import ROOT, SOURCE, TESTS, modules
 from soundstage.catalogue import SYSTEMS
 from soundstage.core.operation import AsyncFace, Operation, SyncFace, operations_of
 from soundstage.core.system import System
+from soundstage.runtime.door import ListenerConfig, MountConfig
 
 NAMES = {system.name for system in SYSTEMS}
 PUBLIC = ("", ".api")
@@ -28,6 +29,11 @@ TOUR_LINES_MAX = 60
 SNAKE = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*$")
 
 for_each_system = pytest.mark.parametrize("system", SYSTEMS, ids=lambda system: system.name)
+
+
+for_each_door = pytest.mark.parametrize(
+    ("system", "kind"), [pytest.param(system, kind, id=kind) for system in SYSTEMS for kind in system.doors]
+)
 
 
 def folder(system: System) -> Path:
@@ -176,6 +182,47 @@ def test_the_knobs_have_defaults(system: System) -> None:
 def test_a_page_of_the_docs_and_a_folder_of_tests_mirror_it(system: System) -> None:
     assert (ROOT / "docs" / "systems" / f"{system.name}.md").is_file()
     assert (TESTS.joinpath(*system.path.split(".")[1:])).is_dir()
+
+
+@for_each_door
+def test_a_kind_of_door_has_a_name_of_its_own(system: System, kind: str) -> None:
+    assert SNAKE.fullmatch(kind)
+    assert [other.name for other in SYSTEMS if kind in other.doors] == [system.name]
+
+
+@for_each_door
+def test_the_doors_are_in_a_module_of_their_own(system: System, kind: str) -> None:
+    assert set(part(system, "doors").DOORS) == set(system.doors)
+    assert kind in part(system, "doors").DOORS
+
+
+@for_each_door
+def test_a_door_is_configured_by_a_struct_that_adds_to_that_of_all_doors(system: System, kind: str) -> None:
+    config = part(system, "doors").DOORS[kind].config
+    assert issubclass(config, ListenerConfig | MountConfig)
+    required = {field.name for field in msgspec.structs.fields(config) if field.required}
+    assert required <= {"listen", "prefix"}
+
+
+@for_each_door
+def test_a_door_starts_and_stops_by_coroutines(system: System, kind: str) -> None:
+    opens = part(system, "doors").DOORS[kind].open
+    for name in ("start", "stop"):
+        assert inspect.iscoroutinefunction(getattr(opens, name))
+    listens = issubclass(part(system, "doors").DOORS[kind].config, ListenerConfig)
+    assert callable(getattr(opens, "connect" if listens else "__call__"))
+
+
+@for_each_door
+def test_a_door_is_explained_in_the_docs(system: System, kind: str) -> None:
+    assert f"[doors.{kind}]" in (ROOT / "docs" / "doors.md").read_text()
+
+
+@for_each_door
+def test_a_door_is_loaded_by_nothing_but_its_use(system: System, kind: str) -> None:
+    code = f"import sys, {system.path}.service; print(*sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert f"{system.path}.doors" not in run.stdout.split(), kind
 
 
 @for_each_system

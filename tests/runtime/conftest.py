@@ -14,7 +14,7 @@ from soundstage.core.system import System
 from soundstage.runtime.namespaces.api import Namespaces
 from soundstage.runtime.stage import Stage
 
-NOTES = System("notes", "tests.runtime.notes", "Text by name")
+NOTES = System("notes", "tests.runtime.notes", "Text by name", doors=("lines", "sheets"))
 
 OpenStage: TypeAlias = Callable[..., Stage]
 

@@ -12,6 +12,7 @@ class System(msgspec.Struct, frozen=True):
 
     `name` is folder, URL segment, CLI noun and docs page. `path` is the package to import on first use;
     its modules `api`, `config` and `service` follow the shape that `docs/add-a-system.md` describes.
+    `doors` are the kinds of door that its module `doors` opens; see `docs/doors.md`.
     """
 
     name: str
@@ -22,3 +23,4 @@ class System(msgspec.Struct, frozen=True):
     extra: str | None = None
     uses: tuple[str, ...] = ()
     simulated: bool = True
+    doors: tuple[str, ...] = ()

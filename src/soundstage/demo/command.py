@@ -77,7 +77,7 @@ async def run(history: History, loaded: LoadedConfig, once: bool, screen: Screen
     """The demo has been performed on a stage that served it; with `once` false, until a signal came."""
     stopping = asyncio.Event()
     with signalled(stopping):
-        async with serving(loaded, stopping) as (url, _):
+        async with serving(loaded, stopping) as (url, *_):
             performing = asyncio.create_task(perform(url, history, screen))
             told = asyncio.create_task(stopping.wait())
             await asyncio.wait({performing, told}, return_when=asyncio.FIRST_COMPLETED)

@@ -16,6 +16,7 @@ from soundstage.runtime.compute import Compute
 from soundstage.runtime.config import StageConfig
 from soundstage.runtime.control.declaration import Declarations, spec_of
 from soundstage.runtime.control.registry import Registry
+from soundstage.runtime.doors import Doors
 from soundstage.runtime.engines import Engines
 from soundstage.runtime.exposure import check_exposure, host_and_port, tls_context
 from soundstage.runtime.service import ServiceContext
@@ -37,6 +38,7 @@ def problems(
         found.append(error)
     for check in (
         catalogue.check_knobs,
+        Doors(config, catalogue).check,
         lambda: check_exposure(config.http.host, config.auth, config.http.insecure),
         lambda: tls_context(config.http.tls),
         lambda: config.http.metrics_listen is not None and host_and_port(config.http.metrics_listen),

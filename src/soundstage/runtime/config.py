@@ -292,6 +292,10 @@ class StageConfig(msgspec.Struct, frozen=True, kw_only=True):
     namespaces: dict[str, NamespaceDeclaration] = {}
     defaults: NamespaceDefaults = NamespaceDefaults()
     systems: Annotated[dict[str, dict[str, Any]], Meta(description="knobs that all namespaces of a system share")] = {}
+    doors: Annotated[
+        dict[str, dict[str, Any]],
+        Meta(description="`[doors.NAME]`: protocols of others, by which the stage is reached; see their pages"),
+    ] = {}
     auth: AuthConfig = AuthConfig()
     http: HttpConfig = HttpConfig()
     admission: AdmissionConfig = AdmissionConfig()

@@ -22,40 +22,41 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def check_exposure(host: str, auth: AuthConfig, insecure: bool = False) -> None:
+def check_exposure(host: str, auth: AuthConfig, insecure: bool = False, field: str = "http.host") -> None:
     """Raise `InvalidArgument` when a listener on `host` would serve other machines without authentication."""
     if auth.mode == "none" and not insecure and not is_loopback(host):
         raise InvalidArgument(
             f"{host} can be reached from other machines, and no authentication is configured",
-            field="http.host",
+            field=field,
             hint='make a token with `soundstage tokens create` and set auth.mode = "tokens", bind 127.0.0.1, '
-            "or pass --insecure",
+            f"or {'pass --insecure' if field == 'http.host' else 'set insecure there'}",
         )
 
 
-def host_and_port(address: str) -> tuple[str, int]:
-    """The two parts of `http.metrics_listen`. Raises `InvalidArgument` when it has not both."""
+def host_and_port(address: str, field: str = "http.metrics_listen") -> tuple[str, int]:
+    """The two parts of an address to listen on. Raises `InvalidArgument` when it has not both."""
     host, _, port = address.rpartition(":")
     if not host or not (port.isascii() and port.isdigit()) or int(port) > PORT_MAX:
-        raise InvalidArgument(
-            f"{address!r} is no HOST:PORT", field="http.metrics_listen", hint='write "127.0.0.1:9100"'
-        )
+        raise InvalidArgument(f"{address!r} is no HOST:PORT", field=field, hint='write "127.0.0.1:9100"')
     return host.strip("[]"), int(port)
 
 
-def tls_context(config: TlsConfig) -> ssl.SSLContext | None:
+def tls_context(
+    config: TlsConfig, field: str = "http.tls", protocols: tuple[str, ...] = ("http/1.1",)
+) -> ssl.SSLContext | None:
     """The context of a listener, or None without a certificate. Raises `InvalidArgument` for unusable files."""
     if config.certificate is None:
         if config.key is not None or config.client_ca is not None:
             raise InvalidArgument(
-                "http.tls has no certificate",
-                field="http.tls.certificate",
+                f"{field} has no certificate",
+                field=f"{field}.certificate",
                 hint="name the certificate chain in PEM form",
             )
         return None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols(["http/1.1"])
+    if protocols:
+        context.set_alpn_protocols(list(protocols))
     # Without a password of ours OpenSSL would ask for one at the terminal.
     password = "" if config.key_password_file is None else first_line(config.key_password_file)
     try:
@@ -66,7 +67,7 @@ def tls_context(config: TlsConfig) -> ssl.SSLContext | None:
     except (OSError, ssl.SSLError) as error:
         raise InvalidArgument(
             f"the certificates cannot be used: {error.strerror or error}",
-            field="http.tls",
+            field=field,
             hint="check the paths, and that the key belongs to the certificate",
         ) from None
     return context

@@ -73,6 +73,7 @@ class StageCollector:
         yield from self._background()
         yield from self._feeds()
         yield from self._compute()
+        yield from self._doors()
         yield from families(self._measured())
 
     def _calls(self) -> Iterator[Metric]:
@@ -134,6 +135,30 @@ class StageCollector:
             done.add_metric((lane.kind,), lane.done)
             refused.add_metric((lane.kind,), lane.refused)
         yield from (load, done, refused)
+
+    def _doors(self) -> Iterator[Metric]:
+        door = ("door",)
+        connections = GaugeMetricFamily("soundstage_door_connections", "connections that are open", labels=door)
+        opened = CounterMetricFamily("soundstage_door_connections_opened", "connections let in", labels=door)
+        refused = CounterMetricFamily("soundstage_door_connections_refused", "connections not let in", labels=door)
+        requests = CounterMetricFamily("soundstage_door_requests", "requests by a door's own protocol", labels=door)
+        failures = CounterMetricFamily(
+            "soundstage_door_failures", "of those, how many were answered with an error", labels=("door", "code")
+        )
+        received = CounterMetricFamily("soundstage_door_received_bytes", "bytes that callers sent", labels=door)
+        sent = CounterMetricFamily("soundstage_door_sent_bytes", "bytes that callers were sent", labels=door)
+        buffered = GaugeMetricFamily("soundstage_door_buffered_bytes", "requests that are half there", labels=door)
+        for name, found in self._parts.doors.statistics().items():
+            connections.add_metric((name,), found.connections)
+            opened.add_metric((name,), found.opened)
+            refused.add_metric((name,), found.refused)
+            requests.add_metric((name,), found.requests)
+            received.add_metric((name,), found.received)
+            sent.add_metric((name,), found.sent)
+            buffered.add_metric((name,), found.buffered)
+            for code, count in found.failures.items():
+                failures.add_metric((name, code), count)
+        yield from (connections, opened, refused, requests, failures, received, sent, buffered)
 
     def _sweepers(self) -> Iterator[Metric]:
         now_us = self._parts.environment.now_us()

@@ -30,6 +30,7 @@ from soundstage.runtime.control.tables import Tables
 from soundstage.runtime.credentials import TokenStore
 from soundstage.runtime.deadlines import Deadlines
 from soundstage.runtime.dispatch import BoundOperation, Interceptors
+from soundstage.runtime.doors import Doors
 from soundstage.runtime.engines import Engines
 from soundstage.runtime.files import Files
 from soundstage.runtime.following import BoundFeed, Followers
@@ -38,7 +39,7 @@ from soundstage.runtime.leases import Leases
 from soundstage.runtime.loop_lag import LoopLag
 from soundstage.runtime.repetition import Repetitions
 from soundstage.runtime.role_runner import RoleRunner
-from soundstage.runtime.roles import CONTROL, HTTP, Role, RoleContext, check_roles
+from soundstage.runtime.roles import CONTROL, DOORS, HTTP, Role, RoleContext, check_roles
 from soundstage.runtime.schedule import Schedule, Timed
 from soundstage.runtime.service import ServiceContext
 from soundstage.runtime.signing_keys import SigningKeys
@@ -87,6 +88,7 @@ class Parts:
         self.background: Background = Background(environment)
         self.compute: Compute = Compute(config.compute, environment)
         self.systems: Systems = Systems(systems, self._context, config.systems)
+        self.doors: Doors = Doors(config, self.systems, background)
         self.loop_lag: LoopLag = LoopLag(environment)
         self.sweepers: list[Sweeper] = []
         self.watched: list[Watched] = []
@@ -98,6 +100,7 @@ class Parts:
     async def start(self, exit: AsyncExitStack) -> None:
         """Everything is open; `exit` holds what must be undone, in order."""
         self.systems.check_knobs()
+        self.doors.declared()
         self.engines: Engines = Engines(self.config.engines, self.config.data, self.environment, self._given)
         await self.engines.start()
         exit.push_async_callback(self.engines.stop)
@@ -111,6 +114,7 @@ class Parts:
         exit.push_async_callback(self.background.stop)
         self.admission.open()
         exit.push_async_callback(self._drain)
+        exit.push_async_callback(self.doors.stop)
 
     def bind(self, operation: Operation[..., Any]) -> BoundOperation:
         """The operation as this stage runs it; the same object every time."""
@@ -194,9 +198,9 @@ class Parts:
         self.background.run("deadlines", self._deadlines.run())
         roles = [("", role) for role in self._own_roles()] + self.systems.roles()
         processes = self.config.processes
-        known = {HTTP, *(role.name for _, role in roles)}
+        known = {HTTP, DOORS, *(role.name for _, role in roles)}
         check_roles(processes.roles or (), known, "processes.roles")
-        check_roles(processes.workers, known - {CONTROL}, "processes.workers")
+        check_roles(processes.workers, known - {CONTROL, DOORS}, "processes.workers")
         if self._runs_background:
             self.background.run("loop lag", self.loop_lag.run())
             for system, role in roles:

@@ -25,6 +25,9 @@ Needs: TypeAlias = Literal["ports", "client"]
 HTTP = "http"
 """The role that answers calls over HTTP; it is the surface's, and known here by its name alone."""
 
+DOORS = "doors"
+"""The role that opens the doors of the stage file. One process has it: their listeners are not shared."""
+
 CONTROL = "control"
 """What every process does whatever its roles: it follows namespaces, tokens and keys."""
 

@@ -29,6 +29,7 @@ from soundstage.runtime.compute import Compute
 from soundstage.runtime.config import StageConfig
 from soundstage.runtime.control.changes import NamespaceControl
 from soundstage.runtime.dispatch import BoundOperation
+from soundstage.runtime.doors import Doors
 from soundstage.runtime.engines import Engines
 from soundstage.runtime.files import Files
 from soundstage.runtime.following import BoundFeed
@@ -167,6 +168,15 @@ class Stage:
         return self._running().files
 
     @property
+    def doors(self) -> Doors:
+        """The doors that are configured; `open_doors` opens them."""
+        return self._parts.doors
+
+    async def open_doors(self) -> None:
+        """Every configured door is open, until the stage stops. Raises `NotListening`; repeating it changes nothing."""
+        await self._parts.doors.start(self._running())
+
+    @property
     def systems(self) -> Systems:
         """The systems of the catalogue."""
         return self._parts.systems
@@ -242,6 +252,7 @@ class Stage:
         reasons = [] if closed is None else [closed]
         reasons += [each.failing for each in self._parts.background.rounds if each.failing]
         reasons += self._lost_engines()
+        reasons += self._parts.doors.reasons()
         reasons += [reason for watched in self._parts.watched for reason in watched.reasons()]
         reasons += [
             f"namespace {name!r} cannot be served: {reason}" for name, reason in self._parts.registry.broken.items()

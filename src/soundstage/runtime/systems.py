@@ -76,6 +76,14 @@ class Systems:
         """The names of the systems that have namespaces."""
         return [name for name in self.catalogue if self.namespace_config(name) is not None]
 
+    def doors(self) -> dict[str, str]:
+        """The kinds of door, with the names of the systems that have them."""
+        return {kind: name for name, system in self.catalogue.items() for kind in system.doors}
+
+    def door(self, kind: str) -> Any:
+        """The `DoorKind` that a system's module `doors` has for `kind`, which is one of `doors`."""
+        return self._module(self.find(self.doors()[kind]), "doors").DOORS[kind]
+
     def service(self, name: str) -> Service:
         """The service of a system, constructed on first use; it may not have been started."""
         service = self._services.get(name)

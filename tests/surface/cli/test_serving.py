@@ -15,12 +15,12 @@ import pytest
 
 from soundstage.client import connect
 from soundstage.core.errors import DataLoss, InvalidArgument, SoundstageError, Unavailable
+from soundstage.runtime.listening import NotListening
 from soundstage.runtime.namespaces.api import Namespaces
 from soundstage.runtime.stage import Stage
 from soundstage.runtime.stagefile import LoadedConfig, load_config
 from soundstage.surface.cli.failure import CommandFailure
 from soundstage.surface.cli.serving import all_well, refusals, serving, signalled
-from soundstage.surface.http.server import NotListening
 
 
 def memory(**flags: object) -> LoadedConfig:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import resource
 import socket
 import ssl
 from collections.abc import AsyncIterator
@@ -25,7 +24,7 @@ from soundstage.core.time import Duration
 from soundstage.engines.rocks.folder import holder
 from soundstage.runtime.config import AuthConfig, HttpConfig, TlsConfig
 from soundstage.runtime.stage import Stage
-from soundstage.surface.http.server import FILES_SHARE, Server, allow_files
+from soundstage.surface.http.server import Server
 
 WRITE, DISTURB = "/v1/notes/write", "/v1/notes/disturb"
 NOTE = {"namespace": "home", "name": "milk", "text": "two"}
@@ -189,32 +188,6 @@ class TestConnections:
         async with await Wire.open(url) as wire:
             await wire.send(request(WRITE, length=1 << 40))
             assert (await wire.response()).status == 413
-
-
-class TestFiles:
-    """How many connections the limits of the process allow."""
-
-    @pytest.fixture(autouse=True)
-    def limits(self) -> Any:
-        before = resource.getrlimit(resource.RLIMIT_NOFILE)
-        yield
-        resource.setrlimit(resource.RLIMIT_NOFILE, before)
-
-    def test_the_soft_limit_is_raised_for_them(self) -> None:
-        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
-        assert allow_files(300) == 300
-        assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] >= 300 / FILES_SHARE
-
-    def test_it_is_not_lowered(self) -> None:
-        before = resource.getrlimit(resource.RLIMIT_NOFILE)
-        assert allow_files(10) == 10
-        assert resource.getrlimit(resource.RLIMIT_NOFILE) == before
-
-    def test_a_hard_limit_means_fewer_connections(self) -> None:
-        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        allowed = allow_files(1_000_000_000)
-        assert allowed == 1_000_000_000 if hard == resource.RLIM_INFINITY else allowed == round(hard * FILES_SHARE)
 
 
 class TestTls:

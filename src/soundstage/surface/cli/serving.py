@@ -8,7 +8,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Generator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import NamedTuple
 
@@ -16,24 +16,27 @@ import msgspec
 
 from soundstage.core.errors import SoundstageError, Unavailable
 from soundstage.runtime.config import StageConfig
+from soundstage.runtime.doors import DoorInfo
 from soundstage.runtime.exposure import check_exposure
+from soundstage.runtime.listening import NotListening
 from soundstage.runtime.logs import configure_logs
 from soundstage.runtime.roles import HTTP
 from soundstage.runtime.stage import Stage
 from soundstage.runtime.stagefile import LoadedConfig
 from soundstage.runtime.traces import configure_traces
 from soundstage.surface.cli.failure import USAGE, CommandFailure, not_started
-from soundstage.surface.http.server import NotListening, Server, address_of, announce, reserved
+from soundstage.surface.http.server import Server, address_of, announce, reserved
 
 _HEALTH_INTERVAL_S = 0.05
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class Addresses(NamedTuple):
-    """Where a stage is reached, and where its metrics are when they have a listener of their own."""
+    """Where a stage is reached, also by its doors, and where its metrics are when they have a listener of their own."""
 
     url: str
     metrics: str | None
+    doors: Sequence[DoorInfo] = ()
 
 
 @asynccontextmanager
@@ -51,7 +54,8 @@ async def serving(loaded: LoadedConfig, stopping: asyncio.Event) -> AsyncGenerat
             with_address = await running.enter_async_context(_address_kept(loaded))
             stage = await running.enter_async_context(Stage.open(config=loaded))
             server = Server(stage, stage.config.http)
-            running.push_async_callback(server.stop)
+            running.push_async_callback(_stop, stage, server)
+            await stage.open_doors()
             url = await server.start()
             if with_address.processes.workers or with_address.processes.shared:
                 await _supervised(stage, with_address, running)
@@ -59,7 +63,7 @@ async def serving(loaded: LoadedConfig, stopping: asyncio.Event) -> AsyncGenerat
                 url = address_of(with_address.http, with_address.http.port)
                 announce(stage, url)
         await all_well(stage, stopping)
-        yield Addresses(url, server.metrics_url)
+        yield Addresses(url, server.metrics_url, stage.doors.infos())
 
 
 @asynccontextmanager
@@ -82,6 +86,11 @@ async def _supervised(stage: Stage, config: StageConfig, running: AsyncExitStack
     supervisor = Supervisor(stage, config)
     running.push_async_callback(supervisor.stop)
     await supervisor.start()
+
+
+async def _stop(stage: Stage, server: Server) -> None:
+    """Nobody is served any more. Doors and server drain at the same time, or a stop would wait for both in turn."""
+    await asyncio.gather(stage.doors.stop(), server.stop())
 
 
 async def all_well(stage: Stage, stopping: asyncio.Event) -> None:
@@ -129,7 +138,8 @@ def _not_listening(error: NotListening) -> SoundstageError:
     if error.errno == errno.EADDRINUSE:
         return Unavailable(
             f"the address {error.address} is in use",
-            hint="stop what listens there, or give another by --port or --metrics-listen; port 0 picks a free one",
+            hint="stop what listens there, or give another by --port, --metrics-listen or the key of the door; "
+            "port 0 picks a free one",
         )
     # Python appends what it tried, which the address says already.
     reason = str(error.strerror).partition(" (while ")[0]

@@ -28,7 +28,8 @@ Lines: TypeAlias = Literal["table", "jsonl"]
 class Ready(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What is printed, with `--output jsonl`, once every system answers.
 
-    `metrics` only where they are apart; without the role `http` there is no address.
+    `metrics` only where they are apart; without the role `http` there is no address. `doors` has the address of each
+    open door by its name.
     """
 
     event: str
@@ -37,6 +38,7 @@ class Ready(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     url: str | None = None
     console: str | None = None
     metrics: str | None = None
+    doors: dict[str, str] = {}
 
 
 def up(
@@ -125,7 +127,7 @@ async def serve(loaded: LoadedConfig, output: Lines) -> int:
 
 def announce(addresses: Addresses, data: str, output: Lines) -> None:
     """Whoever waits for the stage is told where it is."""
-    url, metrics = addresses
+    url, metrics, doors = addresses
     ready = Ready(
         event="ready",
         url=url or None,
@@ -133,11 +135,13 @@ def announce(addresses: Addresses, data: str, output: Lines) -> None:
         data=data if data == MEMORY else os.path.abspath(data),
         pid=os.getpid(),
         metrics=metrics,
+        doors={door.name: door.address for door in doors},
     )
     if output == "jsonl":
         text = msgspec.json.encode(ready).decode()
     else:
         apart = "" if metrics is None else f"metrics {metrics}\n"
         console = f"console {ready.console}\n" if ready.console else ""
-        text = f"{console}data    {ready.data}\n{apart}ready {url}".rstrip()
+        open_doors = "".join(f"door    {name} {address}\n" for name, address in ready.doors.items())
+        text = f"{console}data    {ready.data}\n{apart}{open_doors}ready {url}".rstrip()
     print(text, flush=True)

@@ -12,6 +12,7 @@ from soundstage.core.call import Principal
 from soundstage.core.errors import SoundstageError
 from soundstage.core.namespace import NamespaceInfo
 from soundstage.runtime.access import allows
+from soundstage.runtime.doors import DoorInfo
 from soundstage.runtime.secrecy import redacted
 from soundstage.runtime.stage import Stage
 
@@ -52,8 +53,8 @@ class EngineStatus(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 class Status(msgspec.Struct, frozen=True, kw_only=True):
     """A stage at one moment, as far as the caller may know.
 
-    `namespaces` are the first thousand of those that it may read, of `namespaces_total`; `engines` and `data` are
-    for the role `observe`.
+    `namespaces` are the first thousand of those that it may read, of `namespaces_total`; `engines`, `doors` and
+    `data` are for the role `observe`.
     """
 
     version: str
@@ -65,6 +66,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     namespaces: list[NamespaceInfo]
     namespaces_total: int
     engines: list[EngineStatus]
+    doors: list[DoorInfo]
 
 
 async def status(stage: Stage, principal: Principal, not_ready: Sequence[str] = ()) -> Status:
@@ -82,6 +84,7 @@ async def status(stage: Stage, principal: Principal, not_ready: Sequence[str] = 
         namespaces=namespaces[:NAMESPACES_MAX],
         namespaces_total=len(namespaces),
         engines=[each for name in stage.engines for each in await _engine(stage, name)] if observes else [],
+        doors=stage.doors.infos() if observes else [],
     )
 
 

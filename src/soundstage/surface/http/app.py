@@ -24,6 +24,7 @@ from soundstage.core.ids import request_id
 from soundstage.core.names import nearest
 from soundstage.runtime.config import HttpConfig
 from soundstage.runtime.dispatch import BoundOperation
+from soundstage.runtime.doors import OpenDoor
 from soundstage.runtime.following import BoundFeed
 from soundstage.runtime.stage import Stage
 from soundstage.surface.http.asgi import WHOLE, Receive, Scope, Send
@@ -32,6 +33,7 @@ from soundstage.surface.http.compression import compress
 from soundstage.surface.http.feed import FeedReply, form_for, request_from_query, resumed
 from soundstage.surface.http.head import Head
 from soundstage.surface.http.media import reply_format, request_format
+from soundstage.surface.http.mount import MountedRequest
 from soundstage.surface.http.pages import Pages
 from soundstage.surface.http.reply import Reply, WrongMethod, problem_reply
 
@@ -85,6 +87,7 @@ class Application:
         operations = {} if observe_only else stage.operations()
         self._routes = {bound.operation.path: Route(bound) for bound in operations.values()}
         self._pages = Pages(stage, self._not_ready, observe_only=observe_only)
+        self._mounts = not observe_only
 
     def close(self, reason: str) -> None:
         """Calls are refused with `reason`, and those who follow feeds get it as their last word."""
@@ -106,6 +109,9 @@ class Application:
                 reply = await self._follow(route, route.bound, scope, head, receive, given)
             elif route is not None and scope["method"] == "POST":
                 reply = await self._call(route, head, receive, given)
+            elif self._mounts and route is None and (door := self._stage.doors.mounted(scope["path"])) is not None:
+                if (reply := await self._pass_on(door, scope, head, receive, send, given)) is None:
+                    return
             else:
                 reply = await self._other(scope, head)
         except Disconnected:
@@ -171,6 +177,31 @@ class Application:
             refused = call or Call(principal=NOBODY, request_id=given, trace=head.trace_parent())
             route.bound.refused(error, refused)
             raise
+
+    async def _pass_on(
+        self, door: OpenDoor, scope: Scope, head: Head, receive: Receive, send: Send, given: str
+    ) -> Reply | None:
+        """None, when the door answered; else the problem that kept it from doing so."""
+        if self._served is not None:
+            self._check_name(head, self._served)
+        passed = MountedRequest(door, given)
+        try:
+            if self.closed is not None:
+                raise _closed(self.closed)
+            await passed.answer(scope, head, receive, send)
+        except SoundstageError as error:
+            passed.failed(error)
+            failure = error
+        except Exception as error:
+            log.error("a door failed by a defect", exc_info=error, extra={"request_id": given, "door": door.name})
+            failure = _defect(given)
+            passed.failed(failure)
+        else:
+            return None
+        if passed.started:
+            # Half an answer cannot be followed by another: what was left unfinished is cut off by the connection.
+            return None
+        return problem_reply(failure, _problem_format(head), given)
 
     async def _other(self, scope: Scope, head: Head) -> Reply:
         path, method = scope["path"], scope["method"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import resource
 import socket
 import ssl
 from contextlib import suppress
@@ -15,26 +14,14 @@ from uvicorn.server import ServerState
 from soundstage.core.ids import request_id
 from soundstage.runtime.config import HttpConfig
 from soundstage.runtime.exposure import check_exposure, host_and_port, tls_context
+from soundstage.runtime.listening import BACKLOG, NotListening, allow_files, bracketed, family_of, tcp_listener
 from soundstage.runtime.roles import HTTP
 from soundstage.runtime.stage import Stage
 from soundstage.surface.http.app import Application
 from soundstage.surface.http.clock import ServerClock
 from soundstage.surface.http.protocol import LimitedProtocol, connections_of
 
-BACKLOG = 4_096
-
 CLOSING_ROUNDS_MAX = 100
-
-FILES_SHARE = 0.75
-"""How much of the files that the process may open connections may be; engines need the rest."""
-
-
-class NotListening(OSError):
-    """`address` cannot be listened on; `errno` and `strerror` say why."""
-
-    def __init__(self, error: OSError, address: str) -> None:
-        super().__init__(error.errno, error.strerror or str(error))
-        self.address = address
 
 
 class Server:
@@ -141,7 +128,7 @@ class Server:
         self.applications.append(application)
         config = uvicorn_config(application)
         connections_max = allow_files(self._config.max_connections)
-        listener = _listener(host, port, shared=self._shared and not observe_only)
+        listener = tcp_listener(host, port, shared=self._shared and not observe_only)
 
         def connect() -> LimitedProtocol:
             assert self._clock is not None
@@ -183,28 +170,17 @@ def reserved(host: str, port: int) -> socket.socket:
 
     Raises `NotListening` when anybody listens there: who shares an address would else take another's callers.
     """
-    probe = _listener(host, port)
+    probe = tcp_listener(host, port)
     chosen = probe.getsockname()[1]
     probe.close()
     try:
-        keeper = socket.socket(_family(host), socket.SOCK_STREAM)
+        keeper = socket.socket(family_of(host), socket.SOCK_STREAM)
         keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         keeper.bind((host, chosen))
     except OSError as error:
         raise NotListening(error, f"{bracketed(host)}:{chosen}") from error
     return keeper
-
-
-def _family(host: str) -> socket.AddressFamily:
-    return socket.AF_INET6 if ":" in host else socket.AF_INET
-
-
-def _listener(host: str, port: int, *, shared: bool = False) -> socket.socket:
-    try:
-        return socket.create_server((host, port), family=_family(host), backlog=BACKLOG, reuse_port=shared)
-    except OSError as error:
-        raise NotListening(error, f"{bracketed(host)}:{port}") from error
 
 
 def uvicorn_config(application: Any) -> Config:
@@ -224,20 +200,3 @@ def uvicorn_config(application: Any) -> Config:
     )
     config.load()
     return config
-
-
-def allow_files(connections: int) -> int:
-    """How many of `connections` may be open at a time, once the process may open as many files as can be."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = round(connections / FILES_SHARE)
-    if hard != resource.RLIM_INFINITY:
-        wanted = min(wanted, hard)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-        soft = wanted
-    return connections if soft == resource.RLIM_INFINITY else min(connections, round(soft * FILES_SHARE))
-
-
-def bracketed(host: str) -> str:
-    """`host` as a URL writes it."""
-    return f"[{host}]" if ":" in host else host

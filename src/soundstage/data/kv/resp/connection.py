@@ -1,0 +1,240 @@
+"""One connection: its commands in order, its replies in batches.
+
+Commands that are there already run one after the other until one has to wait; most never do, and then no task is made
+and all replies go out in one write. Writes to different keys that follow each other wait together, so that a pipeline
+of them shares the flush that makes them durable. Order is kept all the same: they begin in their order, and which of
+two writes wins is decided by the time at which each began.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Coroutine, Generator
+from types import coroutine
+from typing import TYPE_CHECKING, Any
+
+from soundstage.core.errors import SoundstageError
+from soundstage.data.kv.resp.client import NO_AUTHENTICATION, Client
+from soundstage.data.kv.resp.commands import COMMANDS, Command, check_arity, unknown
+from soundstage.data.kv.resp.faults import CommandError, line_of
+from soundstage.data.kv.resp.replies import error
+from soundstage.data.kv.resp.requests import UNKNOWN, Requests
+from soundstage.runtime.door_connection import DoorConnection
+
+if TYPE_CHECKING:
+    from soundstage.data.kv.resp.door import RespDoor
+
+log: logging.Logger = logging.getLogger("soundstage.data.kv.resp")
+
+READ_AHEAD = 256
+"""Commands that wait for their turn before no more are read."""
+
+BATCH_BYTES = 64 << 10
+"""Replies that are gathered before they are written."""
+
+TURN = 64
+"""Commands that run before other connections get their turn."""
+
+TOGETHER_MAX = 128
+"""Writes that wait together."""
+
+
+class RespConnection(DoorConnection):
+    """Reads commands and answers them."""
+
+    def __init__(self, door: RespDoor, number: int) -> None:
+        super().__init__(door.context)
+        self._door = door
+        self._number = number
+        self._queue: deque[list[bytes]] = deque()
+        self._requests = Requests(door.limits if not door.context.authenticates else UNKNOWN)
+        self._running = False
+        self._task: asyncio.Task[None] | None = None
+        self._last = False
+        self._paused = False
+        self.client: Client | None = None
+
+    @property
+    def is_busy(self) -> bool:
+        return self._running
+
+    def opened(self) -> None:
+        peer = self.transport.get_extra_info("peername")
+        address = f"{peer[0]}:{peer[1]}" if isinstance(peer, tuple) else "unix"
+        self.client = Client(self._door, self._number, address)
+        self._door.connections[self._number] = self
+
+    def refusal(self, reason: str) -> bytes:
+        return error(f"ERR max number of clients reached: {reason}")
+
+    def received(self, data: bytes) -> None:
+        if self._last:
+            return
+        self._queue += self._requests.feed(data)
+        held = self._requests.held
+        if (held or self._held) and not self.hold(held):
+            self._queue.clear()
+            self._fail("ERR too many requests of all connections are half there; retry")
+        elif len(self._queue) > READ_AHEAD and not self._paused:
+            self._paused = True
+            self.transport.pause_reading()
+        self._go()
+
+    def ended(self) -> None:
+        """The peer says nothing more: what it asked is answered, then the connection closes."""
+        self._last = True
+        self._go()
+
+    def drain(self) -> None:
+        """What was asked in full is answered, then the connection closes."""
+        self._last = True
+        self._go()
+
+    def lost(self) -> None:
+        self._queue.clear()
+        self._door.connections.pop(self._number, None)
+
+    def _fail(self, line: str) -> None:
+        """The reply after those that are owed is this error, and the last."""
+        self._requests.failure = line
+        self._last = True
+
+    def _go(self) -> None:
+        """The commands that wait are being answered."""
+        if self._running:
+            return
+        answering = self._answer()
+        self._running = True
+        try:
+            waits = answering.send(None)
+        except StopIteration:
+            return
+        self._task = asyncio.get_running_loop().create_task(_rest(answering, waits))
+
+    async def _answer(self) -> None:
+        """Every command that has come is answered. Fails never."""
+        queue = self._queue
+        replies: list[bytes] = []
+        size = done = 0
+        try:
+            while queue and not self.closing:
+                if self._writable is not None:
+                    await self.writable()
+                    continue
+                reply = await self._reply(queue.popleft())
+                replies.append(reply)
+                size += len(reply)
+                done += 1
+                if size > BATCH_BYTES or done % TURN == 0:
+                    self._send(replies)
+                    size = 0
+                    await self.context.environment.sleep(0)
+                if self._paused and len(queue) < READ_AHEAD and not self.closing:
+                    self._paused = False
+                    self.transport.resume_reading()
+            failure = self._requests.failure
+            if failure is not None:
+                replies.append(error(failure if failure.startswith("ERR") else f"ERR {failure}"))
+                self._last = True
+            if replies:
+                self._send(replies)
+            if self._last and not self.closing:
+                self.close()
+        finally:
+            self._running = False
+            self._task = None
+
+    def _send(self, replies: list[bytes]) -> None:
+        self.write(replies[0] if len(replies) == 1 else b"".join(replies))
+        replies.clear()
+
+    async def _reply(self, arguments: list[bytes]) -> bytes:
+        client = self.client
+        assert client is not None
+        command = COMMANDS.get(arguments[0])
+        statistics = self._statistics
+        statistics.requests += 1
+        try:
+            if command is None:
+                command = unknown(arguments)
+            if len(arguments) != command.arity:
+                check_arity(command, arguments)
+            if client.session is None and not command.open:
+                raise CommandError(NO_AUTHENTICATION)
+            if command.spreads and self._queue:
+                return await self._together(client, command, arguments)
+            if command.waits:
+                return await command.answer(client, arguments)  # type: ignore[misc]
+            reply: bytes = command.answer(client, arguments)  # type: ignore[assignment]
+            self._after(client)
+            return reply
+        except Exception as failure:  # noqa: BLE001
+            return self._refused(failure, arguments)
+
+    async def _together(self, client: Client, command: Command, arguments: list[bytes]) -> bytes:
+        """The replies to a write and to those that follow it and need not wait for it."""
+        queue, run = self._queue, [(command, arguments)]
+        keys = {arguments[1]}
+        while queue and len(run) < TOGETHER_MAX:
+            upcoming = queue[0]
+            following = COMMANDS.get(upcoming[0])
+            if following is None or not following.spreads or len(upcoming) < 3:
+                break
+            if not following.fits(upcoming) or upcoming[1] in keys:
+                break
+            keys.add(upcoming[1])
+            run.append((following, queue.popleft()))
+        if len(run) == 1:
+            return await command.answer(client, arguments)  # type: ignore[misc]
+        self._statistics.requests += len(run) - 1
+        return b"".join(await asyncio.gather(*(self._one(client, *each) for each in run)))
+
+    async def _one(self, client: Client, command: Command, arguments: list[bytes]) -> bytes:
+        try:
+            return await command.answer(client, arguments)  # type: ignore[misc]
+        except Exception as failure:  # noqa: BLE001
+            return self._refused(failure, arguments)
+
+    def _after(self, client: Client) -> None:
+        """What a command that changes the connection leads to."""
+        if client.ends:
+            self._last = True
+            self._queue.clear()
+        self._requests.limits = UNKNOWN if client.session is None else self._door.limits
+
+    def _refused(self, failure: Exception, arguments: list[bytes]) -> bytes:
+        if isinstance(failure, CommandError):
+            self._statistics.failed(failure.code)
+            return error(failure.line)
+        if isinstance(failure, SoundstageError):
+            self._statistics.failed(failure.code)
+            return error(line_of(failure))
+        self._statistics.failed("internal")
+        given = self.context.request_id()
+        name = arguments[0][:32].decode("utf-8", "replace")
+        log.error("a command failed by a defect", exc_info=failure, extra={"request_id": given, "command": name})
+        return error(f"INTERNAL the command failed by a defect; the log has the details under the request id {given}")
+
+
+async def _rest(begun: Coroutine[Any, Any, None], waits: Any) -> None:
+    """The rest of a coroutine that was begun by hand and waits for `waits`."""
+    await _driven(begun, waits)
+
+
+@coroutine
+def _driven(begun: Coroutine[Any, Any, None], waits: Any) -> Generator[Any, Any, None]:
+    while True:
+        try:
+            given = yield waits
+        except BaseException as thrown:  # noqa: BLE001
+            try:
+                waits = begun.throw(thrown)
+            except StopIteration:
+                return
+        else:
+            try:
+                waits = begun.send(given)
+            except StopIteration:
+                return

@@ -1,0 +1,180 @@
+"""Commands on hashes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from soundstage.core.errors import PreconditionFailed
+from soundstage.data.kv.api import Condition, Item
+from soundstage.data.kv.resp.client import Client
+from soundstage.data.kv.resp.faults import CommandError
+from soundstage.data.kv.resp.options import field_of, id_of
+from soundstage.data.kv.resp.replies import OK, ONE, ZERO, array, bulk, bulks, integer, mapping
+from soundstage.data.kv.resp.space import STRING, Space, at, last_of
+
+CONDITIONS_MAX = 100
+"""New fields that are conditions of their own; with more the whole record is the condition."""
+
+
+async def hset(client: Client, arguments: list[bytes]) -> bytes:
+    """Set fields of a hash; the number of those that are new."""
+    return integer(await _set(client.space, arguments, "hset"))
+
+
+async def hmset(client: Client, arguments: list[bytes]) -> bytes:
+    """Set fields of a hash."""
+    await _set(client.space, arguments, "hmset")
+    return OK
+
+
+async def hsetnx(client: Client, arguments: list[bytes]) -> bytes:
+    """Set a field of a hash that it does not have."""
+    space, id, field = client.space, id_of(arguments[1]), field_of(arguments[2])
+    space.need_conditions("HSETNX")
+
+    async def attempt() -> bool:
+        if await space.field(id, field) is not None:
+            return False
+        await _add(space, id, {field: arguments[3]}, [field])
+        return True
+
+    return ONE if await space.settled(attempt) else ZERO
+
+
+async def hget(client: Client, arguments: list[bytes]) -> bytes:
+    """The value of a field."""
+    item = await _field(client, arguments)
+    return client.null if item is None else bulk(item.value or b"")
+
+
+async def hexists(client: Client, arguments: list[bytes]) -> bytes:
+    """Whether a hash has a field."""
+    return ZERO if await _field(client, arguments) is None else ONE
+
+
+async def hstrlen(client: Client, arguments: list[bytes]) -> bytes:
+    """How many bytes the value of a field has."""
+    item = await _field(client, arguments)
+    return ZERO if item is None else integer(item.metadata.size)
+
+
+async def hmget(client: Client, arguments: list[bytes]) -> bytes:
+    """The values of several fields."""
+    id, fields = id_of(arguments[1]), arguments[2:]
+    found = await client.space.fields(id, fields)
+    if not any(field in found for field in fields if field != STRING):
+        await client.space.no_string(id)
+    client.space.check_reply(sum(len(found[field].value or b"") for field in fields if field in found))
+    values = [found.get(field) if field != STRING else None for field in fields]
+    return array([client.null if item is None else bulk(item.value or b"") for item in values])
+
+
+async def hgetall(client: Client, arguments: list[bytes]) -> bytes:
+    """Every field of a hash with its value."""
+    items, _ = await client.space.everything(id_of(arguments[1]))
+    return mapping(client.protocol, ((bulk(item.key), bulk(item.value or b"")) for item in items))
+
+
+async def hkeys(client: Client, arguments: list[bytes]) -> bytes:
+    """Every field of a hash."""
+    items, _ = await client.space.everything(id_of(arguments[1]), values=False)
+    return bulks([item.key for item in items])
+
+
+async def hvals(client: Client, arguments: list[bytes]) -> bytes:
+    """Every value of a hash."""
+    items, _ = await client.space.everything(id_of(arguments[1]))
+    return bulks([item.value or b"" for item in items])
+
+
+async def hlen(client: Client, arguments: list[bytes]) -> bytes:
+    """How many fields a hash has."""
+    id = id_of(arguments[1])
+    await client.space.no_string(id)
+    count, exact = await client.space.count(id)
+    if not exact:
+        raise CommandError(f"TOOLARGE the hash has over {count} fields, and is counted no further: see count_limit")
+    return integer(count)
+
+
+async def hdel(client: Client, arguments: list[bytes]) -> bytes:
+    """Delete fields of a hash; the number of those that it had."""
+    space, id = client.space, id_of(arguments[1])
+    fields = [field for field in dict.fromkeys(arguments[2:]) if field != STRING]
+    conditional = space.conditional
+
+    async def attempt() -> int:
+        found = await space.fields(id, fields, values=False) if fields else {}
+        if not found:
+            await space.no_string(id)
+            return 0
+        await space.delete(id, list(found), [at(item) for item in found.values()] if conditional else None)
+        return len(found)
+
+    return integer(await space.settled(attempt))
+
+
+async def _field(client: Client, arguments: list[bytes]) -> Item | None:
+    id, field = id_of(arguments[1]), arguments[2]
+    item = await client.space.field(id, field) if field else None
+    if item is None:
+        await client.space.no_string(id)
+    return item
+
+
+async def _set(space: Space, arguments: list[bytes], command: str) -> int:
+    if len(arguments) % 2:
+        raise CommandError(f"ERR wrong number of arguments for '{command}' command")
+    id = id_of(arguments[1])
+    if len(arguments) == 4:
+        pairs = {field_of(arguments[2]): arguments[3]}
+    else:
+        pairs = {field_of(arguments[place]): arguments[place + 1] for place in range(2, len(arguments), 2)}
+    return await space.settled(_setting(space, id, pairs))
+
+
+def _setting(space: Space, id: str, pairs: dict[bytes, bytes]) -> Callable[[], Any]:
+    async def attempt() -> int:
+        if len(pairs) == 1:
+            (field,) = pairs
+            item = await space.field(id, field)
+            found = {} if item is None else {field: item}
+        else:
+            found = await space.fields(id, list(pairs), values=False)
+        added = [field for field in pairs if field not in found]
+        if added:
+            await _add(space, id, pairs, added)
+        else:
+            await _put(space, id, pairs, last_of(found.values()), None)
+        return len(added)
+
+    return attempt
+
+
+async def _add(space: Space, id: str, pairs: dict[bytes, bytes], added: list[bytes]) -> None:
+    """The fields are stored, and go when the hash goes. Raises `PreconditionFailed` when somebody was faster."""
+    head = await space.no_string(id)
+    expires_ns = None if head.item is None else head.item.metadata.expires_at
+    condition: Condition | list[Condition] | None = None
+    if space.conditional:
+        if head.item is None:
+            condition = Condition(absent=True)
+        else:
+            condition = [Condition(key=field, absent=True) for field in (STRING, *added)]
+            if expires_ns is not None:
+                condition.append(at(head.item))
+            if len(condition) > CONDITIONS_MAX:
+                condition = Condition(token=head.token)
+    await _put(space, id, pairs, expires_ns, condition)
+
+
+async def _put(
+    space: Space,
+    id: str,
+    pairs: dict[bytes, bytes],
+    expires_ns: int | None,
+    condition: Condition | list[Condition] | None,
+) -> None:
+    if not await space.put(id, list(pairs.items()), expires_ns, condition):
+        raise PreconditionFailed("the hash has expired since it was read")

@@ -1,0 +1,193 @@
+"""Commands on strings."""
+
+from __future__ import annotations
+
+import asyncio
+
+from soundstage.data.kv.api import Condition, Item
+from soundstage.data.kv.resp.client import Client
+from soundstage.data.kv.resp.faults import CommandError, wrong_type
+from soundstage.data.kv.resp.options import (
+    PLAIN,
+    SetOptions,
+    getex_options,
+    id_of,
+    instant_of,
+    integer_of,
+    set_options,
+)
+from soundstage.data.kv.resp.replies import OK, ONE, ZERO, array, bulk, integer
+from soundstage.data.kv.resp.space import STRING, Space, at
+
+KEYS_AT_ONCE = 64
+"""Writes of one MSET that are under way together."""
+
+
+async def get(client: Client, arguments: list[bytes]) -> bytes:
+    """The value of a key."""
+    id = id_of(arguments[1])
+    item = await client.space.string(id)
+    if item is None:
+        await client.space.no_hash(id)
+        return client.null
+    return bulk(item.value or b"")
+
+
+async def set_(client: Client, arguments: list[bytes]) -> bytes:
+    """Set the value of a key, whatever it held."""
+    options = PLAIN if len(arguments) == 3 else set_options(arguments, client.space.now_ns())
+    id, value = id_of(arguments[1]), arguments[2]
+    if options.is_plain:
+        await store(client.space, id, value, options.expires_ns)
+        return OK
+    client.space.need_conditions("SET with NX, XX, GET or KEEPTTL")
+    was_set, old = await store_if(client.space, id, value, options)
+    if options.returns_old:
+        return client.null if old is None else bulk(old.value or b"")
+    return OK if was_set else client.null
+
+
+async def setex(client: Client, arguments: list[bytes]) -> bytes:
+    """Set the value of a key with an expiry in seconds."""
+    return await _set_expiring(client, arguments, 1_000, "setex")
+
+
+async def psetex(client: Client, arguments: list[bytes]) -> bytes:
+    """Set the value of a key with an expiry in milliseconds."""
+    return await _set_expiring(client, arguments, 1, "psetex")
+
+
+async def setnx(client: Client, arguments: list[bytes]) -> bytes:
+    """Set the value of a key that does not exist."""
+    client.space.need_conditions("SETNX")
+    options = SetOptions(only_new=True)
+    return ONE if (await store_if(client.space, id_of(arguments[1]), arguments[2], options))[0] else ZERO
+
+
+async def getset(client: Client, arguments: list[bytes]) -> bytes:
+    """Set the value of a key and return the one before."""
+    client.space.need_conditions("GETSET")
+    options = SetOptions(returns_old=True)
+    _, old = await store_if(client.space, id_of(arguments[1]), arguments[2], options)
+    return client.null if old is None else bulk(old.value or b"")
+
+
+async def getdel(client: Client, arguments: list[bytes]) -> bytes:
+    """Return the value of a key and delete it."""
+    space, id = client.space, id_of(arguments[1])
+    space.need_conditions("GETDEL")
+
+    async def attempt() -> Item | None:
+        item = await _string_or_nothing(space, id)
+        if item is not None:
+            await space.delete(id, [STRING], at(item))
+        return item
+
+    item = await space.settled(attempt)
+    return client.null if item is None else bulk(item.value or b"")
+
+
+async def getex(client: Client, arguments: list[bytes]) -> bytes:
+    """Return the value of a key and set or drop its expiry."""
+    options = getex_options(arguments, client.space.now_ns())
+    if options.expires_ns is None and not options.drops_expiry:
+        return await get(client, arguments)
+    space, id = client.space, id_of(arguments[1])
+    space.need_conditions("GETEX with an expiry")
+
+    async def attempt() -> Item | None:
+        item = await _string_or_nothing(space, id)
+        if item is not None and not await space.put(id, [(STRING, item.value or b"")], options.expires_ns, at(item)):
+            await space.delete(id, [STRING], at(item))
+        return item
+
+    item = await space.settled(attempt)
+    return client.null if item is None else bulk(item.value or b"")
+
+
+async def mget(client: Client, arguments: list[bytes]) -> bytes:
+    """The values of several keys; nothing for those that hold no string."""
+    items = await client.space.strings([id_of(key) for key in arguments[1:]])
+    return array([client.null if item is None else bulk(item.value or b"") for item in items])
+
+
+async def mset(client: Client, arguments: list[bytes]) -> bytes:
+    """Set several keys, each by itself: kv has no write over several records."""
+    if len(arguments) % 2 == 0:
+        raise CommandError("ERR wrong number of arguments for 'mset' command")
+    pairs = {id_of(arguments[place]): arguments[place + 1] for place in range(1, len(arguments), 2)}
+    ids = list(pairs)
+    for start in range(0, len(ids), KEYS_AT_ONCE):
+        batch = ids[start : start + KEYS_AT_ONCE]
+        done = await asyncio.gather(*(store(client.space, id, pairs[id]) for id in batch), return_exceptions=True)
+        failed = [outcome for outcome in done if isinstance(outcome, BaseException)]
+        if failed:
+            raise failed[0]
+    return OK
+
+
+async def strlen(client: Client, arguments: list[bytes]) -> bytes:
+    """How many bytes the value of a key has."""
+    id = id_of(arguments[1])
+    item = await client.space.string(id)
+    if item is None:
+        await client.space.no_hash(id)
+        return ZERO
+    return integer(item.metadata.size)
+
+
+async def store(space: Space, id: str, value: bytes, expires_ns: int | None = None) -> None:
+    """The record is a string of this value, and nothing else."""
+    if await space.string(id) is None and space.conditional:
+        await store_if(space, id, value, SetOptions(expires_ns))
+        return
+    if not space.conditional and (await space.head(id)).is_hash:
+        await space.delete(id)
+    if not await space.put(id, [(STRING, value)], expires_ns):
+        await space.delete(id)
+
+
+async def store_if(space: Space, id: str, value: bytes, options: SetOptions) -> tuple[bool, Item | None]:
+    """Whether the record became a string of this value, and the string that it was before."""
+    replaced = False
+
+    async def attempt() -> tuple[bool, Item | None]:
+        nonlocal replaced
+        old = await space.string(id)
+        if old is None:
+            head = await space.head(id)
+            if head.is_string:
+                return await attempt()
+            if head.is_hash:
+                if options.returns_old:
+                    raise wrong_type()
+                if options.only_new:
+                    return False, None
+                await space.delete(id, condition=Condition(token=head.token))
+                replaced = True
+        if (options.only_new and old is not None) or (options.only_old and old is None and not replaced):
+            return False, old
+        expires_ns = options.expires_ns
+        if options.keeps_expiry and old is not None:
+            expires_ns = old.metadata.expires_at
+        condition = Condition(absent=True) if old is None else at(old)
+        if not await space.put(id, [(STRING, value)], expires_ns, condition) and old is not None:
+            await space.delete(id, [STRING], at(old))
+        return True, old
+
+    return await space.settled(attempt)
+
+
+async def _set_expiring(client: Client, arguments: list[bytes], unit_ms: int, command: str) -> bytes:
+    if integer_of(arguments[2]) <= 0:
+        raise CommandError(f"ERR invalid expire time in '{command}' command")
+    expires_ns = instant_of(arguments[2], unit_ms, False, client.space.now_ns(), command)
+    await store(client.space, id_of(arguments[1]), arguments[3], expires_ns)
+    return OK
+
+
+async def _string_or_nothing(space: Space, id: str) -> Item | None:
+    item = await space.string(id)
+    if item is None:
+        await space.no_hash(id)
+    return item
