@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Iterator
 
@@ -84,3 +85,15 @@ def test_a_stage_that_cannot_start_leaves_no_thread() -> None:
     with pytest.raises(InvalidArgument):
         Stage.open_sync(data="memory:", config={"namespaces": {"x": {"abstraction": "none"}}})
     assert threading.active_count() == before
+
+
+def test_doors_are_opened_and_closed_with_the_stage() -> None:
+    config = {"doors": {"resp": {"listen": "127.0.0.1:0"}}}
+    with Stage.open_sync(data="memory:", config=config) as stage:
+        (door,) = stage.open_doors()
+        host, _, port = door.address.removeprefix("redis://").rpartition(":")
+        with socket.create_connection((host, int(port))) as caller:
+            caller.sendall(b"PING\r\n")
+            assert caller.recv(100) == b"+PONG\r\n"
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection((host, int(port)))

@@ -29,7 +29,7 @@ from soundstage.runtime.compute import Compute
 from soundstage.runtime.config import StageConfig
 from soundstage.runtime.control.changes import NamespaceControl
 from soundstage.runtime.dispatch import BoundOperation
-from soundstage.runtime.doors import Doors
+from soundstage.runtime.doors import DoorInfo, Doors
 from soundstage.runtime.engines import Engines
 from soundstage.runtime.files import Files
 from soundstage.runtime.following import BoundFeed
@@ -172,9 +172,10 @@ class Stage:
         """The doors that are configured; `open_doors` opens them."""
         return self._parts.doors
 
-    async def open_doors(self) -> None:
-        """Every configured door is open, until the stage stops. Raises `NotListening`; repeating it changes nothing."""
+    async def open_doors(self) -> list[DoorInfo]:
+        """Every configured door is open until the stage stops, and where. Raises `NotListening`; may be repeated."""
         await self._parts.doors.start(self._running())
+        return self._parts.doors.infos()
 
     @property
     def systems(self) -> Systems:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from soundstage.core.call import CallOptions
 from soundstage.core.loop_thread import LoopThread
 from soundstage.core.operation import Operation, SyncFace
+from soundstage.runtime.doors import DoorInfo
 from soundstage.runtime.health import Health
 
 if TYPE_CHECKING:
@@ -50,6 +51,10 @@ class SyncStage:
     def follow_sync(self, operation: Operation[..., Any], request: Any, options: CallOptions) -> Generator[Any]:
         """The messages of a feed; see `Stage.follow`. Close it, or leave its loop, to stop."""
         return self._thread.iterate(self.stage.follow(operation, request, options))
+
+    def open_doors(self) -> list[DoorInfo]:
+        """As `Stage.open_doors`."""
+        return self._thread.run(self.stage.open_doors())
 
     def health(self) -> Health:
         """As `Stage.health`."""

@@ -26,7 +26,7 @@ async def house(environment: VirtualEnvironment) -> AsyncIterator[House]:
 
 
 @pytest.fixture
-def talk(house: House) -> Conversation:
+async def talk(house: House) -> Conversation:
     return house.talk()
 
 

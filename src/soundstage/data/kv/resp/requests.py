@@ -96,7 +96,7 @@ class Requests:
                 end = at + self._length
                 if len(buffer) < end + 2:
                     break
-                if buffer[end : end + 2] != _END:
+                if not buffer.startswith(_END, end):
                     self.failure = "Protocol error: expected a line end after an argument"
                     break
                 self._arguments.append(bytes(buffer[at:end]))
@@ -113,7 +113,7 @@ class Requests:
                 if len(buffer) - at >= LINE_MAX_BYTES:
                     self.failure = "Protocol error: too big inline request"
                 break
-            line = bytes(buffer[at : end - 1 if buffer[end - 1 : end] == b"\r" and end > at else end])
+            line = bytes(buffer[at : end - buffer.startswith(_END, end - 1) if end > at else end])
             at = end + 1
             if self._missing:
                 self._begin_argument(line)

@@ -71,7 +71,7 @@ class Wanted(NamedTuple):
     """The options of a walk."""
 
     match: bytes | None = None
-    count: int = COUNT
+    about: int = COUNT
     type: bytes | None = None
     values: bool = True
 
@@ -83,7 +83,7 @@ async def scan(client: Client, arguments: list[bytes]) -> bytes:
     cursor = cursors.find(arguments[1], space.namespace)
     matches = None if wanted.match is None else matcher(wanted.match)
     if cursor is None:
-        cursor = Cursor(space.namespace, "", _selection(wanted.count, values=False), "")
+        cursor = Cursor(space.namespace, "", _selection(wanted.about, values=False), "")
     found: list[bytes] = []
     for _ in range(PAGES_MAX):
         reply = await _page(space, cursor)
@@ -112,7 +112,7 @@ async def hscan(client: Client, arguments: list[bytes]) -> bytes:
     cursor = cursors.find(arguments[2], space.namespace, id)
     matches = None if wanted.match is None else matcher(wanted.match)
     if cursor is None:
-        cursor = Cursor(space.namespace, id, _selection(wanted.count, values=wanted.values), "")
+        cursor = Cursor(space.namespace, id, _selection(wanted.about, values=wanted.values), "")
     values = cursor.selection.include_values
     found: list[bytes] = []
     for _ in range(PAGES_MAX):
@@ -183,5 +183,5 @@ def _wanted(arguments: list[bytes], at: int, known: tuple[bytes, ...]) -> Wanted
             count = integer_of(value)
             if count < 1:
                 raise syntax()
-            wanted = wanted._replace(count=min(count, COUNT_MAX))
+            wanted = wanted._replace(about=min(count, COUNT_MAX))
     return wanted
