@@ -103,7 +103,7 @@ async def test_calls_are_logged_with_an_id_where_calls_are(
         await stage.open_doors()
         with caplog.at_level(logging.INFO, "soundstage.runtime"):
             await open_door(stage).context.authenticate(None).invoke(NotesCalls.write, WRITE)
-    (line,) = [record for record in caplog.records if record.message == "call"]
+    (line,) = [record for record in caplog.records if vars(record).get("operation") == "write"]
     assert len(vars(line)["request_id"]) == 32
 
 

@@ -49,6 +49,23 @@ async def test_metrics_with_a_listener_of_their_own_are_told() -> None:
             assert b"soundstage_calls_started_total" in answer.read()
 
 
+async def test_doors_are_open_within_the_block_and_not_after_it() -> None:
+    async with serving(memory(**{"doors.resp.listen": "127.0.0.1:0"}), asyncio.Event()) as addresses:
+        (door,) = addresses.doors
+        port = int(door.address.rpartition(":")[2])
+        with socket.create_connection(("127.0.0.1", port)):
+            """Somebody is let in."""
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port))
+
+
+async def test_a_door_whose_port_is_in_use_is_a_wrong_configuration(taken: int) -> None:
+    with pytest.raises(CommandFailure, match=f"127.0.0.1:{taken} is in use") as refused:
+        async with serving(memory(**{"doors.resp.listen": f"127.0.0.1:{taken}"}), asyncio.Event()):
+            pass
+    assert refused.value.exit_code == 2
+
+
 async def test_metrics_without_one_are_not() -> None:
     async with serving(memory(), asyncio.Event()) as addresses:
         assert addresses.metrics is None

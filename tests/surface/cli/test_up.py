@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from tests.surface.cli.conftest import Cli
 
+from soundstage.runtime.doors import DoorInfo
 from soundstage.runtime.stagefile import load_config
 from soundstage.surface.cli.serving import Addresses
 from soundstage.surface.cli.up import announce, serve
@@ -34,6 +35,19 @@ def test_people_are_told_where_metrics_are_when_they_are_apart(capsys: pytest.Ca
         "metrics http://h:2/metrics",
         "ready http://h:1",
     ]
+
+
+DOORS = [DoorInfo(name="resp", kind="resp", address="redis://h:3", connections=0, requests=0, failures=0)]
+
+
+def test_people_are_told_where_doors_are(capsys: pytest.CaptureFixture[str]) -> None:
+    announce(Addresses("http://h:1", None, DOORS), "memory:", "table")
+    assert capsys.readouterr().out.splitlines()[2:] == ["door    resp redis://h:3", "ready http://h:1"]
+
+
+def test_programs_are_too(capsys: pytest.CaptureFixture[str]) -> None:
+    announce(Addresses("http://h:1", None, DOORS), "memory:", "jsonl")
+    assert json.loads(capsys.readouterr().out)["doors"] == {"resp": "redis://h:3"}
 
 
 def test_programs_get_an_object(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from tests.runtime.conftest import make
 
 from soundstage.core.call import LOCAL
 from soundstage.core.errors import ERRORS
+from soundstage.runtime.doors import DoorInfo
 from soundstage.runtime.stage import Stage
 from soundstage.surface.console.form import Form, Forms, forms_of
 from soundstage.surface.console.render import CONTENT_POLICY, docs_page, home_page, login_page, operation_page
@@ -128,6 +129,12 @@ class TestHome:
     def test_a_problem_of_an_engine_is_shown(self) -> None:
         engine = EngineStatus(name="default", port="records", url="x:", capabilities=[], problem="it does not answer")
         assert '<span class="bad">it does not answer</span>' in home_page(empty(engines=[engine]))
+
+    def test_doors_that_are_open_are_shown(self) -> None:
+        door = DoorInfo(name="resp", kind="resp", address="redis://h:1", connections=1_234, requests=5, failures=6)
+        html = home_page(empty(doors=[door]))
+        assert "redis://h:1" in html
+        assert "1,234" in html
 
     def test_what_is_shown_cannot_become_html(self) -> None:
         evil = "<script>alert(1)</script>"

@@ -66,7 +66,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     namespaces: list[NamespaceInfo]
     namespaces_total: int
     engines: list[EngineStatus]
-    doors: list[DoorInfo]
+    doors: list[DoorInfo] = []
 
 
 async def status(stage: Stage, principal: Principal, not_ready: Sequence[str] = ()) -> Status:

@@ -69,6 +69,13 @@ async def test_unless_it_keeps_it(talk: Conversation) -> None:
     assert (await talk.ask("GET", "a"), await talk.ask("TTL", "a")) == (b"2", 100)
 
 
+async def test_also_that_of_a_hash_which_it_replaces(talk: Conversation) -> None:
+    await talk.ask("HSET", "h", "f", "1")
+    await talk.ask("EXPIRE", "h", 100)
+    await talk.ask("SET", "h", "2", "KEEPTTL")
+    assert (await talk.ask("GET", "h"), await talk.ask("TTL", "h")) == (b"2", 100)
+
+
 @pytest.mark.parametrize(("unit", "amount"), [("EX", 10), ("PX", 10_000)])
 async def test_a_value_is_gone_when_its_time_is_over(house: House, talk: Conversation, unit: str, amount: int) -> None:
     await talk.ask("SET", "a", "1", unit, amount)

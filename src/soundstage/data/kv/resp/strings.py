@@ -17,7 +17,7 @@ from soundstage.data.kv.resp.options import (
     set_options,
 )
 from soundstage.data.kv.resp.replies import OK, ONE, ZERO, array, bulk, integer
-from soundstage.data.kv.resp.space import STRING, Space, at
+from soundstage.data.kv.resp.space import STRING, Space, at, last_of
 
 KEYS_AT_ONCE = 64
 """Writes of one MSET that are under way together."""
@@ -150,9 +150,10 @@ async def store(space: Space, id: str, value: bytes, expires_ns: int | None = No
 async def store_if(space: Space, id: str, value: bytes, options: SetOptions) -> tuple[bool, Item | None]:
     """Whether the record became a string of this value, and the string that it was before."""
     replaced = False
+    kept_ns: int | None = None
 
     async def attempt() -> tuple[bool, Item | None]:
-        nonlocal replaced
+        nonlocal replaced, kept_ns
         old = await space.string(id)
         if old is None:
             head = await space.head(id)
@@ -163,13 +164,15 @@ async def store_if(space: Space, id: str, value: bytes, options: SetOptions) -> 
                     raise wrong_type()
                 if options.only_new:
                     return False, None
+                if options.keeps_expiry:
+                    kept_ns = last_of((await space.everything(id, values=False))[0])
                 await space.delete(id, condition=Condition(token=head.token))
                 replaced = True
         if (options.only_new and old is not None) or (options.only_old and old is None and not replaced):
             return False, old
         expires_ns = options.expires_ns
-        if options.keeps_expiry and old is not None:
-            expires_ns = old.metadata.expires_at
+        if options.keeps_expiry:
+            expires_ns = kept_ns if old is None else old.metadata.expires_at
         condition = Condition(absent=True) if old is None else at(old)
         if not await space.put(id, [(STRING, value)], expires_ns, condition) and old is not None:
             await space.delete(id, [STRING], at(old))
