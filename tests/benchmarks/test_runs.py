@@ -13,7 +13,7 @@ import benchmarks.startup
 import pytest
 from benchmarks.report import Figure
 
-from benchmarks import kv_deletes, kv_durable, kv_embedded, kv_http, startup
+from benchmarks import kv_deletes, kv_durable, kv_embedded, kv_http, resp, startup
 from soundstage.core.codec import JSON, MSGPACK, ContentType
 from soundstage.surface.cli.bench import benchmarks as listed
 
@@ -180,11 +180,49 @@ def test_a_run_in_which_calls_were_refused_measures_nothing(
         server.rate("get", JSON)
 
 
+TINY = resp.Scale(rounds=1, seconds=0.01, keys=20)
+
+BENCHMARK = """#!{python}
+import socket, sys
+port = int(sys.argv[sys.argv.index("-p") + 1])
+kind = sys.argv[sys.argv.index("-t") + 1]
+with socket.create_connection(("127.0.0.1", port)) as server:
+    words = {{"get": "GET key:000000000007", "set": "SET key:000000000007 x", "hset": "HSET myhash f x"}}[kind]
+    server.sendall(words.encode() + b"\\r\\n")
+    assert not server.recv(1_000).startswith(b"-")
+print('"test","rps"')
+print('"%s","1234.5"' % kind)
+"""
+
+
+@pytest.fixture(scope="module")
+def resp_door(tmp_path_factory: pytest.TempPathFactory) -> Generator[resp.Server]:
+    with resp.door(tmp_path_factory.mktemp("resp") / "stage", "os", TINY) as server:
+        yield server
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["get", "set", "hset"])
+def test_the_resp_door_answers_what_it_is_measured_with(
+    resp_door: resp.Server, command: resp.Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "redis-benchmark"
+    program.write_text(BENCHMARK.format(python=sys.executable))
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    assert resp_door.rate(resp.Load(command, 1, 1)) == 1234.5
+
+
+def test_every_command_is_measured_over_one_connection_and_many_plain_and_pipelined() -> None:
+    assert len(resp.LOADS) == len(set(resp.LOADS)) == 12
+    assert resp.Load("hset", 50, 16).name == "hset_c50_p16"
+
+
 RUNNABLE = sorted(each.name for each in listed(FOLDER))
 
 
 def test_all_benchmarks_are_listed() -> None:
-    assert RUNNABLE == ["kv_deletes", "kv_durable", "kv_embedded", "kv_http", "startup"]
+    assert RUNNABLE == ["kv_deletes", "kv_durable", "kv_embedded", "kv_http", "resp", "startup"]
 
 
 @pytest.mark.parametrize("name", RUNNABLE)

@@ -46,7 +46,8 @@ def r(request: pytest.FixtureRequest, port: int) -> Iterator[Any]:
 
 def shown() -> list[str]:
     """The programs in redis-py's own description that connect to a server and use what the door offers."""
-    text: Any = metadata("redis").get_payload() or metadata("redis")["description"]
+    described: Any = metadata("redis")
+    text = described.get_payload() or described["description"]
     programs = [
         "\n".join(line[4:] for line in block.splitlines() if SESSION.match(line)) for block in FENCE.findall(text)
     ]
