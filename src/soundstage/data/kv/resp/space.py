@@ -76,7 +76,7 @@ class Space:
     __slots__ = ("_context", "_invoke", "namespace", "reply_max")
 
     def __init__(self, context: DoorContext, session: DoorSession, namespace: str) -> None:
-        self.namespace = namespace
+        self.namespace: str = namespace
         self.reply_max: int = int(context.config.max_reply)
         self._context = context
         self._invoke: Callable[[Operation[..., Any], Any], Coroutine[Any, Any, Any]] = session.invoke
