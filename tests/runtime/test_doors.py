@@ -174,6 +174,16 @@ class TestOpening:
             async with peer(stage.doors.infos()[0].address) as caller:
                 assert await caller.ask("anyone") == "hello local"
 
+    async def test_without_the_role_none_is_opened(self) -> None:
+        async with opened({"lines": LINES}, processes={"roles": ["http"]}) as stage:
+            assert stage.doors.infos() == []
+
+    async def test_workers_have_no_doors(self) -> None:
+        config = {"doors": {"lines": LINES}, "processes": {"workers": {"doors": 2}}}
+        with pytest.raises(InvalidArgument, match="no role 'doors'"):
+            async with Stage.open(config=config, data="memory:", systems=(*SYSTEMS, NOTES)):
+                pass
+
     async def test_a_stage_that_does_not_run_opens_none(self) -> None:
         stage = Stage.open(config={"doors": {"lines": LINES}}, data="memory:", systems=(*SYSTEMS, NOTES))
         with pytest.raises(Unavailable):

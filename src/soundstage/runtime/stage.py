@@ -35,6 +35,7 @@ from soundstage.runtime.files import Files
 from soundstage.runtime.following import BoundFeed
 from soundstage.runtime.health import Health, Watched
 from soundstage.runtime.parts import Parts
+from soundstage.runtime.roles import DOORS
 from soundstage.runtime.stagefile import LoadedConfig, load_config
 from soundstage.runtime.systems import Systems
 
@@ -173,8 +174,12 @@ class Stage:
         return self._parts.doors
 
     async def open_doors(self) -> list[DoorInfo]:
-        """Every configured door is open until the stage stops, and where. Raises `NotListening`; may be repeated."""
-        await self._parts.doors.start(self._running())
+        """Every configured door is open until the stage stops, and where. Raises `NotListening`; may be repeated.
+
+        Without the role `doors` none is.
+        """
+        if self.config.processes.runs(DOORS):
+            await self._parts.doors.start(self._running())
         return self._parts.doors.infos()
 
     @property
