@@ -49,7 +49,8 @@ def main(folder: str) -> None:
     source = datasets.fetch("movielens-100k")
     with Stage.open_sync(data=folder, config=DOOR) as stage:
         (door,) = stage.open_doors()
-        with redis.Redis.from_url(door.address, decode_responses=True) as r:
+        client: Any = redis.Redis
+        with client.from_url(door.address, decode_responses=True) as r:
             load(r, source)
             print(f"{r.dbsize()} keys, {r.type('film:50')} film:50: {r.hget('film:50', 'title')}")
             print(f"person 1 rated {r.hlen('stars:1')} films, film 50 with {r.hget('stars:1', '50')} stars")

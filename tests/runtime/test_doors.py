@@ -174,9 +174,9 @@ class TestOpening:
             async with peer(stage.doors.infos()[0].address) as caller:
                 assert await caller.ask("anyone") == "hello local"
 
-    async def test_without_the_role_none_is_opened(self) -> None:
-        async with opened({"lines": LINES}, processes={"roles": ["http"]}) as stage:
-            assert stage.doors.infos() == []
+    async def test_without_the_role_only_those_below_a_prefix_are_opened(self) -> None:
+        async with opened({"lines": LINES, "sheets": SHEETS}, processes={"roles": ["http"]}) as stage:
+            assert [each.name for each in stage.doors.infos()] == ["sheets"]
 
     async def test_workers_have_no_doors(self) -> None:
         config = {"doors": {"lines": LINES}, "processes": {"workers": {"doors": 2}}}

@@ -88,13 +88,18 @@ class Doors:
                 check_listener(each.config, self._config.auth, self._config.data, f"doors.{name}")
         return declared
 
-    async def start(self, stage: DoorStage) -> None:
-        """Every door is open. Raises `NotListening`, or why one cannot be; those before it are closed again."""
+    async def start(self, stage: DoorStage, *, listening: bool = True) -> None:
+        """Every door is open. Raises `NotListening`, or why one cannot be; those before it are closed again.
+
+        Without `listening` only those are that are mounted.
+        """
         if self._state is not None:
             return
         self._state = "the doors are opening"
         try:
             for name, declared in self.check().items():
+                if not listening and not isinstance(declared.config, MountConfig):
+                    continue
                 self._open.append(await self._opened(name, declared, stage))
         except BaseException:
             await self.stop()

@@ -176,10 +176,9 @@ class Stage:
     async def open_doors(self) -> list[DoorInfo]:
         """Every configured door is open until the stage stops, and where. Raises `NotListening`; may be repeated.
 
-        Without the role `doors` none is.
+        Without the role `doors` none listens by itself; those below a prefix are open wherever HTTP is.
         """
-        if self.config.processes.runs(DOORS):
-            await self._parts.doors.start(self._running())
+        await self._parts.doors.start(self._running(), listening=self.config.processes.runs(DOORS))
         return self._parts.doors.infos()
 
     @property

@@ -8,10 +8,10 @@ from typing import Any
 from soundstage.core.errors import PreconditionFailed
 from soundstage.data.kv.api import Condition, Item
 from soundstage.data.kv.resp.client import Client
-from soundstage.data.kv.resp.faults import CommandError
+from soundstage.data.kv.resp.faults import CommandError, wrong_type
 from soundstage.data.kv.resp.options import field_of, id_of
-from soundstage.data.kv.resp.replies import OK, ONE, ZERO, array, bulk, bulks, integer, mapping
-from soundstage.data.kv.resp.space import STRING, Space, at, last_of
+from soundstage.data.kv.resp.replies import OK, ONE, ZERO, array, bulk, integer
+from soundstage.data.kv.resp.space import NAMES, STRING, Space, at, last_of
 
 CONDITIONS_MAX = 100
 """New fields that are conditions of their own; with more the whole record is the condition."""
@@ -72,20 +72,20 @@ async def hmget(client: Client, arguments: list[bytes]) -> bytes:
 
 async def hgetall(client: Client, arguments: list[bytes]) -> bytes:
     """Every field of a hash with its value."""
-    items, _ = await client.space.everything(id_of(arguments[1]))
-    return mapping(client.protocol, ((bulk(item.key), bulk(item.value or b"")) for item in items))
+    count, made = await _everything(client.space, arguments, lambda item: bulk(item.key) + bulk(item.value or b""))
+    return (b"%%%d\r\n" % count if client.protocol == 3 else b"*%d\r\n" % (2 * count)) + made
 
 
 async def hkeys(client: Client, arguments: list[bytes]) -> bytes:
     """Every field of a hash."""
-    items, _ = await client.space.everything(id_of(arguments[1]), values=False)
-    return bulks([item.key for item in items])
+    count, made = await _everything(client.space, arguments, lambda item: bulk(item.key), values=False)
+    return b"*%d\r\n%b" % (count, made)
 
 
 async def hvals(client: Client, arguments: list[bytes]) -> bytes:
     """Every value of a hash."""
-    items, _ = await client.space.everything(id_of(arguments[1]))
-    return bulks([item.value or b"" for item in items])
+    count, made = await _everything(client.space, arguments, lambda item: bulk(item.value or b""))
+    return b"*%d\r\n%b" % (count, made)
 
 
 async def hlen(client: Client, arguments: list[bytes]) -> bytes:
@@ -113,6 +113,22 @@ async def hdel(client: Client, arguments: list[bytes]) -> bytes:
         return len(found)
 
     return integer(await space.settled(attempt))
+
+
+async def _everything(
+    space: Space, arguments: list[bytes], reply: Callable[[Item], bytes], *, values: bool = True
+) -> tuple[int, bytes]:
+    """How many fields a hash has, and a reply for each; made page by page, so that others get their turn."""
+    made: list[bytes] = []
+    count = size = 0
+    async for page in space.pages(id_of(arguments[1]), None, None if values else NAMES):
+        if any(item.key == STRING for item in page.items):
+            raise wrong_type()
+        made.append(b"".join(map(reply, page.items)))
+        count += len(page.items)
+        size += len(made[-1])
+        space.check_reply(size)
+    return count, b"".join(made)
 
 
 async def _field(client: Client, arguments: list[bytes]) -> Item | None:

@@ -113,27 +113,30 @@ class Space:
         return items[0] if items else None
 
     async def head(self, id: str) -> Head:
-        """What kind of record there is: the string's item, else any field, without values."""
+        """What kind of record there is: the string's item with its value, else any field without."""
         request = GetItems(namespace=self.namespace, id=id, predicate=_STRING)
         reply: GetItemsReply = await self._invoke(KeyValueCalls.get_items, request)
         if not reply.items and reply.record_token is not None:
-            request = GetItems(namespace=self.namespace, id=id, selection=ANY)
-            reply = await self._invoke(KeyValueCalls.get_items, request)
+            return await self._any(id)
         return Head(reply.items[0] if reply.items else None, reply.record_token)
 
     async def no_string(self, id: str) -> Head:
         """The head of a record that is a hash or nothing. Raises the error for a string."""
-        head = await self.head(id)
+        head = await self._any(id)
         if head.is_string:
             raise wrong_type()
         return head
 
     async def no_hash(self, id: str) -> None:
         """Raises the error for a hash; for a record that has no string, so that it is one or nothing."""
-        request = GetItems(namespace=self.namespace, id=id, selection=ANY)
-        items: list[Item] = (await self._invoke(KeyValueCalls.get_items, request)).items
-        if items and items[0].key != STRING:
+        if (await self._any(id)).is_hash:
             raise wrong_type()
+
+    async def _any(self, id: str) -> Head:
+        """Any item of a record, without its value; of a string there is one."""
+        request = GetItems(namespace=self.namespace, id=id, selection=ANY)
+        reply: GetItemsReply = await self._invoke(KeyValueCalls.get_items, request)
+        return Head(reply.items[0] if reply.items else None, reply.record_token)
 
     async def fields(self, id: str, fields: Sequence[bytes], *, values: bool = True) -> dict[bytes, Item]:
         """The items of those of `fields` that exist."""

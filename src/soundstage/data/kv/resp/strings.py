@@ -17,7 +17,7 @@ from soundstage.data.kv.resp.options import (
     set_options,
 )
 from soundstage.data.kv.resp.replies import OK, ONE, ZERO, array, bulk, integer
-from soundstage.data.kv.resp.space import STRING, Space, at, last_of
+from soundstage.data.kv.resp.space import STRING, Head, Space, at, last_of
 
 KEYS_AT_ONCE = 64
 """Writes of one MSET that are under way together."""
@@ -138,36 +138,36 @@ async def strlen(client: Client, arguments: list[bytes]) -> bytes:
 
 async def store(space: Space, id: str, value: bytes, expires_ns: int | None = None) -> None:
     """The record is a string of this value, and nothing else."""
-    if await space.string(id) is None and space.conditional:
-        await store_if(space, id, value, SetOptions(expires_ns))
+    head = await space.head(id)
+    if not head.is_string and space.conditional:
+        await store_if(space, id, value, SetOptions(expires_ns), head)
         return
-    if not space.conditional and (await space.head(id)).is_hash:
+    if head.is_hash:
         await space.delete(id)
     if not await space.put(id, [(STRING, value)], expires_ns):
         await space.delete(id)
 
 
-async def store_if(space: Space, id: str, value: bytes, options: SetOptions) -> tuple[bool, Item | None]:
-    """Whether the record became a string of this value, and the string that it was before."""
+async def store_if(
+    space: Space, id: str, value: bytes, options: SetOptions, known: Head | None = None
+) -> tuple[bool, Item | None]:
+    """Whether the record became a string of this value, and the string that it was before; `known` was just read."""
     replaced = False
     kept_ns: int | None = None
 
     async def attempt() -> tuple[bool, Item | None]:
-        nonlocal replaced, kept_ns
-        old = await space.string(id)
-        if old is None:
-            head = await space.head(id)
-            if head.is_string:
-                return await attempt()
-            if head.is_hash:
-                if options.returns_old:
-                    raise wrong_type()
-                if options.only_new:
-                    return False, None
-                if options.keeps_expiry:
-                    kept_ns = last_of((await space.everything(id, values=False))[0])
-                await space.delete(id, condition=Condition(token=head.token))
-                replaced = True
+        nonlocal replaced, kept_ns, known
+        head, known = known or await space.head(id), None
+        old = head.item if head.is_string else None
+        if head.is_hash:
+            if options.returns_old:
+                raise wrong_type()
+            if options.only_new:
+                return False, None
+            if options.keeps_expiry:
+                kept_ns = last_of((await space.everything(id, values=False))[0])
+            await space.delete(id, condition=Condition(token=head.token))
+            replaced = True
         if (options.only_new and old is not None) or (options.only_old and old is None and not replaced):
             return False, old
         expires_ns = options.expires_ns

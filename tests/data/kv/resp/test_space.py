@@ -1,0 +1,184 @@
+"""A namespace as the commands see it, where others write at the same time."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from tests.data.kv.resp.conversation import Conversation, House
+
+from soundstage.core.errors import PreconditionFailed
+from soundstage.core.operation import Operation
+from soundstage.data.kv import Item, KeyValue, PutItem
+from soundstage.data.kv.resp.faults import CommandError
+from soundstage.data.kv.resp.space import ATTEMPTS, STRING, Space, at, last_of
+
+Meddle = Callable[[], Awaitable[object]]
+
+
+@pytest.fixture
+async def space(talk: Conversation) -> Space:
+    assert talk.connection.client is not None
+    return talk.connection.client.space
+
+
+@pytest.fixture
+def kv(house: House) -> KeyValue:
+    return house.stage.client(KeyValue, "resp")
+
+
+def meddled(space: Space, name: str, meddle: Meddle, times: int = 1) -> None:
+    """Before the next writes by `name` somebody else writes."""
+    carried: Any = space._invoke  # pyright: ignore[reportPrivateUsage]
+    left = times
+
+    async def invoke(operation: Operation[..., Any], request: Any) -> Any:
+        nonlocal left
+        if operation.name == name and left:
+            left -= 1
+            await meddle()
+        return await carried(operation, request)
+
+    space._invoke = invoke  # pyright: ignore[reportPrivateUsage]
+
+
+async def test_the_head_is_the_string_or_any_field_or_nothing(space: Space, talk: Conversation) -> None:
+    await talk.ask("SET", "a", "1")
+    await talk.ask("HSET", "h", "f", "1")
+    heads = [await space.head(id) for id in ("a", "h", "x")]
+    assert [(head.is_string, head.is_hash) for head in heads] == [(True, False), (False, True), (False, False)]
+
+
+async def test_what_was_deleted_has_no_head(space: Space, talk: Conversation) -> None:
+    await talk.ask("SET", "a", "1")
+    await talk.ask("DEL", "a")
+    head = await space.head("a")
+    assert head.item is None
+    assert head.token is not None
+
+
+async def test_a_write_that_was_overtaken_is_tried_again(space: Space, talk: Conversation, kv: KeyValue) -> None:
+    async def meddle() -> None:
+        await kv.put_items(id="a", items=[PutItem(key=STRING, value=b"theirs")])
+
+    meddled(space, "put_items", meddle)
+    assert await talk.ask("SET", "a", "ours", "GET") == b"theirs"
+    assert await talk.ask("GET", "a") == b"ours"
+
+
+async def test_a_key_made_meanwhile_keeps_nx_out(space: Space, talk: Conversation, kv: KeyValue) -> None:
+    async def meddle() -> None:
+        await kv.put_items(id="a", items=[PutItem(key=STRING, value=b"theirs")])
+
+    meddled(space, "put_items", meddle)
+    assert await talk.ask("SETNX", "a", "ours") == 0
+
+
+async def test_a_hash_made_meanwhile_is_replaced_by_set(space: Space, talk: Conversation, kv: KeyValue) -> None:
+    async def meddle() -> None:
+        await kv.put_items(id="a", items=[PutItem(key=b"f", value=b"1")])
+
+    meddled(space, "put_items", meddle)
+    assert await talk.ask("SET", "a", "ours") == "OK"
+    assert [item.key for item in (await kv.get_items(id="a")).items] == [STRING]
+
+
+async def test_a_string_made_meanwhile_is_wrong_for_hset(space: Space, talk: Conversation, kv: KeyValue) -> None:
+    async def meddle() -> None:
+        await kv.put_items(id="h", items=[PutItem(key=STRING, value=b"1")])
+
+    meddled(space, "put_items", meddle)
+    assert (await talk.ask("HSET", "h", "f", "1")).line.startswith("WRONGTYPE")
+
+
+async def test_a_field_that_expires_otherwise_meanwhile_is_read_again(
+    space: Space, house: House, talk: Conversation
+) -> None:
+    await talk.ask("HSET", "h", "f", "1")
+    await talk.ask("EXPIRE", "h", 100)
+
+    async def meddle() -> None:
+        await house.talk().ask("EXPIRE", "h", 10)
+
+    meddled(space, "put_items", meddle)
+    assert await talk.ask("HSET", "h", "g", "2") == 1
+    assert await talk.ask("TTL", "h") == 10
+
+
+async def test_a_field_written_meanwhile_is_expired_too(space: Space, house: House, talk: Conversation) -> None:
+    await talk.ask("HSET", "h", "f", "1")
+
+    async def meddle() -> None:
+        await house.talk().ask("HSET", "h", "g", "2")
+
+    meddled(space, "put_items", meddle)
+    assert await talk.ask("EXPIRE", "h", 10) == 1
+    house.environment.advance(11)
+    assert await talk.ask("EXISTS", "h") == 0
+
+
+async def test_a_key_deleted_meanwhile_is_not_counted(space: Space, house: House, talk: Conversation) -> None:
+    await talk.ask("SET", "a", "1")
+
+    async def meddle() -> None:
+        await house.talk().ask("DEL", "a")
+
+    meddled(space, "delete_items", meddle)
+    assert await talk.ask("DEL", "a") == 0
+
+
+async def test_whoever_is_always_overtaken_is_told(space: Space, house: House, talk: Conversation) -> None:
+    await talk.ask("SET", "a", "1")
+
+    async def meddle() -> None:
+        await house.talk().ask("SET", "a", "2")
+
+    meddled(space, "put_items", meddle, ATTEMPTS)
+    assert (await talk.ask("SET", "a", "3", "XX")).line.startswith("CONFLICT")
+
+
+async def test_attempts_are_counted(space: Space) -> None:
+    tried = 0
+
+    async def attempt() -> None:
+        nonlocal tried
+        tried += 1
+        raise PreconditionFailed("others")
+
+    with pytest.raises(CommandError, match="CONFLICT"):
+        await space.settled(attempt)
+    assert tried == ATTEMPTS
+
+
+async def test_what_has_passed_is_not_stored(space: Space, house: House) -> None:
+    now_ns = house.environment.now_ns()
+    assert not await space.put("a", [(STRING, b"1")], now_ns)
+    assert not await space.put("a", [(STRING, b"1")], now_ns + 999_000)
+    assert await space.put("a", [(STRING, b"1")], now_ns + 50_000_000)
+
+
+async def test_a_reply_over_the_bound_is_refused(space: Space) -> None:
+    space.check_reply(space.reply_max)
+    with pytest.raises(CommandError, match="TOOLARGE"):
+        space.check_reply(space.reply_max + 1)
+
+
+async def test_items_expire_with_the_last_of_them(space: Space, house: House) -> None:
+    now_ns = house.environment.now_ns()
+    await space.put("h", [(b"f", b"1")], now_ns + 10_000_000_000)
+    await space.put("h", [(b"g", b"1")], now_ns + 20_000_000_000)
+    items, _ = await space.everything("h")
+    assert last_of(items) == now_ns + 20_000_000_000
+    await space.put("h", [(b"i", b"1")])
+    items, _ = await space.everything("h")
+    assert (last_of(items), last_of(list[Item]())) == (None, None)
+
+
+async def test_an_item_at_its_token_is_a_condition(space: Space, talk: Conversation) -> None:
+    await talk.ask("SET", "a", "1")
+    item = await space.string("a")
+    assert item is not None
+    assert await space.put("a", [(STRING, b"2")], condition=at(item))
+    with pytest.raises(PreconditionFailed):
+        await space.put("a", [(STRING, b"3")], condition=at(item))
