@@ -7,6 +7,7 @@
     connection   one connection: commands in order, replies in batches
     client       what a connection is: its names, its database, who is behind it
     space        a namespace as the commands see it: strings, hashes, expiry
+    kinds        which keys are known to be strings
     commands     the table of commands
     strings, hashes, keys, expiry, scans, serving    the commands themselves
     options      arguments: numbers, expiry, flags

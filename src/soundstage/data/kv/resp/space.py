@@ -35,6 +35,7 @@ from soundstage.data.kv.api import (
     Selection,
 )
 from soundstage.data.kv.resp.faults import CommandError, wrong_type
+from soundstage.data.kv.resp.kinds import Strings
 from soundstage.runtime.door import DoorContext, DoorSession
 
 STRING = b""
@@ -73,10 +74,11 @@ class Head(NamedTuple):
 class Space:
     """One namespace for one caller. Names are ids; every call goes the way of all calls."""
 
-    __slots__ = ("_context", "_invoke", "namespace", "reply_max")
+    __slots__ = ("_context", "_invoke", "_strings", "namespace", "reply_max")
 
-    def __init__(self, context: DoorContext, session: DoorSession, namespace: str) -> None:
+    def __init__(self, context: DoorContext, session: DoorSession, namespace: str, strings: Strings) -> None:
         self.namespace: str = namespace
+        self._strings = strings
         self.reply_max: int = int(context.config.max_reply)
         self._context = context
         self._invoke: Callable[[Operation[..., Any], Any], Coroutine[Any, Any, Any]] = session.invoke
@@ -228,6 +230,15 @@ class Space:
 
     # Writing
 
+    async def overwrite(self, id: str, value: bytes, expires_ns: int | None) -> bool:
+        """Whether the record, which is known to be a string, is one of this value; false: it is not known, or gone."""
+        if not self._strings.know(id):
+            return False
+        # Nothing is awaited between the look and the write, or another connection could come between.
+        stored = await self.put(id, [(STRING, value)], expires_ns)
+        self._strings.learn(id)
+        return stored
+
     async def put(
         self,
         id: str,
@@ -239,6 +250,8 @@ class Space:
 
         Raises `PreconditionFailed` when `condition` does not hold.
         """
+        if pairs[0][0] != STRING:
+            self._strings.forget(id)
         token: IdempotencyToken | None = None
         ttl: Duration | None = None
         if expires_ns is not None:
@@ -260,9 +273,14 @@ class Space:
         self, id: str, keys: Sequence[bytes] | None = None, condition: Condition | list[Condition] | None = None
     ) -> None:
         """The record, or the items of `keys`, are gone. Raises `PreconditionFailed` when `condition` does not hold."""
+        self._strings.forget(id)
         predicate = _ALL if keys is None else Predicate(match_keys=MatchKeys(keys=list(keys)))
         request = DeleteItems(namespace=self.namespace, id=id, predicate=predicate, condition=condition)
         await self._invoke(KeyValueCalls.delete_items, request)
+
+    def is_string(self, id: str) -> None:
+        """The record has just been seen, or made, to be a string."""
+        self._strings.learn(id)
 
     async def settled(self, attempt: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """What `attempt` returns, tried again while its conditions do not hold because another write was faster."""

@@ -138,13 +138,17 @@ async def strlen(client: Client, arguments: list[bytes]) -> bytes:
 
 async def store(space: Space, id: str, value: bytes, expires_ns: int | None = None) -> None:
     """The record is a string of this value, and nothing else."""
+    if await space.overwrite(id, value, expires_ns):
+        return
     head = await space.head(id)
     if not head.is_string and space.conditional:
         await store_if(space, id, value, SetOptions(expires_ns), head)
         return
     if head.is_hash:
         await space.delete(id)
-    if not await space.put(id, [(STRING, value)], expires_ns):
+    if await space.put(id, [(STRING, value)], expires_ns):
+        space.is_string(id)
+    else:
         await space.delete(id)
 
 
@@ -174,7 +178,9 @@ async def store_if(
         if options.keeps_expiry:
             expires_ns = kept_ns if old is None else old.metadata.expires_at
         condition = Condition(absent=True) if old is None else at(old)
-        if not await space.put(id, [(STRING, value)], expires_ns, condition) and old is not None:
+        if await space.put(id, [(STRING, value)], expires_ns, condition):
+            space.is_string(id)
+        elif old is not None:
             await space.delete(id, [STRING], at(old))
         return True, old
 
