@@ -66,8 +66,6 @@ class SetOptions(NamedTuple):
         return not (self.only_new or self.only_old or self.returns_old or self.keeps_expiry)
 
 
-PLAIN = SetOptions()
-
 _FLAGS = {b"NX": "only_new", b"XX": "only_old", b"GET": "returns_old", b"KEEPTTL": "keeps_expiry"}
 
 

@@ -235,9 +235,13 @@ class Space:
         if not self._strings.know(id):
             return False
         # Nothing is awaited between the look and the write, or another connection could come between.
-        stored = await self.put(id, [(STRING, value)], expires_ns)
+        if expires_ns is None:
+            request = PutItems(namespace=self.namespace, id=id, items=[PutItem(key=STRING, value=value)])
+            await self._invoke(KeyValueCalls.put_items, request)
+        elif not await self.put(id, [(STRING, value)], expires_ns):
+            return False
         self._strings.learn(id)
-        return stored
+        return True
 
     async def put(
         self,

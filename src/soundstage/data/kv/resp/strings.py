@@ -8,7 +8,6 @@ from soundstage.data.kv.api import Condition, Item
 from soundstage.data.kv.resp.client import Client
 from soundstage.data.kv.resp.faults import CommandError, wrong_type
 from soundstage.data.kv.resp.options import (
-    PLAIN,
     SetOptions,
     getex_options,
     id_of,
@@ -35,13 +34,17 @@ async def get(client: Client, arguments: list[bytes]) -> bytes:
 
 async def set_(client: Client, arguments: list[bytes]) -> bytes:
     """Set the value of a key, whatever it held."""
-    options = PLAIN if len(arguments) == 3 else set_options(arguments, client.space.now_ns())
-    id, value = id_of(arguments[1]), arguments[2]
-    if options.is_plain:
-        await store(client.space, id, value, options.expires_ns)
+    id, value, space = id_of(arguments[1]), arguments[2], client.space
+    if len(arguments) == 3:
+        if not await space.overwrite(id, value, None):
+            await store(space, id, value)
         return OK
-    client.space.need_conditions("SET with NX, XX, GET or KEEPTTL")
-    was_set, old = await store_if(client.space, id, value, options)
+    options = set_options(arguments, space.now_ns())
+    if options.is_plain:
+        await store(space, id, value, options.expires_ns)
+        return OK
+    space.need_conditions("SET with NX, XX, GET or KEEPTTL")
+    was_set, old = await store_if(space, id, value, options)
     if options.returns_old:
         return client.null if old is None else bulk(old.value or b"")
     return OK if was_set else client.null
