@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from random import Random
 from typing import Any
 
 import pytest
@@ -214,3 +215,40 @@ async def test_what_one_connection_writes_another_reads(house: House, talk: Conv
     await talk.ask("SET", "a", "1")
     assert await house.talk().ask("GET", "a") == b"1"
     assert (await house.stage.client(KeyValue, "resp").get_items(id="a")).items[0].value == b"1"
+
+
+@pytest.mark.parametrize("seed", range(8))
+async def test_whatever_bytes_come_the_door_answers_in_its_protocol_and_goes_on(house: House, seed: int) -> None:
+    draw = Random(seed)
+    parts = [
+        b"*",
+        b"$",
+        b"\r\n",
+        b"-1",
+        b"0",
+        b"2",
+        b"3",
+        b"GET",
+        b"SET",
+        b"a",
+        b"HSET",
+        b"SCAN",
+        b'"',
+        b"\xff",
+        b" ",
+        b"\n",
+    ]
+    for _ in range(60):
+        talk = house.talk()
+        data = b"".join(draw.choice(parts) for _ in range(draw.randrange(1, 40)))
+        if draw.random() < 0.5:
+            data = encoded("SET", "a", "1") + data
+        for start in range(0, len(data), 7):
+            talk.connection.data_received(data[start : start + 7])
+        await talk.replies()
+        talk.connection.eof_received()
+        await talk.replies()
+        assert talk.wire.closed
+        talk.lose()
+    assert house.door.context.statistics.buffered == 0
+    assert await house.talk().ask("PING") == "PONG"
