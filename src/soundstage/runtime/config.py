@@ -260,7 +260,8 @@ class ProcessesConfig(msgspec.Struct, frozen=True, kw_only=True):
     """`[processes]`: which roles run, and in how many processes."""
 
     roles: Annotated[
-        list[str] | None, Meta(description="roles to run, such as `http`, `jobs`, `sweeper`; none: all of them")
+        list[str] | None,
+        Meta(description="roles to run, such as `http`, `doors`, `jobs`, `sweeper`; none: all of them"),
     ] = None
     workers: Annotated[
         dict[str, Annotated[int, Meta(ge=1, le=256)]],
