@@ -7,6 +7,7 @@ from base64 import b64encode
 from hashlib import sha256
 from html.parser import HTMLParser
 
+import msgspec
 import pytest
 from tests.runtime.conftest import make
 
@@ -157,6 +158,24 @@ class TestOperation:
         assert 'data-abstraction="kv"' in operation_page(forms["kv", "get_items"])
         assert 'id="namespace"' not in operation_page(forms["namespaces", "put"])
 
+    @pytest.mark.parametrize(
+        ("kind", "does", "has", "has_not"),
+        [
+            ("call", "Call", "reply", "stop"),
+            ("feed", "Follow", "messages", "reply"),
+            ("job", "Start", "progress", "messages"),
+        ],
+    )
+    def test_what_it_does_depends_on_the_kind(self, forms: Forms, kind: str, does: str, has: str, has_not: str) -> None:
+        html = operation_page(msgspec.structs.replace(forms["kv", "get_items"], kind=kind))
+        assert f'<button class="main">{does}</button>' in html
+        assert f'data-kind="{kind}"' in html
+        assert f'id="{has}"' in html
+        assert f'id="{has_not}"' not in html
+
+    def test_a_feed_is_followed(self, forms: Forms) -> None:
+        assert forms["namespaces", "watch"].kind == "feed"
+
     def test_the_reference_is_linked(self, forms: Forms) -> None:
         assert 'href="/docs#kv_get_items"' in operation_page(forms["kv", "get_items"])
 
@@ -166,6 +185,7 @@ class TestOperation:
             system=evil,
             operation=evil,
             path=evil,
+            kind="call",
             doc=evil,
             access=evil,
             idempotent=False,

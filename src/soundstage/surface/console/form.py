@@ -6,7 +6,7 @@ from typing import Any, TypeAlias, cast
 
 import msgspec
 
-from soundstage.core.operation import Operation
+from soundstage.core.operation import Kind, Operation
 from soundstage.runtime.stage import Stage
 from soundstage.surface.examples import example_of
 from soundstage.surface.schemas import Schemas
@@ -31,6 +31,7 @@ class Form(msgspec.Struct, frozen=True, kw_only=True):
     system: str
     operation: str
     path: str
+    kind: Kind
     doc: str
     access: str
     idempotent: bool
@@ -56,6 +57,7 @@ def _form(operation: Operation[..., Any], schemas: Schemas) -> Form:
         system=operation.system,
         operation=operation.name,
         path=operation.path,
+        kind=operation.kind,
         doc=operation.doc,
         access=operation.access,
         idempotent=operation.idempotent,

@@ -7,6 +7,7 @@
 
   // With a token every page is fetched, since a link cannot carry one.
   async function visit(href, push) {
+    leave();
     const reply = await fetch(href, { headers: authorised({ accept: "text/html, application/json;q=0.9" }) });
     const text = await reply.text();
     if (push) history.pushState(null, "", href);
@@ -71,12 +72,146 @@
     (element("refused") || refused).textContent = "This stage does not know the token.";
   }
 
+  function tell(kind, text) {
+    const outcome = element("outcome");
+    if (!outcome) return;
+    outcome.className = kind;
+    outcome.textContent = text;
+  }
+
+  // What is being followed; whoever leaves the page, stops, or begins anew ends it.
+  let following = null;
+  function leave() {
+    following?.abort();
+    following = null;
+    if (element("stop")) element("stop").hidden = true;
+  }
+
+  const pause = (seconds, signal) => new Promise((go) => {
+    const timer = setTimeout(go, seconds * 1000);
+    signal.addEventListener("abort", () => { clearTimeout(timer); go(); });
+  });
+
+  async function* lines(reply) {
+    const reader = reply.body.pipeThrough(new TextDecoderStream()).getReader();
+    let rest = "";
+    for (;;) {
+      const { value, done } = await reader.read();
+      if (done) return;
+      const parts = (rest + value).split("\n");
+      rest = parts.pop();
+      for (const part of parts) if (part) yield part;
+    }
+  }
+
+  // Every message of a feed as text; goes on after its last cursor when the connection is lost.
+  async function* messages(path, request, signal) {
+    let cursor = null, wait = 1;
+    while (!signal.aborted) {
+      let problem = null;
+      try {
+        const headers = { "content-type": "application/json", accept: "application/x-ndjson" };
+        if (cursor !== null) headers["last-event-id"] = cursor;
+        const reply = await fetch(path, { method: "POST", headers: authorised(headers), body: request, signal });
+        if (!reply.ok) problem = await reply.json();
+        else for await (const line of lines(reply)) {
+          const message = JSON.parse(line);
+          if (message.problem) { problem = message.problem; break; }
+          wait = 1;
+          cursor = message.cursor ?? cursor;
+          if (Object.keys(message).some((name) => name !== "cursor")) yield [line, message];
+        }
+        if (!problem) return;
+      } catch (error) {
+        if (signal.aborted) return;
+        problem = { detail: "the stage did not answer: " + error.message, retryable: true };
+      }
+      if (!problem.retryable) throw problem;
+      tell("bad", problem.detail + "; trying again in " + wait + " s");
+      await pause(wait, signal);
+      wait = Math.min(2 * wait, 30);
+    }
+  }
+
+  const SHOWN_MAX = 500;
+  function show(line) {
+    const entry = document.createElement("li"), whole = document.createElement("details");
+    const short = document.createElement("summary"), laid = document.createElement("pre");
+    const time = document.createElement("time");
+    time.textContent = new Date().toLocaleTimeString([], { hour12: false });
+    short.append(time, " ", line.length > 400 ? line.slice(0, 400) + "…" : line);
+    whole.addEventListener("toggle", () => { laid.textContent = laidOut(line); }, { once: true });
+    whole.append(short, laid);
+    entry.append(whole);
+    const list = element("messages");
+    list.prepend(entry);
+    while (list.children.length > SHOWN_MAX) list.lastElementChild.remove();
+  }
+
+  async function follow(path, request) {
+    const { signal } = (following = new AbortController());
+    element("messages").replaceChildren();
+    element("stop").hidden = false;
+    let count = 0;
+    const state = () => count + (count === 1 ? " message" : " messages");
+    tell("soft", "waiting");
+    try {
+      for await (const [line] of messages(path, request, signal)) {
+        count++;
+        show(line);
+        tell("good", "following, " + state());
+      }
+      if (element("outcome")) tell("soft", (signal.aborted ? "stopped after " : "ended after ") + state());
+    } catch (problem) {
+      tell("bad", problem.detail);
+      show(JSON.stringify(problem));
+    }
+    if (following?.signal === signal) leave();
+  }
+
+  async function post(path, message) {
+    const headers = authorised({ "content-type": "application/json", accept: "application/json" });
+    const reply = await fetch(path, { method: "POST", headers, body: message });
+    return [reply, await reply.text()];
+  }
+
+  async function start(path, request) {
+    const { signal } = (following = new AbortController());
+    const [reply, text] = await post(path, request);
+    element("reply").textContent = laidOut(text);
+    if (!reply.ok) return tell("bad", String(reply.status));
+    const named = JSON.stringify({ job_id: JSON.parse(text).job_id }), bar = element("progress"), stop = element("stop");
+    stop.hidden = bar.hidden = false;
+    stop.onclick = () => post("/v1/jobs/cancel", named);
+    try {
+      for await (const [line, info] of messages("/v1/jobs/watch", named, signal)) {
+        const { done, total, unit, note } = info.progress ?? {};
+        if (total) { bar.max = total; bar.value = done; } else bar.removeAttribute("value");
+        const counted = done ? " " + done.toLocaleString() + (total ? " of " + total.toLocaleString() : "") : "";
+        tell(info.state === "failed" ? "bad" : "soft", info.state + counted + (unit ? " " + unit : "") + (note ? ", " + note : ""));
+        element("reply").textContent = laidOut(line);
+        if (["succeeded", "failed", "cancelled"].includes(info.state)) break;
+      }
+      if (signal.aborted) return;
+      const [ended, result] = await post("/v1/jobs/result", named);
+      element("reply").textContent = laidOut(result);
+      tell(ended.ok ? "good" : "bad", ended.ok ? "done" : "ended with " + ended.status);
+    } catch (problem) {
+      tell("bad", problem.detail ?? String(problem));
+    }
+    if (signal.aborted) return;
+    stop.hidden = bar.hidden = true;
+  }
+
   async function call(form) {
     const outcome = element("outcome");
     const request = element("request").value;
     history.replaceState(null, "", "#request=" + encodeURIComponent(request));
     outcome.className = "soft";
     outcome.textContent = "…";
+    leave();
+    if (form.dataset.kind === "feed") return follow(form.dataset.path, request);
+    if (form.dataset.kind === "job") return start(form.dataset.path, request);
     const began = performance.now();
     try {
       const reply = await fetch(form.dataset.path, {
@@ -125,6 +260,7 @@
     }
   });
   document.addEventListener("click", (event) => {
+    if (event.target.id === "stop" && event.target.form.dataset.kind === "feed") leave();
     if (event.target.id === "forget") {
       sessionStorage.removeItem(STORED);
       location.assign("/");
