@@ -144,6 +144,23 @@ def test_a_page_may_show_a_part_of_a_batch_where_replicas_are() -> None:
         judge.check(RECORD, [b"k", b"l"], {b"k": seen(old, b"k"), b"l": seen(old, b"l")}, now(history))
 
 
+def test_of_two_payloads_that_look_alike_neither_is_certain() -> None:
+    """A token that is reused names both; without their values nobody can tell which one a page has shown."""
+    history = History()
+    first = acknowledged(history, put("a", 10, b"k", b"l"))
+    other = put("a", 10, b"k", b"l")
+    other.sent = {key: version._replace(value=b"b") for key, version in other.sent.items()}
+    other.sure_keys = {}
+    begun(history, other)
+    judge, hidden = Judge(history), {b"k": seen(first, b"k", value=None)}
+    judge.check(RECORD, [b"k"], hidden, now(history))
+    judge.check(RECORD, [b"k"], {b"k": seen(first, b"k")}, now(history))
+    judge.check(RECORD, [b"k"], {b"k": seen(other, b"k")}, now(history))
+    with pytest.raises(Divergence):
+        judge.check(RECORD, [b"k"], {b"k": seen(first, b"k")}, now(history))
+    judge.check(RECORD, [b"l"], {b"l": seen(first, b"l")}, now(history))
+
+
 def test_once_acknowledged_such_a_batch_is_whole() -> None:
     history = History()
     old = acknowledged(history, put("a", 10, b"k", b"l"))

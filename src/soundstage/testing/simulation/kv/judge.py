@@ -97,7 +97,7 @@ class Judge:
             if not any(_shows(version, shown, moment) for version in worlds.options(key)):
                 raise Divergence(_report(name, worlds, [key], seen, moment, UNSEEN))
             if shown is not None:
-                _learn_key(worlds.maybe, key, shown, moment.ended)
+                _learn_key(worlds, key, shown, moment.ended)
         if not any(_is_stamp(version, stamp) for version in worlds.newest_options()):
             raise Divergence(_report(name, worlds, [], {}, moment, stamp))
 
@@ -112,10 +112,13 @@ class Judge:
                 record.drop(write)
 
 
-def _learn_key(maybe: list[Write], key: bytes, shown: Seen, ended: int) -> None:
-    for write in maybe:
-        version = write.sent.get(key)
-        if write.sure_keys is not None and version is not None and shown.is_of(version):
+def _learn_key(worlds: Worlds, key: bytes, shown: Seen, ended: int) -> None:
+    alike = [version for version in worlds.options(key) if shown.is_of(version)]
+    # Two payloads under one token may look alike where values are left out: then it is not known which was seen.
+    if len(alike) > 1:
+        return
+    for write in worlds.maybe:
+        if write.sure_keys is not None and write.sent.get(key) in alike:
             write.sure_keys[key] = min(write.sure_keys.get(key, ended), ended)
 
 
