@@ -12,7 +12,7 @@ Inside:
     writes       writes as drawn: fresh, late, repeated, reused, of one microsecond, conditional
     readings     reads as drawn, and what the model says they must show
     walk         one run: draws acts and compares every answer
-    machine      the same acts as a state machine of hypothesis, which shrinks what fails
+    machine      the same acts as a state machine of hypothesis, which can shrink what fails
     suite        the tests
 """
 

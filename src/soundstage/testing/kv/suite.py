@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from typing import ClassVar
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from soundstage.testing.kv.machine import machine_of
@@ -18,12 +18,14 @@ SEED_MAX = 2**32
 class KeyValueSuite:
     """What the key-value store answers over every engine. Subclass it with a fixture `open_engine`, see `OpenEngine`.
 
-    `seeds` are walked by every engine, with `steps` each; so many are needed to meet every situation.
+    `seeds` are walked by every engine, with `steps` each; so many are needed to meet every situation. With `shrinks`
+    a divergence of the state machine is told in the fewest acts, which may take minutes.
     """
 
     seeds: ClassVar[tuple[int, ...]] = (1, 3)
     steps: ClassVar[int] = 2_000
     examples: ClassVar[int] = 15
+    shrinks: ClassVar[bool] = False
 
     def test_walks_of_the_same_seeds_are_answered_as_by_the_model(self, open_engine: OpenEngine) -> None:
         for seed in self.seeds:
@@ -44,6 +46,8 @@ class KeyValueSuite:
                 stateful_step_count=30,
                 deadline=None,
                 database=None,
+                # Whoever limits the time of a test would be told of that, and of no divergence.
+                phases=[Phase.generate, Phase.shrink] if self.shrinks else [Phase.generate],
                 suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
             ),
         )
