@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 from soundstage.testing.model import PUT, Version
-from soundstage.testing.simulation.kv.history import ORIGIN, History, Record, Write
+from soundstage.testing.simulation.kv.history import ORIGIN, History, Record
 from soundstage.testing.simulation.kv.worlds import World, Worlds, times
 from soundstage.testing.simulation.scenario import Divergence
 
