@@ -245,6 +245,20 @@ MUTANTS: dict[str, Mutant] = {
     "a_scan_goes_on_behind_a_record_that_was_cut": Mutant(
         "memory", (Edit(f"{KV}.scans", "full = page.cut or ", "full = "),), steps=20_000
     ),
+    "an_item_kept_from_an_earlier_read_is_shown_after_a_write": Mutant(
+        "rocksdb",
+        (
+            Edit(
+                f"{KV}.hot_items",
+                "        if known is not None and known.mark.current:\n",
+                "        if known is not None:\n",
+            ),
+        ),
+    ),
+    "a_kept_item_outlives_its_expiry": Mutant(
+        "rocksdb",
+        (Edit(f"{KV}.service", "(not hot.expires_us or self._now_us() < hot.expires_us)", "True"),),
+    ),
     "what_the_last_try_knew_is_told_of_all": Mutant(
         "memory", (Edit(POLICY, "            _set_outcome(error, unknown=unknown)\n", ""),), seed=2
     ),
