@@ -18,11 +18,10 @@ at, and good for an engine's own tests too. Needs the extra `soundstage[testing]
 
 from __future__ import annotations
 
-from importlib.util import find_spec
+from soundstage.core.extras import library
 
-for _library in ("hypothesis", "pytest", "pytest_asyncio"):
-    if find_spec(_library) is None:
-        raise ModuleNotFoundError(f'the suite needs {_library}: pip install "soundstage[testing]"', name=_library)
+for _name in ("hypothesis", "pytest", "pytest_asyncio"):
+    library(_name, "testing")
 
 from soundstage.testing.records.bench import Bench, BenchEnvironment, OpenEngine  # noqa: E402
 from soundstage.testing.records.requirements import requires  # noqa: E402
