@@ -1,7 +1,8 @@
 """What does durability cost? Writes that wait for the disk together against a flush for every put.
 
-The rival is raw rocksdict with `sync`, one put after the other. A disk that flushes in less than 150 µs is slowed
-down by a preloaded library, which needs a C compiler; so is the one on which the loop and readers are watched.
+The rival is raw rocksdict with `sync`, one put after the other; for `grouped` it is the same store with the durability
+`always`, a flush for every put, which shows what grouping brings and costs. A disk that flushes in less than 150 µs is
+slowed down by a preloaded library, which needs a C compiler; so is the one on which the loop and readers are watched.
 """
 
 from __future__ import annotations
@@ -159,11 +160,11 @@ class Ours:
 
 
 @contextmanager
-def opened(folder: Path) -> Generator[Ours]:
+def opened(folder: Path, durability: str = "group") -> Generator[Ours]:
     """A stage in `folder`."""
     config = {
         "data": str(folder),
-        "engines": {"default": {"url": "rocksdb:ours", "durability": "group"}},
+        "engines": {"default": {"url": "rocksdb:ours", "durability": durability}},
         "namespaces": {"bench": {"abstraction": "kv"}},
     }
     stage = Stage.open(config=config, variables={})
@@ -177,14 +178,18 @@ def opened(folder: Path) -> Generator[Ours]:
 
 def measure_puts(scale: Scale) -> list[Figure]:
     """Figures of throughput, on the disk that this process has."""
-    with tempfile.TemporaryDirectory(prefix="soundstage-bench-") as folder, opened(Path(folder)) as ours:
+    with (
+        tempfile.TemporaryDirectory(prefix="soundstage-bench-") as folder,
+        opened(Path(folder)) as ours,
+        opened(Path(folder, "always"), "always") as always,
+    ):
         fsync_s = fsync_seconds(Path(folder), 100)
         bare = Bare(Path(folder, "bare"))
         try:
-            figures = _figures_of_puts(scale, ours, bare, f"fsync p50 {fsync_s * 1e6:,.0f} µs")
+            note = f"fsync p50 {fsync_s * 1e6:,.0f} µs"
+            return [*_figures_of_puts(scale, ours, bare, note), *_figures_of_grouping(scale, ours, always, note)]
         finally:
             bare.close()
-    return figures
 
 
 def _figures_of_puts(scale: Scale, ours: Ours, bare: Bare, note: str) -> list[Figure]:
@@ -208,6 +213,19 @@ def _figures_of_puts(scale: Scale, ours: Ours, bare: Bare, note: str) -> list[Fi
     ]
     figures.append(figure("kv_durable.put_alone", alone, rival, "puts/s", "higher", target=0.95, note=note))
     return figures + [_per_core(ours, name, put) for name, put in many.items()]
+
+
+def _figures_of_grouping(scale: Scale, ours: Ours, always: Ours, note: str) -> list[Figure]:
+    sides = [
+        partial(side.puts, side.put_anew, writers, scale.puts) for writers in (WRITERS, 1) for side in (ours, always)
+    ]
+    for side in sides:
+        side()
+    together, apart, alone, alone_apart = interleaved(scale.rounds, *sides)
+    return [
+        figure("kv_durable.grouped_64", together, apart, "puts/s", "higher", note=note),
+        figure("kv_durable.grouped_alone", alone, alone_apart, "puts/s", "higher", note=note),
+    ]
 
 
 def _per_core(ours: Ours, name: str, put: Callable[[], Awaitable[None]]) -> Figure:
