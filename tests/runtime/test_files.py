@@ -102,8 +102,9 @@ async def test_a_file_expires(files: Files, environment: VirtualEnvironment) -> 
 async def test_bounds_hold(files: Files) -> None:
     assert await refused(files.put(chunks(b"x" * 101))) is TooLarge
     for _ in range(3):
-        await files.put(chunks(b"x" * 90))
-    assert await refused(files.put(chunks(b"x"))) is Exhausted
+        await files.put(chunks(b"x" * 80))
+    assert await refused(files.put(chunks(b"x" * 11))) is Exhausted
+    assert (await files.put(chunks(b"x" * 10))).size == 10
 
 
 async def test_what_is_not_as_announced_is_refused(files: Files) -> None:

@@ -16,7 +16,7 @@ from soundstage.client.network import late, network_error
 from soundstage.client.pool import Pool
 from soundstage.client.settings import Settings, check_url
 from soundstage.client.wire import Wire, header_value, trace_parent
-from soundstage.core.call import CallOptions
+from soundstage.core.call import DEFAULT_OPTIONS, CallOptions
 from soundstage.core.environment import Environment, SystemEnvironment
 from soundstage.core.errors import DeadlineExceeded, Exhausted, SoundstageError, Unavailable
 from soundstage.core.hlc import TokenClock
@@ -24,6 +24,7 @@ from soundstage.core.ids import request_id, uuid4_hex
 from soundstage.core.observation import observer
 from soundstage.core.operation import AsyncFace, Operation
 from soundstage.core.policy import hedge_budget, hedged, repeatable, retry_budget, retrying, with_token
+from soundstage.core.transfers import FileAccess
 
 F = TypeVar("F", bound=AsyncFace)
 
@@ -57,6 +58,13 @@ class Connection:
         self._closed = False
         self._retries = retry_budget()
         self._hedges = hedge_budget()
+
+    @property
+    def files(self) -> FileAccess:
+        """The files of the stage; as `Stage.files`."""
+        from soundstage.client.files import RemoteFiles
+
+        return RemoteFiles(self._send_file, self.url, self._wire, self.settings, self.environment)
 
     async def __aenter__(self) -> Connection:
         return self
@@ -150,6 +158,28 @@ class Connection:
             finally:
                 await response.aclose()
         return response
+
+    async def _send_file(
+        self,
+        method: str,
+        path: str,
+        headers: list[tuple[bytes, bytes]],
+        stream: httpx2.AsyncByteStream,
+        silence_s: float,
+    ) -> httpx2.Response:
+        """The response to a request about a file, its body not yet read."""
+        if self._closed:
+            raise RuntimeError("this client is closed")
+        given = {name for name, _ in headers} | {b"content-type", b"accept"}
+        common = [pair for pair in self._headers(DEFAULT_OPTIONS) if pair[0] not in given]
+        request = httpx2.Request(
+            method,
+            httpx2.URL(self.url + path),
+            headers=[*common, *headers],
+            stream=stream,
+            extensions={"timeout": {"connect": silence_s, "pool": silence_s, "read": silence_s, "write": silence_s}},
+        )
+        return await self._transport.handle_async_request(request)
 
     async def _repeat(
         self,

@@ -26,12 +26,17 @@ def network_error(
     sent = not isinstance(error, _NOT_SENT)
     if sent and isinstance(error, httpx2.TimeoutException):
         return late(operation, repeatable)
+    return unreachable(error, url, f"{operation.system}/{operation.name}", repeatable or not sent)
+
+
+def unreachable(error: httpx2.HTTPError | OSError, url: str, wanted: str, repeatable: bool = True) -> Unreachable:
+    """That `error` kept from what was wanted of the stage at `url`."""
     reason = f": {error}" if str(error) else f" ({type(error).__name__})"
     return Unreachable(
-        f"no stage could be reached at {url} for {operation.system}/{operation.name}{reason}",
+        f"no stage could be reached at {url} for {wanted}{reason}",
         hint="check that it runs and that the address is right",
-        retryable=repeatable or not sent,
-        outcome="unknown" if sent else "not_applied",
+        retryable=repeatable,
+        outcome="not_applied" if isinstance(error, _NOT_SENT) else "unknown",
     )
 
 

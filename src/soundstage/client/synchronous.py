@@ -14,6 +14,7 @@ from soundstage.core.call import CallOptions
 from soundstage.core.environment import Environment
 from soundstage.core.loop_thread import LoopThread
 from soundstage.core.operation import Operation, SyncFace
+from soundstage.core.transfers import SyncFileAccess
 
 F = TypeVar("F", bound=SyncFace)
 
@@ -37,6 +38,11 @@ class SyncConnection:
     @property
     def url(self) -> str:
         return self._connection.url
+
+    @property
+    def files(self) -> SyncFileAccess:
+        """The files of the stage; as `Connection.files`."""
+        return SyncFileAccess(self._connection.files, self._thread.run, self._thread.iterate)
 
     def client(self, face: type[F], namespace: str = "") -> F:
         """A typed client of the system that `face` belongs to, bound to `namespace`."""

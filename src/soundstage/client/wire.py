@@ -42,10 +42,10 @@ class Wire:
 
     async def reply(self, operation: Operation[..., Any], response: httpx2.Response) -> Any:
         """The message in `response`; raises the error it carries instead, `TooLarge` over the limit."""
-        body = await self._read(response)
+        body = await self.read(response)
         media_type = response.headers.get("content-type", "").partition(";")[0].strip()
         if response.status_code != 200:
-            raise _problem(response.status_code, media_type, body)
+            raise self.problem(response.status_code, response.headers.get("content-type", ""), body)
         if media_type != self._media_type:
             raise foreign_answer(200, media_type)
         try:
@@ -56,7 +56,12 @@ class Wire:
                 hint="use a client of the stage's release",
             ) from None
 
-    async def _read(self, response: httpx2.Response) -> bytes:
+    def problem(self, status: int, content_type: str, body: bytes) -> SoundstageError:
+        """The error that a reply carries."""
+        return _problem(status, content_type.partition(";")[0].strip(), body)
+
+    async def read(self, response: httpx2.Response) -> bytes:
+        """The whole body; `TooLarge` over the limit."""
         limit = self._settings.max_reply_bytes
         parts: list[bytes] = []
         size = 0

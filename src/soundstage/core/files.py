@@ -6,6 +6,8 @@ import msgspec
 
 from soundstage.core.message import Int64
 
+DEFAULT_MEDIA_TYPE = "application/octet-stream"
+
 
 class File(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A file kept by a stage under `/v1/blobs/<blob>`.
@@ -15,6 +17,6 @@ class File(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     blob: str
     name: str = ""
-    media_type: str = "application/octet-stream"
+    media_type: str = DEFAULT_MEDIA_TYPE
     size: Int64 = 0
     sha256: str = ""

@@ -114,7 +114,11 @@ class HttpConfig(msgspec.Struct, frozen=True, kw_only=True):
         Duration, Meta(description="from the first byte to the last header line", extra={"bounds": ("10ms", "1h")})
     ] = Duration(10 * _NS)
     body_timeout: Annotated[
-        Duration, Meta(description="from the headers to the last byte of the body", extra={"bounds": ("10ms", "1h")})
+        Duration,
+        Meta(
+            description="from the headers to the body's last byte; of a file from part to part",
+            extra={"bounds": ("10ms", "1h")},
+        ),
     ] = Duration(30 * _NS)
     idle_timeout: Annotated[
         Duration, Meta(description="between two requests of a connection", extra={"bounds": ("10ms", "1h")})

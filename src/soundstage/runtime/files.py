@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncGenerator, AsyncIterable, Sequence
+from contextlib import aclosing
 
 from soundstage.core.call import LOCAL, Principal
 from soundstage.core.environment import Environment
 from soundstage.core.errors import Exhausted, Forbidden, InvalidArgument, NotFound
-from soundstage.core.files import File
+from soundstage.core.files import DEFAULT_MEDIA_TYPE, File
 from soundstage.core.ids import uuid7
+from soundstage.core.time import Duration
+from soundstage.core.transfers import FileAccess, Source, blob_of, supply_of
 from soundstage.engines.blobs.port import BlobInfo, Blobs, Expectation
 from soundstage.runtime.access import allows, authorise
 from soundstage.runtime.config import FilesConfig
@@ -24,18 +27,49 @@ EVERY_FILE = "blobs"
 
 NAME_MAX_CHARS = 255
 MEDIA_TYPE_MAX_CHARS = 127
-DEFAULT_MEDIA_TYPE = "application/octet-stream"
+TTL_MIN_US = 1_000_000
+TTL_MAX_US = 3_650 * 86_400_000_000
 
 _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 
-class Files:
-    """The files of a stage. Errors are those of the blobs port, with what callers may do about them."""
+class Files(FileAccess):
+    """The files of a stage. Errors are those of the blobs port, with what callers may do about them.
+
+    `received` and `sent` count bytes, of files that were kept and of what was read.
+    """
 
     def __init__(self, blobs: Blobs, config: FilesConfig, environment: Environment) -> None:
+        self.received: int = 0
+        self.sent: int = 0
+        self._coming = 0
         self._blobs = blobs
         self._config = config
         self._environment = environment
+
+    async def upload(
+        self,
+        source: Source,
+        *,
+        name: str | None = None,
+        media_type: str = DEFAULT_MEDIA_TYPE,
+        ttl: Duration | None = None,
+    ) -> File:
+        supply = await supply_of(source)
+        async with aclosing(supply.chunks()) as chunks:
+            return await self.put(
+                chunks,
+                name=supply.name if name is None else name,
+                media_type=media_type,
+                size=supply.size,
+                ttl_us=None if ttl is None else ttl.us,
+            )
+
+    async def info(self, file: File | str) -> File:
+        return file_of(await self.find(blob_of(file)))
+
+    def open(self, file: File | str, start: int = 0, end: int | None = None) -> AsyncGenerator[bytes]:
+        return self.read(blob_of(file), start=start, end=end)
 
     async def put(
         self,
@@ -66,14 +100,16 @@ class Files:
             "by": by.name,
             "namespaces": " ".join(namespaces),
         }
-        ttl = self._config.ttl.us if ttl_us is None else ttl_us
-        info = await self._blobs.put(
-            _key(chosen),
-            chunks,
-            expect=expect,
-            expires_us=self._environment.now_us() + ttl,
-            metadata=metadata,
-        )
+        ttl = check_ttl(self._config.ttl.us if ttl_us is None else ttl_us)
+        async with aclosing(self._within_quota(chunks)) as bounded:
+            info = await self._blobs.put(
+                _key(chosen),
+                bounded,
+                expect=expect,
+                expires_us=self._environment.now_us() + ttl,
+                metadata=metadata,
+            )
+        self.received += info.size
         return file_of(info)
 
     async def find(self, blob: str, by: Principal = LOCAL) -> BlobInfo:
@@ -91,11 +127,14 @@ class Files:
     ) -> AsyncGenerator[bytes]:
         """The bytes of a file, or of a range of it, in chunks of at most 256 KiB; errors as for `find`."""
         info = await self.find(blob, by)
-        async for chunk in self._blobs.open(info.key, start, end):
-            yield chunk
+        async with aclosing(self._blobs.open(info.key, start, end)) as chunks:
+            async for chunk in chunks:
+                self.sent += len(chunk)
+                yield chunk
 
-    async def delete(self, blob: str, by: Principal = LOCAL) -> bool:
+    async def delete(self, file: File | str, by: Principal = LOCAL) -> bool:
         """The file is gone; whether it was there. Raises `Forbidden` for who neither sent it nor may write all."""
+        blob = blob_of(file)
         try:
             info = await self.find(blob, by)
         except NotFound:
@@ -107,6 +146,18 @@ class Files:
     def new_id(self) -> str:
         """An id that no other file has."""
         return uuid7(self._environment)
+
+    async def _within_quota(self, chunks: AsyncIterable[bytes]) -> AsyncGenerator[bytes]:
+        """`chunks`, for as long as all files that are being sent fit."""
+        mine = 0
+        try:
+            async for chunk in chunks:
+                mine += len(chunk)
+                self._coming += len(chunk)
+                await self._check_quota(self._coming)
+                yield chunk
+        finally:
+            self._coming -= mine
 
     async def _check_quota(self, more: int) -> None:
         usage = await self._blobs.usage()
@@ -154,6 +205,13 @@ def check_media_type(media_type: str) -> str:
     raise InvalidArgument(
         f"{media_type[:40]!r} is no media type", field="media_type", hint='write one as "video/mp4", or leave it out'
     )
+
+
+def check_ttl(ttl_us: int) -> int:
+    """How long a file is kept: 1 s to ten years. Raises `InvalidArgument`."""
+    if TTL_MIN_US <= ttl_us <= TTL_MAX_US:
+        return ttl_us
+    raise InvalidArgument(f"a file cannot be kept for {ttl_us} µs", field="ttl", hint='use "1s" to "3650d"')
 
 
 def _key(blob: str) -> str:

@@ -74,6 +74,7 @@ class StageCollector:
         yield from self._feeds()
         yield from self._compute()
         yield from self._doors()
+        yield from self._files()
         yield from families(self._measured())
 
     def _calls(self) -> Iterator[Metric]:
@@ -125,6 +126,13 @@ class StageCollector:
                 messages.add_metric(place, bound.messages)
         yield messages
         yield GaugeMetricFamily("soundstage_followers", "feeds being followed", value=self._parts.followers.count)
+
+    def _files(self) -> Iterator[Metric]:
+        files = self._parts.files
+        yield CounterMetricFamily(
+            "soundstage_files_received_bytes", "bytes of files that were kept", value=files.received
+        )
+        yield CounterMetricFamily("soundstage_files_sent_bytes", "bytes of files that were read", value=files.sent)
 
     def _compute(self) -> Iterator[Metric]:
         load = GaugeMetricFamily("soundstage_compute_load", "pieces of work that run or wait", labels=("kind",))

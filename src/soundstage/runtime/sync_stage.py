@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from soundstage.core.call import CallOptions
 from soundstage.core.loop_thread import LoopThread
 from soundstage.core.operation import Operation, SyncFace
+from soundstage.core.transfers import SyncFileAccess
 from soundstage.runtime.doors import DoorInfo
 from soundstage.runtime.health import Health
 
@@ -32,6 +33,11 @@ class SyncStage:
             self._thread.close()
             raise
         self._open = True
+
+    @property
+    def files(self) -> SyncFileAccess:
+        """The files that callers sent and jobs left; as `Stage.files`."""
+        return SyncFileAccess(self.stage.files, self._thread.run, self._thread.iterate)
 
     def client(self, face: type[F], namespace: str = "") -> F:
         """A typed synchronous client; its calls go to `namespace` unless they name another."""

@@ -12,6 +12,7 @@ from soundstage.core.operation import Operation
 from soundstage.core.scalars import DURATION_PATTERN
 from soundstage.runtime.parts import UNRECORDED
 from soundstage.runtime.stage import Stage
+from soundstage.surface.described_files import FILES_TAG, file_paths, file_schema
 from soundstage.surface.examples import example_of, reply_example
 from soundstage.surface.schemas import REF, Schema, Schemas
 
@@ -47,10 +48,19 @@ def document(stage: Stage) -> dict[str, Any]:
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": "/"}],
-        "tags": [*tags, {"name": SERVICE_TAG, "description": "What a stage tells of itself"}],
-        "paths": {**calls, **_service_paths(guarded)},
+        "tags": [
+            *tags,
+            {"name": FILES_TAG, "description": "Files that callers send and jobs leave"},
+            {"name": SERVICE_TAG, "description": "What a stage tells of itself"},
+        ],
+        "paths": {**calls, **file_paths(guarded), **_service_paths(guarded)},
         "components": {
-            "schemas": {**schemas.components, "Problem": _problem_schema(), "Readiness": _readiness_schema()},
+            "schemas": {
+                **schemas.components,
+                "Problem": _problem_schema(),
+                "Readiness": _readiness_schema(),
+                "SentFile": file_schema(),
+            },
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
         },
         "security": [{"token": []}] if guarded else [],

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from soundstage.core.operation import Operation
+from soundstage.surface.cli.attachments import fetched, sent
 from soundstage.surface.cli.failure import DONE
 from soundstage.surface.cli.flags import Flag
 from soundstage.surface.cli.jobs import carry_out
@@ -17,7 +18,7 @@ from soundstage.surface.cli.options import Target
 from soundstage.surface.cli.output import Format, chosen_format, show, show_listing, show_message
 from soundstage.surface.cli.request import assemble, read_input
 from soundstage.surface.cli.tables import Listing, listing
-from soundstage.surface.cli.target import Reached, reached
+from soundstage.surface.cli.target import Reached, reached, told
 
 
 def call(
@@ -29,14 +30,18 @@ def call(
     path: str | None,
     all_pages: bool,
     detach: bool = False,
+    out: str | None = None,
 ) -> int:
-    """Call `operation` with the flags `given` by name, over the message in the file `path`, and print the reply."""
+    """Call `operation` with the flags `given` by name, over the message in the file `path`, and print the reply.
+
+    Files that the reply names are written to the folder `out`.
+    """
     request = assemble(operation.request, flags, given, read_input(path))
     if operation.kind == "feed":
         return _follow(operation, request, target, chosen_format(output))
     if operation.kind == "job":
-        return carry_out(operation, request, target, chosen_format(output), detach)
-    asyncio.run(_call(operation, request, target, chosen_format(output), all_pages))
+        return carry_out(operation, request, target, chosen_format(output), detach, out)
+    asyncio.run(_call(operation, request, target, chosen_format(output), all_pages, out))
     return DONE
 
 
@@ -53,10 +58,18 @@ def _follow(operation: Operation[..., Any], request: Any, target: Target, output
     return DONE
 
 
-async def _call(operation: Operation[..., Any], request: Any, target: Target, output: Format, all_pages: bool) -> None:
+async def _call(
+    operation: Operation[..., Any], request: Any, target: Target, output: Format, all_pages: bool, out: str | None
+) -> None:
     async with reached(target) as stage:
+        with told():
+            request = await sent(request, stage.files)
         if not all_pages:
-            show(await stage.invoke(operation, request), output)
+            reply = await stage.invoke(operation, request)
+            show(reply, output)
+            if out is not None:
+                with told():
+                    await fetched([reply], stage.files, out)
         elif output == "jsonl":
             async for page in _pages(stage, operation, request):
                 show_listing(page, output)

@@ -18,6 +18,7 @@ COMMANDS = {
     "config": ("soundstage.surface.cli.config:app", "Check and show the configuration"),
     "engines": ("soundstage.surface.cli.engines:app", "Show the engines of the stage"),
     "data": ("soundstage.surface.cli.data:app", "Back up, restore and repair the data folder"),
+    "files": ("soundstage.surface.cli.files:app", "Send, fetch, show and delete files of a stage"),
     "datasets": ("soundstage.surface.cli.datasets:app", "List and fetch real data to work with"),
     "bench": ("soundstage.surface.cli.bench:bench", "Run the benchmarks of a source checkout"),
     "--install-completion": ("soundstage.surface.cli.completion:install", "Install completion for your shell"),

@@ -5,6 +5,7 @@
     bytes                       --key BYTES, in the notation of `notation`
     lists of such               --id TEXT, once per element, under the field's singular
     lists of {key, value}       --item KEY=VALUE, once per element; so are maps
+    files                       --file PATH, which is sent before the call
     messages                    --selection JSON, and a flag per field: --selection.item-limit INTEGER
     anything else               --condition JSON
 
@@ -23,9 +24,11 @@ import msgspec
 from msgspec import NODEFAULT, inspect
 
 from soundstage.core.errors import InvalidArgument
+from soundstage.core.files import File
+from soundstage.surface.cli.attachments import read_attachment
 from soundstage.surface.cli.notation import read_bytes, read_file, split_pair
 
-GLOBAL_NAMES = frozenset(("url", "stage", "data", "output", "input", "timeout", "token", "detach", "all_pages"))
+GLOBAL_NAMES = frozenset(("url", "stage", "data", "output", "input", "timeout", "token", "detach", "all_pages", "out"))
 """Flags of every operation; a message's field of such a name is set by `--input` alone."""
 
 Read = Callable[[Any], Any]
@@ -186,6 +189,8 @@ def _leaf(node: inspect.Type) -> Leaf | None:
             return Leaf(bool, None, _as_is)
         case inspect.LiteralType():
             return Leaf(Literal[node.values], None, _as_is)
+        case inspect.StructType() if node.cls is File:
+            return Leaf(str, "PATH", read_attachment, "a path, or the id of a file that the stage has")
         case inspect.CustomType():
             return Leaf(str, node.cls.__name__.upper(), _as_is)
         case _:

@@ -9,40 +9,52 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
-from soundstage.client.network import Unreachable
-from soundstage.core.errors import SoundstageError
 from soundstage.core.job import Job, JobInfo, JobStarted
 from soundstage.core.operation import Operation
-from soundstage.surface.cli.failure import DONE, FAILED, INTERRUPTED, UNREACHABLE, CommandFailure
+from soundstage.surface.cli.attachments import fetched, sent
+from soundstage.surface.cli.failure import DONE, INTERRUPTED
 from soundstage.surface.cli.options import Target
 from soundstage.surface.cli.output import Format, show
 from soundstage.surface.cli.progress import Report, bar
-from soundstage.surface.cli.target import reached
+from soundstage.surface.cli.target import reached, told
 
 
-def carry_out(operation: Operation[..., Any], request: Any, target: Target, output: Format, detach: bool) -> int:
-    """The job has ended and its result is printed; with `detach` it was only started, and its id is printed."""
+def carry_out(
+    operation: Operation[..., Any],
+    request: Any,
+    target: Target,
+    output: Format,
+    detach: bool,
+    out: str | None = None,
+) -> int:
+    """The job has ended and its result is printed; with `detach` it was only started, and its id is printed.
+
+    Its files are written to the folder `out`.
+    """
     try:
-        return asyncio.run(_carried_out(operation, request, target, output, detach))
+        return asyncio.run(_carried_out(operation, request, target, output, detach, out))
     except asyncio.CancelledError:
         return INTERRUPTED
 
 
 async def _carried_out(
-    operation: Operation[..., Any], request: Any, target: Target, output: Format, detach: bool
+    operation: Operation[..., Any], request: Any, target: Target, output: Format, detach: bool, out: str | None
 ) -> int:
     async with reached(target, background=not detach) as stage:
+        with told():
+            request = await sent(request, stage.files)
         job: Job[Any] = await stage.start_job(operation, request)
         if detach:
             show(JobStarted(job_id=job.job_id), output)
             return DONE
-        try:
+        with told():
             if not await _watched(job, f"{operation.system} {operation.name}"):
                 return INTERRUPTED
-            show(await job.result(), output)
+            result = await job.result()
+            show(result, output)
+            if out is not None:
+                await fetched([result, await job.info()], stage.files, out)
             return DONE
-        except SoundstageError as error:
-            raise CommandFailure(error, UNREACHABLE if isinstance(error, Unreachable) else FAILED) from error
 
 
 async def _watched(job: Job[Any], what: str) -> bool:

@@ -16,6 +16,7 @@ from typing import Annotated, Any
 from cyclopts import App, Group, Parameter
 
 from soundstage.core.operation import Operation, operations_of
+from soundstage.surface.cli.attachments import has_files
 from soundstage.surface.cli.commands import systems
 from soundstage.surface.cli.flags import Flag, flags_of, own_doc
 from soundstage.surface.cli.help import HelpPages
@@ -61,12 +62,13 @@ def command_of(operation: Operation[..., Any]) -> Callable[..., int]:
         input: str | None = None,
         all_pages: bool = False,
         detach: bool = False,
+        out: str | None = None,
         **fields: Any,
     ) -> int:
         from soundstage.surface.cli.calls import call
 
         given = {flag.names[0]: fields.get(_variable(flag)) for flag in flags}
-        return call(operation, flags, given, target, output, input, all_pages, detach)
+        return call(operation, flags, given, target, output, input, all_pages, detach, out)
 
     # Hints of the parameters below come from the signature alone.
     run.__annotations__ = {}
@@ -160,6 +162,9 @@ def _common_parameters(operation: Operation[..., Any]) -> list[inspect.Parameter
     ]
     if operation.paged:
         found.append(inspect.Parameter("all_pages", _KEYWORD_ONLY, default=False, annotation=Annotated[bool, pages]))
+    if has_files(operation):
+        folder = Parameter(help="Folder that files of the result are written to.", metavar="FOLDER", group=STAGE_PANEL)
+        found.append(inspect.Parameter("out", _KEYWORD_ONLY, default=None, annotation=Annotated[str | None, folder]))
     if operation.kind == "job":
         apart = Parameter(help="Do not wait: print the job's id.", group=STAGE_PANEL, show_default=False)
         found.append(inspect.Parameter("detach", _KEYWORD_ONLY, default=False, annotation=Annotated[bool, apart]))

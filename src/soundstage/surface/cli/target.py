@@ -6,8 +6,8 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, Generator, Mapping
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager
 from typing import Any
 
 import msgspec
@@ -17,6 +17,7 @@ from soundstage.core.call import CallOptions
 from soundstage.core.errors import InvalidArgument, SoundstageError, Unavailable
 from soundstage.core.operation import Invoker
 from soundstage.core.time import Duration
+from soundstage.core.transfers import FileAccess
 from soundstage.runtime.folders import holder
 from soundstage.runtime.stage import Stage
 from soundstage.runtime.stagefile import LoadedConfig, load_config
@@ -46,31 +47,39 @@ class Reached(msgspec.Struct, frozen=True):
     invoker: Any
     options: CallOptions
 
+    @property
+    def files(self) -> FileAccess:
+        """The files of the stage; its errors want `told`."""
+        return self.invoker.files
+
     async def invoke(self, operation: Any, request: Any) -> Any:
         """The reply to `request`; raises `CommandFailure`."""
         invoker: Invoker = self.invoker
-        try:
+        with told():
             return await invoker.invoke(operation, request, self.options)
-        except SoundstageError as error:
-            raise CommandFailure(error, UNREACHABLE if isinstance(error, Unreachable) else FAILED) from error
 
     async def start_job(self, operation: Any, request: Any) -> Any:
         """The job that `request` starts; raises `CommandFailure`."""
         invoker: Invoker = self.invoker
-        try:
+        with told():
             return await invoker.start_job(operation, request, self.options)
-        except SoundstageError as error:
-            raise CommandFailure(error, UNREACHABLE if isinstance(error, Unreachable) else FAILED) from error
 
     async def follow(self, operation: Any, request: Any) -> AsyncGenerator[Any]:
         """The messages of a feed; raises `CommandFailure`."""
         invoker: Invoker = self.invoker
-        try:
+        with told():
             async with aclosing(invoker.follow(operation, request, self.options)) as messages:
                 async for message in messages:
                     yield message
-        except SoundstageError as error:
-            raise CommandFailure(error, UNREACHABLE if isinstance(error, Unreachable) else FAILED) from error
+
+
+@contextmanager
+def told() -> Generator[None]:
+    """What a stage refuses within the block ends the command."""
+    try:
+        yield
+    except SoundstageError as error:
+        raise CommandFailure(error, UNREACHABLE if isinstance(error, Unreachable) else FAILED) from error
 
 
 def stage_file(folder: Folder) -> str | None:

@@ -31,6 +31,7 @@ from soundstage.surface.http.asgi import WHOLE, Receive, Scope, Send
 from soundstage.surface.http.body import SMALL_BYTES, Bodies, Disconnected
 from soundstage.surface.http.compression import compress
 from soundstage.surface.http.feed import FeedReply, form_for, request_from_query, resumed
+from soundstage.surface.http.files import FileReply, FileRoutes, expect_stream, is_file_path, refusal
 from soundstage.surface.http.head import Head
 from soundstage.surface.http.media import reply_format, request_format
 from soundstage.surface.http.mount import MountedRequest
@@ -40,6 +41,9 @@ from soundstage.surface.http.reply import Reply, WrongMethod, problem_reply
 log: logging.Logger = logging.getLogger("soundstage.surface.http")
 
 PATH_SHOWN_CHARS = 200
+
+BODILESS = frozenset((204, 304))
+"""Replies that have no body, and say nothing of its length."""
 
 _TYPE_HEADERS: dict[ContentType, tuple[bytes, bytes]] = {
     JSON: (b"content-type", b"application/json"),
@@ -86,6 +90,7 @@ class Application:
         self._served = None if observe_only or config.insecure or not self._open else config.host
         operations = {} if observe_only else stage.operations()
         self._routes = {bound.operation.path: Route(bound) for bound in operations.values()}
+        self._files = None if observe_only else FileRoutes(stage.files, stage.environment)
         self._pages = Pages(stage, self._not_ready, observe_only=observe_only)
         self._mounts = not observe_only
 
@@ -109,6 +114,8 @@ class Application:
                 reply = await self._follow(route, route.bound, scope, head, receive, given)
             elif route is not None and scope["method"] == "POST":
                 reply = await self._call(route, head, receive, given)
+            elif self._files is not None and is_file_path(scope["path"]):
+                reply = await self._file(self._files, scope, head, receive, given)
             elif self._mounts and route is None and (door := self._stage.doors.mounted(scope["path"])) is not None:
                 if (reply := await self._pass_on(door, scope, head, receive, send, given)) is None:
                     return
@@ -127,6 +134,8 @@ class Application:
                 await reply.send(receive, send, given)
             finally:
                 self._feeds.discard(reply)
+        elif isinstance(reply, FileReply):
+            await reply.send(receive, send, given)
         else:
             await _send(reply, given, scope, head, send)
 
@@ -143,6 +152,18 @@ class Application:
             request = route.decode(body, wire, call)
         messages = feed.follow(call, resumed(request, head.last_event_id))
         return await FeedReply.begun(messages, form_for(head.accept))
+
+    async def _file(
+        self, files: FileRoutes, scope: Scope, head: Head, receive: Receive, given: str
+    ) -> Reply | FileReply:
+        expect_stream(scope)
+        try:
+            call = self._begin(head, given)
+            if self._served is not None:
+                self._check_name(head, self._served)
+        except SoundstageError as error:
+            return refusal(error, head, given, unread=scope["method"] in {"POST", "PUT"})
+        return await files.answer(scope, head, receive, call)
 
     def _begin(self, head: Head, given: str) -> Call:
         """The call that the headers make. Raises `Unauthenticated`, `Unavailable`, `InvalidArgument`."""
@@ -258,7 +279,9 @@ async def _send(reply: Reply, given: str, scope: Scope, head: Head, send: Send) 
         body, coding = await compress(body, head.accept_encoding)
         if coding is not None:
             headers += [(b"content-encoding", coding.encode()), (b"vary", b"accept-encoding")]
-    headers += [(b"content-length", b"%d" % len(body)), (b"x-request-id", given.encode("ascii"))]
+    if status not in BODILESS:
+        headers.append((b"content-length", b"%d" % len(body)))
+    headers.append((b"x-request-id", given.encode("ascii")))
     if scope["method"] == "HEAD":
         body = b""
     if WHOLE in scope.get("extensions", ()):

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 log: logging.Logger = logging.getLogger("soundstage.surface.http")
 
+STREAMED = "soundstage.streamed"
+"""What the scope of a request says once its body is read as it comes."""
+
 _BODILESS = frozenset((204, 304))
 
 
@@ -71,6 +74,11 @@ class Exchange:
         self._left: int | None = None
 
     # The connection's side
+
+    @property
+    def is_streamed(self) -> bool:
+        """Whether the body is read as it comes, and has all the time it needs while it does come."""
+        return STREAMED in self.scope
 
     def take(self, part: bytes) -> None:
         """The next part of the body has come; reading pauses while too much of it waits."""

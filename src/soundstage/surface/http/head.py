@@ -20,13 +20,17 @@ class Head:
         "accept",
         "accept_encoding",
         "authorization",
+        "content_digest",
         "content_encoding",
         "content_length",
         "content_type",
         "host",
         "idempotency_key",
+        "if_none_match",
+        "if_range",
         "last_event_id",
         "origin",
+        "range",
         "request_id",
         "timeout",
         "trace",
@@ -36,12 +40,16 @@ class Head:
         self.accept: bytes = b""
         self.accept_encoding: bytes = b""
         self.authorization: bytes = b""
+        self.content_digest: bytes = b""
         self.content_encoding: bytes = b""
         self.content_length: bytes = b""
         self.content_type: bytes = b""
         self.host: bytes = b""
+        self.if_none_match: bytes = b""
+        self.if_range: bytes = b""
         self.last_event_id: bytes = b""
         self.origin: bytes = b""
+        self.range: bytes = b""
         self.request_id: bytes = b""
         self.trace: bytes = b""
         # Of these an empty one is a mistake, which must not pass for none.
@@ -99,13 +107,17 @@ _SLOTS: dict[Any, str] = {
     b"accept": "accept",
     b"accept-encoding": "accept_encoding",
     b"authorization": "authorization",
+    b"content-digest": "content_digest",
     b"content-encoding": "content_encoding",
     b"content-length": "content_length",
     b"content-type": "content_type",
     b"host": "host",
     b"idempotency-key": "idempotency_key",
+    b"if-none-match": "if_none_match",
+    b"if-range": "if_range",
     b"last-event-id": "last_event_id",
     b"origin": "origin",
+    b"range": "range",
     b"x-request-id": "request_id",
     b"soundstage-timeout": "timeout",
     b"traceparent": "trace",

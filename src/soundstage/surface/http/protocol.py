@@ -35,6 +35,9 @@ _EXTENSIONS: dict[str, dict[str, Any]] = {WHOLE: {}}
 LINGER_S = 2.0
 """How long a connection that is being closed waits for its peer."""
 
+LINGER_MAX_S = 60.0
+"""The same for one that goes on sending a file, since most clients read no answer before they have sent all."""
+
 PIPELINE_MAX = 64
 """Requests of one connection that wait for the answer to the one before them."""
 
@@ -75,6 +78,8 @@ class LimitedProtocol(HttpToolsProtocol):
         self._refusal: bytes | None = None
         self._deaf = False
         self._closing_since: float | None = None
+        self._closing_until = 0.0
+        self._goes_on = False
         self._unsent_bytes = 0
         self._unsent_since = 0.0
 
@@ -94,6 +99,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         if self._deaf:
+            self._goes_on = True
             return
         if self.phase == "body":
             self._framing_bytes += len(data)
@@ -173,6 +179,8 @@ class LimitedProtocol(HttpToolsProtocol):
         self._framing_bytes = max(0, self._framing_bytes - FRAMING_PER_BYTE * len(body))
         exchange = self._read
         if exchange is not None and not exchange.complete and not self._deaf:
+            if exchange.is_streamed:
+                self._since = self.loop.time()
             exchange.take(body)
 
     def on_message_complete(self) -> None:
@@ -232,6 +240,9 @@ class LimitedProtocol(HttpToolsProtocol):
             self._check_closing(now, self._closing_since)
         elif self.flow.write_paused:
             self._check_reader(now)
+        elif self.flow.read_paused and self._read is not None and self._read.is_streamed:
+            # What is not taken cannot come.
+            self._since = now
         elif self._running is None or self.phase == "body":
             self._check_sender(now - self._since)
 
@@ -239,6 +250,8 @@ class LimitedProtocol(HttpToolsProtocol):
         if self.transport.get_write_buffer_size():
             self._closing_since = now
             self._check_reader(now)
+        elif self._goes_on and now < self._closing_until and self._read is not None and self._read.is_streamed:
+            self._closing_since, self._goes_on = now, False
         elif now - since > LINGER_S:
             self.transport.abort()
 
@@ -328,6 +341,7 @@ class LimitedProtocol(HttpToolsProtocol):
         """Close once all is written, by halves where the peer may still be sending."""
         self._deaf = True
         self._closing_since = self.loop.time()
+        self._closing_until = self._closing_since + LINGER_MAX_S
         if unread and self.transport.can_write_eof():
             self.flow.resume_reading()
             self.transport.write_eof()
