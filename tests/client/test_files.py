@@ -62,6 +62,10 @@ async def once(content: bytes) -> AsyncIterator[bytes]:
     yield content
 
 
+def listed(content: bytes) -> list[bytes]:
+    return [content]
+
+
 async def read(connection: Connection, file: File | str, start: int = 0, end: int | None = None) -> bytes:
     return b"".join([chunk async for chunk in connection.files.open(file, start, end)])
 
@@ -128,7 +132,7 @@ class TestOverTheWire:
         file = await connection.files.upload(HELLO, name="ü b;c.txt", media_type="text/plain")
         assert await connection.files.info(file.blob) == file
 
-    @pytest.mark.parametrize("make", [bytes, io.BytesIO, once, lambda content: [content]])
+    @pytest.mark.parametrize("make", [bytes, io.BytesIO, once, listed])
     async def test_every_source_is_taken(self, connection: Connection, make: Any) -> None:
         assert await read(connection, await connection.files.upload(make(HELLO))) == HELLO
 

@@ -40,11 +40,13 @@ class Operation(Generic[P, R]):
     """One declared operation of any kind.
 
     `idempotent` says that a repetition under the same token changes nothing, so that clients may retry.
-    `errors` are those beyond what every operation may raise.
+    `errors` are those beyond what every operation may raise. `attribute` is the method that declares it, and the
+    one that serves it: `name`, or `name` and an underscore where Python keeps the name for itself.
     """
 
     kind: ClassVar[Kind]
     name: str
+    attribute: str
     system: str
 
     def __init__(
@@ -68,7 +70,9 @@ class Operation(Generic[P, R]):
         self.tokened: bool = "idempotency_token" in fields
 
     def __set_name__(self, owner: type[Any], name: str) -> None:
-        self.name = name
+        self.attribute = name
+        # `import_` is how Python writes the name `import`.
+        self.name = name.removesuffix("_")
         self.system = owner.system
 
     @cached_property
@@ -104,7 +108,7 @@ class CallOperation(Operation[P, R]):
             return self
         bound = _async_call(self, instance) if isinstance(instance, AsyncFace) else SyncCall(self, instance)
         # Being no data descriptor, the attribute found in the instance wins from the next access on.
-        instance.__dict__[self.name] = bound
+        instance.__dict__[self.attribute] = bound
         return bound
 
 
@@ -125,7 +129,7 @@ def operation(
 
 def operations_of(calls: type[Any]) -> dict[str, Operation[..., Any]]:
     """The operations that `calls` declares, by name, in the order of declaration."""
-    return {name: found for name, found in vars(calls).items() if isinstance(found, Operation)}
+    return {found.name: found for found in vars(calls).values() if isinstance(found, Operation)}
 
 
 class Invoker(Protocol):

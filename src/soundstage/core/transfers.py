@@ -16,6 +16,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Coroutine, Generator, Iterable, Iterator
 from contextlib import aclosing, suppress
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, TypeAlias, cast
@@ -172,9 +173,9 @@ async def supply_of(source: Source) -> Supply:
     if hasattr(source, "read"):
         return await _of_stream(cast("BinaryIO", source))
     if isinstance(source, AsyncIterable):
-        chunks = cast("AsyncIterable[bytes]", source)
+        chunks = source
         return Supply("", None, False, lambda: _passed_on(chunks))
-    if isinstance(source, Iterable):
+    if hasattr(source, "__iter__"):
         return Supply("", None, False, lambda: _drawn(iter(source)))
     raise InvalidArgument(
         f"a {type(source).__name__} is no file", field="source", hint="give a path, bytes, a stream or an iterator"
@@ -202,7 +203,8 @@ async def _of_path(path: Path) -> Supply:
 
 
 async def _of_stream(stream: BinaryIO) -> Supply:
-    begin = size = None
+    begin: int | None = None
+    size: int | None = None
     with suppress(OSError, AttributeError, ValueError):
         if stream.seekable():
             begin = stream.tell()
@@ -211,7 +213,7 @@ async def _of_stream(stream: BinaryIO) -> Supply:
 
     async def chunks() -> AsyncGenerator[bytes]:
         if begin is not None:
-            await _in_thread("the stream", lambda: stream.seek(begin))
+            await _in_thread("the stream", partial(stream.seek, begin))
         async for chunk in _read(stream):
             yield chunk
 

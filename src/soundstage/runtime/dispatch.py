@@ -232,7 +232,7 @@ class BoundOperation:
 
     async def _open(self, call: Call, request: Any) -> Any:
         service = await self._on.systems.started(self.operation.system)
-        self.handler = getattr(service, self.operation.name)
+        self.handler = getattr(service, self.operation.attribute)
         return await self.handler(call, request)
 
     def _internal(self, error: Exception, call: Call) -> Internal:

@@ -25,6 +25,9 @@ from soundstage.runtime.config import FilesConfig
 EVERY_FILE = "blobs"
 """The name that grants for all files are given on."""
 
+ASIDE = "aside"
+"""Where blobs lie that are no files."""
+
 NAME_MAX_CHARS = 255
 MEDIA_TYPE_MAX_CHARS = 127
 TTL_MIN_US = 1_000_000
@@ -142,6 +145,26 @@ class Files(FileAccess):
         if not _may(by, info, "write"):
             raise Forbidden(f"{by.name!r} may not delete the file {blob}", hint="ask who sent it")
         return await self._blobs.delete(info.key)
+
+    async def put_aside(self, place: str, data: bytes, ttl_us: int) -> None:
+        """`data` is kept at `place`, durably, for whoever put it there; nobody finds it among the files."""
+
+        async def chunks() -> AsyncGenerator[bytes]:
+            yield data
+
+        async with aclosing(self._within_quota(chunks())) as bounded:
+            expires_us = self._environment.now_us() + ttl_us
+            await self._blobs.put(f"{ASIDE}/{place}", bounded, expires_us=expires_us)
+
+    def read_aside(self, place: str) -> AsyncGenerator[bytes]:
+        """What was put aside, in chunks; `NotFound`."""
+        return self._blobs.open(f"{ASIDE}/{place}")
+
+    async def clear_aside(self, prefix: str) -> None:
+        """Whatever was put aside at places that begin so is gone. Idempotent."""
+        while found := await self._blobs.list(f"{ASIDE}/{prefix}"):
+            for info in found:
+                await self._blobs.delete(info.key)
 
     def new_id(self) -> str:
         """An id that no other file has."""

@@ -49,6 +49,7 @@ from soundstage.runtime.systems import Systems
 from soundstage.runtime.timetable import Every
 from soundstage.runtime.traces import Tracer
 from soundstage.runtime.work.control import JobControl
+from soundstage.runtime.work.outputs import JobFiles
 from soundstage.runtime.work.runner import Administered, JobRunner
 from soundstage.runtime.work.starting import BoundJob
 from soundstage.runtime.work.store import JobStore
@@ -161,7 +162,9 @@ class Parts:
         config = self.config.jobs
         store = JobStore(table, self.environment, config.history_ttl // 1_000)
         self.jobs: JobControl = JobControl(store, config, self.environment)
-        self.job_runner: JobRunner = JobRunner(self.jobs, self.leases, self.systems, self.environment)
+        # A day more than the history of a job that ends when its files are written.
+        kept = JobFiles(self.files, config.history_ttl // 1_000 + 86_400_000_000)
+        self.job_runner: JobRunner = JobRunner(self.jobs, self.leases, self.systems, kept, self.environment)
 
     async def _load_namespaces(self) -> None:
         declarations = Declarations(self.systems, self.engines, self.config.defaults)

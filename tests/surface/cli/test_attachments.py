@@ -95,7 +95,7 @@ async def test_the_id_of_a_file_stays_as_it_is(stage: Stage) -> None:
 
 
 async def test_files_deep_in_a_message_are_sent(stage: Stage) -> None:
-    marked = File(**read_attachment(written("a.txt")))
+    marked = File(blob=read_attachment(written("a.txt"))["blob"])
     message = Book(cover=File(blob=ID), pages=[Page(next=Page(picture=marked))], by_name={"x": marked})
     done = await sent(message, stage.files)
     assert [file.name for file in files_in(done)] == ["", "a.txt", "a.txt"]

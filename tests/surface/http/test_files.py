@@ -29,7 +29,7 @@ TAG = f'"{sha256(HELLO).hexdigest()}"'
 DIGEST = f"sha-256=:{b64encode(sha256(HELLO).digest()).decode()}:"
 
 
-async def put(caller: Caller, content: bytes = HELLO, path: str = PLACE, **headers: str) -> Answer:
+async def put(caller: Caller, content: bytes = HELLO, path: str = PLACE, **headers: Any) -> Answer:
     return await caller.ask(path, content, method="PUT", **headers)
 
 

@@ -13,7 +13,9 @@ from soundstage.testing.records import OpenEngine, RecordsSuite
 
 
 class TestSubject(RecordsSuite):
-    capabilities = frozenset({Capability.CONDITIONAL, Capability.STATISTICS, Capability.CHECKPOINT})
+    capabilities = frozenset(
+        {Capability.CONDITIONAL, Capability.STATISTICS, Capability.CHECKPOINT, Capability.TRANSFER}
+    )
 
     @pytest.fixture
     def open_engine(self, engine_module: ModuleType, tmp_path: Path) -> OpenEngine:

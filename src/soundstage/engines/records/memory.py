@@ -16,6 +16,7 @@ from soundstage.core.environment import Environment
 from soundstage.engines.records import refusals, tombstones
 from soundstage.engines.records.agenda import BACKLOG_MAX, Agenda, Thing
 from soundstage.engines.records.batches import check_batch, check_partition, restamped, versions
+from soundstage.engines.records.holdings import Holding, HoldingsPage, LedgerEntry, batch_of
 from soundstage.engines.records.metering import Meter
 from soundstage.engines.records.port import (
     KEY_CEILING,
@@ -108,11 +109,24 @@ class _Table:
             self._offer(name, found, key, cell)
         found.newest = max(found.newest, *map(version.identity, versions(batch)))
 
-    def enter_ledger(self, name: bytes, asked: Conditional, stamp_us: int) -> None:
+    def enter_ledger(self, name: bytes, entry: LedgerEntry) -> None:
         """A repetition of the call is known until no repetition can arrive."""
-        token = asked.token.encode()
-        self.partitions[name].ledger[token] = (stamp_us, asked.digest)
-        self.agenda.plan((name, "ledger", token), version.delete(stamp_us, asked.token), self.spec)
+        token = entry.token.encode()
+        self.partitions[name].ledger[token] = (entry.stamp_us, entry.digest)
+        self.agenda.plan((name, "ledger", token), version.delete(entry.stamp_us, entry.token), self.spec)
+
+    def load(self, holding: Holding) -> None:
+        """All that `holding` tells of its partition counts from now on."""
+        found = batch_of(holding)
+        if found is not None:
+            self.accept(holding.partition, found[0])
+        elif holding.partition not in self.partitions:
+            self.partitions[holding.partition] = _Partition()
+            insort(self.places, place(holding.partition))
+        into = self.partitions[holding.partition]
+        into.newest = max(into.newest, holding.newest)
+        for entry in holding.ledger if self.spec.conditional else ():
+            self.enter_ledger(holding.partition, entry)
 
     def _drop_hidden(self, name: bytes, found: _Partition, start: bytes, end: bytes | None) -> None:
         """What is covered may go at once; only the tombstone waits."""
@@ -153,10 +167,12 @@ class _Table:
 
 
 class MemoryRecords:
-    """Everything in dictionaries; `CONDITIONAL` and `STATISTICS`, not durable."""
+    """Everything in dictionaries; `CONDITIONAL`, `STATISTICS` and `TRANSFER`, not durable."""
 
     def __init__(self, environment: Environment) -> None:
-        self.capabilities: frozenset[Capability] = frozenset({Capability.CONDITIONAL, Capability.STATISTICS})
+        self.capabilities: frozenset[Capability] = frozenset(
+            {Capability.CONDITIONAL, Capability.STATISTICS, Capability.TRANSFER}
+        )
         self._environment = environment
         self._tables: dict[str, _Table] = {}
         self._open = False
@@ -220,7 +236,7 @@ class MemoryRecords:
         if stamp_us > asked.limit_us:
             raise refusals.written_ahead(stamp_us)
         table.accept(name, restamped(batch, stamp_us))
-        table.enter_ledger(name, asked, stamp_us)
+        table.enter_ledger(name, LedgerEntry(asked.token, stamp_us, asked.digest))
         return stamp_us
 
     async def get(
@@ -281,6 +297,30 @@ class MemoryRecords:
                 return WalkPage(partitions, encode_position(partition, page.resume))
         return WalkPage(partitions, None)
 
+    async def dump(self, table: str, position: bytes | None, budget: Budget) -> HoldingsPage:
+        """See `Transfers`. A position names a partition and, in it, the token or the key to go on with."""
+        source, meter = self._table(table), Meter(budget, self._environment)
+        after, start = (b"", LEDGER) if position is None else parse_position(position, 0, 1 << 64)
+        begin = 0 if position is None else bisect_left(source.places, place(after))
+        holdings: list[Holding] = []
+        for _, partition in source.places[begin:]:
+            if holdings and not meter.takes((partition, b"")):
+                return HoldingsPage(holdings, encode_position(partition, LEDGER))
+            holding, resume = _held(
+                partition, source.partitions[partition], start if partition == after else LEDGER, meter
+            )
+            holdings.append(holding)
+            if resume is not None:
+                return HoldingsPage(holdings, encode_position(partition, resume))
+        return HoldingsPage(holdings, None)
+
+    async def load(self, table: str, holdings: Sequence[Holding]) -> None:
+        """See `Transfers`."""
+        into = self._table(table)
+        for holding in holdings:
+            check_partition(holding.partition)
+            into.load(holding)
+
     async def sweep(self, budget_rows: int) -> Sweep:
         """Only what is due is forgotten, and never the greatest version that a record accepted."""
         now_us, limit = self._environment.now_us(), budget_rows + BACKLOG_MAX
@@ -316,3 +356,34 @@ class MemoryRecords:
         if found is None:
             raise refusals.no_table(name)
         return found
+
+
+LEDGER, ITEMS = b"l", b"m"
+"""What the second half of a dump's position begins with."""
+
+
+def _held(partition: bytes, found: _Partition, start: bytes, meter: Meter) -> tuple[Holding, bytes | None]:
+    """A holding of a partition from `start` on, and where it goes on if `meter` has enough."""
+    cells: list[Row] = []
+    ledger: list[LedgerEntry] = []
+    resume: bytes | None = None
+    for token, (stamp_us, digest) in sorted(found.ledger.items()):
+        if LEDGER + token >= start:
+            if not meter.takes((token, digest)):
+                resume = LEDGER + token
+                break
+            ledger.append(LedgerEntry(token.decode(), stamp_us, digest))
+    for row in () if resume is not None else found.between(Span(start[1:] if start.startswith(ITEMS) else b"")):
+        if not meter.takes(row):
+            resume = ITEMS + row[0]
+            break
+        cells.append(row)
+    holding = Holding(
+        partition=partition,
+        newest=found.newest,
+        tombstone=found.tombstone,
+        ranges=found.ranges,
+        cells=cells,
+        ledger=ledger,
+    )
+    return holding, resume

@@ -43,6 +43,7 @@ class Capability(StrEnum):
     CHECKPOINT = "checkpoint"
     ATOMIC_WITH_LOG = "atomic_with_log"
     DURABLE = "durable"
+    TRANSFER = "transfer"
 
 
 class TableSpec(msgspec.Struct, frozen=True, kw_only=True):

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 
 import msgspec
 
 from soundstage.core.errors import TooLarge
+from soundstage.core.files import DEFAULT_MEDIA_TYPE, File
 from soundstage.core.job import JobInfo, Progress
 from soundstage.runtime.leases import Lease, LeaseLost
+from soundstage.runtime.work.outputs import JobFiles, Output
 from soundstage.runtime.work.store import STATE_MAX_BYTES, Found, JobStore, Raced, Stored
 
 
@@ -72,13 +74,14 @@ class JobContext:
     one there. Cancelling the job cancels the task that runs it, as does the loss of its lease.
     """
 
-    def __init__(self, writer: JobWriter, lease: Lease, state: bytes | None) -> None:
+    def __init__(self, writer: JobWriter, lease: Lease, state: bytes | None, files: JobFiles) -> None:
         self.job_id: str = writer.info.job_id
         self.attempt: int = writer.info.attempt
         self.fence: int = lease.fence
         self.state = state
         self._writer = writer
         self._lease = lease
+        self._files = files
         self._progress = writer.info.progress
 
     def progress(self, done: int, total: int | None = None, unit: str = "", note: str = "") -> None:
@@ -94,6 +97,31 @@ class JobContext:
             raise TooLarge(f"a checkpoint has at most {STATE_MAX_BYTES} bytes, not {len(state)}", field="state")
         await self.flush()
         await self._writer.checkpoint(state)
+
+    def output(self, name: str, media_type: str = DEFAULT_MEDIA_TYPE) -> Output:
+        """A file of the job, to be written within `async with`; kept whole, in place of an earlier one of its name.
+
+        It is deleted when the job does not succeed, and forgotten with the job.
+        """
+        return self._files.output(self._writer.info, name, media_type, self._keep)
+
+    async def put_aside(self, name: str, data: bytes) -> None:
+        """`data` is kept for a later attempt of this job, durably, until the job ends. Put `fence` into the name."""
+        self._lease.check()
+        await self._files.put_aside(self.job_id, name, data)
+
+    def read_aside(self, name: str) -> AsyncGenerator[bytes]:
+        """What was put aside under `name`, in chunks; `NotFound`."""
+        return self._files.read_aside(self.job_id, name)
+
+    async def _keep(self, file: File) -> None:
+        replaced = [each for each in self._writer.info.files if each.name == file.name]
+        await self._writer.change(
+            lambda info: msgspec.structs.replace(
+                info, files=[*(each for each in info.files if each.name != file.name), file]
+            )
+        )
+        await self._files.forget(msgspec.structs.replace(self._writer.info, files=replaced))
 
     def check(self) -> None:
         """Raise `LeaseLost` unless nobody else can have the job: before what cannot be taken back."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -19,6 +20,7 @@ from soundstage.runtime.leases import Lease, LeaseLost, Leases
 from soundstage.runtime.systems import Systems
 from soundstage.runtime.work.context import JobContext, JobWriter
 from soundstage.runtime.work.control import JobControl
+from soundstage.runtime.work.outputs import JobFiles
 from soundstage.runtime.work.store import RESULT_MAX_BYTES
 
 log: logging.Logger = logging.getLogger("soundstage.jobs")
@@ -30,12 +32,15 @@ ABANDONED_MS = 60_000
 class JobRunner:
     """The jobs that this process carries out; `run` is a role of the stage."""
 
-    def __init__(self, control: JobControl, leases: Leases, systems: Systems, environment: Environment) -> None:
+    def __init__(
+        self, control: JobControl, leases: Leases, systems: Systems, files: JobFiles, environment: Environment
+    ) -> None:
         self.ended: Counter[tuple[str, JobState]] = Counter()
         self._control = control
         self._store = control.store
         self._leases = leases
         self._systems = systems
+        self._files = files
         self._environment = environment
         self._carrying: dict[str, asyncio.Task[None]] = {}
         self._places: dict[str, str] = {}
@@ -128,15 +133,19 @@ class JobRunner:
         job_id, restart = writer.info.job_id, writer.found.stored.restart
         state = await self._store.state(job_id) if restart == "resume" else None
         began = self._control.now()
+        earlier = writer.info
+        files = earlier.files if restart == "resume" else []
         await writer.change(
             lambda info: msgspec.structs.replace(
-                info, state="running", attempt=info.attempt + 1, started_at=info.started_at or began
+                info, state="running", attempt=info.attempt + 1, started_at=info.started_at or began, files=files
             )
         )
+        if not files:
+            await self._files.forget(earlier)
         if self._stopping:
             await self._give_up(writer)
         else:
-            await self._work(writer, JobContext(writer, lease, state))
+            await self._work(writer, JobContext(writer, lease, state, self._files))
 
     async def _work(self, writer: JobWriter, context: JobContext) -> None:
         job_id = context.job_id
@@ -158,7 +167,7 @@ class JobRunner:
         request = decoder(operation.request, "application/msgpack", strict=False).decode(writer.found.stored.request)
         service = await self._systems.started(info.system)
         call = Call(principal=Principal(info.created_by, {"*": ("admin",)}), request_id=info.job_id)
-        result = msgpack_encode(await getattr(service, info.operation)(call, request, context))
+        result = msgpack_encode(await getattr(service, operation.attribute)(call, request, context))
         if len(result) > RESULT_MAX_BYTES:
             raise TooLarge(f"the result has more than {RESULT_MAX_BYTES} bytes", hint="give large results as files")
         return result
@@ -212,10 +221,18 @@ class JobRunner:
     ) -> None:
         problem = None if error is None else error.problem(writer.info.job_id)
         ended = self._control.now()
+        left = writer.info
+        files = left.files if state == "succeeded" else []
         await writer.change(
-            lambda info: msgspec.structs.replace(info, state=state, ended_at=ended, error=problem), result=result
+            lambda info: msgspec.structs.replace(info, state=state, ended_at=ended, error=problem, files=files),
+            result=result,
         )
         self.ended[_place(writer.info), state] += 1
+        # Whatever cannot be removed now expires.
+        with suppress(SoundstageError):
+            await self._files.tidy_up(left.job_id)
+            if not files:
+                await self._files.forget(left)
 
     def _told(self, error: BaseException, info: JobInfo) -> SoundstageError:
         if isinstance(error, SoundstageError):

@@ -117,6 +117,7 @@ def test_what_an_engine_announces_depends_on_its_durability(folder: str, durabil
         Capability.CONDITIONAL,
         Capability.STATISTICS,
         Capability.CHECKPOINT,
+        Capability.TRANSFER,
         *({Capability.DURABLE} if durable else ()),
     }
 

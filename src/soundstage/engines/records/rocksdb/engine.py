@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from types import CoroutineType
 from typing import Any
@@ -12,6 +13,7 @@ from soundstage.core import version
 from soundstage.core.environment import Environment
 from soundstage.engines.records import refusals
 from soundstage.engines.records.batches import Survey, check_batch, check_partition, restamped
+from soundstage.engines.records.holdings import Holding, HoldingsPage, pieces
 from soundstage.engines.records.port import (
     Batch,
     Budget,
@@ -39,6 +41,7 @@ from soundstage.engines.records.rocksdb.rowkeys import prefix_of
 from soundstage.engines.records.rocksdb.statistics import statistics
 from soundstage.engines.records.rocksdb.sweep import Sweeper
 from soundstage.engines.records.rocksdb.tables import DUE, Catalogue, Table
+from soundstage.engines.records.rocksdb.transferring import dump, sizes
 from soundstage.engines.records.rocksdb.walking import walk
 from soundstage.engines.records.rocksdb.writing import Writing
 from soundstage.engines.records.segments import segment_bounds
@@ -55,7 +58,7 @@ class RocksRecords:
     def __init__(self, database: Database, environment: Environment) -> None:
         durable = {Capability.DURABLE} if database.options.durability != "os" else set[Capability]()
         self.capabilities: frozenset[Capability] = frozenset(
-            {Capability.CONDITIONAL, Capability.STATISTICS, Capability.CHECKPOINT} | durable
+            {Capability.CONDITIONAL, Capability.STATISTICS, Capability.CHECKPOINT, Capability.TRANSFER} | durable
         )
         self.database = database
         self._environment = environment
@@ -266,6 +269,34 @@ class RocksRecords:
         if gate is not None:
             await gate
         return page
+
+    async def dump(self, table: str, position: bytes | None, budget: Budget) -> HoldingsPage:
+        """See `Transfers`."""
+        source = self._table(table)
+        with self._translation:
+            page = await dump(source, position, budget, Slices(self.database, budget.deadline_ns))
+        gate = self.database.commits.gate_all()
+        if gate is not None:
+            await gate
+        return page
+
+    async def load(self, table: str, holdings: Sequence[Holding]) -> None:
+        """See `Transfers`; pieces of it are written one after the other, and flushed together."""
+        loads = [self.database.atomically(self._take, table, piece) for piece in pieces(holdings)]
+        for failed in await asyncio.gather(*loads, return_exceptions=True):
+            if isinstance(failed, BaseException):
+                raise failed
+
+    def _take(self, rows: AtomicBatch, table: str, holdings: Sequence[Holding]) -> None:
+        into = self._table(table)
+        self.database.low_water.check(sizes(holdings))
+        for holding in holdings:
+            check_partition(holding.partition)
+            prefix = prefix_of(into.number, holding.partition)
+            rows.touch(prefix)
+            writing = Writing(into, prefix, rows.rows, self._open_due(), self._now_us, self._environment.random)
+            writing.load(into.peek(prefix), holding)
+            rows.once_written(writing.was_written)
 
     async def sweep(self, budget_rows: int) -> Sweep:
         """See `Sweeper`; what a power loss brings back is swept again."""

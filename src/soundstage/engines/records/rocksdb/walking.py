@@ -64,7 +64,7 @@ def _check_position(start: bytes) -> None:
 def _partitions(table: Table, start: bytes, high: bytes) -> Iterator[tuple[bytes, bytes, bytes]]:
     """Prefix, partition and first key of every partition from the row `start` on, found by their headers."""
     position = start
-    while (found := _first_at(table, position, high)) is not None:
+    while (found := first_at(table, position, high)) is not None:
         row = parse(found)
         first = b""
         if position == start and start.startswith(row.prefix + ITEMS):
@@ -73,7 +73,8 @@ def _partitions(table: Table, start: bytes, high: bytes) -> Iterator[tuple[bytes
         position = row.prefix + AFTER_ITEMS
 
 
-def _first_at(table: Table, position: bytes, high: bytes) -> bytes | None:
+def first_at(table: Table, position: bytes, high: bytes) -> bytes | None:
+    """The key of the first row from `position` to before `high`."""
     options = ReadOptions()
     options.set_iterate_upper_bound(high)
     iterator = table.db.iter(options)

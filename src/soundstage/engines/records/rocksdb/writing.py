@@ -15,6 +15,7 @@ from rocksdict import WriteBatch
 from soundstage.core import version
 from soundstage.engines.records import tombstones
 from soundstage.engines.records.batches import Survey
+from soundstage.engines.records.holdings import Holding, batch_of
 from soundstage.engines.records.port import IN_FLIGHT_MAX_US, Batch, Cell, RangeDelete, Row
 from soundstage.engines.records.rocksdb import header as headers
 from soundstage.engines.records.rocksdb.header import Header
@@ -82,6 +83,22 @@ class Writing:
             self.batch.put(self.prefix + HEAD + HEADER, headers.encode(header), self.table.handle)
         # Rows may have changed where the header says the same; another one ends the marks of readers.
         self.header = copy(header) if header is known else header
+
+    def load(self, known: Header | None, holding: Holding) -> None:
+        """Everything that `holding` tells of the partition is among the rows."""
+        found = batch_of(holding)
+        if found is None:
+            self.header = _NONE if known is None else known
+        else:
+            self.accept(known, *found)
+        header = self.header or _NONE
+        if holding.newest > header.newest:
+            header = Header(holding.newest, header.partition, header.ranges, header.low, header.high)
+            self.batch.put(self.prefix + HEAD + HEADER, headers.encode(header), self.table.handle)
+            self.header = header
+        if self.table.spec.conditional:
+            for token, stamp_us, digest in holding.ledger:
+                self.enter_ledger(token, stamp_us, digest)
 
     def was_written(self) -> None:
         """The partition's header is that of `accept` from now on."""

@@ -29,6 +29,7 @@ from soundstage.testing.records.suite.purging import Purging
 from soundstage.testing.records.suite.ranges import Ranges
 from soundstage.testing.records.suite.sizes import Sizes
 from soundstage.testing.records.suite.tables import Tables
+from soundstage.testing.records.suite.transfers import TransfersHeld
 from soundstage.testing.records.suite.versions import Versions
 from soundstage.testing.records.suite.walks import Walks
 
@@ -53,6 +54,7 @@ class RecordsSuite(
     Durability,
     Sizes,
     CheckpointsHeld,
+    TransfersHeld,
     Histories,
 ):
     """What every engine of the records port does. Subclass it with a fixture `open_engine`, see `OpenEngine`.

@@ -1,0 +1,125 @@
+"""What is kept of partitions, taken out of one table and put into another: `Capability.TRANSFER`.
+
+A holding is all that decides what a partition answers and what a later write to it comes to: its rows, the
+expired and the deleted ones included, its tombstones, the greatest version it ever accepted and its ledger.
+Since the state of a partition is a function of the set of its versions, holdings may be put in again and in any
+order. The holdings of a large partition come in several pages, each with what is then known of the whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple, Protocol, runtime_checkable
+
+import msgspec
+
+from soundstage.core import version
+from soundstage.engines.records.batches import Survey, versions
+from soundstage.engines.records.port import Batch, Budget, Cell, RangeDelete, Row
+
+ROWS_AT_ONCE = 256
+"""Rows put in before others get their turn."""
+
+
+class LedgerEntry(NamedTuple):
+    """A conditional write that passed: its repetition is answered with `stamp_us`."""
+
+    token: str
+    stamp_us: int
+    digest: bytes
+
+
+class Holding(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """A partition, or a part of it. `newest` is the identity of the greatest version it ever accepted.
+
+    `cells` are the greatest of each key, but for those that a tombstone hides.
+    """
+
+    partition: bytes
+    newest: bytes
+    tombstone: Cell | None = None
+    ranges: Sequence[RangeDelete] = ()
+    cells: Sequence[Row] = ()
+    ledger: Sequence[LedgerEntry] = ()
+
+    @property
+    def covers(self) -> tuple[Cell | None, Sequence[RangeDelete]]:
+        """What hides rows of the partition."""
+        return self.tombstone, self.ranges
+
+
+class HoldingsPage(msgspec.Struct, frozen=True, gc=False):
+    """Holdings in the table's order; the last may go on in the next page. `position` None: the end."""
+
+    holdings: list[Holding]
+    position: bytes | None
+
+
+@runtime_checkable
+class Transfers(Protocol):
+    """`Capability.TRANSFER`."""
+
+    async def dump(self, table: str, position: bytes | None, budget: Budget) -> HoldingsPage:
+        """A page of everything that the table keeps, from `position` (None: the beginning) on.
+
+        What one page holds of a partition is of one moment. Partitions that nothing changed meanwhile come out
+        once, in the engine's stable order. Raises `InvalidArgument` for a position that no dump returned.
+        """
+        ...
+
+    async def load(self, table: str, holdings: Sequence[Holding]) -> None:
+        """The table keeps what it kept and `holdings` besides, durably. Safe to repeat.
+
+        The ledger is left out where the table takes no conditions. Partial when it fails: repeat it.
+        """
+        ...
+
+
+def pieces(holdings: Sequence[Holding]) -> Iterator[list[Holding]]:
+    """The same in pieces of up to `ROWS_AT_ONCE` rows, each partition at most once in a piece."""
+    piece: list[Holding] = []
+    seen: set[bytes] = set()
+    rows = 0
+    for holding in holdings:
+        for part in _parts(holding):
+            count = 1 + len(part.cells) + len(part.ledger) + len(part.ranges)
+            if piece and (rows + count > ROWS_AT_ONCE or part.partition in seen):
+                yield piece
+                piece, seen, rows = [], set(), 0
+            piece.append(part)
+            seen.add(part.partition)
+            rows += count
+    if piece:
+        yield piece
+
+
+def batch_of(holding: Holding) -> tuple[Batch, Survey] | None:
+    """What a holding changes as a batch; None when it changes no row and no tombstone."""
+    batch = Batch(cells=holding.cells, ranges=holding.ranges, partition=holding.tombstone)
+    found = versions(batch)
+    if not found:
+        return None
+    keys, cells = [key for key, _ in holding.cells], [cell for _, cell in holding.cells]
+    return batch, Survey(keys, cells, min(found), max(found), sum(map(len, keys)) + sum(map(len, found)))
+
+
+def newest_of(holding: Holding) -> Cell:
+    """The identity of the greatest version that a holding tells of."""
+    found = batch_of(holding)
+    return holding.newest if found is None else max(holding.newest, version.identity(found[1].greatest))
+
+
+def _parts(holding: Holding) -> Iterator[Holding]:
+    count = max(len(holding.cells), len(holding.ledger))
+    if count <= ROWS_AT_ONCE:
+        yield holding
+        return
+    # Tombstones go first, so that no row is put in which they hide.
+    yield msgspec.structs.replace(holding, cells=(), ledger=())
+    for at in range(0, count, ROWS_AT_ONCE):
+        yield Holding(
+            partition=holding.partition,
+            newest=holding.newest,
+            cells=holding.cells[at : at + ROWS_AT_ONCE],
+            ledger=holding.ledger[at : at + ROWS_AT_ONCE],
+        )

@@ -1,0 +1,118 @@
+"""What a job leaves besides its result: files for whoever asks, and pieces that it puts aside for itself."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from types import TracebackType
+
+from soundstage.core.call import Principal
+from soundstage.core.files import DEFAULT_MEDIA_TYPE, File
+from soundstage.core.job import JobInfo
+from soundstage.core.transfers import CHUNK_BYTES
+from soundstage.runtime.files import Files
+
+WAITING_MAX = 4
+"""Chunks of an output that wait to be kept; who writes more waits."""
+
+
+class Output:
+    """A file that a job writes: whole once the `async with` block ends, gone when that fails.
+
+    async with job.output("ratings.csv", "text/csv") as output:
+        await output.write(b"user,film,stars")
+    print(output.file)
+    """
+
+    def __init__(
+        self, keep: Callable[[AsyncGenerator[bytes]], Awaitable[File]], kept: Callable[[File], Awaitable[None]]
+    ) -> None:
+        self._keep = keep
+        self._kept = kept
+        self._waiting: asyncio.Queue[bytes | None] = asyncio.Queue(WAITING_MAX)
+        self._keeping: asyncio.Future[File] | None = None
+        self._file: File | None = None
+
+    @property
+    def file(self) -> File:
+        """The file, once it is whole."""
+        if self._file is None:
+            raise RuntimeError("the file is whole after the `async with` block")
+        return self._file
+
+    async def write(self, data: bytes) -> None:
+        """`data` comes next; waits while too much does. Raises why the file cannot be kept."""
+        for at in range(0, len(data), CHUNK_BYTES):
+            await self._put(data[at : at + CHUNK_BYTES])
+
+    async def __aenter__(self) -> Output:
+        self._keeping = asyncio.ensure_future(self._keep(self._chunks()))
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._keeping is not None
+        try:
+            if error is None:
+                await self._put(None)
+                self._file = await self._keeping
+        finally:
+            self._keeping.cancel()
+            await asyncio.gather(self._keeping, return_exceptions=True)
+        if self._file is not None:
+            await self._kept(self._file)
+
+    async def _put(self, chunk: bytes | None) -> None:
+        assert self._keeping is not None
+        putting = asyncio.ensure_future(self._waiting.put(chunk))
+        try:
+            await asyncio.wait({putting, self._keeping}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            putting.cancel()
+        if self._keeping.done() and chunk is not None:
+            self._keeping.result()
+
+    async def _chunks(self) -> AsyncGenerator[bytes]:
+        while (chunk := await self._waiting.get()) is not None:
+            yield chunk
+
+
+class JobFiles:
+    """The files of one job, kept for as long as the job is remembered."""
+
+    def __init__(self, files: Files, ttl_us: int) -> None:
+        self._files = files
+        self._ttl_us = ttl_us
+
+    def output(self, info: JobInfo, name: str, media_type: str, kept: Callable[[File], Awaitable[None]]) -> Output:
+        """A file that whoever started the job may read, and who may read its namespaces."""
+
+        async def keep(chunks: AsyncGenerator[bytes]) -> File:
+            return await self._files.put(
+                chunks,
+                Principal(info.created_by, {"*": ("admin",)}),
+                name=name,
+                media_type=media_type or DEFAULT_MEDIA_TYPE,
+                namespaces=info.namespaces,
+                ttl_us=self._ttl_us,
+            )
+
+        return Output(keep, kept)
+
+    async def put_aside(self, job_id: str, name: str, data: bytes) -> None:
+        """`data` is kept for the job itself until it ends."""
+        await self._files.put_aside(f"{job_id}/{name}", data, self._ttl_us)
+
+    def read_aside(self, job_id: str, name: str) -> AsyncGenerator[bytes]:
+        """What was put aside; `NotFound`."""
+        return self._files.read_aside(f"{job_id}/{name}")
+
+    async def forget(self, info: JobInfo) -> None:
+        """The files that the job left are gone."""
+        for file in info.files:
+            await self._files.delete(file)
+
+    async def tidy_up(self, job_id: str) -> None:
+        """What was put aside is gone."""
+        await self._files.clear_aside(f"{job_id}/")
