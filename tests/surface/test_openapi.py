@@ -18,6 +18,7 @@ from soundstage.core.limits import check_deadline
 from soundstage.runtime.config import HttpConfig
 from soundstage.runtime.stage import Stage
 from soundstage.surface.http.app import Application
+from soundstage.surface.http.files import is_file_path
 from soundstage.surface.http.head import Head
 from soundstage.surface.openapi import document
 
@@ -28,8 +29,12 @@ def described(stage: Stage) -> dict[str, Any]:
 
 
 def calls(described: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """The operations by path."""
-    return {path: methods["post"] for path, methods in described["paths"].items() if "post" in methods}
+    """The operations by path; files are sent to no operation."""
+    return {
+        path: methods["post"]
+        for path, methods in described["paths"].items()
+        if "post" in methods and not is_file_path(path)
+    }
 
 
 def references(value: Any) -> set[str]:

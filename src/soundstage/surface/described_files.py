@@ -33,12 +33,12 @@ def file_paths(guarded: bool) -> Schema:
     return {
         PATH: {"post": _sent("post", "Send a file; its id is made here.", guarded)},
         f"{PATH}/{{blob}}": {
-            "parameters": [_BLOB],
-            "put": _sent("put", "Send a file under an id of your own.", guarded, 409),
-            "get": _read("get", "The bytes of a file, or of one range of them.", guarded),
-            "head": _read("head", "The same without the bytes.", guarded),
+            "put": _named(_sent("put", "Send a file under an id of your own.", guarded, 409)),
+            "get": _named(_read("get", "The bytes of a file, or of one range of them.", guarded)),
+            "head": _named(_read("head", "The same without the bytes.", guarded)),
             "delete": {
                 **_about("delete", "The file is gone."),
+                "parameters": [_BLOB],
                 "responses": {
                     "204": {"description": "It is gone.", "headers": _REQUEST_ID},
                     **_problems(guarded, 400, 403, 404),
@@ -107,6 +107,10 @@ def _read(method: str, summary: str, guarded: bool) -> Schema:
             **_problems(guarded, 400, 403, 404, 416, 500, 503),
         },
     }
+
+
+def _named(method: Schema) -> Schema:
+    return {**method, "parameters": [_BLOB, *method["parameters"]]}
 
 
 def _about(method: str, summary: str) -> Schema:
