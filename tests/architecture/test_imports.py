@@ -30,7 +30,7 @@ HOMES = {
     "uvicorn": ("soundstage.surface.http",),
     "uvloop": ("soundstage.surface", "soundstage.demo"),
     "xxhash": ("soundstage.data.kv", "soundstage.engines"),
-    "zstandard": ("soundstage.core", "soundstage.surface.http", "soundstage.client"),
+    "zstandard": ("soundstage.core", "soundstage.runtime.transfer", "soundstage.surface.http", "soundstage.client"),
 }
 """Every third-party library with the packages that may import it."""
 

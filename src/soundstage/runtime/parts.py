@@ -37,6 +37,7 @@ from soundstage.runtime.following import BoundFeed, Followers
 from soundstage.runtime.health import Watched
 from soundstage.runtime.leases import Leases
 from soundstage.runtime.loop_lag import LoopLag
+from soundstage.runtime.namespaces.transfers import Administered as NamespacesAdministered
 from soundstage.runtime.repetition import Repetitions
 from soundstage.runtime.role_runner import RoleRunner
 from soundstage.runtime.roles import CONTROL, DOORS, HTTP, Role, RoleContext, check_roles
@@ -177,6 +178,7 @@ class Parts:
             self.environment,
             self.config.control.namespaces_limit,
         )
+        self.namespaces.busy = self.jobs.is_busy
         self.follower: NamespaceFollower = NamespaceFollower(self.namespaces, declarations, tables, self.environment)
         alone = not self.engines.is_shared(self.config.control.engine)
         await self.follower.load(self.config.namespaces, alone=alone)
@@ -254,7 +256,8 @@ class Parts:
 
     def _context(self, name: str, config: Any) -> ServiceContext:
         jobs = Administered(self.jobs, self.job_runner, self.systems)
-        administers: dict[str, Any] = {"namespaces": self.namespaces, "tokens": self.tokens, "jobs": jobs}
+        namespaces = NamespacesAdministered(self.namespaces, self.files)
+        administers: dict[str, Any] = {"namespaces": namespaces, "tokens": self.tokens, "jobs": jobs}
         return ServiceContext(
             environment=self.environment,
             clock=self.clock,

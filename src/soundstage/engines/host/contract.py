@@ -145,10 +145,16 @@ def _is_call(name: str, found: object) -> bool:
 def contract(port: str) -> Contract:
     """The contract of a port by its name. Raises `InvalidArgument` for one that there is not."""
     from soundstage.engines.blobs.port import Blobs
+    from soundstage.engines.records.holdings import Transfers
     from soundstage.engines.records.port import Capability, Checkpoints, Records, Statistics
 
     if port == "records":
-        return Contract(port, Records, {Capability.STATISTICS: Statistics, Capability.CHECKPOINT: Checkpoints})
+        extras = {
+            Capability.STATISTICS: Statistics,
+            Capability.CHECKPOINT: Checkpoints,
+            Capability.TRANSFER: Transfers,
+        }
+        return Contract(port, Records, extras)
     if port == "blobs":
         return Contract(port, Blobs)
     raise InvalidArgument(f"there is no port {port!r}", field="port", hint="ports are records, blobs")

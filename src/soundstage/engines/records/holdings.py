@@ -85,7 +85,7 @@ def pieces(holdings: Sequence[Holding]) -> Iterator[list[Holding]]:
             count = 1 + len(part.cells) + len(part.ledger) + len(part.ranges)
             if piece and (rows + count > ROWS_AT_ONCE or part.partition in seen):
                 yield piece
-                piece, seen, rows = [], set(), 0
+                piece, seen, rows = [], set[bytes](), 0
             piece.append(part)
             seen.add(part.partition)
             rows += count

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import Any, Literal, TypeVar, cast
 
@@ -29,9 +29,10 @@ from soundstage.core.names import nearest
 from soundstage.core.namespace import NamespaceChange, NamespaceInfo, NamespaceSpec
 from soundstage.core.plain import plain
 from soundstage.core.time import Instant
+from soundstage.engines.records.port import Budget
 from soundstage.runtime.control.applied import Applied
 from soundstage.runtime.control.declaration import Declarations, Declared, check_fixed
-from soundstage.runtime.control.store import Found, NamespaceStore, Raced, Stored, earlier_than
+from soundstage.runtime.control.store import EarlierKnobs, Found, NamespaceStore, Raced, Stored, earlier_than
 from soundstage.runtime.control.tables import Tables
 
 audit: logging.Logger = logging.getLogger("soundstage.audit")
@@ -43,6 +44,8 @@ ManagedBy = Literal["api", "file"]
 
 ATTEMPTS = 8
 """How often a change is tried again when others change the same namespace."""
+
+_ONE_ROW = Budget(rows=1, bytes=1)
 
 STAGE_FILE = "stage file"
 """Who makes the changes that the stage file asks for."""
@@ -67,6 +70,8 @@ class NamespaceControl:
         self._environment = environment
         self._limit = limit
         self.changing: asyncio.Lock = asyncio.Lock()
+        self.busy: Callable[[str], Awaitable[bool]] = _never
+        """Whether the job of that id may still go on; those that fill namespaces have their names until it cannot."""
 
     async def put(
         self, spec: NamespaceSpec, expected_version: int | None, by: str, managed_by: ManagedBy = "api"
@@ -131,6 +136,98 @@ class NamespaceControl:
             error.outcome = "unknown"
             raise
 
+    async def begin_filling(self, spec: NamespaceSpec, job_id: str, by: str, *, overwrite: bool) -> NamespaceInfo:
+        """The name is taken, with empty tables, for the job to fill; nobody is served before `finish_filling`.
+
+        A namespace of the name is deleted if it is empty, or with `overwrite`; else `AlreadyExists`. Should the
+        job end otherwise, whoever finds that clears all away. Safe to repeat: the tables are empty again.
+        """
+        declared = self._declarations.check(spec)
+
+        async def attempt(found: Found | None) -> NamespaceInfo:
+            if found is not None and (found.stored.job != job_id or found.stored.state != "creating"):
+                await self.make_room(found, by, overwrite=overwrite)
+                found = None
+            if found is None:
+                found = await self._claim(declared, "api", job_id)
+            await self._tables.create(declared.records, declared.tables, purge_floor_us=0)
+            return found.stored.info
+
+        return await self._serially(spec.name, attempt)
+
+    async def finish_filling(self, name: str, generation: int, earlier: list[EarlierKnobs], by: str) -> NamespaceInfo:
+        """The namespace that was filled is served; `earlier` are the knobs that its data lived under. Safe to repeat.
+
+        Raises `PreconditionFailed` when the name is no longer the job's.
+        """
+
+        async def attempt(found: Found | None) -> NamespaceInfo:
+            if found is None or found.stored.info.generation != generation or found.stored.state == "deleting":
+                raise PreconditionFailed(f"namespace {name!r} was cleared away meanwhile", hint="start again")
+            if found.stored.state == "active":
+                return found.stored.info
+            declared = self._declarations.stored(found.stored.info)
+            for table in declared.tables:
+                await declared.records.set_purge_floor(table.name, None)
+            change = self._record(found.stored.info, "created", by, [])
+            stored = await self.store.put(Stored(info=found.stored.info, earlier=earlier), found.stamp, change)
+            self.applied.apply(stored)
+            _tell(change)
+            return stored.stored.info
+
+        return await self._serially(name, attempt)
+
+    async def make_room(self, found: Found, by: str, *, overwrite: bool) -> None:
+        """The name is free; raises `AlreadyExists` for a namespace that holds something, unless it may go."""
+        info = found.stored.info
+        if found.stored.job and not await self.busy(found.stored.job):
+            await self.clear(found, None)
+            return
+        if found.stored.state != "active":
+            raise _under_way(found, "deleted" if found.stored.state == "deleting" else "filled or created")
+        _check_managed(info, "api")
+        if not overwrite and not await self.is_empty(info):
+            raise AlreadyExists(
+                f"namespace {info.name!r} exists, and holds records",
+                field="name",
+                hint="name another one; with overwrite it is deleted first",
+            )
+        await self.clear(found, by)
+
+    async def is_empty(self, info: NamespaceInfo) -> bool:
+        """Whether a namespace has no record that anything is left of."""
+        declared = self._declarations.stored(info)
+        for table in declared.tables:
+            position, pages = None, 0
+            while pages == 0 or position is not None:
+                page = await declared.records.walk(table.name, 0, 1, position, _ONE_ROW, self._environment.now_us())
+                if page.partitions:
+                    return False
+                position, pages = page.position, pages + 1
+        return True
+
+    def check(self, spec: NamespaceSpec, at: str = "namespace") -> Declared:
+        """`spec` complete, with engine and tables; raises what `put` would."""
+        return self._declarations.check(spec, at)
+
+    def stored(self, info: NamespaceInfo) -> Declared:
+        """A namespace as it is, with engine and tables."""
+        return self._declarations.stored(info)
+
+    def like(
+        self, info: NamespaceInfo, name: str, engines: Mapping[str, str] | None, knobs: Mapping[str, Any]
+    ) -> NamespaceSpec:
+        """What to declare for a namespace `name` that is as `info` but for `engines` and `knobs`."""
+        known = self._declarations.known_knobs(info.abstraction)
+        return NamespaceSpec(
+            name=name,
+            abstraction=info.abstraction,
+            engines=None if engines is None else dict(engines),
+            config={**{knob: value for knob, value in info.config.items() if knob in known}, **knobs},
+            slos=info.slos,
+            quotas=info.quotas,
+        )
+
     def get(self, name: str) -> NamespaceInfo:
         """A namespace as stored; `NotFound` with the nearest name otherwise."""
         info = self.applied.infos.get(name)
@@ -153,16 +250,8 @@ class NamespaceControl:
                 field="expected_version",
                 hint="leave expected_version out, or use 0, to create it",
             )
-        if len(self.applied.infos) >= self._limit:
-            raise Exhausted(
-                f"the stage has {self._limit} namespaces, its limit",
-                hint="delete some, or raise control.namespaces_limit",
-                retryable=False,
-            )
-        generation, counter = await self.store.next_generation()
-        now = self._now()
-        info = _info(declared, 1, generation, managed_by, now, now)
-        found = await self.store.claim(Stored(info=info, state="creating", since_us=now // 1_000), None, counter)
+        found = await self._claim(declared, managed_by)
+        info = found.stored.info
         try:
             await self._tables.create(declared.records, declared.tables)
         except BaseException:
@@ -173,6 +262,20 @@ class NamespaceControl:
         self.applied.apply(found)
         _tell(change)
         return info
+
+    async def _claim(self, declared: Declared, managed_by: ManagedBy, job: str = "") -> Found:
+        """The name is taken, for a namespace that is not there yet."""
+        if len(self.applied.infos) >= self._limit:
+            raise Exhausted(
+                f"the stage has {self._limit} namespaces, its limit",
+                hint="delete some, or raise control.namespaces_limit",
+                retryable=False,
+            )
+        generation, counter = await self.store.next_generation()
+        now = self._now()
+        info = _info(declared, 1, generation, managed_by, now, now)
+        stored = Stored(info=info, state="creating", since_us=now // 1_000, job=job)
+        return await self.store.claim(stored, None, counter)
 
     async def _abandon(self, found: Found) -> None:
         try:
@@ -244,6 +347,10 @@ class NamespaceControl:
 
     def _now(self) -> Instant:
         return Instant(self._environment.now_us() * 1_000)
+
+
+async def _never(_: str) -> bool:
+    return False
 
 
 def _tell(change: NamespaceChange | None) -> None:

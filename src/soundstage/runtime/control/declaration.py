@@ -66,7 +66,7 @@ class Declarations:
 
     def stored(self, info: NamespaceInfo) -> Declared:
         """The declaration of a stored namespace; knobs that a newer release stored are ignored."""
-        known = self._knobs_type(info.abstraction, "namespace.abstraction").__struct_fields__
+        known = self.known_knobs(info.abstraction)
         return self.check(
             NamespaceSpec(
                 name=info.name,
@@ -77,6 +77,10 @@ class Declarations:
                 quotas=info.quotas,
             )
         )
+
+    def known_knobs(self, abstraction: str) -> tuple[str, ...]:
+        """The names of an abstraction's knobs in this release."""
+        return self._knobs_type(abstraction, "namespace.abstraction").__struct_fields__
 
     def config(self, abstraction: str, knobs: Mapping[str, Any]) -> Any:
         """The configuration struct of stored `knobs`; those that a newer release stored are ignored."""

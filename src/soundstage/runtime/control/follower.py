@@ -84,7 +84,10 @@ class NamespaceFollower:
     async def _cleared(self, found: Found, abandoned_us: int) -> bool:
         """Whether a namespace that is half-way was cleared away."""
         self._applied.forget(found.stored.info.name)
-        if self._environment.now_us() - found.stored.since_us < abandoned_us:
+        if found.stored.job:
+            if await self._control.busy(found.stored.job):
+                return False
+        elif self._environment.now_us() - found.stored.since_us < abandoned_us:
             return False
         try:
             await self._control.clear(found, None)

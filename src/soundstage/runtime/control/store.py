@@ -48,7 +48,8 @@ class EarlierKnobs(msgspec.Struct, frozen=True, kw_only=True):
 class Stored(msgspec.Struct, frozen=True, kw_only=True):
     """A namespace and where it is in its life.
 
-    `creating`: its tables are being made; `deleting`: they are being dropped, both since `since_us`.
+    `creating`: its tables are being made; `deleting`: they are being dropped, both since `since_us`. One that is
+    `creating` for a `job` is being filled by it, for as long as that takes.
     `earlier` are the configurations before this one, the latest first, which some knobs honour for a while.
     """
 
@@ -56,6 +57,7 @@ class Stored(msgspec.Struct, frozen=True, kw_only=True):
     state: Literal["creating", "active", "deleting"] = "active"
     since_us: int = 0
     earlier: list[EarlierKnobs] = []
+    job: str = ""
     schema: int = 1
 
 

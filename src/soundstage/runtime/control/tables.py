@@ -26,11 +26,13 @@ class Tables:
         self._environment = environment
         self._pending: dict[str, Pending] = {}
 
-    async def create(self, records: Records, specs: Sequence[TableSpec]) -> None:
+    async def create(self, records: Records, specs: Sequence[TableSpec], *, purge_floor_us: int | None = None) -> None:
         """The tables exist and are empty: what a half-deleted namespace of the name left is gone."""
         for spec in specs:
             await records.drop_table(spec.name)
             await records.create_table(spec)
+            if purge_floor_us is not None:
+                await records.set_purge_floor(spec.name, purge_floor_us)
 
     async def drop(self, records: Records, names: Iterable[str]) -> None:
         """The tables are gone."""

@@ -5,13 +5,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
 
-from soundstage.core.errors import AlreadyExists, InProgress, NotFound, PreconditionFailed
+from soundstage.core.errors import AlreadyExists, DataLoss, InProgress, NotFound, PreconditionFailed
 from soundstage.core.feed import feed
+from soundstage.core.files import File
+from soundstage.core.job import job
 from soundstage.core.message import Int64
 from soundstage.core.namespace import NamespaceChange, NamespaceInfo, NamespaceSpec
 from soundstage.core.operation import AsyncFace, SyncFace, operation
@@ -81,6 +83,52 @@ class NamespaceEvent(msgspec.Struct, frozen=True, kw_only=True):
     change: NamespaceChange
 
 
+class ExportNamespace(msgspec.Struct, frozen=True, kw_only=True):
+    name: str
+
+
+class Exported(msgspec.Struct, frozen=True, kw_only=True):
+    """`records` are those of which anything is kept, `items` the rows that live on, `bytes` keys and cells of all."""
+
+    name: str
+    file: File
+    records: Int64
+    items: Int64
+    bytes: Int64
+
+
+class ImportNamespace(msgspec.Struct, frozen=True, kw_only=True):
+    """`engines` are the stage's defaults unless given; `config` are knobs that differ from those of the export.
+
+    With `overwrite` a namespace of that name is deleted first; without, it must be empty or not there.
+    """
+
+    name: str
+    file: File
+    engines: dict[str, str] | None = None
+    config: dict[str, Any] = {}
+    overwrite: bool = False
+
+
+class CopyNamespace(msgspec.Struct, frozen=True, kw_only=True):
+    """`engines` and `config` are what differs in the copy `to`; `overwrite` as for imports."""
+
+    name: str
+    to: str
+    engines: dict[str, str] | None = None
+    config: dict[str, Any] = {}
+    overwrite: bool = False
+
+
+class Filled(msgspec.Struct, frozen=True, kw_only=True):
+    """The namespace that is served now, and what it was filled with; counts as in `Exported`."""
+
+    namespace: NamespaceInfo
+    records: Int64
+    items: Int64
+    bytes: Int64
+
+
 class NamespacesCalls:
     """The units of configuration and isolation."""
 
@@ -117,6 +165,28 @@ class NamespacesCalls:
 
         Those made by other processes show within `control.poll_interval`. Ten times as many changes are kept as
         `control.history_limit` says for one namespace.
+        """
+
+    @job(ExportNamespace, access="read", restart="resume", errors=(NotFound,))
+    def export(self) -> Exported:
+        """All records of a namespace are in one file, compressed and with checksums, for `import`.
+
+        It holds every write that was acknowledged before it began, deletes and expiries included. Of writes made
+        meanwhile it may hold some, and parts of them: let none be made for a copy of one moment.
+        """
+
+    @job(ImportNamespace, access="admin", restart="resume", errors=(NotFound, AlreadyExists, InProgress, DataLoss))
+    def import_(self) -> Filled:
+        """A namespace is as the one that was exported: what later writes come to is the same, whatever their tokens.
+
+        It is served once all of the file is in and proven to be; until then, and after a failure, it is not there.
+        """
+
+    @job(CopyNamespace, access="admin", restart="resume", errors=(NotFound, AlreadyExists, InProgress))
+    def copy(self) -> Filled:
+        """A namespace holds what another one does, on the same engine or another; it takes `read` on that one.
+
+        As with `export`, of writes made meanwhile it may hold some.
         """
 
 

@@ -16,9 +16,14 @@ from soundstage.core.pages import PageTokens, binding_of
 from soundstage.runtime.access import allows
 from soundstage.runtime.control.changes import NamespaceControl
 from soundstage.runtime.namespaces.api import (
+    CopyNamespace,
     DeleteNamespace,
     DeleteNamespaceReply,
+    Exported,
+    ExportNamespace,
+    Filled,
     GetNamespace,
+    ImportNamespace,
     ListNamespaces,
     ListNamespacesReply,
     NamespaceEvent,
@@ -27,7 +32,9 @@ from soundstage.runtime.namespaces.api import (
     PutNamespace,
     WatchNamespaces,
 )
+from soundstage.runtime.namespaces.transfers import Administered, NamespaceTransfers
 from soundstage.runtime.service import ServiceContext
+from soundstage.runtime.work.context import JobContext
 
 WATCH_BATCH = 100
 """Changes read at once for one who follows."""
@@ -45,7 +52,9 @@ class NamespacesService:
     """Serves `NamespacesCalls`."""
 
     def __init__(self, context: ServiceContext) -> None:
-        self._control: NamespaceControl = context.administers
+        administered: Administered = context.administers
+        self._control: NamespaceControl = administered.control
+        self._transfers = NamespaceTransfers(administered, context.environment, context.compute)
         self._page_tokens: PageTokens = context.page_tokens
 
     async def start(self) -> None:
@@ -58,6 +67,9 @@ class NamespacesService:
         """The namespace itself; listing is for whoever may read any."""
         if isinstance(request, PutNamespace):
             return (request.namespace.name,)
+        if isinstance(request, CopyNamespace):
+            # That it may be read is seen to by the operation itself.
+            return (request.to,)
         return () if operation == "list" or request.name is None else (request.name,)
 
     async def put(self, call: Call, request: PutNamespace) -> NamespaceInfo:
@@ -134,6 +146,24 @@ class NamespacesService:
         if int(cursor) < oldest - 1:
             raise _forgotten(int(cursor), oldest)
         return int(cursor)
+
+    async def check_export(self, call: Call, request: ExportNamespace) -> None:
+        await self._transfers.check_export(call, request)
+
+    async def export(self, call: Call, request: ExportNamespace, job: JobContext) -> Exported:
+        return await self._transfers.export(request, job)
+
+    async def check_import(self, call: Call, request: ImportNamespace) -> None:
+        await self._transfers.check_import(call, request)
+
+    async def import_(self, call: Call, request: ImportNamespace, job: JobContext) -> Filled:
+        return await self._transfers.fill(call, request, job)
+
+    async def check_copy(self, call: Call, request: CopyNamespace) -> None:
+        await self._transfers.check_copy(call, request)
+
+    async def copy(self, call: Call, request: CopyNamespace, job: JobContext) -> Filled:
+        return await self._transfers.copy(call, request, job)
 
     def _after(self, kind: str, request: ListNamespaces | NamespaceHistory) -> str | None:
         if request.page_token is None:

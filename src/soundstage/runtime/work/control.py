@@ -59,6 +59,11 @@ class JobControl:
         await self.store.add(stored)
         return JobStarted(job_id=info.job_id)
 
+    async def is_busy(self, job_id: str) -> bool:
+        """Whether the job may still go on, here or elsewhere."""
+        info = await self._known(job_id)
+        return info is not None and info.state not in ENDED
+
     async def visible(self, principal: Principal, job_id: str) -> Found:
         """The job. Raises `NotFound`, and `Forbidden` for who may not see it."""
         found = await self.store.find(job_id)

@@ -1,0 +1,61 @@
+"""A namespace that is being filled: the tables that holdings go into, and the proof that they arrived."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import aclosing
+
+from soundstage.core.errors import DataLoss, InvalidArgument
+from soundstage.engines.records.holdings import Holding, Transfers
+from soundstage.engines.records.port import TableSpec
+from soundstage.runtime.transfer.reading import Place, Reading
+from soundstage.runtime.transfer.tally import Tally
+from soundstage.runtime.work.context import JobContext
+
+
+class Filling:
+    """The tables of one namespace, in the order of the tables that they are filled from."""
+
+    def __init__(self, engine: Transfers, tables: Sequence[TableSpec]) -> None:
+        self._engine = engine
+        self._tables = [table.name for table in tables]
+
+    async def load(self, table: int, holdings: Sequence[Holding]) -> None:
+        """Holdings of the table of that number are in. Safe to repeat."""
+        await self._engine.load(self._tables[table], holdings)
+
+    async def verify(self, expected: Tally, unsteady: Sequence[bytes], at_us: int, job: JobContext) -> None:
+        """Everything that lasts is there, and nothing else. Raises `DataLoss`."""
+        reading = Reading(self._engine, self._tables, Place(at_us), frozenset(unsteady))
+        async with aclosing(reading.pages()) as pages:
+            async for _ in pages:
+                done = reading.place.tally.records
+                job.progress(done, max(done, expected.records), "records", "verifying")
+        found = reading.place.tally
+        if not found.agrees(expected):
+            raise DataLoss(
+                f"{found.items} items arrived that do not add up to the {expected.items} that were read",
+                hint="try again; nothing was left behind",
+            )
+
+
+def targets(
+    sources: Sequence[TableSpec], source: tuple[str, str], declared: Sequence[TableSpec], target: tuple[str, str]
+) -> list[TableSpec]:
+    """The tables of the target to fill, one for each of `sources`.
+
+    `source` and `target` are system and name of the namespaces. Raises `InvalidArgument` when the target lacks one.
+    """
+    known = {part_of(table.name, target): table for table in declared}
+    parts = [part_of(table.name, source) for table in sources]
+    for part in parts:
+        if part not in known:
+            raise InvalidArgument(
+                f"the namespace {target[1]!r} has no part {part!r}", hint="use the release that it was exported with"
+            )
+    return [known[part] for part in parts]
+
+
+def part_of(table: str, namespace: tuple[str, str]) -> str:
+    """What the name of a table adds to that of its namespace."""
+    return table.removeprefix("/".join(namespace))
