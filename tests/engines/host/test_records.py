@@ -16,7 +16,7 @@ from soundstage.testing.records import OpenEngine, RecordsSuite
 
 
 class TestMemory(RecordsSuite):
-    capabilities = frozenset({Capability.CONDITIONAL, Capability.STATISTICS})
+    capabilities = frozenset({Capability.CONDITIONAL, Capability.STATISTICS, Capability.TRANSFER})
 
     @pytest.fixture
     def open_engine(self, tmp_path: Path) -> OpenEngine:
@@ -33,7 +33,15 @@ class TestMemory(RecordsSuite):
 
 @pytest.mark.slow
 class TestRocks(RecordsSuite):
-    capabilities = frozenset({Capability.CONDITIONAL, Capability.STATISTICS, Capability.CHECKPOINT, Capability.DURABLE})
+    capabilities = frozenset(
+        {
+            Capability.CONDITIONAL,
+            Capability.STATISTICS,
+            Capability.CHECKPOINT,
+            Capability.TRANSFER,
+            Capability.DURABLE,
+        }
+    )
     conditional = True
 
     @pytest.fixture
