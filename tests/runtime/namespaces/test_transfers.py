@@ -215,12 +215,10 @@ class TestImport:
             ({"name": "no name"}, "namespace.name"),
         ],
     )
-    async def test_what_cannot_be_is_refused_at_once(
-        self, stage: Stage, namespaces: Namespaces, given: dict[str, Any], field: str
-    ) -> None:
+    async def test_what_cannot_be_is_refused_at_once(self, stage: Stage, given: dict[str, Any], field: str) -> None:
         file = (await exported(stage)).file
         with pytest.raises(InvalidArgument) as caught:
-            await namespaces.import_(**{"name": "again", "file": file, **given})
+            await imported(stage, file, **given)
         assert caught.value.field == field
 
     async def test_a_file_that_is_none_is_refused_at_once(self, stage: Stage, namespaces: Namespaces) -> None:
@@ -336,7 +334,7 @@ class TestCopy:
         ],
     )
     async def test_what_cannot_be_is_refused_at_once(
-        self, stage: Stage, namespaces: Namespaces, given: dict[str, str], error: type[SoundstageError]
+        self, stage: Stage, namespaces: Namespaces, given: Any, error: type[SoundstageError]
     ) -> None:
         await namespaces.put(namespace=NamespaceSpec(name="full", abstraction="kv"))
         await fill(stage, "full", 1)

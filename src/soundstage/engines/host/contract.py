@@ -149,7 +149,7 @@ def contract(port: str) -> Contract:
     from soundstage.engines.records.port import Capability, Checkpoints, Records, Statistics
 
     if port == "records":
-        extras = {
+        extras: dict[str, type[Any]] = {
             Capability.STATISTICS: Statistics,
             Capability.CHECKPOINT: Checkpoints,
             Capability.TRANSFER: Transfers,
