@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import shutil
 import socket
@@ -64,6 +65,44 @@ def redis(folder: Path, fsync: str) -> Generator[tuple[int, int]]:
     finally:
         process.terminate()
         process.wait()
+
+
+@contextmanager
+def nginx(folder: Path) -> Generator[tuple[str, int]]:
+    """The address and the process id of an nginx that serves the files of `folder` and takes more by PUT."""
+    folder.mkdir()
+    port = _free_port()
+    settings = folder.with_suffix(".conf")
+    settings.write_text(NGINX.format(port=port, folder=folder, user=getpass.getuser()))
+    command = ["nginx", "-c", str(settings), "-p", str(folder), "-e", "stderr"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    try:
+        _wait_for(port)
+        yield f"http://127.0.0.1:{port}", process.pid
+    finally:
+        process.terminate()
+        process.wait()
+
+
+NGINX = """
+user {user};
+daemon off;
+master_process off;
+pid {folder}.pid;
+events {{ }}
+http {{
+  access_log off;
+  sendfile on;
+  client_max_body_size 0;
+  client_body_temp_path {folder}.tmp;
+  server {{
+    listen 127.0.0.1:{port};
+    root {folder};
+    dav_methods PUT DELETE;
+  }}
+}}
+"""
+"""One process without logs, as much like ours as it gets."""
 
 
 def _free_port() -> int:
