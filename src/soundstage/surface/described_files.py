@@ -77,7 +77,7 @@ def _sent(method: str, summary: str, guarded: bool, *statuses: int) -> Schema:
             _parameter("query", "ttl", "How long it is kept.", {**_TEXT, "pattern": DURATION_PATTERN}, "1d"),
             _parameter("header", "Content-Digest", "RFC 9530.", _TEXT, "sha-256=:" + "A" * 43 + "=:"),
         ],
-        "requestBody": {"required": True, "content": _BYTES},
+        "requestBody": {"content": {"application/octet-stream": _BYTES["*/*"]}},
         "responses": {
             "201": {
                 "description": "The file is kept, durably.",
@@ -97,8 +97,8 @@ def _read(method: str, summary: str, guarded: bool) -> Schema:
         **_about(method, summary),
         "parameters": [
             _parameter("header", "Range", "One range of bytes; others are let be.", _TEXT, "bytes=0-1023"),
-            _parameter("header", "If-Range", "The range is of this `ETag`, else all is sent.", _TEXT, '"9f…"'),
-            _parameter("header", "If-None-Match", "Nothing is sent of what is known.", _TEXT, '"9f…"'),
+            _parameter("header", "If-Range", "The range is of this `ETag`, else all is sent.", _TEXT, '"9f86d081"'),
+            _parameter("header", "If-None-Match", "Nothing is sent of what is known.", _TEXT, '"9f86d081"'),
         ],
         "responses": {
             "200": {"description": "The whole file.", **found},
