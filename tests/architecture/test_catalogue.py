@@ -154,8 +154,9 @@ def test_message_fields_are_snake_case(system: System) -> None:
 def test_the_service_handles_every_operation_with_a_coroutine(system: System) -> None:
     service = part(system, "service").SERVICE
     operations = declared(system)
-    for name in [*operations, "start", "stop"]:
-        feeds = name in operations and operations[name].kind == "feed"
+    by_attribute = {operation.attribute: operation for operation in operations.values()}
+    for name in [*by_attribute, "start", "stop"]:
+        feeds = name in by_attribute and by_attribute[name].kind == "feed"
         fits = inspect.isasyncgenfunction if feeds else inspect.iscoroutinefunction
         assert fits(getattr(service, name, None)), f"{name} is no {fits.__name__[2:]} of {service}"
 
@@ -163,9 +164,9 @@ def test_the_service_handles_every_operation_with_a_coroutine(system: System) ->
 @for_each_system
 def test_handlers_take_the_call_and_the_request(system: System) -> None:
     service = part(system, "service").SERVICE
-    for name, operation in declared(system).items():
+    for operation in declared(system).values():
         wanted = ["self", "call", "request", *(["job"] if operation.kind == "job" else [])]
-        assert list(inspect.signature(getattr(service, name)).parameters) == wanted
+        assert list(inspect.signature(getattr(service, operation.attribute)).parameters) == wanted
 
 
 @for_each_system

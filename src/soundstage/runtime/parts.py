@@ -37,7 +37,6 @@ from soundstage.runtime.following import BoundFeed, Followers
 from soundstage.runtime.health import Watched
 from soundstage.runtime.leases import Leases
 from soundstage.runtime.loop_lag import LoopLag
-from soundstage.runtime.namespaces.transfers import Administered as NamespacesAdministered
 from soundstage.runtime.repetition import Repetitions
 from soundstage.runtime.role_runner import RoleRunner
 from soundstage.runtime.roles import CONTROL, DOORS, HTTP, Role, RoleContext, check_roles
@@ -49,6 +48,7 @@ from soundstage.runtime.system_table import SystemTable
 from soundstage.runtime.systems import Systems
 from soundstage.runtime.timetable import Every
 from soundstage.runtime.traces import Tracer
+from soundstage.runtime.transfer.reach import Administered as NamespacesAdministered
 from soundstage.runtime.work.control import JobControl
 from soundstage.runtime.work.outputs import JobFiles
 from soundstage.runtime.work.runner import Administered, JobRunner

@@ -69,6 +69,9 @@ def document(stage: Stage) -> dict[str, Any]:
 
 def _methods(operation: Operation[..., Any], schemas: Schemas, guarded: bool) -> Schema:
     post = _post(operation, schemas, guarded)
+    if operation.kind == "job":
+        # What the job comes to, as jobs/result has it; the answer to this call is only its id.
+        post["x-result"] = schemas.ref(operation.reply, "reply")
     if operation.kind != "feed":
         return {"post": post}
     reply = {"schema": schemas.ref(operation.reply, "reply")}

@@ -32,8 +32,9 @@ from soundstage.runtime.namespaces.api import (
     PutNamespace,
     WatchNamespaces,
 )
-from soundstage.runtime.namespaces.transfers import Administered, NamespaceTransfers
+from soundstage.runtime.namespaces.transfers import NamespaceTransfers
 from soundstage.runtime.service import ServiceContext
+from soundstage.runtime.transfer.reach import Administered
 from soundstage.runtime.work.context import JobContext
 
 WATCH_BATCH = 100

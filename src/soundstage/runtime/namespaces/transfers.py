@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from typing import Any, NamedTuple
+from typing import Any
 
 from soundstage.core.call import Call
 from soundstage.core.environment import Environment
@@ -13,10 +13,9 @@ from soundstage.core.namespace import NamespaceInfo, NamespaceSpec
 from soundstage.engines.records.port import TableSpec
 from soundstage.runtime.access import authorise
 from soundstage.runtime.compute import Compute
-from soundstage.runtime.control.changes import NamespaceControl
 from soundstage.runtime.control.declaration import Declared
 from soundstage.runtime.control.store import EarlierKnobs, Stored, earlier_than
-from soundstage.runtime.files import Files, check_name
+from soundstage.runtime.files import check_name
 from soundstage.runtime.namespaces.api import (
     CopyNamespace,
     Exported,
@@ -28,19 +27,13 @@ from soundstage.runtime.transfer.exporting import Export, Source
 from soundstage.runtime.transfer.filling import Filling, targets
 from soundstage.runtime.transfer.format import Header, blocks, check_header, packed, unpacker
 from soundstage.runtime.transfer.importing import CopyState, ImportState, fill_from_file, fill_from_tables
+from soundstage.runtime.transfer.reach import Administered
 from soundstage.runtime.transfer.reading import Place, transfers_of
 from soundstage.runtime.transfer.tally import Tally
 from soundstage.runtime.work.context import JobContext
 
 SUFFIX = ".soundstage.zst"
 """What the name of an exported file ends with."""
-
-
-class Administered(NamedTuple):
-    """The parts of the stage that this system makes reachable."""
-
-    control: NamespaceControl
-    files: Files
 
 
 class NamespaceTransfers:
