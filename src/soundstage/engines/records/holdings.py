@@ -14,11 +14,15 @@ from typing import NamedTuple, Protocol, runtime_checkable
 import msgspec
 
 from soundstage.core import version
-from soundstage.engines.records.batches import Survey, versions
-from soundstage.engines.records.port import Batch, Budget, Cell, RangeDelete, Row
+from soundstage.core.errors import InvalidArgument
+from soundstage.engines.records.batches import Survey, check_partition, versions
+from soundstage.engines.records.port import KEY_MAX_BYTES, Batch, Budget, Cell, RangeDelete, Row
 
 ROWS_AT_ONCE = 256
 """Rows put in before others get their turn."""
+
+
+DIGEST_MAX_BYTES = 64
 
 
 class LedgerEntry(NamedTuple):
@@ -70,7 +74,8 @@ class Transfers(Protocol):
     async def load(self, table: str, holdings: Sequence[Holding]) -> None:
         """The table keeps what it kept and `holdings` besides, durably. Safe to repeat.
 
-        The ledger is left out where the table takes no conditions. Partial when it fails: repeat it.
+        The ledger is left out where the table takes no conditions. Partial when it fails: repeat it. Raises
+        `InvalidArgument` for holdings that no engine can have dumped.
         """
         ...
 
@@ -103,10 +108,43 @@ def batch_of(holding: Holding) -> tuple[Batch, Survey] | None:
     return batch, Survey(keys, cells, min(found), max(found), sum(map(len, keys)) + sum(map(len, found)))
 
 
-def newest_of(holding: Holding) -> Cell:
-    """The identity of the greatest version that a holding tells of."""
-    found = batch_of(holding)
-    return holding.newest if found is None else max(holding.newest, version.identity(found[1].greatest))
+def check_holding(holding: Holding) -> None:
+    """Raises `InvalidArgument` for what no engine can have dumped: holdings come from files too."""
+    check_partition(holding.partition)
+    deletes = [each.cell for each in holding.ranges] + ([] if holding.tombstone is None else [holding.tombstone])
+    bounds = [bound for each in holding.ranges for bound in (each.start, each.end or b"")]
+    try:
+        fits = (
+            all(len(key) <= KEY_MAX_BYTES for key, _ in holding.cells)
+            and all(len(bound) <= KEY_MAX_BYTES + 1 for bound in bounds)
+            and all(_is_whole(cell) for _, cell in holding.cells)
+            and all(_is_whole(cell) and version.is_delete(cell) for cell in deletes)
+            and _is_identity(holding.newest)
+            and all(_is_token(entry.token) and len(entry.digest) <= DIGEST_MAX_BYTES for entry in holding.ledger)
+            and all(0 <= entry.stamp_us <= version.TIME_MAX_US for entry in holding.ledger)
+        )
+    except ValueError:
+        fits = False
+    if not fits:
+        raise InvalidArgument(
+            f"the record {holding.partition[:40]!r} holds what is no version",
+            field="holdings",
+            hint="load what was dumped, as it was",
+        )
+
+
+def _is_whole(cell: Cell) -> bool:
+    found = version.split(cell)
+    return found.time_us <= version.TIME_MAX_US and _is_token(found.token) and found.expires_us <= version.TIME_MAX_US
+
+
+def _is_identity(newest: bytes) -> bool:
+    found = version.split(newest + bytes(12))
+    return newest.endswith(b"\0") and version.identity(newest) == newest and found.time_us <= version.TIME_MAX_US
+
+
+def _is_token(token: str) -> bool:
+    return 0 < len(token.encode()) <= version.TOKEN_MAX_BYTES
 
 
 def _parts(holding: Holding) -> Iterator[Holding]:

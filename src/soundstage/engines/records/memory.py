@@ -16,7 +16,7 @@ from soundstage.core.environment import Environment
 from soundstage.engines.records import refusals, tombstones
 from soundstage.engines.records.agenda import BACKLOG_MAX, Agenda, Thing
 from soundstage.engines.records.batches import check_batch, check_partition, restamped, versions
-from soundstage.engines.records.holdings import Holding, HoldingsPage, LedgerEntry, batch_of
+from soundstage.engines.records.holdings import Holding, HoldingsPage, LedgerEntry, batch_of, check_holding
 from soundstage.engines.records.metering import Meter
 from soundstage.engines.records.port import (
     KEY_CEILING,
@@ -318,7 +318,8 @@ class MemoryRecords:
         """See `Transfers`."""
         into = self._table(table)
         for holding in holdings:
-            check_partition(holding.partition)
+            check_holding(holding)
+        for holding in holdings:
             into.load(holding)
 
     async def sweep(self, budget_rows: int) -> Sweep:

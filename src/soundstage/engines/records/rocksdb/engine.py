@@ -13,7 +13,7 @@ from soundstage.core import version
 from soundstage.core.environment import Environment
 from soundstage.engines.records import refusals
 from soundstage.engines.records.batches import Survey, check_batch, check_partition, restamped
-from soundstage.engines.records.holdings import Holding, HoldingsPage, pieces
+from soundstage.engines.records.holdings import Holding, HoldingsPage, check_holding, pieces
 from soundstage.engines.records.port import (
     Batch,
     Budget,
@@ -291,7 +291,7 @@ class RocksRecords:
         into = self._table(table)
         self.database.low_water.check(sizes(holdings))
         for holding in holdings:
-            check_partition(holding.partition)
+            check_holding(holding)
             prefix = prefix_of(into.number, holding.partition)
             rows.touch(prefix)
             writing = Writing(into, prefix, rows.rows, self._open_due(), self._now_us, self._environment.random)
