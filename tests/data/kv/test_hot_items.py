@@ -5,14 +5,16 @@ from __future__ import annotations
 import tracemalloc
 from typing import Any, cast
 
+import msgspec
 import pytest
-from tests.data.kv.conftest import ALL, Clock, OpenStage, between, item, keys, make
+from tests.data.kv.conftest import ALL, Clock, OpenStage, between, item, keys, make, served
 
 from soundstage.core.environment import VirtualEnvironment
+from soundstage.core.errors import InvalidArgument
 from soundstage.core.message import IdempotencyToken, Instant
 from soundstage.core.namespace import NamespaceSpec
 from soundstage.data.kv import KeyValue
-from soundstage.data.kv.api import Item, ItemMetadata
+from soundstage.data.kv.api import Item, ItemMetadata, MatchKeys, Predicate
 from soundstage.data.kv.hot_items import ENTRY_BYTES, Address, HotItem, HotItems
 from soundstage.data.kv.service import KeyValueService
 from soundstage.runtime.namespaces.api import Namespaces
@@ -36,7 +38,7 @@ def address(number: int) -> Address:
 def hot(number: int = 0, value: bytes = b"value", mark: Flag | None = None) -> HotItem:
     token = IdempotencyToken(Instant(10**18 + number), f"token-{number:06d}-and-more")
     found = Item(key=b"key-%06d" % number, value=value, metadata=ItemMetadata(token=token, size=len(value)))
-    return HotItem(mark or Flag(), found, IdempotencyToken(Instant(10**18 + number), f"stamp-{number:06d}"), 0)
+    return HotItem(mark or Flag(), found, IdempotencyToken(Instant(10**18 + number), f"stamp-{number:06d}"), 10**15, 0)
 
 
 def test_what_was_kept_is_found() -> None:
@@ -67,16 +69,29 @@ def test_the_older_generation_is_no_longer_true_either() -> None:
     assert items.find(address(0)) is None
 
 
-def test_the_budget_holds_however_many_are_kept() -> None:
+@pytest.mark.parametrize(("id_chars", "key_bytes", "value_bytes"), [(9, 10, 250), (9, 4_096, 0), (1_000, 10, 0)])
+def test_the_budget_holds_whatever_is_kept(id_chars: int, key_bytes: int, value_bytes: int) -> None:
     items = HotItems(MIB)
     tracemalloc.start()
     try:
-        for number in range(20_000):
-            items.keep(address(number), hot(number, value=bytes(number % 500)))
+        for number in range(10_000):
+            id, key = f"{number:06d}".ljust(id_chars, "€"), (b"%06d" % number).ljust(key_bytes, b"-")
+            kept = hot(number, value=bytes(value_bytes))
+            kept = msgspec.structs.replace(kept, item=msgspec.structs.replace(kept.item, key=bytes(bytearray(key))))
+            items.keep((PEOPLE, id, key), kept)
         taken, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert MIB // 4 < taken < 1.1 * MIB
+    assert MIB // 5 < taken < 1.1 * MIB
+
+
+def test_an_item_that_is_kept_anew_takes_the_room_of_the_old() -> None:
+    items = HotItems(32 * ENTRY_BYTES)
+    for number in range(5):
+        items.keep(address(number), hot(number, value=b""))
+    for _ in range(1_000):
+        items.keep(address(5), hot(5, value=b""))
+    assert all(items.find(address(number)) for number in range(6))
 
 
 def test_what_is_read_often_stays() -> None:
@@ -98,14 +113,6 @@ def test_without_memory_nothing_is_kept() -> None:
     items = HotItems(0)
     items.keep(address(0), hot(value=b""))
     assert items.find(address(0)) is None
-
-
-def test_what_was_found_and_missed_is_counted() -> None:
-    items = HotItems(MIB)
-    items.keep(address(0), hot())
-    for number in (0, 0, 1):
-        items.find(address(number))
-    assert (items.found, items.missed) == (2, 1)
 
 
 def test_nothing_is_kept_once_cleared() -> None:
@@ -202,3 +209,34 @@ async def test_a_store_that_cannot_tell_is_asked_every_time(plain_stage: Stage, 
     for _ in range(3):
         assert await value_of(plain) == b"1"
     assert found(plain_stage) == 0
+
+
+async def test_a_kept_item_teaches_the_clock_as_one_that_is_read(
+    embedded: Stage, people: KeyValue, environment: VirtualEnvironment, clock: Clock
+) -> None:
+    await people.put_items(id="ada", items=[item(b"k", b"old")], idempotency_token=clock.token())
+    embedded_clock = served(embedded).clock
+    assert await value_of(people) == b"old"
+    embedded_clock.last_us = 0
+    assert await value_of(people) == b"old"
+    assert embedded_clock.last_us > 0
+
+
+async def test_what_had_expired_counts_as_missed(
+    embedded: Stage, people: KeyValue, environment: VirtualEnvironment
+) -> None:
+    await people.put_items(id="ada", items=[item(b"k", b"1", ttl="5s")])
+    await value_of(people)
+    environment.advance(10)
+    await value_of(people)
+    assert found(embedded) == 0
+
+
+@pytest.mark.parametrize(
+    ("id", "asked", "field"),
+    [(["ada"], [b"k"], "id"), ("ada", None, "predicate.match_keys.keys"), ("ada", "k", "predicate.match_keys.keys")],
+)
+async def test_what_is_of_another_type_is_refused(people: KeyValue, id: Any, asked: Any, field: str) -> None:
+    with pytest.raises(InvalidArgument) as refused:
+        await people.get_items(id=id, predicate=Predicate(match_keys=MatchKeys(keys=asked)))
+    assert refused.value.field == field

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, NamedTuple, Protocol, cast
+from typing import Any, NamedTuple, Protocol
 
 import pytest
 
 from soundstage.core.errors import InvalidArgument
 from soundstage.engines.host.contract import Contract, contract, encode, encode_result
 from soundstage.engines.records.port import Page
+from soundstage.engines.records.rocksdb.header import Header
 
 
 class Pair(NamedTuple):
@@ -93,7 +94,7 @@ def test_a_result_arrives_as_what_the_port_says_it_is() -> None:
 
 
 def test_what_means_something_in_one_process_alone_is_left_out_of_a_result() -> None:
-    page = Page([(b"k", b"cell")], None, None, mark=cast("Any", object()))
+    page = Page([(b"k", b"cell")], None, None, mark=Header(b"newest").marked())
     found = next(each for each in contract("records").methods if each.name == "get")
     assert found.decode_result(encode_result(page)) == Page([(b"k", b"cell")], None, None)
 

@@ -498,7 +498,7 @@ ROCKS = (
     Mutant(
         "marks outlive writes that leave the header as it was",
         "marks",
-        [Change(WRITING, "copy(header) if header is known else header", "header")],
+        [Change(WRITING, "msgspec.structs.replace(header, mark=None) if header is known else header", "header")],
     ),
     Mutant("marks outlive writes", "marks", [Change(f"{ROCKSDB}.known", "old is not header", "False")]),
     Mutant(

@@ -19,7 +19,7 @@ Address: TypeAlias = tuple[ServedNamespace, str, bytes]
 """Namespace, id and key; one that was deleted and made again is another namespace."""
 
 ENTRY_BYTES = 900
-"""What CPython 3.11 takes for an entry besides the value: measured, rounded up."""
+"""What CPython 3.11 takes for an entry besides id, key and value: measured, rounded up."""
 
 SHARE = 16
 """An item that would take a larger part of the memory than one in so many is not kept."""
@@ -28,12 +28,13 @@ SHARE = 16
 class HotItem(msgspec.Struct, frozen=True, gc=False):
     """What was found at an address, None for nothing; true while `mark` is current, and before `expires_us`.
 
-    `expires_us` is 0 for what does not expire.
+    `stamp_us` is the time of `record_token`; `expires_us` is 0 for what does not expire.
     """
 
     mark: Mark
     item: Item | None
     record_token: IdempotencyToken | None
+    stamp_us: int
     expires_us: int
 
 
@@ -53,20 +54,18 @@ class HotItems:
         self._bytes = 0
 
     def find(self, address: Address) -> HotItem | None:
-        """What is at the address, unless that is not known; the caller looks at `expires_us`."""
+        """What is at the address, unless that is not known; the caller looks at `expires_us`, and counts."""
         known = self._young.get(address)
         if known is None and (known := self._old.pop(address, None)) is not None and known.mark.current:
             self.keep(address, known)
-        if known is not None and known.mark.current:
-            self.found += 1
-            return known
-        self.missed += 1
-        return None
+        return known if known is not None and known.mark.current else None
 
     def keep(self, address: Address, hot: HotItem) -> None:
         """`hot` was read at the address."""
-        value = None if hot.item is None else hot.item.value
-        size = ENTRY_BYTES if value is None else ENTRY_BYTES + len(value)
+        size = _size(address, hot)
+        before = self._young.pop(address, None)
+        if before is not None:
+            self._bytes -= _size(address, before)
         if size > self._largest_bytes:
             return
         self._young[address] = hot
@@ -77,3 +76,9 @@ class HotItems:
     def clear(self) -> None:
         """Nothing is kept."""
         self._young, self._old, self._bytes = {}, {}, 0
+
+
+def _size(address: Address, hot: HotItem) -> int:
+    # Text may take four bytes a character, and the item has a key of its own.
+    size = ENTRY_BYTES + 4 * len(address[1]) + 2 * len(address[2])
+    return size if hot.item is None or hot.item.value is None else size + len(hot.item.value)

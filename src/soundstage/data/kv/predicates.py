@@ -90,8 +90,10 @@ def bounds_of(match: MatchRange) -> tuple[bytes, bytes | None]:
 
 def check_keys(keys: list[bytes], field: str) -> list[bytes]:
     """`keys`, at most 5,000 and each of them once; `field` is the path of one, with `{}` for its index."""
+    path = field.partition("[")[0]
+    if not _is_list(keys):
+        raise InvalidArgument(f"{path} is {type(keys).__name__}, not a list", field=path, hint="give a list of keys")
     if len(keys) > CALL_MAX_ITEMS:
-        path = field.partition("[")[0]
         raise TooLarge(
             f"{path} has {len(keys)} entries, the limit is {CALL_MAX_ITEMS}",
             field=path,
@@ -110,6 +112,11 @@ def size_of(keys: list[bytes]) -> int:
     """The bytes of all keys."""
     # Joining adds up many short lengths twice as fast as summing them.
     return len(b"".join(keys))
+
+
+def _is_list(keys: object) -> bool:
+    """Callers in process may pass anything."""
+    return isinstance(keys, list | tuple)
 
 
 def _check_bytes(key: object, field: str) -> None:

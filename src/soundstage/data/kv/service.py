@@ -91,6 +91,7 @@ class KeyValueService:
         if (
             predicate is not None
             and (match := predicate.match_keys) is not None
+            and type(match.keys) is list
             and len(match.keys) == 1
             and request.selection is None
             and request.page_token is None
@@ -98,19 +99,24 @@ class KeyValueService:
             and predicate.match_all is None
             and predicate.match_range is None
             and type(key := match.keys[0]) is bytes
+            and type(request.id) is str
             and len(key) <= KEY_MAX_BYTES
         ):
             address = (served, request.id, key)
             hot = self._hot.find(address)
             if hot is not None and (not hot.expires_us or self._now_us() < hot.expires_us):
+                self._hot.found += 1
+                if hot.stamp_us > served.clock.last_us:
+                    self._saw(served, hot.stamp_us)
                 items = [] if hot.item is None else [hot.item]
                 return GetItemsReply(items=items, record_token=hot.record_token)
+            self._hot.missed += 1
             page = await served.records.get(served.table, check_id(request.id), (key,), self._now_us())
             if page.stamp is not None and page.stamp.time_us > served.clock.last_us:
                 self._saw(served, page.stamp.time_us)
             item, token = item_of(*page.rows[0]) if page.rows else None, token_of(page.stamp)
-            if page.mark is not None:
-                self._hot.keep(address, HotItem(page.mark, item, token, _expires_us(item)))
+            if page.mark is not None and page.stamp is not None:
+                self._hot.keep(address, HotItem(page.mark, item, token, page.stamp.time_us, _expires_us(item)))
             return GetItemsReply(items=[] if item is None else [item], record_token=token)
         return await self._get_page(call, served, request, self._now_us())
 

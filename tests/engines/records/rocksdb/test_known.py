@@ -103,32 +103,36 @@ def test_the_estimate_is_what_python_takes(ranges: int) -> None:
     assert 0.6 < known.bytes / taken < 2
 
 
-def test_a_header_that_is_replaced_is_current_no_more() -> None:
+def test_the_mark_of_a_header_that_is_replaced_ends() -> None:
     known, one, other = KnownHeaders(MIB), header(1), header(2)
+    marks = one.marked(), other.marked()
     known.remember(b"a", one)
     known.remember(b"a", other)
-    assert (one.current, other.current) == (False, True)
+    assert [mark.current for mark in marks] == [False, True]
 
 
 def test_a_header_that_is_remembered_again_stays_current() -> None:
     known, one = KnownHeaders(MIB), header()
     known.remember(b"a", one)
+    mark = one.marked()
     known.remember(b"a", one)
-    assert one.current
+    assert (mark.current, one.marked()) == (True, mark)
 
 
-def test_a_header_that_is_forgotten_is_current_no_more() -> None:
+def test_the_mark_of_a_header_that_is_forgotten_ends() -> None:
     known = KnownHeaders(MIB)
     headers = [header(number) for number in range(20_000)]
     for number, each in enumerate(headers):
+        each.marked()
         known.remember(prefix(number), each)
     left = set(map(id, known.found.values()))
-    assert all(each.current == (id(each) in left) for each in headers)
+    assert all(each.marked().current == (id(each) in left) for each in headers)
 
 
-def test_no_header_is_current_once_nothing_is_known() -> None:
+def test_no_mark_is_current_once_nothing_is_known() -> None:
     known, one = KnownHeaders(MIB), header()
+    mark = one.marked()
     known.remember(b"a", one)
     known.remember(b"b", None)
     known.clear()
-    assert not one.current
+    assert not mark.current

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from copy import copy
-
 import msgspec
 import pytest
 from rocksdict import WriteBatch
@@ -248,7 +246,7 @@ async def test_a_peek_is_not_remembered(store: Store) -> None:
 async def test_a_header_is_read_with_its_range_tombstones(store: Store) -> None:
     await store.delete_range(b"a", b"c", at=0, token="older")
     await store.delete_range(b"b", None, at=1, token="newer")
-    before = copy(store.table.header(store.prefix()))
+    before = store.table.header(store.prefix())
     await store.reopen()
     after = store.table.header(store.prefix())
     assert after == before

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from copy import copy
-
 import pytest
 from tests.engines.records.rocksdb.store import Store
 
@@ -163,7 +161,7 @@ async def test_the_header_of_the_store_is_that_of_the_memory(store: Store) -> No
     await store.delete_range(b"0001", b"0003", at=1)
     await store.put(b"9", b"value", at=3)
     await store.delete_all(at=2)
-    remembered = copy(store.table.header(store.prefix()))
+    remembered = store.table.header(store.prefix())
     await store.reopen()
     assert store.table.header(store.prefix()) == remembered
 

@@ -199,7 +199,7 @@ class RocksRecords:
             header = source.headers[prefix] if prefix in source.headers else source.header(prefix)
             if header is None:
                 return Page([], None, None)
-            gate = self.database.commits.gate(prefix)
+            gate, mark = self.database.commits.gate(prefix), header.mark or header.marked()
             if len(keys) == 1:
                 rows, resume = read_key(source, prefix, header, keys[0], now_us), None
             else:
@@ -210,7 +210,7 @@ class RocksRecords:
             raise
         if gate is not None:
             await gate
-        return Page(rows, resume, header.told or header.stamp, header)
+        return Page(rows, resume, header.told or header.stamp, mark)
 
     async def read(self, table: str, partition: bytes, span: Span, budget: Budget, now_us: int) -> Page:
         slices = Slices(self.database, budget.deadline_ns)

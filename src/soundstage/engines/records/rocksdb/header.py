@@ -10,11 +10,20 @@ from soundstage.engines.records.port import KEY_CEILING, Cell, Stamp
 from soundstage.engines.records.tombstones import Fragments
 
 
+class HeaderMark:
+    """The port's `Mark`: an object of its own, so that who keeps it keeps no header alive."""
+
+    __slots__ = ("current",)
+
+    def __init__(self) -> None:
+        self.current: bool = True
+
+
 class Header(msgspec.Struct, gc=False):
     """Replaced whole by every write, so that a read that goes on for long keeps the one it began with.
 
-    Nothing in it changes, but for `told`, the stamp once somebody has asked for it, and `current`, which makes it
-    the port's `Mark`: false once it has been replaced, or forgotten.
+    Nothing in it changes, but for what readers asked for first: `told`, the stamp, and `mark`, which ends when the
+    header is replaced or forgotten.
 
     `newest` is the identity of the greatest version ever accepted. `covered` says whether any tombstone is
     there, so that most reads ask no further. No item row lies below `low` or from `high` on: who trims a
@@ -27,11 +36,22 @@ class Header(msgspec.Struct, gc=False):
     low: bytes = KEY_CEILING
     high: bytes = b""
     told: Stamp | None = None
-    current: bool = True
+    mark: HeaderMark | None = None
 
     @property
     def covered(self) -> bool:
         return self.partition is not None or bool(self.ranges)
+
+    def marked(self) -> HeaderMark:
+        """The mark of what is read now; to be taken before anybody else can run."""
+        if self.mark is None:
+            self.mark = HeaderMark()
+        return self.mark
+
+    def end_mark(self) -> None:
+        """Who holds the mark of this header is told that it is the partition's no more."""
+        if self.mark is not None:
+            self.mark.current = False
 
     @property
     def stamp(self) -> Stamp:

@@ -29,7 +29,7 @@ class KnownHeaders:
         found = self.found
         old = found.get(prefix)
         if old is not None and old is not header:
-            old.current = False
+            old.end_mark()
         if old is not None and header is not None:
             found[prefix] = header
             if len(header.high) == len(old.high) and header.low is old.low and header.ranges is old.ranges:
@@ -45,13 +45,13 @@ class KnownHeaders:
                 self.bytes -= len(oldest) + _weight(gone)
                 if gone is not None:
                     # Its next write finds none to replace.
-                    gone.current = False
+                    gone.end_mark()
 
     def clear(self) -> None:
         """Nothing is known."""
         for header in self.found.values():
             if header is not None:
-                header.current = False
+                header.end_mark()
         self.found.clear()
         self.bytes = 0
 

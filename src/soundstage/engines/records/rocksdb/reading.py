@@ -203,7 +203,7 @@ async def pass_the_dead(table: Table, prefix: bytes, header: Header, now_us: int
             if version.is_live(iterator.value(), now_us, header.covering(passed)):
                 return Passed(header, passed)
             seen += 1
-            if seen % CLOCK_EVERY == 0 and not (await slices.pause(table) and header.current):
+            if seen % CLOCK_EVERY == 0 and not await slices.pause(table):
                 return Passed(header, passed)
             iterator.next()
         iterator.status()

@@ -6,10 +6,10 @@ Everything here runs without waiting: what is read is still true when the rows a
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from copy import copy
 from random import Random
 from typing import Any
 
+import msgspec
 from rocksdict import WriteBatch
 
 from soundstage.core import version
@@ -81,8 +81,8 @@ class Writing:
             self._put_many(batch, header)
         if header is not known:
             self.batch.put(self.prefix + HEAD + HEADER, headers.encode(header), self.table.handle)
-        # Rows may have changed where the header says the same; another one ends the marks of readers.
-        self.header = copy(header) if header is known else header
+        # Rows may have changed where the header says the same; another one ends the mark of readers.
+        self.header = msgspec.structs.replace(header, mark=None) if header is known else header
 
     def load(self, known: Header | None, holding: Holding) -> None:
         """Everything that `holding` tells of the partition is among the rows."""
