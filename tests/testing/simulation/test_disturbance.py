@@ -6,6 +6,11 @@ from random import Random
 import pytest
 from tests.testing.simulation.theatre import at_site
 
+from soundstage.core.errors import DeadlineExceeded
+from soundstage.core.message import Duration
+from soundstage.data.kv.api import KeyValue, PutItem
+from soundstage.runtime.namespaces.api import Namespaces, NamespaceSpec
+from soundstage.runtime.tokens.api import Tokens
 from soundstage.testing.simulation.climate import Climate
 from soundstage.testing.simulation.disturbance import Act, Disturbance, disturb, draw_disturbance
 from soundstage.testing.simulation.faults import HEALTHY, FaultRates
@@ -96,6 +101,32 @@ def test_a_rest_lasts() -> None:
         return site.environment.monotonic_ns() / 1e9
 
     assert at_site(body) == 700.0
+
+
+def test_a_rest_begins_when_every_request_has_ended() -> None:
+    async def body(site: Site) -> tuple[int, float]:
+        site.network.rates = NetworkRates(held_up=1.0, held_up_s=60.0)
+        with pytest.raises(DeadlineExceeded):
+            await site.client(0, Tokens).with_options(retries=0).list()
+        under_way, began_s = site.network.under_way, site.environment.monotonic_ns() / 1e9
+        await disturb(site, step("rest", rest_s=5.0))
+        return under_way, site.environment.monotonic_ns() / 1e9 - began_s
+
+    under_way, lasted_s = at_site(body)
+    assert under_way == 1
+    assert 5.0 < lasted_s < 66.0
+
+
+@pytest.mark.parametrize(("rough", "situations"), [(True, {"purged"}), (False, set[str]())])
+def test_a_rough_rest_ends_with_a_sweep(rough: bool, situations: set[str]) -> None:
+    async def body(site: Site) -> set[str]:
+        await site.host.stage.client(Namespaces).put(namespace=NamespaceSpec(name="home", abstraction="kv"))
+        kv = site.client(0, KeyValue, "home")
+        await kv.put_items(id="r", items=[PutItem(key=b"k", value=b"v", ttl=Duration(1_000_000_000))])
+        await disturb(site, step("rest", rest_s=7_200.0, rough=rough, rows=1_000))
+        return noted()
+
+    assert at_site(body) == situations
 
 
 def test_disturbances_are_of_every_kind() -> None:

@@ -82,14 +82,17 @@ def test_a_call_lost_before_is_not_applied_and_says_so() -> None:
 
 
 def test_a_call_that_times_out_before_is_not_applied_and_nobody_knows() -> None:
-    async def body(bench: Bench) -> list[bytes]:
-        with pytest.raises(DeadlineExceeded) as refused:
-            await bench.put(b"a")
-        assert refused.value.outcome == "unknown"
-        assert refused.value.retryable
-        return await bench.stored()
+    async def body(bench: Bench) -> tuple[list[bytes], float]:
+        async def late() -> None:
+            with pytest.raises(DeadlineExceeded) as refused:
+                await bench.put(b"a")
+            assert refused.value.outcome == "unknown"
+            assert refused.value.retryable
 
-    assert on_bench(body, timed_out_before=1.0) == []
+        seconds = await bench.seconds(late())
+        return await bench.stored(), seconds
+
+    assert on_bench(body, timed_out_before=1.0, late_s=4.0) == ([], 4.0)
 
 
 def test_an_answer_lost_after_leaves_an_applied_write_that_nobody_knows_of() -> None:
@@ -190,10 +193,10 @@ def test_a_late_answer_is_of_a_moment_that_has_passed(reading: Callable[[Bench],
 
 
 def test_slow_partitions_are_slow_every_time() -> None:
-    async def body(bench: Bench) -> list[float]:
-        return [await bench.seconds(bench.put(b"a")) for _ in range(3)]
+    async def body(bench: Bench) -> tuple[list[float], int]:
+        return [await bench.seconds(bench.put(b"a")) for _ in range(3)], bench.faulty.counts["slow"]
 
-    assert on_bench(body, slow_partitions=1.0, slow_s=0.5) == [0.5, 0.5, 0.5]
+    assert on_bench(body, slow_partitions=1.0, slow_s=0.5) == ([0.5, 0.5, 0.5], 3)
 
 
 def test_a_share_of_the_partitions_is_slow_the_same_in_every_run() -> None:
@@ -248,16 +251,17 @@ def test_walks_and_reads_of_many_partitions_meet_faults_too() -> None:
     on_bench(body, lost_before=1.0)
 
 
-def test_making_and_dropping_tables_meets_faults_too() -> None:
-    async def body(bench: Bench) -> list[str]:
+@pytest.mark.parametrize(("fault", "reached"), [("lost_before", False), ("lost_after", True)])
+def test_making_and_dropping_tables_meets_faults_too(fault: str, reached: bool) -> None:
+    async def body(bench: Bench) -> tuple[bool, bool]:
         with pytest.raises(Unavailable):
             await bench.faulty.create_table(TableSpec(name="suite/other"))
-        bench.faulty.rates = FaultRates(lost_before=1.0)
         with pytest.raises(Unavailable):
             await bench.faulty.drop_table(TABLE)
-        return [spec.name for spec in await bench.healthy.tables()]
+        names = [spec.name for spec in await bench.healthy.tables()]
+        return "suite/other" in names, TABLE not in names
 
-    assert on_bench(body, lost_after=1.0) == [TABLE, "suite/other"]
+    assert on_bench(body, **{fault: 1.0}) == (reached, reached)
 
 
 def test_spared_tables_meet_no_fault() -> None:
@@ -282,11 +286,11 @@ def test_what_happens_in_no_turn_meets_no_fault() -> None:
 
 
 def test_a_held_up_write_passes_the_port_late() -> None:
-    async def body(bench: Bench) -> float:
+    async def body(bench: Bench) -> tuple[float, int]:
         with holding(45.0):
-            return await bench.seconds(bench.put(b"a"))
+            return await bench.seconds(bench.put(b"a")), bench.faulty.counts["held_up"]
 
-    assert on_bench(body) == 45.0
+    assert on_bench(body) == (45.0, 1)
 
 
 def test_faults_are_counted() -> None:
@@ -302,12 +306,47 @@ def test_faults_are_counted() -> None:
 def test_what_is_not_served_to_callers_passes_through() -> None:
     async def body(bench: Bench) -> tuple[list[str], int, int]:
         await bench.put(*KEYS)
-        await bench.faulty.set_purge_floor(TABLE, 0)
         names = [spec.name for spec in await bench.faulty.tables()]
         rows = (await bench.faulty.statistics(TABLE)).rows
         purged = (await bench.faulty.sweep(10)).purged
-        await bench.faulty.drop_table(TABLE)
-        await bench.faulty.stop()
         return names, rows, purged
 
     assert on_bench(body) == ([TABLE], len(KEYS), 0)
+
+
+def test_tables_are_dropped_where_they_are() -> None:
+    async def body(bench: Bench) -> list[str]:
+        await bench.faulty.drop_table(TABLE)
+        return [spec.name for spec in await bench.healthy.tables()]
+
+    assert on_bench(body) == []
+
+
+def test_a_purge_floor_holds_where_the_rows_are() -> None:
+    async def body(bench: Bench) -> list[int]:
+        cell = version.delete(bench.environment.now_us(), "t")
+        await bench.healthy.apply(TABLE, RECORD, Batch(cells=[(b"a", cell)]))
+        await bench.faulty.set_purge_floor(TABLE, 0)
+        await bench.environment.sleep(1e6)
+        purged = [(await bench.faulty.sweep(10)).purged]
+        await bench.faulty.set_purge_floor(TABLE, None)
+        return [*purged, (await bench.faulty.sweep(10)).purged]
+
+    assert on_bench(body) == [0, 1]
+
+
+def test_a_write_is_answered_with_its_stamp() -> None:
+    async def body(bench: Bench) -> bool:
+        now_us = bench.environment.now_us()
+        return await bench.put(b"a") == now_us
+
+    assert on_bench(body)
+
+
+def test_the_engine_stops_with_what_stands_before_it() -> None:
+    async def body(bench: Bench) -> None:
+        await bench.faulty.stop()
+        with pytest.raises(Unavailable):
+            await bench.stored()
+
+    on_bench(body)

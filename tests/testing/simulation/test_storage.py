@@ -11,7 +11,15 @@ from soundstage.core import version
 from soundstage.engines.records.port import ALL, Batch, Budget, Records, TableSpec
 from soundstage.testing.simulation.environment import SimulatedEnvironment
 from soundstage.testing.simulation.loop import SimulationLoop
-from soundstage.testing.simulation.storage import End, MemoryStorage, RocksStorage, Storage
+from soundstage.testing.simulation.storage import (
+    SHARED_MEMORY,
+    STORAGES,
+    End,
+    MemoryStorage,
+    RocksStorage,
+    Storage,
+    scratch,
+)
 
 TABLE = "suite/items"
 
@@ -148,3 +156,37 @@ def test_nothing_is_left_on_the_machine(tmp_path: Path) -> None:
     storage.close()
     storage.close()
     assert list(tmp_path.glob(f"{storage.folder.parent.name}*")) == []
+
+
+@pytest.mark.parametrize(("name", "kind"), [("memory", MemoryStorage), ("rocksdb", RocksStorage)])
+def test_the_storages_of_the_house_are_made_from_dice(name: str, kind: type[Storage]) -> None:
+    storage = STORAGES[name](Random(1))
+    try:
+        assert isinstance(storage, kind)
+    finally:
+        storage.close()
+
+
+def test_one_throw_of_the_dice_is_one_storage() -> None:
+    chosen: list[tuple[str, float]] = []
+    for _ in range(2):
+        storage = RocksStorage(Random(7))
+        chosen.append((storage.durability, storage.flush_s))
+        storage.close()
+    assert chosen[0] == chosen[1]
+
+
+def test_files_lie_in_memory_where_the_machine_has_it() -> None:
+    assert scratch() == (str(SHARED_MEMORY) if SHARED_MEMORY.is_dir() else None)
+
+
+def test_memory_that_was_closed_holds_nothing() -> None:
+    storage = MemoryStorage()
+
+    async def main(loop: SimulationLoop) -> list[bytes]:
+        environment = SimulatedEnvironment(loop, 1)
+        await put(await started(storage, environment), b"a")
+        storage.close()
+        return await keys(await started(storage, environment))
+
+    assert simulated(main) == []
