@@ -242,7 +242,7 @@ def test_a_role_that_fails_is_begun_again_ever_more_slowly(caplog: pytest.LogCap
 
         (member,) = await members.add(run=fails)
         await asyncio.sleep(300)
-        assert member.runner.failures == len(at)
+        assert member.runner.persistence.failures == len(at)
         return [later - earlier for earlier, later in itertools.pairwise(at)]
 
     with caplog.at_level(logging.WARNING, "soundstage.roles"):

@@ -28,37 +28,25 @@ LONG_ENOUGH_S = 60.0
 """A role that ran for so long is begun again as if it had not failed before."""
 
 
-class RoleRunner:
-    """Runs the roles of one process. `held` are the leases it works under, by their name."""
+class Persistence:
+    """Begins work again that fails or ends, ever more slowly; `failures` are counted and in the log."""
 
-    def __init__(self, table: SystemTable, leases: Leases, environment: Environment, lease_s: float) -> None:
-        self.held: dict[str, Lease] = {}
+    def __init__(self, environment: Environment) -> None:
         self.failures: int = 0
-        self._table = table
-        self._leases = leases
         self._environment = environment
-        self._lease_s = lease_s
 
-    async def run(self, role: Role, context: RoleContext) -> None:
-        """`role` is done as its kind says, until this is cancelled; its leases are then given back."""
-        if role.kind == "every":
-            await self._again(role, lambda: role.run(context))
-        elif role.kind == "one":
-            await self._again(role, lambda: self._wait_for(role, context))
-        else:
-            await self._again(role, lambda: self._share(role, context))
-
-    async def _again(self, role: Role, work: Callable[[], Awaitable[None]]) -> None:
+    async def again(self, role: Role, work: Callable[[], Awaitable[None]]) -> None:
+        """`work` is done again and again until this is cancelled."""
         pause_s = PAUSE_MIN_S
         while True:
             began_ns = self._environment.monotonic_ns()
-            await self._told(role, work)
+            await self.once(role, work)
             if self._environment.monotonic_ns() - began_ns >= LONG_ENOUGH_S * 1e9:
                 pause_s = PAUSE_MIN_S
             await self._environment.sleep(pause_s * self._environment.random.uniform(0.5, 1.0))
             pause_s = min(PAUSE_MAX_S, pause_s * 2)
 
-    async def _told(self, role: Role, work: Callable[[], Awaitable[None]]) -> None:
+    async def once(self, role: Role, work: Callable[[], Awaitable[None]]) -> None:
         """`work` was done, or the log says why not."""
         try:
             await work()
@@ -70,6 +58,27 @@ class RoleRunner:
         except Exception:
             self.failures += 1
             log.exception("a role failed by a defect", extra={"role": role.name})
+
+
+class RoleRunner:
+    """Runs the roles of one process. `held` are the leases it works under, by their name."""
+
+    def __init__(self, table: SystemTable, leases: Leases, environment: Environment, lease_s: float) -> None:
+        self.held: dict[str, Lease] = {}
+        self.persistence: Persistence = Persistence(environment)
+        self._table = table
+        self._leases = leases
+        self._environment = environment
+        self._lease_s = lease_s
+
+    async def run(self, role: Role, context: RoleContext) -> None:
+        """`role` is done as its kind says, until this is cancelled; its leases are then given back."""
+        if role.kind == "every":
+            await self.persistence.again(role, lambda: role.run(context))
+        elif role.kind == "one":
+            await self.persistence.again(role, lambda: self._wait_for(role, context))
+        else:
+            await self.persistence.again(role, lambda: self._share(role, context))
 
     async def _wait_for(self, role: Role, context: RoleContext) -> None:
         """The role is this process's once nobody else has it."""
@@ -119,7 +128,7 @@ class RoleRunner:
             lease = await self._leases.take(name, self._lease_s)
             if lease is not None:
                 work = partial(self._work, role, context, lease, partition)
-                working[partition] = asyncio.ensure_future(self._told(role, work))
+                working[partition] = asyncio.ensure_future(self.persistence.once(role, work))
 
     async def _members(self, role: Role) -> int:
         """How many processes run the role, this one among them."""

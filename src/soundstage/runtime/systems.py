@@ -32,6 +32,30 @@ def catalogued(systems: Sequence[System]) -> dict[str, System]:
     return found
 
 
+def contributed_roles(systems: Mapping[str, System]) -> list[tuple[str, Role]]:
+    """Every role of `systems`, with the name of its system. Raises `Unavailable` for an extra that is missing."""
+    found: list[tuple[str, Role]] = []
+    for name, system in systems.items():
+        if find_spec(f"{system.path}.roles") is not None:
+            found += [(name, role) for role in part_of(system, "roles").ROLES]
+    return found
+
+
+def part_of(system: System, part: str) -> Any:
+    """A module of a system's package. Raises `Unavailable` with what to install when an extra is missing."""
+    try:
+        return import_module(f"{system.path}.{part}")
+    except ModuleNotFoundError as error:
+        if system.extra is None or (error.name or "").startswith("soundstage"):
+            raise
+        raise Unavailable(
+            f"the system {system.name!r} needs the package {error.name!r}",
+            hint=f'pip install "soundstage[{system.extra}]"',
+            retryable=False,
+            outcome="not_applied",
+        ) from None
+
+
 class Systems:
     """Finds, loads, opens and closes systems.
 
@@ -63,14 +87,14 @@ class Systems:
 
     def operations(self, name: str) -> dict[str, Operation[..., Any]]:
         """The operations of a system, by name."""
-        return operations_of(self._module(self.find(name), "api").CALLS)
+        return operations_of(part_of(self.find(name), "api").CALLS)
 
     def namespace_config(self, name: str) -> type[Any] | None:
         """The struct of a namespace's knobs, or None for a system without namespaces."""
         system = self.find(name)
         if find_spec(f"{system.path}.config") is None:
             return None
-        return getattr(self._module(system, "config"), "NamespaceConfig", None)
+        return getattr(part_of(system, "config"), "NamespaceConfig", None)
 
     def abstractions(self) -> list[str]:
         """The names of the systems that have namespaces."""
@@ -89,7 +113,7 @@ class Systems:
         service = self._services.get(name)
         if service is None:
             system = self.find(name)
-            service = self._module(system, "service").SERVICE(self._context(name, self._config(system)))
+            service = part_of(system, "service").SERVICE(self._context(name, self._config(system)))
             self._services[name] = service
         return service
 
@@ -114,11 +138,7 @@ class Systems:
 
     def roles(self) -> list[tuple[str, Role]]:
         """Every role that a system contributes, with the system's name."""
-        found: list[tuple[str, Role]] = []
-        for name, system in self.catalogue.items():
-            if find_spec(f"{system.path}.roles") is not None:
-                found += [(name, role) for role in self._module(system, "roles").ROLES]
-        return found
+        return contributed_roles(self.catalogue)
 
     def open_services(self) -> dict[str, Service]:
         """The services in use, by name of their system."""
@@ -138,7 +158,7 @@ class Systems:
         knobs = self._knobs.get(system.name)
         config = None
         if find_spec(f"{system.path}.config") is not None:
-            config = getattr(self._module(system, "config"), "SystemConfig", None)
+            config = getattr(part_of(system, "config"), "SystemConfig", None)
         if config is None:
             if knobs:
                 raise InvalidArgument(f"the system {system.name!r} has no knobs", field=f"systems.{system.name}")
@@ -148,17 +168,3 @@ class Systems:
         except InvalidArgument as error:
             field = ".".join(filter(None, ("systems", system.name, error.field)))
             raise InvalidArgument(error.detail, field=field, hint=error.hint) from None
-
-    @staticmethod
-    def _module(system: System, part: str) -> Any:
-        try:
-            return import_module(f"{system.path}.{part}")
-        except ModuleNotFoundError as error:
-            if system.extra is None or (error.name or "").startswith("soundstage"):
-                raise
-            raise Unavailable(
-                f"the system {system.name!r} needs the package {error.name!r}",
-                hint=f'pip install "soundstage[{system.extra}]"',
-                retryable=False,
-                outcome="not_applied",
-            ) from None

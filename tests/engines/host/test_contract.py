@@ -6,12 +6,12 @@ from collections.abc import AsyncGenerator, AsyncIterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
+import msgspec
 import pytest
 
 from soundstage.core.errors import InvalidArgument
-from soundstage.engines.host.contract import Contract, contract, encode, encode_result
+from soundstage.engines.host.contract import Contract, contract, encode
 from soundstage.engines.records.port import Page
-from soundstage.engines.records.rocksdb.header import Header
 
 
 class Pair(NamedTuple):
@@ -42,6 +42,12 @@ class Dusted(Protocol):
 
 
 SHELF = Contract("shelf", Shelf, {"dust": Dusted})
+
+
+class Current(msgspec.Struct):
+    """A mark, of a kind that could travel."""
+
+    current: bool = True
 
 
 class Engine:
@@ -94,9 +100,9 @@ def test_a_result_arrives_as_what_the_port_says_it_is() -> None:
 
 
 def test_what_means_something_in_one_process_alone_is_left_out_of_a_result() -> None:
-    page = Page([(b"k", b"cell")], None, None, mark=Header(b"newest").marked())
+    page = Page([(b"k", b"cell")], None, None, mark=Current())
     found = next(each for each in contract("records").methods if each.name == "get")
-    assert found.decode_result(encode_result(page)) == Page([(b"k", b"cell")], None, None)
+    assert found.decode_result(encode(found.carried(page))) == Page([(b"k", b"cell")], None, None)
 
 
 def test_what_an_engine_announces_arrives() -> None:

@@ -8,10 +8,10 @@ and results have types that msgspec carries. `start` and `stop` are each process
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterator, Mapping
 from functools import cache
 from hashlib import blake2b
-from typing import Any, Literal, TypeAlias, cast, get_origin, get_type_hints
+from typing import Any, Literal, TypeAlias, cast, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -29,16 +29,8 @@ def _plain(value: Any) -> Any:
     return list(value)
 
 
-def _carried(value: Any) -> Any:
-    """The same for results: what means something in the engine's own process alone, such as a mark, is left out."""
-    return _plain(value) if isinstance(value, Iterable) else None
-
-
 encode: Callable[[Any], bytes] = msgspec.msgpack.Encoder(enc_hook=_plain).encode
 """A value of a type that ports use, as MessagePack."""
-
-encode_result: Callable[[Any], bytes] = msgspec.msgpack.Encoder(enc_hook=_carried).encode
-"""What a call returned, as MessagePack."""
 
 
 class Method:
@@ -69,6 +61,7 @@ class Method:
             ),
             len(sent),
         )
+        self._local: tuple[str, ...] = _local_fields(result)
         self.decode_result: Callable[[bytes], Any] = msgspec.msgpack.Decoder(
             None if self.shape == "download" else result
         ).decode
@@ -82,6 +75,12 @@ class Method:
             named[self.stream] = stream
         return function(*arguments[: self._positional], **named)
 
+    def carried(self, result: Any) -> Any:
+        """`result` without what means something in the engine's own process alone, such as the mark of a page."""
+        if any(getattr(result, name) is not None for name in self._local):
+            return msgspec.structs.replace(result, **dict.fromkeys(self._local))
+        return result
+
     def _is_stream(self, parameter: inspect.Parameter) -> bool:
         return parameter.name == self.stream
 
@@ -90,6 +89,18 @@ class Method:
 
     def __str__(self) -> str:
         return f"{self.name}{self.signature}"
+
+
+def _local_fields(result: Any) -> tuple[str, ...]:
+    """The fields of a struct that are objects with a behaviour, which stay where they are."""
+    if not (isinstance(result, type) and issubclass(result, msgspec.Struct)):
+        return ()
+    hints = get_type_hints(result)
+    return tuple(name for name, hint in hints.items() if any(map(_is_behaviour, (hint, *get_args(hint)))))
+
+
+def _is_behaviour(hint: Any) -> bool:
+    return isinstance(hint, type) and getattr(hint, "_is_protocol", False)
 
 
 def _field(parameter: inspect.Parameter, hint: Any) -> Any:

@@ -17,7 +17,7 @@ from soundstage import __version__
 from soundstage.core.environment import Environment
 from soundstage.core.errors import Exhausted, Internal, NotFound, SoundstageError, Unavailable
 from soundstage.engines.host import place, refusals
-from soundstage.engines.host.contract import Contract, Method, contract, encode, encode_result
+from soundstage.engines.host.contract import Contract, Method, contract, encode
 from soundstage.engines.host.frames import (
     CALL,
     CANCEL,
@@ -209,15 +209,17 @@ class ServerLink(asyncio.Protocol):
     def _begin(self, call: int, method: Method, function: Callable[..., Any], body: bytes) -> None:
         arguments = method.decode_arguments(body)
         if method.shape == "call":
-            self._step(call, method.invoke(function, arguments))
+            self._step(call, method, method.invoke(function, arguments))
         elif method.shape == "download":
             outgoing = self._downloads[call] = Outgoing(lambda chunk: self._send(CHUNK, 0, call, chunk))
             self._go_on(call, partial(self._stream, call, outgoing, partial(method.invoke, function, arguments)))
         else:
             upload = self._uploads[call] = Incoming(lambda size: self._send(CREDIT, 0, call, size.to_bytes(8, "big")))
-            self._go_on(call, partial(self._answer, call, partial(method.invoke, function, arguments, upload.chunks())))
+            self._go_on(
+                call, partial(self._answer, call, method, partial(method.invoke, function, arguments, upload.chunks()))
+            )
 
-    def _step(self, call: int, answer: Coroutine[Any, Any, Any]) -> None:
+    def _step(self, call: int, method: Method, answer: Coroutine[Any, Any, Any]) -> None:
         """The call is answered, or goes on in a task of its own when it has to wait."""
         try:
             ended, result = begin(answer)
@@ -229,11 +231,11 @@ class ServerLink(asyncio.Protocol):
             self._refuse(call, _defect())
             return
         if not ended:
-            self._go_on(call, partial(self._finish, call, result))
+            self._go_on(call, partial(self._finish, call, method, result))
         elif self._outbox.paused:
-            self._go_on(call, partial(self._tell, call, result))
+            self._go_on(call, partial(self._tell, call, method, result))
         else:
-            self._tell_now(call, result)
+            self._tell_now(call, method, result)
 
     def _go_on(self, call: int, answer: Callable[[], Awaitable[None]]) -> None:
         task = self._tasks[call] = self._loop.create_task(self._run(call, answer))
@@ -250,18 +252,18 @@ class ServerLink(asyncio.Protocol):
             log.exception(_DEFECT)
             self._refuse(call, _defect())
 
-    async def _finish(self, call: int, begun: Begun) -> None:
-        await self._tell(call, await begun)
+    async def _finish(self, call: int, method: Method, begun: Begun) -> None:
+        await self._tell(call, method, await begun)
 
-    async def _answer(self, call: int, begin: Callable[[], Awaitable[Any]]) -> None:
-        await self._tell(call, await begin())
+    async def _answer(self, call: int, method: Method, begin: Callable[[], Awaitable[Any]]) -> None:
+        await self._tell(call, method, await begin())
 
-    async def _tell(self, call: int, result: Any) -> None:
+    async def _tell(self, call: int, method: Method, result: Any) -> None:
         await self._outbox.room()
-        self._tell_now(call, result)
+        self._tell_now(call, method, result)
 
-    def _tell_now(self, call: int, result: Any) -> None:
-        body = encode_result(result)
+    def _tell_now(self, call: int, method: Method, result: Any) -> None:
+        body = encode(method.carried(result))
         if len(body) > FRAME_MAX_BYTES:
             self._refuse(call, refusals.too_large("the answer", len(body)))
         else:

@@ -14,6 +14,7 @@ SUMMARY = "The ground floor of a streaming service's platform: a key-value store
 
 COMMANDS = {
     "up": ("soundstage.surface.cli.up:up", "Start everything configured and serve it over HTTP"),
+    "agent": ("soundstage.surface.cli.agent:agent", "Run a role on this host for a stage that runs on another"),
     "demo": ("soundstage.demo.command:demo", "Start a stage, fill it with real data and show what it does"),
     "config": ("soundstage.surface.cli.config:app", "Check and show the configuration"),
     "engines": ("soundstage.surface.cli.engines:app", "Show the engines of the stage"),

@@ -103,7 +103,7 @@ async def reached(target: Target, *, background: bool = False) -> AsyncGenerator
         url = remote_url(target)
         found = await _opened(load(target), held, background=background) if url is None else url
         if isinstance(found, str):
-            found = await held.enter_async_context(connect(found, settings=_settings(target)))
+            found = await held.enter_async_context(connect(found, settings=settings(target)))
         yield Reached(found, options)
 
 
@@ -139,7 +139,8 @@ def remote_url(target: Target) -> str | None:
     return target.url or variable("URL")
 
 
-def _settings(target: Target) -> Settings:
+def settings(target: Target) -> Settings:
+    """How the connection to `target` proves who it is."""
     token, token_file = target.token or variable("TOKEN"), variable("TOKEN_FILE")
     if token is not None and token.startswith("@"):
         token, token_file = None, os.path.expanduser(token[1:])
