@@ -141,7 +141,7 @@ class TestAnswering:
         assert statuses(url, "/v1/kv/scan_items", scan | {"page_token": token}) == {200}
 
     def test_quotas_hold_for_all_workers_together(self, url: str) -> None:
-        make_namespace(url, quotas={"reads_per_second": 1, "burst": "1ms"})
+        make_namespace(url, quotas={"reads_per_second": 1, "burst": "10ms"})
         began = time.monotonic()
         found = [answer.status for answer in answers(url, "/v1/kv/get_items", {"namespace": "home", "id": "u1"})]
         assert found.count(200) <= 2 + (time.monotonic() - began)
@@ -155,7 +155,7 @@ class TestChanges:
 
     def test_a_revoked_token_is_refused_by_all(self, start: Start, place: Place) -> None:
         token = place.cli("tokens", "create", "--name", "ada", "--grants", '{"*":["admin"]}', "--output", "json").json[
-            "token"
+            "bearer"
         ]
         running = start(
             "up", "--port", "0", "--workers", "http=2", variables=QUICK | {"SOUNDSTAGE_AUTH__MODE": "tokens"}
@@ -208,7 +208,7 @@ class TestEnds:
         health = f"http://127.0.0.1:{port}/health/ready"
         until(lambda: "not started again" in ask(health).body.decode())
         assert ask(health).status == 503
-        assert "a worker is given up" in running.errors
+        until(lambda: "a worker is given up" in running.errors)
         assert running.stop().code == 0
 
     def test_a_worker_that_cannot_start_ends_the_whole_with_its_reason(self, start: Start, place: Place) -> None:
@@ -270,9 +270,8 @@ class TestRoles:
         second = until(lambda: [line for line in noted(place, "guard") if line[0] != first[0]])[0]
         before = len(noted(place, "guard"))
         os.kill(first[0], signal.SIGCONT)
-        until(
-            lambda: "a role was lost to another process" in running.errors or len(noted(place, "guard")) > before + 20
-        )
+        until(lambda: "a role was lost to another process" in running.errors)
+        until(lambda: len(noted(place, "guard")) > before)
         later = noted(place, "guard")[before:]
         assert {tuple(line) for line in later} == {tuple(second)}
 

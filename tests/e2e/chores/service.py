@@ -37,8 +37,8 @@ class ChoresService:
             while number >= request.wait_at and not there("go"):
                 await self._environment.sleep(STEP_S)
             job.check()
-            note("job", number, job.fence)
             await job.checkpoint(str(number + 1).encode())
+            note("job", number, job.fence)
         return Counted(numbers=list(range(begin, request.to)))
 
 
