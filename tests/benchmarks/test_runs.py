@@ -13,7 +13,7 @@ import benchmarks.startup
 import pytest
 from benchmarks.report import Figure
 
-from benchmarks import kv_deletes, kv_durable, kv_embedded, kv_http, resp, startup
+from benchmarks import kv_deletes, kv_durable, kv_embedded, kv_http, processes, resp, startup
 from soundstage.core.codec import JSON, MSGPACK, ContentType
 from soundstage.surface.cli.bench import benchmarks as listed
 
@@ -218,11 +218,26 @@ def test_every_command_is_measured_over_one_connection_and_many_plain_and_pipeli
     assert resp.Load("hset", 50, 16).name == "hset_c50_p16"
 
 
+@pytest.mark.slow
+def test_processes_are_measured_by_their_own_time_and_by_the_wall() -> None:
+    scale = processes.Scale(rounds=1, gets=600, gets_alone=50, batches=8, seconds=1, records=3)
+    figures = by_name(processes.measure(scale))
+    sound(list(figures.values()))
+    assert {name: each.target for name, each in figures.items()} == {
+        "processes.host_get": 0.3,
+        "processes.host_get_alone": None,
+        "processes.host_put": 0.3,
+        "processes.http_workers": 1.6,
+        "processes.http_workers_or_none": None,
+        "processes.http_workers_wall": None,
+    }
+
+
 RUNNABLE = sorted(each.name for each in listed(FOLDER))
 
 
 def test_all_benchmarks_are_listed() -> None:
-    assert RUNNABLE == ["kv_deletes", "kv_durable", "kv_embedded", "kv_http", "resp", "startup"]
+    assert RUNNABLE == ["kv_deletes", "kv_durable", "kv_embedded", "kv_http", "processes", "resp", "startup"]
 
 
 @pytest.mark.parametrize("name", RUNNABLE)

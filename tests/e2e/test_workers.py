@@ -27,6 +27,7 @@ QUICK = {
     "SOUNDSTAGE_PROCESSES__LEASE": "500ms",
 }
 ITEM = {"namespace": "home", "id": "u1", "items": [{"key": "bmFtZQ==", "value": "QWRh"}]}
+UP_TWO = ("up", "--port", "0", "--workers", "http=2")
 CONNECTIONS = 24
 """So many that each of two processes gets some of them."""
 
@@ -75,15 +76,14 @@ def samples(url: str, name: str) -> dict[str, float]:
 
 
 def make_namespace(url: str, **parts: Any) -> None:
-    """Every worker knows the namespace `home`."""
+    """The namespace `home` is there, for every worker from the moment that one has answered."""
     namespace = {"name": "home", "abstraction": "kv", **parts}
     assert ask(f"{url}/v1/namespaces/put", {"namespace": namespace}).status == 200
-    until(lambda: statuses(url, "/v1/namespaces/get", {"name": "home"}) == {200})
 
 
 @pytest.fixture
 def two(start: Start) -> Running:
-    return start("up", "--port", "0", "--workers", "http=2", variables=QUICK)
+    return start(*UP_TWO, variables=QUICK)
 
 
 @pytest.fixture
@@ -112,6 +112,12 @@ class TestAnswering:
         calls = samples(url, "soundstage_calls_started_total")
         assert min(calls["http-1"], calls["http-2"]) > 0
         assert set(samples(url, "soundstage_info")) == {"main", "http-1", "http-2"}
+
+    def test_a_namespace_is_known_to_all_workers_once_one_has_made_it(self, start: Start) -> None:
+        url = start(*UP_TWO, variables={"SOUNDSTAGE_CONTROL__POLL_INTERVAL": "1h"}).ready()
+        make_namespace(url)
+        assert statuses(url, "/v1/kv/put_items", ITEM) == {200}
+        assert statuses(url, "/v1/namespaces/get", {"name": "home"}) == {200}
 
     def test_what_is_written_by_one_is_read_by_all(self, url: str) -> None:
         make_namespace(url)

@@ -56,6 +56,14 @@ def test_a_gate_without_a_quota_takes_the_stages_bound() -> None:
     assert (gate.limit, gate.rated, gate.reads, gate.writes) == (5, False, None, None)
 
 
+@pytest.mark.parametrize(("share", "limit", "reads"), [(1.0, 9, 90), (0.5, 5, 45), (0.001, 1, 1)])
+def test_a_gate_of_one_of_several_processes_lets_its_share_in(share: float, limit: int, reads: int) -> None:
+    gate = Gate("a", Quotas(in_flight=9, reads_per_second=90.0), AdmissionConfig(share=share))
+    assert gate.reads is not None
+    taken = sum(gate.reads.take(now) == 0 for now in range(0, 10 * S, S // 1_000))
+    assert (gate.limit, reads * 10 <= max(taken, 10) <= reads * 20) == (limit, True)
+
+
 def test_adjusting_a_gate_keeps_its_calls_counted() -> None:
     gate = Gate("x", Quotas(in_flight=2), AdmissionConfig())
     gate.in_flight = 2

@@ -14,6 +14,7 @@ from soundstage.catalogue import SYSTEMS
 from soundstage.core.environment import SystemEnvironment
 from soundstage.core.errors import InvalidArgument
 from soundstage.runtime.config import ProcessesConfig
+from soundstage.runtime.measurement import Measurement
 from soundstage.runtime.roles import Role, RoleContext, check_roles
 from soundstage.runtime.stage import Stage
 
@@ -150,3 +151,16 @@ async def test_a_stage_without_background_runs_no_role(stage: Stage) -> None:
 async def test_an_engine_that_cannot_be_reached_makes_the_stage_unwell(stage: Stage) -> None:
     stage.engines["default"].lost = "nobody listens"
     assert stage.health().reasons == ["an engine cannot be reached: nobody listens"]
+
+
+async def test_health_and_metrics_tell_of_what_is_watched(stage: Stage) -> None:
+    class Worker:
+        def reasons(self) -> list[str]:
+            return ["worker a: it is starting"]
+
+        def measurements(self) -> list[Measurement]:
+            return [Measurement("worker_up", "whether the worker is ready", 0, labels={"worker": "a"})]
+
+    stage.watch(Worker())
+    assert stage.health().reasons == ["worker a: it is starting"]
+    assert b'soundstage_worker_up{worker="a"} 0.0' in stage.metrics_text()

@@ -49,6 +49,8 @@ class Interceptors(msgspec.Struct, frozen=True, kw_only=True):
     repetitions: Repetitions
     tracer: Tracer | None = None
     log_calls: bool = False
+    look: Callable[[], Awaitable[None]] | None = None
+    """How namespaces are found that other processes made; None where there are none."""
 
 
 class BoundOperation:
@@ -60,6 +62,7 @@ class BoundOperation:
     __slots__ = (
         "_admission",
         "_gates",
+        "_looks",
         "_namespaced",
         "_now_ns",
         "_on",
@@ -80,6 +83,7 @@ class BoundOperation:
         self._writes = operation.access != "read"
         self._namespaced = _names_a_namespace(operation)
         self._now_ns = interceptors.environment.monotonic_ns
+        self._looks = interceptors.look is not None and (self._namespaced or operation.system == "namespaces")
         short = self._namespaced and interceptors.tracer is None
         self.run_local: Callable[[Any], Coroutine[Any, Any, Any]] = self._local if short else self._run_owner
 
@@ -139,6 +143,8 @@ class BoundOperation:
         return service.scopes(self.operation.name, request) if isinstance(service, Scoped) else ()
 
     async def _admitted(self, call: Call, request: Any) -> Any:
+        if self._looks:
+            await self._look(request)
         gate = self._enter(request)
         self._admission.in_flight += 1
         gate.in_flight += 1
@@ -153,6 +159,12 @@ class BoundOperation:
         finally:
             self._admission.in_flight -= 1
             gate.in_flight -= 1
+
+    async def _look(self, request: Any) -> None:
+        """A namespace that another process has just made is known here."""
+        look = self._on.look
+        if look is not None and not (self._namespaced and request.namespace in self._gates):
+            await look()
 
     async def _in_time(self, call: Call, request: Any, deadline_ns: int) -> Any:
         if self._now_ns() >= deadline_ns:

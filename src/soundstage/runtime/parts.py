@@ -180,8 +180,8 @@ class Parts:
         )
         self.namespaces.busy = self.jobs.is_busy
         self.follower: NamespaceFollower = NamespaceFollower(self.namespaces, declarations, tables, self.environment)
-        alone = not self.engines.is_shared(self.config.control.engine)
-        await self.follower.load(self.config.namespaces, alone=alone)
+        self._alone = not self.engines.is_shared(self.config.control.engine)
+        await self.follower.load(self.config.namespaces, alone=self._alone)
         for abstraction in {info.abstraction for info in self.registry.infos.values()}:
             await self.systems.started(abstraction)
 
@@ -196,6 +196,7 @@ class Parts:
             repetitions=self._repetitions,
             tracer=Tracer() if telemetry.traces else None,
             log_calls=telemetry.log_calls,
+            look=None if self._alone else self.follower.look,
         )
 
     def _schedule(self) -> None:

@@ -152,6 +152,7 @@ async def test_an_exhausted_engine_is_told_as_it_is(open_stage: OpenStage, envir
     assert (failed.value.retry_after_ms, failed.value.retryable) == (200, True)
 
 
+@pytest.mark.holds_the_loop
 async def test_a_record_of_too_many_deleted_ranges_is_refused_and_whole(kv: KeyValue) -> None:
     for number in range(1_000):
         await kv.delete_items(id="ada", predicate=between(b"%04d" % number, b"%04d5" % number))

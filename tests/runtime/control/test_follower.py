@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
@@ -244,3 +245,47 @@ async def test_the_fewest_words_make_a_namespace(open_stage: OpenStage) -> None:
     async with open_stage(declaring(home={"abstraction": "notes"})) as stage:
         assert (await stage.client(Namespaces).get(name="home")).version == 1
         await stage.client(Namespaces).put(namespace=NamespaceSpec(name="x", abstraction="notes"))
+
+
+async def test_a_look_finds_what_another_process_had_made_before(open_stage: OpenStage, engine: Lasting) -> None:
+    async with open_stage(engines={"default": engine}) as one, open_stage(engines={"default": engine}) as two:
+        await make(one)
+        await two._parts.follower.look()
+        await two.client(Notes, "home").write(name="a", text="Ada")
+
+
+async def test_many_who_look_at_once_share_one_look_and_none_misses_anything(
+    open_stage: OpenStage, engine: Lasting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_stage(engines={"default": engine}) as one, open_stage(engines={"default": engine}) as two:
+        follower = two._parts.follower
+        looks, follow, go = 0, follower.follow, asyncio.Event()
+
+        async def counted() -> None:
+            nonlocal looks
+            looks += 1
+            await go.wait()
+            await follow()
+
+        monkeypatch.setattr(follower, "follow", counted)
+        first = asyncio.ensure_future(follower.look())
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        await make(one)
+        later = [asyncio.ensure_future(follower.look()) for _ in range(20)]
+        go.set()
+        await asyncio.gather(first, *later)
+        assert looks == 2
+        assert "home" in two.namespaces.applied.infos
+
+
+async def test_a_look_at_a_store_that_is_away_is_no_failure(
+    open_stage: OpenStage, engine: Lasting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_stage(engines={"default": engine}) as stage:
+
+        async def away() -> None:
+            raise Unavailable("down")
+
+        monkeypatch.setattr(stage._parts.follower, "follow", away)
+        await stage._parts.follower.look()

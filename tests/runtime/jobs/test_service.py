@@ -139,6 +139,7 @@ def test_pages_go_back_over_the_days() -> None:
     simulated(main)
 
 
+@pytest.mark.holds_the_loop
 def test_many_jobs_are_looked_at_for_a_page_but_not_all() -> None:
     async def main(cluster: Cluster) -> None:
         async with cluster.process(running=0, queued=2_000) as stage:

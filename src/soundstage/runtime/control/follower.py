@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 
 from soundstage.core.environment import Environment
 from soundstage.core.errors import InvalidArgument, SoundstageError
@@ -33,6 +35,8 @@ class NamespaceFollower:
         self._tables = tables
         self._environment = environment
         self._seen: Stamp | None = None
+        self._looking: asyncio.Task[None] | None = None
+        self._next: asyncio.Task[None] | None = None
 
     async def load(self, declared: Mapping[str, NamespaceDeclaration], *, alone: bool = True) -> None:
         """Everything stored is applied with its tables, and everything that the stage file declares is stored.
@@ -61,6 +65,23 @@ class NamespaceFollower:
             await self._follow(ABANDONED_US)
             self._control.store.changed.notify()
         await self._tables.settle()
+
+    async def look(self) -> None:
+        """What other processes had stored before this was called is applied here, unless the store fails.
+
+        Many who ask at once share one look.
+        """
+        if self._next is None:
+            self._next = asyncio.ensure_future(self._look_after(self._looking))
+        await asyncio.shield(self._next)
+
+    async def _look_after(self, earlier: asyncio.Task[None] | None) -> None:
+        if earlier is not None:
+            await asyncio.wait({earlier})
+        # Who asks from here on may ask for what this look misses.
+        self._looking, self._next = self._next, None
+        with suppress(SoundstageError):
+            await self.follow()
 
     async def _follow(self, abandoned_us: int) -> None:
         # What this process is changing itself is neither half-way nor news.

@@ -21,6 +21,9 @@ from soundstage.runtime.work.store import DAY_MS, Found, JobStore, Raced, Stored
 LOOKED_MAX = 1_000
 """Jobs looked at for one page of a list."""
 
+LOOKED_PER_TURN = 20
+"""Before others get their turn: what is in memory is read without a pause."""
+
 REQUEST_MAX_BYTES = 1 << 20
 
 
@@ -87,6 +90,8 @@ class JobControl:
                 for job_id in ids:
                     last = job_id
                     looked += 1
+                    if looked % LOOKED_PER_TURN == 0:
+                        await self._environment.sleep(0)
                     info = await self._known(job_id)
                     if info is not None and _wanted(info, state, operation) and _sees(principal, info):
                         page.append(info)
