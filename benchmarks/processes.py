@@ -12,7 +12,7 @@ import asyncio
 import resource
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Generator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -80,8 +80,9 @@ class Side:
         for number in range(PARTITIONS):
             await self._engine.apply(TABLE, b"p%d" % number, Batch(cells=[(b"k", self._cell)]))
 
-    async def gets(self, callers: int, count: int) -> float:
+    async def gets(self, callers: int) -> float:
         """Gets per second."""
+        count = self._scale.gets_alone if callers == 1 else self._scale.gets
 
         async def lane() -> None:
             for number in range(count // callers):
@@ -122,12 +123,8 @@ def measure_host(scale: Scale, folder: Path) -> list[Figure]:
         ours, theirs = Side(there, scale), Side(here, scale)
         runner.run(_prepared(there, here, ours, theirs))
         sides = [
-            lambda side=side, work=work: runner.run(work(side))
-            for work in (
-                lambda side: side.gets(MANY, scale.gets),
-                lambda side: side.gets(1, scale.gets_alone),
-                lambda side: side.puts(),
-            )
+            partial(_run, runner, partial(work, side))
+            for work in (partial(Side.gets, callers=MANY), partial(Side.gets, callers=1), Side.puts)
             for side in (ours, theirs)
         ]
         many, many_here, alone, alone_here, puts, puts_here = interleaved(scale.rounds, *sides)
@@ -141,6 +138,10 @@ def measure_host(scale: Scale, folder: Path) -> list[Figure]:
             note=f"batches of {BATCH_ROWS}, 8 callers, durability os; direct",
         ),
     ]
+
+
+def _run(runner: asyncio.Runner, work: Callable[[], Coroutine[Any, Any, float]]) -> float:
+    return runner.run(work())
 
 
 async def _prepared(there: Any, here: Records, *sides: Side) -> None:

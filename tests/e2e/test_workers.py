@@ -7,16 +7,20 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from tests.e2e.chores import installed
 from tests.e2e.conftest import Start
 from tests.e2e.processes import WITHIN_S, Place, Running
 from tests.e2e.web import Answer, ask
+
+from soundstage.core.errors import Unavailable
+from soundstage.data.kv import KeyValue, PutItem
+from soundstage.runtime.stage import Stage
 
 pytestmark = pytest.mark.slow
 
@@ -173,12 +177,12 @@ class TestChanges:
 
 
 class TestEnds:
-    def test_sigterm_ends_all_in_order(self, two: Running, url: str) -> None:
+    def test_sigterm_ends_all_in_order(self, two: Running, url: str, place: Place) -> None:
         pids = children(two.pid)
         ended = two.stop()
         assert (ended.code, ended.err) == (0, "")
         assert all(map(gone, pids))
-        assert not list(Path(two.arguments and ".").glob("HOST"))
+        assert not (place.folder / "soundstage-data" / "HOST").exists()
 
     def test_a_killed_parent_leaves_no_child(self, two: Running, url: str, start: Start) -> None:
         pids = children(two.pid)
@@ -280,6 +284,47 @@ class TestRoles:
         until(lambda: len(noted(place, "guard")) > before)
         later = noted(place, "guard")[before:]
         assert {tuple(line) for line in later} == {tuple(second)}
+
+
+class TestSharing:
+    ENGINES: ClassVar[dict[str, Any]] = {
+        "default": {"url": "host:"},
+        "blobs": {"url": "host:", "options": {"ports": ["blobs"]}},
+    }
+
+    async def test_another_process_uses_the_engines_of_one_that_runs(self, start: Start, place: Place) -> None:
+        running = start("up", "--port", "0", variables={"SOUNDSTAGE_PROCESSES__SHARED": "true"})
+        url = running.ready()
+        make_namespace(url)
+        async with Stage.open(data=place.folder / "soundstage-data", config={"engines": self.ENGINES}) as stage:
+            kv = stage.client(KeyValue, "home")
+            await kv.put_items(id="u1", items=[PutItem(key=b"name", value=b"Ada")])
+            file = await stage.files.put(in_chunks(b"x" * 100_000))
+            assert await read_file(stage, file.blob) == b"x" * 100_000
+            assert stage.health().ready
+            running.kill()
+            with pytest.raises(Unavailable):
+                await kv.get_items(id="u1")
+            assert "cannot be reached" in stage.health().reasons[0]
+        again = start("up", "--port", "0")
+        found = ask(f"{again.ready()}/v1/kv/get_items", {"namespace": "home", "id": "u1"}).json
+        assert found["items"][0]["value"] == "QWRh"
+
+    def test_engines_are_offered_to_nobody_unless_that_is_asked_for(self, start: Start, place: Place) -> None:
+        start("up", "--port", "0").ready()
+        assert not (place.folder / "soundstage-data" / "HOST").exists()
+
+    def test_a_flag_that_gives_no_number_is_refused(self, start: Start) -> None:
+        ended = start("up", "--port", "0", "--workers", "http").ended()
+        assert (ended.code, "--workers http=2" in ended.err) == (2, True)
+
+
+async def in_chunks(content: bytes) -> AsyncIterator[bytes]:
+    yield content
+
+
+async def read_file(stage: Stage, blob: str) -> bytes:
+    return b"".join([chunk async for chunk in stage.files.read(blob)])
 
 
 class TestJobs:

@@ -117,6 +117,7 @@ async def test_a_role_of_one_process_has_a_lease(running: Stage) -> None:
     context = await begun("notes-one")
     assert context.lease is not None
     assert (context.lease.held, context.lease.fence) == (True, 1)
+    assert b"soundstage_role_leases 0.0" not in running.metrics_text()
 
 
 async def test_the_partitions_of_a_role_are_run_one_by_one(running: Stage) -> None:

@@ -116,7 +116,12 @@ class StageCollector:
             "soundstage_loop_lag_seconds", "how late the event loop runs what is due", labels=()
         )
         _add(lag, (), self._parts.loop_lag.lag)
-        yield from (rounds, failures, lag)
+        runner = self._parts.role_runner
+        held = GaugeMetricFamily("soundstage_role_leases", "leases under which roles work here", value=len(runner.held))
+        failed = CounterMetricFamily(
+            "soundstage_role_failures", "times a role failed and was begun again", value=runner.persistence.failures
+        )
+        yield from (rounds, failures, lag, held, failed)
         yield from self._sweepers()
 
     def _feeds(self) -> Iterator[Metric]:
