@@ -11,7 +11,7 @@ import pytest
 
 from soundstage.core.errors import InvalidArgument
 from soundstage.engines.host.contract import Contract, contract, encode
-from soundstage.engines.records.port import Page
+from soundstage.engines.records.port import Mark, Page
 
 
 class Pair(NamedTuple):
@@ -103,6 +103,30 @@ def test_what_means_something_in_one_process_alone_is_left_out_of_a_result() -> 
     page = Page([(b"k", b"cell")], None, None, mark=Current())
     found = next(each for each in contract("records").methods if each.name == "get")
     assert found.decode_result(encode(found.carried(page))) == Page([(b"k", b"cell")], None, None)
+
+
+def test_the_same_holds_for_each_of_several_results() -> None:
+    pages = [Page([(b"k", b"cell")], b"next", None, mark=Current()), Page([], None, None)]
+    found = next(each for each in contract("records").methods if each.name == "read_many")
+    assert found.decode_result(encode(found.carried(pages))) == [Page([(b"k", b"cell")], b"next", None), pages[1]]
+
+
+def test_what_stays_may_stand_between_what_travels() -> None:
+    class Marked(msgspec.Struct):
+        left: int
+        mark: Mark | None
+        right: bytes
+
+    class Port(Protocol):
+        capabilities: frozenset[str]
+
+        async def marked(self) -> Marked: ...
+
+    namespace = {"Marked": Marked}
+    Port.marked.__annotations__["return"] = namespace["Marked"]
+    (found,) = Contract("port", Port).methods
+    sent = encode(found.carried(Marked(1, Current(), b"x")))
+    assert msgspec.msgpack.decode(sent) == [1, b"x"]
 
 
 def test_what_an_engine_announces_arrives() -> None:

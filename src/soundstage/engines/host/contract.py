@@ -11,6 +11,7 @@ import inspect
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterator, Mapping
 from functools import cache
 from hashlib import blake2b
+from operator import attrgetter
 from typing import Any, Literal, TypeAlias, cast, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -61,10 +62,9 @@ class Method:
             ),
             len(sent),
         )
-        self._local: tuple[str, ...] = _local_fields(result)
-        self.decode_result: Callable[[bytes], Any] = msgspec.msgpack.Decoder(
-            None if self.shape == "download" else result
-        ).decode
+        self.carried: Callable[[Any], Any]
+        self.decode_result: Callable[[bytes], Any]
+        self.carried, self.decode_result = _carriage(None if self.shape == "download" else result)
 
     def invoke(self, function: Callable[..., Any], arguments: tuple[Any, ...], stream: Any = None) -> Any:
         """What `function`, this call of some engine, returns for arguments as they were sent."""
@@ -74,12 +74,6 @@ class Method:
         if self.stream is not None:
             named[self.stream] = stream
         return function(*arguments[: self._positional], **named)
-
-    def carried(self, result: Any) -> Any:
-        """`result` without what means something in the engine's own process alone, such as the mark of a page."""
-        if any(getattr(result, name) is not None for name in self._local):
-            return msgspec.structs.replace(result, **dict.fromkeys(self._local))
-        return result
 
     def _is_stream(self, parameter: inspect.Parameter) -> bool:
         return parameter.name == self.stream
@@ -91,12 +85,40 @@ class Method:
         return f"{self.name}{self.signature}"
 
 
-def _local_fields(result: Any) -> tuple[str, ...]:
-    """The fields of a struct that are objects with a behaviour, which stay where they are."""
-    if not (isinstance(result, type) and issubclass(result, msgspec.Struct)):
-        return ()
-    hints = get_type_hints(result)
-    return tuple(name for name, hint in hints.items() if any(map(_is_behaviour, (hint, *get_args(hint)))))
+def _carriage(result: Any) -> tuple[Callable[[Any], Any], Callable[[bytes], Any]]:
+    """What is sent of a result, and how it is read.
+
+    Fields of a struct that are objects with a behaviour, such as the mark of a page, mean something in the engine's
+    own process alone and stay there.
+    """
+    several = get_origin(result) is list
+    struct = get_args(result)[0] if several else result
+    sent = _sent_fields(struct)
+    if not sent:
+        return _itself, msgspec.msgpack.Decoder(result).decode
+    hints = get_type_hints(struct)
+    fields: Any = tuple[tuple(hints[name] for name in sent)]
+    made: Callable[..., Any] = lambda values: struct(**dict(zip(sent, values, strict=True)))  # noqa: E731
+    if sent == list(hints)[: len(sent)]:
+        made = lambda values: struct(*values)  # noqa: E731
+    take = attrgetter(*sent)
+    decode = msgspec.msgpack.Decoder(list[fields] if several else fields).decode
+    if several:
+        return (lambda found: list(map(take, found))), lambda body: list(map(made, decode(body)))
+    return take, lambda body: made(decode(body))
+
+
+def _sent_fields(struct: Any) -> list[str]:
+    """The fields that travel, of a struct of which some do not; else none."""
+    if not (isinstance(struct, type) and issubclass(struct, msgspec.Struct)):
+        return []
+    hints = get_type_hints(struct)
+    sent = [name for name, hint in hints.items() if not any(map(_is_behaviour, (hint, *get_args(hint))))]
+    return sent if 1 < len(sent) < len(hints) else []
+
+
+def _itself(result: Any) -> Any:
+    return result
 
 
 def _is_behaviour(hint: Any) -> bool:

@@ -104,6 +104,8 @@ class Outbox:
         self._transport = transport
         self._loop = asyncio.get_running_loop()
         self._parts: list[bytes] = []
+        self.paused: bool = False
+        """Whether the other side does not read as fast as it is sent to."""
         self._resumed: asyncio.Event = asyncio.Event()
         self._resumed.set()
 
@@ -113,21 +115,18 @@ class Outbox:
             self._loop.call_soon(self._flush)
         self._parts += (_HEAD.pack(len(body), kind, method, call), body)
 
-    @property
-    def paused(self) -> bool:
-        """Whether the other side does not read as fast as it is sent to."""
-        return not self._resumed.is_set()
-
     async def room(self) -> None:
         """Returns once the other side reads what it was sent."""
         await self._resumed.wait()
 
     def pause(self) -> None:
         """The other side does not read as fast as it is sent to."""
+        self.paused = True
         self._resumed.clear()
 
     def resume(self) -> None:
         """It does again."""
+        self.paused = False
         self._resumed.set()
 
     def _flush(self) -> None:
