@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from tests.e2e.chores import installed
 from tests.e2e.conftest import Start
@@ -25,6 +27,16 @@ def test_an_agent_calls_the_stage_and_ends_when_it_is_told_to(
     assert agent.line("agent ") == f"agent chores-ask for {url}"
     assert until(lambda: noted(place, "asked")) == [[agent.pid, stage.pid]]
     assert agent.stop().code == 0
+
+
+def test_an_agent_tells_programs_that_it_began(start: Start, chores: dict[str, str]) -> None:
+    agent = start("agent", "chores-ask", "--url", "http://127.0.0.1:1", "--output", "jsonl", variables=chores)
+    assert json.loads(agent.line("{")) == {
+        "event": "ready",
+        "role": "chores-ask",
+        "url": "http://127.0.0.1:1",
+        "pid": agent.pid,
+    }
 
 
 def test_an_agent_waits_for_a_stage_that_is_not_there_yet(start: Start, place: Place, chores: dict[str, str]) -> None:

@@ -149,3 +149,22 @@ async def test_a_read_under_way_ends_when_the_owner_goes_away(hosted: Any) -> No
 async def read_on(chunks: AsyncIterator[bytes]) -> None:
     async for _ in chunks:
         pass
+
+
+async def test_of_a_put_whose_process_dies_nothing_is_stored(hosted: Any) -> None:
+    waiting = asyncio.Event()
+
+    async def source() -> AsyncIterator[bytes]:
+        yield bytes(10)
+        waiting.set()
+        await asyncio.Event().wait()
+
+    putting = asyncio.ensure_future(hosted.put("a", source()))
+    await waiting.wait()
+    (link,) = hosted.server.links
+    hosted.host._link._transport.abort()
+    while link._tasks:  # noqa: ASYNC110 - what is waited for tells nobody
+        await asyncio.sleep(0)
+    assert await hosted.behind.list() == []
+    putting.cancel()
+    await asyncio.gather(putting, return_exceptions=True)

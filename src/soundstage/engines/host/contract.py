@@ -98,9 +98,11 @@ def _carriage(result: Any) -> tuple[Callable[[Any], Any], Callable[[bytes], Any]
         return _itself, msgspec.msgpack.Decoder(result).decode
     hints = get_type_hints(struct)
     fields: Any = tuple[tuple(hints[name] for name in sent)]
-    made: Callable[..., Any] = lambda values: struct(**dict(zip(sent, values, strict=True)))  # noqa: E731
-    if sent == list(hints)[: len(sent)]:
-        made = lambda values: struct(*values)  # noqa: E731
+    in_place = sent == list(hints)[: len(sent)]
+
+    def made(values: tuple[Any, ...]) -> Any:
+        return struct(*values) if in_place else struct(**dict(zip(sent, values, strict=True)))
+
     take = attrgetter(*sent)
     decode = msgspec.msgpack.Decoder(list[fields] if several else fields).decode
     if several:

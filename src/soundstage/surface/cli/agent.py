@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import Mapping
 from typing import Annotated
 
+import msgspec
 from cyclopts import Parameter
 
 from soundstage.catalogue import SYSTEMS
@@ -19,11 +21,22 @@ from soundstage.runtime.role_runner import Persistence
 from soundstage.runtime.roles import Role, RoleContext
 from soundstage.runtime.systems import catalogued, contributed_roles
 from soundstage.surface.cli.failure import DONE, USAGE, CommandFailure, usage
-from soundstage.surface.cli.options import Target
+from soundstage.surface.cli.options import OUTPUT_PANEL, Target
+from soundstage.surface.cli.output import wanted_format
 from soundstage.surface.cli.serving import signalled
 from soundstage.surface.cli.target import load, remote_url, settings
+from soundstage.surface.cli.up import Lines
 
 _NO_TARGET = Target()
+
+
+class Began(msgspec.Struct, frozen=True):
+    """What is printed, with `--output jsonl`, once the role has begun."""
+
+    event: str
+    role: str
+    url: str
+    pid: int
 
 
 def agent(
@@ -31,6 +44,10 @@ def agent(
     /,
     *,
     target: Target = _NO_TARGET,
+    output: Annotated[
+        Lines | None,
+        Parameter(group=OUTPUT_PANEL, help="A line for people, or a JSON object (SOUNDSTAGE_OUTPUT; table)."),
+    ] = None,
 ) -> int:
     """Run a role here for the stage at --url, until Ctrl-C or SIGTERM.
 
@@ -42,10 +59,11 @@ def agent(
     url = remote_url(target)
     if url is None:
         raise usage("an agent works for a stage that runs elsewhere", field="url", hint="give --url or SOUNDSTAGE_URL")
-    return uvloop.run(_work(_chosen(role), url, target))
+    form = output or ("jsonl" if wanted_format() in ("json", "jsonl") else "table")
+    return uvloop.run(_work(_chosen(role), url, target, form))
 
 
-async def _work(role: Role, url: str, target: Target) -> int:
+async def _work(role: Role, url: str, target: Target, output: Lines) -> int:
     stopping = asyncio.Event()
     handler = configure_logs(load(target).config.telemetry)
     try:
@@ -53,7 +71,9 @@ async def _work(role: Role, url: str, target: Target) -> int:
             async with connect(url, settings=settings(target)) as connection:
                 context = RoleContext(environment=connection.environment, invoker=connection)
                 working = asyncio.ensure_future(Persistence(SystemEnvironment()).again(role, lambda: role.run(context)))
-                print(f"agent {role.name} for {url}", flush=True)
+                began = Began("ready", role.name, url, os.getpid())
+                text = f"agent {role.name} for {url}" if output == "table" else msgspec.json.encode(began).decode()
+                print(text, flush=True)
                 await stopping.wait()
                 working.cancel()
                 await asyncio.gather(working, return_exceptions=True)
