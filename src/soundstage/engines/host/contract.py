@@ -100,11 +100,11 @@ def _carriage(result: Any) -> tuple[Callable[[Any], Any], Callable[[bytes], Any]
     fields: Any = tuple[tuple(hints[name] for name in sent)]
     in_place = sent == list(hints)[: len(sent)]
 
-    def made(values: tuple[Any, ...]) -> Any:
+    def made(values: Any) -> Any:
         return struct(*values) if in_place else struct(**dict(zip(sent, values, strict=True)))
 
     take = attrgetter(*sent)
-    decode = msgspec.msgpack.Decoder(list[fields] if several else fields).decode
+    decode: Callable[[bytes], Any] = msgspec.msgpack.Decoder(list[fields] if several else fields).decode
     if several:
         return (lambda found: list(map(take, found))), lambda body: list(map(made, decode(body)))
     return take, lambda body: made(decode(body))
