@@ -62,6 +62,7 @@ class BoundOperation:
     __slots__ = (
         "_admission",
         "_gates",
+        "_keyed",
         "_looks",
         "_namespaced",
         "_now_ns",
@@ -81,6 +82,7 @@ class BoundOperation:
         self._admission = interceptors.admission
         self._gates = interceptors.admission.gates
         self._writes = operation.access != "read"
+        self._keyed = self._writes
         self._namespaced = _names_a_namespace(operation)
         self._now_ns = interceptors.environment.monotonic_ns
         self._looks = interceptors.look is not None and (self._namespaced or operation.system == "namespaces")
@@ -94,7 +96,7 @@ class BoundOperation:
         outcome = "ok"
         try:
             if self._on.tracer is None:
-                if call.principal is LOCAL and (call.idempotency_key is None or not self._writes):
+                if call.principal is LOCAL and (call.idempotency_key is None or not self._keyed):
                     # Nothing to authorise or to repeat, and no step between here and there.
                     return await self._admitted(call, request)
                 return await self._authorised(call, request)
@@ -131,7 +133,7 @@ class BoundOperation:
         if call.principal is not LOCAL:
             what = f"{self.operation.system}/{self.operation.name}"
             authorise(call.principal, self.operation.access, await self._named(request), what)
-        if call.idempotency_key is None or not self._writes:
+        if call.idempotency_key is None or not self._keyed:
             return await self._admitted(call, request)
         return await self._on.repetitions.once(call, self.operation, request, self._admitted)
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from soundstage.core.call import LOCAL, Call
+from soundstage.core.call import Call
 from soundstage.core.job import JobOperation
 from soundstage.core.operation import Operation
-from soundstage.runtime.access import authorise
 from soundstage.runtime.dispatch import BoundOperation, Handler, Interceptors
 from soundstage.runtime.work.control import JobControl
 
@@ -23,16 +22,10 @@ class BoundJob(BoundOperation):
     def __init__(self, operation: Operation[..., Any], interceptors: Interceptors, jobs: JobControl) -> None:
         super().__init__(operation, interceptors)
         self.handler: Handler = self._start
+        # What is started is one job under one key, whether or not it writes.
+        self._keyed = True
         self._job = cast("JobOperation[..., Any]", operation)
         self._jobs = jobs
-
-    async def _authorised(self, call: Call, request: Any) -> Any:
-        if call.principal is not LOCAL:
-            what = f"{self.operation.system}/{self.operation.name}"
-            authorise(call.principal, self.operation.access, await self._named(request), what)
-        if call.idempotency_key is None:
-            return await self._admitted(call, request)
-        return await self._on.repetitions.once(call, self.operation, request, self._admitted)
 
     async def _start(self, call: Call, request: Any) -> Any:
         service = await self._on.systems.started(self.operation.system)
