@@ -106,7 +106,7 @@ class Systems:
 
     def door(self, kind: str) -> Any:
         """The `DoorKind` that a system's module `doors` has for `kind`, which is one of `doors`."""
-        return self._module(self.find(self.doors()[kind]), "doors").DOORS[kind]
+        return part_of(self.find(self.doors()[kind]), "doors").DOORS[kind]
 
     def service(self, name: str) -> Service:
         """The service of a system, constructed on first use; it may not have been started."""
