@@ -58,6 +58,11 @@ async def test_that_says_so():
     work(150)
 
 
+@pytest.mark.slow
+async def test_that_is_slow_anyway():
+    work(150)
+
+
 def test_without_a_loop():
     work(150)
 
@@ -72,7 +77,18 @@ async def test_that_fails_anyway():
 def test_exactly_those_fail_that_hold_the_loop(tmp_path: Path) -> None:
     (tmp_path / "test_some.py").write_text(TESTS)
     (tmp_path / "conftest.py").write_text("from tests.conftest import *\n")
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-o", "asyncio_mode=auto"]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-o",
+        "asyncio_mode=auto",
+        "-o",
+        "markers=slow",
+    ]
     settings = ["-o", f"pythonpath={ROOT}", "-c", "/dev/null", "--rootdir", str(tmp_path)]
     done = subprocess.run(
         [*command, *settings, str(tmp_path / "test_some.py")], capture_output=True, text=True, timeout=100
@@ -85,3 +101,5 @@ def test_exactly_those_fail_that_hold_the_loop(tmp_path: Path) -> None:
     }, done.stdout
     assert done.stdout.count("a callback held the event loop for 15") == 2
     assert "its own failure" in done.stdout
+    (told,) = [line for line in done.stdout.splitlines() if line.startswith("held the event loop")]
+    assert told.endswith("::test_that_is_slow_anyway")
