@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from pathlib import Path
+
 import pytest
 from tests.data.kv.conftest import OpenStage, between, item, keys, make, values
 from tests.data.kv.engines import Slow
@@ -142,17 +145,43 @@ async def test_a_slow_store_makes_a_reply_short_and_never_late(
     assert [await rest(kv, record) for record in reply.records] == [[b"k"]] * 20
 
 
-async def test_others_run_while_many_records_are_read(open_stage: OpenStage) -> None:
-    ways: list[float] = []
+async def test_others_run_while_many_records_are_read(plain: KeyValue) -> None:
+    reading = asyncio.ensure_future(plain.batch_get_items(ids=["nobody"] * (3 * READS_AT_ONCE + 1)))
+    turns = 0
+    while not reading.done():
+        turns += 1
+        await asyncio.sleep(0)
+    await reading
+    assert turns > 4
 
-    class Watched(VirtualEnvironment):
-        async def sleep(self, seconds: float) -> None:
-            ways.append(seconds)
 
-    kv = await make(await open_stage("memory", Watched()), "people")
-    ways.clear()
-    await kv.batch_get_items(ids=["nobody"] * (3 * READS_AT_ONCE + 1))
-    assert ways == [0.0] * 3
+async def test_records_that_are_being_written_wait_for_one_flush_together(
+    environment: VirtualEnvironment, tmp_path: Path
+) -> None:
+    data = {"data": str(tmp_path), "engines": {"default": {"url": "rocksdb:records", "durability": "group"}}}
+    async with Stage.open(config=data, environment=environment, variables={}) as stage:
+        kv = await make(stage, "people")
+        ids = [f"id-{number}" for number in range(50)]
+        await asyncio.gather(*(kv.put_items(id=id, items=[item(b"k")]) for id in ids))
+        commits = stage.engines["default"].database.commits
+        writing = asyncio.ensure_future(_write_on(kv, ids))
+        await asyncio.sleep(0)
+        before = commits.flushes
+        reply = await kv.batch_get_items(ids=ids)
+        assert [len(record.items) for record in reply.records] == [1] * 50
+        assert commits.flushes - before <= 3
+        writing.cancel()
+        await asyncio.gather(writing, return_exceptions=True)
+
+
+async def _write_on(kv: KeyValue, ids: list[str]) -> None:
+    async def write(id: str) -> None:
+        while True:
+            await kv.put_items(id=id, items=[item(b"k")])
+
+    async with asyncio.TaskGroup() as writers:
+        for id in ids:
+            writers.create_task(write(id))
 
 
 async def test_many_records_are_read_in_one_reply(kv: KeyValue) -> None:

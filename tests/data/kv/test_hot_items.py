@@ -77,6 +77,7 @@ def test_the_budget_holds_whatever_is_kept(id_chars: int, key_bytes: int, value_
         for number in range(10_000):
             id, key = f"{number:06d}".ljust(id_chars, "€"), (b"%06d" % number).ljust(key_bytes, b"-")
             kept = hot(number, value=bytes(value_bytes))
+            assert kept.item is not None
             kept = msgspec.structs.replace(kept, item=msgspec.structs.replace(kept.item, key=bytes(bytearray(key))))
             items.keep((PEOPLE, id, key), kept)
         taken, _ = tracemalloc.get_traced_memory()

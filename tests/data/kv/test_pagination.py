@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from soundstage.core.environment import VirtualEnvironment
-from soundstage.data.kv.pagination import FIRST_ESTIMATE_BYTES, RESERVE_NS, Patience, RowEstimate
+from soundstage.data.kv.pagination import FIRST_ESTIMATE_BYTES, NO_LIMIT, RESERVE_NS, Patience, RowEstimate
 
 MS = 1_000_000
 
@@ -92,3 +92,19 @@ async def test_giving_way_takes_no_time(environment: VirtualEnvironment) -> None
     before = environment.monotonic_ns()
     await Patience(environment, None, None).give_way()
     assert environment.monotonic_ns() == before
+
+
+def test_without_an_end_reads_are_not_counted() -> None:
+    environment = VirtualEnvironment()
+    assert Patience(environment, None, None).reads_left == NO_LIMIT
+
+
+def test_how_many_reads_are_left_is_known_after_the_first() -> None:
+    environment = VirtualEnvironment()
+    patience = Patience(environment, environment.monotonic_ns() + 100_000_000, None)
+    assert patience.reads_left == 1
+    environment.advance(0.02)
+    assert not patience.is_over()
+    assert patience.reads_left == 3
+    environment.advance(0.07)
+    assert patience.reads_left == 1

@@ -197,3 +197,29 @@ async def test_raises_of_the_drift_add_up_across_changes_and_restarts(
         await kv.put_items(id="ada", items=[item(b"k")], idempotency_token=clock.token(at=-60_000_001))
     environment.advance(29 * 60)
     await kv.put_items(id="ada", items=[item(b"k")], idempotency_token=clock.token(at=-1_800_000_000))
+
+
+async def test_after_a_leap_of_the_clock_no_write_is_acknowledged_that_hides_others(
+    plain: KeyValue, environment: VirtualEnvironment, clock: Clock
+) -> None:
+    environment.skew(3_600)
+    await plain.put_items(id="ada", items=[item(b"k", b"ahead")])
+    environment.skew(-3_600)
+    with pytest.raises(Unavailable, match="was set back: it made a token") as refused:
+        await plain.put_items(id="bob", items=[item(b"k", b"hidden")])
+    assert (refused.value.outcome, refused.value.retryable, refused.value.retry_after_ms) == (
+        "not_applied",
+        True,
+        60_000,
+    )
+    await plain.put_items(id="bob", items=[item(b"k", b"right")], idempotency_token=clock.token())
+    assert values((await plain.get_items(id="bob")).items) == {b"k": b"right"}
+
+
+async def test_a_clock_that_has_caught_up_makes_tokens_again(plain: KeyValue, environment: VirtualEnvironment) -> None:
+    environment.skew(10)
+    await plain.put_items(id="ada", items=[item(b"k", b"ahead")])
+    environment.skew(-10)
+    environment.advance(8.1)
+    await plain.put_items(id="ada", items=[item(b"k", b"later")])
+    assert values((await plain.get_items(id="ada")).items) == {b"k": b"later"}

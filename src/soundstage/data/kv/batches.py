@@ -10,12 +10,12 @@ from soundstage.data.kv.cursors import Cursor, seal
 from soundstage.data.kv.namespace import ServedNamespace
 from soundstage.data.kv.pagination import Patience
 from soundstage.data.kv.predicates import wanted_of
-from soundstage.data.kv.reads import filling_of, read_page
+from soundstage.data.kv.reads import filling_of, read_ahead, read_page, shaped
 from soundstage.data.kv.selections import checked_selection
-from soundstage.engines.records.port import Stamp
+from soundstage.engines.records.port import Page, Stamp
 
 READS_AT_ONCE = 64
-"""Records read before others are let run; about a millisecond."""
+"""Records read together before others are let run; about a millisecond."""
 
 
 async def batch_pages(
@@ -31,20 +31,30 @@ async def batch_pages(
     wanted = wanted_of(request.predicate, reverse=selection.reverse != served.descending)
     filling = filling_of(served, selection, None)
     records: list[BatchRecord] = []
+    ahead: list[Page] = []
     newest_us, empty, over = 0, True, False
-    for record, partition in zip(request.ids, partitions, strict=True):
+    for index, (record, partition) in enumerate(zip(request.ids, partitions, strict=True)):
         filling.items_left = selection.item_limit
-        if over or (filling.bytes_left <= 0 and not empty):
+        full = filling.bytes_left <= 0 and not empty
+        if not ahead and not over and not full:
+            near = partitions[index : index + min(READS_AT_ONCE, patience.reads_left)]
+            ahead = (await read_ahead(served, near, wanted, filling, patience, now_us))[::-1]
+            over = patience.is_over()
+        found = ahead.pop() if ahead else None
+        if found is None or full:
             resume = wanted.beginning
             items = []
         else:
-            page = await read_page(served, partition, wanted, filling, patience, now_us, alone=empty)
+            if found.resume is None or over or filling.items_left == len(found.rows):
+                page = await shaped(found, wanted, filling, patience, alone=empty)
+            else:
+                # Its share was too little for it, and more may fit.
+                filling.has_read(found.rows)
+                page = await read_page(served, partition, wanted, filling, patience, now_us, alone=empty)
+                over = patience.is_over()
             items, resume = page.items, page.resume
             newest_us = max(newest_us, _time_us(page.stamp))
             empty = empty and not items
-            over = patience.is_over()
-            if len(records) % READS_AT_ONCE == READS_AT_ONCE - 1:
-                await patience.give_way()
         token = None
         if resume is not None:
             own = GetItems(

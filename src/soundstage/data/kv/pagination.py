@@ -14,6 +14,8 @@ from soundstage.core.environment import Environment
 MARGIN = 1.1
 WEIGHT = 0.2
 FIRST_ESTIMATE_BYTES = 256.0
+NO_LIMIT = 1 << 62
+
 RESERVE_NS = 2_000_000
 """Kept back from a deadline, for what follows the last read; a quarter of the time there is, where that is less."""
 
@@ -69,6 +71,15 @@ class Patience:
     async def give_way(self) -> None:
         """Others have run; called often enough that no page holds the loop for long."""
         await self._environment.sleep(0)
+
+    @property
+    def reads_left(self) -> int:
+        """How many reads like the last ones would not come too late, were they made one after the other."""
+        if self.stop_ns is None:
+            return NO_LIMIT
+        if not self._longest_ns:
+            return 1
+        return max(1, (self.stop_ns - self._environment.monotonic_ns()) // self._longest_ns)
 
     def is_over(self) -> bool:
         """Whether another read like the last ones would come too late; call after each read."""

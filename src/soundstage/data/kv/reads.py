@@ -7,6 +7,9 @@ having met nothing but dead rows: by the next one they may have come to life. Su
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
+
 import msgspec
 
 from soundstage.data.kv.api import Item, Selection
@@ -16,6 +19,9 @@ from soundstage.data.kv.pagination import Patience, RowEstimate
 from soundstage.data.kv.predicates import Wanted
 from soundstage.data.kv.selections import ROOMY, Filling
 from soundstage.engines.records.port import Page, Stamp
+
+SHARE_MIN_BYTES = 64 << 10
+"""Of each record that is read with others; with 64 at once this is 4 MiB at most."""
 
 
 class PageResult(msgspec.Struct, gc=False):
@@ -47,6 +53,37 @@ async def read_page(
 ) -> PageResult:
     """What of `wanted` fits; the first item whatever its size if the page is `alone` in its reply."""
     page = await _read(served, partition, wanted, filling, filling.to_read, patience, now_us)
+    return await shaped(page, wanted, filling, patience, alone=alone)
+
+
+async def read_ahead(
+    served: ServedNamespace,
+    partitions: Sequence[bytes],
+    wanted: Wanted,
+    filling: Filling,
+    patience: Patience,
+    now_us: int,
+) -> list[Page]:
+    """What of `wanted` each of the `partitions` has, as far as its share of what fits allows; read at once.
+
+    A record that was just written is read once that is durable: one after the other would wait for a flush each.
+    """
+    share = max(SHARE_MIN_BYTES, filling.to_read // len(partitions))
+    reads = [
+        asyncio.ensure_future(_read(served, partition, wanted, filling, share, patience, now_us))
+        for partition in partitions
+    ]
+    try:
+        return await asyncio.gather(*reads)
+    except BaseException:
+        for each in reads:
+            each.cancel()
+        await asyncio.gather(*reads, return_exceptions=True)
+        raise
+
+
+async def shaped(page: Page, wanted: Wanted, filling: Filling, patience: Patience, *, alone: bool) -> PageResult:
+    """What of a page of the store fits; see `read_page`."""
     filling.has_read(page.rows)
     items, weight = await filling.shape(page.rows, filling.bytes_left, patience)
     if not items and alone and page.rows:

@@ -40,6 +40,21 @@ class DriftWindow(NamedTuple):
             raise self._before_the_raise(now_us - time_us)
         return time_us
 
+    def check_own(self, time_us: int, now_us: int) -> None:
+        """Raise `Unavailable` when the time of a token made here lies too far ahead, for the clock was set back.
+
+        What was written before is of that time. Later writes under it would hide those of everybody whose clock is
+        right, and earlier ones would be hidden themselves.
+        """
+        if time_us > now_us + self.future_us:
+            ahead_us = time_us - now_us
+            raise Unavailable(
+                f"the clock of this server was set back: it made a token {_seconds(ahead_us)} ahead of it",
+                hint="wait until it has caught up, or send an idempotency_token of a clock that is right",
+                outcome="not_applied",
+                retry_after_ms=min(max(1, (ahead_us - self.future_us) // 1_000), 60_000),
+            )
+
     def raised(self, before: Duration, changed_us: int) -> DriftWindow:
         """This window when `drift_past` was `before` until `changed_us`."""
         if before.us >= self.past_us:

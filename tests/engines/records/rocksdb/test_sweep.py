@@ -11,7 +11,7 @@ from soundstage.engines.records.port import Span
 from soundstage.engines.records.rocksdb import sweep as module
 from soundstage.engines.records.rocksdb.rowkeys import parse_due
 from soundstage.testing.model import Put
-from soundstage.testing.records.bench import KEPT_US, RECORD
+from soundstage.testing.records.bench import KEPT_US, MARKER_MAX_US, RECORD
 
 LONG_AGO = -100 * KEPT_US
 
@@ -299,3 +299,21 @@ async def test_a_stopped_engine_does_not_sweep(store: Store) -> None:
     await store.rocks.stop()
     with pytest.raises(Unavailable, match="the engine is stopped"):
         await store.rocks.sweep(1)
+
+
+async def test_a_leap_of_the_clock_removes_nothing_that_is_there_again_afterwards(store: Store) -> None:
+    await store.put(b"a", b"", at=0, expires=1_800_000_000)
+    await store.delete(b"b", at=0)
+    store.environment.skew(2 * MARKER_MAX_US / 1e6)
+    assert await store.sweep() == 0
+    store.environment.skew(-2 * MARKER_MAX_US / 1e6)
+    assert list(await store.values()) == [b"a"]
+
+
+async def test_a_clock_that_was_set_right_is_believed_in_time(store: Store) -> None:
+    await store.delete(b"b", at=0)
+    ahead_us = 2 * MARKER_MAX_US
+    store.environment.skew(ahead_us / 1e6)
+    assert await store.sweep() == 0
+    store.advance(ahead_us)
+    assert await store.sweep() == 1

@@ -26,7 +26,10 @@ CLOCK_EVERY = 32
 """Rows between two looks at the clock."""
 
 KEYS_AT_ONCE = 32
-"""Keys that are looked up in one call of the driver; more of them go through an iterator, one after the other."""
+"""Up to so many keys are looked up without others being let run; more of them go through an iterator."""
+
+KEYS_PER_CALL = 4
+"""Of these in one call of the driver."""
 
 
 class Found(NamedTuple):
@@ -157,10 +160,12 @@ async def read_keys(
 def _cells_of(table: Table, base: bytes, keys: Sequence[bytes]) -> Generator[tuple[bytes, Cell | None], None, None]:
     """The cell of each key, None where there is none, all as they were at the first of them."""
     if len(keys) <= KEYS_AT_ONCE:
-        # One call of the driver; nothing can come in between, and what it holds is bounded by the few keys.
-        row_keys: Any = [base + key for key in keys]
-        found: Any = table.db.get(row_keys) if keys else []
-        yield from zip(keys, found, strict=True)
+        # Nothing can come in between, and few at a time, for each may be large and the reader have enough.
+        for start in range(0, len(keys), KEYS_PER_CALL):
+            some = keys[start : start + KEYS_PER_CALL]
+            row_keys: Any = [base + key for key in some]
+            found: Any = table.db.get(row_keys)
+            yield from zip(some, found, strict=True)
         return
     iterator = table.db.iter()
     try:

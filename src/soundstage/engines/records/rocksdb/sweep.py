@@ -13,6 +13,7 @@ import msgspec
 from rocksdict import ReadOptions, WriteBatch
 
 from soundstage.core import version
+from soundstage.core.environment import Environment
 from soundstage.engines.records.port import IN_FLIGHT_MAX_US, Sweep
 from soundstage.engines.records.rocksdb import header as headers
 from soundstage.engines.records.rocksdb.header import Header
@@ -62,6 +63,24 @@ class _Round:
         self.oldest_us = due_us if self.oldest_us is None else min(self.oldest_us, due_us)
 
 
+class SteadyTime:
+    """The wall clock, but a leap ahead is believed only by and by, at twice the pace of time.
+
+    What is removed cannot be brought back when the clock is set right again.
+    """
+
+    def __init__(self, environment: Environment) -> None:
+        self._environment = environment
+        self._us = environment.now_us()
+        self._seen_ns = environment.monotonic_ns()
+
+    def now_us(self) -> int:
+        now_ns = self._environment.monotonic_ns()
+        most_us = self._us + 2 * (now_ns - self._seen_ns) // 1_000
+        self._us, self._seen_ns = min(self._environment.now_us(), most_us), now_ns
+        return self._us
+
+
 class Sweeper:
     """Sweeps all tables of one database; one call at a time."""
 
@@ -70,11 +89,12 @@ class Sweeper:
         self._catalogue = catalogue
         self._due = due
         self._environment = database.environment
+        self._time = SteadyTime(database.environment)
         self._last = b""
 
     async def sweep(self, budget_rows: int) -> Sweep:
         """Up to `budget_rows` due rows go, in slices; every table gets its turn, whatever the others' backlog."""
-        now_us = self._environment.now_us()
+        now_us = self._time.now_us()
         done = _Round(budget_rows)
         slices = Slices(self._database)
         numbers = sorted(self._catalogue.by_number)
