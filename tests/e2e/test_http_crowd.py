@@ -105,6 +105,7 @@ def test_ten_thousand_idle_connections_keep_nobody_out(serve: Serve, files: int)
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     # The server raises its own limit, and takes three quarters of it for connections.
     count = min(CROWD, files - OWN_FILES, CROWD if hard == resource.RLIM_INFINITY else hard * 3 // 4 - 10)
+    assert count == CROWD, f"this machine lets a process have {hard} files, too few for {CROWD} connections: ulimit -Hn"
     served = serve()
     before_kib = served.memory_kib()
     with served.crowd(count):
