@@ -169,6 +169,26 @@
     if (following?.signal === signal) leave();
   }
 
+  // A link cannot carry a token, so the file is fetched and then saved.
+  async function save(file) {
+    const reply = await fetch("/v1/blobs/" + encodeURIComponent(file.blob), { headers: authorised({}) });
+    if (!reply.ok) return tell("bad", "the file was refused with " + reply.status);
+    const saved = document.createElement("a");
+    saved.href = URL.createObjectURL(await reply.blob());
+    saved.download = file.name;
+    saved.click();
+    setTimeout(() => URL.revokeObjectURL(saved.href), 60_000);
+  }
+
+  function link(file) {
+    const entry = document.createElement("li"), button = document.createElement("button");
+    button.type = "button";
+    button.textContent = "Save " + file.name + " (" + file.size.toLocaleString() + " bytes)";
+    button.onclick = () => save(file);
+    entry.append(button);
+    return entry;
+  }
+
   async function post(path, message) {
     const headers = authorised({ "content-type": "application/json", accept: "application/json" });
     const reply = await fetch(path, { method: "POST", headers, body: message });
@@ -179,12 +199,13 @@
     const { signal } = (following = new AbortController());
     const [reply, text] = await post(path, request);
     element("reply").textContent = laidOut(text);
+    element("files").replaceChildren();
     if (!reply.ok) return tell("bad", String(reply.status));
     const named = JSON.stringify({ job_id: JSON.parse(text).job_id }), bar = element("progress"), stop = element("stop");
     stop.hidden = bar.hidden = false;
     stop.onclick = () => post("/v1/jobs/cancel", named);
     try {
-      for await (const [line, info] of messages("/v1/jobs/watch", named, signal)) {
+      for await (const [line, { job: info }] of messages("/v1/jobs/watch", named, signal)) {
         const { done, total, unit, note } = info.progress ?? {};
         if (total) { bar.max = total; bar.value = done; } else bar.removeAttribute("value");
         const counted = done ? " " + done.toLocaleString() + (total ? " of " + total.toLocaleString() : "") : "";
@@ -195,7 +216,9 @@
       if (signal.aborted) return;
       const [ended, result] = await post("/v1/jobs/result", named);
       element("reply").textContent = laidOut(result);
-      tell(ended.ok ? "good" : "bad", ended.ok ? "done" : "ended with " + ended.status);
+      const { state, error, files } = JSON.parse(result);
+      tell(state === "succeeded" ? "good" : "bad", error?.detail ?? state ?? "ended with " + ended.status);
+      element("files").replaceChildren(...(files ?? []).map(link));
     } catch (problem) {
       tell("bad", problem.detail ?? String(problem));
     }
