@@ -162,10 +162,10 @@ class Parts:
     def _open_jobs(self, table: SystemTable) -> None:
         config = self.config.jobs
         store = JobStore(table, self.environment, config.history_ttl // 1_000)
-        self.jobs: JobControl = JobControl(store, config, self.environment)
         # A day more than the history of a job that ends when its files are written.
         kept = JobFiles(self.files, config.history_ttl // 1_000 + 86_400_000_000)
-        self.job_runner: JobRunner = JobRunner(self.jobs, self.leases, self.systems, kept, self.environment)
+        self.jobs: JobControl = JobControl(store, config, kept, self.environment)
+        self.job_runner: JobRunner = JobRunner(self.jobs, self.leases, self.systems, self.environment)
 
     async def _load_namespaces(self) -> None:
         declarations = Declarations(self.systems, self.engines, self.config.defaults)

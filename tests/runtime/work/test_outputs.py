@@ -192,6 +192,26 @@ def test_another_attempt_finds_what_the_operation_promises(operation: str, names
     simulated(main)
 
 
+def test_files_of_a_job_that_is_cancelled_while_it_waits_for_another_process_are_gone() -> None:
+    async def main(cluster: Cluster) -> None:
+        async def work(job: JobContext) -> None:
+            await writes_two(job)
+            await job.put_aside("piece", b"hello")
+            await asyncio.Event().wait()
+
+        async with cluster.process() as stage:
+            sets_to_work(stage, work)
+            job = await stage.client(Errands).resuming(to=0)
+            while await kept(stage) < 3:  # noqa: ASYNC110
+                await asyncio.sleep(1)
+            await stage._parts.job_runner.stop()  # pyright: ignore[reportPrivateUsage]
+            assert (await job.info()).state == "queued"
+            info = await job.cancel()
+            assert (info.state, info.files, await kept(stage)) == ("cancelled", [], 0)
+
+    simulated(main)
+
+
 def test_what_is_put_aside_is_read_until_the_job_ends() -> None:
     async def main(cluster: Cluster) -> None:
         async def work(job: JobContext) -> None:

@@ -16,6 +16,7 @@ from soundstage.core.job import ENDED, JobInfo, JobOperation, JobStarted, JobSta
 from soundstage.core.time import Instant
 from soundstage.runtime.access import allows
 from soundstage.runtime.config import JobsConfig
+from soundstage.runtime.work.outputs import JobFiles
 from soundstage.runtime.work.store import DAY_MS, Found, JobStore, Raced, Stored, day_of
 
 LOOKED_MAX = 1_000
@@ -30,9 +31,10 @@ REQUEST_MAX_BYTES = 1 << 20
 class JobControl:
     """The jobs of a stage."""
 
-    def __init__(self, store: JobStore, config: JobsConfig, environment: Environment) -> None:
+    def __init__(self, store: JobStore, config: JobsConfig, files: JobFiles, environment: Environment) -> None:
         self.store = store
         self.config = config
+        self.files = files
         self._environment = environment
 
     async def start(
@@ -113,13 +115,17 @@ class JobControl:
             if info.state in ENDED or info.cancelling:
                 return info
             if info.state == "queued":
-                changed = msgspec.structs.replace(info, state="cancelled", ended_at=self.now())
+                changed = msgspec.structs.replace(info, state="cancelled", ended_at=self.now(), files=[])
             else:
                 changed = msgspec.structs.replace(info, cancelling=True)
             try:
-                return (await self.store.put(found, msgspec.structs.replace(stored, info=changed))).stored.info
+                changed = (await self.store.put(found, msgspec.structs.replace(stored, info=changed))).stored.info
             except Raced:
                 continue
+            if changed.state in ENDED:
+                # It may have been begun before, by a process that stopped.
+                await self.files.clear(info)
+            return changed
 
     async def ended(self, principal: Principal, job_id: str, wait_s: float) -> JobInfo:
         """The job once it has ended, or as it is after `wait_s`."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import suppress
 from types import TracebackType
 
 from soundstage.core.call import Principal
+from soundstage.core.errors import SoundstageError
 from soundstage.core.files import DEFAULT_MEDIA_TYPE, File
 from soundstage.core.job import JobInfo
 from soundstage.core.transfers import CHUNK_BYTES
@@ -113,6 +115,8 @@ class JobFiles:
         for file in info.files:
             await self._files.delete(file)
 
-    async def tidy_up(self, job_id: str) -> None:
-        """What was put aside is gone."""
-        await self._files.clear_aside(f"{job_id}/")
+    async def clear(self, info: JobInfo) -> None:
+        """The files that the job left, and what it put aside, are gone; what cannot be removed now expires."""
+        with suppress(SoundstageError):
+            await self._files.clear_aside(f"{info.job_id}/")
+            await self.forget(info)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -20,7 +19,6 @@ from soundstage.runtime.leases import Lease, LeaseLost, Leases
 from soundstage.runtime.systems import Systems
 from soundstage.runtime.work.context import JobContext, JobWriter
 from soundstage.runtime.work.control import JobControl
-from soundstage.runtime.work.outputs import JobFiles
 from soundstage.runtime.work.store import RESULT_MAX_BYTES
 
 log: logging.Logger = logging.getLogger("soundstage.jobs")
@@ -32,15 +30,13 @@ ABANDONED_MS = 60_000
 class JobRunner:
     """The jobs that this process carries out; `run` is a role of the stage."""
 
-    def __init__(
-        self, control: JobControl, leases: Leases, systems: Systems, files: JobFiles, environment: Environment
-    ) -> None:
+    def __init__(self, control: JobControl, leases: Leases, systems: Systems, environment: Environment) -> None:
         self.ended: Counter[tuple[str, JobState]] = Counter()
         self._control = control
         self._store = control.store
         self._leases = leases
         self._systems = systems
-        self._files = files
+        self._files = control.files
         self._environment = environment
         self._carrying: dict[str, asyncio.Task[None]] = {}
         self._places: dict[str, str] = {}
@@ -228,11 +224,7 @@ class JobRunner:
             result=result,
         )
         self.ended[_place(writer.info), state] += 1
-        # Whatever cannot be removed now expires.
-        with suppress(SoundstageError):
-            await self._files.tidy_up(left.job_id)
-            if not files:
-                await self._files.forget(left)
+        await self._files.clear(msgspec.structs.replace(left, files=[] if files else left.files))
 
     def _told(self, error: BaseException, info: JobInfo) -> SoundstageError:
         if isinstance(error, SoundstageError):
