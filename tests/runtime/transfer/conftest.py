@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
@@ -56,6 +56,11 @@ async def contents(stage: Stage, namespace: str) -> dict[str, list[Item]]:
         for record in page.records:
             found.setdefault(record.id, []).extend(record.items)
     return found
+
+
+async def inline(do: Callable[..., Any], *given: Any) -> Any:
+    """What `do` returns, computed here."""
+    return do(*given)
 
 
 async def exported(stage: Stage, name: str = "films") -> Any:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pytest
 import zstandard
+from tests.runtime.transfer.conftest import inline
 
 from soundstage.core.errors import DataLoss, InvalidArgument
 from soundstage.core.namespace import NamespaceInfo, Quotas
@@ -74,10 +74,6 @@ def trailer(*before: bytes) -> Trailer:
 def whole() -> list[bytes]:
     head, page = encode(HEADER), encode(PAGE)
     return [head, page, encode(trailer(head, page))]
-
-
-async def inline(do: Callable[..., Any], *given: Any) -> Any:
-    return do(*given)
 
 
 async def read(content: bytes, size: int = 7) -> list[Block]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
+from tests.runtime.transfer.conftest import inline
 
 from soundstage.core import version
 from soundstage.core.environment import VirtualEnvironment
@@ -44,7 +45,7 @@ async def read(
     engine: MemoryRecords, place: Place | None = None, passing_over: frozenset[bytes] = frozenset()
 ) -> Place:
     """Where a reading of both tables ends."""
-    found = Reading(engine, ["a", "b"], place or Place(AT), passing_over)
+    found = Reading(engine, ["a", "b"], place or Place(AT), inline, passing_over)
     async for _ in found.pages():
         pass
     return found.place
@@ -75,7 +76,7 @@ async def test_a_reading_goes_on_from_its_place(engine: MemoryRecords) -> None:
     await put(engine, "b", b"one", [b"k"])
     whole = await read(engine)
     places: list[bytes] = []
-    going = Reading(engine, ["a", "b"], Place(AT))
+    going = Reading(engine, ["a", "b"], Place(AT), inline)
     async for _ in going.pages():
         places.append(packed(going.place))
     for place in places:
@@ -85,7 +86,7 @@ async def test_a_reading_goes_on_from_its_place(engine: MemoryRecords) -> None:
 async def test_writes_behind_the_reading_do_not_disturb_it(engine: MemoryRecords) -> None:
     await put_large(engine)
     whole = await read(engine)
-    going = Reading(engine, ["a", "b"], Place(AT))
+    going = Reading(engine, ["a", "b"], Place(AT), inline)
     async for _ in going.pages():
         await put(engine, "a", b"large", [b"000000"], at=AT + 5)
     assert going.place.tally == whole.tally
@@ -95,7 +96,7 @@ async def test_writes_behind_the_reading_do_not_disturb_it(engine: MemoryRecords
 async def test_a_record_that_is_deleted_from_meanwhile_is_not_added_up(engine: MemoryRecords) -> None:
     await put_large(engine)
     await put(engine, "a", b"small", [b"k"])
-    going = Reading(engine, ["a", "b"], Place(AT))
+    going = Reading(engine, ["a", "b"], Place(AT), inline)
     first = True
     async for page in going.pages():
         if first and page.holdings[-1].partition == b"large":
@@ -112,7 +113,7 @@ async def test_too_many_of_those_are_refused(engine: MemoryRecords, monkeypatch:
     await put_large(engine)
 
     async def disturbed() -> None:
-        async for _ in Reading(engine, ["a", "b"], Place(AT)).pages():
+        async for _ in Reading(engine, ["a", "b"], Place(AT), inline).pages():
             await delete_range(engine, b"large")
 
     with pytest.raises(Unavailable, match="deleted from while"):

@@ -28,7 +28,7 @@ from soundstage.runtime.transfer.filling import Filling, targets
 from soundstage.runtime.transfer.format import Header, blocks, check_header, packed, unpacker
 from soundstage.runtime.transfer.importing import CopyState, ImportState, fill_from_file, fill_from_tables
 from soundstage.runtime.transfer.reach import Administered
-from soundstage.runtime.transfer.reading import Place, transfers_of
+from soundstage.runtime.transfer.reading import Place, Reading, transfers_of
 from soundstage.runtime.transfer.tally import Tally
 from soundstage.runtime.work.context import JobContext
 
@@ -108,7 +108,8 @@ class NamespaceTransfers:
         declared = self._control.check(spec)
         filling = self._filling(source.tables, info, declared)
         tables = [table.name for table in source.tables]
-        tally = await fill_from_tables(state, source.engine, tables, filling, job, self._environment)
+        reading = Reading(source.engine, tables, state.place, self._compute)
+        tally = await fill_from_tables(state, reading, filling, job, self._environment)
         stored = Stored(info=info, earlier=source.header.earlier)
         return await self._finish(call, job, declared, state.generation, stored, state.ended_us, tally)
 
@@ -170,7 +171,7 @@ class NamespaceTransfers:
     def _filling(self, tables: Sequence[TableSpec], info: NamespaceInfo, declared: Declared) -> Filling:
         target = (declared.spec.abstraction, declared.spec.name)
         engine = transfers_of(declared.records, declared.spec.name, "engines.records")
-        return Filling(engine, targets(tables, (info.abstraction, info.name), declared.tables, target))
+        return Filling(engine, targets(tables, (info.abstraction, info.name), declared.tables, target), self._compute)
 
 
 _decode_import = unpacker(ImportState)

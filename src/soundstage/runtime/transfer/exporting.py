@@ -18,7 +18,6 @@ from soundstage.engines.records.holdings import Transfers
 from soundstage.engines.records.port import Statistics, TableSpec
 from soundstage.runtime.transfer.format import (
     MEDIA_TYPE,
-    Compute,
     Header,
     Page,
     Trailer,
@@ -29,7 +28,7 @@ from soundstage.runtime.transfer.format import (
     packed,
     unpacker,
 )
-from soundstage.runtime.transfer.reading import Place, Reading
+from soundstage.runtime.transfer.reading import Compute, Place, Reading
 from soundstage.runtime.transfer.tally import Tally
 from soundstage.runtime.work.context import JobContext
 
@@ -101,7 +100,8 @@ class Export:
         total = await self._estimate()
         if not state.chain:
             self._put(await self._compute(encode, state.header))
-        reading = Reading(self._source.engine, [table.name for table in self._source.tables], state.place)
+        tables = [table.name for table in self._source.tables]
+        reading = Reading(self._source.engine, tables, state.place, self._compute)
         async with aclosing(reading.pages()) as pages:
             async for page in pages:
                 if page.holdings:

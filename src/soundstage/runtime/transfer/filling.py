@@ -8,7 +8,7 @@ from contextlib import aclosing
 from soundstage.core.errors import DataLoss, InvalidArgument
 from soundstage.engines.records.holdings import Holding, Transfers
 from soundstage.engines.records.port import TableSpec
-from soundstage.runtime.transfer.reading import Place, Reading
+from soundstage.runtime.transfer.reading import Compute, Place, Reading
 from soundstage.runtime.transfer.tally import Tally
 from soundstage.runtime.work.context import JobContext
 
@@ -16,8 +16,9 @@ from soundstage.runtime.work.context import JobContext
 class Filling:
     """The tables of one namespace, in the order of the tables that they are filled from."""
 
-    def __init__(self, engine: Transfers, tables: Sequence[TableSpec]) -> None:
+    def __init__(self, engine: Transfers, tables: Sequence[TableSpec], compute: Compute) -> None:
         self._engine = engine
+        self._compute = compute
         self._tables = [table.name for table in tables]
 
     async def load(self, table: int, holdings: Sequence[Holding]) -> None:
@@ -26,7 +27,7 @@ class Filling:
 
     async def verify(self, expected: Tally, unsteady: Sequence[bytes], at_us: int, job: JobContext) -> None:
         """Everything that lasts is there, and nothing else. Raises `DataLoss`."""
-        reading = Reading(self._engine, self._tables, Place(at_us), frozenset(unsteady))
+        reading = Reading(self._engine, self._tables, Place(at_us), self._compute, frozenset(unsteady))
         async with aclosing(reading.pages()) as pages:
             async for _ in pages:
                 done = reading.place.tally.records

@@ -9,10 +9,10 @@ changed, missing or out of place is found.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterable, Callable
 from hashlib import sha256
 from struct import Struct
-from typing import Any, NamedTuple, TypeAlias, TypeVar
+from typing import NamedTuple, TypeAlias, TypeVar
 
 import msgspec
 import zstandard
@@ -23,6 +23,7 @@ from soundstage.core.scalars import decode_scalar, encode_msgpack_scalar
 from soundstage.engines.records.holdings import Holding
 from soundstage.engines.records.port import TableSpec
 from soundstage.runtime.control.store import EarlierKnobs
+from soundstage.runtime.transfer.reading import Compute
 from soundstage.runtime.transfer.tally import Tally
 
 T = TypeVar("T")
@@ -40,9 +41,6 @@ _HEAD = Struct("<II4sII")
 _SKIPPABLE = 0x184D2A53
 _NAME = b"SSNS"
 _REST = _HEAD.size - 8
-
-Compute: TypeAlias = Callable[..., Coroutine[Any, Any, Any]]
-"""Runs a function off the event loop: `stage.compute.thread`."""
 
 
 class Header(msgspec.Struct, frozen=True, kw_only=True, tag="header"):

@@ -13,10 +13,9 @@ from typing import TypeVar
 import msgspec
 
 from soundstage.core.environment import Environment
-from soundstage.engines.records.holdings import Transfers
 from soundstage.runtime.transfer.filling import Filling
-from soundstage.runtime.transfer.format import Compute, Page, Trailer, blocks, damaged, packed
-from soundstage.runtime.transfer.reading import Place, Reading
+from soundstage.runtime.transfer.format import Page, Trailer, blocks, damaged, packed
+from soundstage.runtime.transfer.reading import Compute, Place, Reading
 from soundstage.runtime.transfer.tally import Tally
 from soundstage.runtime.work.context import JobContext
 
@@ -89,11 +88,10 @@ async def _load(
 
 
 async def fill_from_tables(
-    state: CopyState, engine: Transfers, tables: list[str], filling: Filling, job: JobContext, environment: Environment
+    state: CopyState, reading: Reading, filling: Filling, job: JobContext, environment: Environment
 ) -> Tally:
-    """Everything that the tables keep is in, and proven to be; returns what there was."""
+    """Everything that `reading`, which is at the state's place, reads is in, and proven to be; returns what it was."""
     if not state.ended_us:
-        reading = Reading(engine, tables, state.place)
         number = 0
         async with aclosing(reading.pages()) as pages:
             async for page in pages:

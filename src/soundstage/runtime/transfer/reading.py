@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from hashlib import sha256
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -12,6 +12,9 @@ from soundstage.core.errors import InvalidArgument, Unavailable
 from soundstage.engines.records.holdings import Holding, Transfers
 from soundstage.engines.records.port import Budget, Capability, Records
 from soundstage.runtime.transfer.tally import Tally
+
+Compute: TypeAlias = Callable[..., Coroutine[Any, Any, Any]]
+"""Runs a function off the event loop: `stage.compute.thread`."""
 
 PAGE = Budget(rows=4_000, bytes=1 << 20)
 
@@ -63,15 +66,21 @@ def transfers_of(records: Records, name: str, field: str) -> Transfers:
 class Reading:
     """A walk over tables; `place` is always that after the page that was taken last.
 
-    Records whose hashes are in `passing_over` are not counted.
+    Records whose hashes are in `passing_over` are not counted. `compute` counts off the event loop.
     """
 
     def __init__(
-        self, engine: Transfers, tables: Sequence[str], place: Place, passing_over: frozenset[bytes] = frozenset()
+        self,
+        engine: Transfers,
+        tables: Sequence[str],
+        place: Place,
+        compute: Compute,
+        passing_over: frozenset[bytes] = frozenset(),
     ) -> None:
         self.place = place
         self._engine = engine
         self._tables = tables
+        self._compute = compute
         self._passing_over = passing_over
 
     async def pages(self) -> AsyncGenerator[ReadPage]:
@@ -80,13 +89,16 @@ class Reading:
         while place.table < len(self._tables):
             table = place.table
             page = await self._engine.dump(self._tables[table], place.position, PAGE)
-            for holding in page.holdings:
-                self._count(table, holding)
+            await self._compute(self._take, table, page.holdings)
             place.position = page.position
             if page.position is None:
                 self._close()
                 place.table += 1
             yield ReadPage(table, page.holdings)
+
+    def _take(self, table: int, holdings: Sequence[Holding]) -> None:
+        for holding in holdings:
+            self._count(table, holding)
 
     def _count(self, table: int, holding: Holding) -> None:
         place, covers = self.place, _covers(holding)
