@@ -22,7 +22,7 @@ def test_an_example_is_a_request_in_shape(operation: Operation[..., Any]) -> Non
 @every_operation
 def test_an_example_of_a_reply_is_one(operation: Operation[..., Any]) -> None:
     body = msgspec.json.encode(reply_example(operation))
-    decoder(operation.reply, JSON, strict=False).decode(body)
+    decoder(operation.answer, JSON, strict=False).decode(body)
 
 
 @every_operation

@@ -136,8 +136,12 @@ def test_what_cannot_be_described_is_refused() -> None:
 
 @every_operation
 def test_examples_are_valid(operation: Operation[..., Any]) -> None:
-    for side, message in (("request", example_of(operation)), ("reply", reply_example(operation))):
-        schema = standing_alone(SCHEMAS.ref(getattr(operation, side), side))  # type: ignore[arg-type]
+    sides = (
+        ("request", operation.request, example_of(operation)),
+        ("reply", operation.answer, reply_example(operation)),
+    )
+    for side, message_type, message in sides:
+        schema = standing_alone(SCHEMAS.ref(message_type, side))  # type: ignore[arg-type]
         jsonschema_rs.validator_for(schema).validate(message)
 
 

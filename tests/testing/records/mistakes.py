@@ -241,7 +241,13 @@ CONDITIONAL = (
     Mutant(
         "tokens are kept from the time they were sent with",
         "ledger",
-        [Change(MEMORY, "version.delete(stamp_us, asked.token)", "version.delete(stamp_us - 501, asked.token)")],
+        [
+            Change(
+                MEMORY,
+                "version.delete(entry.stamp_us, entry.token)",
+                "version.delete(entry.stamp_us - 501, entry.token)",
+            )
+        ],
     ),
     Mutant(
         "tokens are kept for ever",

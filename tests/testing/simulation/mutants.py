@@ -65,7 +65,14 @@ MUTANTS: dict[str, Mutant] = {
         "memory", (Edit(MEMORY, "recorded[1] != asked.digest", "recorded[1] is None"),)
     ),
     "the_ledger_is_forgotten_a_minute_early": Mutant(
-        "memory", (Edit(MEMORY, "version.delete(stamp_us, asked.token)", "version.delete(stamp_us - 60_000_000, '')"),)
+        "memory",
+        (
+            Edit(
+                MEMORY,
+                "version.delete(entry.stamp_us, entry.token)",
+                "version.delete(entry.stamp_us - 60_000_000, '')",
+            ),
+        ),
     ),
     "deletes_do_not_raise_the_header": Mutant(
         "memory",

@@ -107,7 +107,13 @@ def example_of_call(operation: Operation[..., Any]) -> str:
     return f"Example: soundstage {operation.system} {verb} {' '.join(given.values())}" if given else ""
 
 
-_SAMPLES = {"KEY=VALUE": "key=value", "INTEGER": "1", "NUMBER": "1.5", "DURATION": "10s"}
+_SAMPLES = {
+    "PATH": "01a217f9-a4fd-7a4f-b236-aa33a9622cb6",
+    "KEY=VALUE": "key=value",
+    "INTEGER": "1",
+    "NUMBER": "1.5",
+    "DURATION": "10s",
+}
 """How values of each kind look; others are shown as JSON."""
 
 
