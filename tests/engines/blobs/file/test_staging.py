@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from soundstage.engines.blobs.file.layout import BLOCK_BYTES, HEAD_BYTES, block_sum, decode_head
-from soundstage.engines.blobs.file.staging import Staged
+from soundstage.engines.blobs.file.staging import Cutter, Staged
 from soundstage.engines.blobs.port import BlobInfo
 
 
@@ -70,3 +70,39 @@ def test_discarding_what_was_named_harms_nothing(tmp_path: Path) -> None:
     os.rename(tmp_path / "s", tmp_path / "named")
     staged.discard()
     assert (tmp_path / "named").exists()
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        [],
+        [0, 0],
+        [1],
+        [BLOCK_BYTES],
+        [BLOCK_BYTES - 1, 1],
+        [BLOCK_BYTES + 1],
+        [1, 2 * BLOCK_BYTES, 3 * BLOCK_BYTES - 1, 7],
+        [300_000] * 9,
+    ],
+)
+def test_chunks_are_cut_into_whole_blocks_and_a_rest(sizes: list[int]) -> None:
+    cutter = Cutter()
+    chunks = [bytes([number % 251]) * size for number, size in enumerate(sizes)]
+    blocks = [block for chunk in chunks for block in cutter.add(chunk)]
+    assert {len(block) for block in blocks} <= {BLOCK_BYTES}
+    assert b"".join([*blocks, rest := cutter.rest()]) == b"".join(chunks)
+    assert len(rest) < BLOCK_BYTES
+    assert cutter.rest() == b""
+
+
+@pytest.mark.parametrize("size", [BLOCK_BYTES, 300_000])
+def test_the_sums_are_those_of_the_blocks_however_they_come(tmp_path: Path, size: int) -> None:
+    content = bytes(range(256)) * (2 * BLOCK_BYTES // 256) + b"rest"
+    sums: list[bytes] = []
+    for step in (size, 777_777):
+        staged = Staged(tmp_path / str(step))
+        for at in range(0, len(content), step):
+            staged.write(content[at : at + step])
+        staged.seal(BlobInfo(key="a", size=len(content), sha256=staged.sha256, created_us=1), durable=False)
+        sums.append((tmp_path / str(step)).read_bytes())
+    assert sums[0] == sums[1]

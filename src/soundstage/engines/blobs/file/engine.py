@@ -20,9 +20,8 @@ from soundstage.core.ids import uuid4_hex
 from soundstage.core.size import Size
 from soundstage.engines.blobs import refusals
 from soundstage.engines.blobs.file.copies import bring_back, copy_to, found_in
-from soundstage.engines.blobs.file.layout import BLOCK_BYTES
 from soundstage.engines.blobs.file.objects import STAGING, Reading, name, path_of, prepare, remove, survey
-from soundstage.engines.blobs.file.staging import Staged
+from soundstage.engines.blobs.file.staging import Cutter, Staged
 from soundstage.engines.blobs.index import Index
 from soundstage.engines.blobs.port import (
     ANY,
@@ -122,22 +121,27 @@ class FileBlobs:
         self._check_free(key, expect)
         refusals.check_expiry(expires_us, self._environment.now_us())
         staged = Staged(self.folder / STAGING / uuid4_hex(self._environment))
-        taken = 0
+        taken, cutter = 0, Cutter()
+        writing: asyncio.Future[None] | None = None
         try:
-            pending = bytearray()
             async for chunk in chunks:
                 taken += len(chunk)
                 self._staged_bytes += len(chunk)
                 self._check_room(taken, len(chunk), expect)
-                pending += chunk
-                if len(pending) >= BLOCK_BYTES:
-                    await self._in_thread(staged.write, bytes(pending))
-                    pending.clear()
-            await self._in_thread(staged.write, bytes(pending))
+                for block in cutter.add(chunk):
+                    # One block is hashed and written while the next one comes.
+                    if writing is not None:
+                        await writing
+                    writing = asyncio.ensure_future(self._in_thread(staged.write, block))
+            if writing is not None:
+                await writing
+            await self._in_thread(staged.write, cutter.rest())
             refusals.check_whole(staged.size, staged.sha256, expect)
             return await self._keep(key, staged, expect, expires_us, said)
         finally:
             self._staged_bytes -= taken
+            if writing is not None:
+                await asyncio.wait([writing])
             await self._discard(staged)
 
     async def head(self, key: str) -> BlobInfo:

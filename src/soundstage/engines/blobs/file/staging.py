@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -34,6 +35,9 @@ class Staged:
         self._sha256.update(data)
         _write_all(self._descriptor, data, HEAD_BYTES + self.size)
         self.size += len(data)
+        if not self._partial and len(data) == BLOCK_BYTES:
+            self._sums.append(block_sum(data))
+            return
         self._partial += data
         while len(self._partial) >= BLOCK_BYTES:
             self._sums.append(block_sum(bytes(self._partial[:BLOCK_BYTES])))
@@ -59,6 +63,32 @@ class Staged:
         if self._descriptor >= 0:
             descriptor, self._descriptor = self._descriptor, -1
             os.close(descriptor)
+
+
+class Cutter:
+    """Cuts what comes in whatever chunks into blocks, each of which is copied once."""
+
+    def __init__(self) -> None:
+        self._waiting: list[memoryview] = []
+        self._size = 0
+
+    def add(self, chunk: bytes) -> Iterator[bytes]:
+        """Every block that is full now."""
+        rest = memoryview(chunk)
+        while self._size + len(rest) >= BLOCK_BYTES:
+            needed = BLOCK_BYTES - self._size
+            block = b"".join((*self._waiting, rest[:needed]))
+            self._waiting, self._size, rest = [], 0, rest[needed:]
+            yield block
+        if rest:
+            self._waiting.append(rest)
+            self._size += len(rest)
+
+    def rest(self) -> bytes:
+        """What fills no block."""
+        rest = b"".join(self._waiting)
+        self._waiting, self._size = [], 0
+        return rest
 
 
 def _write_all(descriptor: int, data: bytes, at: int) -> None:
