@@ -53,6 +53,30 @@ async def test_writes_to_different_keys_are_answered_each_for_itself(talk: Conve
     assert [reply if not isinstance(reply, Fault) else "fault" for reply in replies] == ["OK", 1, "fault", 1, 1, None]
 
 
+@pytest.mark.parametrize(
+    ("commands", "taken"),
+    [
+        ([("SET", "a", "1"), ("SET", "b", "1")], [True, True]),
+        ([("SET", "a", "1"), ("SET", "a", "1")], [True, False]),
+        ([("HSET", "a", "f", "1"), ("HSET", "a", "g", "1")], [True, True]),
+        ([("HSET", "a", "f", "1"), ("HSET", "a", "f", "2")], [True, False]),
+        ([("HSET", "a", "f", "1"), ("HSET", "a", "g", "1", "h", "1")], [True, False]),
+        ([("HSET", "a", "f", "1"), ("DEL", "a")], [True, False]),
+        ([("SET", "a", "1"), ("HSET", "a", "f", "1")], [True, False]),
+        ([("hset", "a", "f", "1"), ("HSET", "b", "f", "1")], [True, True]),
+    ],
+)
+def test_what_writes_to_the_same_waits_for_its_turn(commands: list[tuple[str, ...]], taken: list[bool]) -> None:
+    written = module.Written()
+    assert [written.takes([word.encode() for word in command]) for command in commands] == taken
+
+
+async def test_fields_of_one_hash_are_set_together_and_counted_each(talk: Conversation) -> None:
+    fields: list[tuple[Any, ...]] = [("HSET", "h", f"f{number % 30}", number) for number in range(90)]
+    assert await talk.ask_all(*fields) == [1] * 30 + [0] * 60
+    assert await talk.ask("HGET", "h", "f29") == b"89"
+
+
 async def test_a_read_waits_for_the_writes_before_it(talk: Conversation) -> None:
     commands: list[tuple[Any, ...]] = [("SET", f"k{number}", number) for number in range(100)]
     assert (await talk.ask_all(*commands, ("DBSIZE",)))[-1] == 100

@@ -7,38 +7,80 @@ from tests.data.kv.resp.conversation import Conversation, House
 
 from soundstage.core.environment import VirtualEnvironment
 from soundstage.data.kv import KeyValue, MatchAll, Predicate, PutItem
-from soundstage.data.kv.resp.kinds import KNOWN_MAX, Strings
+from soundstage.data.kv.resp.kinds import KNOWN_MAX, Known
 
 
 @pytest.fixture
-def strings(environment: VirtualEnvironment) -> Strings:
-    return Strings(environment.monotonic_ns)
+def known(environment: VirtualEnvironment) -> Known:
+    return Known(environment.monotonic_ns)
 
 
-def test_nothing_is_known_at_first(strings: Strings) -> None:
-    assert not strings.know("a")
+def test_nothing_is_known_at_first(known: Known) -> None:
+    assert not known.is_string("a")
+    assert not known.has_field("a", b"f")
 
 
-def test_what_was_seen_is_known_for_a_second(strings: Strings, environment: VirtualEnvironment) -> None:
-    strings.learn("a")
+def test_what_was_seen_is_known_for_a_second(known: Known, environment: VirtualEnvironment) -> None:
+    known.learn_string("a")
+    known.learn_field("h", b"f")
     environment.advance(0.999)
-    assert strings.know("a")
+    assert known.is_string("a")
+    assert known.has_field("h", b"f")
     environment.advance(0.001)
-    assert not strings.know("a")
+    assert not known.is_string("a")
+    assert not known.has_field("h", b"f")
 
 
-def test_what_was_changed_is_not(strings: Strings) -> None:
-    strings.learn("a")
-    strings.forget("a")
-    strings.forget("b")
-    assert not strings.know("a")
+def test_what_was_changed_is_not(known: Known) -> None:
+    known.learn_string("a")
+    known.learn_field("a", b"f")
+    known.learn_field("a", b"g")
+    known.forget("a")
+    known.forget("b")
+    assert not known.is_string("a")
+    assert not known.has_field("a", b"f")
+    assert not known.has_field("a", b"g")
 
 
-def test_the_oldest_is_forgotten_when_there_are_too_many(strings: Strings) -> None:
+def test_the_oldest_string_is_forgotten_when_there_are_too_many(known: Known) -> None:
     for number in range(KNOWN_MAX + 1):
-        strings.learn(str(number))
-    assert not strings.know("0")
-    assert strings.know("1")
+        known.learn_string(str(number))
+    assert not known.is_string("0")
+    assert known.is_string("1")
+
+
+def test_fields_are_forgotten_when_there_are_too_many(known: Known) -> None:
+    for number in range(KNOWN_MAX + 1):
+        known.learn_field(f"h{number % 3}", b"%d" % number)
+    assert not known.has_field("h0", b"0")
+    assert known.has_field(f"h{KNOWN_MAX % 3}", b"%d" % KNOWN_MAX)
+
+
+async def test_a_field_that_is_overwritten_again_is_not_read(house: House, talk: Conversation) -> None:
+    for value in ("1", "2"):
+        await talk.ask("HSET", "h", "f", value)
+    reads = house.stage.operation("kv", "get_items").stats
+    before = reads.calls
+    assert await talk.ask("HSET", "h", "f", "3") == 0
+    assert reads.calls == before
+    assert await talk.ask("HGET", "h", "f") == b"3"
+
+
+@pytest.mark.parametrize("between", [("DEL", "h"), ("HDEL", "h", "f"), ("EXPIRE", "h", -1), ("SET", "h", "s")])
+async def test_a_field_that_went_is_new_again(house: House, talk: Conversation, between: tuple[str | int, ...]) -> None:
+    for value in ("1", "2", "3"):
+        await talk.ask("HSET", "h", "f", value)
+    await house.talk().ask(*between)
+    await house.talk().ask("DEL", "h")
+    assert await talk.ask("HSET", "h", "f", "4") == 1
+
+
+async def test_a_field_that_is_to_expire_does_so_though_it_was_known(house: House, talk: Conversation) -> None:
+    for value in ("1", "2", "3"):
+        await talk.ask("HSET", "h", "f", value)
+    await talk.ask("EXPIRE", "h", 10)
+    await talk.ask("HSET", "h", "f", "4")
+    assert await talk.ask("TTL", "h") == 10
 
 
 async def test_a_string_that_is_overwritten_is_not_read(house: House, talk: Conversation) -> None:

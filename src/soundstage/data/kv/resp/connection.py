@@ -13,7 +13,7 @@ import logging
 from collections import deque
 from collections.abc import Coroutine, Generator
 from types import coroutine
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from soundstage.core.errors import SoundstageError
 from soundstage.data.kv.resp.client import NO_AUTHENTICATION, Client
@@ -25,6 +25,8 @@ from soundstage.runtime.door_connection import DoorConnection
 
 if TYPE_CHECKING:
     from soundstage.data.kv.resp.door import RespDoor
+
+T = TypeVar("T")
 
 log: logging.Logger = logging.getLogger("soundstage.data.kv.resp")
 
@@ -39,6 +41,41 @@ TURN = 64
 
 TOGETHER_MAX = 128
 """Writes that wait together."""
+
+
+class Rest(NamedTuple):
+    """A coroutine that was begun by hand, and what it waits for."""
+
+    begun: Coroutine[Any, Any, bytes]
+    waits: Any
+
+
+class Written:
+    """What the writes that wait together write to: each key once, or of a hash each field once."""
+
+    __slots__ = ("_fields", "_hashes", "_keys")
+
+    def __init__(self) -> None:
+        self._keys: set[bytes] = set()
+        self._hashes: set[bytes] = set()
+        self._fields: set[tuple[bytes, bytes]] = set()
+
+    def takes(self, arguments: list[bytes]) -> bool:
+        """Whether a write may wait with those before it; then it counts among them."""
+        key = arguments[1]
+        if key in self._keys:
+            return False
+        if len(arguments) == 4 and arguments[0] in (b"HSET", b"hset"):
+            field = (key, arguments[2])
+            if field in self._fields:
+                return False
+            self._fields.add(field)
+            self._hashes.add(key)
+            return True
+        if key in self._hashes:
+            return False
+        self._keys.add(key)
+        return True
 
 
 class RespConnection(DoorConnection):
@@ -176,24 +213,41 @@ class RespConnection(DoorConnection):
     async def _together(self, client: Client, command: Command, arguments: list[bytes]) -> bytes:
         """The replies to a write and to those that follow it and need not wait for it."""
         queue, run = self._queue, [(command, arguments)]
-        keys = {arguments[1]}
+        written = Written()
+        written.takes(arguments)
         while queue and len(run) < TOGETHER_MAX:
             upcoming = queue[0]
             following = COMMANDS.get(upcoming[0])
-            if following is None or not following.spreads or len(upcoming) < 3:
+            if following is None or not following.spreads or not following.fits(upcoming):
                 break
-            if not following.fits(upcoming) or upcoming[1] in keys:
+            if not written.takes(upcoming):
                 break
-            keys.add(upcoming[1])
             run.append((following, queue.popleft()))
         if len(run) == 1:
             return await command.answer(client, arguments)  # type: ignore[misc]
         self._statistics.requests += len(run) - 1
-        return b"".join(await asyncio.gather(*(self._one(client, *each) for each in run)))
+        begun = [self._begin(client, *each) for each in run]
+        waiting = [
+            self._finish(rest, given) for (_, given), (_, rest) in zip(run, begun, strict=True) if rest is not None
+        ]
+        if not waiting:
+            return b"".join(reply for reply, _ in begun)
+        finished = iter(await asyncio.gather(*waiting))
+        return b"".join(reply if rest is None else next(finished) for reply, rest in begun)
 
-    async def _one(self, client: Client, command: Command, arguments: list[bytes]) -> bytes:
+    def _begin(self, client: Client, command: Command, arguments: list[bytes]) -> tuple[bytes, Rest | None]:
+        """The reply to a command, or the rest of it when it has to wait."""
+        answering: Any = command.answer(client, arguments)
         try:
-            return await command.answer(client, arguments)  # type: ignore[misc]
+            return b"", Rest(answering, answering.send(None))
+        except StopIteration as end:
+            return end.value, None
+        except Exception as failure:  # noqa: BLE001
+            return self._refused(failure, arguments), None
+
+    async def _finish(self, rest: Rest, arguments: list[bytes]) -> bytes:
+        try:
+            return await _driven(*rest)
         except Exception as failure:  # noqa: BLE001
             return self._refused(failure, arguments)
 
@@ -224,17 +278,20 @@ async def _rest(begun: Coroutine[Any, Any, None], waits: Any) -> None:
 
 
 @coroutine
-def _driven(begun: Coroutine[Any, Any, None], waits: Any) -> Generator[Any, Any, None]:
+def _driven(begun: Coroutine[Any, Any, T], waits: Any) -> Generator[Any, Any, T]:
     while True:
+        if waits is not None:
+            # Several may wait for one future, and each task that is given it takes this mark of it.
+            waits._asyncio_future_blocking = True
         try:
             given = yield waits
         except BaseException as thrown:  # noqa: BLE001
             try:
                 waits = begun.throw(thrown)
-            except StopIteration:
-                return
+            except StopIteration as end:
+                return end.value
         else:
             try:
                 waits = begun.send(given)
-            except StopIteration:
-                return
+            except StopIteration as end:
+                return end.value

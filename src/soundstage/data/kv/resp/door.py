@@ -7,7 +7,7 @@ from soundstage.core.namespace import NamespaceSpec
 from soundstage.data.kv.resp.config import RespConfig
 from soundstage.data.kv.resp.connection import RespConnection
 from soundstage.data.kv.resp.faults import CommandError
-from soundstage.data.kv.resp.kinds import Strings
+from soundstage.data.kv.resp.kinds import Known
 from soundstage.data.kv.resp.requests import Limits
 from soundstage.data.kv.resp.scans import Cursors
 from soundstage.data.kv.resp.space import Space
@@ -29,7 +29,7 @@ class RespDoor:
         self.connections: dict[int, RespConnection] = {}
         self._namespaces = _namespaces(config, context.name)
         now_ns = context.environment.monotonic_ns
-        self._strings = {namespace: Strings(now_ns) for namespace in self._namespaces.values()}
+        self._known = {namespace: Known(now_ns) for namespace in self._namespaces.values()}
         self._number = 0
 
     async def start(self) -> None:
@@ -59,7 +59,7 @@ class RespDoor:
     def space(self, session: DoorSession, database: int) -> Space:
         """A database as `session` reaches it."""
         namespace = self.namespace_of(database)
-        return Space(self.context, session, namespace, self._strings[namespace])
+        return Space(self.context, session, namespace, self._known[namespace])
 
 
 def _namespaces(config: RespConfig, name: str) -> dict[int, str]:

@@ -144,6 +144,8 @@ async def _set(space: Space, arguments: list[bytes], command: str) -> int:
         raise CommandError(f"ERR wrong number of arguments for '{command}' command")
     id = id_of(arguments[1])
     if len(arguments) == 4:
+        if await space.overwrite_field(id, arguments[2], arguments[3]):
+            return 0
         pairs = {field_of(arguments[2]): arguments[3]}
     else:
         pairs = {field_of(arguments[place]): arguments[place + 1] for place in range(2, len(arguments), 2)}
@@ -162,7 +164,11 @@ def _setting(space: Space, id: str, pairs: dict[bytes, bytes]) -> Callable[[], A
         if added:
             await _add(space, id, pairs, added)
         else:
-            await _put(space, id, pairs, last_of(found.values()), None)
+            expires_ns = last_of(found.values())
+            await _put(space, id, pairs, expires_ns, None)
+            if expires_ns is None:
+                for field in pairs:
+                    space.has_field(id, field)
         return len(added)
 
     return attempt

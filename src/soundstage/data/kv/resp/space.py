@@ -35,7 +35,7 @@ from soundstage.data.kv.api import (
     Selection,
 )
 from soundstage.data.kv.resp.faults import CommandError, wrong_type
-from soundstage.data.kv.resp.kinds import Strings
+from soundstage.data.kv.resp.kinds import Known
 from soundstage.runtime.door import DoorContext, DoorSession
 
 STRING = b""
@@ -74,11 +74,11 @@ class Head(NamedTuple):
 class Space:
     """One namespace for one caller. Names are ids; every call goes the way of all calls."""
 
-    __slots__ = ("_context", "_invoke", "_strings", "namespace", "reply_max")
+    __slots__ = ("_context", "_invoke", "_known", "namespace", "reply_max")
 
-    def __init__(self, context: DoorContext, session: DoorSession, namespace: str, strings: Strings) -> None:
+    def __init__(self, context: DoorContext, session: DoorSession, namespace: str, known: Known) -> None:
         self.namespace: str = namespace
-        self._strings = strings
+        self._known = known
         self.reply_max: int = int(context.config.max_reply)
         self._context = context
         self._invoke: Callable[[Operation[..., Any], Any], Coroutine[Any, Any, Any]] = session.invoke
@@ -232,7 +232,7 @@ class Space:
 
     async def overwrite(self, id: str, value: bytes, expires_ns: int | None) -> bool:
         """Whether the record, which is known to be a string, is one of this value; false: it is not known, or gone."""
-        if not self._strings.know(id):
+        if not self._known.is_string(id):
             return False
         # Nothing is awaited between the look and the write, or another connection could come between.
         if expires_ns is None:
@@ -240,7 +240,15 @@ class Space:
             await self._invoke(KeyValueCalls.put_items, request)
         elif not await self.put(id, [(STRING, value)], expires_ns):
             return False
-        self._strings.learn(id)
+        self._known.learn_string(id)
+        return True
+
+    async def overwrite_field(self, id: str, field: bytes, value: bytes) -> bool:
+        """Whether the field, which is known to be there and not to expire, has this value; false: it is not known."""
+        if not self._known.has_field(id, field):
+            return False
+        request = PutItems(namespace=self.namespace, id=id, items=[PutItem(key=field, value=value)])
+        await self._invoke(KeyValueCalls.put_items, request)
         return True
 
     async def put(
@@ -255,7 +263,9 @@ class Space:
         Raises `PreconditionFailed` when `condition` does not hold.
         """
         if pairs[0][0] != STRING:
-            self._strings.forget(id)
+            self._known.forget_string(id)
+            if expires_ns is not None:
+                self._known.forget_fields(id)
         token: IdempotencyToken | None = None
         ttl: Duration | None = None
         if expires_ns is not None:
@@ -277,14 +287,18 @@ class Space:
         self, id: str, keys: Sequence[bytes] | None = None, condition: Condition | list[Condition] | None = None
     ) -> None:
         """The record, or the items of `keys`, are gone. Raises `PreconditionFailed` when `condition` does not hold."""
-        self._strings.forget(id)
+        self._known.forget(id)
         predicate = _ALL if keys is None else Predicate(match_keys=MatchKeys(keys=list(keys)))
         request = DeleteItems(namespace=self.namespace, id=id, predicate=predicate, condition=condition)
         await self._invoke(KeyValueCalls.delete_items, request)
 
     def is_string(self, id: str) -> None:
         """The record has just been seen, or made, to be a string."""
-        self._strings.learn(id)
+        self._known.learn_string(id)
+
+    def has_field(self, id: str, field: bytes) -> None:
+        """The record has just been seen, or made, to be a hash that has the field; neither expires."""
+        self._known.learn_field(id, field)
 
     async def settled(self, attempt: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """What `attempt` returns, tried again while its conditions do not hold because another write was faster."""
