@@ -37,7 +37,8 @@ class Known:
         if field not in fields:
             self._count += 1
             if self._count > KNOWN_MAX:
-                self._fields, self._count = {id: (fields := {})}, 1
+                fields = dict[bytes, int]()
+                self._fields, self._count = {id: fields}, 1
         fields[field] = self._now_ns() + KNOWN_NS
 
     def forget(self, id: str) -> None:
