@@ -26,6 +26,7 @@ def test_there_are_as_many_machines_as_the_climate_has_clients() -> None:
     async def body(site: Site) -> int:
         with pytest.raises(IndexError):
             site.machine(2)
+        assert site.climate.clients == 2
         return len({id(site.machine(number)) for number in range(2)})
 
     assert at_site(body, climate=Climate(clients=2)) == 2

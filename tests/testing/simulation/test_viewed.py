@@ -130,13 +130,21 @@ def test_doubt_about_what_was_asked_before_is_not_ended_by_reading_the_store() -
     viewed.show(early, 0, 0, current=True)
 
 
-def test_a_change_whose_fate_is_lost_while_a_reader_waits_makes_its_answer_doubtful() -> None:
+def test_a_change_that_is_sent_while_a_reader_waits_may_be_shown_to_it() -> None:
     viewed = counter()
-    change, waiting = viewed.begin(3), viewed.look()
-    viewed.lose(change)
+    lost(viewed, 3)
+    waiting = viewed.look()
+    lost(viewed, 4)
+    viewed.show(waiting, 7, 7, current=True)
+
+
+def test_a_change_that_is_over_takes_no_effect_any_more() -> None:
+    viewed = counter()
+    lost(viewed, 3)
     viewed.refresh()
-    show(viewed, 3)
-    viewed.show(waiting, 0, 0, current=True)
+    show(viewed, 0)
+    with pytest.raises(Divergence, match="answered with 3"):
+        show(viewed, 3)
 
 
 def test_a_look_that_was_refused_is_over() -> None:

@@ -29,7 +29,7 @@ class Viewed(Generic[S, Q, R]):
     """One object; `looking` is the request that changes nothing and is answered with the state.
 
     `recent` are the states it may have had since its process certainly knew it; `doubtful`: since then a change may
-    have been stored that the process did not learn of. Readers who asked before are told what held then.
+    have been stored that the process did not learn of. What a reader may be shown depends on when it asked.
     """
 
     def __init__(self, state: S, model: Model[S, Q, R], looking: Q) -> None:
@@ -42,27 +42,26 @@ class Viewed(Generic[S, Q, R]):
     def begin(self, request: Q) -> int:
         """`request` is about to be sent."""
         number = self._judge.begin(request)
-        self._note()
+        # Only now are there more states than before; whatever is heard later leaves fewer.
+        states = self._judge.states()
+        self.recent |= states
+        for reader in self._readers.values():
+            reader.recent |= states
         return number
 
     def end(self, number: int, answer: R) -> None:
         """The change was answered so."""
         self._judge.end(number, answer)
-        self._note()
 
     def lose(self, number: int) -> None:
         """Nobody knows what became of the change, and all requests of it have ended."""
         self._judge.lose(number)
         self.doubtful = True
-        for reader in self._readers.values():
-            reader.doubtful = True
-        self._note()
 
     def refuse(self, number: int) -> None:
         """The change, or the look, did nothing."""
         self._judge.refuse(number)
         self._readers.pop(number, None)
-        self._note()
 
     def look(self) -> int:
         """A reader is about to ask."""
@@ -72,8 +71,8 @@ class Viewed(Generic[S, Q, R]):
 
     def show(self, number: int, answer: R, state: S, *, current: bool) -> None:
         """The reader was answered so, which is how `state` looks; `current` false when the process was exchanged."""
-        self._note()
         reader = self._readers.pop(number)
+        # A process that knew the store when it was asked shows what there was then, or since then.
         if current and not reader.doubtful:
             self._judge.end(number, answer)
             return
@@ -84,9 +83,3 @@ class Viewed(Generic[S, Q, R]):
     def refresh(self) -> None:
         """The process has read the store, and nobody changed it meanwhile."""
         self.recent, self.doubtful = self._judge.states(), False
-
-    def _note(self) -> None:
-        states = self._judge.states()
-        self.recent |= states
-        for reader in self._readers.values():
-            reader.recent |= states
