@@ -221,7 +221,9 @@ MUTANTS: dict[str, Mutant] = {
         system="namespaces",
     ),
     "a_change_is_stored_and_not_applied": Mutant(
-        "memory", (Edit(CONTROL, "self.applied.apply(stored)", "pass"),), system="namespaces"
+        "memory",
+        (Edit(CONTROL, "self.applied.apply(stored)\n        _tell(change)\n        return info", "return info"),),
+        system="namespaces",
     ),
     "a_repeated_call_runs_again": Mutant(
         "memory",
@@ -257,8 +259,8 @@ MUTANTS: dict[str, Mutant] = {
         (
             Edit(
                 f"{KV}.hot_items",
-                "        if known is not None and known.mark.current:\n",
-                "        if known is not None:\n",
+                "return known if known is not None and known.mark.current else None",
+                "return known",
             ),
         ),
     ),
