@@ -7,11 +7,13 @@ import os
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar
+from uuid import uuid4
 
+import httpx2
 import pytest
 from tests.e2e.chores import installed
 from tests.e2e.conftest import Start
@@ -149,6 +151,23 @@ class TestAnswering:
         scan = {"namespace": "home", "selection": {"item_limit": 3, "page_size_bytes": 1}}
         token = ask(f"{url}/v1/kv/scan_items", scan).json["next_page_token"]
         assert statuses(url, "/v1/kv/scan_items", scan | {"page_token": token}) == {200}
+
+    def test_a_file_sent_to_one_worker_is_read_from_all(self, url: str) -> None:
+        content = os.urandom(3 << 20)
+        with httpx2.Client(base_url=url, timeout=WITHIN_S) as client:
+            sent = client.post("/v1/blobs", content=content)
+        assert sent.status_code == 201
+        for _ in range(6):
+            with httpx2.Client(base_url=url, timeout=WITHIN_S) as client:
+                assert client.get(sent.headers["location"]).content == content
+        assert samples(url, "soundstage_info").keys() == {"main", "http-1", "http-2"}
+
+    def test_a_file_whose_worker_is_killed_under_way_leaves_nothing(self, two: Running, url: str) -> None:
+        with httpx2.Client(base_url=url, timeout=WITHIN_S) as client, pytest.raises(httpx2.TransportError):
+            client.put(f"/v1/blobs/{uuid4()}", content=killing(children(two.pid)))
+        until(lambda: statuses_of_the_living(url) == {200})
+        staging = Path(ask_folder(two)) / "blobs" / "staging"
+        until(lambda: list(staging.iterdir()) == [])
 
     def test_quotas_hold_for_all_workers_together(self, url: str) -> None:
         make_namespace(url, quotas={"reads_per_second": 1, "burst": "10ms"})
@@ -394,6 +413,20 @@ def statuses_of_the_living(url: str) -> set[int]:
         with suppress(OSError):
             found.add(ask(f"{url}/health/live").status)
     return found
+
+
+def killing(victims: list[int]) -> Iterator[bytes]:
+    """The beginning of a file, behind which the processes are killed, and its rest."""
+    yield bytes(1 << 20)
+    for victim in victims:
+        os.kill(victim, signal.SIGKILL)
+    while True:
+        yield bytes(1 << 16)
+
+
+def ask_folder(running: Running) -> str:
+    """The data folder of a stage that runs in the folder of the test."""
+    return f"/proc/{running.pid}/cwd/soundstage-data"
 
 
 def free_port() -> int:
