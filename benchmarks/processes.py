@@ -114,7 +114,7 @@ def measure_host(scale: Scale, folder: Path) -> list[Figure]:
     folder.mkdir()
     (folder / "stage.toml").write_text(DURABILITY_OS)
     with (
-        StageProcess(folder / "data", stage_file=folder / "stage.toml", variables=SHARED),
+        StageProcess(folder / "data", stage_file=folder / "stage.toml", variables=SHARED) as owner,
         asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
     ):
         environment = SystemEnvironment()
@@ -127,10 +127,15 @@ def measure_host(scale: Scale, folder: Path) -> list[Figure]:
             for work in (partial(Side.gets, callers=MANY), partial(Side.gets, callers=1), Side.puts)
             for side in (ours, theirs)
         ]
-        many, many_here, alone, alone_here, puts, puts_here = interleaved(scale.rounds, *sides)
+        sides += [partial(_by_cpu, side, owner.pid, scale.gets) for side in sides[:2]]
+        many, many_here, alone, alone_here, puts, puts_here, busiest, here_cpu = interleaved(scale.rounds, *sides)
         runner.run(_stopped(there, here))
     return [
         figure("processes.host_get", many, many_here, "gets/s", "higher", target=0.3, note=f"{MANY} callers; direct"),
+        figure(
+            *("processes.host_get_cpu", busiest, here_cpu, "gets/s", "higher"),
+            note=f"{MANY} callers, by the CPU of the busier process; direct",
+        ),
         figure("processes.host_get_alone", alone, alone_here, "gets/s", "higher", note="one caller; direct"),
         figure(
             *("processes.host_put", puts, puts_here, "rows/s", "higher"),
@@ -142,6 +147,13 @@ def measure_host(scale: Scale, folder: Path) -> list[Figure]:
 
 def _run(runner: asyncio.Runner, work: Callable[[], Coroutine[Any, Any, float]]) -> float:
     return runner.run(work())
+
+
+def _by_cpu(work: Callable[[], float], other: int, count: int) -> float:
+    """What the busier of this process and `other` allows per second of its own time, of work done `count` times."""
+    ours, theirs = time.process_time(), cpu_seconds(other)
+    work()
+    return count / max(time.process_time() - ours, cpu_seconds(other) - theirs)
 
 
 async def _prepared(there: Any, here: Records, *sides: Side) -> None:

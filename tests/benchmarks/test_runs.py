@@ -225,6 +225,7 @@ def test_processes_are_measured_by_their_own_time_and_by_the_wall() -> None:
     sound(list(figures.values()))
     assert {name: each.target for name, each in figures.items()} == {
         "processes.host_get": 0.3,
+        "processes.host_get_cpu": None,
         "processes.host_get_alone": None,
         "processes.host_put": 0.3,
         "processes.http_workers": 1.6,

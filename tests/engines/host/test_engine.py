@@ -101,6 +101,23 @@ async def test_a_defect_of_the_engine_is_told_without_its_words(hosted: Hosted, 
     assert "a secret" in caplog.text
 
 
+async def test_an_engine_may_refuse_before_there_is_anything_to_wait_for(
+    hosted: Hosted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuses() -> None:
+        raise NotFound("nothing here")
+
+    second = Hosted(hosted.behind, "records", hosted.path.parent / "second", VirtualEnvironment())
+    monkeypatch.setattr(hosted.behind, "tables", refuses)
+    await second.server.start()
+    await second.host.start()
+    with pytest.raises(NotFound, match="nothing here"):
+        await second.host.tables()
+    assert len(second.server.links) == 1
+    await second.host.stop()
+    await second.server.stop()
+
+
 async def test_a_deadline_is_kept_on_the_other_side(hosted: Hosted, environment: VirtualEnvironment) -> None:
     environment.advance(1)
     with pytest.raises(DeadlineExceeded) as late:

@@ -62,6 +62,8 @@ class Method:
             ),
             len(sent),
         )
+        self.short: bool = self.shape == "call" and self._positional == len(sent)
+        """Whether it is called with its arguments in their order and nothing else."""
         self.carried: Callable[[Any], Any]
         self.decode_result: Callable[[bytes], Any]
         self.carried, self.decode_result = _carriage(None if self.shape == "download" else result)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing
 from functools import partial
 from pathlib import Path
@@ -161,10 +161,13 @@ class ServerLink(asyncio.Protocol):
     def _take(self, frame: Frame) -> None:
         kind, number, call, body = frame
         if kind == CALL:
+            method, function = self._methods[number]
             if len(self._tasks) >= CALLS_MAX:
                 self._refuse(call, Exhausted(f"{CALLS_MAX} calls are under way", hint="make fewer at a time"))
+            elif method.shape == "call":
+                self._step(call, method, function, method.decode_arguments(body))
             else:
-                self._begin(call, *self._methods[number], body)
+                self._begin(call, method, function, body)
         elif kind == CHUNK:
             self._on_upload(call, lambda upload: upload.put(body))
         elif kind == END:
@@ -208,9 +211,7 @@ class ServerLink(asyncio.Protocol):
 
     def _begin(self, call: int, method: Method, function: Callable[..., Any], body: bytes) -> None:
         arguments = method.decode_arguments(body)
-        if method.shape == "call":
-            self._step(call, method, method.invoke(function, arguments))
-        elif method.shape == "download":
+        if method.shape == "download":
             outgoing = self._downloads[call] = Outgoing(lambda chunk: self._send(CHUNK, 0, call, chunk))
             self._go_on(call, partial(self._stream, call, outgoing, partial(method.invoke, function, arguments)))
         else:
@@ -219,10 +220,10 @@ class ServerLink(asyncio.Protocol):
                 call, partial(self._answer, call, method, partial(method.invoke, function, arguments, upload.chunks()))
             )
 
-    def _step(self, call: int, method: Method, answer: Coroutine[Any, Any, Any]) -> None:
+    def _step(self, call: int, method: Method, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
         """The call is answered, or goes on in a task of its own when it has to wait."""
         try:
-            ended, result = begin(answer)
+            ended, result = begin(function(*arguments) if method.short else method.invoke(function, arguments))
         except (SoundstageError, Aborted) as error:
             self._failed(call, error)
             return
