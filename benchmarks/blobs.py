@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -105,9 +105,10 @@ def best(cpu_s: dict[str, list[float]], kind: str) -> float:
     return min(cpu_s[kind], default=0.0)
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line."""
+    scale = QUICK if options(__doc__ or "", arguments).quick else FULL
     need(PROGRAMS)
-    scale = QUICK if options("Files over HTTP, beside nginx.").quick else FULL
     print("curl sends and fetches one file of", scale.size, "MiB; one connection, on the loopback")
     show("Files over HTTP beside nginx", measure(scale))
 

@@ -238,7 +238,7 @@ RUNNABLE = sorted(each.name for each in listed(FOLDER))
 
 
 def test_all_benchmarks_are_listed() -> None:
-    assert RUNNABLE == ["kv_deletes", "kv_durable", "kv_embedded", "kv_http", "processes", "resp", "startup"]
+    assert RUNNABLE == ["blobs", "kv_deletes", "kv_durable", "kv_embedded", "kv_http", "processes", "resp", "startup"]
 
 
 @pytest.mark.parametrize("name", RUNNABLE)
