@@ -21,8 +21,9 @@ class Filling:
         self._compute = compute
         self._tables = [table.name for table in tables]
 
-    async def load(self, table: int, holdings: Sequence[Holding]) -> None:
-        """Holdings of the table of that number are in. Safe to repeat."""
+    async def load(self, table: int, holdings: Sequence[Holding], job: JobContext) -> None:
+        """Holdings of the table of that number are in. Safe to repeat; `LeaseLost` once another may be at it."""
+        job.check()
         await self._engine.load(self._tables[table], holdings)
 
     async def verify(self, expected: Tally, unsteady: Sequence[bytes], at_us: int, job: JobContext) -> None:

@@ -72,7 +72,7 @@ async def _load(
                 # Something follows the end.
                 raise damaged()
             if isinstance(block.message, Page):
-                await filling.load(block.message.table, block.message.holdings)
+                await filling.load(block.message.table, block.message.holdings, job)
             elif isinstance(block.message, Trailer):
                 last = block.message
                 if last.chain != block.before:
@@ -95,7 +95,7 @@ async def fill_from_tables(
         number = 0
         async with aclosing(reading.pages()) as pages:
             async for page in pages:
-                await filling.load(page.table, page.holdings)
+                await filling.load(page.table, page.holdings, job)
                 job.progress(state.place.tally.records, None, "records", "copying")
                 number += 1
                 if number % CHECKPOINT_PAGES == 0:

@@ -15,6 +15,7 @@ from soundstage.core.namespace import NamespaceSpec, Quotas
 from soundstage.core.time import Duration
 from soundstage.data.kv import KeyValue
 from soundstage.data.kv.resp import connection as module
+from soundstage.data.kv.resp.connection import READ_AHEAD_BYTES
 from soundstage.runtime.namespaces.api import Namespaces
 
 
@@ -127,14 +128,42 @@ async def test_what_is_half_there_is_bounded_over_all_connections(environment: V
         half = encoded("SET", "a", b"x" * 100_000)
         assert await first.raw(half[:60_000]) == []
         (reply,) = await second.raw(half[:60_000])
-        assert reply.line.startswith("ERR too many requests")
+        assert reply.line.startswith("ERR too much of what all connections sent")
         assert second.wire.closed
         second.lose()
         first.lose()
         assert house.door.context.statistics.buffered == 0
 
 
+async def test_whole_commands_that_wait_are_counted_too(environment: VirtualEnvironment) -> None:
+    async with housed(environment, {"max_buffered": "1MiB"}) as house:
+        first, second = house.talk(), house.talk()
+        await first.ask("SET", "a", "1")
+        first.wire.takes = False
+        first.connection.data_received(encoded("GET", "a") * 20)
+        first.connection.data_received(encoded("SET", "b", b"x" * 700_000))
+        assert house.door.context.statistics.buffered > 700_000
+        (reply,) = await second.raw(encoded("SET", "c", b"x" * 700_000)[:600_000])
+        assert reply.line.startswith("ERR too much of what all connections sent")
+        second.lose()
+        first.wire.takes = True
+        first.connection.resume_writing()
+        assert len(await first.replies()) == 21
+        assert house.door.context.statistics.buffered == 0
+
+
 class TestSlowReaders:
+    async def test_few_large_commands_stop_reading_as_many_small_ones_do(self, talk: Conversation) -> None:
+        talk.wire.takes = False
+        talk.connection.data_received(encoded("GET", "a") * 20)
+        for _ in range(2):
+            talk.connection.data_received(encoded("SET", "b", b"x" * (READ_AHEAD_BYTES // 2)))
+        assert talk.wire.paused
+        talk.wire.takes = True
+        talk.connection.resume_writing()
+        assert len(await talk.replies()) == 22
+        assert not talk.wire.paused
+
     async def test_no_reply_is_made_for_a_peer_that_takes_none(self, talk: Conversation) -> None:
         await talk.ask("SET", "a", b"x" * 1_000)
         talk.wire.takes = False

@@ -33,6 +33,12 @@ log: logging.Logger = logging.getLogger("soundstage.data.kv.resp")
 READ_AHEAD = 256
 """Commands that wait for their turn before no more are read."""
 
+READ_AHEAD_BYTES = 1 << 20
+"""Bytes of commands that wait for their turn before no more are read; one command may be larger."""
+
+SMALL_BYTES = 16 << 10
+"""Up to so much of whole commands is not counted: what there can be of it is bounded by connections."""
+
 BATCH_BYTES = 64 << 10
 """Replies that are gathered before they are written."""
 
@@ -91,6 +97,7 @@ class RespConnection(DoorConnection):
         self._task: asyncio.Task[None] | None = None
         self._last = False
         self._paused = False
+        self._come = 0
         self.client: Client | None = None
 
     @property
@@ -110,11 +117,13 @@ class RespConnection(DoorConnection):
         if self._last:
             return
         self._queue += self._requests.feed(data)
-        held = self._requests.held
-        if (held or self._held) and not self.hold(held):
+        # What has come and was not answered yet, whole or not.
+        half = self._requests.held
+        self._come = self._come + len(data) if self._queue else half
+        if (half or self._held or self._come > SMALL_BYTES) and not self.hold(self._come):
             self._queue.clear()
-            self._fail("ERR too many requests of all connections are half there; retry")
-        elif len(self._queue) > READ_AHEAD and not self._paused:
+            self._fail("ERR too much of what all connections sent waits for its turn, or for its end; retry")
+        elif (len(self._queue) > READ_AHEAD or (self._queue and self._come > READ_AHEAD_BYTES)) and not self._paused:
             self._paused = True
             self.transport.pause_reading()
         self._go()
@@ -131,6 +140,7 @@ class RespConnection(DoorConnection):
 
     def lost(self) -> None:
         self._queue.clear()
+        self._come = 0
         self._door.connections.pop(self._number, None)
 
     def _fail(self, line: str) -> None:
@@ -168,7 +178,9 @@ class RespConnection(DoorConnection):
                     self._send(replies)
                     size = 0
                     await self.context.environment.sleep(0)
-                if self._paused and len(queue) < READ_AHEAD and not self.closing:
+                if not queue:
+                    self._all_taken()
+                if self._paused and len(queue) < READ_AHEAD and self._come <= READ_AHEAD_BYTES and not self.closing:
                     self._paused = False
                     self.transport.resume_reading()
             failure = self._requests.failure
@@ -182,6 +194,12 @@ class RespConnection(DoorConnection):
         finally:
             self._running = False
             self._task = None
+
+    def _all_taken(self) -> None:
+        """No whole command waits."""
+        self._come = self._requests.held
+        if self._held:
+            self.hold(self._come)
 
     def _send(self, replies: list[bytes]) -> None:
         self.write(replies[0] if len(replies) == 1 else b"".join(replies))
