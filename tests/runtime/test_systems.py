@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from importlib.metadata import EntryPoint, EntryPoints
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from tests.runtime.conftest import NOTES
@@ -115,3 +115,13 @@ def test_a_system_whose_extra_is_missing_says_what_to_install() -> None:
     with pytest.raises(Unavailable, match="needs the package 'driver_that_nobody_has'") as caught:
         systems(COSTLY).operations("costly")
     assert (caught.value.hint, caught.value.retryable) == ('pip install "soundstage[costly]"', False)
+
+
+async def test_services_have_what_the_stage_shares() -> None:
+    async with Stage.open(data="memory:") as stage:
+        context: Any = cast("Any", await stage.systems.started("kv"))._context
+        sent = await context.files.upload(b"sent", name="a.txt")
+        assert (await stage.files.info(sent)).name == "a.txt"
+        lease = await context.leases.take("rebuild", 5.0)
+        assert await context.leases.take("rebuild", 5.0) is None
+        await lease.release()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 from soundstage.catalogue import SYSTEMS
 from soundstage.core.environment import Environment, SystemEnvironment
@@ -63,6 +63,10 @@ def _namespaces(config: StageConfig, declarations: Declarations) -> list[Soundst
     return found
 
 
+_NOT_THERE = cast("Any", None)
+"""What stands on engines, of which none is open."""
+
+
 class _Contexts:
     """What services are given that are opened only to be asked about their namespaces."""
 
@@ -78,5 +82,8 @@ class _Contexts:
             page_tokens=PageTokens(KeyRing.generate(self._environment), self._environment),
             namespaces=self._registry.of(name),
             compute=self._compute,
+            files=_NOT_THERE,
+            leases=_NOT_THERE,
+            schedule=_NOT_THERE,
             config=config,
         )

@@ -265,6 +265,9 @@ class Parts:
             page_tokens=self.page_tokens,
             namespaces=self.registry.of(name),
             compute=self.compute,
+            files=self.files,
+            leases=self.leases,
+            schedule=self.schedule,
             config=config,
             administers=administers.get(name),
         )

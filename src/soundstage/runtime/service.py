@@ -18,6 +18,9 @@ from soundstage.core.namespace import Objective
 from soundstage.core.pages import PageTokens
 from soundstage.engines.records.port import Records, TableSpec
 from soundstage.runtime.compute import Compute
+from soundstage.runtime.files import Files
+from soundstage.runtime.leases import Leases
+from soundstage.runtime.schedule import Schedule
 
 
 class Earlier(NamedTuple):
@@ -62,6 +65,8 @@ class Namespaces(Protocol):
 class ServiceContext(msgspec.Struct, frozen=True, kw_only=True):
     """What the stage hands to a service when it opens it. `config` is the `SystemConfig`, if any.
 
+    `files` are what callers sent and jobs leave; `leases` and `schedule` are shared by all processes of the stage.
+    These three are there once the service is started: one that is only asked what a namespace needs has none.
     `administers` is the part of the stage that a system of the runtime itself makes reachable, None for all
     other systems.
     """
@@ -71,6 +76,9 @@ class ServiceContext(msgspec.Struct, frozen=True, kw_only=True):
     page_tokens: PageTokens
     namespaces: Namespaces
     compute: Compute
+    files: Files
+    leases: Leases
+    schedule: Schedule
     config: Any = None
     administers: Any = None
 
