@@ -88,6 +88,8 @@ def test_a_job_goes_on_after_its_process_was_killed(start: Start, tmp_path: Path
         assert sorted(contents(connection, "again"), key=repr) == sorted(contents(connection, "films"), key=repr)
         with pytest.raises(SoundstageError, match="holds records"):
             connection.client(SyncNamespaces).copy(name="films", to="again")
+    again.signal(signal.SIGTERM)
+    again.process.wait()
     blobs = [path for path in (tmp_path / "soundstage-data" / "blobs" / "objects").glob("*/*") if path.is_file()]
     assert len(blobs) == (0 if operation == "copy" else 1)
 

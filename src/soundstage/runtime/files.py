@@ -166,6 +166,10 @@ class Files(FileAccess):
             for info in found:
                 await self._blobs.delete(info.key)
 
+    async def aside(self) -> list[str]:
+        """Places where something was put aside, the first thousand."""
+        return [info.key.removeprefix(f"{ASIDE}/") for info in await self._blobs.list(f"{ASIDE}/")]
+
     def new_id(self) -> str:
         """An id that no other file has."""
         return uuid7(self._environment)

@@ -229,6 +229,19 @@ def test_what_is_put_aside_is_read_until_the_job_ends() -> None:
     simulated(main)
 
 
+def test_what_an_ended_job_left_aside_is_gone_once_a_process_starts_again() -> None:
+    async def main(cluster: Cluster) -> None:
+        async with cluster.process(background=False) as stage:
+            job = await stage.client(Errands).resuming(to=0)
+            for job_id in (job.job_id, "018bcfe5-6800-7000-bd3d-23f6d0c846b5"):
+                await stage.files.put_aside(f"{job_id}/1-000000", b"piece", Duration.parse("1h").us)
+            runner = stage._parts.job_runner  # pyright: ignore[reportPrivateUsage]
+            await runner._tidy_up()  # pyright: ignore[reportPrivateUsage]
+            assert await stage.files.aside() == [f"{job.job_id}/1-000000"]
+
+    simulated(main)
+
+
 def test_files_are_for_who_started_the_job_and_for_nobody_else() -> None:
     async def main(cluster: Cluster) -> None:
         async with cluster.process() as stage:

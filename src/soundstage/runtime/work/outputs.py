@@ -115,8 +115,16 @@ class JobFiles:
         for file in info.files:
             await self._files.delete(file)
 
+    async def unfinished(self) -> set[str]:
+        """The ids of jobs that put something aside which is still there."""
+        return {place.partition("/")[0] for place in await self._files.aside()}
+
     async def clear(self, info: JobInfo) -> None:
         """The files that the job left, and what it put aside, are gone; what cannot be removed now expires."""
         with suppress(SoundstageError):
-            await self._files.clear_aside(f"{info.job_id}/")
+            await self.clear_aside(info.job_id)
             await self.forget(info)
+
+    async def clear_aside(self, job_id: str) -> None:
+        """What the job put aside is gone."""
+        await self._files.clear_aside(f"{job_id}/")

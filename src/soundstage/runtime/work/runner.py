@@ -52,6 +52,7 @@ class JobRunner:
         """Jobs are carried out as they come, until cancelled; what is under way then is given back."""
         self._stopping = False
         try:
+            await self._tidy_up()
             while True:
                 await self._look()
                 await self._environment.sleep(self._control.config.poll_interval / 1e9)
@@ -64,6 +65,15 @@ class JobRunner:
         for task in self._working.values():
             task.cancel()
         await asyncio.gather(*self._carrying.values(), return_exceptions=True)
+
+    async def _tidy_up(self) -> None:
+        """What jobs put aside is gone whose process died between their end and their tidying up."""
+        try:
+            for job_id in await self._files.unfinished():
+                if not await self._control.is_busy(job_id):
+                    await self._files.clear_aside(job_id)
+        except SoundstageError as error:
+            log.warning("what ended jobs put aside cannot be removed", extra={"reason": str(error)})
 
     async def _look(self) -> None:
         """Every job that may begin, and fits, has begun."""
