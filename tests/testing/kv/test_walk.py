@@ -11,6 +11,7 @@ import pytest
 from tests.testing.kv.conftest import memory_opener
 
 from soundstage.core import version
+from soundstage.core.errors import Unavailable
 from soundstage.data.kv import namespace, predicates
 from soundstage.data.kv.api import MatchRange
 from soundstage.data.kv.selections import Filling
@@ -20,6 +21,7 @@ from soundstage.engines.records import memory, tombstones
 from soundstage.engines.records.port import Stamp, TableSpec
 from soundstage.testing.kv.readings import Divergence
 from soundstage.testing.kv.walk import ACTS, EPOCH_STEPS, Walk, walk
+from soundstage.testing.kv.writes import Change, token_at
 from soundstage.testing.records import OpenEngine
 
 STEPS = 1_200
@@ -61,6 +63,35 @@ async def test_one_seed_is_one_walk(open_memory: OpenEngine) -> None:
         await found.store.close()
     assert walks[0].model.records.keys() == walks[1].model.records.keys()
     assert walks[0].sent == walks[1].sent
+
+
+async def test_a_store_that_could_only_make_a_token_too_far_ahead_may_refuse(open_memory: OpenEngine) -> None:
+    found = Walk(open_memory)
+    await found.store.open()
+    change, chance = Change("put", puts=((b"a", b"x", None),)), Random(1)
+    edge = token_at(found.store.now_us + found.drift.future_us, "edge")
+    await found._send(found.names[0], change, edge, None, chance)
+    await found._send(found.names[0], change, None, None, chance)
+    assert [sent.token for sent in found.sent] == [edge]
+    found.store.advance_us(2)
+    await found._send(found.names[0], change, None, None, chance)
+    assert len(found.sent) == 2
+    await found.store.close()
+
+
+async def test_a_store_that_refuses_to_make_a_token_without_need_is_found(
+    open_memory: OpenEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = Walk(open_memory)
+    await found.store.open()
+    monkeypatch.setattr(KeyValueService, "put_items", unavailable)
+    with pytest.raises(Divergence, match="without a token was refused"):
+        await found._send(found.names[0], Change("put", puts=((b"a", b"x", None),)), None, None, Random(1))
+    await found.store.close()
+
+
+async def unavailable(*_: Any) -> Any:
+    raise Unavailable("not now", outcome="not_applied", retryable=False)
 
 
 def nothing(*_: Any, **__: Any) -> None:
@@ -128,4 +159,4 @@ MUTANTS: dict[str, tuple[Any, str, Any]] = {
 def test_a_wrong_store_is_found(wrong: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(*MUTANTS[wrong])
     with pytest.raises(Divergence):
-        walk(memory_opener(), seed=5, steps=STEPS)
+        walk(memory_opener(), seed=7, steps=STEPS)
