@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from soundstage.core.call import DEFAULT_OPTIONS, LOCAL, Call, CallOptions
+from soundstage.core.call import DEFAULT_OPTIONS, LOCAL, Call, CallOptions, Principal
 
 
 def test_a_call_without_more_is_the_owners_without_a_deadline() -> None:
@@ -22,3 +22,12 @@ def test_calls_do_not_change() -> None:
 
 def test_the_options_of_a_client_are_none_until_set() -> None:
     assert CallOptions() == DEFAULT_OPTIONS
+
+
+def test_who_has_an_id_owns_what_is_of_it() -> None:
+    assert Principal("ada", {}, "1").owns("1")
+    assert not Principal("ada", {}, "1").owns("2")
+
+
+def test_who_has_no_id_owns_nothing() -> None:
+    assert not Principal("ada", {}).owns("")

@@ -84,7 +84,7 @@ def info(name: str = "ci", id: str = "00aa", expires_at: int | None = None) -> T
 
 async def test_a_token_is_known_again_with_its_grants(store: TokenStore) -> None:
     token = await store.create(info())
-    assert store.recognise(token) == Principal("ci", {"home": ("read", "write")})
+    assert store.recognise(token) == Principal("ci", {"home": ("read", "write")}, "00aa")
 
 
 async def test_a_token_shows_its_id_and_hides_much(store: TokenStore) -> None:

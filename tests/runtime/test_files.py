@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from soundstage.core.call import Principal
+from soundstage.core.call import LOCAL, Principal
 from soundstage.core.environment import VirtualEnvironment
 from soundstage.core.errors import (
     AlreadyExists,
@@ -24,10 +24,10 @@ from soundstage.runtime.config import FilesConfig
 from soundstage.runtime.files import Files, check_blob, check_media_type, check_name
 from soundstage.runtime.stage import Stage
 
-ADA = Principal("ada", {"team": ("write",)})
-BOB = Principal("bob", {"team": ("read",)})
-CLERK = Principal("clerk", {"blobs": ("write",)})
-EVE = Principal("eve", {"other": ("read",)})
+ADA = Principal("ada", {"team": ("write",)}, "id of ada")
+BOB = Principal("bob", {"team": ("read",)}, "id of bob")
+CLERK = Principal("clerk", {"blobs": ("write",)}, "id of clerk")
+EVE = Principal("eve", {"other": ("read",)}, "id of eve")
 ID = "0190a8c0-0000-7000-8000-00000000000a"
 
 
@@ -85,6 +85,15 @@ async def test_a_file_of_no_namespace_is_its_senders(files: Files) -> None:
     file = await files.put(chunks(b"hello"), ADA)
     assert await refused(read(files, file.blob, BOB)) is Forbidden
     assert await files.delete(file.blob, ADA)
+
+
+@pytest.mark.parametrize("owner", [ADA, LOCAL, Principal("nobody", {"*": ("write",)})], ids=lambda by: by.name)
+async def test_who_has_the_name_of_a_files_sender_is_another(files: Files, owner: Principal) -> None:
+    file = await files.put(chunks(b"hello"), owner)
+    for id in ("", "id of another"):
+        namesake = Principal(owner.name, {"other": ("write",)}, id)
+        assert await refused(files.find(file.blob, namesake)) is Forbidden
+        assert await refused(files.delete(file.blob, namesake)) is Forbidden
 
 
 async def test_who_may_write_nowhere_sends_nothing(files: Files) -> None:

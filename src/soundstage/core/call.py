@@ -11,17 +11,29 @@ Access: TypeAlias = Literal["read", "write", "admin", "observe"]
 
 
 class Principal(msgspec.Struct, frozen=True):
-    """Who calls. `grants` maps a namespace name, a `prefix*` or `*` to the access given there."""
+    """Who calls. `grants` maps a namespace name, a `prefix*` or `*` to the access given there.
+
+    `name` is for people: another may have it later. What belongs to somebody belongs to the `id`, which is
+    never given twice; who has none owns nothing.
+    """
 
     name: str
     grants: dict[str, tuple[Access, ...]]
+    id: str = ""
+
+    def owns(self, owner: str) -> bool:
+        """Whether what belongs to the id `owner` is this one's own."""
+        return self.id != "" and self.id == owner
 
 
 NOBODY = Principal("", {})
 """Who calls, before it is known."""
 
-LOCAL = Principal("local", {"*": ("admin",)})
-"""The owner of the process: in-process callers, and everyone while authentication is off."""
+LOCAL = Principal("local", {"*": ("admin",)}, "local")
+"""The owner of the process: in-process callers, and everyone while authentication is off.
+
+No token has its id, as those have 20 digits, or its name, which is reserved.
+"""
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True, gc=False):

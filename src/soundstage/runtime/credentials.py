@@ -167,7 +167,7 @@ def _hash(secret: bytes, salt: bytes) -> bytes:
 
 
 def _principal(info: TokenInfo) -> Principal:
-    return Principal(info.name, {pattern: tuple(roles) for pattern, roles in info.grants.items()})
+    return Principal(info.name, {pattern: tuple(roles) for pattern, roles in info.grants.items()}, info.id)
 
 
 def _known(entry: Entry) -> _Known:

@@ -1,6 +1,7 @@
 """Files of a stage: sent by callers and left by jobs, kept as blobs until they expire.
 
-A file is the blob `files/<two digits>/<id>`; who sent it, its name and its media type are the blob's metadata.
+A file is the blob `files/<two digits>/<id>`; its sender's name and id, its name and its media type
+are the blob's metadata.
 Its bytes may be read by whoever sent it, by who may read one of the namespaces it belongs to, and by who may
 read the name `blobs`, which stands for all files.
 """
@@ -101,6 +102,7 @@ class Files(FileAccess):
             "name": check_name(name),
             "media_type": check_media_type(media_type),
             "by": by.name,
+            "owner": by.id,
             "namespaces": " ".join(namespaces),
         }
         ttl = check_ttl(self._config.ttl.us if ttl_us is None else ttl_us)
@@ -246,7 +248,7 @@ def _key(blob: str) -> str:
 
 
 def _may(principal: Principal, info: BlobInfo, access: str) -> bool:
-    if principal is LOCAL or info.metadata.get("by") == principal.name:
+    if principal is LOCAL or principal.owns(info.metadata.get("owner", "")):
         return True
     wanted = "write" if access == "write" else "read"
     names = [EVERY_FILE] if access == "write" else [EVERY_FILE, *info.metadata.get("namespaces", "").split()]

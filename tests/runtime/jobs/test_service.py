@@ -12,7 +12,7 @@ from tests.runtime.errands.api import Count, Errands, SyncErrands
 
 from soundstage.catalogue import SYSTEMS
 from soundstage.client import connect, connect_sync
-from soundstage.core.call import Call, Principal
+from soundstage.core.call import LOCAL, Call, Principal
 from soundstage.core.errors import (
     Exhausted,
     Forbidden,
@@ -29,10 +29,10 @@ from soundstage.runtime.jobs import CancelJob, GetJob, JobResult, Jobs, ListJobs
 from soundstage.runtime.stage import Stage
 from soundstage.surface.http.server import Server
 
-ADA = Principal("ada", {"*": ("write",)})
-BOB = Principal("bob", {"*": ("read",)})
-EVE = Principal("eve", {})
-ROOT = Principal("root", {"*": ("admin",)})
+ADA = Principal("ada", {"*": ("write",)}, "id of ada")
+BOB = Principal("bob", {"*": ("read",)}, "id of bob")
+EVE = Principal("eve", {}, "id of eve")
+ROOT = Principal("root", {"*": ("admin",)}, "id of root")
 
 
 async def as_one(stage: Stage, principal: Principal, operation: str, request: Any) -> Any:
@@ -63,6 +63,19 @@ def test_who_may_start_and_see_and_cancel() -> None:
             assert len((await as_one(stage, ADA, "list", ListJobs())).jobs) == 1
             assert await refused(stage, EVE, "list", ListJobs()) is Forbidden
             assert (await as_one(stage, ADA, "cancel", CancelJob(job_id=job_id))).state == "cancelled"
+
+    simulated(main)
+
+
+@pytest.mark.parametrize("starter", [ADA, LOCAL], ids=lambda by: by.name)
+def test_who_has_the_name_of_a_jobs_starter_is_another(starter: Principal) -> None:
+    async def main(cluster: Cluster) -> None:
+        namesake = Principal(starter.name, {"*": ("write",)}, "id of another")
+        async with cluster.process(running=0) as stage:
+            job_id = (await as_one(stage, starter, "resuming", Count(to=1))).job_id
+            assert await refused(stage, namesake, "get", GetJob(job_id=job_id)) is Forbidden
+            assert await refused(stage, namesake, "cancel", CancelJob(job_id=job_id)) is Forbidden
+            assert (await as_one(stage, namesake, "list", ListJobs())).jobs == []
 
     simulated(main)
 

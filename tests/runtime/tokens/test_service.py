@@ -25,7 +25,7 @@ async def test_a_token_made_is_a_token_recognised(open_stage: OpenStage) -> None
     async with open_stage({"auth": {"mode": "tokens"}}) as stage:
         made = await stage.client(Tokens).create(name="ci", roles=["write"], namespaces=["home", "team-*"])
         principal = stage.authenticate(f"Bearer {made.bearer}")
-        assert principal == Principal("ci", {"home": ("write",), "team-*": ("write",)})
+        assert principal == Principal("ci", {"home": ("write",), "team-*": ("write",)}, made.info.id)
 
 
 async def test_roles_without_namespaces_hold_everywhere(tokens: Tokens) -> None:
@@ -50,6 +50,7 @@ async def test_the_reply_tells_who_made_it_when_and_until_when(tokens: Tokens, e
     [
         ({"name": "", "roles": ["read"]}, "name"),
         ({"name": "a b", "roles": ["read"]}, "name"),
+        ({"name": "local", "roles": ["read"]}, "name"),
         ({"name": "ci"}, "roles"),
         ({"name": "ci", "roles": ["read"], "grants": {"*": ["read"]}}, "grants"),
         ({"name": "ci", "roles": ["read"], "namespaces": ["a*b"]}, "namespaces"),

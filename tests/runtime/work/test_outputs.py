@@ -246,13 +246,14 @@ def test_files_are_for_who_started_the_job_and_for_nobody_else() -> None:
     async def main(cluster: Cluster) -> None:
         async with cluster.process() as stage:
             sets_to_work(stage, writes_two)
-            ada = Principal("ada", {"*": ("write",)})
+            ada = Principal("ada", {"*": ("write",)}, "id of ada")
             started = await stage.dispatch("errands", "resuming", Call(principal=ada), Count(to=0))
             outcome = await stage.client(Jobs).result(job_id=started.job_id, wait=Duration.parse("60s"))
             blob = outcome.files[0].blob
             assert (await stage.files.find(blob, ada)).size == 11
-            with pytest.raises(Forbidden):
-                await stage.files.find(blob, Principal("eve", {"other": ("read",)}))
+            for other in (Principal("eve", {"other": ("read",)}), Principal("ada", {"other": ("read",)}, "another's")):
+                with pytest.raises(Forbidden):
+                    await stage.files.find(blob, other)
 
     simulated(main)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from soundstage.core.call import Access, Call
+from soundstage.core.call import LOCAL, Access, Call
 from soundstage.core.credential import TokenInfo
 from soundstage.core.environment import Environment
 from soundstage.core.errors import InvalidArgument
@@ -58,7 +58,7 @@ class TokensService:
         return ("*",)
 
     async def create(self, call: Call, request: CreateToken) -> CreateTokenReply:
-        check_namespace(request.name, "name")
+        _check_name(request.name)
         check_bounds(request)
         now_ns = self._environment.now_ns()
         info = TokenInfo(
@@ -89,6 +89,14 @@ class TokensService:
         info = await self._store.revoke(request.id)
         _tell("token revoked", info, call)
         return RevokeTokenReply(info=info)
+
+
+def _check_name(name: str) -> None:
+    check_namespace(name, "name")
+    if name == LOCAL.name:
+        raise InvalidArgument(
+            f"{name!r} is what logs and history call the owner of the process", field="name", hint="choose another"
+        )
 
 
 def _tell(what: str, info: TokenInfo, call: Call) -> None:

@@ -103,7 +103,7 @@ class JobContext:
 
         It is deleted when the job does not succeed, and forgotten with the job.
         """
-        return self._files.output(self._writer.info, name, media_type, self._keep)
+        return self._files.output(self._writer.found.stored, name, media_type, self._keep)
 
     async def put_aside(self, name: str, data: bytes) -> None:
         """`data` is kept for a later attempt of this job, durably, until the job ends. Put `fence` into the name."""

@@ -60,19 +60,25 @@ class JobControl:
             created_by=call.principal.name,
             namespaces=list(namespaces),
         )
-        stored = Stored(info=info, request=encoded, access=operation.access, restart=operation.restart)
+        stored = Stored(
+            info=info,
+            request=encoded,
+            access=operation.access,
+            restart=operation.restart,
+            owner=call.principal.id,
+        )
         await self.store.add(stored)
         return JobStarted(job_id=info.job_id)
 
     async def is_busy(self, job_id: str) -> bool:
         """Whether the job may still go on, here or elsewhere."""
-        info = await self._known(job_id)
-        return info is not None and info.state not in ENDED
+        stored = await self._known(job_id)
+        return stored is not None and stored.info.state not in ENDED
 
     async def visible(self, principal: Principal, job_id: str) -> Found:
         """The job. Raises `NotFound`, and `Forbidden` for who may not see it."""
         found = await self.store.find(job_id)
-        if not _sees(principal, found.stored.info):
+        if not _sees(principal, found.stored):
             raise Forbidden(
                 f"{principal.name!r} may not see the job {job_id}",
                 hint="ask who started it, or may read its namespaces",
@@ -94,9 +100,9 @@ class JobControl:
                     looked += 1
                     if looked % LOOKED_PER_TURN == 0:
                         await self._environment.sleep(0)
-                    info = await self._known(job_id)
-                    if info is not None and _wanted(info, state, operation) and _sees(principal, info):
-                        page.append(info)
+                    stored = await self._known(job_id)
+                    if stored is not None and _wanted(stored.info, state, operation) and _sees(principal, stored):
+                        page.append(stored.info)
                     if len(page) >= size or looked >= LOOKED_MAX:
                         return page, last
             before = None
@@ -162,9 +168,9 @@ class JobControl:
         # A job is changed by the process that runs it, which need not be this one.
         return min(0.05, self.config.poll_interval / 1e9)
 
-    async def _known(self, job_id: str) -> JobInfo | None:
+    async def _known(self, job_id: str) -> Stored | None:
         try:
-            return (await self.store.find(job_id)).stored.info
+            return (await self.store.find(job_id)).stored
         except LookupError:
             return None
 
@@ -175,14 +181,14 @@ class JobControl:
         return self._today() - 2 - self.config.history_ttl // 1_000_000 // DAY_MS
 
 
-def _sees(principal: Principal, info: JobInfo) -> bool:
-    if principal is LOCAL or info.created_by == principal.name or allows(principal, "admin", None):
+def _sees(principal: Principal, stored: Stored) -> bool:
+    if principal is LOCAL or principal.owns(stored.owner) or allows(principal, "admin", None):
         return True
-    return any(allows(principal, "read", namespace) for namespace in info.namespaces)
+    return any(allows(principal, "read", namespace) for namespace in stored.info.namespaces)
 
 
 def _may(principal: Principal, stored: Stored) -> bool:
-    if principal is LOCAL or stored.info.created_by == principal.name:
+    if principal is LOCAL or principal.owns(stored.owner):
         return True
     access: Access = stored.access  # pyright: ignore[reportAssignmentType]
     return all(allows(principal, access, namespace) for namespace in stored.info.namespaces or (None,))

@@ -13,6 +13,7 @@ from soundstage.core.files import DEFAULT_MEDIA_TYPE, File
 from soundstage.core.job import JobInfo
 from soundstage.core.transfers import CHUNK_BYTES
 from soundstage.runtime.files import Files
+from soundstage.runtime.work.store import Stored
 
 WAITING_MAX = 4
 """Chunks of an output that wait to be kept; who writes more waits."""
@@ -87,16 +88,16 @@ class JobFiles:
         self._files = files
         self._ttl_us = ttl_us
 
-    def output(self, info: JobInfo, name: str, media_type: str, kept: Callable[[File], Awaitable[None]]) -> Output:
+    def output(self, job: Stored, name: str, media_type: str, kept: Callable[[File], Awaitable[None]]) -> Output:
         """A file that whoever started the job may read, and who may read its namespaces."""
 
         async def keep(chunks: AsyncGenerator[bytes]) -> File:
             return await self._files.put(
                 chunks,
-                Principal(info.created_by, {"*": ("admin",)}),
+                Principal(job.info.created_by, {"*": ("admin",)}, job.owner),
                 name=name,
                 media_type=media_type or DEFAULT_MEDIA_TYPE,
-                namespaces=info.namespaces,
+                namespaces=job.info.namespaces,
                 ttl_us=self._ttl_us,
             )
 

@@ -172,7 +172,8 @@ class JobRunner:
         operation: Operation[..., Any] = self._systems.operations(info.system)[info.operation]
         request = decoder(operation.request, "application/msgpack", strict=False).decode(writer.found.stored.request)
         service = await self._systems.started(info.system)
-        call = Call(principal=Principal(info.created_by, {"*": ("admin",)}), request_id=info.job_id)
+        starter = Principal(info.created_by, {"*": ("admin",)}, writer.found.stored.owner)
+        call = Call(principal=starter, request_id=info.job_id)
         result = msgpack_encode(await getattr(service, operation.attribute)(call, request, context))
         if len(result) > RESULT_MAX_BYTES:
             raise TooLarge(f"the result has more than {RESULT_MAX_BYTES} bytes", hint="give large results as files")

@@ -40,7 +40,10 @@ _RESULT = "result"
 
 
 class Stored(msgspec.Struct, frozen=True, kw_only=True):
-    """A job and what is needed to carry it out. `revision` counts its changes, `fence` is its last runner's."""
+    """A job and what is needed to carry it out. `revision` counts its changes, `fence` is its last runner's.
+
+    `owner` is the id of the principal who started it.
+    """
 
     info: JobInfo
     request: bytes
@@ -48,6 +51,7 @@ class Stored(msgspec.Struct, frozen=True, kw_only=True):
     restart: Restart
     revision: int = 1
     fence: int = 0
+    owner: str = ""
     schema: int = 1
 
 
