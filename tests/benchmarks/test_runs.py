@@ -6,6 +6,7 @@ import ast
 import os
 import sys
 from collections.abc import Generator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import benchmarks.startup
 import pytest
 from benchmarks.report import Figure
 
-from benchmarks import kv_deletes, kv_durable, kv_embedded, kv_http, processes, resp, startup
+from benchmarks import feeds, kv_deletes, kv_durable, kv_embedded, kv_http, processes, resp, startup
 from soundstage.core.codec import JSON, MSGPACK, ContentType
 from soundstage.surface.cli.bench import benchmarks as listed
 
@@ -234,11 +235,39 @@ def test_processes_are_measured_by_their_own_time_and_by_the_wall() -> None:
     }
 
 
+@pytest.mark.slow
+def test_a_feed_is_told_to_all_its_followers(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def nobody(*_: object) -> list[feeds.Told]:
+        return [feeds.Told(1.0, 1.0, 1.0)]
+
+    # Redis is no part of what the tests need.
+    monkeypatch.setattr(feeds, "measure_redis", nobody)
+
+    def nothing(*_: object) -> Any:
+        return nullcontext((0, 0))
+
+    monkeypatch.setattr(feeds, "need", nothing)
+    monkeypatch.setattr(feeds, "redis", nothing)
+    figures = by_name(feeds.measure(feeds.Scale(followers=5, changes=2, rounds=1)))
+    assert set(figures) == {"feeds.told", "feeds.lag", "feeds.cpu"}
+    sound([figures["feeds.told"], figures["feeds.lag"]])
+
+
 RUNNABLE = sorted(each.name for each in listed(FOLDER))
 
 
 def test_all_benchmarks_are_listed() -> None:
-    assert RUNNABLE == ["blobs", "kv_deletes", "kv_durable", "kv_embedded", "kv_http", "processes", "resp", "startup"]
+    assert RUNNABLE == [
+        "blobs",
+        "feeds",
+        "kv_deletes",
+        "kv_durable",
+        "kv_embedded",
+        "kv_http",
+        "processes",
+        "resp",
+        "startup",
+    ]
 
 
 @pytest.mark.parametrize("name", RUNNABLE)

@@ -223,3 +223,10 @@ async def test_a_clock_that_has_caught_up_makes_tokens_again(plain: KeyValue, en
     environment.advance(8.1)
     await plain.put_items(id="ada", items=[item(b"k", b"later")])
     assert values((await plain.get_items(id="ada")).items) == {b"k": b"later"}
+
+
+async def test_what_others_wrote_as_far_ahead_as_is_taken_is_gone_past(plain: KeyValue, clock: Clock) -> None:
+    await plain.put_items(id="ada", items=[item(b"k", b"ahead")], idempotency_token=clock.token(at=2_000_000))
+    for number in range(50):
+        await plain.put_items(id="ada", items=[item(b"k", b"%d" % number)])
+    assert values((await plain.get_items(id="ada")).items) == {b"k": b"49"}
