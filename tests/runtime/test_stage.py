@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.engines.rocks.threads import NO_SPACE, FaultyDisk
 from tests.runtime.conftest import NOTES, OpenStage, make, service_of
 from tests.runtime.notes.api import Disturb, Notes
 
@@ -14,6 +15,9 @@ from soundstage.core.environment import SystemEnvironment, VirtualEnvironment
 from soundstage.core.errors import InvalidArgument, NotFound, Unauthenticated, Unavailable
 from soundstage.core.operation import AsyncFace, operation
 from soundstage.engines.records.memory import MemoryRecords
+from soundstage.engines.records.rocksdb import RocksOptions
+from soundstage.engines.records.rocksdb.engine import RocksRecords
+from soundstage.engines.rocks.database import Database
 from soundstage.runtime.stage import Stage
 
 
@@ -159,6 +163,21 @@ async def test_readiness_follows_the_life_of_the_stage(open_stage: OpenStage) ->
     async with stage:
         assert stage.health().ready
     assert stage.health().reasons == ["the stage is stopping"]
+
+
+async def test_a_stage_is_not_ready_as_soon_as_its_disk_has_failed(
+    open_stage: OpenStage, environment: VirtualEnvironment, tmp_path: Path
+) -> None:
+    disk = FaultyDisk()
+    engine = RocksRecords(Database(str(tmp_path), RocksOptions(), environment, disk=disk), environment)
+    async with open_stage(engines={"default": engine}) as stage:
+        await make(stage)
+        assert stage.health().ready
+        disk.flush_error = NO_SPACE
+        with pytest.raises(Unavailable):
+            await stage.client(Notes, "home").write(name="a", text="Ada")
+        assert "closed after a failed write" in stage.health().reasons[0]
+        disk.flush_error = None
 
 
 async def test_operations_are_those_of_every_system(open_stage: OpenStage) -> None:

@@ -364,6 +364,18 @@ async def test_a_failed_disk_closes_the_database_and_says_why(shelf: Shelf, disk
 
 
 @pytest.mark.parametrize("fault", ["write_error", "flush_error"])
+async def test_a_failed_database_is_lost_until_it_is_opened_again(shelf: Shelf, disk: FaultyDisk, fault: str) -> None:
+    assert shelf.database.lost is None
+    setattr(disk, fault, NO_SPACE)
+    await refusal_of(shelf)
+    assert "closed after a failed write: IO error: No space left" in str(shelf.database.lost)
+    await shelf.close()
+    setattr(disk, fault, None)
+    shelf.open()
+    assert shelf.database.lost is None
+
+
+@pytest.mark.parametrize("fault", ["write_error", "flush_error"])
 async def test_nothing_acknowledged_is_lost_by_a_failed_disk(shelf: Shelf, disk: FaultyDisk, fault: str) -> None:
     await shelf.put(b"before")
     setattr(disk, fault, NO_SPACE)

@@ -247,6 +247,11 @@ class Database:
         """Why the database is not open."""
         return refusals.stopped() if self._failure is None else refusals.closed_after(self.folder, self._failure)
 
+    @property
+    def lost(self) -> str | None:
+        """Why it was closed under its guests; None while nothing has failed."""
+        return None if self._failure is None else str(self.refusal())
+
     async def checkpoint(self, folder: str) -> None:
         """`folder`, which must not exist, holds everything acknowledged before the call, openable by itself."""
         self._check_chores()

@@ -90,6 +90,14 @@ async def test_every_call_after_a_failed_write_is_unavailable_with_the_reason(st
     assert error.hint == "see to the disk and restart"
 
 
+async def test_an_engine_is_lost_from_the_failed_write_on(store: Store) -> None:
+    assert store.rocks.lost is None
+    store.disk.flush_error = NO_SPACE
+    error = await refusal_of(store.put(b"key", b"value", at=0))
+    assert isinstance(error, Unavailable)
+    assert "closed after a failed write" in str(store.rocks.lost)
+
+
 @pytest.mark.parametrize(
     "call",
     [name for name in CALLS if name not in ("tables", "create_table", "checkpoint", "restore", "sweep", "drop_table")],

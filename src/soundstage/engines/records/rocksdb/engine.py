@@ -89,6 +89,11 @@ class RocksRecords:
     async def stop(self) -> None:
         await self.database.close(self)
 
+    @property
+    def lost(self) -> str | None:
+        """Why every call is refused until a restart; None while the database is well."""
+        return self.database.lost
+
     def let_go(self) -> None:
         """See `Guest`: a handle that lives on would keep the files open and the folder locked."""
         if self._catalogue is not None:
