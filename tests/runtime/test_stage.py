@@ -18,6 +18,7 @@ from soundstage.engines.records.memory import MemoryRecords
 from soundstage.engines.records.rocksdb import RocksOptions
 from soundstage.engines.records.rocksdb.engine import RocksRecords
 from soundstage.engines.rocks.database import Database
+from soundstage.runtime.namespaces.api import Namespaces
 from soundstage.runtime.stage import Stage
 
 
@@ -165,19 +166,54 @@ async def test_readiness_follows_the_life_of_the_stage(open_stage: OpenStage) ->
     assert stage.health().reasons == ["the stage is stopping"]
 
 
+@pytest.fixture
+def on_disk(environment: VirtualEnvironment, tmp_path: Path) -> RocksRecords:
+    """An engine on a `FaultyDisk`."""
+    return RocksRecords(Database(str(tmp_path), RocksOptions(), environment, disk=FaultyDisk()), environment)
+
+
+def disk_of(engine: RocksRecords) -> FaultyDisk:
+    disk = engine.database._disk
+    assert isinstance(disk, FaultyDisk)
+    return disk
+
+
 async def test_a_stage_is_not_ready_as_soon_as_its_disk_has_failed(
-    open_stage: OpenStage, environment: VirtualEnvironment, tmp_path: Path
+    open_stage: OpenStage, on_disk: RocksRecords
 ) -> None:
-    disk = FaultyDisk()
-    engine = RocksRecords(Database(str(tmp_path), RocksOptions(), environment, disk=disk), environment)
-    async with open_stage(engines={"default": engine}) as stage:
+    async with open_stage(engines={"default": on_disk}) as stage:
         await make(stage)
         assert stage.health().ready
-        disk.flush_error = NO_SPACE
+        disk_of(on_disk).flush_error = NO_SPACE
         with pytest.raises(Unavailable):
             await stage.client(Notes, "home").write(name="a", text="Ada")
         assert "closed after a failed write" in stage.health().reasons[0]
-        disk.flush_error = None
+        disk_of(on_disk).flush_error = None
+
+
+async def test_a_stage_below_the_low_water_mark_is_ready_and_warns(
+    open_stage: OpenStage, on_disk: RocksRecords
+) -> None:
+    async with open_stage(engines={"default": on_disk}) as stage:
+        assert stage.health().warnings == []
+        disk_of(on_disk).free = on_disk.database.options.low_water - 1
+        health = stage.health()
+        assert health.ready
+        assert "writes are refused" in health.warnings[0]
+
+
+async def test_below_the_low_water_mark_a_namespace_can_be_deleted_and_leases_be_taken(
+    open_stage: OpenStage, on_disk: RocksRecords, environment: VirtualEnvironment
+) -> None:
+    async with open_stage(engines={"default": on_disk}) as stage:
+        await make(stage)
+        disk_of(on_disk).free = on_disk.database.options.low_water - 1
+        environment.advance(2)
+        with pytest.raises(Unavailable, match="low-water mark"):
+            await stage.client(Notes, "home").write(name="a", text="Ada")
+        assert await stage._parts.leases.take("role/sweeper", 10.0) is not None
+        await stage.client(Namespaces).delete(name="home")
+        assert "home" not in stage.namespaces.applied.infos
 
 
 async def test_operations_are_those_of_every_system(open_stage: OpenStage) -> None:

@@ -11,10 +11,14 @@ from soundstage.runtime.measurement import Measurement
 
 
 class Health(msgspec.Struct, frozen=True):
-    """`ready`: calls are let in and nothing that they need is failing; else `reasons` say what is wrong."""
+    """`ready`: calls are let in and nothing that they need is failing; else `reasons` say what is wrong.
+
+    `warnings` are what should be seen to before more than some calls are refused; a ready stage may have them.
+    """
 
     ready: bool
     reasons: list[str]
+    warnings: list[str] = []
 
 
 class Watched(Protocol):

@@ -262,16 +262,20 @@ class Stage:
         reasons += [
             f"namespace {name!r} cannot be served: {reason}" for name, reason in self._parts.registry.broken.items()
         ]
-        return Health(not reasons, reasons)
+        return Health(not reasons, reasons, self._said_by_engines("warning"))
 
     def watch(self, watched: Watched) -> None:
         """Health and metrics tell of `watched` too, from now on."""
         self._parts.watched.append(watched)
 
     def _lost_engines(self) -> list[str]:
+        return [f"an engine cannot be reached: {reason}" for reason in self._said_by_engines("lost")]
+
+    def _said_by_engines(self, what: str) -> list[str]:
+        """What engines that have the attribute `what` say there; most say None."""
         engines = [] if self._exit is None else self.engines.everything()
-        lost: list[str | None] = [getattr(engine, "lost", None) for engine in engines]
-        return sorted({f"an engine cannot be reached: {reason}" for reason in lost if reason is not None})
+        said: list[str | None] = [getattr(engine, what, None) for engine in engines]
+        return sorted({each for each in said if each is not None})
 
     def metrics_text(self) -> bytes:
         """The metrics in the text format of Prometheus."""

@@ -4,7 +4,7 @@ import pytest
 
 from soundstage.core.environment import VirtualEnvironment
 from soundstage.core.errors import Unavailable
-from soundstage.engines.rocks.space import CHECK_EVERY_BYTES, LowWater
+from soundstage.engines.rocks.space import CHECK_EVERY_BYTES, RESERVE_SHARE, LowWater
 
 MARK = 1_000_000
 
@@ -55,6 +55,38 @@ def test_a_write_is_refused_that_would_reach_below_the_mark(low_water: LowWater,
 def test_a_write_up_to_the_mark_passes(low_water: LowWater, tank: Tank) -> None:
     tank.free = MARK + 100
     low_water.check(100)
+
+
+def test_the_stages_own_writes_pass_below_the_mark_down_to_an_eighth_of_it(low_water: LowWater, tank: Tank) -> None:
+    tank.free = MARK // RESERVE_SHARE + 100
+    low_water.check(100, own=True)
+    tank.free -= 1
+    with pytest.raises(Unavailable, match="low-water mark"):
+        low_water.check(100, own=True)
+
+
+def test_the_stages_own_writes_do_not_open_the_way_for_others(low_water: LowWater, tank: Tank) -> None:
+    tank.free = MARK - 1
+    low_water.check(1, own=True)
+    with pytest.raises(Unavailable):
+        low_water.check(1)
+
+
+def test_there_is_no_warning_while_there_is_room(low_water: LowWater) -> None:
+    assert low_water.warning is None
+
+
+def test_the_warning_comes_and_goes_with_the_free_space_and_without_any_write(low_water: LowWater, tank: Tank) -> None:
+    tank.free = MARK - 1
+    warned = low_water.warning
+    assert warned == "writes are refused: the disk of /data has 999999 bytes left; the low-water mark is 1000000"
+    tank.free = MARK
+    assert low_water.warning is None
+
+
+def test_a_disk_that_cannot_be_asked_is_a_warning(low_water: LowWater, tank: Tank) -> None:
+    tank.error = OSError("gone")
+    assert "/data cannot be used: gone" in str(low_water.warning)
 
 
 def test_the_disk_is_not_asked_at_every_write(low_water: LowWater, tank: Tank) -> None:

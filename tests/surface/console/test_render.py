@@ -57,6 +57,10 @@ def empty(**parts: object) -> Status:
     return Status(**{**plain, **parts})  # type: ignore[arg-type]
 
 
+def test_the_first_page_shows_what_should_be_seen_to() -> None:
+    assert "the disk is nearly full" in home_page(empty(warnings=["the disk is nearly full"]))
+
+
 @pytest.fixture
 def forms(stage: Stage) -> Forms:
     return forms_of(stage)

@@ -35,6 +35,12 @@ class TestHealth:
         answer = await Caller(application).ask("/health/ready")
         assert (answer.status, answer.json()) == (503, {"status": "not ready", "reasons": ["the server is stopping"]})
 
+    async def test_a_stage_that_runs_out_of_disk_is_ready_and_warns(self, stage: Stage) -> None:
+        stage.engines["default"].warning = "the disk is nearly full"
+        answer = await Caller(Application(stage, HttpConfig())).ask("/health/ready")
+        told = {"status": "ready", "reasons": [], "warnings": ["the disk is nearly full"]}
+        assert (answer.status, answer.json()) == (200, told)
+
     async def test_it_is_live_all_the_same(self, stage: Stage) -> None:
         application = Application(stage, HttpConfig())
         application.closed = "the server is stopping"

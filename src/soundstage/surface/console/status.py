@@ -67,17 +67,20 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     namespaces_total: int
     engines: list[EngineStatus]
     doors: list[DoorInfo] = []
+    warnings: list[str] = []
 
 
 async def status(stage: Stage, principal: Principal, not_ready: Sequence[str] = ()) -> Status:
     """Everything that the first page shows to `principal`; `not_ready` are reasons that the stage does not know."""
-    reasons = [*not_ready, *stage.health().reasons]
+    health = stage.health()
+    reasons = [*not_ready, *health.reasons]
     observes = allows(principal, "observe", None)
     namespaces = [info for name, info in sorted(stage.namespaces.applied.infos.items()) if _reads(principal, name)]
     return Status(
         version=__version__,
         ready=not reasons,
         reasons=reasons,
+        warnings=health.warnings,
         authentication=stage.config.auth.mode,
         data=stage.config.data if observes else None,
         systems=_systems(stage),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -97,9 +97,12 @@ class Pages:
         return Reply(200, [_JSON, _FRESH], b'{"status":"live"}')
 
     async def _ready(self, _: Principal) -> Reply:
-        reasons = [*self._not_ready(), *self._stage.health().reasons]
-        body = msgspec.json.encode({"status": "not ready" if reasons else "ready", "reasons": reasons})
-        return Reply(503 if reasons else 200, [_JSON, _FRESH], body)
+        health = self._stage.health()
+        reasons = [*self._not_ready(), *health.reasons]
+        told: dict[str, Any] = {"status": "not ready" if reasons else "ready", "reasons": reasons}
+        if health.warnings:
+            told["warnings"] = health.warnings
+        return Reply(503 if reasons else 200, [_JSON, _FRESH], msgspec.json.encode(told))
 
     async def _metrics(self, _: Principal) -> Reply:
         gather = self._stage.gather

@@ -235,6 +235,7 @@ async def test_below_the_low_water_mark_blobs_are_refused(tmp_path: Path, enviro
     await engine.start()
     with pytest.raises(Unavailable, match="low-water"):
         await put(engine, "a")
+    assert "writes are refused: the disk of" in str(engine.warning)
     await engine.stop()
 
 

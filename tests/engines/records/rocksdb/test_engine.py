@@ -12,6 +12,7 @@ from tests.engines.records.rocksdb.store import Store
 from tests.engines.rocks.images import overwrite
 from tests.engines.rocks.threads import NO_SPACE
 
+from soundstage.core import version
 from soundstage.core.errors import (
     DataLoss,
     DeadlineExceeded,
@@ -225,6 +226,28 @@ async def test_a_disk_near_full_refuses_puts_and_takes_deletes(store: Store) -> 
     await store.delete_range(b"a", b"b", at=3)
     await store.delete_all(at=4)
     assert await store.values() == {}
+
+
+async def test_a_disk_near_full_takes_what_the_stage_writes_for_itself(store: Store) -> None:
+    own = await store.add_table("system/leases")
+    store.disk.free = store.options.low_water - 1
+    cell = version.put(store.environment.now_us(), "token", b"mine")
+    await store.rocks.apply(own.name, b"record", Batch(cells=[(b"key", cell)]))
+    page = await store.rocks.get(own.name, b"record", (b"key",), store.environment.now_us())
+    assert [key for key, _ in page.rows] == [b"key"]
+
+
+async def test_a_full_disk_refuses_the_stages_own_writes_too(store: Store) -> None:
+    own = await store.add_table("system/leases")
+    store.disk.free = 0
+    cell = version.put(store.environment.now_us(), "token", b"mine")
+    assert isinstance(await refusal_of(store.rocks.apply(own.name, b"r", Batch(cells=[(b"k", cell)]))), Unavailable)
+
+
+async def test_a_disk_near_full_is_warned_of(store: Store) -> None:
+    assert store.rocks.warning is None
+    store.disk.free = store.options.low_water - 1
+    assert "writes are refused: the disk of" in str(store.rocks.warning)
 
 
 async def test_a_disk_near_full_refuses_a_call_that_puts_and_deletes(store: Store) -> None:

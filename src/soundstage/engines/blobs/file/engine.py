@@ -101,6 +101,11 @@ class FileBlobs:
             self._lock.release()
             self._lock = None
 
+    @property
+    def warning(self) -> str | None:
+        """What should be seen to, though blobs are read and deleted; None while all is well."""
+        return self._low_water.warning
+
     def announce(self, url: str | None) -> None:
         """Whoever finds the folder held is told this address."""
         if self._lock is not None:

@@ -94,6 +94,11 @@ class RocksRecords:
         """Why every call is refused until a restart; None while the database is well."""
         return self.database.lost
 
+    @property
+    def warning(self) -> str | None:
+        """What should be seen to, though reads and deletes are served; None while all is well."""
+        return self.database.low_water.warning
+
     def let_go(self) -> None:
         """See `Guest`: a handle that lives on would keep the files open and the folder locked."""
         if self._catalogue is not None:
@@ -182,7 +187,7 @@ class RocksRecords:
                 check(into, prefix, known, condition, now_us, passed)
             batch = restamped(batch, stamp_for(known, survey, conditional))
             survey = check_batch(batch)
-        self._check_room(survey)
+        self._check_room(into, survey)
         stamp_us = version.time_us(survey.greatest)
         writing = Writing(into, prefix, rows.rows, self._open_due(), self._now_us, self._environment.random)
         writing.accept(known, batch, survey)
@@ -191,9 +196,10 @@ class RocksRecords:
         rows.once_written(writing.was_written)
         return stamp_us
 
-    def _check_room(self, survey: Survey) -> None:
+    def _check_room(self, into: Table, survey: Survey) -> None:
         if not all(map(version.is_delete, survey.cells)):
-            self.database.low_water.check(survey.size)
+            # Without its own notes the stage could neither delete a namespace nor sweep.
+            self.database.low_water.check(survey.size, own=into.own)
 
     async def get(
         self, table: str, partition: bytes, keys: Sequence[bytes], now_us: int, budget: Budget | None = None

@@ -22,6 +22,9 @@ from soundstage.engines.rocks.opening import families_of
 
 DUE = "due"
 
+OWN_TABLES = "system/"
+"""What the names of the stage's own tables begin with."""
+
 TABLE_FORMAT = 1
 """Of the rows of a table. Older tables are upgraded when they are opened, newer ones refuse the folder."""
 
@@ -46,14 +49,27 @@ class Table:
     """A table in use: where its rows are, and what is known of its partitions.
 
     `due_from` is where the sweeper goes on: nothing that it has to look at comes before. `cleared_to` is how far it
-    got with tombstones that hide much.
+    got with tombstones that hide much. `own` ones are the stage's, whose rows are few and small.
     """
 
-    __slots__ = ("cleared_to", "db", "dropped", "due_from", "entry", "handle", "headers", "known", "number", "spec")
+    __slots__ = (
+        "cleared_to",
+        "db",
+        "dropped",
+        "due_from",
+        "entry",
+        "handle",
+        "headers",
+        "known",
+        "number",
+        "own",
+        "spec",
+    )
 
     def __init__(self, entry: Entry, db: Rdict, handle: Handle | None, known: KnownHeaders) -> None:
         self.entry: Entry = entry
         self.spec: TableSpec = entry.spec
+        self.own: bool = entry.spec.name.startswith(OWN_TABLES)
         self.number: bytes = NUMBER.pack(entry.number)
         self.db: Rdict = db
         self.handle = handle
