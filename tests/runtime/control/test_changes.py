@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import pytest
@@ -22,6 +22,7 @@ from soundstage.core.namespace import LatencyObjective, NamespaceSpec, Objective
 from soundstage.core.time import Duration
 from soundstage.engines.records.memory import MemoryRecords
 from soundstage.engines.records.port import TableSpec
+from soundstage.runtime.control.changes import ABANDONED_US
 from soundstage.runtime.control.store import EARLIER_KEPT_US, EARLIER_MAX
 from soundstage.runtime.namespaces.api import Namespaces
 from soundstage.runtime.stage import Stage
@@ -362,3 +363,108 @@ async def test_history_is_kept_for_its_time(open_stage: OpenStage, environment: 
         environment.advance(1_000)
         changes = (await stage.client(Namespaces).history(name="home")).changes
         assert [change.version for change in changes] == [2]
+
+
+class Slow(MemoryRecords):
+    """An engine whose next write to the stage's namespaces is there at once and answered when the test says so."""
+
+    def __init__(self, environment: VirtualEnvironment) -> None:
+        super().__init__(environment)
+        self.before: asyncio.Event | None = None
+        self.after: asyncio.Event | None = None
+
+    async def apply(self, table: str, *arguments: Any, **named: Any) -> int:
+        if table == "system/namespaces" and self.before is not None:
+            await self.before.wait()
+        stamp_us = await super().apply(table, *arguments, **named)
+        if table == "system/namespaces" and self.after is not None:
+            await self.after.wait()
+        return stamp_us
+
+
+async def cut_off(call: Any) -> None:
+    """`call` has come to where it waits, and was cancelled there."""
+    running = asyncio.ensure_future(call)
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert not running.done()
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+@pytest.fixture
+def slow(environment: VirtualEnvironment) -> Slow:
+    return Slow(environment)
+
+
+@pytest.fixture
+async def cut(open_stage: OpenStage, slow: Slow) -> AsyncIterator[Stage]:
+    """A stage in which the deletion of `home` was cut off while its mark was made durable."""
+    async with open_stage(engines={"default": slow}) as stage:
+        await make(stage)
+        slow.after = asyncio.Event()
+        await cut_off(stage.client(Namespaces).delete(name="home"))
+        slow.after = None
+        yield stage
+
+
+async def test_nothing_is_acknowledged_into_a_namespace_whose_deletion_was_cut_off(cut: Stage) -> None:
+    with pytest.raises(NotFound):
+        await cut.client(Notes, "home").write(name="a", text="lost")
+
+
+async def test_a_deletion_that_was_cut_off_is_finished_by_repeating_it(cut: Stage) -> None:
+    assert (await cut.client(Namespaces).delete(name="home")).version == 1
+    assert await cut.namespaces.store.find("home") is None
+    assert await tables_of(cut) == []
+
+
+async def test_a_deletion_that_was_cut_off_is_finished_by_who_makes_the_namespace_again(cut: Stage) -> None:
+    await make(cut)
+    await cut.client(Notes, "home").write(name="a", text="kept")
+    await cut.run_background()
+    assert (await cut.client(Notes, "home").read(name="a")).text == "kept"
+
+
+async def test_a_deletion_that_was_cut_off_is_finished_with_the_next_poll(cut: Stage) -> None:
+    await cut.run_background()
+    assert await cut.namespaces.store.find("home") is None
+
+
+async def test_a_deletion_cut_off_before_its_mark_leaves_a_namespace_that_is_served_again(
+    open_stage: OpenStage, slow: Slow
+) -> None:
+    async with open_stage(engines={"default": slow}) as stage:
+        await make(stage)
+        slow.before = asyncio.Event()
+        await cut_off(stage.client(Namespaces).delete(name="home"))
+        slow.before = None
+        await stage.run_background()
+        await stage.client(Notes, "home").write(name="a", text="kept")
+
+
+async def test_who_puts_what_is_stored_already_is_served(open_stage: OpenStage, slow: Slow) -> None:
+    async with open_stage(engines={"default": slow}) as stage:
+        await make(stage)
+        stage.namespaces.applied.doubt("home")
+        await make(stage)
+        await stage.client(Notes, "home").write(name="a", text="kept")
+
+
+async def test_a_creation_that_was_cut_off_can_be_repeated_at_once(open_stage: OpenStage, slow: Slow) -> None:
+    async with open_stage(engines={"default": slow}) as stage:
+        slow.after = asyncio.Event()
+        await cut_off(make(stage))
+        slow.after = None
+        await make(stage)
+        await stage.client(Notes, "home").write(name="a", text="kept")
+
+
+async def test_what_was_cut_off_long_ago_is_left_to_whoever_may_be_at_it(
+    cut: Stage, environment: VirtualEnvironment
+) -> None:
+    environment.advance(ABANDONED_US / 2e6)
+    with pytest.raises(InProgress, match="is being deleted"):
+        await make(cut)
+    with pytest.raises(NotFound):
+        await cut.client(Namespaces).delete(name="home")

@@ -16,11 +16,15 @@ log: logging.Logger = logging.getLogger("soundstage.namespaces")
 
 
 class Applied:
-    """Keeps `registry` as stored; `stamps` tells which write of each namespace is applied."""
+    """Keeps `registry` as stored; `stamps` tells which write of each namespace is applied.
+
+    `doubtful`: what is stored has to be looked at, though nothing tells that it changed.
+    """
 
     def __init__(self, registry: Registry, declarations: Declarations) -> None:
         self.registry = registry
         self.stamps: dict[str, Stamp] = {}
+        self.doubtful: bool = False
         self._declarations = declarations
 
     @property
@@ -48,3 +52,8 @@ class Applied:
         """Calls that begin from here on get `NotFound`."""
         self.registry.forget(name)
         self.stamps.pop(name, None)
+
+    def doubt(self, name: str) -> None:
+        """`forget` it until the follower has seen what became of it."""
+        self.forget(name)
+        self.doubtful = True

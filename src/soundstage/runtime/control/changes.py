@@ -2,7 +2,8 @@
 
 A change is stored first and applied by this process before the caller is answered. Creating takes the name
 (`creating`), makes the tables, then activates; deleting marks (`deleting`), drops the tables, then frees the
-name. What a process that died left half-way is deleted by whoever finds it.
+name. What a process that died left half-way is deleted by whoever finds it, after a minute; what a call left
+half-way that was cut off, by the next call or round of the same process.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from soundstage.core.errors import (
     InProgress,
     NotFound,
     PreconditionFailed,
+    SoundstageError,
     Unavailable,
 )
 from soundstage.core.names import nearest
@@ -35,6 +37,8 @@ from soundstage.runtime.control.declaration import Declarations, Declared, check
 from soundstage.runtime.control.store import EarlierKnobs, Found, NamespaceStore, Raced, Stored, earlier_than
 from soundstage.runtime.control.tables import Tables
 
+log: logging.Logger = logging.getLogger("soundstage.namespaces")
+
 audit: logging.Logger = logging.getLogger("soundstage.audit")
 """Who changed what of the stage itself; the history has the rest."""
 
@@ -46,6 +50,9 @@ ATTEMPTS = 8
 """How often a change is tried again when others change the same namespace."""
 
 _ONE_ROW = Budget(rows=1, bytes=1)
+
+ABANDONED_US = 60_000_000
+"""A creation or deletion that takes longer was given up by its process."""
 
 STAGE_FILE = "stage file"
 """Who makes the changes that the stage file asks for."""
@@ -69,6 +76,7 @@ class NamespaceControl:
         self._tables = tables
         self._environment = environment
         self._limit = limit
+        self._begun: dict[str, int] = {}
         self.changing: asyncio.Lock = asyncio.Lock()
         self.busy: Callable[[str], Awaitable[bool]] = _never
         """Whether the job of that id may still go on; those that fill namespaces have their names until it cannot."""
@@ -81,10 +89,10 @@ class NamespaceControl:
         declared = self._declarations.check(spec, at)
 
         async def attempt(found: Found | None) -> NamespaceInfo:
-            if found is not None and found.stored.state == "deleting":
-                raise _under_way(found, "deleted")
-            if found is None:
+            if found is None or (found.stored.state != "active" and await self.finished(found)):
                 return await self._create(declared, expected_version, by, managed_by)
+            if found.stored.state == "deleting":
+                raise _under_way(found, "deleted")
             return await self._change(declared, found, expected_version, by, managed_by)
 
         return await self._serially(spec.name, attempt)
@@ -93,7 +101,7 @@ class NamespaceControl:
         """See `NamespacesCalls.delete`; returns what was deleted."""
 
         async def attempt(found: Found | None) -> NamespaceInfo:
-            if found is None or found.stored.state != "active":
+            if found is None or not (found.stored.state == "active" or self._is_cut_off(found)):
                 raise self.unknown(name)
             info = found.stored.info
             _check_managed(info, "api")
@@ -121,16 +129,14 @@ class NamespaceControl:
         """
         info = found.stored.info
         if found.stored.state != "deleting":
-            change = None if by is None else self._record(info, "deleted", by, [])
-            going = msgspec.structs.replace(found.stored, state="deleting", since_us=self._environment.now_us())
-            found = await self.store.put(going, found.stamp, change)
-            _tell(change)
+            found = await self._mark(found, by)
         self.applied.forget(info.name)
         declared = self._declarations.stored(info)
         try:
             await self._tables.drop(declared.records, [table.name for table in declared.tables])
             with suppress(Raced):  # Whoever was faster has removed the name too.
                 await self.store.remove(info.name, found.stamp)
+            self._begun.pop(info.name, None)
         except (Unavailable, DeadlineExceeded) as error:
             # What failed did nothing perhaps, but the namespace is as good as gone.
             error.outcome = "unknown"
@@ -228,6 +234,52 @@ class NamespaceControl:
             quotas=info.quotas,
         )
 
+    async def finished(self, found: Found) -> bool:
+        """Whether a namespace that is half-way is gone: where only this process can be at it, it is cleared away."""
+        if not self._is_cut_off(found):
+            return False
+        try:
+            await self.clear(found, None)
+        except (Raced, SoundstageError) as error:
+            log.warning(
+                "a namespace could not be cleared away",
+                extra={"namespace": found.stored.info.name, "reason": str(error)},
+            )
+            return False
+        return True
+
+    def _is_cut_off(self, found: Found) -> bool:
+        """Whether a call of this process began what is half-way and was cut off; `changing` is held.
+
+        Others leave it alone until it is abandoned, and might be at it from then on.
+        """
+        since_us = found.stored.since_us
+        return (
+            found.stored.state != "active"
+            # A job goes on between the calls that it makes here.
+            and not found.stored.job
+            and self._begun.get(found.stored.info.name) == since_us
+            and self._environment.now_us() - since_us < ABANDONED_US // 2
+        )
+
+    async def _mark(self, found: Found, by: str | None) -> Found:
+        """The namespace is marked; in doubt about that, it is not served before the follower has looked."""
+        info = found.stored.info
+        change = None if by is None else self._record(info, "deleted", by, [])
+        since_us = self._begun[info.name] = self._environment.now_us()
+        going = msgspec.structs.replace(found.stored, state="deleting", since_us=since_us)
+        try:
+            marked = await self.store.put(going, found.stamp, change)
+        except Raced:
+            raise
+        except BaseException as error:
+            # What is written into a namespace that is marked goes with it, whoever was told that it is kept.
+            if getattr(error, "outcome", None) != "not_applied":
+                self.applied.doubt(info.name)
+            raise
+        _tell(change)
+        return marked
+
     def get(self, name: str) -> NamespaceInfo:
         """A namespace as stored; `NotFound` with the nearest name otherwise."""
         info = self.applied.infos.get(name)
@@ -259,6 +311,7 @@ class NamespaceControl:
             raise
         change = self._record(info, "created", by, [])
         found = await self.store.put(Stored(info=info), found.stamp, change)
+        self._begun.pop(info.name, None)
         self.applied.apply(found)
         _tell(change)
         return info
@@ -275,6 +328,7 @@ class NamespaceControl:
         now = self._now()
         info = _info(declared, 1, generation, managed_by, now, now)
         stored = Stored(info=info, state="creating", since_us=now // 1_000, job=job)
+        self._begun[info.name] = stored.since_us
         return await self.store.claim(stored, None, counter)
 
     async def _abandon(self, found: Found) -> None:
@@ -295,6 +349,8 @@ class NamespaceControl:
         same = info.managed_by == managed_by and not _differences(info, declared)
         # A repetition of the call that made this version is answered as that was.
         if same and expected_version in (None, info.version, info.version - 1):
+            if self.applied.stamps.get(info.name) != found.stamp:
+                self.applied.apply(found)
             return info
         if expected_version == 0:
             raise AlreadyExists(

@@ -12,15 +12,12 @@ from soundstage.core.errors import InvalidArgument, SoundstageError
 from soundstage.engines.records.port import Stamp
 from soundstage.runtime.config import NamespaceDeclaration
 from soundstage.runtime.control.applied import Applied
-from soundstage.runtime.control.changes import STAGE_FILE, NamespaceControl
+from soundstage.runtime.control.changes import ABANDONED_US, STAGE_FILE, NamespaceControl
 from soundstage.runtime.control.declaration import Declarations, spec_of
 from soundstage.runtime.control.store import Found, Raced
 from soundstage.runtime.control.tables import Tables
 
 log: logging.Logger = logging.getLogger("soundstage.namespaces")
-
-ABANDONED_US = 60_000_000
-"""A creation or deletion that takes longer was given up by its process."""
 
 
 class NamespaceFollower:
@@ -61,7 +58,7 @@ class NamespaceFollower:
 
     async def follow(self) -> None:
         """What other processes changed is applied here; one small read when nothing was."""
-        if await self._control.store.stamp() != self._seen:
+        if self._applied.doubtful or await self._control.store.stamp() != self._seen:
             await self._follow(ABANDONED_US)
             self._control.store.changed.notify()
         await self._tables.settle()
@@ -101,6 +98,7 @@ class NamespaceFollower:
             else:
                 waiting |= not await self._cleared(found, abandoned_us)
         self._seen = None if waiting else seen
+        self._applied.doubtful = False
 
     async def _cleared(self, found: Found, abandoned_us: int) -> bool:
         """Whether a namespace that is half-way was cleared away."""
@@ -109,7 +107,7 @@ class NamespaceFollower:
             if await self._control.busy(found.stored.job):
                 return False
         elif self._environment.now_us() - found.stored.since_us < abandoned_us:
-            return False
+            return await self._control.finished(found)
         try:
             await self._control.clear(found, None)
         except (Raced, SoundstageError) as error:
