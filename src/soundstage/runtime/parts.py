@@ -147,7 +147,7 @@ class Parts:
         self.page_tokens: PageTokens = await self.keys.load()
         self.tokens: TokenStore = TokenStore(tables["tokens"], self.environment, control.tokens_limit)
         await self.tokens.follow()
-        self._repetitions = Repetitions(tables["repetitions"], self.environment, UNRECORDED)
+        self._repetitions = Repetitions(tables["repetitions"], self.clock, self.environment, UNRECORDED)
         self.leases: Leases = Leases(tables["leases"], self.environment, uuid4_hex(self.environment))
         lease_s = self.config.processes.lease / 1e9
         self.role_runner: RoleRunner = RoleRunner(tables["leases"], self.leases, self.environment, lease_s)
