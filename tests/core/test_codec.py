@@ -216,6 +216,14 @@ def test_base64_is_standard_and_padded(text: str) -> None:
     assert (refused.field, "base64" in (refused.hint or "")) == ("items[0].key", True)
 
 
+def test_bits_that_base64_has_over_are_not_looked_at() -> None:
+    class Named(msgspec.Struct):
+        key: bytes
+
+    read = decoder(Named, JSON)
+    assert read.decode(b'{"key":"YR=="}') == read.decode(b'{"key":"YQ=="}') == Named(b"a")
+
+
 def test_of_a_name_given_twice_the_last_counts() -> None:
     assert decoder(Everything, JSON).decode(b'{"id":"a","id":"b"}').id == "b"
 

@@ -1,9 +1,10 @@
 """Messages to bytes and back: JSON and MessagePack, by the rules of the wire.
 
 Decoders and encoders are bound once per type. `decoder(type, content_type)` reads as the door does: unknown
-fields, integers beyond int64, NaN, wrong base64, extension types, bytes after the message and nesting over
-`DEPTH_MAX` are refused, of duplicate names the last wins. With `strict=False` it reads as clients and stores
-do: unknown fields are skipped, so that a newer writer is understood.
+fields, integers beyond int64, NaN, base64 with other digits or without padding, extension types, bytes after the
+message and nesting over `DEPTH_MAX` are refused, of duplicate names the last wins. The bits that the last digit of
+base64 has over are not looked at: `YR==` is read as `YQ==` is. With `strict=False` it reads as clients and stores do:
+unknown fields are skipped, so that a newer writer is understood.
 
 Whatever is encoded leaves out the fields that are None, and nothing else; `request_encoder` alone is freer.
 """
