@@ -4,7 +4,7 @@ import pytest
 
 from soundstage.core.environment import VirtualEnvironment
 from soundstage.core.errors import Unavailable
-from soundstage.engines.rocks.space import CHECK_EVERY_BYTES, RESERVE_SHARE, LowWater
+from soundstage.engines.rocks.space import CHECK_EVERY_BYTES, RESERVE_MAX_BYTES, RESERVE_SHARE, LowWater
 
 MARK = 1_000_000
 
@@ -63,6 +63,11 @@ def test_the_stages_own_writes_pass_below_the_mark_down_to_an_eighth_of_it(low_w
     tank.free -= 1
     with pytest.raises(Unavailable, match="low-water mark"):
         low_water.check(100, own=True)
+
+
+def test_the_reserve_stays_small_below_a_high_mark(environment: VirtualEnvironment, tank: Tank) -> None:
+    tank.free = RESERVE_MAX_BYTES + 1
+    LowWater("/data", 1 << 40, environment, tank.probe).check(1, own=True)
 
 
 def test_the_stages_own_writes_do_not_open_the_way_for_others(low_water: LowWater, tank: Tank) -> None:

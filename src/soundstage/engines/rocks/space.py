@@ -11,7 +11,8 @@ from soundstage.engines.rocks.refusals import unusable
 CHECK_EVERY_NS = 1_000_000_000
 CHECK_EVERY_BYTES = 8 << 20
 RESERVE_SHARE = 8
-"""The last eighth below the mark is kept for nobody; what is above it, for the stage's own small writes."""
+RESERVE_MAX_BYTES = 32 << 20
+"""The last eighth below the mark, or so much, is for nobody; what is above it, for the stage's own small writes."""
 
 
 class LowWater:
@@ -23,7 +24,7 @@ class LowWater:
     def __init__(self, folder: str, low_water: int, environment: Environment, probe: Callable[[str], int]) -> None:
         self._folder = folder
         self._low_water = low_water
-        self._reserve = low_water // RESERVE_SHARE
+        self._reserve = min(low_water // RESERVE_SHARE, RESERVE_MAX_BYTES)
         self._environment = environment
         self._probe = probe
         self._checked_ns: int | None = None
