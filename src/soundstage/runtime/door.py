@@ -187,8 +187,8 @@ class DoorContext:
         return self._stage.registry.of(abstraction)
 
     def has_namespace(self, name: str) -> bool:
-        """Whether this process serves a namespace of that name."""
-        return name in self._stage.namespaces.applied.infos
+        """Whether there is a namespace of that name, be it one that this process cannot serve."""
+        return name in self._stage.namespaces.applied.known
 
     async def make_namespace(self, spec: NamespaceSpec) -> None:
         """The namespace is there; one that was there before is left as it is."""

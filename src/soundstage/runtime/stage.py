@@ -252,17 +252,15 @@ class Stage:
         return self._running().tokens.recognise(authorization[len(BEARER) :].strip())
 
     def health(self) -> Health:
-        """Whether calls are let in and served, and else why not."""
+        """Whether calls are let in and served, and else why not; and the namespaces that are not."""
         closed = self._parts.admission.closed
         reasons = [] if closed is None else [closed]
         reasons += [each.failing for each in self._parts.background.rounds if each.failing]
         reasons += self._lost_engines()
         reasons += self._parts.doors.reasons()
         reasons += [reason for watched in self._parts.watched for reason in watched.reasons()]
-        reasons += [
-            f"namespace {name!r} cannot be served: {reason}" for name, reason in self._parts.registry.broken.items()
-        ]
-        return Health(not reasons, reasons, self._said_by_engines("warning"))
+        unserved = [str(each) for each in self._parts.registry.unserved.values()]
+        return Health(not reasons, reasons, self._said_by_engines("warning"), unserved)
 
     def watch(self, watched: Watched) -> None:
         """Health and metrics tell of `watched` too, from now on."""

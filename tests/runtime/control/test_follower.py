@@ -38,6 +38,9 @@ def engine(environment: VirtualEnvironment) -> Lasting:
     return Lasting(environment)
 
 
+EMPTY: Mapping[str, Any] = {}
+
+
 def declaring(**namespaces: Any) -> dict[str, Any]:
     return {"namespaces": namespaces}
 
@@ -159,15 +162,161 @@ async def test_a_wrong_declaration_keeps_the_stage_from_starting(
     assert caught.value.field == field
 
 
-async def test_a_stored_namespace_whose_engine_is_gone_keeps_the_stage_from_starting(
+async def test_a_declared_namespace_whose_engine_is_gone_keeps_the_stage_from_starting(
     open_stage: OpenStage, engine: Lasting
 ) -> None:
-    config = {"engines": {"other": {"url": "memory:"}}}
-    async with open_stage(config, engines={"default": engine}) as stage:
-        await make(stage, engines={"records": "other"})
+    declared = declaring(home={"abstraction": "notes", "engines": {"records": "other"}})
+    config = {"engines": {"other": {"url": "memory:"}}, **declared}
+    async with open_stage(config, engines={"default": engine}):
+        pass
     with pytest.raises(InvalidArgument, match="there is no engine 'other'") as caught:
-        await open_stage(engines={"default": engine}).start()
-    assert caught.value.field == "namespaces.home"
+        await open_stage(declared, engines={"default": engine}).start()
+    assert caught.value.field == "namespaces.home.engines.records"
+
+
+OTHER: Mapping[str, Any] = {"engines": {"other": {"url": "memory:"}}}
+
+
+async def without_engine(open_stage: OpenStage, engine: Lasting, declared: Mapping[str, Any] = EMPTY) -> Stage:
+    """A stage that is not started: `odd` is bound to an engine that its stage file has no more, `fine` is not."""
+    async with open_stage({**OTHER, **declared}, engines={"default": engine}) as stage:
+        await make(stage, "fine")
+        if not declared:
+            await make(stage, "odd", engines={"records": "other"})
+    return open_stage(engines={"default": engine})
+
+
+async def without_system(environment: VirtualEnvironment, open_stage: OpenStage, engine: Lasting) -> Stage:
+    """A stage that is not started: the system of its namespace `odd` is not installed any more."""
+    async with open_stage(engines={"default": engine}) as stage:
+        await make(stage, "odd")
+    return Stage.open(data="memory:", environment=environment, engines={"default": engine})
+
+
+async def test_a_stored_namespace_whose_engine_is_gone_leaves_the_others_served(
+    open_stage: OpenStage, engine: Lasting
+) -> None:
+    async with await without_engine(open_stage, engine) as stage:
+        await stage.client(Notes, "fine").write(name="a", text="Ada")
+        with pytest.raises(Unavailable, match="there is no engine 'other'") as caught:
+            await stage.client(Notes, "odd").read(name="a")
+    assert caught.value.hint == "add [engines.other] to the stage file, or delete the namespace"
+
+
+async def test_a_stage_that_cannot_serve_a_namespace_is_ready_and_says_what_to_do(
+    environment: VirtualEnvironment, open_stage: OpenStage, engine: Lasting
+) -> None:
+    async with await without_system(environment, open_stage, engine) as stage:
+        health = stage.health()
+    assert (health.ready, health.reasons) == (True, [])
+    assert health.unserved == [
+        "namespace 'odd' cannot be served: there is no abstraction 'notes' (install or mend the package that adds "
+        "the system 'notes', or delete the namespace)"
+    ]
+
+
+async def test_what_cannot_be_served_is_listed_and_shown(open_stage: OpenStage, engine: Lasting) -> None:
+    async with await without_engine(open_stage, engine) as stage:
+        namespaces = stage.client(Namespaces)
+        listed = await namespaces.list()
+        assert [each.name for each in listed.namespaces] == ["fine", "odd"]
+        assert list(listed.unserved or ()) == ["odd"]
+        assert (await namespaces.get(name="odd")).engines == {"records": "other"}
+
+
+async def test_a_deletion_says_what_it_could_not_reach(open_stage: OpenStage, engine: Lasting) -> None:
+    async with await without_engine(open_stage, engine) as stage:
+        reply = await stage.client(Namespaces).delete(name="odd")
+        assert reply.left == "its tables in the engine 'other', which the stage file does not have"
+        assert stage.health().unserved == []
+        with pytest.raises(NotFound):
+            await stage.client(Namespaces).get(name="odd")
+
+
+async def test_a_deletion_without_the_system_drops_the_tables_called_after_the_namespace(
+    environment: VirtualEnvironment, open_stage: OpenStage, engine: Lasting
+) -> None:
+    async with await without_system(environment, open_stage, engine) as stage:
+        assert (await stage.client(Namespaces).delete(name="odd")).left is None
+        assert [table.name for table in await engine.tables() if table.name.startswith("notes")] == []
+
+
+async def test_a_deletion_of_which_no_table_is_found_says_so(
+    environment: VirtualEnvironment, open_stage: OpenStage, engine: Lasting
+) -> None:
+    async with await without_system(environment, open_stage, engine) as stage:
+        for table in await engine.tables():
+            if table.name.startswith("notes"):
+                await engine.drop_table(table.name)
+        left = (await stage.client(Namespaces).delete(name="odd")).left
+    assert left == "whatever its tables in the engine 'default' are called: none is called notes/odd"
+
+
+async def test_a_deletion_half_way_that_nobody_can_finish_is_finished_by_asking_again(
+    open_stage: OpenStage, engine: Lasting
+) -> None:
+    async with open_stage(OTHER, engines={"default": engine}) as stage:
+        await make(stage, engines={"records": "other"})
+        await half_way(stage, "deleting")
+    async with open_stage(engines={"default": engine}) as stage:
+        assert await stage.namespaces.store.find("home") is not None
+        assert (await stage.client(Namespaces).delete(name="home")).left is not None
+        assert await stage.namespaces.store.find("home") is None
+
+
+async def test_a_namespace_that_left_the_file_with_its_engine_can_be_deleted(
+    open_stage: OpenStage, engine: Lasting
+) -> None:
+    declared = declaring(odd={"abstraction": "notes", "engines": {"records": "other"}})
+    async with await without_engine(open_stage, engine, declared) as stage:
+        assert (await stage.client(Namespaces).get(name="odd")).managed_by == "api"
+        await stage.client(Namespaces).delete(name="odd")
+
+
+async def test_a_namespace_serves_again_once_its_engine_is_back(open_stage: OpenStage, engine: Lasting) -> None:
+    async with await without_engine(open_stage, engine):
+        pass
+    async with open_stage(OTHER, engines={"default": engine}) as stage:
+        await stage.client(Notes, "odd").write(name="a", text="Ada")
+        assert stage.health().unserved == []
+
+
+async def spoilt(open_stage: OpenStage, engine: Lasting) -> Stage:
+    """A stage that is not started: its namespace `home` has a knob that this release does not take."""
+    async with open_stage(engines={"default": engine}) as stage:
+        await make(stage)
+        found = await stage.namespaces.store.find("home")
+        assert found is not None
+        found.stored.info.config["length_limit"] = 0
+        await stage.namespaces.store.put(found.stored, found.stamp)
+    return open_stage(engines={"default": engine})
+
+
+async def test_a_put_mends_a_namespace_whose_knobs_are_wrong(open_stage: OpenStage, engine: Lasting) -> None:
+    async with await spoilt(open_stage, engine) as stage:
+        assert len(stage.health().unserved) == 1
+        await make(stage, config={"length_limit": 9})
+        await stage.client(Notes, "home").write(name="a", text="Ada")
+        assert stage.health().unserved == []
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"abstraction": "kv"}, "namespace.abstraction"),
+        ({"abstraction": "notes", "engines": {"records": "second"}}, "namespace.engines.records"),
+        ({"abstraction": "notes", "config": {"conditional_writes": False}}, "namespace.config.conditional_writes"),
+    ],
+)
+async def test_a_put_leaves_what_is_fixed_also_of_what_cannot_be_served(
+    open_stage: OpenStage, engine: Lasting, change: dict[str, Any], field: str
+) -> None:
+    (await spoilt(open_stage, engine)).health()
+    second = {"engines": {"second": {"url": "memory:"}}}
+    async with open_stage(second, engines={"default": engine}) as stage:
+        with pytest.raises(InvalidArgument, match="since the namespace was created") as caught:
+            await stage.client(Namespaces).put(namespace=NamespaceSpec(name="home", **change))
+    assert caught.value.field == field
 
 
 async def test_an_engine_that_forgets_gets_its_tables_again(open_stage: OpenStage, engine: Lasting) -> None:
@@ -189,11 +338,10 @@ async def test_a_process_that_cannot_serve_a_namespace_says_so_and_serves_the_re
         await two.client(Notes, "fine").write(name="a", text="")
         with pytest.raises(Unavailable, match="'odd' cannot be served here: there is no engine 'other'"):
             await two.client(Notes, "odd").read(name="a")
-        health = two.health()
-        assert (health.ready, len(health.reasons)) == (False, 1)
+        assert len(two.health().unserved) == 1
         await one.client(Namespaces).delete(name="odd")
         await two.run_background()
-        assert two.health().ready
+        assert two.health().unserved == []
 
 
 async def test_knobs_of_a_newer_release_are_ignored(open_stage: OpenStage, engine: Lasting) -> None:

@@ -7,8 +7,8 @@ import logging
 from soundstage.core.errors import SoundstageError
 from soundstage.core.namespace import NamespaceInfo
 from soundstage.engines.records.port import Stamp
-from soundstage.runtime.control.declaration import Declarations
-from soundstage.runtime.control.registry import Registry, view_of
+from soundstage.runtime.control.declaration import Declarations, cure_of
+from soundstage.runtime.control.registry import Registry, Unserved, view_of
 from soundstage.runtime.control.store import Found
 from soundstage.runtime.service import Earlier
 
@@ -32,6 +32,16 @@ class Applied:
         """The namespaces that are served, as stored."""
         return self.registry.infos
 
+    @property
+    def known(self) -> dict[str, NamespaceInfo]:
+        """The same and those that this process cannot serve."""
+        return self.registry.known
+
+    @property
+    def unserved(self) -> dict[str, Unserved]:
+        """The namespaces that this process cannot serve, and why."""
+        return self.registry.unserved
+
     def apply(self, found: Found) -> None:
         """Calls that begin from here on see it; one that cannot be served is refused with the reason."""
         info = found.stored.info
@@ -42,7 +52,7 @@ class Applied:
                 for each in found.stored.earlier
             )
         except SoundstageError as error:
-            self.registry.refuse(info.name, str(error))
+            self.registry.refuse(Unserved(info, error.detail, cure_of(info, error)))
             log.error("a namespace cannot be served", extra={"namespace": info.name, "reason": str(error)})
         else:
             self.registry.apply(info, view_of(info, declared.config, declared.records, earlier))

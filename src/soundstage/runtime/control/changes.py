@@ -33,7 +33,7 @@ from soundstage.core.plain import plain
 from soundstage.core.time import Instant
 from soundstage.engines.records.port import Budget
 from soundstage.runtime.control.applied import Applied
-from soundstage.runtime.control.declaration import Declarations, Declared, check_fixed
+from soundstage.runtime.control.declaration import Declarations, Declared, check_fixed, check_kept
 from soundstage.runtime.control.store import EarlierKnobs, Found, NamespaceStore, Raced, Stored, earlier_than
 from soundstage.runtime.control.tables import Tables
 
@@ -97,43 +97,58 @@ class NamespaceControl:
 
         return await self._serially(spec.name, attempt)
 
-    async def delete(self, name: str, expected_version: int | None, by: str) -> NamespaceInfo:
-        """See `NamespacesCalls.delete`; returns what was deleted."""
+    async def delete(self, name: str, expected_version: int | None, by: str) -> tuple[NamespaceInfo, str | None]:
+        """See `NamespacesCalls.delete`; returns what was deleted, and what of it is out of reach and stays."""
 
-        async def attempt(found: Found | None) -> NamespaceInfo:
-            if found is None or not (found.stored.state == "active" or self._is_cut_off(found)):
+        async def attempt(found: Found | None) -> tuple[NamespaceInfo, str | None]:
+            if found is None or not await self._may_go(found):
                 raise self.unknown(name)
             info = found.stored.info
             _check_managed(info, "api")
             if expected_version not in (None, info.version):
                 raise _other_version(info, expected_version)
-            await self.clear(found, by)
-            return info
+            return info, await self.clear(found, by)
 
         return await self._serially(name, attempt)
+
+    async def _may_go(self, found: Found) -> bool:
+        """Whether a namespace is there to be deleted; one that nobody could finish to delete is, once more."""
+        if self._is_cut_off(found):
+            return True
+        if found.stored.state == "deleting":
+            return (await self._declarations.remains(found.stored.info)).left is not None
+        return found.stored.state == "active"
 
     async def release(self, name: str) -> None:
         """The stage file no longer declares the namespace: it stays, and is managed by API."""
 
         async def attempt(found: Found | None) -> None:
             if found is not None and found.stored.state == "active" and found.stored.info.managed_by == "file":
-                declared = self._declarations.stored(found.stored.info)
-                await self._store(declared, found, STAGE_FILE, "api")
+                old = found.stored.info
+                info = msgspec.structs.replace(old, managed_by="api", version=old.version + 1, updated_at=self._now())
+                change = self._record(info, "changed", STAGE_FILE, ["managed_by"])
+                going = msgspec.structs.replace(found.stored, info=info)
+                self.applied.apply(await self.store.put(going, found.stamp, change))
+                _tell(change)
 
         await self._serially(name, attempt)
 
-    async def clear(self, found: Found, by: str | None) -> None:
+    async def clear(self, found: Found, by: str | None) -> str | None:
         """The namespace, its tables and its name are gone; with `by` None that only finishes a deletion.
 
-        Until it is marked it is served; from then on whoever finds it goes on with the deletion.
+        Until it is marked it is served; from then on whoever finds it goes on with the deletion. Returns what of
+        it is out of reach and stays; with `by` None that is `Unavailable`, and stays half-way.
         """
         info = found.stored.info
+        remains = await self._declarations.remains(info)
+        if by is None and remains.left is not None:
+            raise Unavailable(f"namespace {info.name!r} is half-way, and {remains.left}", outcome="not_applied")
         if found.stored.state != "deleting":
             found = await self._mark(found, by)
         self.applied.forget(info.name)
-        declared = self._declarations.stored(info)
         try:
-            await self._tables.drop(declared.records, [table.name for table in declared.tables])
+            if remains.records is not None:
+                await self._tables.drop(remains.records, remains.tables)
             with suppress(Raced):  # Whoever was faster has removed the name too.
                 await self.store.remove(info.name, found.stamp)
             self._begun.pop(info.name, None)
@@ -141,6 +156,7 @@ class NamespaceControl:
             # What failed did nothing perhaps, but the namespace is as good as gone.
             error.outcome = "unknown"
             raise
+        return remains.left
 
     async def begin_filling(self, spec: NamespaceSpec, job_id: str, by: str, *, overwrite: bool) -> NamespaceInfo:
         """The name is taken, with empty tables, for the job to fill; nobody is served before `finish_filling`.
@@ -282,14 +298,14 @@ class NamespaceControl:
 
     def get(self, name: str) -> NamespaceInfo:
         """A namespace as stored; `NotFound` with the nearest name otherwise."""
-        info = self.applied.infos.get(name)
+        info = self.applied.known.get(name)
         if info is None:
             raise self.unknown(name)
         return info
 
     def unknown(self, name: str) -> NotFound:
         """That there is no namespace `name`."""
-        close = nearest(name, self.applied.infos)
+        close = nearest(name, self.applied.known)
         hint = f"did you mean {close!r}?" if close else "see namespaces/list"
         return NotFound(f"there is no namespace {name!r}", field="name", hint=hint)
 
@@ -318,7 +334,7 @@ class NamespaceControl:
 
     async def _claim(self, declared: Declared, managed_by: ManagedBy, job: str = "") -> Found:
         """The name is taken, for a namespace that is not there yet."""
-        if len(self.applied.infos) >= self._limit:
+        if len(self.applied.known) >= self._limit:
             raise Exhausted(
                 f"the stage has {self._limit} namespaces, its limit",
                 hint="delete some, or raise control.namespaces_limit",
@@ -345,7 +361,7 @@ class NamespaceControl:
         if found.stored.state == "creating":
             raise _under_way(found, "created")
         _check_managed(info, managed_by)
-        before = self._declarations.stored(info)
+        before = None if info.name in self.applied.unserved else self._declarations.stored(info)
         same = info.managed_by == managed_by and not _differences(info, declared)
         # A repetition of the call that made this version is answered as that was.
         if same and expected_version in (None, info.version, info.version - 1):
@@ -360,7 +376,10 @@ class NamespaceControl:
             )
         if expected_version not in (None, info.version):
             raise _other_version(info, expected_version)
-        check_fixed(before, declared)
+        if before is None:
+            check_kept(info, declared)
+        else:
+            check_fixed(before, declared)
         return await self._store(declared, found, by, managed_by)
 
     async def _store(self, declared: Declared, found: Found, by: str, managed_by: ManagedBy) -> NamespaceInfo:

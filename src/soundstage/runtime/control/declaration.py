@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from soundstage.core.codec import convert, json_encode
-from soundstage.core.errors import InvalidArgument
+from soundstage.core.errors import InvalidArgument, SoundstageError
 from soundstage.core.limits import check_namespace
 from soundstage.core.names import nearest
 from soundstage.core.namespace import NamespaceInfo, NamespaceSpec, Objective, Quotas
@@ -39,6 +39,14 @@ class Declared(NamedTuple):
     config: Any
     records: Records
     tables: Sequence[TableSpec]
+
+
+class Remains(NamedTuple):
+    """What there is of a namespace to drop; `left` says what is out of reach and stays."""
+
+    records: Records | None
+    tables: list[str]
+    left: str | None = None
 
 
 class Declarations:
@@ -77,6 +85,29 @@ class Declarations:
                 quotas=info.quotas,
             )
         )
+
+    async def remains(self, info: NamespaceInfo) -> Remains:
+        """What there is to drop of a stored namespace, also of one that cannot be served.
+
+        Without its system only what is called `abstraction/name`, or stands below that, is known to be its own.
+        """
+        try:
+            declared = self.stored(info)
+        except SoundstageError:
+            return await self._found(info)
+        return Remains(declared.records, [table.name for table in declared.tables])
+
+    async def _found(self, info: NamespaceInfo) -> Remains:
+        engine = info.engines.get(PORTS[0], DEFAULT_ENGINE)
+        try:
+            records = self._engines.get(engine, f"engines.{engine}")
+        except InvalidArgument:
+            return Remains(None, [], f"its tables in the engine {engine!r}, which the stage file does not have")
+        own = f"{info.abstraction}/{info.name}"
+        tables = [each.name for each in await records.tables() if f"{each.name}/".startswith(f"{own}/")]
+        if tables:
+            return Remains(records, tables)
+        return Remains(records, [], f"whatever its tables in the engine {engine!r} are called: none is called {own}")
 
     def known_knobs(self, abstraction: str) -> tuple[str, ...]:
         """The names of an abstraction's knobs in this release."""
@@ -148,6 +179,27 @@ def spec_of(name: str, declaration: NamespaceDeclaration) -> NamespaceSpec:
         slos=declaration.slos,
         quotas=declaration.quotas,
     )
+
+
+def cure_of(info: NamespaceInfo, error: SoundstageError) -> str:
+    """What to do about a stored namespace that `Declarations.stored` refuses with `error`."""
+    if error.field == "namespace.abstraction":
+        return f"install or mend the package that adds the system {info.abstraction!r}, or delete the namespace"
+    if error.field == "namespace.engines.records":
+        return f"add [engines.{info.engines[PORTS[0]]}] to the stage file, or delete the namespace"
+    return error.hint or "put it as it should be, or delete it"
+
+
+def check_kept(before: NamespaceInfo, after: Declared) -> None:
+    """The same as `check_fixed` for a namespace that cannot be served, whose tables are not known."""
+    if before.abstraction != after.spec.abstraction:
+        raise _fixed("namespace.abstraction", before.abstraction)
+    for port, engine in before.engines.items():
+        if after.engines.get(port) != engine:
+            raise _fixed(f"namespace.engines.{port}", engine)
+    for knob in FIXED.values():
+        if knob in before.config and before.config[knob] != after.knobs.get(knob):
+            raise _fixed(f"namespace.config.{knob}", before.config[knob])
 
 
 def check_fixed(before: Declared, after: Declared) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 
 from soundstage.core.environment import Environment
-from soundstage.core.errors import InvalidArgument, SoundstageError
+from soundstage.core.errors import SoundstageError
 from soundstage.engines.records.port import Stamp
 from soundstage.runtime.config import NamespaceDeclaration
 from soundstage.runtime.control.applied import Applied
@@ -40,18 +40,15 @@ class NamespaceFollower:
 
         `alone` is whether no other process can be at work on the same store.
 
-        Raises the reason when a namespace cannot be served with this stage file.
+        Raises the reason when a namespace of the stage file cannot be served; others that cannot are known, and
+        refuse calls with theirs.
         """
         # A folder has one owner, so that whatever is half-way at start was left by a process that died.
         await self._follow(0 if alone else ABANDONED_US)
-        for name, reason in self._applied.registry.broken.items():
-            raise InvalidArgument(
-                f"namespace {name!r} cannot be served with this stage file: {reason}", field=f"namespaces.{name}"
-            )
         await self._ensure_tables()
         for name, declaration in declared.items():
             await self._control.put(spec_of(name, declaration), None, STAGE_FILE, "file")
-        for name, info in list(self._applied.infos.items()):
+        for name, info in list(self._applied.known.items()):
             if info.managed_by == "file" and name not in declared:
                 await self._control.release(name)
         self._seen = await self._control.store.stamp()

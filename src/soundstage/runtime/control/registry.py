@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from soundstage.core.errors import NotFound, Unavailable
 from soundstage.core.names import nearest
@@ -29,12 +29,28 @@ class AbstractionViews:
             raise self._registry.missing(name, self._abstraction) from None
 
 
+class Unserved(NamedTuple):
+    """A namespace that is stored and that this process cannot serve; `cure` is what to do about it."""
+
+    info: NamespaceInfo
+    reason: str
+    cure: str
+
+    @property
+    def problem(self) -> str:
+        """Both as one line."""
+        return f"{self.reason} ({self.cure})"
+
+    def __str__(self) -> str:
+        return f"namespace {self.info.name!r} cannot be served: {self.problem}"
+
+
 class Registry:
     """What is applied. Changed by the control plane only; `admission` gets a gate per namespace."""
 
     def __init__(self, admission: Admission) -> None:
         self.infos: dict[str, NamespaceInfo] = {}
-        self.broken: dict[str, str] = {}
+        self.unserved: dict[str, Unserved] = {}
         self._admission = admission
         self._by_abstraction: dict[str, AbstractionViews] = {}
 
@@ -56,14 +72,21 @@ class Registry:
         else:
             gate.adjust(info.quotas, self._admission.config)
 
-    def refuse(self, name: str, reason: str) -> None:
-        """Calls get `Unavailable` with `reason`: what is stored cannot be applied by this process."""
-        self.forget(name)
-        self.broken[name] = reason
+    @property
+    def known(self) -> dict[str, NamespaceInfo]:
+        """Every namespace as stored, whether it is served or not."""
+        if not self.unserved:
+            return self.infos
+        return {**self.infos, **{name: each.info for name, each in self.unserved.items()}}
+
+    def refuse(self, unserved: Unserved) -> None:
+        """Calls get `Unavailable` with the reason: what is stored cannot be applied by this process."""
+        self.forget(unserved.info.name)
+        self.unserved[unserved.info.name] = unserved
 
     def forget(self, name: str, keep_gate: bool = False) -> None:
         """The namespace is not known (any more)."""
-        self.broken.pop(name, None)
+        self.unserved.pop(name, None)
         info = self.infos.pop(name, None)
         if info is not None:
             self.of(info.abstraction).views.pop(name, None)
@@ -72,10 +95,11 @@ class Registry:
 
     def missing(self, name: str, abstraction: str) -> NotFound | Unavailable:
         """Why there is no such namespace of `abstraction`."""
-        if name in self.broken:
+        unserved = self.unserved.get(name)
+        if unserved is not None:
             return Unavailable(
-                f"namespace {name!r} cannot be served here: {self.broken[name]}",
-                hint="fix the stage file of this process",
+                f"namespace {name!r} cannot be served here: {unserved.reason}",
+                hint=unserved.cure,
                 outcome="not_applied",
             )
         info = self.infos.get(name)

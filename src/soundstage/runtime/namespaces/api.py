@@ -37,10 +37,11 @@ class ListNamespaces(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ListNamespacesReply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Those that the caller may read, by name."""
+    """Those that the caller may read, by name; `unserved` says which of them cannot be served, why and what to do."""
 
     namespaces: list[NamespaceInfo]
     next_page_token: str | None = None
+    unserved: dict[str, str] | None = None
 
 
 class DeleteNamespace(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,11 +49,12 @@ class DeleteNamespace(msgspec.Struct, frozen=True, kw_only=True):
     expected_version: Annotated[int, Meta(ge=1, le=2**63 - 1)] | None = None
 
 
-class DeleteNamespaceReply(msgspec.Struct, frozen=True, kw_only=True):
-    """What was deleted."""
+class DeleteNamespaceReply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What was deleted; `left` says what of it was out of reach, and so stays."""
 
     name: str
     version: Int64
+    left: str | None = None
 
 
 class NamespaceHistory(msgspec.Struct, frozen=True, kw_only=True):

@@ -81,7 +81,7 @@ class NamespacesService:
 
     async def list(self, call: Call, request: ListNamespaces) -> ListNamespacesReply:
         after = self._after("namespaces/list", request)
-        infos = self._control.applied.infos
+        infos, unserved = self._control.applied.known, self._control.applied.unserved
         names = sorted(
             name
             for name, info in infos.items()
@@ -93,12 +93,13 @@ class NamespacesService:
         more = len(names) > len(page)
         return ListNamespacesReply(
             namespaces=[infos[name] for name in page],
+            unserved={name: unserved[name].problem for name in page if name in unserved} or None,
             next_page_token=self._token("namespaces/list", request, page[-1]) if more else None,
         )
 
     async def delete(self, call: Call, request: DeleteNamespace) -> DeleteNamespaceReply:
-        info = await self._control.delete(request.name, request.expected_version, call.principal.name)
-        return DeleteNamespaceReply(name=info.name, version=info.version)
+        info, left = await self._control.delete(request.name, request.expected_version, call.principal.name)
+        return DeleteNamespaceReply(name=info.name, version=info.version, left=left)
 
     async def history(self, call: Call, request: NamespaceHistory) -> NamespaceHistoryReply:
         before = self._after("namespaces/history", request)

@@ -94,13 +94,15 @@ async def _stop(stage: Stage, server: Server) -> None:
 
 
 async def all_well(stage: Stage, stopping: asyncio.Event) -> None:
-    """The stage is healthy, or it is to stop; what it lacks is said once on standard error."""
+    """The stage is healthy, or it is to stop; what it lacks and cannot serve is said once on standard error."""
     said = False
     while not (stage.health().ready or stopping.is_set()):
         if not said:
             print(f"soundstage: not ready: {'; '.join(stage.health().reasons)}", file=sys.stderr)
             said = True
         await asyncio.sleep(_HEALTH_INTERVAL_S)
+    for each in stage.health().unserved:
+        print(f"soundstage: {each}", file=sys.stderr)
 
 
 @contextmanager

@@ -53,7 +53,8 @@ class EngineStatus(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 class Status(msgspec.Struct, frozen=True, kw_only=True):
     """A stage at one moment, as far as the caller may know.
 
-    `namespaces` are the first thousand of those that it may read, of `namespaces_total`; `engines`, `doors` and
+    `namespaces` are the first thousand of those that it may read, of `namespaces_total`; `unserved` says which of
+    all cannot be served, why and what to do; `engines`, `doors` and
     `data` are for the role `observe`.
     """
 
@@ -68,14 +69,16 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     engines: list[EngineStatus]
     doors: list[DoorInfo] = []
     warnings: list[str] = []
+    unserved: list[str] = []
 
 
 async def status(stage: Stage, principal: Principal, not_ready: Sequence[str] = ()) -> Status:
     """Everything that the first page shows to `principal`; `not_ready` are reasons that the stage does not know."""
     health = stage.health()
     reasons = [*not_ready, *health.reasons]
+    applied = stage.namespaces.applied
     observes = allows(principal, "observe", None)
-    namespaces = [info for name, info in sorted(stage.namespaces.applied.infos.items()) if _reads(principal, name)]
+    namespaces = [info for name, info in sorted(applied.known.items()) if _reads(principal, name)]
     return Status(
         version=__version__,
         ready=not reasons,
@@ -86,6 +89,7 @@ async def status(stage: Stage, principal: Principal, not_ready: Sequence[str] = 
         systems=_systems(stage),
         namespaces=namespaces[:NAMESPACES_MAX],
         namespaces_total=len(namespaces),
+        unserved=[str(each) for name, each in applied.unserved.items() if _reads(principal, name)],
         engines=[each for name in stage.engines for each in await _engine(stage, name)] if observes else [],
         doors=stage.doors.infos() if observes else [],
     )

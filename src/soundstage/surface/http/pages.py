@@ -102,6 +102,8 @@ class Pages:
         told: dict[str, Any] = {"status": "not ready" if reasons else "ready", "reasons": reasons}
         if health.warnings:
             told["warnings"] = health.warnings
+        if health.unserved:
+            told["unserved"] = health.unserved
         return Reply(503 if reasons else 200, [_JSON, _FRESH], msgspec.json.encode(told))
 
     async def _metrics(self, _: Principal) -> Reply:
