@@ -15,6 +15,8 @@ from soundstage.runtime.stage import Stage
 from soundstage.runtime.systems import ENTRY_POINTS, Systems, catalogued
 
 THEIRS = System("theirs", "tests.runtime.notes", "A system of another package")
+NO_SYSTEM = "text"
+NOWHERE = System("nowhere", "package_that_nobody_has", "A system without its package")
 COSTLY = System("costly", "driver_that_nobody_has", "A system with a driver", extra="costly")
 
 
@@ -23,6 +25,12 @@ def systems(*more: System, knobs: dict[str, Any] | None = None) -> Systems:
         return (name, config)
 
     return Systems((*SYSTEMS, NOTES, *more), context, knobs or {})
+
+
+def __getattr__(name: str) -> Any:
+    if name == "RAISES":
+        raise RuntimeError("the plugin\nraises")
+    raise AttributeError(name)
 
 
 def points(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
@@ -43,6 +51,15 @@ def test_a_name_that_is_taken_is_refused(monkeypatch: pytest.MonkeyPatch) -> Non
     points(monkeypatch, "THEIRS", "THEIRS")
     with pytest.raises(InvalidArgument, match="'theirs', which exists"):
         catalogued(SYSTEMS)
+
+
+@pytest.mark.parametrize("broken", ["NO_SYSTEM", "RAISES", "NOWHERE"])
+def test_a_system_that_a_package_cannot_bring_is_logged_and_the_others_are_there(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, broken: str
+) -> None:
+    points(monkeypatch, broken, "THEIRS")
+    assert {system.name for system in SYSTEMS} | {"theirs"} == set(catalogued(SYSTEMS))
+    assert [broken.lower() in record.getMessage().lower() for record in caplog.records] == [True]
 
 
 def test_an_unknown_system_names_the_nearest() -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from importlib.metadata import EntryPoint
+from typing import Any, Literal
 
 import msgspec
+
+from soundstage.core.errors import InvalidArgument
 
 
 class System(msgspec.Struct, frozen=True):
@@ -24,3 +27,22 @@ class System(msgspec.Struct, frozen=True):
     uses: tuple[str, ...] = ()
     simulated: bool = True
     doors: tuple[str, ...] = ()
+
+
+def system_of(point: EntryPoint) -> System:
+    """The system that an installed package adds. Raises `InvalidArgument` that names the package's entry point."""
+    # A package may raise whatever it likes: the others work all the same.
+    try:
+        found: Any = point.load()
+    except Exception as error:
+        raise _missing(point, f"{type(error).__name__}: {error}") from error
+    if not isinstance(found, System):
+        raise _missing(point, f"it is no System but {type(found).__name__}")
+    return found
+
+
+def _missing(point: EntryPoint, why: str) -> InvalidArgument:
+    return InvalidArgument(
+        f"the system {point.value!r} of an installed package is missing: {' '.join(why.split())}",
+        hint="mend the package, or uninstall it",
+    )

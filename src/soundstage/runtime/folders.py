@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from importlib import import_module
 from typing import Any, NamedTuple
@@ -50,6 +51,17 @@ def engine_folders(config: StageConfig) -> Iterator[EngineFolder]:
         if module is not None and place.folder not in seen:
             seen.add(place.folder)
             yield EngineFolder(name, place.folder, module)
+
+
+def absent(config: StageConfig) -> str | None:
+    """That there is no folder, where embedded engines have none yet; None when one has, or when none needs any."""
+    found = [folder.path for folder in engine_folders(config)]
+    if not found or any(map(os.path.isdir, found)):
+        return None
+    if len(found) > 1 or os.path.dirname(found[0]) == os.path.realpath(config.data):
+        inside = f"the folder {config.data} holds no data of a stage"
+        return inside if os.path.isdir(config.data) else f"there is no folder {config.data}"
+    return f"there is no folder {found[0]}"
 
 
 def holder(config: StageConfig) -> FolderHolder | None:

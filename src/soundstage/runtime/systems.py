@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from importlib.util import find_spec
@@ -12,20 +13,33 @@ from soundstage.core.codec import convert
 from soundstage.core.errors import InvalidArgument, NotFound, Unavailable
 from soundstage.core.names import nearest
 from soundstage.core.operation import Operation, operations_of
-from soundstage.core.system import System
+from soundstage.core.system import System, system_of
 from soundstage.runtime.roles import Role
 from soundstage.runtime.service import Abstraction, Service, ServiceContext
 
 ENTRY_POINTS = "soundstage.systems"
 
+log: logging.Logger = logging.getLogger("soundstage.systems")
+
 
 def catalogued(systems: Sequence[System]) -> dict[str, System]:
-    """`systems` and those that installed packages add, by name. Raises `InvalidArgument` for a name twice."""
+    """`systems` and those that installed packages add, by name. Raises `InvalidArgument` for a name twice.
+
+    One that a package adds and cannot bring is logged: the others work all the same.
+    """
     from importlib.metadata import entry_points
 
     found: dict[str, System] = {system.name: system for system in systems}
     for point in entry_points(group=ENTRY_POINTS):
-        system = point.load()
+        try:
+            system = system_of(point)
+            find_spec(f"{system.path}.api")
+        except InvalidArgument as error:
+            log.warning("%s", error.detail)
+            continue
+        except Exception as error:  # noqa: BLE001 - the package is imported to find what is in it
+            log.warning("the system %r of an installed package cannot be loaded: %s", system.name, error)
+            continue
         if system.name in found:
             raise InvalidArgument(f"the package of {point.value} adds the system {system.name!r}, which exists")
         found[system.name] = system

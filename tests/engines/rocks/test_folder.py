@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from soundstage.core.errors import InvalidArgument, Unavailable
+from soundstage.core.errors import DataLoss, InvalidArgument, Unavailable
 from soundstage.engines.rocks import folder as module
 from soundstage.engines.rocks.folder import FORMAT, FolderLock, Holder, check_format, holder, write_durably
 
@@ -115,6 +115,14 @@ def test_a_newer_format_is_refused_with_what_to_do(tmp_path: Path) -> None:
     assert caught.value.hint == "open it with the release that wrote it, or a newer one"
 
 
+@pytest.mark.parametrize("content", [b"", b"garbage", b"[]", b'{"format":0}', b'{"format":"one"}'])
+def test_a_file_that_says_no_format_is_damage_and_named(tmp_path: Path, content: bytes) -> None:
+    Path(tmp_path, "FORMAT").write_bytes(content)
+    with pytest.raises(DataLoss, match=f"{tmp_path}/FORMAT does not say which format") as caught:
+        check_format(str(tmp_path))
+    assert "soundstage data repair --accept-loss" in str(caught.value.hint)
+
+
 def test_an_older_format_is_upgraded_step_by_step(tmp_path: Path) -> None:
     check_format(str(tmp_path), 1)
     taken: list[tuple[int, bytes]] = []
@@ -152,9 +160,8 @@ def test_a_database_of_somebody_else_is_not_taken_over(tmp_path: Path) -> None:
     assert not Path(tmp_path, "FORMAT").exists()
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b'{"format":"one"}'])
-def test_a_format_that_cannot_be_read_is_unavailable(tmp_path: Path, content: bytes) -> None:
-    Path(tmp_path, "FORMAT").write_bytes(content)
+def test_a_format_that_cannot_be_read_is_unavailable(tmp_path: Path) -> None:
+    Path(tmp_path, "FORMAT").mkdir()
     with pytest.raises(Unavailable):
         check_format(str(tmp_path))
 

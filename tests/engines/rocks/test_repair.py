@@ -36,6 +36,18 @@ def test_nothing_is_done_without_consent(image: Path) -> None:
     assert {path.name: path.read_bytes() for path in image.iterdir()} == before
 
 
+def test_a_file_that_says_no_format_is_written_anew(image: Path) -> None:
+    (image / "FORMAT").write_bytes(b"")
+    assert repaired(image) == "format"
+    assert repaired(image) == "nothing"
+
+
+def test_a_newer_format_is_not_written_over(image: Path) -> None:
+    (image / "FORMAT").write_bytes(b'{"format":99}')
+    with pytest.raises(InvalidArgument, match="has the format 99"):
+        repaired(image)
+
+
 def test_a_whole_folder_loses_nothing(image: Path) -> None:
     assert repaired(image) == "nothing"
     assert rows_in(image) == ROWS

@@ -124,6 +124,14 @@ async def test_every_file_of_a_reply_is_fetched_once(stage: Stage) -> None:
     assert contents("deep/out") == {"a.txt": b"one", f"a-{two.blob[-12:]}.txt": b"two"}
 
 
+async def test_what_is_there_under_any_name_is_not_written_over(stage: Stage) -> None:
+    file = await stage.files.upload(HELLO, name="a.txt")
+    for _ in range(3):
+        await fetched([file], stage.files, "out")
+    beside = f"a-{file.blob[-12:]}"
+    assert contents("out") == {"a.txt": HELLO, f"{beside}.txt": HELLO, f"{beside}-2.txt": HELLO}
+
+
 async def test_a_name_does_not_lead_out_of_the_folder(stage: Stage) -> None:
     file = await stage.files.upload(HELLO, name="..")
     await fetched([file], stage.files, "out")

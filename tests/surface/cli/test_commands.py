@@ -12,6 +12,7 @@ from soundstage.surface.cli import commands
 from soundstage.surface.cli.commands import COMMANDS, front_page, systems
 
 MARS = System("mars", "elsewhere.mars", "What a package adds", stability="experimental")
+NO_SYSTEM = {"name": "venus"}
 FALSE_KV = System("kv", "elsewhere.kv", "What would take our name", stability="stable")
 
 
@@ -64,6 +65,17 @@ def test_a_package_that_is_broken_is_told_and_breaks_nothing(
     offer(monkeypatch, "VENUS", "MARS")
     assert {"kv", "mars"} <= set(systems())
     assert "test_commands:VENUS' of an installed package is missing" in capsys.readouterr().err
+
+
+def test_an_entry_point_that_is_no_system_is_told_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    offer(monkeypatch, "NO_SYSTEM", "MARS")
+    assert "mars" in systems()
+    assert capsys.readouterr().err == (
+        "soundstage: the system 'tests.surface.cli.test_commands:NO_SYSTEM' of an installed package is missing: "
+        "it is no System but dict (mend the package, or uninstall it)\n"
+    )
 
 
 def test_flags_and_commands_are_apart() -> None:

@@ -133,6 +133,21 @@ def test_memory_has_nothing_to_copy(cli: Cli, command: tuple[str, str]) -> None:
 
 
 @pytest.mark.usefixtures("stored")
+@pytest.mark.parametrize("command", [("backup", "copy"), ("repair", "--accept-loss")])
+def test_a_folder_that_is_not_there_is_told_and_not_made(cli: Cli, tmp_path: Path, command: tuple[str, str]) -> None:
+    ended = cli("data", *command, "--data", "typo")
+    assert (ended.code, "there is no folder typo" in ended.err) == (2, True)
+    assert not (tmp_path / "typo").exists()
+    assert not (tmp_path / "copy").exists()
+
+
+def test_a_folder_of_something_else_is_told(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    ended = cli("data", "backup", "copy", "--data", "photos")
+    assert (ended.code, "the folder photos holds no data of a stage" in ended.err) == (2, True)
+    assert list((tmp_path / "photos").iterdir()) == []
+
+
 def test_a_repair_wants_to_be_told_that_loss_is_accepted(cli: Cli) -> None:
     ended = cli("data", "repair")
     assert ended.code == 2

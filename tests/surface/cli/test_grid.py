@@ -67,20 +67,24 @@ def test_a_narrow_map_is_a_column_like_others() -> None:
     assert grid(rows, 40).left_out == ["z"]
 
 
-def test_two_columns_stay_and_are_folded() -> None:
-    found = grid([{"key": "k" * 50, "value": "v" * 50, "more": "m" * 50}], 43)
+def test_two_columns_stay_and_are_folded_at_spaces() -> None:
+    found = grid([{"key": "k" * 15 + " " + "k" * 18, "value": "v " * 25, "more": "m" * 50}], 43)
     assert found.left_out == ["more"]
     assert found.lines[0].split() == ["key", "value"]
-    assert found.lines[2:] == [
-        f"{'k' * 20}   {'v' * 20}",
-        f"{'k' * 20}   {'v' * 20}",
-        f"{'k' * 10}             {'v' * 10}",
+    assert found.lines[2:4] == [
+        f"{'k' * 15}        {('v ' * 10).strip()}",
+        f"{'k' * 18}     {('v ' * 10).strip()}",
     ]
 
 
 def test_a_narrow_column_keeps_its_width_beside_a_wide_one() -> None:
-    found = grid([{"key": "short", "value": "v" * 200}], 40)
-    assert found.lines[2] == f"short   {'v' * 32}"
+    found = grid([{"key": "short", "value": "v " * 100}], 40)
+    assert found.lines[2] == f"short   {('v ' * 16).strip()}"
+
+
+def test_a_value_without_spaces_stands_out_of_its_column_whole() -> None:
+    found = grid([{"key": "k" * 50, "value": "v" * 50}, {"key": "a", "value": "b"}], 43)
+    assert found.lines[2:] == [f"{'k' * 50}   {'v' * 50}", f"a{' ' * 22}b"]
 
 
 def test_lines_within_a_cell_stay_lines() -> None:
@@ -98,12 +102,16 @@ def test_wide_characters_take_two_cells() -> None:
 
 @given(
     st.lists(
-        st.dictionaries(st.sampled_from(["a", "b.c", "d.e.f", "g"]), st.text("ab東 \n\t", max_size=90), min_size=1),
+        st.dictionaries(
+            st.sampled_from(["a", "b.c", "d.e.f", "g"]),
+            st.lists(st.text("ab東\n", max_size=4), max_size=40).map(" ".join),
+            min_size=1,
+        ),
         min_size=1,
     ),
     st.integers(30, 120),
 )
-def test_no_line_is_wider_than_the_terminal(rows: list[dict[str, str]], width: int) -> None:
+def test_no_line_of_short_words_is_wider_than_the_terminal(rows: list[dict[str, str]], width: int) -> None:
     found = grid(rows, width)
     assert max(map(cell_len, found.lines)) <= width
 
@@ -127,7 +135,11 @@ def test_a_field_without_a_value_is_its_name() -> None:
 
 
 def test_a_long_value_is_folded_below_itself() -> None:
-    assert fields({"name": "x" * 25}, 16) == [f"name  {'x' * 10}", f"      {'x' * 10}", f"      {'x' * 5}"]
+    assert fields({"name": "xxxx " * 5}, 16) == ["name  xxxx xxxx", "      xxxx xxxx", "      xxxx"]
+
+
+def test_a_bearer_is_not_broken() -> None:
+    assert fields({"bearer": "b" * 90, "id": "1"}, 80) == [f"bearer  {'b' * 90}", "id      1"]
 
 
 def test_a_value_of_several_lines_stays_so() -> None:

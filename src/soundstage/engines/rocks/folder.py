@@ -10,8 +10,8 @@ from pathlib import Path
 
 import msgspec
 
-from soundstage.core.errors import InvalidArgument, Unavailable
-from soundstage.engines.rocks.refusals import unusable
+from soundstage.core.errors import DataLoss, InvalidArgument, Unavailable
+from soundstage.engines.rocks.refusals import unreadable_format, unusable
 
 FORMAT = 1
 """What this release writes. Older formats are upgraded when opened, newer ones refused."""
@@ -94,8 +94,8 @@ def holder(folder: str) -> Holder | None:
 def check_format(folder: str, newest: int = FORMAT, upgrades: Mapping[int, Callable[[str], None]] = UPGRADES) -> None:
     """The folder is of the format `newest`, which an empty one is given and an older one upgraded to.
 
-    Raises `InvalidArgument` for a newer format and for a database that is none of ours, `Unavailable` when the
-    folder cannot be read or written.
+    Raises `InvalidArgument` for a newer format and for a database that is none of ours, `DataLoss` when the file
+    says nothing that a release has written, `Unavailable` when the folder cannot be read or written.
     """
     path = Path(folder, _FORMAT)
     try:
@@ -104,8 +104,12 @@ def check_format(folder: str, newest: int = FORMAT, upgrades: Mapping[int, Calla
         _check_empty(folder)
         write_durably(path, msgspec.json.encode(_Format(newest)))
         return
-    except (OSError, msgspec.MsgspecError) as error:
+    except msgspec.MsgspecError:
+        raise unreadable_format(str(path)) from None
+    except OSError as error:
         raise unusable(folder, error) from None
+    if found < 1:
+        raise unreadable_format(str(path))
     if found > newest:
         raise InvalidArgument(
             f"{folder} has the format {found}; this release knows {newest} and older",
@@ -115,6 +119,16 @@ def check_format(folder: str, newest: int = FORMAT, upgrades: Mapping[int, Calla
     for step in range(found, newest):
         upgrades[step](folder)
         write_durably(path, msgspec.json.encode(_Format(step + 1)))
+
+
+def rewrite_format(folder: str) -> bool:
+    """Whether the file was unreadable; then it says the format of this release, which has written no other."""
+    try:
+        check_format(folder)
+    except DataLoss:
+        write_durably(Path(folder, _FORMAT), msgspec.json.encode(_Format(FORMAT)))
+        return True
+    return False
 
 
 def write_durably(path: Path, content: bytes) -> None:

@@ -66,6 +66,13 @@ def damaged(folder: str, what: str) -> DataLoss:
     )
 
 
+def unreadable_format(path: str) -> DataLoss:
+    return DataLoss(
+        f"{path} does not say which format the database has",
+        hint="restore a backup, or write the file anew with: soundstage data repair --accept-loss",
+    )
+
+
 def is_damage(error: Exception) -> bool:
     """Whether an error of the driver says that what is stored is not what was written."""
     return any(word in str(error) for word in _DAMAGE)

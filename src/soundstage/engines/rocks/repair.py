@@ -10,12 +10,12 @@ import rocksdict
 from rocksdict import Cache, Rdict
 
 from soundstage.core.errors import DataLoss, InvalidArgument, SoundstageError
-from soundstage.engines.rocks.folder import FolderLock, check_format
+from soundstage.engines.rocks.folder import FolderLock, rewrite_format
 from soundstage.engines.rocks.opening import families_of, flush_tables, open_rdict
 from soundstage.engines.rocks.options import RocksOptions
 from soundstage.engines.rocks.settings import open_options
 
-Method: TypeAlias = Literal["nothing", "log", "tables"]
+Method: TypeAlias = Literal["nothing", "format", "log", "tables"]
 
 _CACHE_BYTES = 8 << 20
 
@@ -23,8 +23,8 @@ _CACHE_BYTES = 8 << 20
 class RepairReport(msgspec.Struct, kw_only=True):
     """What was done to a folder.
 
-    `method`: `nothing` was damaged; the `log` lost what followed its first damage; or `tables` that were damaged
-    were taken out, each whole, and lie in the folder `lost` below.
+    `method`: `nothing` was damaged; the file `FORMAT` alone was, and is written anew; the `log` lost what followed
+    its first damage; or `tables` that were damaged were taken out, each whole, and lie in the folder `lost` below.
     """
 
     folder: str
@@ -48,7 +48,7 @@ def repair(
         )
     lock = FolderLock(folder)
     try:
-        check_format(folder)
+        rewritten = rewrite_format(folder)
         method, db = _opened(folder)
         try:
             mend(db, method)
@@ -57,7 +57,7 @@ def repair(
             db.close()
     finally:
         lock.release()
-    return RepairReport(folder=folder, method=method)
+    return RepairReport(folder=folder, method="format" if rewritten and method == "nothing" else method)
 
 
 def _opened(folder: str) -> tuple[Method, Rdict]:

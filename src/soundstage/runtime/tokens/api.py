@@ -31,10 +31,11 @@ class CreateToken(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CreateTokenReply(msgspec.Struct, frozen=True, kw_only=True):
-    """`bearer` is what callers send as `Authorization: Bearer …`; it is shown here and never again."""
+    """`bearer` is what callers send as `Authorization: Bearer …`; it is shown here and never again, as `note` says."""
 
     bearer: str
     info: TokenInfo
+    note: str = "the bearer is shown only once: keep it now"
 
 
 class ListTokens(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,12 +12,18 @@ from collections.abc import Sequence
 _BROKEN_PIPE = 141
 """What a shell reports for a program that SIGPIPE ended."""
 
+_INTERRUPTED = 130
+"""The same for SIGINT."""
+
 
 def main() -> None:
     """Run `soundstage` with the arguments of the process and exit with its code."""
     try:
         code = _run(sys.argv[1:])
         sys.stdout.flush()
+    except KeyboardInterrupt:
+        # It came while the command was being loaded.
+        code = _INTERRUPTED
     except BrokenPipeError:
         # Whoever read has enough; the interpreter would complain when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -6,6 +6,7 @@ import os
 import re
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from itertools import chain, count
 from pathlib import Path
 from secrets import token_hex
 from typing import Any, cast
@@ -107,5 +108,9 @@ def _make(folder: str) -> None:
 
 
 def _free(path: Path, blob: str) -> Path:
-    """`path`, or one beside it when something is there already."""
-    return path.with_name(f"{path.stem}-{blob[-12:]}{path.suffix}") if os.path.lexists(path) else path
+    """`path`, or the first one beside it where nothing is yet."""
+    if not os.path.lexists(path):
+        return path
+    stem = f"{path.stem}-{blob[-12:]}"
+    names = chain([stem], (f"{stem}-{number}" for number in count(2)))
+    return next(each for name in names if not os.path.lexists(each := path.with_name(f"{name}{path.suffix}")))

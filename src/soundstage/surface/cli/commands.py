@@ -7,7 +7,8 @@ from functools import cache
 from importlib.metadata import entry_points
 
 from soundstage.catalogue import SYSTEMS
-from soundstage.core.system import System
+from soundstage.core.errors import InvalidArgument
+from soundstage.core.system import System, system_of
 from soundstage.surface.cli.help import Section, page
 
 SUMMARY = "The ground floor of a streaming service's platform: a key-value store, and what further systems stand on."
@@ -38,11 +39,9 @@ def systems() -> dict[str, System]:
     added: dict[str, System] = {}
     for point in entry_points(group=ENTRY_POINTS):
         try:
-            system = point.load()
-        except (ImportError, AttributeError) as error:
-            print(
-                f"soundstage: the system {point.value!r} of an installed package is missing: {error}", file=sys.stderr
-            )
+            system = system_of(point)
+        except InvalidArgument as error:
+            print(f"soundstage: {error.detail} ({error.hint})", file=sys.stderr)
             continue
         added[system.name] = system
     return {**added, **{system.name: system for system in SYSTEMS}}

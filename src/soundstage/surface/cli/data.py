@@ -59,7 +59,11 @@ class Copyable(NamedTuple):
 
 
 class RepairedFolders(msgspec.Struct, frozen=True):
-    """What was done; `method` is `nothing`, `log` when the end of the log was lost, `tables` when files were."""
+    """What was done.
+
+    `method` is `nothing`, `format` when the file FORMAT was written anew, `log` when the end of the log was lost,
+    `tables` when files were.
+    """
 
     folders: list[folders.Repaired]
 
@@ -72,7 +76,7 @@ def backup(backup: Backup, /, *, folder: Folder = _NO_FOLDER, output: Output = N
     """
     if os.path.lexists(backup):
         raise usage(f"{backup} exists", hint="name a folder that does not", field="BACKUP")
-    show(asyncio.run(_back_up(load(folder), backup)), chosen_format(output))
+    show(asyncio.run(_back_up(_existing_data(folder), backup)), chosen_format(output))
     return DONE
 
 
@@ -105,8 +109,18 @@ def repair(
 
     Copy the folder first. Prefer a backup where you have one.
     """
-    show(RepairedFolders(folders.repair(load(folder).config, accept_loss=accept_loss)), chosen_format(output))
+    repaired = folders.repair(_existing_data(folder).config, accept_loss=accept_loss)
+    show(RepairedFolders(repaired), chosen_format(output))
     return DONE
+
+
+def _existing_data(folder: Folder) -> LoadedConfig:
+    """The configuration, whose data folder is there: a mistyped one is not made, nor taken for an empty one."""
+    loaded = load(folder)
+    absent = folders.absent(loaded.config)
+    if absent is not None:
+        raise usage(absent, hint="name the folder that the stage was started with", field="data")
+    return loaded
 
 
 async def _back_up(loaded: LoadedConfig, to: str) -> Copied:

@@ -1,4 +1,6 @@
-"""Rows and fields laid out for people: columns as wide as they must be, long cells folded within theirs.
+"""Rows and fields laid out for people: columns as wide as they must be, long cells folded at spaces within theirs.
+
+A value without spaces is never broken, so that it can be copied: it stands out of its column.
 
 Where a row does not fit, columns are left out and named: first what is a message within a message or a map of
 data, then what stands furthest right. JSON has them all.
@@ -124,13 +126,24 @@ def _lines(cells: Sequence[Sequence[str]], widths: Sequence[int], numeric: Seque
 
 
 def _folded(text: str, width: int | None) -> list[str]:
-    """`text` as lines of at most `width` cells."""
+    """`text` as lines of at most `width` cells, or of one word that is wider."""
     lines = text.expandtabs(4).split("\n")
     if width is None:
         return lines
-    from rich.cells import chop_cells
+    return [part for line in lines for part in (_broken(line, width) if _width(line) > width else [line])]
 
-    return [part for line in lines for part in (chop_cells(line, width) if _width(line) > width else [line])]
+
+def _broken(line: str, width: int) -> list[str]:
+    """`line` broken at spaces."""
+    first, *words = line.split(" ")
+    parts = [first]
+    for word in words:
+        longer = f"{parts[-1]} {word}"
+        if _width(longer) <= width:
+            parts[-1] = longer
+        else:
+            parts.append(word)
+    return parts
 
 
 def _widest(text: str) -> int:
