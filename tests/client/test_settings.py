@@ -64,6 +64,14 @@ def test_the_first_line_of_a_token_file_counts(tmp_path: Path) -> None:
     assert Settings(token_file=str(path)).bearer() == "sst_a_b"
 
 
+def test_a_reply_in_a_token_file_is_no_token(tmp_path: Path) -> None:
+    path = tmp_path / "root.json"
+    path.write_text('{\n  "bearer": "sst_a_b"\n}\n')
+    with pytest.raises(InvalidArgument, match=r"root\.json holds no token") as refused:
+        Settings(token_file=str(path)).bearer()
+    assert "`bearer`" in (refused.value.hint or "")
+
+
 @pytest.mark.parametrize("content", [None, ""])
 def test_a_token_file_without_a_token_is_refused(tmp_path: Path, content: str | None) -> None:
     path = tmp_path / "token"

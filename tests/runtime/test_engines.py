@@ -103,6 +103,12 @@ def test_an_unknown_scheme_lists_the_known_and_what_to_install(environment: Virt
     assert 'memory, rocksdb, file, host, toy, costly (pip install "soundstage[costly]")' in str(caught.value.hint)
 
 
+def test_a_url_without_a_scheme_shows_how_one_is_written(environment: VirtualEnvironment) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        opened(environment, a="rocksdb")
+    assert str(caught.value.hint).startswith("write SCHEME:FOLDER, such as rocksdb:records; known schemes:")
+
+
 def test_a_missing_driver_says_what_to_install(environment: VirtualEnvironment) -> None:
     with pytest.raises(InvalidArgument, match="needs the package 'driver_that_nobody_has'") as caught:
         opened(environment, a="costly://host")

@@ -48,13 +48,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         if self.token_file is None:
             return None
         try:
-            return Path(self.token_file).read_text().splitlines()[0].strip()
-        except (OSError, IndexError) as error:
-            raise InvalidArgument(
-                f"no token could be read from {self.token_file}: {error}",
-                field="token_file",
-                hint="name a file whose first line is a token made by `soundstage tokens create`",
-            ) from None
+            first = Path(self.token_file).read_text().partition("\n")[0].strip()
+        except (OSError, ValueError) as error:
+            raise _no_token(f"no token could be read from {self.token_file}: {error}") from None
+        if not first or not first.isascii() or not first.isprintable() or set(first) & set(' {}[]"'):
+            raise _no_token(f"{self.token_file} holds no token")
+        return first
 
     def trust(self) -> ssl.SSLContext:
         """The TLS context that `ca`, `certificate` and `key` ask for."""
@@ -69,6 +68,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
                 hint="name readable files in PEM form",
             ) from None
         return context
+
+
+def _no_token(detail: str) -> InvalidArgument:
+    return InvalidArgument(
+        detail,
+        field="token_file",
+        hint="name a file whose first line is the `bearer` that `soundstage tokens create` shows, and nothing else",
+    )
 
 
 def check_url(url: str) -> str:

@@ -327,8 +327,9 @@ def _third_party(place: Place) -> Opener:
         return point.load()
     missing = [f'{name} (pip install "soundstage[{known.extra}]")' for name, known in SCHEMES.items() if known.extra]
     known = [name for name, scheme in SCHEMES.items() if not scheme.extra] + missing + sorted(points)
+    whole = "" if place.url.scheme else "write SCHEME:FOLDER, such as rocksdb:records; "
     raise InvalidArgument(
         f"the URL of engine {place.name!r} has the unknown scheme {place.url.scheme!r}",
         field=f"engines.{place.name}.url",
-        hint=f"known schemes: {', '.join(known)}",
+        hint=f"{whole}known schemes: {', '.join(known)}",
     )

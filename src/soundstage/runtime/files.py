@@ -213,7 +213,11 @@ def check_blob(blob: str) -> str:
     """The id of a file: a UUID in small letters. Raises `InvalidArgument`."""
     if _ID.fullmatch(blob):
         return blob
-    raise InvalidArgument(f"{blob[:40]!r} is no id of a file", field="blob", hint="use a UUID, in small letters")
+    raise InvalidArgument(
+        f"{blob[:40]!r} is no id of a file",
+        field="blob",
+        hint="ids are UUIDs in small letters, such as 01a217f9-a4fd-7a4f-b236-aa33a9622cb6",
+    )
 
 
 def check_name(name: str) -> str:

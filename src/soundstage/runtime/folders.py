@@ -18,6 +18,10 @@ _MODULES = {"rocksdb": "soundstage.engines.records.rocksdb"}
 """Schemes with a folder, and the module that has `holder` and `repair` for it."""
 
 
+_WITH_FOLDER = ("rocksdb", "file")
+"""Schemes whose engines keep what they hold in a folder of their own."""
+
+
 class EngineFolder(NamedTuple):
     """The folder of the engine called `name`; `module` knows its ways."""
 
@@ -55,13 +59,13 @@ def engine_folders(config: StageConfig) -> Iterator[EngineFolder]:
 
 def absent(config: StageConfig) -> str | None:
     """That there is no folder, where embedded engines have none yet; None when one has, or when none needs any."""
-    found = [folder.path for folder in engine_folders(config)]
+    places = [Place(name, split_url(name, engine.url), config.data) for name, engine in config.engines.items()]
+    found = [place.folder for place in places if place.url.scheme in _WITH_FOLDER]
     if not found or any(map(os.path.isdir, found)):
         return None
-    if len(found) > 1 or os.path.dirname(found[0]) == os.path.realpath(config.data):
-        inside = f"the folder {config.data} holds no data of a stage"
-        return inside if os.path.isdir(config.data) else f"there is no folder {config.data}"
-    return f"there is no folder {found[0]}"
+    if os.path.isdir(config.data):
+        return f"the folder {config.data} holds no data of a stage"
+    return f"there is no folder {config.data}"
 
 
 def holder(config: StageConfig) -> FolderHolder | None:

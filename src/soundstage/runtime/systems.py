@@ -33,10 +33,11 @@ def catalogued(systems: Sequence[System]) -> dict[str, System]:
     for point in entry_points(group=ENTRY_POINTS):
         try:
             system = system_of(point)
-            find_spec(f"{system.path}.api")
         except InvalidArgument as error:
             log.warning("%s", error.detail)
             continue
+        try:
+            find_spec(f"{system.path}.api")
         except Exception as error:  # noqa: BLE001 - the package is imported to find what is in it
             log.warning("the system %r of an installed package cannot be loaded: %s", system.name, error)
             continue

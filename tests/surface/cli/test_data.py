@@ -41,9 +41,10 @@ def test_a_backup_tells_what_it_copied(cli: Cli, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("stored")
-def test_a_backup_brings_everything_back(cli: Cli) -> None:
+def test_a_backup_brings_everything_back(cli: Cli, tmp_path: Path) -> None:
     cli("data", "backup", "copy")
-    assert cli("data", "restore", "copy", "--data", "other").code == 0
+    restored = cli("data", "restore", "copy", "--data", "other")
+    assert {engine["to"] for engine in restored.json["engines"]} == {str(tmp_path / "other")}
     assert values(cli, "--data", "other") == ["Ada"]
 
 
@@ -99,6 +100,7 @@ def test_tables_that_are_there_are_not_written_over(cli: Cli) -> None:
     cli("data", "backup", "copy")
     ended = cli("data", "restore", "copy")
     assert ended.code == 1
+    assert "restore into a folder that is not there yet, by --data" in ended.err
     assert values(cli) == ["Ada"]
 
 
@@ -132,7 +134,6 @@ def test_memory_has_nothing_to_copy(cli: Cli, command: tuple[str, str]) -> None:
     assert "no engine of this configuration can be copied" in ended.err
 
 
-@pytest.mark.usefixtures("stored")
 @pytest.mark.parametrize("command", [("backup", "copy"), ("repair", "--accept-loss")])
 def test_a_folder_that_is_not_there_is_told_and_not_made(cli: Cli, tmp_path: Path, command: tuple[str, str]) -> None:
     ended = cli("data", *command, "--data", "typo")
@@ -148,6 +149,7 @@ def test_a_folder_of_something_else_is_told(cli: Cli, tmp_path: Path) -> None:
     assert list((tmp_path / "photos").iterdir()) == []
 
 
+@pytest.mark.usefixtures("stored")
 def test_a_repair_wants_to_be_told_that_loss_is_accepted(cli: Cli) -> None:
     ended = cli("data", "repair")
     assert ended.code == 2

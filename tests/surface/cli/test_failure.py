@@ -14,7 +14,7 @@ from soundstage.core.errors import (
     SoundstageError,
     Unavailable,
 )
-from soundstage.surface.cli.failure import FAILED, USAGE, CommandFailure, line_of, not_started, report, usage
+from soundstage.surface.cli.failure import FAILED, USAGE, CommandFailure, line_of, not_started, report, typed, usage
 
 
 def test_usage_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
@@ -72,3 +72,13 @@ def test_programs_get_the_problem_as_json(capsys: pytest.CaptureFixture[str], ex
 )
 def test_a_stage_that_does_not_start_is_misconfigured_or_damaged(error: SoundstageError, exit_code: int) -> None:
     assert not_started(error).exit_code == exit_code
+
+
+def test_operations_in_a_hint_are_as_they_are_typed() -> None:
+    hint = "create it with namespaces/put, or see jobs/list_all"
+    assert typed(hint) == "create it with `soundstage namespaces put`, or see `soundstage jobs list-all`"
+
+
+@pytest.mark.parametrize("hint", ["read /v1/namespaces/put", "see https://a.example/tokens/list", "my-jobs/list"])
+def test_what_is_part_of_an_address_stays_in_a_hint(hint: str) -> None:
+    assert typed(hint) == hint

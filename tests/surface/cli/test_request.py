@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from tests.surface.cli.messages import Everything, Fact, Filter, Label, Many, Range, Single, Tree
 
@@ -130,3 +131,27 @@ def test_an_empty_variable_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     assert variable("URL") is None
     monkeypatch.setenv("SOUNDSTAGE_URL", "http://x")
     assert variable("URL") == "http://x"
+
+
+def test_an_empty_input_is_told_as_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b" \n")))
+    with pytest.raises(InvalidArgument, match="what --input brings is empty"):
+        read_input("-")
+
+
+def test_one_of_a_list_may_be_json_with_more_than_a_pair() -> None:
+    made = many(id="1", fact=['{"key":"YQ==","value":"Yj1j"}', "k=v", "{x=1"])
+    assert made == Many(
+        id="1", facts=[Fact(key=b"a", value=b"b=c"), Fact(key=b"k", value=b"v"), Fact(key=b"{x", value=b"1")]
+    )
+
+
+def test_the_whole_message_is_named_before_its_parts() -> None:
+    flags = [flag for flag in flags_of(Many) if flag.path[0] == "filter"]
+
+    class Needs(msgspec.Struct):
+        filter: dict[str, Any]
+
+    with pytest.raises(InvalidArgument) as refused:
+        assemble(Needs, flags, {}, {})
+    assert refused.value.hint == "give --filter or --filter.everything, or --input"

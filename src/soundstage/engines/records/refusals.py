@@ -11,6 +11,7 @@ from soundstage.core.errors import (
     TokenReused,
     Unavailable,
 )
+from soundstage.core.time import Instant
 from soundstage.engines.records.port import Condition, Stamp, TableSpec
 
 KEY_SHOWN_BYTES = 64
@@ -55,8 +56,9 @@ def token_reused(token: str) -> TokenReused:
 
 
 def written_ahead(stamp_us: int) -> Unavailable:
+    stamp = Instant(stamp_us * 1_000).rfc3339()
     return Unavailable(
-        f"the write would be stamped {stamp_us} us, which is too far ahead: the record was written by a fast clock",
+        f"the write would be stamped {stamp}, which is too far ahead: the record was written by a fast clock",
         hint="repeat the call, with the same token, when that time has come",
         outcome="not_applied",
     )
@@ -65,8 +67,20 @@ def written_ahead(stamp_us: int) -> Unavailable:
 def condition_failed(condition: Condition, actual: Stamp | None) -> PreconditionFailed:
     """`actual` is the stamp found where `condition` looked, None where it found nothing."""
     key = condition.key
-    what = "the record" if key is None else f"the item {key[:KEY_SHOWN_BYTES]!r}{'…' * (len(key) > KEY_SHOWN_BYTES)}"
-    where = "absent" if actual is None else f"at the token {actual.token!r} of {actual.time_us} us"
+    what = "the record" if key is None else f"the item {_shown(key)}{'…' * (len(key) > KEY_SHOWN_BYTES)}"
+    where = (
+        "absent" if actual is None else f"at the token {actual.token!r} of {Instant(actual.time_us * 1_000).rfc3339()}"
+    )
     return PreconditionFailed(
         f"{what} is {where}", field="condition", hint="read it again and decide anew, with another token"
     )
+
+
+def _shown(key: bytes) -> str:
+    """The beginning of a key as text where it is some, else as Python writes bytes."""
+    shown = key[:KEY_SHOWN_BYTES]
+    try:
+        text = shown.decode()
+    except UnicodeDecodeError:
+        return repr(shown)
+    return repr(text)

@@ -65,9 +65,10 @@ class Keys(msgspec.Struct, frozen=True):
 
 @app.command
 def check(*, folder: Folder = _NO_FOLDER, output: Output = None) -> int:
-    """Say whether a stage could start with this configuration, and else everything that is wrong with it.
+    """Say whether a stage could start with this configuration, and else what is wrong with it.
 
-    Opens no engine. Exits with 2 when something is wrong.
+    A value that cannot be read is told alone; once all can be read, everything else is told at once. Opens no
+    engine. Exits with 2 when something is wrong.
     """
     form = chosen_format(output)
     checked = _checked(folder)

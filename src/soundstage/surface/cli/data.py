@@ -13,7 +13,7 @@ import msgspec
 from cyclopts import App, Parameter
 
 from soundstage.core.environment import SystemEnvironment
-from soundstage.core.errors import SoundstageError
+from soundstage.core.errors import AlreadyExists, SoundstageError
 from soundstage.engines.blobs.port import BlobCheckpoints
 from soundstage.engines.records.port import Checkpoints, Records
 from soundstage.runtime import folders
@@ -39,12 +39,13 @@ Backup = Annotated[str, Parameter(name="BACKUP", help="Folder of the backup.")]
 
 
 class CopiedEngine(msgspec.Struct, frozen=True):
-    """What was copied of one engine, and from or to where."""
+    """What was copied of one engine; `folder` is that of the backup, `to` the data folder it was restored to."""
 
     engine: str
     folder: str
     tables: int = 0
     blobs: int = 0
+    to: str | None = None
 
 
 class Copied(msgspec.Struct, frozen=True):
@@ -109,7 +110,8 @@ def repair(
 
     Copy the folder first. Prefer a backup where you have one.
     """
-    repaired = folders.repair(_existing_data(folder).config, accept_loss=accept_loss)
+    loaded = _existing_data(folder) if accept_loss else load(folder)
+    repaired = folders.repair(loaded.config, accept_loss=accept_loss)
     show(RepairedFolders(repaired), chosen_format(output))
     return DONE
 
@@ -138,17 +140,26 @@ async def _back_up(loaded: LoadedConfig, to: str) -> Copied:
 
 
 async def _restore(loaded: LoadedConfig, source: str, tables: list[str] | None) -> Copied:
+    to = _absolute(loaded)
     async with _copyable(loaded) as copyable:
         copied: list[CopiedEngine] = []
         for name, (engine, copies) in copyable.records.items():
             place = _existing(_place(source, name), name)
             before = len(await engine.tables())
-            await copies.restore(place, tables)
-            copied.append(CopiedEngine(name, place, len(await engine.tables()) - before))
+            await _restored(copies, place, tables)
+            copied.append(CopiedEngine(name, place, len(await engine.tables()) - before, to=to))
         for name, blobs in copyable.blobs.items() if tables is None else ():
             place = _existing(_place(source, name), name)
-            copied.append(CopiedEngine(name, place, blobs=await blobs.restore(place)))
+            copied.append(CopiedEngine(name, place, blobs=await blobs.restore(place), to=to))
         return Copied(copied)
+
+
+async def _restored(copies: Checkpoints, place: str, tables: list[str] | None) -> None:
+    try:
+        await copies.restore(place, tables)
+    except AlreadyExists as error:
+        error.hint = "restore into a folder that is not there yet, by --data"
+        raise
 
 
 @asynccontextmanager
@@ -172,6 +183,10 @@ async def _copyable(loaded: LoadedConfig) -> AsyncGenerator[Copyable]:
         raise CommandFailure(error, FAILED) from error
     finally:
         await engines.stop()
+
+
+def _absolute(loaded: LoadedConfig) -> str:
+    return os.path.abspath(loaded.config.data)
 
 
 def _place(backup: str, engine: str) -> str:

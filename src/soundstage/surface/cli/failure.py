@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 
 import msgspec
@@ -52,8 +53,16 @@ def report(failure: CommandFailure, as_json: bool) -> None:
 def line_of(error: SoundstageError) -> str:
     """The problem as one line: field, what is wrong, what to do."""
     where = f"{error.field}: " if error.field and error.field not in error.detail else ""
-    hint = f" ({error.hint})" if error.hint else ""
+    hint = f" ({typed(error.hint)})" if error.hint else ""
     return harmless(" ".join(f"soundstage: {where}{error.detail}{hint}".split()))
+
+
+def typed(hint: str) -> str:
+    """`hint` with operations as they are typed here: `soundstage namespaces put` for `namespaces/put`."""
+    return _OPERATION.sub(lambda found: f"`soundstage {found[1]} {found[2].replace('_', '-')}`", hint)
+
+
+_OPERATION = re.compile(r"(?<![\w/.`-])(namespaces|tokens|jobs|engines)/([a-z_]+)(?![\w/.])")
 
 
 def _paragraph(error: SoundstageError) -> str:
@@ -61,7 +70,7 @@ def _paragraph(error: SoundstageError) -> str:
     lines = {
         "code": error.code,
         "field": error.field,
-        "hint": error.hint,
+        "hint": None if error.hint is None else typed(error.hint),
         "outcome": outcome.get(error.outcome or ""),
         "retry": None if error.retry_after_ms is None else f"after {error.retry_after_ms} ms",
         "request": error.request_id,

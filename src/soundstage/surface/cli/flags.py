@@ -113,7 +113,9 @@ def _many_flags(kind: inspect.Type, flag: Callable[..., Flag], siblings: set[str
     if leaf is not None:
         yield flag(_repeated(leaf), element_of=siblings)
     elif pair is not None:
-        yield flag(Leaf(list[str], "KEY=VALUE", _each(pair), "repeatable"), element_of=siblings, alone=True)
+        yield flag(
+            Leaf(list[str], "KEY=VALUE", _each(pair), "repeatable, or JSON of one"), element_of=siblings, alone=True
+        )
         yield flag(Leaf(str, "JSON", _read_json, "the whole list"))
     elif isinstance(kind, inspect.DictType) and isinstance(_bare(kind.key_type)[0], inspect.StrType):
         yield flag(Leaf(list[str], "KEY=VALUE", partial(_read_map, _map_value(kind.value_type)), "repeatable, or JSON"))
@@ -233,8 +235,16 @@ _PAIR = ("key", "value")
 
 
 def _read_pair(read_key: Read, read_value: Read, text: str) -> dict[str, Any]:
+    if text.startswith("{") and (whole := _object(text)) is not None:
+        return whole
     key, value = split_pair(text, "KEY=VALUE")
     return {"key": read_key(key), "value": read_value(value)}
+
+
+def _object(text: str) -> dict[str, Any] | None:
+    """The element as a JSON object, which has more fields than a pair; None when `text` is none."""
+    found = _read_loosely(text)
+    return cast("dict[str, Any]", found) if isinstance(found, dict) and "key" in found else None
 
 
 def _map_value(node: inspect.Type) -> Read:

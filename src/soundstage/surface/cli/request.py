@@ -23,6 +23,8 @@ def read_input(path: str | None) -> dict[str, Any]:
     if path is None:
         return {}
     text = sys.stdin.buffer.read(INPUT_BYTES_MAX) if path == "-" else read_file(path)
+    if not text.strip():
+        raise InvalidArgument("what --input brings is empty", field="input", hint="send one whole message as JSON")
     try:
         found = msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -67,7 +69,7 @@ def _put(message: dict[str, Any], flag: Flag, value: Any) -> None:
 
 def _missing(field: str, flags: Iterable[Flag]) -> InvalidArgument:
     names = [flag.names[0] for flag in flags if flag.path[0] == field]
-    return InvalidArgument(f"{field} is missing", field=field, hint=f"give {' or '.join(names[-2:])}, or --input")
+    return InvalidArgument(f"{field} is missing", field=field, hint=f"give {' or '.join(names[:2])}, or --input")
 
 
 def variable(name: str) -> str | None:
