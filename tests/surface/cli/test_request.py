@@ -133,6 +133,12 @@ def test_an_empty_variable_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     assert variable("URL") == "http://x"
 
 
+def test_a_mistyped_field_is_told_before_the_one_that_is_missing() -> None:
+    with pytest.raises(InvalidArgument, match="idd is no known field") as refused:
+        many({"idd": "1"})
+    assert refused.value.hint == "did you mean id?"
+
+
 def test_an_empty_input_is_told_as_that(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b" \n")))
     with pytest.raises(InvalidArgument, match="what --input brings is empty"):

@@ -11,6 +11,7 @@ import msgspec
 
 from soundstage.core.codec import JSON, decoder
 from soundstage.core.errors import InvalidArgument
+from soundstage.core.names import nearest
 from soundstage.surface.cli.flags import Flag
 from soundstage.surface.cli.notation import read_file
 
@@ -43,10 +44,21 @@ def assemble(message: type[Any], flags: Iterable[Flag], given: Mapping[str, Any]
         value = given.get(flag.names[0])
         if value is not None:
             _put(brought, flag, _read(flag, value))
+    _check_known(message, brought)
     for field in msgspec.structs.fields(message):
         if field.required and field.encode_name not in brought:
             raise _missing(field.encode_name, flags)
     return decoder(message, JSON).decode(msgspec.json.encode(brought))
+
+
+def _check_known(message: type[Any], brought: Mapping[str, Any]) -> None:
+    """Raise `InvalidArgument` for a field that the message has not: a mistyped name is why another is missing."""
+    known = [field.encode_name for field in msgspec.structs.fields(message)]
+    for name in brought:
+        if name not in known:
+            close = nearest(name, known)
+            hint = f"did you mean {close}?" if close else f"known here: {', '.join(known)}"
+            raise InvalidArgument(f"{name} is no known field", field=name, hint=hint)
 
 
 def _read(flag: Flag, value: Any) -> Any:
