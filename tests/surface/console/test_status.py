@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from tests.runtime.conftest import NOTES, make
 
@@ -14,6 +15,7 @@ from soundstage.core.environment import SystemEnvironment
 from soundstage.core.errors import Unavailable
 from soundstage.engines.records.memory import MemoryRecords
 from soundstage.engines.records.port import Records, TableSpec
+from soundstage.runtime.control.registry import Unserved
 from soundstage.runtime.stage import Stage
 from soundstage.surface.console.status import NAMESPACES_MAX, EngineStatus, Status, status
 
@@ -68,6 +70,16 @@ async def test_namespaces_are_shown_by_name(stage: Stage) -> None:
     found = await status(stage, LOCAL)
     assert [namespace.name for namespace in found.namespaces] == ["attic", "home"]
     assert found.namespaces_total == 2
+
+
+async def test_a_namespace_that_cannot_be_served_is_shown_to_who_may_read_it(stage: Stage) -> None:
+    info = next(iter(stage.namespaces.applied.infos.values()))
+    odd = msgspec.structs.replace(info, name="odd")
+    stage.namespaces.applied.registry.refuse(Unserved(odd, "gone", "bring it back"))
+    found = await status(stage, LOCAL)
+    assert ("odd" in [each.name for each in found.namespaces], found.ready) == (True, True)
+    assert found.unserved == ["namespace 'odd' cannot be served: gone (bring it back)"]
+    assert (await status(stage, Principal("x", {"other": frozenset({"read"})}))).unserved == []
 
 
 async def test_who_reads_one_namespace_sees_that_one_and_no_engine(stage: Stage) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import msgspec
 import pytest
 from tests.runtime.notes.service import NotesService
 from tests.surface.http.asgi_client import Answer, Caller
@@ -12,6 +13,7 @@ from tests.surface.http.conftest import OpenStage
 
 from soundstage.core.call import Access
 from soundstage.runtime.config import HttpConfig
+from soundstage.runtime.control.registry import Unserved
 from soundstage.runtime.stage import Stage
 from soundstage.runtime.tokens.api import Tokens
 from soundstage.surface.http.app import Application
@@ -20,6 +22,13 @@ BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 VIEWS = {"/": "/status.json", "/docs": "/openapi.json", "/console/kv/put_items": "/console/kv/put_items.json"}
 """Every page for people, and the same as data."""
 GUARDED = [*VIEWS, *VIEWS.values()]
+
+
+def lose(stage: Stage) -> None:
+    """The stage has a namespace `odd` that it cannot serve."""
+    info = next(iter(stage.namespaces.applied.infos.values()))
+    odd = msgspec.structs.replace(info, name="odd")
+    stage.namespaces.applied.registry.refuse(Unserved(odd, "gone", "bring it back"))
 
 
 class TestHealth:
@@ -51,6 +60,16 @@ class TestHealth:
             caller = Caller(Application(stage, HttpConfig()))
         answer = await caller.ask("/health/ready")
         assert (answer.status, bool(answer.json()["reasons"])) == (503, True)
+
+    async def test_a_namespace_that_cannot_be_served_is_named_and_the_stage_ready(self, stage: Stage) -> None:
+        lose(stage)
+        answer = await Caller(Application(stage, HttpConfig())).ask("/health/ready")
+        body = {
+            "status": "ready",
+            "reasons": [],
+            "unserved": ["namespace 'odd' cannot be served: gone (bring it back)"],
+        }
+        assert (answer.status, answer.json()) == (200, body)
 
     @pytest.mark.parametrize("host", ["lb.example:7777", "10.0.0.3", "localhost"])
     async def test_whoever_balances_load_may_ask_under_any_name(self, caller: Caller, host: str) -> None:
