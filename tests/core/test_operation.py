@@ -11,9 +11,9 @@ import msgspec
 import pytest
 
 from soundstage.core.call import CallOptions
-from soundstage.core.errors import NotFound
+from soundstage.core.errors import InvalidArgument, NotFound
 from soundstage.core.message import IdempotencyToken
-from soundstage.core.operation import AsyncFace, Operation, SyncFace, operation, operations_of
+from soundstage.core.operation import AsyncFace, Face, Operation, SyncFace, face_of, operation, operations_of
 
 
 class Look(msgspec.Struct, kw_only=True):
@@ -154,3 +154,20 @@ async def test_wrong_fields_are_told_at_once(recorder: Recorder) -> None:
         Shelf(recorder).look(kay="a")  # pyright: ignore
     await asyncio.sleep(0)
     assert recorder.asked == []
+
+
+@pytest.mark.parametrize(
+    ("wanted", "face", "hint"),
+    [
+        (AsyncFace, SyncShelf, "use Shelf here, or open the sync connection or stage"),
+        (SyncFace, Shelf, "use SyncShelf here, or open the async connection or stage"),
+    ],
+)
+def test_a_face_of_the_other_kind_is_refused(wanted: type[Face], face: type[Face], hint: str) -> None:
+    with pytest.raises(InvalidArgument, match=r"is no (a)?sync client") as refused:
+        face_of(wanted, face)
+    assert refused.value.hint == hint
+
+
+def test_a_face_of_the_kind_is_taken() -> None:
+    assert (face_of(AsyncFace, Shelf), face_of(SyncFace, SyncShelf)) == (Shelf, SyncShelf)

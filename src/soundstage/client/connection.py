@@ -22,7 +22,7 @@ from soundstage.core.errors import DeadlineExceeded, Exhausted, SoundstageError,
 from soundstage.core.hlc import TokenClock
 from soundstage.core.ids import request_id, uuid4_hex
 from soundstage.core.observation import observer
-from soundstage.core.operation import AsyncFace, Operation
+from soundstage.core.operation import AsyncFace, Operation, face_of
 from soundstage.core.policy import hedge_budget, hedged, repeatable, retry_budget, retrying, with_token
 from soundstage.core.transfers import FileAccess
 
@@ -76,7 +76,7 @@ class Connection:
 
     def client(self, face: type[F], namespace: str = "") -> F:
         """A typed client of the system that `face` belongs to, bound to `namespace`."""
-        return face(self, namespace)
+        return face_of(AsyncFace, face)(self, namespace)
 
     async def close(self) -> None:
         """The sockets are closed, and no call is taken any more; idempotent."""

@@ -13,7 +13,7 @@ from soundstage.client.settings import Settings
 from soundstage.core.call import CallOptions
 from soundstage.core.environment import Environment
 from soundstage.core.loop_thread import LoopThread
-from soundstage.core.operation import Operation, SyncFace
+from soundstage.core.operation import Operation, SyncFace, face_of
 from soundstage.core.transfers import SyncFileAccess
 
 F = TypeVar("F", bound=SyncFace)
@@ -46,7 +46,7 @@ class SyncConnection:
 
     def client(self, face: type[F], namespace: str = "") -> F:
         """A typed client of the system that `face` belongs to, bound to `namespace`."""
-        return face(self, namespace)
+        return face_of(SyncFace, face)(self, namespace)
 
     def invoke_sync(self, operation: Operation[..., Any], request: Any, options: CallOptions) -> Any:
         """The reply to `request`; see `Connection.invoke`."""

@@ -27,7 +27,7 @@ from functools import cached_property
 from typing import Any, ClassVar, Generic, Literal, ParamSpec, Protocol, TypeAlias, TypeVar, overload
 
 from soundstage.core.call import DEFAULT_OPTIONS, Access, CallOptions
-from soundstage.core.errors import SoundstageError
+from soundstage.core.errors import InvalidArgument, SoundstageError
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -193,6 +193,9 @@ class Face:
         return type(self)(self.invoker, self.namespace, options)
 
 
+F = TypeVar("F", bound=Face)
+
+
 class AsyncFace(Face):
     """Base of every asynchronous client."""
 
@@ -203,6 +206,18 @@ class SyncFace(Face):
     """Base of every synchronous client; not for use on an event loop's thread."""
 
     invoker: SyncInvoker
+
+
+def face_of(wanted: type[Face], face: type[F]) -> type[F]:
+    """`face`, which is one that `wanted` is the base of. Raises `InvalidArgument` for one of the other kind."""
+    if not issubclass(face, wanted):
+        this, other = ("async", "sync") if wanted is AsyncFace else ("sync", "async")
+        ours = face.__name__.removeprefix("Sync") if wanted is AsyncFace else f"Sync{face.__name__}"
+        raise InvalidArgument(
+            f"{face.__name__} is no {this} client, and this is the {this} way to a stage",
+            hint=f"use {ours} here, or open the {other} connection or stage",
+        )
+    return face
 
 
 class AsyncCall(Generic[P, R]):

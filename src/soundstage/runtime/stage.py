@@ -21,7 +21,7 @@ from soundstage.core.environment import Environment, SystemEnvironment, VirtualE
 from soundstage.core.errors import InvalidArgument, NotFound, Unauthenticated, Unavailable
 from soundstage.core.feed import Position
 from soundstage.core.names import nearest
-from soundstage.core.operation import AsyncFace, Operation
+from soundstage.core.operation import AsyncFace, Operation, face_of
 from soundstage.core.policy import RetryPolicy, repeatable, retry_budget, retrying, with_token
 from soundstage.core.system import System
 from soundstage.engines.records.port import Records
@@ -188,7 +188,7 @@ class Stage:
 
     def client(self, face: type[F], namespace: str = "") -> F:
         """A typed client of this stage; its calls go to `namespace` unless they name another."""
-        return face(self, namespace)
+        return face_of(AsyncFace, face)(self, namespace)
 
     def invoke(self, operation: Operation[..., Any], request: Any, options: CallOptions) -> Coroutine[Any, Any, Any]:
         """The reply to `request`, as the owner of the process."""

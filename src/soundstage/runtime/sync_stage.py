@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from soundstage.core.call import CallOptions
 from soundstage.core.loop_thread import LoopThread
-from soundstage.core.operation import Operation, SyncFace
+from soundstage.core.operation import Operation, SyncFace, face_of
 from soundstage.core.transfers import SyncFileAccess
 from soundstage.runtime.doors import DoorInfo
 from soundstage.runtime.health import Health
@@ -41,7 +41,7 @@ class SyncStage:
 
     def client(self, face: type[F], namespace: str = "") -> F:
         """A typed synchronous client; its calls go to `namespace` unless they name another."""
-        return face(self, namespace)
+        return face_of(SyncFace, face)(self, namespace)
 
     def invoke_sync(self, operation: Operation[..., Any], request: Any, options: CallOptions) -> Any:
         """The reply to `request`, as the owner of the process."""

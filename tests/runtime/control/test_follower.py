@@ -215,6 +215,17 @@ async def test_a_stage_that_cannot_serve_a_namespace_is_ready_and_says_what_to_d
     ]
 
 
+async def test_what_cannot_be_served_is_logged_with_what_to_do(
+    open_stage: OpenStage, engine: Lasting, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with await without_engine(open_stage, engine):
+        told = [record.getMessage() for record in caplog.records]
+    assert told == [
+        "namespace 'odd' cannot be served: there is no engine 'other' (add [engines.other] to the stage file, or "
+        "delete the namespace)"
+    ]
+
+
 async def test_what_cannot_be_served_is_listed_and_shown(open_stage: OpenStage, engine: Lasting) -> None:
     async with await without_engine(open_stage, engine) as stage:
         namespaces = stage.client(Namespaces)

@@ -52,8 +52,9 @@ class Applied:
                 for each in found.stored.earlier
             )
         except SoundstageError as error:
-            self.registry.refuse(Unserved(info, error.detail, cure_of(info, error)))
-            log.error("a namespace cannot be served", extra={"namespace": info.name, "reason": str(error)})
+            unserved = Unserved(info, error.detail, cure_of(info, error))
+            self.registry.refuse(unserved)
+            log.error("%s", unserved, extra={"namespace": info.name})
         else:
             self.registry.apply(info, view_of(info, declared.config, declared.records, earlier))
         self.stamps[info.name] = found.stamp
