@@ -113,11 +113,9 @@ class NamespaceControl:
 
     async def _may_go(self, found: Found) -> bool:
         """Whether a namespace is there to be deleted; one that nobody could finish to delete is, once more."""
-        if self._is_cut_off(found):
+        if found.stored.state == "active" or self._is_cut_off(found):
             return True
-        if found.stored.state == "deleting":
-            return (await self._declarations.remains(found.stored.info)).left is not None
-        return found.stored.state == "active"
+        return found.stored.state == "deleting" and bool((await self._declarations.remains(found.stored.info)).left)
 
     async def release(self, name: str) -> None:
         """The stage file no longer declares the namespace: it stays, and is managed by API."""
@@ -376,10 +374,7 @@ class NamespaceControl:
             )
         if expected_version not in (None, info.version):
             raise _other_version(info, expected_version)
-        if before is None:
-            check_kept(info, declared)
-        else:
-            check_fixed(before, declared)
+        check_kept(info, declared) if before is None else check_fixed(before, declared)
         return await self._store(declared, found, by, managed_by)
 
     async def _store(self, declared: Declared, found: Found, by: str, managed_by: ManagedBy) -> NamespaceInfo:
