@@ -171,3 +171,9 @@ def test_a_face_of_the_other_kind_is_refused(wanted: type[Face], face: type[Face
 
 def test_a_face_of_the_kind_is_taken() -> None:
     assert (face_of(AsyncFace, Shelf), face_of(SyncFace, SyncShelf)) == (Shelf, SyncShelf)
+
+
+def test_options_add_up_and_the_last_of_a_kind_counts() -> None:
+    recorder = Recorder()
+    shelf = SyncShelf(recorder).with_options(idempotency_key="k", deadline=1.0).with_options(deadline=2.0, retries=3)
+    assert shelf.options == CallOptions(idempotency_key="k", deadline=2.0, retries=3)

@@ -183,12 +183,13 @@ class Face:
         request_id: str | None = None,
         retries: int | None = None,
     ) -> Self_:
-        """A client whose calls carry these options; `deadline` is in seconds from each call."""
+        """A client whose calls carry these options besides its own; `deadline` is in seconds from each call."""
+        before = self.options
         options = CallOptions(
-            deadline=deadline,
-            idempotency_key=idempotency_key,
-            request_id=request_id,
-            retries=retries,
+            deadline=before.deadline if deadline is None else deadline,
+            idempotency_key=before.idempotency_key if idempotency_key is None else idempotency_key,
+            request_id=before.request_id if request_id is None else request_id,
+            retries=before.retries if retries is None else retries,
         )
         return type(self)(self.invoker, self.namespace, options)
 
