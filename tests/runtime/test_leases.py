@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 
-from soundstage.core.environment import VirtualEnvironment
+from soundstage.core.environment import Environment, VirtualEnvironment
 from soundstage.core.errors import PreconditionFailed, Unavailable
 from soundstage.core.hlc import TokenClock
 from soundstage.engines.records.memory import MemoryRecords
@@ -19,12 +19,16 @@ TTL_S = 30.0
 
 
 class Unsteady(MemoryRecords):
-    """An engine that is down while told so, and loses answers as often as told."""
+    """An engine that is down while told so, hangs for as long, and loses answers as often as told."""
 
     down = False
     losses = 0
+    hangs_s = 0.0
+    hung: Environment
 
     async def apply(self, *args: object, **options: object) -> int:
+        if self.hangs_s:
+            await self.hung.sleep(self.hangs_s)
         if self.down:
             raise Unavailable("down", outcome="not_applied")
         answer = await super().apply(*args, **options)  # type: ignore[arg-type]
@@ -214,12 +218,13 @@ async def test_what_work_raises_is_raised_and_the_lease_released(ours: Leases, t
 
 
 class World:
-    """Several processes on one store, in virtual time; each counts while it believes to hold the lease."""
+    """Several processes on one store, in virtual time; each works until it is done or stopped, and asks nobody."""
 
     def __init__(self, loop: SimulationLoop, seed: int) -> None:
         self.random = Random(seed)
         self.environment = SimulatedEnvironment(loop, seed)
         self.engine = Unsteady(self.environment)
+        self.engine.hung = self.environment
         self.loop = loop
         self.working: set[str] = set()
         self.fences: list[int] = []
@@ -237,9 +242,7 @@ class World:
             self.fences.append(lease.fence)
             self.turns += 1
             try:
-                until_s = self.loop.time() + self.random.uniform(0, 3 * TTL_S)
-                while self.loop.time() < until_s and lease.held:
-                    await environment.sleep(0.5)
+                await environment.sleep(self.random.uniform(0, 3 * TTL_S))
             finally:
                 self.working.discard(name)
 
@@ -253,6 +256,7 @@ class World:
             await self.environment.sleep(self.random.uniform(0, 2 * TTL_S))
             self.engine.losses = self.random.randrange(3)
             self.engine.down = self.random.random() < 0.3
+            self.engine.hangs_s = self.random.choice((0.0, 0.0, self.random.uniform(0, 3 * TTL_S)))
 
 
 @pytest.mark.parametrize("seed", range(20))

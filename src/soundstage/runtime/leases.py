@@ -13,8 +13,8 @@ process that was stopped between looking at its lease and writing.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -30,6 +30,12 @@ HELD_SHARE = 2 / 3
 
 RENEW_SHARE = 1 / 4
 """A holder renews after so much of its time, so that one renewal may fail."""
+
+PAUSE_S = 0.001
+"""The shortest pause of a holder between two looks."""
+
+RELEASE_S = 1.0
+"""How long who has ended its work waits for the store to take the lease back."""
 
 _ROW = "lease"
 
@@ -61,7 +67,12 @@ class Lease:
     @property
     def held(self) -> bool:
         """Whether nobody else can hold the name at this moment."""
-        return not self._lost and self._leases.now_ns() < self._until_ns
+        return self.left_s > 0
+
+    @property
+    def left_s(self) -> float:
+        """How long it is held from now on, unless it is renewed; 0 when it is lost."""
+        return 0.0 if self._lost else max(0.0, (self._until_ns - self._leases.now_ns()) / 1e9)
 
     def check(self) -> None:
         """Raise `LeaseLost` unless it is held."""
@@ -148,6 +159,8 @@ class Leases:
 
     async def hold(self, lease: Lease, ttl_s: float, work: Callable[[Lease], Awaitable[T]]) -> T:
         """As `while_held`, with a lease that was taken for `ttl_s`."""
+        # The answer to who took it may have come when its time was over already.
+        lease.check()
         working = asyncio.ensure_future(work(lease))
         renewing = asyncio.ensure_future(self._keep(lease, ttl_s))
         try:
@@ -170,18 +183,31 @@ class Leases:
     async def _keep(self, lease: Lease, ttl_s: float) -> None:
         """Returns once the lease is lost."""
         while lease.held:
-            await self._environment.sleep(ttl_s * RENEW_SHARE)
+            await self._environment.sleep(max(PAUSE_S, min(ttl_s * RENEW_SHARE, lease.left_s)))
             try:
-                await lease.renew()
+                # A store that does not answer must not keep the work going.
+                await self._within(lease.left_s, lease.renew())
             except LeaseLost:
                 return
             except SoundstageError:
                 # The store may be back before the time is up.
                 continue
 
+    async def _within(self, seconds: float, doing: Coroutine[Any, Any, None]) -> None:
+        """`doing` is done, or given up after so long."""
+        tasks = asyncio.ensure_future(doing), asyncio.ensure_future(self._environment.sleep(seconds))
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            if tasks[0].done():
+                tasks[0].result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
     async def _let_go(self, lease: Lease) -> None:
         try:
-            await lease.release()
+            await self._within(RELEASE_S, lease.release())
         except SoundstageError:
             # It runs out by itself.
             return
