@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from random import Random
 from typing import Any, TypeVar
 
 from tests.runtime.errands.service import ErrandsService
@@ -22,6 +23,12 @@ ERRANDS = System("errands", "tests.runtime.errands", "Counts, for tests")
 
 T = TypeVar("T")
 
+FAR = ("get", "read", "apply")
+"""What a process asks of the store over the network."""
+
+DELAY_S = 0.01
+"""The longest way to the store, or back, unless a test says otherwise."""
+
 
 class SharedRecords(MemoryRecords):
     """A store that outlives the processes which use it, and refuses those that were cut off."""
@@ -30,16 +37,33 @@ class SharedRecords(MemoryRecords):
 
 
 class CutOff:
-    """A process's way to the store; once cut, whatever it does there fails, as for one that is dead."""
+    """A process's way to the store; once cut, whatever it does there fails, as for one that is dead.
 
-    def __init__(self, records: SharedRecords) -> None:
+    The way there and back takes up to `delay_s` each, at random, so that processes come between each other.
+    """
+
+    def __init__(self, records: SharedRecords, environment: SimulatedEnvironment, delay_s: float) -> None:
         self._records = records
+        self._environment = environment
+        self._delay_s = delay_s
+        # A generator of its own: how long ways take changes nothing else that is at random.
+        self._random = Random(environment.random.random())
         self.cut = False
 
     def __getattr__(self, name: str) -> Any:
         if self.cut and name not in ("stop", "capabilities"):
             raise Unavailable("this process is dead", outcome="not_applied", retryable=False)
-        return getattr(self._records, name)
+        found = getattr(self._records, name)
+        return self._far(found) if name in FAR else found
+
+    def _far(self, reached: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[..., Coroutine[Any, Any, Any]]:
+        async def reach(*args: Any, **options: Any) -> Any:
+            await self._environment.sleep(self._random.uniform(0, self._delay_s))
+            answer = await reached(*args, **options)
+            await self._environment.sleep(self._random.uniform(0, self._delay_s))
+            return answer
+
+        return reach
 
 
 class Cluster:
@@ -53,12 +77,14 @@ class Cluster:
         self.links: dict[Stage, CutOff] = {}
 
     @asynccontextmanager
-    async def process(self, skew_s: float = 0.0, background: bool = True, **jobs: Any) -> AsyncGenerator[Stage]:
-        """A running process; its wall clock is off by `skew_s`."""
+    async def process(
+        self, skew_s: float = 0.0, background: bool = True, delay_s: float = DELAY_S, **jobs: Any
+    ) -> AsyncGenerator[Stage]:
+        """A running process; its wall clock is off by `skew_s`, and the store up to `delay_s` away."""
         self.seed += 1
         environment = SimulatedEnvironment(self.loop, self.seed)
         environment.skew_s = skew_s
-        link: Any = CutOff(self.records)
+        link: Any = CutOff(self.records, environment, delay_s)
         stage = Stage.open(
             data="memory:",
             environment=environment,

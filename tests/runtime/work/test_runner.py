@@ -100,6 +100,23 @@ def test_a_queued_job_is_cancelled_at_once() -> None:
     simulated(main)
 
 
+@pytest.mark.parametrize("seed", range(10))
+def test_a_job_that_is_cancelled_as_it_begins_ends_once(seed: int) -> None:
+    async def main(cluster: Cluster) -> None:
+        async with cluster.process(delay_s=0.5) as stage:
+            ends = list[tuple[str, str]]()
+            for _ in range(5):
+                job = await stage.client(Errands).resuming(to=3)
+                await asyncio.sleep(stage.environment.random.uniform(0, 3))
+                told = await job.cancel()
+                await asyncio.sleep(20)
+                ends.append((told.state, (await job.info()).state))
+            assert {after for before, after in ends if before == "cancelled"} <= {"cancelled"}
+            assert {after for _, after in ends} <= {"cancelled", "succeeded"}
+
+    simulated(main, seed)
+
+
 def test_a_job_that_has_ended_stays_as_it_is() -> None:
     async def main(cluster: Cluster) -> None:
         async with cluster.process() as stage:
@@ -112,7 +129,7 @@ def test_a_job_that_has_ended_stays_as_it_is() -> None:
 
 def test_so_many_run_at_once_and_the_oldest_first() -> None:
     async def main(cluster: Cluster) -> None:
-        async with cluster.process(running=2) as stage:
+        async with cluster.process(running=2, delay_s=0) as stage:
             jobs = list[Any]()
             for _ in range(5):
                 jobs.append(await stage.client(Errands).resuming(to=5))

@@ -9,10 +9,14 @@ import msgspec
 
 from soundstage.core.errors import TooLarge
 from soundstage.core.files import DEFAULT_MEDIA_TYPE, File
-from soundstage.core.job import JobInfo, Progress
+from soundstage.core.job import ENDED, JobInfo, Progress
 from soundstage.runtime.leases import Lease, LeaseLost
 from soundstage.runtime.work.outputs import JobFiles, Output
 from soundstage.runtime.work.store import STATE_MAX_BYTES, Found, JobStore, Raced, Stored
+
+
+class EndedMeanwhile(LeaseLost):
+    """The job has ended by another's hand, as of who cancelled it before it began; nothing more is written to it."""
 
 
 class JobWriter:
@@ -30,10 +34,13 @@ class JobWriter:
         return self.found.stored.info
 
     async def change(self, change: Callable[[JobInfo], JobInfo], *, result: bytes | None = None) -> None:
-        """The job is as `change` makes it of what it is. Raises `LeaseLost` when another process has it."""
+        """The job is as `change` makes it of what it is.
+
+        Raises `LeaseLost` when another process has it, `EndedMeanwhile` when it has ended already.
+        """
         async with self._writing:
             while True:
-                self._lease.check()
+                self._check()
                 stored = self._owned(change(self.info))
                 try:
                     self.found = await self._store.put(self.found, stored, result=result)
@@ -42,10 +49,10 @@ class JobWriter:
                     await self._read_again()
 
     async def checkpoint(self, state: bytes) -> None:
-        """`state` is kept. Raises `LeaseLost`."""
+        """`state` is kept. Raises `LeaseLost`, `EndedMeanwhile`."""
         async with self._writing:
             while True:
-                self._lease.check()
+                self._check()
                 try:
                     self.found = await self._store.checkpoint(Found(self._owned(self.info), self.found.stamp), state)
                     return
@@ -56,6 +63,11 @@ class JobWriter:
         """`info` shows what others changed."""
         async with self._writing:
             await self._read_again()
+
+    def _check(self) -> None:
+        self._lease.check()
+        if self.info.state in ENDED:
+            raise EndedMeanwhile(f"the job {self.info.job_id} has ended", outcome="not_applied", retryable=False)
 
     def _owned(self, info: JobInfo) -> Stored:
         return msgspec.structs.replace(self.found.stored, info=info, fence=self._lease.fence)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -17,7 +18,7 @@ from soundstage.core.job import ENDED, JobInfo, JobState
 from soundstage.core.operation import Operation
 from soundstage.runtime.leases import Lease, LeaseLost, Leases
 from soundstage.runtime.systems import Systems
-from soundstage.runtime.work.context import JobContext, JobWriter
+from soundstage.runtime.work.context import EndedMeanwhile, JobContext, JobWriter
 from soundstage.runtime.work.control import JobControl
 from soundstage.runtime.work.store import RESULT_MAX_BYTES
 
@@ -121,19 +122,22 @@ class JobRunner:
             log.exception("a job could not be carried out by a defect", extra={"job": job_id})
 
     async def _begin(self, job_id: str, lease: Lease) -> None:
+        writer = JobWriter(self._store, lease, await self._store.find(job_id))
+        with suppress(EndedMeanwhile):
+            await self._proceed(writer, lease)
+        if writer.info.state in ENDED:
+            # No one takes it again, so that its fencing number need not be remembered.
+            await self._leases.forget(lease)
+
+    async def _proceed(self, writer: JobWriter, lease: Lease) -> None:
         """The job is carried out, or ends for one of the reasons not to begin it."""
-        found = await self._store.find(job_id)
-        writer = JobWriter(self._store, lease, found)
-        info, restart = found.stored.info, found.stored.restart
+        info, restart = writer.info, writer.found.stored.restart
         if info.cancelling and info.state not in ENDED:
             await self._end(writer, "cancelled")
         elif info.state == "running" and (restart == "fail" or info.attempt >= self._control.config.attempts):
             await self._end(writer, "failed", _died(info))
         elif info.state not in ENDED:
             await self._attempt(writer, lease)
-        if writer.info.state in ENDED:
-            # No one takes it again, so that its fencing number need not be remembered.
-            await self._leases.forget(lease)
 
     async def _attempt(self, writer: JobWriter, lease: Lease) -> None:
         job_id, restart = writer.info.job_id, writer.found.stored.restart
