@@ -158,6 +158,38 @@ def test_so_many_of_an_operation_run_at_once() -> None:
     simulated(main)
 
 
+@pytest.mark.parametrize("running", [1, 2, 4])
+def test_jobs_of_another_process_take_up_no_place(running: int) -> None:
+    async def main(cluster: Cluster) -> None:
+        async with cluster.process(running=running) as one, cluster.process(running=running) as two:
+            for _ in range(2 * running + 2):
+                await one.client(Errands).resuming(to=1_000)
+            await asyncio.sleep(120)
+            assert [len({job_id for job_id, *_ in counted(stage)}) for stage in (one, two)] == [running, running]
+
+    simulated(main)
+
+
+def test_queued_jobs_that_do_not_fit_are_not_read_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main(cluster: Cluster) -> None:
+        async with cluster.process(running=5, per_operation={"errands/resuming": 1}) as stage:
+            for _ in range(50):
+                await stage.client(Errands).resuming(to=1_000)
+            await asyncio.sleep(5)
+            reads = list[object]()
+            get = cluster.records.get
+
+            async def counting(*args: Any, **options: Any) -> Any:
+                reads.append(args)
+                return await get(*args, **options)
+
+            monkeypatch.setattr(cluster.records, "get", counting)
+            await asyncio.sleep(10)
+            assert len(reads) < 100
+
+    simulated(main)
+
+
 def test_a_process_that_runs_no_jobs_leaves_them_to_others() -> None:
     async def main(cluster: Cluster) -> None:
         async with cluster.process(running=0) as front, cluster.process() as back:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -41,6 +42,7 @@ class JobRunner:
         self._environment = environment
         self._carrying: dict[str, asyncio.Task[None]] = {}
         self._places: dict[str, str] = {}
+        self._known: dict[str, str] = {}
         self._working: dict[str, asyncio.Task[Any]] = {}
         self._stopping = False
 
@@ -79,41 +81,63 @@ class JobRunner:
     async def _look(self) -> None:
         """Every job that may begin, and fits, has begun."""
         try:
-            for job_id in await self._store.open():
+            waiting = await self._store.open()
+            self._known = {job_id: self._known[job_id] for job_id in waiting if job_id in self._known}
+            for job_id in waiting:
                 if len(self._carrying) >= self._control.config.running:
                     return
-                if job_id not in self._carrying:
+                if job_id not in self._carrying and self._fits(job_id):
                     await self._consider(job_id)
         except SoundstageError as error:
             log.warning("jobs cannot be looked for", extra={"reason": str(error)})
 
     async def _consider(self, job_id: str) -> None:
+        """The job is carried out here, or was found not to be: it has ended, does not fit, or is another's."""
         try:
-            stored = (await self._store.find(job_id)).stored
+            info = (await self._store.find(job_id)).stored.info
         except NotFound:
             if self._age_ms(job_id) > ABANDONED_MS:
                 await self._store.leave_queue(job_id)
             return
-        if stored.info.state in ENDED:
+        self._known[job_id] = _place(info)
+        if info.state in ENDED:
             await self._store.leave_queue(job_id)
-        elif self._fits(stored.info):
-            self._places[job_id] = _place(stored.info)
-            task = self._carrying[job_id] = asyncio.ensure_future(self._carry_out(job_id))
-            task.add_done_callback(lambda _: self._forget(job_id))
+        elif self._fits(job_id):
+            await self._take(job_id, _place(info))
 
-    def _fits(self, info: JobInfo) -> bool:
-        config = self._control.config
-        most = config.per_operation.get(_place(info), config.running)
-        return list(self._places.values()).count(_place(info)) < most
+    async def _take(self, job_id: str, place: str) -> None:
+        """The job has a place here for as long as its lease is held here: what others carry out takes up none."""
+        settled: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-    def _forget(self, job_id: str) -> None:
-        self._carrying.pop(job_id, None)
-        self._places.pop(job_id, None)
+        def settle() -> None:
+            if not settled.done():
+                settled.set_result(None)
 
-    async def _carry_out(self, job_id: str) -> None:
+        def forget(_: object) -> None:
+            self._carrying.pop(job_id, None)
+            self._places.pop(job_id, None)
+            settle()
+
+        self._places[job_id] = place
+        task = self._carrying[job_id] = asyncio.ensure_future(self._carry_out(job_id, settle))
+        task.add_done_callback(forget)
+        await settled
+
+    def _fits(self, job_id: str) -> bool:
+        """Whether one more of the job's operation may run, as far as its operation is known without a read."""
+        config, place = self._control.config, self._known.get(job_id)
+        return place is None or list(self._places.values()).count(place) < config.per_operation.get(
+            place, config.running
+        )
+
+    async def _carry_out(self, job_id: str, taken: Callable[[], None]) -> None:
+        """The job is carried out under its lease, unless another has that; `taken` is told once it is held."""
         lease_s = self._control.config.lease / 1e9
         try:
-            await self._leases.while_held(f"job/{job_id}", lease_s, lambda lease: self._begin(job_id, lease))
+            lease = await self._leases.take(f"job/{job_id}", lease_s)
+            if lease is not None:
+                taken()
+                await self._leases.hold(lease, lease_s, lambda lease: self._begin(job_id, lease))
         except LeaseLost:
             log.warning("a job was lost to another process", extra={"job": job_id})
         except SoundstageError as error:
