@@ -256,3 +256,12 @@ async def test_tokens_are_listed_in_the_order_of_their_ids(store: TokenStore) ->
     for id in ("03", "01", "02"):
         await store.create(info(f"t{id}", id))
     assert [each.id for each in store.infos()] == ["01", "02", "03"]
+
+
+async def test_a_principal_is_checked_against_the_token_it_came_with(store: TokenStore) -> None:
+    principal = store.recognise(await store.create(info("bob")))
+    store.check(principal)
+    await store.revoke("bob")
+    await store.create(info("bob", id="another"))
+    with pytest.raises(Unauthenticated):
+        store.check(principal)

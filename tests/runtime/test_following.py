@@ -17,6 +17,7 @@ from soundstage.core.errors import (
     Internal,
     InvalidArgument,
     SoundstageError,
+    Unauthenticated,
     Unavailable,
 )
 from soundstage.core.namespace import NamespaceSpec
@@ -24,6 +25,7 @@ from soundstage.runtime.deadlines import Deadlines
 from soundstage.runtime.following import BoundFeed, Follower, Followers
 from soundstage.runtime.namespaces.api import Namespaces, NamespacesCalls, WatchNamespaces
 from soundstage.runtime.stage import Stage
+from soundstage.runtime.tokens import Tokens
 
 
 async def silent() -> AsyncGenerator[int]:
@@ -92,6 +94,47 @@ async def test_closing_interrupts_all_and_lets_nobody_in(deadlines: Deadlines) -
             await task
     with pytest.raises(Unavailable), followers.entered():
         pass
+
+
+def revoked(principal: Principal) -> None:
+    if principal.id == "0123":
+        raise Unauthenticated("revoked")
+
+
+async def test_who_may_not_any_more_is_told_so_and_the_others_go_on(deadlines: Deadlines) -> None:
+    followers = Followers(9)
+    with (
+        followers.entered(Principal("bob", {}, "0123")) as bob,
+        followers.entered(Principal("eve", {}, "4567")) as eve,
+        followers.entered() as owner,
+    ):
+        bobs, eves, owners = [await waiting(each, deadlines) for each in (bob, eve, owner)]
+        followers.look(revoked)
+        with pytest.raises(Unauthenticated, match="revoked"):
+            await bobs
+        assert (eves.done(), owners.done()) == (False, False)
+        eves.cancel()
+        owners.cancel()
+
+
+async def test_a_token_that_was_revoked_ends_its_feeds(open_stage: OpenStage) -> None:
+    environment = VirtualEnvironment()
+    async with open_stage({"auth": {"mode": "tokens"}}, environment) as stage:
+        await ends_when_revoked(stage, environment)
+
+
+async def ends_when_revoked(stage: Stage, environment: VirtualEnvironment) -> None:
+    made = await stage.client(Tokens).create(name="bob", roles=["read"])
+    call = Call(principal=stage.authenticate(f"Bearer {made.bearer}"))
+    feed = bound(stage).follow(call, WatchNamespaces(cursor="0"))
+    await anext(feed)
+    next_message = asyncio.ensure_future(anext(feed))
+    await stage.client(Tokens).revoke(id="bob")
+    for _ in range(20):
+        await asyncio.sleep(0)
+        environment.advance(0.1)
+    with pytest.raises(Unauthenticated):
+        await asyncio.wait_for(next_message, 1)
 
 
 def bound(stage: Stage) -> BoundFeed:

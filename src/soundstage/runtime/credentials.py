@@ -138,14 +138,24 @@ class TokenStore:
         stored = self._nobody if known is None else known.stored
         matches = hmac.compare_digest(_hash(secret, stored.salt), stored.hash)
         if known is None or not matches or self._expired(stored.info):
-            raise Unauthenticated(
-                "the access token is not one of this stage, has expired or was revoked",
-                hint="make one with `soundstage tokens create`",
-            )
+            raise _no_token()
         return known.principal
+
+    def check(self, principal: Principal) -> None:
+        """Raises `Unauthenticated` when the token that `principal` was recognised by is none any more."""
+        known = self._known.get(principal.id)
+        if known is None or self._expired(known.stored.info):
+            raise _no_token()
 
     def _expired(self, info: TokenInfo) -> bool:
         return info.expires_at is not None and self._environment.now_ns() >= info.expires_at
+
+
+def _no_token() -> Unauthenticated:
+    return Unauthenticated(
+        "the access token is not one of this stage, has expired or was revoked",
+        hint="make one with `soundstage tokens create`",
+    )
 
 
 def _name_in_use(name: str) -> AlreadyExists:

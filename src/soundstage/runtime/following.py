@@ -7,11 +7,12 @@ nothing in memory. What ends a feed from outside, a deadline or a stage that sto
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import aclosing, contextmanager
 from typing import Any
 
-from soundstage.core.call import LOCAL, Call
+from soundstage.core.call import LOCAL, Call, Principal
+from soundstage.core.environment import Environment
 from soundstage.core.errors import DeadlineExceeded, Exhausted, Internal, InvalidArgument, SoundstageError, Unavailable
 from soundstage.core.feed import Position
 from soundstage.core.operation import Operation
@@ -19,11 +20,15 @@ from soundstage.runtime.access import authorise
 from soundstage.runtime.deadlines import Deadlines
 from soundstage.runtime.dispatch import BoundOperation, Interceptors
 
+RECOGNISED_S = 1.0
+"""How long those who follow a feed go without a look at whether they still may."""
+
 
 class Follower:
-    """One who follows a feed; `interrupt` ends it."""
+    """One who follows a feed, `principal`; `interrupt` ends it."""
 
-    def __init__(self) -> None:
+    def __init__(self, principal: Principal = LOCAL) -> None:
+        self.principal = principal
         self._task: asyncio.Task[Any] | None = None
         self._error: SoundstageError | None = None
 
@@ -67,8 +72,8 @@ class Followers:
         return len(self._following)
 
     @contextmanager
-    def entered(self) -> Generator[Follower]:
-        """One more, for the length of the block. Raises `Exhausted`, or `Unavailable` once closed."""
+    def entered(self, principal: Principal = LOCAL) -> Generator[Follower]:
+        """One more, `principal`, for the length of the block. Raises `Exhausted`, or `Unavailable` once closed."""
         if self._closed is not None:
             raise self._closed
         if len(self._following) >= self._limit:
@@ -77,12 +82,27 @@ class Followers:
                 hint="follow fewer feeds, or raise admission.followers",
                 retry_after_ms=1_000,
             )
-        follower = Follower()
+        follower = Follower(principal)
         self._following.add(follower)
         try:
             yield follower
         finally:
             self._following.discard(follower)
+
+    async def watch(self, check: Callable[[Principal], None], environment: Environment) -> None:
+        """Every second the last word of those whom `check` does not let on is what it raises; never returns."""
+        while True:
+            await environment.sleep(RECOGNISED_S)
+            self.look(check)
+
+    def look(self, check: Callable[[Principal], None]) -> None:
+        """Those whom `check` does not let on are told what it raises. The owner, and who has no token, may stay."""
+        for follower in list(self._following):
+            if follower.principal is not LOCAL and follower.principal.id:
+                try:
+                    check(follower.principal)
+                except SoundstageError as error:
+                    follower.interrupt(error)
 
     def close(self, reason: str) -> None:
         """Everyone's last word is that the stage is unavailable, and nobody else is let in."""
@@ -134,7 +154,7 @@ class BoundFeed(BoundOperation):
             what = f"{self.operation.system}/{self.operation.name}"
             authorise(call.principal, self.operation.access, await self._named(request), what)
         self._enter(request)
-        with self._followers.entered() as follower:
+        with self._followers.entered(call.principal) as follower:
             service = await on.systems.started(self.operation.system)
             async with aclosing(getattr(service, self.operation.name)(call, request)) as feed:
                 while True:

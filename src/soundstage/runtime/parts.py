@@ -202,6 +202,8 @@ class Parts:
     def _schedule(self) -> None:
         """Everything that repeats is known to `background`, and done by this process's roles unless told otherwise."""
         self.background.run("deadlines", self._deadlines.run())
+        if self.config.auth.mode != "none":
+            self.background.run("followers", self.followers.watch(self.tokens.check, self.environment))
         roles = [("", role) for role in self._own_roles()] + self.systems.roles()
         processes = self.config.processes
         known = {HTTP, DOORS, *(role.name for _, role in roles)}
