@@ -122,6 +122,26 @@ def test_a_clock_set_back_does_not_repeat_work() -> None:
     assert len(simulated(main).done) == 1
 
 
+@pytest.mark.parametrize("ahead_s", [3_600, 10 * 86_400])
+def test_work_goes_on_after_a_clock_was_ahead_once(ahead_s: int) -> None:
+    counts = list[int]()
+
+    async def main(cluster: Cluster) -> None:
+        cluster.environment.skew_s = ahead_s
+        await following(cluster.schedule("p"), cluster.timed(), 61)
+        cluster.environment.skew_s = 0
+        ahead = len(cluster.done)
+        tasks = [asyncio.ensure_future(cluster.schedule(name).follow(cluster.timed(name))) for name in ("p", "q")]
+        await asyncio.sleep(601)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        counts.append(len(cluster.done) - ahead)
+
+    simulated(main)
+    assert counts == [10]
+
+
 def test_jitter_delays_at_random_within_its_bound() -> None:
     waits = set[float]()
 

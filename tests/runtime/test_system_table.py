@@ -120,3 +120,17 @@ async def test_the_newest_come_last_key_first(table: SystemTable) -> None:
     assert list(await table.read("p", "h/", newest=2, before="h/3")) == ["h/2", "h/1"]
     assert list(await table.read("p", "h/", newest=9, before="h/1")) == ["h/0"]
     assert await table.read("p", "h/", newest=9, before="h/0") == {}
+
+
+async def test_what_a_clock_ahead_wrote_is_replaced_only_onward(
+    table: SystemTable, engine: LosingAnswers, environment: VirtualEnvironment
+) -> None:
+    environment.skew(3_600)
+    ahead = SystemTable(engine, "things", TokenClock(environment), environment)
+    first = await ahead.write("p", {"a": b"1"}, {"a": None})
+    environment.skew(-3_600)
+    with pytest.raises(Unavailable, match="ahead"):
+        await table.write("p", {"a": b"2"}, {"a": first})
+    second = await table.write("p", {"a": b"2"}, {"a": first}, onward=True)
+    assert await table.get("p", "a") == (b"2", second)
+    assert second > first

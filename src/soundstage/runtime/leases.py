@@ -178,7 +178,7 @@ class Leases:
 
     async def write(self, name: str, row: _Row, replaces: Stamp | None) -> Stamp:
         """`row` replaces what is at `replaces`; `PreconditionFailed` when that is not there any more."""
-        return await self._table.write(name, {_ROW: msgspec.msgpack.encode(row)}, {_ROW: replaces})
+        return await self._table.write(name, {_ROW: msgspec.msgpack.encode(row)}, {_ROW: replaces}, onward=True)
 
     async def _keep(self, lease: Lease, ttl_s: float) -> None:
         """Returns once the lease is lost."""

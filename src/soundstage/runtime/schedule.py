@@ -2,7 +2,8 @@
 
 Data on disk: table `system/schedule`, one partition per name, one row `done` with the due time up to which the
 work was done. It is written after the work, so work whose process died is done again: let it be repeatable.
-Due times that passed while nobody ran are made up for by doing the work once.
+Due times that passed while nobody ran are made up for by doing the work once. A due time that was written by a
+clock far ahead counts as the moment at which a process first saw it.
 """
 
 from __future__ import annotations
@@ -47,6 +48,7 @@ class Schedule:
         self._leases = leases
         self._environment = environment
         self._since_us = environment.now_us()
+        self._ahead: dict[str, tuple[int, int]] = {}
 
     async def follow(self, timed: Timed) -> None:
         """`timed` is done whenever it is due; never returns."""
@@ -74,7 +76,7 @@ class Schedule:
         """The work is done, unless another process was first; the lease is held."""
         found = await self._table.get(timed.name, _DONE)
         now_us = self._environment.now_us()
-        due_us = timed.timetable.next_after(self._done_us(found))
+        due_us = timed.timetable.next_after(self._done_us(timed, found))
         if due_us > now_us:
             return False
         await self._work(timed)
@@ -82,7 +84,10 @@ class Schedule:
         latest_us = _latest(timed.timetable, due_us, self._environment.now_us())
         try:
             await self._table.write(
-                timed.name, {_DONE: str(latest_us).encode()}, {_DONE: None if found is None else found.stamp}
+                timed.name,
+                {_DONE: str(latest_us).encode()},
+                {_DONE: None if found is None else found.stamp},
+                onward=True,
             )
         except PreconditionFailed:
             # Another process did it too: this one was taken for dead.
@@ -101,11 +106,20 @@ class Schedule:
             log.exception("timed work failed by a defect", extra={"work": timed.name})
 
     async def _due_us(self, timed: Timed) -> int:
-        return timed.timetable.next_after(self._done_us(await self._table.get(timed.name, _DONE)))
+        return timed.timetable.next_after(self._done_us(timed, await self._table.get(timed.name, _DONE)))
 
-    def _done_us(self, found: Entry | None) -> int:
+    def _done_us(self, timed: Timed, found: Entry | None) -> int:
         """The due time up to which the work was done; work that never was begins with this process."""
-        return self._since_us if found is None else int(found.value)
+        if found is None:
+            return self._since_us
+        done_us, now_us = int(found.value), self._environment.now_us()
+        if done_us <= timed.timetable.next_after(now_us):
+            self._ahead.pop(timed.name, None)
+            return done_us
+        seen_us, since_us = self._ahead.get(timed.name, (None, now_us))
+        since_us = min(since_us, now_us) if seen_us == done_us else now_us
+        self._ahead[timed.name] = done_us, since_us
+        return since_us
 
 
 def _latest(timetable: Timetable, due_us: int, now_us: int) -> int:

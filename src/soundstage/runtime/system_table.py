@@ -96,8 +96,12 @@ class SystemTable:
         conditions: Mapping[str, Stamp | None],
         *,
         ttls_us: Mapping[str, int] | None = None,
+        onward: bool = False,
     ) -> Stamp:
         """`changes` (None deletes) are stored whole; every key of `conditions` was at its stamp, or absent.
+
+        With `onward` a stamp in `conditions` may be ahead of the clock, as after it was set back: the write comes
+        behind it all the same. Otherwise such a write is `Unavailable` until that time has come.
 
         Keys in `ttls_us` expire after that time. Returns the stamp of the write. Raises `PreconditionFailed`
         when a condition did not hold.
@@ -106,11 +110,13 @@ class SystemTable:
         time_us = token.generation_time // 1_000
         ttls = ttls_us or {}
         cells = [(key.encode(), _cell(value, time_us, token.token, ttls.get(key))) for key, value in changes.items()]
+        ahead_us = max((stamp.time_us for stamp in conditions.values() if stamp is not None), default=0)
+        latest_us = max(time_us, ahead_us) if onward else time_us
         guard = Conditional(
             conditions=[Condition(key.encode(), stamp) for key, stamp in conditions.items()],
             token=token.token,
             digest=_digest(cells),
-            limit_us=time_us + self._clock.drift_future_us,
+            limit_us=latest_us + self._clock.drift_future_us,
         )
         accepted_us = await retrying(
             lambda: self._records.apply(self.name, partition.encode(), Batch(cells=cells), conditional=guard),
