@@ -26,9 +26,6 @@ T = TypeVar("T")
 FAR = ("get", "read", "apply")
 """What a process asks of the store over the network."""
 
-DELAY_S = 0.01
-"""The longest way to the store, or back, unless a test says otherwise."""
-
 
 class SharedRecords(MemoryRecords):
     """A store that outlives the processes which use it, and refuses those that were cut off."""
@@ -42,25 +39,24 @@ class CutOff:
     The way there and back takes up to `delay_s` each, at random, so that processes come between each other.
     """
 
-    def __init__(self, records: SharedRecords, environment: SimulatedEnvironment, delay_s: float) -> None:
+    def __init__(self, records: SharedRecords, delay_s: float = 0.0, seed: int = 1) -> None:
         self._records = records
-        self._environment = environment
         self._delay_s = delay_s
         # A generator of its own: how long ways take changes nothing else that is at random.
-        self._random = Random(environment.random.random())
+        self._random = Random(seed)
         self.cut = False
 
     def __getattr__(self, name: str) -> Any:
         if self.cut and name not in ("stop", "capabilities"):
             raise Unavailable("this process is dead", outcome="not_applied", retryable=False)
         found = getattr(self._records, name)
-        return self._far(found) if name in FAR else found
+        return self._far(found) if self._delay_s and name in FAR else found
 
     def _far(self, reached: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[..., Coroutine[Any, Any, Any]]:
         async def reach(*args: Any, **options: Any) -> Any:
-            await self._environment.sleep(self._random.uniform(0, self._delay_s))
+            await asyncio.sleep(self._random.uniform(0, self._delay_s))
             answer = await reached(*args, **options)
-            await self._environment.sleep(self._random.uniform(0, self._delay_s))
+            await asyncio.sleep(self._random.uniform(0, self._delay_s))
             return answer
 
         return reach
@@ -78,13 +74,13 @@ class Cluster:
 
     @asynccontextmanager
     async def process(
-        self, skew_s: float = 0.0, background: bool = True, delay_s: float = DELAY_S, **jobs: Any
+        self, skew_s: float = 0.0, background: bool = True, delay_s: float = 0.0, **jobs: Any
     ) -> AsyncGenerator[Stage]:
         """A running process; its wall clock is off by `skew_s`, and the store up to `delay_s` away."""
         self.seed += 1
         environment = SimulatedEnvironment(self.loop, self.seed)
         environment.skew_s = skew_s
-        link: Any = CutOff(self.records, environment, delay_s)
+        link: Any = CutOff(self.records, delay_s, self.seed)
         stage = Stage.open(
             data="memory:",
             environment=environment,

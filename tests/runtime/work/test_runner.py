@@ -129,7 +129,7 @@ def test_a_job_that_has_ended_stays_as_it_is() -> None:
 
 def test_so_many_run_at_once_and_the_oldest_first() -> None:
     async def main(cluster: Cluster) -> None:
-        async with cluster.process(running=2, delay_s=0) as stage:
+        async with cluster.process(running=2) as stage:
             jobs = list[Any]()
             for _ in range(5):
                 jobs.append(await stage.client(Errands).resuming(to=5))
@@ -203,7 +203,11 @@ def test_a_process_that_runs_no_jobs_leaves_them_to_others() -> None:
 @pytest.mark.parametrize("seed", range(10))
 def test_of_several_processes_one_carries_a_job_out(seed: int) -> None:
     async def main(cluster: Cluster) -> None:
-        async with cluster.process() as one, cluster.process(skew_s=1.5) as two, cluster.process(skew_s=-1.5) as three:
+        async with (
+            cluster.process(delay_s=0.05) as one,
+            cluster.process(skew_s=1.5, delay_s=0.05) as two,
+            cluster.process(skew_s=-1.5, delay_s=0.05) as three,
+        ):
             jobs = [await one.client(Errands).resuming(to=3) for _ in range(6)]
             for job in jobs:
                 await job.result()
@@ -218,10 +222,10 @@ def test_of_several_processes_one_carries_a_job_out(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(10))
 def test_a_job_whose_process_dies_is_resumed_by_another(seed: int) -> None:
     async def main(cluster: Cluster) -> None:
-        async with cluster.process() as one:
+        async with cluster.process(delay_s=0.05) as one:
             job = await one.client(Errands).resuming(to=20)
             await asyncio.sleep(8)
-            async with cluster.process(skew_s=0.5) as two:
+            async with cluster.process(skew_s=0.5, delay_s=0.05) as two:
                 await cluster.kill(one)
                 again = await two.client(Jobs).get(job_id=job.job_id)
                 assert again.state == "running"
