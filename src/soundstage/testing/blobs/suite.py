@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+import os
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Sequence
 from typing import ClassVar
 
 import pytest
@@ -23,6 +24,7 @@ import pytest
 from soundstage.core.environment import VirtualEnvironment
 from soundstage.core.errors import AlreadyExists, InvalidArgument, NotFound, SoundstageError, TooLarge, Unavailable
 from soundstage.engines.blobs.port import CHUNK_MAX_BYTES, KEY_MAX_CHARS, BlobInfo, Blobs, Expectation
+from soundstage.testing.blobs.disk import STEPS, Held, Step, holding, refusing
 
 SIZES = (0, 1, CHUNK_MAX_BYTES - 1, CHUNK_MAX_BYTES, CHUNK_MAX_BYTES + 1, (1 << 20) - 1, 1 << 20, (3 << 20) + 17)
 
@@ -52,6 +54,38 @@ async def read(blobs: Blobs, key: str, start: int = 0, end: int | None = None) -
 
 async def keys(blobs: Blobs, prefix: str = "", after: str = "", limit: int = 1_000) -> list[str]:
     return [info.key for info in await blobs.list(prefix, after, limit)]
+
+
+async def state(blobs: Blobs, key: str) -> bytes | None:
+    """The blob as `head`, `list` and `open` have it, which agree; None where there is none."""
+    try:
+        content = await read(blobs, key)
+    except NotFound:
+        content = None
+    assert (key in await keys(blobs)) == (content is not None)
+    return content
+
+
+async def attempted(change: Coroutine[None, None, object]) -> str:
+    """The outcome of a change: `applied`, or as its error tells."""
+    try:
+        await change
+    except Unavailable as error:
+        return error.outcome or "unknown"
+    return "applied"
+
+
+async def cancelled(change: Coroutine[None, None, object], held: Held) -> None:
+    """The change was cancelled, several times, while the disk was at work; or had ended before."""
+    changing = asyncio.ensure_future(change)
+    reaching = asyncio.ensure_future(held.reached.wait())
+    await asyncio.wait((changing, reaching), return_when=asyncio.FIRST_COMPLETED)
+    for _ in range(3):
+        changing.cancel()
+        await asyncio.sleep(0)
+    held.release()
+    await asyncio.gather(changing, return_exceptions=True)
+    reaching.cancel()
 
 
 class BlobsSuite:
@@ -375,3 +409,68 @@ class BlobsSuite:
         with pytest.raises(SoundstageError):
             async for _ in reading:
                 pass
+
+    @pytest.mark.parametrize("after", [False, True])
+    @pytest.mark.parametrize("nth", [1, 2, 3])
+    @pytest.mark.parametrize("step", STEPS)
+    async def test_a_put_that_the_disk_refuses_is_what_it_answered(
+        self, blobs: Blobs, step: Step, nth: int, after: bool
+    ) -> None:
+        await put(blobs, "a", b"old")
+        with refusing(step, nth, after=after):
+            outcome = await attempted(put(blobs, "a", b"new"))
+        allowed = {"applied": [b"new"], "not_applied": [b"old"]}.get(outcome, [b"old", b"new"])
+        assert await state(blobs, "a") in allowed
+        await blobs.stop()
+        await blobs.start()
+        assert await state(blobs, "a") in allowed
+
+    @pytest.mark.parametrize("after", [False, True])
+    @pytest.mark.parametrize("nth", [1, 2])
+    @pytest.mark.parametrize("step", STEPS)
+    async def test_a_delete_that_the_disk_refuses_is_what_it_answered(
+        self, blobs: Blobs, step: Step, nth: int, after: bool
+    ) -> None:
+        await put(blobs, "a", b"old")
+        with refusing(step, nth, after=after):
+            outcome = await attempted(blobs.delete("a"))
+        allowed = {"applied": [None], "not_applied": [b"old"]}.get(outcome, [None, b"old"])
+        assert await state(blobs, "a") in allowed
+        await blobs.stop()
+        await blobs.start()
+        assert await state(blobs, "a") in allowed
+
+    @pytest.mark.parametrize("nth", [1, 2, 3])
+    @pytest.mark.parametrize("step", STEPS)
+    async def test_a_put_that_is_cancelled_at_the_disk_is_there_or_not_and_stays_so(
+        self, blobs: Blobs, step: Step, nth: int
+    ) -> None:
+        await put(blobs, "a", b"old")
+        with holding(step, nth) as held:
+            await cancelled(put(blobs, "a", b"new"), held)
+        found = await state(blobs, "a")
+        assert found in (b"old", b"new")
+        await blobs.stop()
+        await blobs.start()
+        assert await state(blobs, "a") == found
+
+    @pytest.mark.parametrize("nth", [1, 2])
+    @pytest.mark.parametrize("step", STEPS)
+    async def test_a_delete_that_is_cancelled_at_the_disk_is_done_or_not_and_stays_so(
+        self, blobs: Blobs, step: Step, nth: int
+    ) -> None:
+        await put(blobs, "a", b"old")
+        with holding(step, nth) as held:
+            await cancelled(blobs.delete("a"), held)
+        found = await state(blobs, "a")
+        await blobs.stop()
+        await blobs.start()
+        assert await state(blobs, "a") == found
+
+    async def test_a_read_that_is_cancelled_at_the_disk_leaves_nothing_open(self, blobs: Blobs) -> None:
+        await put(blobs, "a", content_of(300_000))
+        before = len(os.listdir("/proc/self/fd"))
+        for _ in range(10):
+            with holding("open", 1) as held:
+                await cancelled(read(blobs, "a"), held)
+        assert len(os.listdir("/proc/self/fd")) < before + 10

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -10,10 +11,11 @@ from typing import Any
 import pytest
 
 from soundstage.core.environment import VirtualEnvironment
-from soundstage.core.errors import AlreadyExists, NotFound, Unavailable
+from soundstage.core.errors import AlreadyExists, DataLoss, NotFound, Unavailable
 from soundstage.core.size import Size
 from soundstage.engines.blobs.file import FileBlobs, FileOptions
 from soundstage.engines.blobs.port import BlobCheckpoints
+from soundstage.testing.blobs.disk import refusing
 from soundstage.testing.blobs.suite import put, read
 
 FAST = FileOptions(durability="os", low_water=Size(0))
@@ -144,3 +146,42 @@ async def test_the_copy_is_not_changed_by_who_brings_it_back(source: FileBlobs, 
     await other.restore(str(tmp_path / "copy"))
     await other.delete("a")
     assert names(tmp_path / "copy", "**/*") == before
+
+
+async def test_what_is_deleted_meanwhile_is_not_copied(source: FileBlobs, opened: Any, tmp_path: Path) -> None:
+    for number in range(50):
+        await put(source, f"k{number}", b"x")
+    copying = asyncio.ensure_future(source.checkpoint(str(tmp_path / "copy")))
+    for number in reversed(range(50)):
+        await source.delete(f"k{number}")
+    count = await copying
+    copy = await opened("copy")
+    assert (len(await copy.list()), await read(copy, "a")) == (count, b"new")
+
+
+async def test_what_is_replaced_meanwhile_is_copied_as_it_was_or_is(
+    source: FileBlobs, opened: Any, tmp_path: Path
+) -> None:
+    copying = asyncio.ensure_future(source.checkpoint(str(tmp_path / "copy")))
+    while not copying.done():
+        await put(source, "a", b"new")
+    assert await copying == 2
+    assert await read(await opened("copy"), "a") == b"new"
+
+
+async def test_a_blob_whose_file_has_vanished_is_told(source: FileBlobs, tmp_path: Path) -> None:
+    for path in (tmp_path / "source" / "objects").glob("*/*"):
+        path.unlink()
+    with pytest.raises(DataLoss):
+        await source.checkpoint(str(tmp_path / "copy"))
+    assert names(tmp_path) == ["source"]
+
+
+async def test_a_copy_that_cannot_be_brought_back_leaves_nothing(
+    source: FileBlobs, opened: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await source.checkpoint(str(tmp_path / "copy"))
+    other: FileBlobs = await opened("other")
+    with refusing("fsync", 1, after=False), pytest.raises(Unavailable):
+        await other.restore(str(tmp_path / "copy"))
+    assert names(tmp_path / "other" / "objects", "*/*") == []

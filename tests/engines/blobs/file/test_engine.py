@@ -16,6 +16,7 @@ from soundstage.engines.blobs.file import FileBlobs, FileOptions
 from soundstage.engines.blobs.file.layout import HEAD_BYTES
 from soundstage.engines.blobs.port import BlobCapability, Blobs
 from soundstage.testing.blobs import BlobsSuite
+from soundstage.testing.blobs.disk import refusing
 from soundstage.testing.blobs.suite import content_of, keys, put, read
 
 FAST = FileOptions(durability="os", low_water=Size(0))
@@ -29,6 +30,14 @@ def environment() -> VirtualEnvironment:
 @pytest.fixture
 async def engine(tmp_path: Path, environment: VirtualEnvironment) -> AsyncIterator[FileBlobs]:
     made = FileBlobs(str(tmp_path), FAST, environment)
+    await made.start()
+    yield made
+    await made.stop()
+
+
+@pytest.fixture
+async def durable(tmp_path: Path, environment: VirtualEnvironment) -> AsyncIterator[FileBlobs]:
+    made = FileBlobs(str(tmp_path), FileOptions(low_water=Size(0)), environment)
     await made.start()
     yield made
     await made.stop()
@@ -251,3 +260,24 @@ async def test_many_readers_and_writers_of_one_blob_see_whole_ones(engine: FileB
     await writing
     assert all(each in contents for several in found for each in several)
     assert len(objects(engine)) == 1
+
+
+async def test_what_could_not_be_named_for_good_is_removed(durable: FileBlobs) -> None:
+    with refusing("fsync", 2, after=False), pytest.raises(Unavailable) as refused:
+        await put(durable, "a")
+    assert (refused.value.outcome, objects(durable), await keys(durable)) == ("unknown", [], [])
+
+
+async def test_a_delete_that_only_a_power_loss_can_undo_is_of_unknown_outcome(durable: FileBlobs) -> None:
+    await put(durable, "a")
+    with refusing("fsync", 1, after=False), pytest.raises(Unavailable) as refused:
+        await durable.delete("a")
+    assert (refused.value.outcome, objects(durable), await keys(durable)) == ("unknown", [], [])
+
+
+async def test_a_file_that_could_not_be_taken_back_goes_with_the_key(durable: FileBlobs) -> None:
+    with refusing("fsync", 2, after=False), refusing("unlink", 1, after=False), pytest.raises(Unavailable):
+        await put(durable, "a")
+    assert len(objects(durable)) == 1
+    assert not await durable.delete("a")
+    assert objects(durable) == []

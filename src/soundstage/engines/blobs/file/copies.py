@@ -7,18 +7,23 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from soundstage.core.errors import AlreadyExists, NotFound
-from soundstage.engines.blobs.file.objects import Found, path_of, prepare, survey
+from soundstage.engines.blobs.file.objects import OBJECTS, Found, path_of, prepare, survey
+from soundstage.engines.blobs.refusals import damaged
 from soundstage.engines.rocks.folder import check_format, sync_file, sync_folder
 
 FORMAT = "FORMAT"
 
 
-def copy_to(source: Path, blobs: Mapping[str, int], folder: str) -> None:
-    """`folder`, which must not exist, is one of the `blobs` of `source`, given by key and sequence."""
+def copy_to(source: Path, keys: Iterable[str], current: Callable[[str], int | None], folder: str) -> int:
+    """`folder`, which must not exist, is one of the blobs of `source` with these keys; returns how many.
+
+    `current` tells the sequence of a key: a blob may be replaced or deleted meanwhile, and is then copied as it is
+    by now, or not at all. Raises `DataLoss` for one whose file has vanished.
+    """
     target = Path(folder).absolute()
     if os.path.lexists(target):
         raise AlreadyExists(f"{target} exists", hint="name a folder that does not")
@@ -29,10 +34,12 @@ def copy_to(source: Path, blobs: Mapping[str, int], folder: str) -> None:
         prepare(draft)
         shutil.copyfile(source / FORMAT, draft / FORMAT)
         sync_file(draft / FORMAT)
-        _share(source, blobs, draft)
+        copied = sum(_share_current(source, key, current, draft) for key in keys)
+        _sync_objects(draft)
         sync_folder(draft)
         os.rename(draft, target)
         sync_folder(target.parent)
+        return copied
     finally:
         shutil.rmtree(draft, ignore_errors=True)
 
@@ -47,18 +54,44 @@ def found_in(folder: str) -> dict[str, Found]:
 
 
 def bring_back(folder: str, blobs: Mapping[str, int], target: Path) -> None:
-    """The `blobs` of the copy in `folder` are in `target` too."""
-    _share(Path(folder).absolute(), blobs, target)
+    """The `blobs` of the copy in `folder`, given by key and sequence, are in `target` too; or none of them is."""
+    source = Path(folder).absolute()
+    try:
+        for key, sequence in blobs.items():
+            _share(path_of(source, key, sequence), path_of(target, key, sequence))
+        _sync_objects(target)
+    except BaseException:
+        for key, sequence in blobs.items():
+            path_of(target, key, sequence).unlink(missing_ok=True)
+        raise
 
 
-def _share(source: Path, blobs: Mapping[str, int], target: Path) -> None:
-    for key, sequence in blobs.items():
-        there = path_of(target, key, sequence)
+def _share_current(source: Path, key: str, current: Callable[[str], int | None], target: Path) -> bool:
+    """The blob of `key` is in `target` too; whether there was one."""
+    tried: int | None = None
+    while (sequence := current(key)) is not None:
+        if sequence == tried:
+            raise damaged(key)
         try:
-            os.link(path_of(source, key, sequence), there)
-        except OSError:
-            # Another file system, or one without links.
-            shutil.copyfile(path_of(source, key, sequence), there)
-            sync_file(there)
-    for folder in {path_of(target, key, sequence).parent for key, sequence in blobs.items()}:
-        sync_folder(folder)
+            _share(path_of(source, key, sequence), path_of(target, key, sequence))
+            return True
+        except FileNotFoundError:
+            # A file is removed after another has taken its place, or its key is no longer known.
+            tried = sequence
+    return False
+
+
+def _share(file: Path, there: Path) -> None:
+    try:
+        os.link(file, there)
+    except FileNotFoundError:
+        raise
+    except OSError:
+        # Another file system, or one without links.
+        shutil.copyfile(file, there)
+        sync_file(there)
+
+
+def _sync_objects(folder: Path) -> None:
+    for shard in (folder / OBJECTS).iterdir():
+        sync_folder(shard)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -20,7 +20,7 @@ from soundstage.core.ids import uuid4_hex
 from soundstage.core.size import Size
 from soundstage.engines.blobs import refusals
 from soundstage.engines.blobs.file.copies import bring_back, copy_to, found_in
-from soundstage.engines.blobs.file.objects import STAGING, Reading, name, path_of, prepare, remove, survey
+from soundstage.engines.blobs.file.objects import STAGING, Reading, Undecided, name, path_of, prepare, remove, survey
 from soundstage.engines.blobs.file.staging import Cutter, Staged
 from soundstage.engines.blobs.index import Index
 from soundstage.engines.blobs.port import (
@@ -58,7 +58,8 @@ class FileBlobs:
     """Durable, embedded, in one process; not for use from several event loops.
 
     The file of a put is whole on disk before it is named, and named before it is known, so that nobody reads
-    what a power loss could take back. Replaced files are removed after that; who reads one reads on.
+    what a power loss could take back. Replaced files are removed after that; who reads one reads on. Whoever is
+    cancelled while files change leaves once they have, so that the folder holds what is known, and nothing else.
     """
 
     def __init__(self, folder: str, options: FileOptions, environment: Environment) -> None:
@@ -146,7 +147,7 @@ class FileBlobs:
         finally:
             self._staged_bytes -= taken
             if writing is not None:
-                await asyncio.wait([writing])
+                await _ended(writing)
             await self._discard(staged)
 
     async def head(self, key: str) -> BlobInfo:
@@ -173,17 +174,26 @@ class FileBlobs:
     async def delete(self, key: str) -> bool:
         self._check_open()
         async with self._alone(check_key(key)):
-            known = self._index.remove(key)
-            if known is None:
-                return False
-            sequence = self._sequences.pop(key)
-            try:
-                await self._remove(key, [*self._replaced.get(key, ()), sequence])
-            except BaseException:
+            return await _to_the_end(self._delete(key))
+
+    async def _delete(self, key: str) -> bool:
+        if key in self._replaced:
+            # Removed first, for one of them would be the blob once that is gone.
+            await self._clear(key)
+        known = self._index.remove(key)
+        if known is None:
+            return False
+        sequence = self._sequences.pop(key)
+        try:
+            await self._remove(key, sequence)
+        except Unavailable as error:
+            if error.outcome == "not_applied":
                 self._index.put(known)
                 self._sequences[key] = sequence
-                raise
-            return known.is_live(self._environment.now_us())
+            else:
+                self._replaced.setdefault(key, []).append(sequence)
+            raise
+        return known.is_live(self._environment.now_us())
 
     async def list(self, prefix: str = "", after: str = "", limit: int = LIST_MAX) -> list[BlobInfo]:
         self._check_open()
@@ -204,13 +214,14 @@ class FileBlobs:
     async def checkpoint(self, folder: str) -> int:
         """See `BlobCheckpoints`; what expired and was not swept yet comes along."""
         self._check_open()
-        blobs = dict(self._sequences)
-        await self._in_thread(copy_to, self.folder, blobs, folder)
-        return len(blobs)
+        return await self._in_thread(copy_to, self.folder, list(self._sequences), self._sequences.get, folder)
 
     async def restore(self, folder: str) -> int:
         """See `BlobCheckpoints`."""
         self._check_open()
+        return await _to_the_end(self._restore(folder))
+
+    async def _restore(self, folder: str) -> int:
         found = await self._in_thread(found_in, folder)
         for key in found:
             if key in self._sequences:
@@ -237,28 +248,35 @@ class FileBlobs:
                 expires_us=expires_us,
                 metadata=metadata,
             )
-            before = self._sequences.get(key)
-            sequence = self._last_sequence = max(now_us, self._last_sequence + 1)
-            path = path_of(self.folder, key, sequence)
             await self._in_thread(staged.seal, info, durable=self._durable)
-            await self._in_thread(name, staged.path, path, durable=self._durable)
-            self._index.put(info)
-            self._sequences[key] = sequence
-            if before is not None:
-                await self._clear_replaced(key, before)
+            await _to_the_end(self._name(info, staged))
             return info
 
-    async def _clear_replaced(self, key: str, sequence: int) -> None:
-        """The file of an earlier put is removed; one that cannot be is remembered, for it would come back."""
-        replaced = self._replaced.setdefault(key, [])
-        replaced.append(sequence)
+    async def _name(self, info: BlobInfo, staged: Staged) -> None:
+        """The sealed blob is there and known, or neither."""
+        key, before = info.key, self._sequences.get(info.key)
+        sequence = self._last_sequence = max(info.created_us, self._last_sequence + 1)
+        try:
+            await self._in_thread(name, staged.path, path_of(self.folder, key, sequence), durable=self._durable)
+        except Unavailable as error:
+            if error.outcome != "not_applied":
+                self._replaced.setdefault(key, []).append(sequence)
+            raise
+        self._index.put(info)
+        self._sequences[key] = sequence
+        if before is not None:
+            self._replaced.setdefault(key, []).append(before)
         with suppress(Unavailable):
-            await self._remove(key, replaced)
+            await self._clear(key)
 
-    async def _remove(self, key: str, sequences: Sequence[int]) -> None:
-        for sequence in sequences:
-            await self._in_thread(remove, path_of(self.folder, key, sequence), durable=self._durable)
+    async def _clear(self, key: str) -> None:
+        """Files of `key` that are no blob are removed; those that cannot be are remembered: they would come back."""
+        for sequence in list(self._replaced.get(key, ())):
+            await self._remove(key, sequence)
         self._replaced.pop(key, None)
+
+    async def _remove(self, key: str, sequence: int) -> None:
+        await self._in_thread(remove, path_of(self.folder, key, sequence), durable=self._durable)
 
     async def _reading(self, key: str, start: int, end: int | None) -> tuple[BlobInfo, Reading]:
         for _ in range(_LOOKS_MAX):
@@ -311,7 +329,9 @@ class FileBlobs:
             return await asyncio.shield(running)
         except asyncio.CancelledError:
             # The thread still uses the file that the caller is about to close.
-            await asyncio.wait([running])
+            await _ended(running)
+            if running.exception() is None and isinstance(opened := running.result(), Reading):
+                opened.close()
             raise
         except FileNotFoundError:
             raise
@@ -336,5 +356,23 @@ def _refused(folder: Path, error: OSError) -> SoundstageError:
     return Unavailable(
         f"the disk of {folder} refuses: {error.strerror or error}",
         hint="free some space, or check that this user may write there",
-        outcome="not_applied",
+        outcome="unknown" if isinstance(error, Undecided) else "not_applied",
     )
+
+
+async def _to_the_end(changing: Coroutine[None, None, T]) -> T:
+    """What `changing` returns; it is done to its end even for a caller who is cancelled."""
+    running = asyncio.ensure_future(changing)
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        await _ended(running)
+        raise
+
+
+async def _ended(running: asyncio.Future[T]) -> None:
+    """`running` has ended, however, and however often who waits is cancelled: the disk is at work for a moment."""
+    while not running.done():
+        with suppress(asyncio.CancelledError):
+            await asyncio.wait([running])
+    running.exception()

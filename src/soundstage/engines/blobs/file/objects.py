@@ -71,18 +71,49 @@ def survey(folder: Path, *, clear: bool = True) -> dict[str, Found]:
     return newest
 
 
+class Undecided(OSError):
+    """The disk refused half-way: a power loss may leave the folder as it was before, or as it is now."""
+
+
 def name(staged: Path, path: Path, *, durable: bool) -> None:
-    """The sealed file `staged` is the blob at `path`; on disk when `durable`."""
-    os.rename(staged, path)
-    if durable:
-        sync_folder(path.parent)
+    """The sealed file `staged` is the blob at `path`; on disk when `durable`.
+
+    When the disk refuses it is not; `Undecided` when it may be after a power loss, or when it could not be removed.
+    """
+    try:
+        os.rename(staged, path)
+        if durable:
+            sync_folder(path.parent)
+    except OSError as error:
+        if os.path.lexists(path):
+            _take_back(path, error)
+        raise
 
 
 def remove(path: Path, *, durable: bool) -> None:
-    """The blob at `path` is gone; on disk when `durable`. Who reads it reads on to its end."""
-    path.unlink(missing_ok=True)
-    if durable:
-        sync_folder(path.parent)
+    """The blob at `path` is gone; on disk when `durable`. Who reads it reads on to its end.
+
+    When the disk refuses it is there; `Undecided` when it is gone, but may be back after a power loss.
+    """
+    try:
+        path.unlink(missing_ok=True)
+        if durable:
+            sync_folder(path.parent)
+    except OSError as error:
+        if not os.path.lexists(path):
+            raise _undecided(error) from error
+        raise
+
+
+def _take_back(path: Path, error: OSError) -> None:
+    try:
+        remove(path, durable=True)
+    except OSError:
+        raise _undecided(error) from error
+
+
+def _undecided(error: OSError) -> Undecided:
+    return Undecided(error.errno, error.strerror)
 
 
 class Reading:
