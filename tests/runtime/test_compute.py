@@ -171,6 +171,51 @@ async def test_processes_die_with_the_stage(tmp_path: Path) -> None:
         await stage.wait()
 
 
+async def test_a_stop_does_not_wait_for_ever_for_work_that_nobody_hears(caplog: pytest.LogCaptureFixture) -> None:
+    compute = Compute(ComputeConfig(threads=1), SystemEnvironment(), stop_wait_s=0.01)
+    gate, begun = threading.Event(), threading.Event()
+
+    def wait() -> None:
+        begun.set()
+        gate.wait(20)
+
+    running = asyncio.ensure_future(compute.thread(wait))
+    await eventually(begun.is_set)
+    running.cancel()
+    await compute.stop()
+    assert (compute.threads.load, gate.is_set()) == (1, False)
+    assert "goes on after the stop" in caplog.text
+    gate.set()
+    await eventually(lambda: compute.threads.load == 0)
+
+
+async def test_a_stop_waits_for_work_that_ends_soon(compute: Compute) -> None:
+    gate, begun = threading.Event(), threading.Event()
+
+    def wait() -> None:
+        begun.set()
+        gate.wait(20)
+
+    running = asyncio.ensure_future(compute.thread(wait))
+    await eventually(begun.is_set)
+    stopping = asyncio.ensure_future(compute.stop())
+    await asyncio.sleep(0)
+    assert not stopping.done()
+    gate.set()
+    await stopping
+    assert (await running, compute.threads.load) == (None, 0)
+
+
+@pytest.mark.slow
+async def test_processes_that_take_no_work_any_more_are_replaced(compute: Compute) -> None:
+    assert await compute.process(work.double, 1) == 2
+    compute._process_pool.stop()  # type: ignore[union-attr]  # pyright: ignore[reportPrivateUsage, reportOptionalMemberAccess]
+    with pytest.raises(Unavailable) as refused:
+        await compute.process(work.double, 1)
+    assert (refused.value.outcome, compute.processes.load) == ("not_applied", 0)
+    assert await compute.process(work.double, 1) == 2
+
+
 async def test_once_stopped_no_work_is_taken(compute: Compute) -> None:
     await compute.stop()
     await compute.stop()

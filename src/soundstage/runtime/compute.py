@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import logging
 import multiprocessing
 import os
 import signal
@@ -26,13 +27,19 @@ from soundstage.runtime.config import ComputeConfig
 if TYPE_CHECKING:
     from pebble import ProcessPool
 
+log: logging.Logger = logging.getLogger("soundstage.compute")
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
 TASKS_PER_PROCESS = 10_000
 """A process is replaced after so many pieces of work, so that what leaks in one is freed some day."""
 
+STOP_WAIT_S = 10.0
+"""How long a stop waits for work in threads, when it is told nothing else."""
+
 _PR_SET_PDEATHSIG = 1
+_STOP_STEP_S = 0.01
 
 
 class Lane:
@@ -66,7 +73,9 @@ class Lane:
 class Compute:
     """Runs functions in threads and processes that are started when they are first needed."""
 
-    def __init__(self, config: ComputeConfig, environment: Environment) -> None:
+    def __init__(self, config: ComputeConfig, environment: Environment, stop_wait_s: float = STOP_WAIT_S) -> None:
+        self._environment = environment
+        self._stop_wait_s = stop_wait_s
         processors = os.cpu_count() or 1
         self.threads: Lane = Lane("threads", config.threads or processors, config.queued)
         self.processes: Lane = Lane("processes", config.processes or processors, config.queued)
@@ -102,11 +111,20 @@ class Compute:
             return self._done_here(self.processes, do, *args, **kwargs)
         if self._process_pool is None:
             self._process_pool = _process_pool(self.processes.workers)
-        running: Future[T] = self._process_pool.schedule(do, args=list(args), kwargs=dict(kwargs))
+        try:
+            running: Future[T] = self._process_pool.schedule(do, args=list(args), kwargs=dict(kwargs))
+        except RuntimeError as error:
+            # The pool has lost its footing: the next piece of work gets another.
+            self._process_pool = None
+            self.processes.leave()
+            raise Unavailable(f"the processes take no work: {error}", hint="retry", outcome="not_applied") from None
         return await self._heard(self.processes, running)
 
     async def stop(self) -> None:
-        """No work is taken; what waits is dropped, processes are killed, threads have ended. Idempotent."""
+        """No work is taken; what waits is dropped, processes are killed, threads have ended. Idempotent.
+
+        Work in a thread that has not ended after `stop_wait_s` goes on unheard.
+        """
         self._stopped = True
         threads, self._thread_pool = self._thread_pool, None
         processes, self._process_pool = self._process_pool, None
@@ -114,7 +132,16 @@ class Compute:
             processes.stop()
             await asyncio.to_thread(processes.join)
         if threads is not None:
-            await asyncio.to_thread(threads.shutdown, cancel_futures=True)
+            threads.shutdown(wait=False, cancel_futures=True)
+            await self._threads_ended()
+
+    async def _threads_ended(self) -> None:
+        """No thread works any more; or some do, for longer than a stop waits."""
+        until_ns = self._environment.monotonic_ns() + self._stop_wait_s * 1e9
+        while self.threads.load and self._environment.monotonic_ns() < until_ns:
+            await self._environment.sleep(_STOP_STEP_S)
+        if self.threads.load:
+            log.warning("work in threads goes on after the stop", extra={"pieces": self.threads.load})
 
     def _check_open(self) -> None:
         if self._stopped:

@@ -88,7 +88,7 @@ class Parts:
         self.followers: Followers = Followers(config.admission.followers)
         self.registry: Registry = Registry(self.admission)
         self.background: Background = Background(environment)
-        self.compute: Compute = Compute(config.compute, environment)
+        self.compute: Compute = Compute(config.compute, environment, config.control.drain_timeout / 1e9)
         self.systems: Systems = Systems(systems, self._context, config.systems)
         self.doors: Doors = Doors(config, self.systems, background)
         self.loop_lag: LoopLag = LoopLag(environment)
