@@ -16,7 +16,7 @@ from soundstage.core.call import LOCAL, Principal
 from soundstage.core.environment import Environment
 from soundstage.core.errors import Exhausted, Forbidden, InvalidArgument, NotFound
 from soundstage.core.files import DEFAULT_MEDIA_TYPE, File
-from soundstage.core.ids import uuid7
+from soundstage.core.ids import uuid4_hex, uuid7
 from soundstage.core.time import Duration
 from soundstage.core.transfers import FileAccess, Source, blob_of, supply_of
 from soundstage.engines.blobs.port import BlobInfo, Blobs, Expectation
@@ -87,23 +87,25 @@ class Files(FileAccess):
         sha256: str | None = None,
         namespaces: Sequence[str] = (),
         ttl_us: int | None = None,
+        job: str = "",
     ) -> File:
         """The file is kept, durably, for `ttl_us` (`files.ttl`); or nothing of it is.
 
         `blob` is an id that the sender chose, such as `new_id` gives; it is `AlreadyExists` when such a file is there.
-        Raises `Forbidden` without the access `write` on `blobs` or anywhere,
+        Files of a `job` are found by `of_job`. Raises `Forbidden` without the access `write` on `blobs` or anywhere,
         `InvalidArgument` for what is not as announced, `TooLarge`, and `Exhausted` when the quota is used up.
         """
         authorise(by, "write", (), "send files")
-        chosen = self.new_id() if blob is None else check_blob(blob)
+        chosen = self._id_for(job) if blob is None else check_blob(blob)
         await self._check_quota(size or 0)
-        expect = Expectation(size=size, sha256=sha256, max_bytes=int(self._config.size_max), absent=blob is not None)
+        expect = Expectation(size=size, sha256=sha256, max_bytes=int(self._config.size_max), absent=bool(blob or job))
         metadata = {
             "name": check_name(name),
             "media_type": check_media_type(media_type),
             "by": by.name,
             "owner": by.id,
             "namespaces": " ".join(namespaces),
+            "job": job,
         }
         ttl = check_ttl(self._config.ttl.us if ttl_us is None else ttl_us)
         async with aclosing(self._within_quota(chunks)) as bounded:
@@ -172,9 +174,22 @@ class Files(FileAccess):
         """Places where something was put aside, the first thousand."""
         return [info.key.removeprefix(f"{ASIDE}/") for info in await self._blobs.list(f"{ASIDE}/")]
 
+    async def of_job(self, job_id: str) -> list[str]:
+        """The ids of all files that were kept for a job, whether anything names them or not."""
+        prefix, after = _prefix_of(job_id), ""
+        found: list[str] = []
+        while page := await self._blobs.list(prefix, after):
+            after = page[-1].key
+            found += [info.key.rpartition("/")[2] for info in page if info.metadata.get("job") == job_id]
+        return found
+
     def new_id(self) -> str:
         """An id that no other file has."""
         return uuid7(self._environment)
+
+    def _id_for(self, job: str) -> str:
+        """An id; those of one job's files begin and end alike, so that few others lie among them."""
+        return f"{job[:-12]}{uuid4_hex(self._environment)[:10]}{job[-2:]}" if job else self.new_id()
 
     async def _within_quota(self, chunks: AsyncIterable[bytes]) -> AsyncGenerator[bytes]:
         """`chunks`, for as long as all files that are being sent fit."""
@@ -249,6 +264,11 @@ def check_ttl(ttl_us: int) -> int:
 
 def _key(blob: str) -> str:
     return f"files/{blob[-2:]}/{blob}"
+
+
+def _prefix_of(job: str) -> str:
+    """How the keys of a job's files begin."""
+    return f"files/{job[-2:]}/{job[:-12]}"
 
 
 def _may(principal: Principal, info: BlobInfo, access: str) -> bool:

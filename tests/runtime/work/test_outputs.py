@@ -15,10 +15,13 @@ from tests.runtime.errands.service import ErrandsService
 from soundstage.catalogue import SYSTEMS
 from soundstage.core.call import Call, Principal
 from soundstage.core.errors import Exhausted, Forbidden, NotFound, SoundstageError
+from soundstage.core.files import File
 from soundstage.core.time import Duration, Instant
 from soundstage.runtime.jobs import Jobs
+from soundstage.runtime.leases import LeaseLost
 from soundstage.runtime.stage import Stage
 from soundstage.runtime.work.context import JobContext
+from soundstage.runtime.work.outputs import Output
 
 Work = Callable[[JobContext], Coroutine[Any, Any, None]]
 
@@ -151,6 +154,57 @@ def test_files_of_a_job_that_is_cancelled_are_gone() -> None:
             await job.cancel()
             info = await ended(job)
             assert (info.state, info.files, await kept(stage)) == ("cancelled", [], 0)
+
+    simulated(main)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_file_that_was_kept_and_never_told_of_is_gone_with_the_end_of_its_job(fails: bool) -> None:
+    async def main(cluster: Cluster) -> None:
+        async def work(job: JobContext) -> None:
+            await writes_two(job)
+            output = job.output("lost")
+            output._kept = never  # type: ignore[assignment]  # pyright: ignore[reportPrivateUsage]
+            writing = asyncio.ensure_future(writes(output))
+            while await kept(stage) < 3:  # noqa: ASYNC110
+                await asyncio.sleep(0.1)
+            writing.cancel()
+            await asyncio.wait([writing])
+            if fails:
+                raise NotFound("the rest")
+
+        async def writes(output: Output) -> None:
+            async with output:
+                await output.write(b"hello")
+
+        async def never(file: File) -> None:
+            await asyncio.Event().wait()
+
+        async with cluster.process() as stage:
+            sets_to_work(stage, work)
+            info = await ended(await stage.client(Errands).resuming(to=0))
+            assert [file.name for file in info.files] == ([] if fails else ["a.txt", "b.txt"])
+            assert await kept(stage) == len(info.files)
+
+    simulated(main)
+
+
+def test_a_file_of_a_job_that_another_process_has_is_gone_at_once() -> None:
+    async def main(cluster: Cluster) -> None:
+        async def work(job: JobContext) -> None:
+            async def lost(file: File) -> None:
+                raise LeaseLost("another process has it", outcome="not_applied", retryable=False)
+
+            output = job.output("late")
+            output._kept = lost  # type: ignore[assignment]  # pyright: ignore[reportPrivateUsage]
+            with pytest.raises(LeaseLost):
+                async with output:
+                    await output.write(b"hello")
+            assert await kept(stage) == 0
+
+        async with cluster.process() as stage:
+            sets_to_work(stage, work)
+            assert (await ended(await stage.client(Errands).resuming(to=0))).state == "succeeded"
 
     simulated(main)
 

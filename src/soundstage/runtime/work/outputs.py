@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import suppress
 from types import TracebackType
 
@@ -13,6 +13,7 @@ from soundstage.core.files import DEFAULT_MEDIA_TYPE, File
 from soundstage.core.job import JobInfo
 from soundstage.core.transfers import CHUNK_BYTES
 from soundstage.runtime.files import Files
+from soundstage.runtime.leases import LeaseLost
 from soundstage.runtime.work.store import Stored
 
 WAITING_MAX = 4
@@ -28,10 +29,14 @@ class Output:
     """
 
     def __init__(
-        self, keep: Callable[[AsyncGenerator[bytes]], Awaitable[File]], kept: Callable[[File], Awaitable[None]]
+        self,
+        keep: Callable[[AsyncGenerator[bytes]], Awaitable[File]],
+        kept: Callable[[File], Awaitable[None]],
+        drop: Callable[[File], Awaitable[object]],
     ) -> None:
         self._keep = keep
         self._kept = kept
+        self._drop = drop
         self._waiting: asyncio.Queue[bytes | None] = asyncio.Queue(WAITING_MAX)
         self._keeping: asyncio.Future[File] | None = None
         self._file: File | None = None
@@ -64,7 +69,17 @@ class Output:
             self._keeping.cancel()
             await asyncio.gather(self._keeping, return_exceptions=True)
         if self._file is not None:
-            await self._kept(self._file)
+            await self._tell(self._file)
+
+    async def _tell(self, file: File) -> None:
+        """The job has the file. What became of a write that failed is unknown, and left to the end of the job."""
+        try:
+            await self._kept(file)
+        except LeaseLost:
+            # The job may have ended elsewhere, and nobody would look for its files again.
+            with suppress(SoundstageError):
+                await self._drop(file)
+            raise
 
     async def _put(self, chunk: bytes | None) -> None:
         assert self._keeping is not None
@@ -99,9 +114,10 @@ class JobFiles:
                 media_type=media_type or DEFAULT_MEDIA_TYPE,
                 namespaces=job.info.namespaces,
                 ttl_us=self._ttl_us,
+                job=job.info.job_id,
             )
 
-        return Output(keep, kept)
+        return Output(keep, kept, self._files.delete)
 
     async def put_aside(self, job_id: str, name: str, data: bytes) -> None:
         """`data` is kept for the job itself until it ends."""
@@ -120,11 +136,17 @@ class JobFiles:
         """The ids of jobs that put something aside which is still there."""
         return {place.partition("/")[0] for place in await self._files.aside()}
 
-    async def clear(self, info: JobInfo) -> None:
-        """The files that the job left, and what it put aside, are gone; what cannot be removed now expires."""
+    async def clear(self, info: JobInfo, keeping: Sequence[File] = ()) -> None:
+        """The files of the job but those of `keeping`, and what it put aside, are gone.
+
+        Files that the job was cut off from telling of are found too; what cannot be removed now expires.
+        """
+        kept = {file.blob for file in keeping}
         with suppress(SoundstageError):
             await self.clear_aside(info.job_id)
-            await self.forget(info)
+            told = [file.blob for file in info.files]
+            for blob in sorted({*told, *await self._files.of_job(info.job_id)} - kept):
+                await self._files.delete(blob)
 
     async def clear_aside(self, job_id: str) -> None:
         """What the job put aside is gone."""

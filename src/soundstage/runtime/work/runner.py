@@ -263,7 +263,7 @@ class JobRunner:
             result=result,
         )
         self.ended[_place(writer.info), state] += 1
-        await self._files.clear(msgspec.structs.replace(left, files=[] if files else left.files))
+        await self._files.clear(left, keeping=files)
 
     def _told(self, error: BaseException, info: JobInfo) -> SoundstageError:
         if isinstance(error, SoundstageError):
