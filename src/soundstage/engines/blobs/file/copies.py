@@ -76,7 +76,7 @@ def _share_current(source: Path, key: str, current: Callable[[str], int | None],
             _share(path_of(source, key, sequence), path_of(target, key, sequence))
             return True
         except FileNotFoundError:
-            # A file is removed after another has taken its place, or its key is no longer known.
+            # A file is removed only once its key is known with another, or unknown.
             tried = sequence
     return False
 
