@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -19,7 +19,7 @@ _HELD_MAX_S = 20.0
 
 
 @contextmanager
-def refusing(step: Step, nth: int, *, after: bool) -> Iterator[None]:
+def refusing(step: Step, nth: int, *, after: bool) -> Generator[None]:
     """Within the block the disk refuses `step` from its `nth` time on; what was asked is done when `after`."""
     times = 0
     real = getattr(os, step)
@@ -61,7 +61,7 @@ class Held:
 
 
 @contextmanager
-def holding(step: Step, nth: int) -> Iterator[Held]:
+def holding(step: Step, nth: int) -> Generator[Held]:
     """Within the block whoever has done `step`, from its `nth` time on, waits for `release`."""
     held, times = Held(), 0
     real = getattr(os, step)
