@@ -22,6 +22,7 @@ from soundstage.testing.blobs.suite import content_of, put, read
 
 class TestMemory(BlobsSuite):
     under_way_max = WINDOW_BYTES
+    goes_on_unheard = True
 
     @pytest.fixture
     async def blobs(self, environment: VirtualEnvironment, tmp_path: Path) -> AsyncIterator[Hosted]:
@@ -34,6 +35,7 @@ class TestMemory(BlobsSuite):
 @pytest.mark.slow
 class TestFile(BlobsSuite):
     under_way_max = WINDOW_BYTES
+    goes_on_unheard = True
 
     @pytest.fixture
     async def blobs(self, environment: VirtualEnvironment, tmp_path: Path) -> AsyncIterator[Hosted]:

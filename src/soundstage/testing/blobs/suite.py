@@ -92,9 +92,11 @@ class BlobsSuite:
     """Subclass it and give a fixture `blobs`: a started engine, empty, on the clock of `environment`.
 
     `under_way_max` is how many bytes of a put may have been asked for before the engine itself has seen them.
+    `goes_on_unheard` says that what was cancelled may still be done a little later, as over a network.
     """
 
     under_way_max: ClassVar[int] = 0
+    goes_on_unheard: ClassVar[bool] = False
 
     @pytest.fixture
     def environment(self) -> VirtualEnvironment:
@@ -452,7 +454,7 @@ class BlobsSuite:
         assert found in (b"old", b"new")
         await blobs.stop()
         await blobs.start()
-        assert await state(blobs, "a") == found
+        assert self.goes_on_unheard or await state(blobs, "a") == found
 
     @pytest.mark.parametrize("nth", [1, 2])
     @pytest.mark.parametrize("step", STEPS)
@@ -465,7 +467,7 @@ class BlobsSuite:
         found = await state(blobs, "a")
         await blobs.stop()
         await blobs.start()
-        assert await state(blobs, "a") == found
+        assert self.goes_on_unheard or await state(blobs, "a") == found
 
     async def test_a_read_that_is_cancelled_at_the_disk_leaves_nothing_open(self, blobs: Blobs) -> None:
         await put(blobs, "a", content_of(300_000))
