@@ -24,7 +24,7 @@ import pytest
 
 LIMIT_MS = 50.0
 
-MARGIN = 2.0
+MARGIN = 5.0
 """So much the processor's time of the same work differs on busy machines, where caches and clock rates are shared."""
 
 
