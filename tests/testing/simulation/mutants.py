@@ -198,9 +198,9 @@ MUTANTS: dict[str, Mutant] = {
         (
             Edit(
                 CONTROL,
-                '        if found.stored.state != "deleting":\n            change = None if by',
+                '        if found.stored.state != "deleting":\n            found = await self._mark',
                 "        self.applied.forget(info.name)\n"
-                '        if found.stored.state != "deleting":\n            change = None if by',
+                '        if found.stored.state != "deleting":\n            found = await self._mark',
             ),
         ),
         system="namespaces",
@@ -214,8 +214,8 @@ MUTANTS: dict[str, Mutant] = {
             Edit(
                 CONTROL,
                 "if expected_version not in (None, info.version):\n"
-                "            raise _other_version(info, expected_version)\n        check_fixed",
-                "if False:\n            raise _other_version(info, expected_version)\n        check_fixed",
+                "            raise _other_version(info, expected_version)\n        check_kept",
+                "if False:\n            raise _other_version(info, expected_version)\n        check_kept",
             ),
         ),
         system="namespaces",
@@ -230,8 +230,9 @@ MUTANTS: dict[str, Mutant] = {
         (
             Edit(
                 REPETITION,
-                "{_KEY: _stored(kept)}, {_KEY: claim}, ttls_us={_KEY: KEPT_US}",
-                "{_KEY: None}, {_KEY: claim}",
+                "await self._keep(place, kept, claim.stamp)\n        except SoundstageError as error:",
+                "await self._table.write(place, {_KEY: None}, {_KEY: claim.stamp})\n"
+                "        except SoundstageError as error:",
             ),
         ),
         system="namespaces",

@@ -20,11 +20,11 @@ ITEM = PutItem(key=b"k", value=b"v")
 TOKEN = IdempotencyToken(Instant(START_NS), "token")
 
 
-async def prepared(site: Site, rates: NetworkRates) -> KeyValue:
+async def prepared(site: Site, rates: NetworkRates, retries: int | None = 0) -> KeyValue:
     """The client of machine 0, once its namespace is there and the network is as `rates` say."""
     await site.host.stage.client(Namespaces).put(namespace=NamespaceSpec(name="home", abstraction="kv"))
     site.network.rates = rates
-    return site.client(0, KeyValue, "home").with_options(retries=0)
+    return site.client(0, KeyValue, "home").with_options(retries=retries)
 
 
 async def stored(site: Site) -> int:
@@ -73,7 +73,7 @@ def test_a_request_held_up_is_done_late() -> None:
 
 def test_a_request_delivered_twice_arrives_twice_and_is_answered_once() -> None:
     async def body(site: Site) -> tuple[int, int]:
-        kv = (await prepared(site, NetworkRates(twice=1.0))).with_options()
+        kv = await prepared(site, NetworkRates(twice=1.0), retries=None)
         await kv.put_items(id="r", items=[ITEM], idempotency_token=TOKEN)
         await site.network.idle()
         return site.network.passage("token").sent, await stored(site)
@@ -147,7 +147,7 @@ def test_what_failed_is_sent_again_under_the_same_token() -> None:
 
 def test_a_slow_call_is_hedged_under_the_same_token() -> None:
     async def body(site: Site) -> tuple[int, float]:
-        kv = (await prepared(site, NetworkRates(hedged=1.0, held_up=0.5, held_up_s=1.9))).with_options()
+        kv = await prepared(site, NetworkRates(hedged=1.0, held_up=0.5, held_up_s=1.9), retries=None)
         for number in range(20):
             token = IdempotencyToken(Instant(site.environment.now_ns()), f"token {number}")
             await kv.put_items(id="r", items=[ITEM], idempotency_token=token)
