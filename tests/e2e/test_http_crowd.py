@@ -22,7 +22,7 @@ OWN_FILES = 256
 
 READ = {"namespace": "profiles", "id": "ada"}
 HALF_A_HEAD = b"POST /v1/kv/get_items HTTP/1.1\r\nHost: localhost\r\nX-Slow: "
-HALF_A_BODY = b'POST /v1/kv/get_items HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{"na'
+HALF_A_BODY = b'POST /v1/kv/get_items HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{"na'
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -130,7 +130,7 @@ def test_connections_over_the_limit_are_told_to_wait_and_others_go_on(serve: Ser
     with served.crowd(50) as within:
         with served.crowd(30) as beyond:
             assert [status_of(each) for each in beyond] == [429] * 30
-        within[0].sendall(b"GET /health/live HTTP/1.1\r\nConnection: close\r\n\r\n")
+        within[0].sendall(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         assert status_of(within[0]) == 200
         assert served.is_served()
 
@@ -151,7 +151,7 @@ def test_many_large_bodies_at_once_are_bounded_in_memory(serve: Serve) -> None:
     """A hundred bodies of 7 MiB want 700 MiB; the limit is 64."""
     served = serve(max_buffered="64MiB")
     before_kib = served.memory_kib()
-    head = b"POST /v1/kv/put_items HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: 7340032\r\n\r\n"
+    head = b"POST /v1/kv/put_items HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 7340032\r\n\r\n"
     with served.crowd(100, head) as senders:
         for each in senders:
             each.setblocking(False)
@@ -169,7 +169,7 @@ def test_many_large_bodies_at_once_are_bounded_in_memory(serve: Serve) -> None:
 
 def test_a_body_without_end_is_refused_and_cut_off(serve: Serve) -> None:
     served = serve()
-    head = b"POST /v1/kv/put_items HTTP/1.1\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+    head = b"POST /v1/kv/put_items HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
     chunk = b"100000\r\n" + bytes(1 << 20) + b"\r\n"
     with served.connect() as endless, pytest.raises(ConnectionError):
         send_all(endless, head, *[chunk] * 10_000)
@@ -187,7 +187,7 @@ def test_rubbish_of_all_kinds_keeps_nobody_out(serve: Serve) -> None:
 
 def test_callers_that_vanish_keep_nobody_out(serve: Serve) -> None:
     served = serve()
-    request = b"POST /v1/kv/get_items HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: 37\r\n\r\n"
+    request = b"POST /v1/kv/get_items HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 37\r\n\r\n"
     for _ in range(300):
         with served.connect() as connection:
             connection.sendall(request + b'{"namespace":"profiles","id":"ada"}  ')
