@@ -22,7 +22,10 @@ OWN_FILES = 256
 
 READ = {"namespace": "profiles", "id": "ada"}
 HALF_A_HEAD = b"POST /v1/kv/get_items HTTP/1.1\r\nHost: localhost\r\nX-Slow: "
-HALF_A_BODY = b'POST /v1/kv/get_items HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{"na'
+HALF_A_BODY = (
+    b"POST /v1/kv/get_items HTTP/1.1\r\nHost: localhost\r\n"
+    b'Content-Type: application/json\r\nContent-Length: 99\r\n\r\n{"na'
+)
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -151,7 +154,10 @@ def test_many_large_bodies_at_once_are_bounded_in_memory(serve: Serve) -> None:
     """A hundred bodies of 7 MiB want 700 MiB; the limit is 64."""
     served = serve(max_buffered="64MiB")
     before_kib = served.memory_kib()
-    head = b"POST /v1/kv/put_items HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 7340032\r\n\r\n"
+    head = (
+        b"POST /v1/kv/put_items HTTP/1.1\r\nHost: localhost\r\n"
+        b"Content-Type: application/json\r\nContent-Length: 7340032\r\n\r\n"
+    )
     with served.crowd(100, head) as senders:
         for each in senders:
             each.setblocking(False)
@@ -169,7 +175,10 @@ def test_many_large_bodies_at_once_are_bounded_in_memory(serve: Serve) -> None:
 
 def test_a_body_without_end_is_refused_and_cut_off(serve: Serve) -> None:
     served = serve()
-    head = b"POST /v1/kv/put_items HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+    head = (
+        b"POST /v1/kv/put_items HTTP/1.1\r\nHost: localhost\r\n"
+        b"Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+    )
     chunk = b"100000\r\n" + bytes(1 << 20) + b"\r\n"
     with served.connect() as endless, pytest.raises(ConnectionError):
         send_all(endless, head, *[chunk] * 10_000)
@@ -187,7 +196,10 @@ def test_rubbish_of_all_kinds_keeps_nobody_out(serve: Serve) -> None:
 
 def test_callers_that_vanish_keep_nobody_out(serve: Serve) -> None:
     served = serve()
-    request = b"POST /v1/kv/get_items HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 37\r\n\r\n"
+    request = (
+        b"POST /v1/kv/get_items HTTP/1.1\r\nHost: localhost\r\n"
+        b"Content-Type: application/json\r\nContent-Length: 37\r\n\r\n"
+    )
     for _ in range(300):
         with served.connect() as connection:
             connection.sendall(request + b'{"namespace":"profiles","id":"ada"}  ')
