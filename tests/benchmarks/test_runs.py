@@ -81,6 +81,8 @@ def test_durable_puts_are_measured_on_this_disk() -> None:
         "put_64_per_core",
         "put_64_one_record_per_core",
         "put_64_conditional_per_core",
+        "grouped_64",
+        "grouped_alone",
     }
 
 
