@@ -227,9 +227,10 @@ class Parts:
             self.sweepers.append(Sweeper(name, engine, sweeper, self.environment))
             if sweeper.enabled:
                 sweeps[name] = add(f"sweeper of {name}", sweeper.interval / 1e9, self.sweepers[-1].round)
-        for name, blobs in self.engines.distinct_blobs().items():
+        expired = [
             add(f"expired blobs of {name}", EXPIRED_INTERVAL.seconds, partial(_sweep_blobs, blobs))
-        expired = [each for each in self.background.rounds if each.interval_s == EXPIRED_INTERVAL.seconds]
+            for name, blobs in self.engines.distinct_blobs().items()
+        ]
 
         async def forget_expired() -> None:
             for each in expired:

@@ -16,6 +16,7 @@ import msgspec
 from soundstage import __version__
 from soundstage.core.environment import Environment
 from soundstage.core.errors import Exhausted, Internal, NotFound, SoundstageError, Unavailable
+from soundstage.core.steps import Begun, begin
 from soundstage.engines.host import place, refusals
 from soundstage.engines.host.contract import Contract, Method, contract, encode
 from soundstage.engines.host.frames import (
@@ -39,7 +40,6 @@ from soundstage.engines.host.frames import (
     Outbox,
     Welcome,
 )
-from soundstage.engines.host.steps import Begun, begin
 from soundstage.engines.host.streams import Incoming, Outgoing
 
 log: logging.Logger = logging.getLogger("soundstage.engines")

@@ -7,7 +7,6 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import suppress
 from types import TracebackType
 
-from soundstage.core.call import Principal
 from soundstage.core.errors import SoundstageError
 from soundstage.core.files import DEFAULT_MEDIA_TYPE, File
 from soundstage.core.job import JobInfo
@@ -109,7 +108,7 @@ class JobFiles:
         async def keep(chunks: AsyncGenerator[bytes]) -> File:
             return await self._files.put(
                 chunks,
-                Principal(job.info.created_by, {"*": ("admin",)}, job.owner),
+                job.starter,
                 name=name,
                 media_type=media_type or DEFAULT_MEDIA_TYPE,
                 namespaces=job.info.namespaces,

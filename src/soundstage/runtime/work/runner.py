@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from soundstage.core.call import Call, Principal
+from soundstage.core.call import Call
 from soundstage.core.codec import decoder, msgpack_encode
 from soundstage.core.environment import Environment
 from soundstage.core.errors import Internal, NotFound, SoundstageError, TooLarge, Unavailable
@@ -200,8 +200,7 @@ class JobRunner:
         operation: Operation[..., Any] = self._systems.operations(info.system)[info.operation]
         request = decoder(operation.request, "application/msgpack", strict=False).decode(writer.found.stored.request)
         service = await self._systems.started(info.system)
-        starter = Principal(info.created_by, {"*": ("admin",)}, writer.found.stored.owner)
-        call = Call(principal=starter, request_id=info.job_id)
+        call = Call(principal=writer.found.stored.starter, request_id=info.job_id)
         result = msgpack_encode(await getattr(service, operation.attribute)(call, request, context))
         if len(result) > RESULT_MAX_BYTES:
             raise TooLarge(f"the result has more than {RESULT_MAX_BYTES} bytes", hint="give large results as files")

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from soundstage.core.call import Principal
 from soundstage.core.codec import decoder, msgpack_encode
 from soundstage.core.environment import Environment
 from soundstage.core.errors import NotFound, PreconditionFailed
@@ -53,6 +54,11 @@ class Stored(msgspec.Struct, frozen=True, kw_only=True):
     fence: int = 0
     owner: str = ""
     schema: int = 1
+
+    @property
+    def starter(self) -> Principal:
+        """Whoever started the job, who was let do what it does when it was started."""
+        return Principal(self.info.created_by, {"*": ("admin",)}, self.owner)
 
 
 class Found(NamedTuple):

@@ -88,7 +88,6 @@ class _Worker:
                     server = Server(stage, stage.config.http, shared=True)
                     running.push_async_callback(server.stop)
                     await stage.open_doors()
-                    await stage.open_doors()
                     url = await server.start()
             await all_well(stage, self._stopping)
             channel.tell("ready", url.encode())

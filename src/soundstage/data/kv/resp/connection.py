@@ -11,11 +11,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Coroutine, Generator
-from types import coroutine
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from soundstage.core.errors import SoundstageError
+from soundstage.core.steps import Begun, begin
 from soundstage.data.kv.resp.client import NO_AUTHENTICATION, Client
 from soundstage.data.kv.resp.commands import COMMANDS, Command, check_arity, unknown
 from soundstage.data.kv.resp.faults import CommandError, line_of
@@ -25,8 +24,6 @@ from soundstage.runtime.door_connection import DoorConnection
 
 if TYPE_CHECKING:
     from soundstage.data.kv.resp.door import RespDoor
-
-T = TypeVar("T")
 
 log: logging.Logger = logging.getLogger("soundstage.data.kv.resp")
 
@@ -47,13 +44,6 @@ TURN = 64
 
 TOGETHER_MAX = 128
 """Writes that wait together."""
-
-
-class Rest(NamedTuple):
-    """A coroutine that was begun by hand, and what it waits for."""
-
-    begun: Coroutine[Any, Any, bytes]
-    waits: Any
 
 
 class Written:
@@ -152,13 +142,10 @@ class RespConnection(DoorConnection):
         """The commands that wait are being answered."""
         if self._running:
             return
-        answering = self._answer()
         self._running = True
-        try:
-            waits = answering.send(None)
-        except StopIteration:
-            return
-        self._task = asyncio.get_running_loop().create_task(_rest(answering, waits))
+        ended, rest = begin(self._answer())
+        if not ended:
+            self._task = asyncio.get_running_loop().create_task(rest.ended())
 
     async def _answer(self) -> None:
         """Every command that has come is answered. Fails never."""
@@ -253,19 +240,18 @@ class RespConnection(DoorConnection):
         finished = iter(await asyncio.gather(*waiting))
         return b"".join(reply if rest is None else next(finished) for reply, rest in begun)
 
-    def _begin(self, client: Client, command: Command, arguments: list[bytes]) -> tuple[bytes, Rest | None]:
+    def _begin(self, client: Client, command: Command, arguments: list[bytes]) -> tuple[bytes, Begun | None]:
         """The reply to a command, or the rest of it when it has to wait."""
         answering: Any = command.answer(client, arguments)
         try:
-            return b"", Rest(answering, answering.send(None))
-        except StopIteration as end:
-            return end.value, None
+            ended, found = begin(answering)
         except Exception as failure:  # noqa: BLE001
             return self._refused(failure, arguments), None
+        return (found, None) if ended else (b"", found)
 
-    async def _finish(self, rest: Rest, arguments: list[bytes]) -> bytes:
+    async def _finish(self, rest: Begun, arguments: list[bytes]) -> bytes:
         try:
-            return await _driven(*rest)
+            return await rest
         except Exception as failure:  # noqa: BLE001
             return self._refused(failure, arguments)
 
@@ -288,28 +274,3 @@ class RespConnection(DoorConnection):
         name = arguments[0][:32].decode("utf-8", "replace")
         log.error("a command failed by a defect", exc_info=failure, extra={"request_id": given, "command": name})
         return error(f"INTERNAL the command failed by a defect; the log has the details under the request id {given}")
-
-
-async def _rest(begun: Coroutine[Any, Any, None], waits: Any) -> None:
-    """The rest of a coroutine that was begun by hand and waits for `waits`."""
-    await _driven(begun, waits)
-
-
-@coroutine
-def _driven(begun: Coroutine[Any, Any, T], waits: Any) -> Generator[Any, Any, T]:
-    while True:
-        if waits is not None:
-            # Several may wait for one future, and each task that is given it takes this mark of it.
-            waits._asyncio_future_blocking = True
-        try:
-            given = yield waits
-        except BaseException as thrown:  # noqa: BLE001
-            try:
-                waits = begun.throw(thrown)
-            except StopIteration as end:
-                return end.value
-        else:
-            try:
-                waits = begun.send(given)
-            except StopIteration as end:
-                return end.value

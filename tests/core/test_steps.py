@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from soundstage.engines.host.steps import Begun, begin
+from soundstage.core.steps import Begun, begin
 
 
 async def waits(future: asyncio.Future[int], times: int = 1) -> int:
@@ -112,3 +112,19 @@ async def test_one_that_goes_no_further_is_closed() -> None:
     assert isinstance(begun, Begun)
     begun.close()
     assert closed == [True]
+
+
+async def test_several_may_wait_for_one_future() -> None:
+    future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    tasks = [await gone_on(waits(future)) for _ in range(3)]
+    await asyncio.sleep(0)
+    future.set_result(2)
+    assert await asyncio.gather(*tasks) == [2, 2, 2]
+
+
+async def test_the_rest_may_be_a_task() -> None:
+    future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    _, begun = begin(waits(future))
+    task = asyncio.ensure_future(begun.ended())
+    future.set_result(3)
+    assert await task == 3

@@ -1,4 +1,4 @@
-"""Calls that are answered without a task of their own where they need not wait.
+"""Coroutines that get a task of their own only when they have to wait.
 
 Most calls of an engine end with their first step: what they read is in memory, and a write that nothing else
 waits for is flushed at once. A task for each would cost more than the call.
@@ -20,6 +20,9 @@ class Begun:
 
     def __await__(self) -> Generator[Any, Any, Any]:
         while True:
+            if self._waits_for is not None:
+                # By this mark a task knows a future that is awaited, and takes it off.
+                self._waits_for._asyncio_future_blocking = True
             try:
                 sent = yield self._waits_for
             except BaseException as error:  # noqa: BLE001 - whatever it is, it is for the coroutine
@@ -30,6 +33,10 @@ class Begun:
                 self._waits_for = step()
             except StopIteration as ended:
                 return ended.value
+
+    async def ended(self) -> Any:
+        """What the coroutine comes to; for a task."""
+        return await self
 
     def close(self) -> None:
         """The coroutine goes no further."""
@@ -45,4 +52,7 @@ def begin(coroutine: Coroutine[Any, Any, Any]) -> tuple[bool, Any]:
         waits_for = coroutine.send(None)
     except StopIteration as ended:
         return True, ended.value
+    if waits_for is not None:
+        # No task has taken it off, and whoever awaits the same future next would be refused.
+        waits_for._asyncio_future_blocking = False
     return False, Begun(coroutine, waits_for)
