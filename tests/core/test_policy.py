@@ -10,11 +10,12 @@ from tests.runtime.notes.api import CALLS, Disturb, ReadNote, WriteNote
 
 from soundstage.core.call import DEFAULT_OPTIONS, CallOptions
 from soundstage.core.environment import VirtualEnvironment
-from soundstage.core.errors import InvalidArgument, SoundstageError, Unavailable
+from soundstage.core.errors import InvalidArgument, NotFound, SoundstageError, Unavailable
 from soundstage.core.hlc import TokenClock
 from soundstage.core.policy import (
     Budget,
     HedgePolicy,
+    Resumption,
     RetryPolicy,
     backoff_s,
     hedge_budget,
@@ -295,3 +296,23 @@ async def test_a_caller_who_gives_up_ends_both(environment: VirtualEnvironment) 
     with pytest.raises(asyncio.CancelledError):
         await call
     assert all(attempt.cancelled() for attempt in race.attempts)
+
+
+async def test_a_resumption_counts_its_tries_anew_after_each_success() -> None:
+    environment = VirtualEnvironment()
+    resumption = Resumption(RetryPolicy(retries=2), environment)
+    for _ in range(5):
+        await resumption.wait(Unavailable("away"))
+        await resumption.wait(Unavailable("away"))
+        resumption.went_on()
+    await resumption.wait(Unavailable("away"))
+    await resumption.wait(Unavailable("away"))
+    with pytest.raises(Unavailable, match="for good"):
+        await resumption.wait(Unavailable("for good"))
+
+
+async def test_a_resumption_does_not_wait_for_what_waiting_does_not_mend() -> None:
+    environment = VirtualEnvironment()
+    with pytest.raises(NotFound):
+        await Resumption(RetryPolicy(), environment).wait(NotFound("nothing"))
+    assert environment.monotonic_ns() == 0

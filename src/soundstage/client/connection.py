@@ -64,7 +64,7 @@ class Connection:
         """The files of the stage; as `Stage.files`."""
         from soundstage.client.files import RemoteFiles
 
-        return RemoteFiles(self._send_file, self.url, self._wire, self.settings, self.environment)
+        return RemoteFiles(self._send_file, self.url, self._wire, self.settings, self._retries, self.environment)
 
     async def __aenter__(self) -> Connection:
         return self

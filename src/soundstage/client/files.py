@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
 from hashlib import sha256
-from typing import Protocol, cast
+from typing import Protocol, TypeVar, cast
 from urllib.parse import quote, unquote, urlencode
 
 import httpx2
@@ -27,13 +27,13 @@ from soundstage.core.errors import (
     Unauthenticated,
     Unavailable,
 )
-from soundstage.core.files import DEFAULT_MEDIA_TYPE, File
+from soundstage.core.files import DEFAULT_MEDIA_TYPE, PATH, File
 from soundstage.core.ids import uuid7
-from soundstage.core.policy import backoff_s
+from soundstage.core.policy import Budget, Resumption, is_retryable, retrying
 from soundstage.core.time import Duration
 from soundstage.core.transfers import FileAccess, Source, Supply, blob_of, supply_of
 
-PATH = "/v1/blobs"
+T = TypeVar("T")
 
 ANSWER_WITHIN_S = 300.0
 """How long a stage may take to write what was sent to its disk."""
@@ -62,8 +62,11 @@ class Sender(Protocol):
 class RemoteFiles(FileAccess):
     """The files of a stage that runs somewhere else; `connection.files`."""
 
-    def __init__(self, send: Sender, url: str, wire: Wire, settings: Settings, environment: Environment) -> None:
+    def __init__(
+        self, send: Sender, url: str, wire: Wire, settings: Settings, retries: Budget, environment: Environment
+    ) -> None:
         self._send = send
+        self._retries = retries
         self._url = url
         self._wire = wire
         self._settings = settings
@@ -81,27 +84,26 @@ class RemoteFiles(FileAccess):
         supply = await supply_of(source)
         said = {"name": supply.name if name is None else name, "ttl": None if ttl is None else str(ttl)}
         query = urlencode({key: value for key, value in said.items() if value})
-        blob, tried = uuid7(self._environment), 0
-        while True:
+        blob = uuid7(self._environment)
+
+        async def attempt() -> File:
             sending = _Sending(supply)
             try:
                 return _checked(await self._put(blob, query, media_type, sending), sending.sha256)
             except AlreadyExists:
                 # An earlier try was kept, and the answer to it lost: the id is nobody else's.
                 return _checked(await self.info(blob), await _sha256_of(supply))
-            except SoundstageError as error:
-                if not supply.again:
-                    raise
-                tried = await self._another(tried, error)
+
+        return await self._retrying(attempt, lambda error: supply.again and error.retryable)
 
     async def info(self, file: File | str) -> File:
-        tried, blob = 0, blob_of(file)
-        while True:
-            try:
-                async with self._asked("HEAD", blob, []) as response:
-                    return _file_of(blob, response)
-            except SoundstageError as error:
-                tried = await self._another(tried, error)
+        blob = blob_of(file)
+
+        async def attempt() -> File:
+            async with self._asked("HEAD", blob, []) as response:
+                return _file_of(blob, response)
+
+        return await self._retrying(attempt)
 
     async def open(self, file: File | str, start: int = 0, end: int | None = None) -> AsyncGenerator[bytes]:
         """See `FileAccess`. A lost connection is taken up where it broke off."""
@@ -114,33 +116,37 @@ class RemoteFiles(FileAccess):
                 field="range",
                 hint="0 <= start <= end <= size",
             )
-        position, tried = start, 0
+        position, resumption = start, Resumption(self._settings.retry, self._environment)
         while position < last:
             try:
                 async with aclosing(self._read(found, position, last)) as chunks:
                     async for chunk in chunks:
-                        position, tried = position + len(chunk), 0
+                        position += len(chunk)
+                        resumption.went_on()
                         if digest is not None:
                             digest.update(chunk)
                         yield chunk
                 if position < last:
                     raise _broken_off(found)
             except SoundstageError as error:
-                tried = await self._another(tried, error)
+                await resumption.wait(error)
         if digest is not None and digest.hexdigest() != found.sha256:
             raise DataLoss(f"what came of the file {found.blob} is not what was sent", hint="read it again")
 
     async def delete(self, file: File | str) -> bool:
         tried = 0
-        while True:
+
+        async def attempt() -> bool:
+            nonlocal tried
+            tried += 1
             try:
                 async with self._asked("DELETE", blob_of(file), []):
                     return True
             except NotFound:
                 # The answer to an earlier try may have been lost.
-                return tried > 0
-            except SoundstageError as error:
-                tried = await self._another(tried, error)
+                return tried > 1
+
+        return await self._retrying(attempt)
 
     async def _put(self, blob: str, query: str, media_type: str, sending: _Sending) -> File:
         length = sending.supply.size
@@ -200,13 +206,12 @@ class RemoteFiles(FileAccess):
         kind = response.headers.get("content-type", "")
         raise self._wire.problem(response.status_code, kind, await self._wire.read(response))
 
-    async def _another(self, tried: int, error: SoundstageError) -> int:
-        """The number of the next try, once it is time for it; raises `error` when there is to be none."""
-        policy, tried = self._settings.retry, tried + 1
-        if not error.retryable or tried > policy.retries:
-            raise error
-        await self._environment.sleep(backoff_s(policy, tried, self._environment.random, error))
-        return tried
+    async def _retrying(
+        self, attempt: Callable[[], Awaitable[T]], allowed: Callable[[SoundstageError], bool] | None = None
+    ) -> T:
+        return await retrying(
+            attempt, self._settings.retry, self._retries, self._environment, None, allowed or is_retryable
+        )
 
 
 class _Sending(httpx2.AsyncByteStream):

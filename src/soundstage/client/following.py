@@ -16,7 +16,7 @@ from soundstage.core.environment import Environment
 from soundstage.core.errors import Internal, InvalidArgument, SoundstageError, TooLarge, from_problem
 from soundstage.core.feed import CURSOR, HEARTBEAT_S
 from soundstage.core.operation import Operation
-from soundstage.core.policy import backoff_s
+from soundstage.core.policy import Resumption
 
 NDJSON = b"application/x-ndjson"
 
@@ -58,19 +58,16 @@ class Following:
 
     async def messages(self, request: Any) -> AsyncGenerator[Any]:
         """The messages; raises when the feed ends with an error that waiting does not mend."""
-        policy, tried = self._settings.retry, 0
+        resumption = Resumption(self._settings.retry, self._environment)
         while True:
             try:
                 async with aclosing(self._once(request)) as messages:
                     async for message in messages:
-                        tried = 0
+                        resumption.went_on()
                         yield message
                 return
             except SoundstageError as error:
-                tried += 1
-                if not error.retryable or tried > policy.retries:
-                    raise
-                await self._environment.sleep(backoff_s(policy, tried, self._environment.random, error))
+                await resumption.wait(error)
             if self._cursor is not None:
                 request = msgspec.structs.replace(request, cursor=self._cursor)
 

@@ -6,6 +6,9 @@ import msgspec
 
 from soundstage.core.message import Int64
 
+PATH = "/v1/blobs"
+"""Where a stage has its files over HTTP."""
+
 DEFAULT_MEDIA_TYPE = "application/octet-stream"
 
 

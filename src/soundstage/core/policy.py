@@ -95,7 +95,8 @@ def backoff_s(policy: RetryPolicy, tried: int, random: Random, error: Soundstage
     return random.uniform(0.0, ceiling) + (error.retry_after_ms or 0) / 1_000
 
 
-def _is_retryable(error: SoundstageError) -> bool:
+def is_retryable(error: SoundstageError) -> bool:
+    """What an error says of itself."""
     return error.retryable
 
 
@@ -105,7 +106,7 @@ async def retrying(
     budget: Budget,
     environment: Environment,
     deadline_ns: int | None = None,
-    allowed: Callable[[SoundstageError], bool] = _is_retryable,
+    allowed: Callable[[SoundstageError], bool] = is_retryable,
 ) -> T:
     """What `attempt` returns, tried again while its error is `allowed` to be: by default, while it is retryable.
 
@@ -130,6 +131,28 @@ async def retrying(
             if not budget.withdraw():
                 raise
             await environment.sleep(wait_s)
+
+
+class Resumption:
+    """Tries of what is taken up where it broke off, such as a stream: counted anew whenever it went on."""
+
+    __slots__ = ("_environment", "_policy", "_tried")
+
+    def __init__(self, policy: RetryPolicy, environment: Environment) -> None:
+        self._policy = policy
+        self._environment = environment
+        self._tried = 0
+
+    def went_on(self) -> None:
+        """Something came since the last failure."""
+        self._tried = 0
+
+    async def wait(self, error: SoundstageError) -> None:
+        """Returns when it is time for another try; raises `error` when there is to be none."""
+        self._tried += 1
+        if not error.retryable or self._tried > self._policy.retries:
+            raise error
+        await self._environment.sleep(backoff_s(self._policy, self._tried, self._environment.random, error))
 
 
 async def hedged(

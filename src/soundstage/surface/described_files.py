@@ -6,14 +6,12 @@ from typing import Any
 
 from soundstage.core.codec import JSON
 from soundstage.core.errors import ERRORS
-from soundstage.core.files import File
+from soundstage.core.files import PATH, File
 from soundstage.core.scalars import DURATION_PATTERN
 from soundstage.runtime.files import NAME_MAX_CHARS
 from soundstage.surface.schemas import REF, Schema
 
 FILES_TAG = "files"
-
-PATH = "/v1/blobs"
 
 _TEXT: Schema = {"type": "string"}
 _BYTES: Schema = {"*/*": {"schema": {"type": "string", "format": "binary"}}}

@@ -16,7 +16,6 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any, Protocol
-from urllib.parse import parse_qsl
 
 import msgspec
 
@@ -24,7 +23,7 @@ from soundstage.core.codec import convert, json_encode
 from soundstage.core.errors import InvalidArgument, SoundstageError
 from soundstage.core.feed import CURSOR, CURSOR_MAX_CHARS, HEARTBEAT_S, Position
 from soundstage.core.operation import Operation
-from soundstage.surface.http.asgi import Receive, Send
+from soundstage.surface.http.asgi import Receive, Send, disconnected, fields_of, send_part
 
 log: logging.Logger = logging.getLogger("soundstage.surface.http")
 
@@ -87,14 +86,7 @@ def request_from_query(operation: Operation[..., Any], query: bytes) -> Any:
 
     Raises `InvalidArgument` for what is no text, for a field given twice, and as a body would.
     """
-    try:
-        pairs = parse_qsl(query.decode("ascii"), keep_blank_values=True, strict_parsing=bool(query), errors="strict")
-    except (ValueError, UnicodeDecodeError):
-        raise InvalidArgument("the query is malformed", field="query", hint="write ?name=value&other=value") from None
-    fields = dict(pairs)
-    if len(fields) != len(pairs):
-        raise InvalidArgument("the query has a field twice", field="query", hint="give each field once")
-    return convert(fields, operation.request, from_text=True)
+    return convert(fields_of(query, "?name=value&other=value"), operation.request, from_text=True)
 
 
 def resumed(request: Any, last_event_id: bytes) -> Any:
@@ -136,7 +128,7 @@ class FeedReply:
 
     async def send(self, receive: Receive, send: Send, given: str) -> None:
         """Everything was written, until the feed ended or its reader was gone."""
-        gone = asyncio.ensure_future(_gone(receive))
+        gone = asyncio.ensure_future(disconnected(receive))
         headers = [
             (b"content-type", self._form.media_type),
             (b"cache-control", b"no-store"),
@@ -178,20 +170,11 @@ class FeedReply:
                 raise self._ended.result()
             if done:
                 return self._upcoming.result()
-            await _part(send, self._form.position(self._cursor))
+            await send_part(send, self._form.position(self._cursor))
 
     async def _write(self, send: Send, message: Any) -> None:
         self._cursor = getattr(message, CURSOR, None)
         if type(message) is Position:
-            await _part(send, self._form.position(self._cursor))
+            await send_part(send, self._form.position(self._cursor))
         else:
-            await _part(send, self._form.message(message))
-
-
-async def _part(send: Send, body: bytes) -> None:
-    await send({"type": "http.response.body", "body": body, "more_body": True})
-
-
-async def _gone(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        continue
+            await send_part(send, self._form.message(message))

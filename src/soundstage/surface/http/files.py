@@ -17,7 +17,7 @@ from binascii import Error as NoBase64
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, asynccontextmanager
 from typing import NamedTuple, TypeAlias
-from urllib.parse import parse_qsl, quote
+from urllib.parse import quote
 
 import msgspec
 
@@ -25,18 +25,16 @@ from soundstage.core.call import Call
 from soundstage.core.codec import JSON, ContentType, convert, encoder
 from soundstage.core.environment import Environment
 from soundstage.core.errors import DeadlineExceeded, InvalidArgument, NotFound, SoundstageError
-from soundstage.core.files import DEFAULT_MEDIA_TYPE
+from soundstage.core.files import DEFAULT_MEDIA_TYPE, PATH
 from soundstage.core.time import Duration
 from soundstage.engines.blobs.port import BlobInfo
 from soundstage.runtime.files import Files, file_of
-from soundstage.surface.http.asgi import Receive, Scope, Send
+from soundstage.surface.http.asgi import Receive, Scope, Send, disconnected, fields_of, send_part
 from soundstage.surface.http.body import Disconnected
 from soundstage.surface.http.exchange import STREAMED
 from soundstage.surface.http.head import Head
 from soundstage.surface.http.media import UnknownCoding, reply_format
 from soundstage.surface.http.reply import Reply, WrongMethod, problem_reply
-
-PATH = "/v1/blobs"
 
 Headers: TypeAlias = list[tuple[bytes, bytes]]
 
@@ -78,7 +76,7 @@ class FileReply:
 
     async def send(self, receive: Receive, send: Send, given: str) -> None:
         """Everything was written, or its reader is gone. What is found damaged breaks the response off."""
-        gone = asyncio.ensure_future(_gone(receive))
+        gone = asyncio.ensure_future(disconnected(receive))
         start, end, partial = self._chosen
         headers = _described(self._info)
         headers += [(b"content-length", b"%d" % (end - start)), (b"x-request-id", given.encode())]
@@ -90,11 +88,11 @@ class FileReply:
         try:
             async with aclosing(self._chunks) as chunks:
                 await send({"type": "http.response.start", "status": 206 if partial else 200, "headers": headers})
-                await _part(send, self._first)
+                await send_part(send, self._first)
                 async for chunk in chunks:
                     if gone.done():
                         return
-                    await _part(send, chunk)
+                    await send_part(send, chunk)
                 await send({"type": "http.response.body", "body": b""})
         finally:
             gone.cancel()
@@ -238,13 +236,7 @@ def _check_coding(head: Head) -> None:
 
 
 def _said(query: bytes) -> Sent:
-    try:
-        pairs = parse_qsl(query.decode("ascii"), keep_blank_values=True, strict_parsing=bool(query), errors="strict")
-    except (ValueError, UnicodeDecodeError):
-        raise InvalidArgument("the query is malformed", field="query", hint="write ?name=talk.mp4&ttl=1d") from None
-    if len(dict(pairs)) != len(pairs):
-        raise InvalidArgument("the query has a field twice", field="query", hint="give each field once")
-    return convert(dict(pairs), Sent, from_text=True)
+    return convert(fields_of(query, "?name=talk.mp4&ttl=1d"), Sent, from_text=True)
 
 
 def _announced(digest: bytes) -> str | None:
@@ -313,12 +305,3 @@ def _digest(info: BlobInfo) -> bytes:
 async def _nothing() -> AsyncGenerator[bytes]:
     return
     yield
-
-
-async def _part(send: Send, body: bytes) -> None:
-    await send({"type": "http.response.body", "body": body, "more_body": True})
-
-
-async def _gone(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        continue
