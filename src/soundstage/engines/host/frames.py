@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import struct
-from typing import Final, TypeAlias
+from collections.abc import Callable
+from typing import Final, TypeAlias, cast
 
 import msgspec
 
@@ -133,3 +134,26 @@ class Outbox:
         parts, self._parts = self._parts, []
         if not self._transport.is_closing():
             self._transport.write(b"".join(parts))
+
+
+class FramedProtocol(asyncio.Protocol):
+    """What both ends of a connection have: an inbox, an outbox, and `_send`, which puts a frame into it."""
+
+    _transport: asyncio.Transport
+    _outbox: Outbox
+    _send: Callable[..., None]
+
+    def __init__(self) -> None:
+        self._loop: asyncio.AbstractEventLoop = asyncio.get_running_loop()
+        self._inbox: Inbox = Inbox()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self._outbox = Outbox(self._transport)
+        self._send = self._outbox.send
+
+    def pause_writing(self) -> None:
+        self._outbox.pause()
+
+    def resume_writing(self) -> None:
+        self._outbox.resume()

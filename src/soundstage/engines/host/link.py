@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, Callable
 from contextlib import suppress
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 
@@ -27,9 +27,8 @@ from soundstage.engines.host.frames import (
     WELCOME,
     Broken,
     Frame,
+    FramedProtocol,
     Hello,
-    Inbox,
-    Outbox,
     Welcome,
 )
 from soundstage.engines.host.streams import Incoming, Outgoing
@@ -47,14 +46,13 @@ SILENT_PINGS_MAX = 3
 """So often the other side may leave unanswered that it is asked for a sign of life."""
 
 
-class Link(asyncio.Protocol):
+class Link(FramedProtocol):
     """A connection for the engine called `engine`. `lost` is told once, when it is closed and was not by us."""
 
     def __init__(self, engine: str, lost: Callable[[], None]) -> None:
+        super().__init__()
         self._engine = engine
         self._lost = lost
-        self._loop = asyncio.get_running_loop()
-        self._inbox = Inbox()
         self._answers: dict[int, asyncio.Future[bytes]] = {}
         self._uploads: dict[int, Outgoing] = {}
         self._downloads: dict[int, Incoming] = {}
@@ -66,14 +64,9 @@ class Link(asyncio.Protocol):
         self._closed = False
         self._silent = 0
         self._watch: asyncio.TimerHandle | None = None
-        self._transport: asyncio.Transport
-        self._outbox: Outbox
-        self._send: Callable[..., None]
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)
-        self._outbox = Outbox(self._transport)
-        self._send = self._outbox.send
+        super().connection_made(transport)
         self._watch = self._loop.call_later(PING_S, self._listen)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -81,12 +74,6 @@ class Link(asyncio.Protocol):
         self._end()
         if not was_closed:
             self._lost()
-
-    def pause_writing(self) -> None:
-        self._outbox.pause()
-
-    def resume_writing(self) -> None:
-        self._outbox.resume()
 
     def data_received(self, data: bytes) -> None:
         self._silent = 0

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 
@@ -35,9 +35,8 @@ from soundstage.engines.host.frames import (
     WELCOME,
     Broken,
     Frame,
+    FramedProtocol,
     Hello,
-    Inbox,
-    Outbox,
     Welcome,
 )
 from soundstage.engines.host.streams import Incoming, Outgoing
@@ -86,27 +85,21 @@ class HostServer:
         await asyncio.gather(*ending)
 
 
-class ServerLink(asyncio.Protocol):
+class ServerLink(FramedProtocol):
     """One connection: one engine as one other process uses it."""
 
     def __init__(self, server: HostServer) -> None:
+        super().__init__()
         self._server = server
-        self._loop = asyncio.get_running_loop()
-        self._inbox = Inbox()
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._uploads: dict[int, Incoming] = {}
         self._downloads: dict[int, Outgoing] = {}
         self._methods: list[tuple[Method, Callable[..., Any]]] = []
         self._frames: deque[Frame] = deque()
         self._busy = False
-        self._transport: asyncio.Transport
-        self._outbox: Outbox
-        self._send: Callable[..., None]
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)
-        self._outbox = Outbox(self._transport)
-        self._send = self._outbox.send
+        super().connection_made(transport)
         self._server.links.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -117,12 +110,6 @@ class ServerLink(asyncio.Protocol):
             outgoing.close()
         for task in self._tasks.values():
             task.cancel()
-
-    def pause_writing(self) -> None:
-        self._outbox.pause()
-
-    def resume_writing(self) -> None:
-        self._outbox.resume()
 
     def data_received(self, data: bytes) -> None:
         try:

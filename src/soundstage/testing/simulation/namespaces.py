@@ -23,8 +23,7 @@ from soundstage.core.errors import (
 from soundstage.core.namespace import NamespaceInfo
 from soundstage.runtime.namespaces.api import Namespaces, NamespaceSpec
 from soundstage.testing.simulation.scenario import SYSTEM_TABLES, Divergence, Play, Scenario, Site, Step
-from soundstage.testing.simulation.turn import aside
-from soundstage.testing.simulation.viewed import Viewed
+from soundstage.testing.simulation.viewed import Viewed, undisturbed_round
 
 Act: TypeAlias = Literal[
     "put",
@@ -288,15 +287,7 @@ class NamespacesPlay:
 
     async def _poll(self) -> None:
         """What a process does every second, undisturbed; it knows what is stored, if nobody changed it meanwhile."""
-        network, host = self._site.network, self._site.host
-        calm = not network.under_way and host.is_up
-        before = self._changes, host.restarts
-        with aside():
-            try:
-                await host.stage.run_background()
-            except Unavailable:
-                return
-        if calm and host.is_up and before == (self._changes, host.restarts):
+        if await undisturbed_round(self._site, lambda: self._changes):
             for name in self._names.values():
                 name.judge.refresh()
             self._site.note("polled")

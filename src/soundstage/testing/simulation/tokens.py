@@ -22,8 +22,7 @@ from soundstage.core.errors import (
 from soundstage.core.time import NS_PER_S, Duration
 from soundstage.runtime.tokens.api import Tokens
 from soundstage.testing.simulation.scenario import SYSTEM_TABLES, Divergence, Play, Scenario, Site, Step
-from soundstage.testing.simulation.turn import aside
-from soundstage.testing.simulation.viewed import Viewed
+from soundstage.testing.simulation.viewed import Viewed, undisturbed_round
 
 Act: TypeAlias = Literal["create", "revoke", "revoke_known", "list", "poll"]
 _WEIGHTS = (30, 12, 14, 34, 10)
@@ -171,15 +170,7 @@ class TokensPlay:
 
     async def _poll(self) -> None:
         """What a process does every second, undisturbed; it knows what is stored, if nobody changed it meanwhile."""
-        network, host = self._site.network, self._site.host
-        calm = not network.under_way and host.is_up
-        before = self._changes, host.restarts
-        with aside():
-            try:
-                await host.stage.run_background()
-            except Unavailable:
-                return
-        if calm and host.is_up and before == (self._changes, host.restarts):
+        if await undisturbed_round(self._site, lambda: self._changes):
             for name in self._names.values():
                 name.refresh()
 

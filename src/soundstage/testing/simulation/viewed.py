@@ -6,11 +6,13 @@ once, except where a change failed in a way that its process could not know: the
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
+from soundstage.core.errors import Unavailable
 from soundstage.testing.simulation.linearizer import Linearizer, Model
-from soundstage.testing.simulation.scenario import Divergence
+from soundstage.testing.simulation.scenario import Divergence, Site
+from soundstage.testing.simulation.turn import aside
 
 S = TypeVar("S", bound=Hashable)
 Q = TypeVar("Q")
@@ -83,3 +85,19 @@ class Viewed(Generic[S, Q, R]):
     def refresh(self) -> None:
         """The process has read the store, and nobody changed it meanwhile."""
         self.recent, self.doubtful = self._judge.states(), False
+
+
+async def undisturbed_round(site: Site, changes: Callable[[], int]) -> bool:
+    """A round of what a process does every second, undisturbed; whether it then certainly knows what is stored.
+
+    It does not while requests are under way, and when `changes`, which counts those that were begun, has grown.
+    """
+    network, host = site.network, site.host
+    calm = not network.under_way and host.is_up
+    before = changes(), host.restarts
+    with aside():
+        try:
+            await host.stage.run_background()
+        except Unavailable:
+            return False
+    return calm and host.is_up and before == (changes(), host.restarts)
