@@ -207,8 +207,9 @@ async def test_a_stage_that_stops_says_so_to_who_follows(open_stage: OpenStage) 
 
         task = asyncio.ensure_future(following())
         while not stage.operation("namespaces", "watch").stats.calls:  # noqa: ASYNC110
-            await asyncio.sleep(0.001)
-        await asyncio.sleep(0.01)
+            await asyncio.sleep(0)
+        for _ in range(50):
+            await asyncio.sleep(0)
     await task
     assert [(error.code, error.retryable) for error in last] == [("unavailable", True)]
 

@@ -163,16 +163,16 @@ class DoorContext:
     def authenticate(self, token: str | None) -> DoorSession:
         """Whoever has this access token; without authentication the owner. Raises `Unauthenticated`."""
         if not self.authenticates:
-            return DoorSession(self, LOCAL, None)
+            return DoorSession(self, LOCAL)
         if token is None:
             raise Unauthenticated(
                 "this stage wants an access token", hint="make one with `soundstage tokens create`, and send it"
             )
-        return DoorSession(self, self.recognise(token), token)
+        return DoorSession(self, self._stage.tokens.recognise(token))
 
-    def recognise(self, token: str) -> Principal:
-        """Who calls with `token`. Raises `Unauthenticated`."""
-        return self._stage.tokens.recognise(token)
+    def check(self, principal: Principal) -> None:
+        """Raises `Unauthenticated` when the token that `principal` came with is none any more."""
+        self._stage.tokens.check(principal)
 
     def bind(self, operation: Operation[..., Any]) -> BoundOperation:
         """The operation as this stage runs it."""
@@ -203,12 +203,11 @@ class DoorSession:
     expired opens nothing any more.
     """
 
-    __slots__ = ("_check_ns", "_context", "_runs", "_token", "principal")
+    __slots__ = ("_check_ns", "_context", "_runs", "principal")
 
-    def __init__(self, context: DoorContext, principal: Principal, token: str | None) -> None:
+    def __init__(self, context: DoorContext, principal: Principal) -> None:
         self.principal: Principal = principal
         self._context = context
-        self._token = token
         self._check_ns = context.environment.monotonic_ns() + RECOGNISED_NS
         self._runs: dict[Operation[..., Any], Callable[[Any], Coroutine[Any, Any, Any]]] = {}
 
@@ -221,14 +220,14 @@ class DoorSession:
 
     def check(self) -> None:
         """Raises `Unauthenticated` when the session's token is none any more."""
-        if self._token is not None:
+        if self.principal is not LOCAL:
             now_ns = self._context.environment.monotonic_ns()
             if now_ns >= self._check_ns:
-                self.principal = self._context.recognise(self._token)
+                self._context.check(self.principal)
                 self._check_ns = now_ns + RECOGNISED_NS
 
     def _way(self, bound: BoundOperation) -> Callable[[Any], Coroutine[Any, Any, Any]]:
-        if self._token is None and not self._context.told:
+        if self.principal is LOCAL and not self._context.told:
             # The owner needs no authorisation, and nothing shows an id.
             return bound.run_local
 
