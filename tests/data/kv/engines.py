@@ -64,5 +64,14 @@ class Hesitant(MemoryRecords):
         return page if beginning is None else Page([], beginning, page.stamp)
 
 
+class Littered(MemoryRecords):
+    """A read of a hash from its beginning meets nothing but dead rows in its time; one from the next key on goes on."""
+
+    async def read(self, table: str, partition: bytes, span: Span, budget: Budget, now_us: int) -> Page:
+        page = await super().read(table, partition, span, budget, now_us)
+        littered = span.start == b"" and page.rows and page.rows[0][0] != b""
+        return Page([], b"\0", page.stamp) if littered else page
+
+
 def _without_deadline(budget: Budget) -> Budget:
     return msgspec.structs.replace(budget, deadline_ns=None)

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from soundstage.core.environment import VirtualEnvironment
 from soundstage.data.kv.resp.connection import RespConnection
 from soundstage.data.kv.resp.door import RespDoor
+from soundstage.engines.records.port import Records
 from soundstage.runtime.door_listener import DoorListener
 from soundstage.runtime.listening import Place
 from soundstage.runtime.stage import Stage
@@ -127,11 +128,14 @@ class House:
 
 @asynccontextmanager
 async def housed(
-    environment: VirtualEnvironment, door: dict[str, Any] | None = None, **config: Any
+    environment: VirtualEnvironment,
+    door: dict[str, Any] | None = None,
+    engines: dict[str, Records] | None = None,
+    **config: Any,
 ) -> AsyncGenerator[House]:
-    """A stage in memory with a RESP door."""
+    """A stage in memory, or over the engines given, with a RESP door."""
     tree = {"doors": {"resp": {"listen": "127.0.0.1:0", **(door or {})}}, **config}
-    async with Stage.open(config=tree, data="memory:", environment=environment) as stage:
+    async with Stage.open(config=tree, data="memory:", environment=environment, engines=engines) as stage:
         await stage.open_doors()
         opened = stage.doors.opened[0].door
         assert isinstance(opened, RespDoor)

@@ -6,8 +6,10 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from tests.data.kv.resp.conversation import Conversation, House
+from tests.data.kv.engines import Littered
+from tests.data.kv.resp.conversation import Conversation, House, housed
 
+from soundstage.core.environment import VirtualEnvironment
 from soundstage.core.errors import PreconditionFailed
 from soundstage.core.operation import Operation
 from soundstage.data.kv import Item, KeyValue, PutItem
@@ -182,3 +184,15 @@ async def test_an_item_at_its_token_is_a_condition(space: Space, talk: Conversat
     assert await space.put("a", [(STRING, b"2")], condition=at(item))
     with pytest.raises(PreconditionFailed):
         await space.put("a", [(STRING, b"3")], condition=at(item))
+
+
+async def test_a_hash_whose_first_fields_are_all_deleted_exists(environment: VirtualEnvironment) -> None:
+    async with housed(environment, engines={"default": Littered(environment)}) as house:
+        talk = house.talk()
+        await talk.ask("HSET", "h", "f", "1")
+        await talk.ask("SET", "a", "1")
+        assert await talk.ask("TYPE", "h") == "hash"
+        assert await talk.ask("EXISTS", "a", "h", "h", "x") == 3
+        assert (await talk.ask("GET", "h")).line.startswith("WRONGTYPE")
+        assert await talk.ask("DEL", "h") == 1
+        assert await talk.ask("EXISTS", "h") == 0

@@ -34,6 +34,7 @@ from soundstage.data.kv.api import (
     ScanItemsReply,
     Selection,
 )
+from soundstage.data.kv.namespace import takes_conditions
 from soundstage.data.kv.resp.faults import CommandError, wrong_type
 from soundstage.data.kv.resp.kinds import Known
 from soundstage.runtime.door import DoorContext, DoorSession
@@ -87,7 +88,7 @@ class Space:
     def conditional(self) -> bool:
         """Whether the namespace takes writes under conditions."""
         view = self._context.namespaces("kv").view(self.namespace)
-        return _takes_conditions(view)
+        return takes_conditions(view.config, view.records.capabilities)
 
     def need_conditions(self, command: str) -> None:
         """Raises `CommandError` where the namespace takes no conditions, which `command` cannot do without."""
@@ -135,10 +136,14 @@ class Space:
             raise wrong_type()
 
     async def _any(self, id: str) -> Head:
-        """Any item of a record, without its value; of a string there is one."""
-        request = GetItems(namespace=self.namespace, id=id, selection=ANY)
-        reply: GetItemsReply = await self._invoke(KeyValueCalls.get_items, request)
-        return Head(reply.items[0] if reply.items else None, reply.record_token)
+        """Any item of a record, without its value; of a string there is one. The token is that of the first look."""
+        first: GetItemsReply | None = None
+        # A page without an item may have met nothing but deleted fields in its time.
+        async for reply in self.pages(id, None, ANY):
+            first = first or reply
+            if reply.items:
+                return Head(reply.items[0], first.record_token)
+        return Head(None, None if first is None else first.record_token)
 
     async def fields(self, id: str, fields: Sequence[bytes], *, values: bool = True) -> dict[bytes, Item]:
         """The items of those of `fields` that exist."""
@@ -211,6 +216,11 @@ class Space:
                     break
                 done += 1
                 count += bool(record.items)
+            else:
+                continue
+            # The batch did not reach this one, or not its first item: it alone is looked through to the end.
+            count += (await self._any(ids[done])).item is not None
+            done += 1
         return count
 
     async def scan(self, request: ScanItems) -> ScanItemsReply:
@@ -319,9 +329,3 @@ def last_of(items: Iterable[Item]) -> int | None:
 def at(item: Item) -> Condition:
     """Holds while the item is as it was read."""
     return Condition(key=item.key, token=item.metadata.token)
-
-
-def _takes_conditions(view: Any) -> bool:
-    from soundstage.data.kv.namespace import takes_conditions
-
-    return takes_conditions(view.config, view.records.capabilities)
