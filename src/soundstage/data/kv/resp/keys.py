@@ -2,32 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from soundstage.data.kv.api import Condition
 from soundstage.data.kv.resp.client import Client
 from soundstage.data.kv.resp.options import id_of
 from soundstage.data.kv.resp.replies import integer
 from soundstage.data.kv.resp.space import Space
 
-KEYS_AT_ONCE = 64
-"""Deletes of one command that are under way together."""
-
 
 async def delete(client: Client, arguments: list[bytes]) -> bytes:
     """Delete keys; the number of those that existed."""
     ids = list(dict.fromkeys(id_of(key) for key in arguments[1:]))
-    if len(ids) == 1:
-        return integer(await _delete(client.space, ids[0]))
-    count = 0
-    for start in range(0, len(ids), KEYS_AT_ONCE):
-        batch = ids[start : start + KEYS_AT_ONCE]
-        done = await asyncio.gather(*(_delete(client.space, id) for id in batch), return_exceptions=True)
-        for outcome in done:
-            if isinstance(outcome, BaseException):
-                raise outcome
-            count += outcome
-    return integer(count)
+    return integer(sum(await client.space.for_each(ids, lambda id: _delete(client.space, id))))
 
 
 async def exists(client: Client, arguments: list[bytes]) -> bytes:

@@ -7,6 +7,7 @@ was read is written under conditions where the namespace takes them, and is trie
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
@@ -47,6 +48,9 @@ ATTEMPTS = 32
 
 IDS_AT_ONCE = 500
 """Records of one read."""
+
+WRITES_AT_ONCE = 64
+"""Writes of one command that are under way together."""
 
 ANY = Selection(item_limit=1, include_values=False)
 NAMES = Selection(include_values=False)
@@ -309,6 +313,19 @@ class Space:
     def has_field(self, id: str, field: bytes) -> None:
         """The record has just been seen, or made, to be a hash that has the field; neither expires."""
         self._known.learn_field(id, field)
+
+    async def for_each(self, ids: Sequence[str], write: Callable[[str], Coroutine[Any, Any, T]]) -> list[T]:
+        """What `write` returns for each of `ids`. Raises once those under way have ended, and begins no further."""
+        if len(ids) == 1:
+            return [await write(ids[0])]
+        returned: list[T] = []
+        for start in range(0, len(ids), WRITES_AT_ONCE):
+            batch = ids[start : start + WRITES_AT_ONCE]
+            for outcome in await asyncio.gather(*map(write, batch), return_exceptions=True):
+                if isinstance(outcome, BaseException):
+                    raise outcome
+                returned.append(outcome)
+        return returned
 
     async def settled(self, attempt: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """What `attempt` returns, tried again while its conditions do not hold because another write was faster."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from soundstage.data.kv.api import Condition, Item
 from soundstage.data.kv.resp.client import Client
 from soundstage.data.kv.resp.faults import CommandError, wrong_type
@@ -17,9 +15,6 @@ from soundstage.data.kv.resp.options import (
 )
 from soundstage.data.kv.resp.replies import OK, ONE, ZERO, array, bulk, integer
 from soundstage.data.kv.resp.space import STRING, Head, Space, at, last_of
-
-KEYS_AT_ONCE = 64
-"""Writes of one MSET that are under way together."""
 
 
 async def get(client: Client, arguments: list[bytes]) -> bytes:
@@ -119,13 +114,7 @@ async def mset(client: Client, arguments: list[bytes]) -> bytes:
     if len(arguments) % 2 == 0:
         raise CommandError("ERR wrong number of arguments for 'mset' command")
     pairs = {id_of(arguments[place]): arguments[place + 1] for place in range(1, len(arguments), 2)}
-    ids = list(pairs)
-    for start in range(0, len(ids), KEYS_AT_ONCE):
-        batch = ids[start : start + KEYS_AT_ONCE]
-        done = await asyncio.gather(*(store(client.space, id, pairs[id]) for id in batch), return_exceptions=True)
-        failed = [outcome for outcome in done if isinstance(outcome, BaseException)]
-        if failed:
-            raise failed[0]
+    await client.space.for_each(list(pairs), lambda id: store(client.space, id, pairs[id]))
     return OK
 
 
