@@ -9,6 +9,9 @@ from soundstage.core.message import Int64
 PATH = "/v1/blobs"
 """Where a stage has its files over HTTP."""
 
+BLOB_PATTERN = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+"""The id of a file: a UUID in small letters."""
+
 DEFAULT_MEDIA_TYPE = "application/octet-stream"
 
 

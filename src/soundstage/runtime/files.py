@@ -15,7 +15,7 @@ from contextlib import aclosing
 from soundstage.core.call import LOCAL, Principal
 from soundstage.core.environment import Environment
 from soundstage.core.errors import Exhausted, Forbidden, InvalidArgument, NotFound
-from soundstage.core.files import DEFAULT_MEDIA_TYPE, File
+from soundstage.core.files import BLOB_PATTERN, DEFAULT_MEDIA_TYPE, File
 from soundstage.core.ids import uuid4_hex, uuid7
 from soundstage.core.time import Duration
 from soundstage.core.transfers import FileAccess, Source, blob_of, supply_of
@@ -34,7 +34,7 @@ MEDIA_TYPE_MAX_CHARS = 127
 TTL_MIN_US = 1_000_000
 TTL_MAX_US = 3_650 * 86_400_000_000
 
-_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_ID = re.compile(BLOB_PATTERN)
 
 
 class Files(FileAccess):

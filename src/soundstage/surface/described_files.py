@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from soundstage.core.codec import JSON
 from soundstage.core.errors import ERRORS
-from soundstage.core.files import PATH, File
+from soundstage.core.files import BLOB_PATTERN, PATH, File
+from soundstage.core.plain import plain
 from soundstage.core.scalars import DURATION_PATTERN
 from soundstage.runtime.files import NAME_MAX_CHARS
 from soundstage.surface.schemas import REF, Schema
@@ -20,7 +19,7 @@ _BLOB: Schema = {
     "in": "path",
     "required": True,
     "description": "The id of the file, a UUID in small letters.",
-    "schema": {"type": "string", "pattern": "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"},
+    "schema": {"type": "string", "pattern": f"^{BLOB_PATTERN}$"},
     "example": "01a217f9-a4fd-7a4f-b236-aa33a9622cb6",
 }
 _SENDING = (401, 403, 408, 413, 415, 422, 429, 500, 503, 504)
@@ -60,7 +59,7 @@ def file_schema() -> Schema:
             "size": {"type": "integer", "minimum": 0},
             "sha256": _TEXT,
         },
-        "examples": [_plain(example)],
+        "examples": [plain(example)],
     }
 
 
@@ -146,7 +145,3 @@ _MEANINGS: dict[int, str] = {error.status: f"`{error.code}`" for error in ERRORS
     415: "A content coding, which is not undone.",
     416: "The file has no such range.",
 }
-
-
-def _plain(file: File) -> dict[str, Any]:
-    return {name: getattr(file, name) for name in file.__struct_fields__}

@@ -14,11 +14,11 @@ from typing import Any, cast
 import msgspec
 
 from soundstage.core.errors import InvalidArgument
-from soundstage.core.files import File
+from soundstage.core.files import BLOB_PATTERN, File
 from soundstage.core.operation import Operation
 from soundstage.core.transfers import FileAccess, local_name
 
-_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_ID = re.compile(BLOB_PATTERN)
 
 _MARK = f"path-{token_hex(8)}:"
 """Stands before a path until it is sent; nobody else can write it, so that no message makes this command read one."""
