@@ -12,7 +12,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
@@ -29,11 +29,11 @@ from soundstage.core.errors import (
 )
 from soundstage.core.names import nearest
 from soundstage.core.namespace import NamespaceChange, NamespaceInfo, NamespaceSpec
-from soundstage.core.plain import plain
 from soundstage.core.time import Instant
 from soundstage.engines.records.port import Budget
 from soundstage.runtime.control.applied import Applied
 from soundstage.runtime.control.declaration import Declarations, Declared, check_fixed, check_kept
+from soundstage.runtime.control.differences import differences
 from soundstage.runtime.control.store import EarlierKnobs, Found, NamespaceStore, Raced, Stored, earlier_than
 from soundstage.runtime.control.tables import Tables
 
@@ -360,7 +360,7 @@ class NamespaceControl:
             raise _under_way(found, "created")
         _check_managed(info, managed_by)
         before = None if info.name in self.applied.unserved else self._declarations.stored(info)
-        same = info.managed_by == managed_by and not _differences(info, declared)
+        same = info.managed_by == managed_by and not differences(info, declared)
         # A repetition of the call that made this version is answered as that was.
         if same and expected_version in (None, info.version, info.version - 1):
             if self.applied.stamps.get(info.name) != found.stamp:
@@ -381,7 +381,7 @@ class NamespaceControl:
         """The next version is stored and applied, and the tables fit it."""
         old, now = found.stored.info, self._now()
         info = _info(declared, old.version + 1, old.generation, managed_by, old.created_at, now)
-        change = self._record(info, "changed", by, _differences(old, declared) or ["managed_by"])
+        change = self._record(info, "changed", by, differences(old, declared) or ["managed_by"])
         await self._tables.adjust(declared.records, declared.tables, now // 1_000)
         earlier = earlier_than(found.stored, info.config, now // 1_000)
         stored = await self.store.put(Stored(info=info, earlier=earlier), found.stamp, change)
@@ -469,31 +469,3 @@ def _other_version(info: NamespaceInfo, expected: int | None) -> PreconditionFai
         field="expected_version",
         hint="get it, apply your change to what it is, and put that",
     )
-
-
-def _differences(info: NamespaceInfo, declared: Declared) -> list[str]:
-    """The dotted paths of what `declared` would change."""
-    old, new = (
-        _parts(info.engines, info.config, info.slos, info.quotas),
-        _parts(declared.engines, declared.knobs, declared.slos, declared.quotas),
-    )
-    differing = [path for path in {**old, **new} if old.get(path) != new.get(path)]
-    if info.abstraction != declared.spec.abstraction:
-        differing.append("abstraction")
-    return differing
-
-
-def _parts(engines: Any, config: Any, slos: Any, quotas: Any) -> dict[str, Any]:
-    """Leaves by dotted path; structs that were read strictly compare equal to those that were not."""
-    tree = plain({"engines": engines, "config": config, "slos": slos, "quotas": quotas})
-    leaves: dict[str, Any] = {}
-
-    def descend(value: Any, path: str) -> None:
-        if isinstance(value, dict) and value:
-            for name, inner in cast("dict[str, Any]", value).items():
-                descend(inner, f"{path}.{name}" if path else name)
-        elif value is not None and value != {}:
-            leaves[path] = value
-
-    descend(tree, "")
-    return leaves
