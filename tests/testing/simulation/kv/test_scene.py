@@ -89,8 +89,8 @@ def test_times_of_tokens_are_in_microseconds() -> None:
     assert time_of(token_at(17, "t")) == 17
 
 
-def sent(scene: Scene, token: str, *, conditional: bool = False) -> Sent:
-    return put_of("alpha", [b"a"], b"", None, token_at(scene.site.environment.now_us(), token), conditional)
+def sent(scene: Scene, token: str) -> Sent:
+    return put_of("alpha", [b"a"], b"", None, token_at(scene.site.environment.now_us(), token), False)
 
 
 def test_an_acknowledged_write_is_recalled() -> None:
@@ -108,14 +108,6 @@ def test_nothing_is_recalled_of_a_record_that_was_not_written() -> None:
         return scene.recall(step(record="b"))
 
     assert at_scene(body) is None
-
-
-def test_only_conditional_writes_are_recalled_where_asked_for() -> None:
-    async def body(scene: Scene) -> list[object]:
-        scene.remember(sent(scene, "plain"))
-        return [scene.recall(step(), conditional=conditional) is None for conditional in (True, False, None)]
-
-    assert at_scene(body) == [True, False, False]
 
 
 def test_a_write_with_requests_under_way_is_not_recalled() -> None:

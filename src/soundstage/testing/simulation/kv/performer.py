@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
+from typing import Any
 
 import msgspec
 
@@ -218,9 +220,8 @@ class Performer:
         await self._writer.repeat(step, sent)
         site.note("conditional_retry_after_overwrite" if overwritten else "repeated")
 
-    async def _late(self, step: KeyValueStep, sending: object) -> None:
+    async def _late(self, step: KeyValueStep, sending: Coroutine[Any, Any, object]) -> None:
         """`sending` goes on while its request is held up and the sweeper runs."""
-        assert asyncio.iscoroutine(sending)
         with holding(HELD_S):
             task = asyncio.ensure_future(sending)
             await self._scene.pause(step, 5.0)

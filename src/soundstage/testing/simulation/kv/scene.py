@@ -137,14 +137,10 @@ class Scene:
         """The write of `sent` was acknowledged, and may be sent again."""
         self.remembered.setdefault(sent.write.record, deque(maxlen=REMEMBERED_MAX)).append(sent)
 
-    def recall(self, step: KeyValueStep, *, conditional: bool | None = None) -> Sent | None:
+    def recall(self, step: KeyValueStep) -> Sent | None:
         """An acknowledged write to the record of the step, all of whose requests have ended."""
         passage = self.site.network.passage
-        found = [
-            sent
-            for sent in self.remembered.get(step.record, ())
-            if conditional in (None, sent.write.conditional) and not passage(sent.write.token).under_way
-        ]
+        found = [sent for sent in self.remembered.get(step.record, ()) if not passage(sent.write.token).under_way]
         return found[step.choice % len(found)] if found else None
 
 
