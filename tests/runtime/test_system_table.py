@@ -49,6 +49,20 @@ async def test_what_was_written_is_read_with_its_stamp(table: SystemTable) -> No
     assert await table.get("other", "a") is None
 
 
+async def test_many_partitions_are_read_at_once_in_the_order_asked(table: SystemTable) -> None:
+    stamps = {name: await table.write(name, {"a": name.encode(), "ab": b"no"}, {}) for name in ("p", "q", "r")}
+    assert await table.get_many(["r", "x", "p"], "a") == [(b"r", stamps["r"]), None, (b"p", stamps["p"])]
+    assert await table.get_many([], "a") == []
+
+
+async def test_more_than_one_answer_holds_are_read_in_several(table: SystemTable) -> None:
+    names = [str(number) for number in range(7)]
+    for name in names:
+        await table.write(name, {"a": name.encode() * 1_000_000}, {})
+    found = await table.get_many([*names, "x", *names], "a")
+    assert [None if entry is None else entry.value[:1].decode() for entry in found] == [*names, None, *names]
+
+
 async def test_a_write_replaces_only_what_it_names(table: SystemTable) -> None:
     first = await table.write("p", {"a": b"1"}, {"a": None})
     second = await table.write("p", {"a": b"2"}, {"a": first})

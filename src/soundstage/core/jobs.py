@@ -99,7 +99,7 @@ class JobsCalls:
         It takes the access with which the job was started. What the job did so far is not undone.
         """
 
-    @operation(JobResult, access="read", idempotent=True, errors=(NotFound,))
+    @operation(JobResult, access="read", idempotent=True, errors=(NotFound,), waits=True)
     def result(self) -> JobOutcome:
         """What the job came to, or, while it has not ended, its state alone."""
 

@@ -41,7 +41,8 @@ class Operation(Generic[P, R]):
 
     `idempotent` says that a repetition under the same token changes nothing, so that clients may retry.
     `errors` are those beyond what every operation may raise. `attribute` is the method that declares it, and the
-    one that serves it: `name`, or `name` and an underscore where Python keeps the name for itself.
+    one that serves it: `name`, or `name` and an underscore where Python keeps the name for itself. One that `waits`
+    may be answered late because nothing has happened yet: its callers count as followers of feeds do.
     """
 
     kind: ClassVar[Kind]
@@ -57,12 +58,14 @@ class Operation(Generic[P, R]):
         access: Access,
         idempotent: bool,
         errors: tuple[type[SoundstageError], ...],
+        waits: bool = False,
     ) -> None:
         self.request: type[Any] = typing.cast("type[Any]", request)
         self.declared = declared
         self.access: Access = access
         self.idempotent = idempotent
         self.errors = errors
+        self.waits = waits
         self.doc: str = inspect.getdoc(declared) or ""
         fields: tuple[str, ...] = self.request.__struct_fields__
         self.namespaced: bool = "namespace" in fields
@@ -118,11 +121,12 @@ def operation(
     access: Access,
     idempotent: bool = False,
     errors: tuple[type[SoundstageError], ...] = (),
+    waits: bool = False,
 ) -> Callable[[Callable[[Any], R]], CallOperation[P, R]]:
     """Declare the method below as an operation that takes the message `request`."""
 
     def declare(declared: Callable[[Any], R]) -> CallOperation[P, R]:
-        return CallOperation(request, declared, access=access, idempotent=idempotent, errors=errors)
+        return CallOperation(request, declared, access=access, idempotent=idempotent, errors=errors, waits=waits)
 
     return declare
 

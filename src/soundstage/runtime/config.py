@@ -151,7 +151,7 @@ class AdmissionConfig(msgspec.Struct, frozen=True, kw_only=True):
         int, Meta(ge=1, le=1_000_000, description="calls of one namespace at the same time")
     ] = 2_048
     followers: Annotated[
-        int, Meta(ge=0, le=1_000_000, description="callers that follow feeds of the stage at the same time")
+        int, Meta(ge=0, le=1_000_000, description="callers that follow feeds or wait for jobs at the same time")
     ] = 10_000
     share: Annotated[
         float,

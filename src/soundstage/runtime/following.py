@@ -1,13 +1,14 @@
-"""Feeds on their way from a service to those who follow them.
+"""Feeds on their way from a service to those who follow them, and calls that wait for something to happen.
 
 A follower takes the next message when it has dealt with the last one, so a slow one holds up nobody and keeps
-nothing in memory. What ends a feed from outside, a deadline or a stage that stops, is its last word.
+nothing in memory. What ends a feed from outside, a deadline or a stage that stops, is its last word. Whoever waits
+is counted as a follower, and takes no place of calls that are worked on.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import aclosing, contextmanager
 from typing import Any
 
@@ -40,15 +41,25 @@ class Follower:
 
     async def next(self, feed: AsyncGenerator[Any], deadlines: Deadlines, deadline_ns: int | None) -> Any:
         """The next message; raises `StopAsyncIteration` at the end, and what `interrupt` or the deadline says."""
+        return await self.hear(lambda: anext(feed), deadlines, deadline_ns, _late)
+
+    async def hear(
+        self,
+        ask: Callable[[], Awaitable[Any]],
+        deadlines: Deadlines,
+        deadline_ns: int | None,
+        late: Callable[[], SoundstageError],
+    ) -> Any:
+        """What `ask` comes to; raises what `interrupt` says, and what `late` says once the deadline has passed."""
         if self._error is not None:
             raise self._error
         self._task = asyncio.current_task()
         watched = None if deadline_ns is None else deadlines.watch(deadline_ns)
         try:
-            return await anext(feed)
+            return await ask()
         except asyncio.CancelledError:
             if watched is not None and deadlines.was_late(watched):
-                raise _late() from None
+                raise late() from None
             if self._error is not None and self._task is not None:
                 self._task.uncancel()
                 raise self._error from None
@@ -78,8 +89,8 @@ class Followers:
             raise self._closed
         if len(self._following) >= self._limit:
             raise Exhausted(
-                f"{self._limit} follow feeds of the stage, its limit",
-                hint="follow fewer feeds, or raise admission.followers",
+                f"{self._limit} follow feeds of the stage or wait for its jobs, its limit",
+                hint="follow and wait for fewer, or raise admission.followers",
                 retry_after_ms=1_000,
             )
         follower = Follower(principal)
@@ -111,6 +122,31 @@ class Followers:
         )
         for follower in list(self._following):
             follower.interrupt(self._closed)
+
+
+class BoundWait(BoundOperation):
+    """One call of one stage that may wait: for its callers there is room beside those whose calls are worked on."""
+
+    __slots__ = ("_followers",)
+
+    def __init__(self, operation: Operation[..., Any], interceptors: Interceptors, followers: Followers) -> None:
+        super().__init__(operation, interceptors)
+        self._followers = followers
+
+    async def _admitted(self, call: Call, request: Any) -> Any:
+        self._enter(request)
+        with self._followers.entered(call.principal) as follower:
+            try:
+                return await follower.hear(
+                    lambda: self.handler(call, request),
+                    self._on.deadlines,
+                    call.deadline_ns,
+                    lambda: self._late(request),
+                )
+            except SoundstageError:
+                raise
+            except Exception as error:
+                raise self._internal(error, call) from error
 
 
 class BoundFeed(BoundOperation):

@@ -13,14 +13,15 @@ process that was stopped between looking at its lease and writing.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 import msgspec
 
 from soundstage.core.environment import Environment
 from soundstage.core.errors import PreconditionFailed, SoundstageError, Unavailable
 from soundstage.engines.records.port import Stamp
+from soundstage.runtime.patience import within
 from soundstage.runtime.system_table import Entry, SystemTable
 
 T = TypeVar("T")
@@ -186,28 +187,16 @@ class Leases:
             await self._environment.sleep(max(PAUSE_S, min(ttl_s * RENEW_SHARE, lease.left_s)))
             try:
                 # A store that does not answer must not keep the work going.
-                await self._within(lease.left_s, lease.renew())
+                await within(self._environment, lease.left_s, lease.renew())
             except LeaseLost:
                 return
             except SoundstageError:
                 # The store may be back before the time is up.
                 continue
 
-    async def _within(self, seconds: float, doing: Coroutine[Any, Any, None]) -> None:
-        """`doing` is done, or given up after so long."""
-        tasks = asyncio.ensure_future(doing), asyncio.ensure_future(self._environment.sleep(seconds))
-        try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            if tasks[0].done():
-                tasks[0].result()
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-
     async def _let_go(self, lease: Lease) -> None:
         try:
-            await self._within(RELEASE_S, lease.release())
+            await within(self._environment, RELEASE_S, lease.release())
         except SoundstageError:
             # It runs out by itself.
             return

@@ -33,7 +33,7 @@ from soundstage.runtime.dispatch import BoundOperation, Interceptors
 from soundstage.runtime.doors import Doors
 from soundstage.runtime.engines import Engines
 from soundstage.runtime.files import Files
-from soundstage.runtime.following import BoundFeed, Followers
+from soundstage.runtime.following import BoundFeed, BoundWait, Followers
 from soundstage.runtime.health import Watched
 from soundstage.runtime.leases import Leases
 from soundstage.runtime.loop_lag import LoopLag
@@ -127,6 +127,8 @@ class Parts:
                 bound = BoundFeed(operation, self._interceptors, self.followers)
             elif operation.kind == "job":
                 bound = BoundJob(operation, self._interceptors, self.jobs)
+            elif operation.waits:
+                bound = BoundWait(operation, self._interceptors, self.followers)
             else:
                 bound = BoundOperation(operation, self._interceptors)
             self.bound[place] = bound

@@ -55,6 +55,20 @@ class SystemTable:
         page = await self._records.get(self.name, partition.encode(), (key.encode(),), self._environment.now_us())
         return _entry(page.rows[0][1]) if page.rows else None
 
+    async def get_many(self, partitions: Sequence[str], key: str) -> list[Entry | None]:
+        """The entry of each partition under `key`, in the order asked."""
+        span = Span(key.encode(), key.encode() + b"\0")
+        left, found = list(partitions), list[Entry | None]()
+        while left:
+            names = [partition.encode() for partition in left]
+            pages = await self._records.read_many(self.name, names, span, DEFAULT_BUDGET, self._environment.now_us())
+            for page in pages:
+                if page.resume is not None and not page.rows:
+                    break
+                found.append(_entry(page.rows[0][1]) if page.rows else None)
+            left = list(partitions[len(found) :])
+        return found
+
     async def stamp(self, partition: str) -> Stamp | None:
         """That of the greatest write the partition ever accepted; cheap, to see whether anything changed."""
         page = await self._records.get(self.name, partition.encode(), (), self._environment.now_us())

@@ -90,6 +90,54 @@ def test_a_running_job_is_cancelled() -> None:
     simulated(main)
 
 
+def test_in_one_process_a_job_begins_and_ends_at_once() -> None:
+    async def main(cluster: Cluster) -> None:
+        async with cluster.process(poll_interval="1h") as stage:
+            began_s = cluster.loop.time()
+            for _ in range(20):
+                await stage.client(Errands).resuming(to=0)
+            job = await stage.client(Errands).resuming(to=0)
+            await job.result()
+            assert cluster.loop.time() - began_s < 1
+
+    simulated(main)
+
+
+def test_in_one_process_a_job_hears_at_once_that_it_is_cancelled() -> None:
+    async def main(cluster: Cluster) -> None:
+        async with cluster.process(poll_interval="1h") as stage:
+            job = await stage.client(Errands).resuming(to=1_000)
+            await asyncio.sleep(10)
+            began_s = cluster.loop.time()
+            await job.cancel()
+            with pytest.raises(PreconditionFailed, match="cancelled"):
+                await job.result()
+            assert cluster.loop.time() - began_s < 0.1
+
+    simulated(main)
+
+
+def test_a_job_of_another_process_is_looked_at_once_per_poll_interval(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main(cluster: Cluster) -> None:
+        async with cluster.process() as one, cluster.process() as two:
+            await one.client(Errands).resuming(to=1_000)
+            await asyncio.sleep(10)
+            assert counted(two) == []
+            cluster.links[one].cut = True
+            asked = list[object]()
+            get = cluster.records.get
+
+            async def counting(*args: Any, **options: Any) -> Any:
+                asked.append(args)
+                return await get(*args, **options)
+
+            monkeypatch.setattr(cluster.records, "get", counting)
+            await asyncio.sleep(5)
+            assert len(asked) < 50
+
+    simulated(main)
+
+
 def test_a_queued_job_is_cancelled_at_once() -> None:
     async def main(cluster: Cluster) -> None:
         async with cluster.process(running=0) as stage:

@@ -127,8 +127,27 @@ def test_an_id_tells_its_day(environment: VirtualEnvironment) -> None:
     assert day_of(uuid7(environment)) == environment.now_us() // 1_000 // DAY_MS
 
 
-async def test_whoever_waits_for_changes_is_told(store: JobStore, environment: VirtualEnvironment) -> None:
+async def test_listeners_are_told_of_every_change(store: JobStore, environment: VirtualEnvironment) -> None:
+    told = list[int]()
+    store.listeners.append(lambda found: told.append(found.stored.revision))
     found = await added(store, environment)
-    seen = store.changed.count
-    await store.put(found, at(found.stored, "running"))
-    assert store.changed.count == seen + 1
+    found = await store.put(found, at(found.stored, "running"))
+    found = await store.checkpoint(found, b"5")
+    await store.put(found, at(found.stored, "succeeded"))
+    assert told == [2, 3, 4]
+
+
+async def test_the_queue_tells_of_each_job_that_was_added(store: JobStore, environment: VirtualEnvironment) -> None:
+    await added(store, environment)
+    seen = store.queue.count
+    await added(store, environment)
+    assert store.queue.count == seen + 1
+
+
+async def test_many_are_found_at_once_and_those_that_are_none_are_left_out(
+    store: JobStore, environment: VirtualEnvironment
+) -> None:
+    one, two = await added(store, environment), await added(store, environment)
+    ids = [found.stored.info.job_id for found in (two, one)]
+    assert await store.find_many([ids[0], uuid7(environment), ids[1]]) == dict(zip(ids, (two, one), strict=True))
+    assert await store.find_many([]) == {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from typing import Any
 
 import msgspec
@@ -16,7 +17,9 @@ from soundstage.core.job import ENDED, JobInfo, JobOperation, JobStarted, JobSta
 from soundstage.core.time import Instant
 from soundstage.runtime.access import allows
 from soundstage.runtime.config import JobsConfig
+from soundstage.runtime.patience import within
 from soundstage.runtime.work.outputs import JobFiles
+from soundstage.runtime.work.sightings import Sightings
 from soundstage.runtime.work.store import DAY_MS, Found, JobStore, Raced, Stored, day_of
 
 LOOKED_MAX = 1_000
@@ -35,6 +38,7 @@ class JobControl:
         self.store = store
         self.config = config
         self.files = files
+        self.sightings: Sightings = Sightings(store, environment, config.poll_interval / 1e9)
         self._environment = environment
 
     async def start(
@@ -77,13 +81,7 @@ class JobControl:
 
     async def visible(self, principal: Principal, job_id: str) -> Found:
         """The job. Raises `NotFound`, and `Forbidden` for who may not see it."""
-        found = await self.store.find(job_id)
-        if not _sees(principal, found.stored):
-            raise Forbidden(
-                f"{principal.name!r} may not see the job {job_id}",
-                hint="ask who started it, or may read its namespaces",
-            )
-        return found
+        return _visible(principal, await self.store.find(job_id))
 
     async def listed(
         self, principal: Principal, state: JobState | None, operation: str | None, before: str | None, size: int
@@ -135,24 +133,29 @@ class JobControl:
 
     async def ended(self, principal: Principal, job_id: str, wait_s: float) -> JobInfo:
         """The job once it has ended, or as it is after `wait_s`."""
-        until_ns = self._environment.monotonic_ns() + wait_s * 1e9
-        while True:
-            info = (await self.visible(principal, job_id)).stored.info
-            left_s = (until_ns - self._environment.monotonic_ns()) / 1e9
-            if info.state in ENDED or left_s <= 0:
-                return info
-            await self._environment.sleep(min(left_s, self._look_s()))
+        info = (await self.visible(principal, job_id)).stored.info
+        if info.state in ENDED or wait_s <= 0:
+            return info
+        ended = await within(self._environment, wait_s, self._end_of(principal, job_id))
+        return ended or (await self.visible(principal, job_id)).stored.info
 
     async def changes(self, principal: Principal, job_id: str, revision: int) -> AsyncGenerator[tuple[int, JobInfo]]:
         """The job after every change behind `revision` with its own, until it has ended."""
-        while True:
-            stored = (await self.visible(principal, job_id)).stored
-            if stored.revision > revision:
-                revision = stored.revision
-                yield revision, stored.info
-            if stored.info.state in ENDED:
-                return
-            await self._environment.sleep(self._look_s())
+        async with aclosing(self.sightings.of(job_id)) as sightings:
+            async for found in sightings:
+                stored = _visible(principal, found).stored
+                if stored.revision > revision:
+                    revision = stored.revision
+                    yield revision, stored.info
+                if stored.info.state in ENDED:
+                    return
+
+    async def _end_of(self, principal: Principal, job_id: str) -> JobInfo | None:
+        async with aclosing(self.changes(principal, job_id, 0)) as changes:
+            async for _, info in changes:
+                if info.state in ENDED:
+                    return info
+        return None
 
     async def result(self, operation: JobOperation[..., Any], job_id: str) -> Any:
         """The result message of a job that succeeded."""
@@ -163,10 +166,6 @@ class JobControl:
 
     def now(self) -> Instant:
         return Instant(self._environment.now_us() * 1_000)
-
-    def _look_s(self) -> float:
-        # A job is changed by the process that runs it, which need not be this one.
-        return min(0.05, self.config.poll_interval / 1e9)
 
     async def _known(self, job_id: str) -> Stored | None:
         try:
@@ -179,6 +178,16 @@ class JobControl:
 
     def _first_day(self) -> int:
         return self._today() - 2 - self.config.history_ttl // 1_000_000 // DAY_MS
+
+
+def _visible(principal: Principal, found: Found) -> Found:
+    """`found`, for who may see it; else `Forbidden`."""
+    if not _sees(principal, found.stored):
+        raise Forbidden(
+            f"{principal.name!r} may not see the job {found.stored.info.job_id}",
+            hint="ask who started it, or may read its namespaces",
+        )
+    return found
 
 
 def _sees(principal: Principal, stored: Stored) -> bool:

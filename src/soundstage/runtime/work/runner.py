@@ -18,15 +18,20 @@ from soundstage.core.errors import Internal, NotFound, SoundstageError, TooLarge
 from soundstage.core.job import ENDED, JobInfo, JobState
 from soundstage.core.operation import Operation
 from soundstage.runtime.leases import Lease, LeaseLost, Leases
+from soundstage.runtime.patience import within
 from soundstage.runtime.systems import Systems
 from soundstage.runtime.work.context import EndedMeanwhile, JobContext, JobWriter
 from soundstage.runtime.work.control import JobControl
-from soundstage.runtime.work.store import RESULT_MAX_BYTES
+from soundstage.runtime.work.store import RESULT_MAX_BYTES, Found
 
 log: logging.Logger = logging.getLogger("soundstage.jobs")
 
 ABANDONED_MS = 60_000
 """A job that is queued and not there after so long was never started: its process died."""
+
+
+PAUSE_S = 0.02
+"""Between two looks at the queue, however quickly it grows."""
 
 
 class JobRunner:
@@ -40,11 +45,12 @@ class JobRunner:
         self._systems = systems
         self._files = control.files
         self._environment = environment
-        self._carrying: dict[str, asyncio.Task[None]] = {}
+        self._carrying: dict[str, asyncio.Task[bool]] = {}
         self._places: dict[str, str] = {}
         self._known: dict[str, str] = {}
         self._working: dict[str, asyncio.Task[Any]] = {}
         self._stopping = False
+        self._store.listeners.append(self._hear)
 
     @property
     def running(self) -> int:
@@ -57,8 +63,11 @@ class JobRunner:
         try:
             await self._tidy_up()
             while True:
+                seen = self._store.queue.count
                 await self._look()
-                await self._environment.sleep(self._control.config.poll_interval / 1e9)
+                await self._environment.sleep(PAUSE_S)
+                poll_s = self._control.config.poll_interval / 1e9
+                await within(self._environment, poll_s, self._store.queue.wait(seen))
         finally:
             await self.stop()
 
@@ -80,6 +89,8 @@ class JobRunner:
 
     async def _look(self) -> None:
         """Every job that may begin, and fits, has begun."""
+        if len(self._carrying) >= self._control.config.running:
+            return
         try:
             waiting = await self._store.open()
             self._known = {job_id: self._known[job_id] for job_id in waiting if job_id in self._known}
@@ -113,9 +124,11 @@ class JobRunner:
             if not settled.done():
                 settled.set_result(None)
 
-        def forget(_: object) -> None:
+        def forget(carried: asyncio.Task[bool]) -> None:
             self._carrying.pop(job_id, None)
             self._places.pop(job_id, None)
+            if not carried.cancelled() and carried.result():
+                self._store.queue.notify()
             settle()
 
         self._places[job_id] = place
@@ -130,28 +143,34 @@ class JobRunner:
             place, config.running
         )
 
-    async def _carry_out(self, job_id: str, taken: Callable[[], None]) -> None:
-        """The job is carried out under its lease, unless another has that; `taken` is told once it is held."""
+    async def _carry_out(self, job_id: str, taken: Callable[[], None]) -> bool:
+        """The job is carried out under its lease, unless another has that; `taken` is told once it is held.
+
+        Returns whether it has ended here.
+        """
         lease_s = self._control.config.lease / 1e9
         try:
             lease = await self._leases.take(f"job/{job_id}", lease_s)
             if lease is not None:
                 taken()
-                await self._leases.hold(lease, lease_s, lambda lease: self._begin(job_id, lease))
+                return await self._leases.hold(lease, lease_s, lambda lease: self._begin(job_id, lease))
         except LeaseLost:
             log.warning("a job was lost to another process", extra={"job": job_id})
         except SoundstageError as error:
             log.warning("a job is put off", extra={"job": job_id, "reason": str(error)})
         except Exception:
             log.exception("a job could not be carried out by a defect", extra={"job": job_id})
+        return False
 
-    async def _begin(self, job_id: str, lease: Lease) -> None:
+    async def _begin(self, job_id: str, lease: Lease) -> bool:
         writer = JobWriter(self._store, lease, await self._store.find(job_id))
         with suppress(EndedMeanwhile):
             await self._proceed(writer, lease)
-        if writer.info.state in ENDED:
+        ended = writer.info.state in ENDED
+        if ended:
             # No one takes it again, so that its fencing number need not be remembered.
             await self._leases.forget(lease)
+        return ended
 
     async def _proceed(self, writer: JobWriter, lease: Lease) -> None:
         """The job is carried out, or ends for one of the reasons not to begin it."""
@@ -221,6 +240,12 @@ class JobRunner:
             if writer.info.cancelling:
                 working.cancel()
                 return
+
+    def _hear(self, found: Found) -> None:
+        """What this process writes of a job that a caller wants to end is heard of at once."""
+        working = self._working.get(found.stored.info.job_id)
+        if working is not None and found.stored.info.cancelling and not working.cancelling():
+            working.cancel()
 
     async def _conclude(self, writer: JobWriter, context: JobContext, working: asyncio.Task[bytes]) -> None:
         """What became of the job's code is written. Raises `LeaseLost` when the job is another process's."""

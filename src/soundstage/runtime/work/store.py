@@ -14,7 +14,7 @@ row carries. Rows of ended jobs expire together.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -91,10 +91,15 @@ def unknown(job_id: str) -> NotFound:
 
 
 class JobStore:
-    """Reads and writes `system/jobs`. `changed` tells of writes by this process."""
+    """Reads and writes `system/jobs`.
+
+    Every one of `listeners` is told of each change by this process. `queue` tells that a job may begin: one was
+    queued here, or whoever carries jobs out has room again.
+    """
 
     def __init__(self, table: SystemTable, environment: Environment, history_ttl_us: int) -> None:
-        self.changed: Signal = Signal()
+        self.queue: Signal = Signal()
+        self.listeners: list[Callable[[Found], None]] = []
         self._table = table
         self._environment = environment
         self._history_ttl_us = history_ttl_us
@@ -108,7 +113,7 @@ class JobStore:
         stamp = await self._table.write(_place(job_id), {_JOB: msgpack_encode(stored)}, {_JOB: None})
         await self._index(job_id)
         self._waiting += 1
-        self.changed.notify()
+        self.queue.notify()
         return Found(stored, stamp)
 
     async def find(self, job_id: str) -> Found:
@@ -118,6 +123,15 @@ class JobStore:
         if entry is None:
             raise unknown(job_id)
         return Found(_decode(entry.value), entry.stamp)
+
+    async def find_many(self, job_ids: Sequence[str]) -> dict[str, Found]:
+        """Those of the jobs that are known, by id."""
+        entries = await self._table.get_many([_place(job_id) for job_id in job_ids], _JOB)
+        return {
+            job_id: Found(_decode(entry.value), entry.stamp)
+            for job_id, entry in zip(job_ids, entries, strict=True)
+            if entry is not None
+        }
 
     async def put(self, found: Found, stored: Stored, *, result: bytes | None = None) -> Found:
         """`stored` replaces `found`, at the next revision; one that has ended leaves the queue. Raises `Raced`."""
@@ -134,14 +148,13 @@ class JobStore:
         stamp = await self._write(job_id, changes, found.stamp, ttls)
         if ended:
             await self.leave_queue(job_id)
-        self.changed.notify()
-        return Found(stored, stamp)
+        return self._told(Found(stored, stamp))
 
     async def checkpoint(self, found: Found, state: bytes) -> Found:
         """`state` is what the job goes on from, should its process die now. Raises `Raced`."""
         stored = msgspec.structs.replace(found.stored, revision=found.stored.revision + 1)
         changes: Mapping[str, bytes | None] = {_STATE: state, _JOB: msgpack_encode(stored)}
-        return Found(stored, await self._write(stored.info.job_id, changes, found.stamp, {}))
+        return self._told(Found(stored, await self._write(stored.info.job_id, changes, found.stamp, {})))
 
     async def state(self, job_id: str) -> bytes | None:
         """The last checkpoint."""
@@ -173,6 +186,11 @@ class JobStore:
     async def of_day(self, day: int, before: str | None, limit: int) -> list[str]:
         """Up to `limit` ids of jobs that were started on a day, the newest first, those before `before`."""
         return list(await self._table.read(f"day/{day}", "", newest=limit, before=before))
+
+    def _told(self, found: Found) -> Found:
+        for listener in self.listeners:
+            listener(found)
+        return found
 
     async def _index(self, job_id: str) -> None:
         # The history of a job that runs for very long begins to count when it ends.
