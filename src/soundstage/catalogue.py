@@ -28,6 +28,13 @@ SYSTEMS: tuple[System, ...] = (
         simulated=False,
     ),
     System(
+        "backups",
+        "soundstage.runtime.backups",
+        "Make, list and delete backups of the stage while it is served",
+        stability="beta",
+        simulated=False,
+    ),
+    System(
         "kv",
         "soundstage.data.kv",
         "Two-level map of id to sorted keys to values, with idempotent writes and byte-sized pages",

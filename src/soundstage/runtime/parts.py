@@ -27,6 +27,7 @@ from soundstage.runtime.control.follower import NamespaceFollower
 from soundstage.runtime.control.registry import Registry
 from soundstage.runtime.control.store import NamespaceStore
 from soundstage.runtime.control.tables import Tables
+from soundstage.runtime.copies import Reach
 from soundstage.runtime.credentials import TokenStore
 from soundstage.runtime.deadlines import Deadlines
 from soundstage.runtime.dispatch import BoundOperation, Interceptors
@@ -263,7 +264,13 @@ class Parts:
     def _context(self, name: str, config: Any) -> ServiceContext:
         jobs = Administered(self.jobs, self.job_runner, self.systems)
         namespaces = NamespacesAdministered(self.namespaces, self.files)
-        administers: dict[str, Any] = {"namespaces": namespaces, "tokens": self.tokens, "jobs": jobs}
+        backups = Reach(self.engines, self.config.data, self.jobs.is_busy)
+        administers: dict[str, Any] = {
+            "namespaces": namespaces,
+            "tokens": self.tokens,
+            "jobs": jobs,
+            "backups": backups,
+        }
         return ServiceContext(
             environment=self.environment,
             clock=self.clock,

@@ -12,9 +12,10 @@ from tests.engines.host.hosted import Hosted
 
 from soundstage.core.environment import VirtualEnvironment
 from soundstage.core.errors import InvalidArgument, Unavailable
+from soundstage.core.size import Size
 from soundstage.engines.blobs.file import FileBlobs, FileOptions
 from soundstage.engines.blobs.memory import MemoryBlobs
-from soundstage.engines.blobs.port import CHUNK_MAX_BYTES, Expectation
+from soundstage.engines.blobs.port import CHUNK_MAX_BYTES, BlobCheckpoints, Expectation
 from soundstage.engines.host.frames import WINDOW_BYTES
 from soundstage.testing.blobs import BlobsSuite
 from soundstage.testing.blobs.suite import content_of, put, read
@@ -170,3 +171,22 @@ async def test_of_a_put_whose_process_dies_nothing_is_stored(hosted: Any) -> Non
     assert await hosted.behind.list() == []
     putting.cancel()
     await asyncio.gather(putting, return_exceptions=True)
+
+
+async def test_one_that_can_be_copied_is_copied_by_its_owner(tmp_path: Path) -> None:
+    environment = VirtualEnvironment(seed=1)
+    hosted: Any = Hosted(
+        FileBlobs(str(tmp_path / "blobs"), FileOptions(low_water=Size(0)), environment), "blobs", tmp_path, environment
+    )
+    await hosted.start()
+    await put(hosted, "a", b"content")
+    assert isinstance(hosted.host, BlobCheckpoints)
+    assert await hosted.host.checkpoint(str(tmp_path / "copy")) == 1
+    await hosted.delete("a")
+    assert await hosted.host.restore(str(tmp_path / "copy")) == 1
+    assert await read(hosted, "a") == b"content"
+    await hosted.stop()
+
+
+async def test_one_without_copies_has_no_such_calls(hosted: Any) -> None:
+    assert not isinstance(hosted.host, BlobCheckpoints)

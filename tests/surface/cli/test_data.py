@@ -124,14 +124,40 @@ def test_a_folder_that_is_no_backup_is_told(cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "copy").mkdir()
     ended = cli("data", "restore", "copy")
     assert ended.code == 2
-    assert "holds nothing of the engine 'default'" in ended.err
+    assert "copy holds no finished backup" in ended.err
+    assert not (tmp_path / "soundstage-data").exists()
 
 
-@pytest.mark.parametrize("command", [("backup", "copy"), ("restore", ".")])
-def test_memory_has_nothing_to_copy(cli: Cli, command: tuple[str, str]) -> None:
-    ended = cli("data", *command, "--data", "memory:")
-    assert ended.code == 2
-    assert "no engine of this configuration can be copied" in ended.err
+@pytest.mark.usefixtures("stored")
+def test_a_backup_that_lacks_a_file_is_not_restored(cli: Cli, tmp_path: Path) -> None:
+    cli("data", "backup", "copy")
+    (tmp_path / "copy" / "engine-default" / "CURRENT").unlink()
+    ended = cli("data", "restore", "copy", "--data", "other")
+    assert (ended.code, "fetch it again" in ended.err) == (1, True)
+    assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.usefixtures("stored")
+def test_engines_that_the_backup_has_nothing_of_are_told(cli: Cli, tmp_path: Path) -> None:
+    cli("data", "backup", "copy")
+    (tmp_path / "more.toml").write_text('[engines.more]\nurl = "rocksdb:more"\n')
+    ended = cli("data", "restore", "copy", "--data", "other", "--stage", "more.toml")
+    assert (ended.code, "the backup holds nothing of the engine 'more'" in ended.err) == (1, True)
+
+
+@pytest.mark.usefixtures("stored")
+def test_memory_has_nothing_to_copy(cli: Cli) -> None:
+    cli("data", "backup", "copy")
+    for command in (("backup", "other"), ("restore", "copy")):
+        ended = cli("data", *command, "--data", "memory:")
+        assert (ended.code, "no engine of this configuration can be copied" in ended.err) == (2, True)
+
+
+def test_what_has_no_copy_is_told(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "mixed.toml").write_text('[engines.scratch]\nurl = "memory:"\n')
+    cli("namespaces", "list", "--stage", "mixed.toml")
+    cli("namespaces", "put", "--namespace.name", "x", "--namespace.abstraction", "kv", "--stage", "mixed.toml")
+    assert cli("data", "backup", "copy", "--stage", "mixed.toml").json["left_out"] == ["scratch"]
 
 
 @pytest.mark.parametrize("command", [("backup", "copy"), ("repair", "--accept-loss")])

@@ -35,6 +35,7 @@ class BlobCapability(StrEnum):
     """What an engine can beyond `Blobs`; ask, never catch."""
 
     DURABLE = "durable"
+    CHECKPOINT = "checkpoint"
 
 
 class BlobInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -163,7 +164,7 @@ def check_metadata(metadata: Mapping[str, str]) -> dict[str, str]:
 
 @runtime_checkable
 class BlobCheckpoints(Protocol):
-    """Engines that can be copied into a folder of the caller's own machine, and brought back from there."""
+    """`BlobCapability.CHECKPOINT`: copies of the whole engine in a folder of the caller's own machine, and back."""
 
     async def checkpoint(self, folder: str) -> int:
         """`folder`, which must not exist, holds every blob acknowledged before the call; returns how many.

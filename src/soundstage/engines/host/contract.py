@@ -181,7 +181,7 @@ def _is_call(name: str, found: object) -> bool:
 @cache
 def contract(port: str) -> Contract:
     """The contract of a port by its name. Raises `InvalidArgument` for one that there is not."""
-    from soundstage.engines.blobs.port import Blobs
+    from soundstage.engines.blobs.port import BlobCapability, BlobCheckpoints, Blobs
     from soundstage.engines.records.holdings import Transfers
     from soundstage.engines.records.port import Capability, Checkpoints, Records, Statistics
 
@@ -193,5 +193,5 @@ def contract(port: str) -> Contract:
         }
         return Contract(port, Records, extras)
     if port == "blobs":
-        return Contract(port, Blobs)
+        return Contract(port, Blobs, {BlobCapability.CHECKPOINT: BlobCheckpoints})
     raise InvalidArgument(f"there is no port {port!r}", field="port", hint="ports are records, blobs")

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
-from typing import Annotated, NamedTuple
-from urllib.parse import quote
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Annotated
 
 import msgspec
 from cyclopts import App, Parameter
 
 from soundstage.core.environment import SystemEnvironment
-from soundstage.core.errors import AlreadyExists, SoundstageError
-from soundstage.engines.blobs.port import BlobCheckpoints
-from soundstage.engines.records.port import Checkpoints, Records
+from soundstage.core.errors import AlreadyExists, InvalidArgument, SoundstageError, Unavailable
+from soundstage.core.time import Instant
 from soundstage.runtime import folders
+from soundstage.runtime.copies import Copyable, Manifest, bring_back, copy, copyable, place_in, whole
 from soundstage.runtime.engines import Engines
 from soundstage.runtime.stagefile import LoadedConfig
-from soundstage.surface.cli.failure import DONE, FAILED, CommandFailure, not_started, usage
+from soundstage.surface.cli.failure import DONE, FAILED, USAGE, CommandFailure, not_started, usage
 from soundstage.surface.cli.help import HelpPages
 from soundstage.surface.cli.options import Folder, Output
 from soundstage.surface.cli.output import chosen_format, show
@@ -48,15 +47,11 @@ class CopiedEngine(msgspec.Struct, frozen=True):
     to: str | None = None
 
 
-class Copied(msgspec.Struct, frozen=True):
+class Copied(msgspec.Struct, frozen=True, omit_defaults=True):
+    """`left_out` are engines of which no copy can be made, such as those in memory."""
+
     engines: list[CopiedEngine]
-
-
-class Copyable(NamedTuple):
-    """The engines of which copies can be made, by name."""
-
-    records: Mapping[str, tuple[Records, Checkpoints]]
-    blobs: Mapping[str, BlobCheckpoints]
+    left_out: list[str] = []
 
 
 class RepairedFolders(msgspec.Struct, frozen=True):
@@ -92,10 +87,16 @@ def restore(
     folder: Folder = _NO_FOLDER,
     output: Output = None,
 ) -> int:
-    """The tables and files of a backup are in the data folder, as they were; none of them may be there before."""
+    """The tables and files of a backup are in the data folder, as they were; none of them may be there before.
+
+    A backup that lacks anything of what it was made with is refused.
+    """
     if not os.path.isdir(backup):
         raise usage(f"there is no folder {backup}", field="BACKUP")
-    show(asyncio.run(_restore(load(folder), backup, table)), chosen_format(output))
+    # Before the data folder is made.
+    with _failing():
+        manifest = whole(backup)
+    show(asyncio.run(_restore(load(folder), backup, manifest, table)), chosen_format(output))
     return DONE
 
 
@@ -126,75 +127,58 @@ def _existing_data(folder: Folder) -> LoadedConfig:
 
 
 async def _back_up(loaded: LoadedConfig, to: str) -> Copied:
-    async with _copyable(loaded) as copyable:
-        os.makedirs(to)
-        copied: list[CopiedEngine] = []
-        for name, (engine, copies) in copyable.records.items():
-            place = _place(to, name)
-            await copies.checkpoint(place)
-            copied.append(CopiedEngine(name, place, len(await engine.tables())))
-        for name, blobs in copyable.blobs.items():
-            place = _place(to, name)
-            copied.append(CopiedEngine(name, place, blobs=await blobs.checkpoint(place)))
-        return Copied(copied)
+    async with _open(loaded) as found:
+        made = await copy(found, to, Instant(SystemEnvironment().now_ns()))
+        return Copied(
+            [CopiedEngine(part.engine, place_in(to, part.engine), len(part.tables), part.blobs) for part in made.parts],
+            made.left_out,
+        )
 
 
-async def _restore(loaded: LoadedConfig, source: str, tables: list[str] | None) -> Copied:
+async def _restore(loaded: LoadedConfig, source: str, manifest: Manifest, tables: list[str] | None) -> Copied:
     to = _absolute(loaded)
-    async with _copyable(loaded) as copyable:
-        copied: list[CopiedEngine] = []
-        for name, (engine, copies) in copyable.records.items():
-            place = _existing(_place(source, name), name)
-            before = len(await engine.tables())
-            await _restored(copies, place, tables)
-            copied.append(CopiedEngine(name, place, len(await engine.tables()) - before, to=to))
-        for name, blobs in copyable.blobs.items() if tables is None else ():
-            place = _existing(_place(source, name), name)
-            copied.append(CopiedEngine(name, place, blobs=await blobs.restore(place), to=to))
-        return Copied(copied)
-
-
-async def _restored(copies: Checkpoints, place: str, tables: list[str] | None) -> None:
-    try:
-        await copies.restore(place, tables)
-    except AlreadyExists as error:
-        error.hint = "restore into a folder that is not there yet, by --data"
-        raise
-
-
-@asynccontextmanager
-async def _copyable(loaded: LoadedConfig) -> AsyncGenerator[Copyable]:
-    """The engines of which copies can be made, open, without a stage that would write to them."""
-    engines = Engines(loaded.config.engines, loaded.config.data, SystemEnvironment())
-    try:
-        await engines.start()
-    except SoundstageError as error:
-        raise not_started(error) from error
-    try:
-        found: dict[str, tuple[Records, Checkpoints]] = {}
-        for name, each in engines.distinct().items():
-            if isinstance(each, Checkpoints):
-                found[name] = (each, each)
-        blobs = {name: each for name, each in engines.distinct_blobs().items() if isinstance(each, BlobCheckpoints)}
-        if not found and not blobs:
-            raise usage("no engine of this configuration can be copied", hint="see soundstage engines list")
-        yield Copyable(found, blobs)
-    except SoundstageError as error:
-        raise CommandFailure(error, FAILED) from error
-    finally:
-        await engines.stop()
+    async with _open(loaded) as found:
+        try:
+            back = await bring_back(found, source, manifest, tables)
+        except AlreadyExists as error:
+            error.hint = "restore into a folder that is not there yet, by --data"
+            raise
+        return Copied(
+            [CopiedEngine(each.engine, place_in(source, each.engine), each.tables, each.blobs, to) for each in back]
+        )
 
 
 def _absolute(loaded: LoadedConfig) -> str:
     return os.path.abspath(loaded.config.data)
 
 
-def _place(backup: str, engine: str) -> str:
-    """The folder in a backup that holds an engine; its name may hold what a path cannot."""
-    return os.path.abspath(os.path.join(backup, f"engine-{quote(engine, safe='')}"))
+@asynccontextmanager
+async def _open(loaded: LoadedConfig) -> AsyncGenerator[Copyable]:
+    """The engines of which copies can be made, open, without a stage that would write to them."""
+    engines = Engines(loaded.config.engines, loaded.config.data, SystemEnvironment())
+    try:
+        await engines.start()
+    except SoundstageError as error:
+        raise not_started(_served(error, loaded)) from error
+    try:
+        with _failing():
+            yield copyable(engines)
+    finally:
+        await engines.stop()
 
 
-def _existing(place: str, engine: str) -> str:
-    if not os.path.isdir(place):
-        raise usage(f"the backup holds nothing of the engine {engine!r}", hint="see soundstage engines list")
-    return place
+@contextmanager
+def _failing() -> Generator[None]:
+    """What is refused within the block ends the command."""
+    try:
+        yield
+    except SoundstageError as error:
+        raise CommandFailure(error, USAGE if isinstance(error, InvalidArgument) else FAILED) from error
+
+
+def _served(error: SoundstageError, loaded: LoadedConfig) -> SoundstageError:
+    """`error`, which says what to do where the folder is one of a stage that is being served."""
+    found = folders.holder(loaded.config) if isinstance(error, Unavailable) else None
+    if found is not None and found.url is not None:
+        error.hint = f"back it up as it is served: soundstage backups create --url {found.url}"
+    return error

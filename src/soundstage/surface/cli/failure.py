@@ -11,6 +11,7 @@ import sys
 import msgspec
 
 from soundstage.core.errors import DataLoss, Internal, InvalidArgument, SoundstageError
+from soundstage.surface.cli.commands import COMMANDS, systems
 from soundstage.surface.cli.notation import harmless
 
 DONE = 0
@@ -59,10 +60,15 @@ def line_of(error: SoundstageError) -> str:
 
 def typed(hint: str) -> str:
     """`hint` with operations as they are typed here: `soundstage namespaces put` for `namespaces/put`."""
-    return _OPERATION.sub(lambda found: f"`soundstage {found[1]} {found[2].replace('_', '-')}`", hint)
+    return _OPERATION.sub(_command, hint)
 
 
-_OPERATION = re.compile(r"(?<![\w/.`-])(namespaces|tokens|jobs|engines)/([a-z_]+)(?![\w/.])")
+_OPERATION = re.compile(r"(?<![\w/.`-])([a-z]+)/([a-z_]+)(?![\w/.])")
+
+
+def _command(found: re.Match[str]) -> str:
+    known = found[1] in systems() or found[1] in COMMANDS
+    return f"`soundstage {found[1]} {found[2].replace('_', '-')}`" if known else found[0]
 
 
 def _paragraph(error: SoundstageError) -> str:

@@ -64,9 +64,8 @@ class FileBlobs:
 
     def __init__(self, folder: str, options: FileOptions, environment: Environment) -> None:
         self._durable = options.durability != "os"
-        self.capabilities: frozenset[BlobCapability] = (
-            frozenset({BlobCapability.DURABLE}) if self._durable else frozenset[BlobCapability]()
-        )
+        durable = {BlobCapability.DURABLE} if self._durable else set[BlobCapability]()
+        self.capabilities: frozenset[BlobCapability] = frozenset({BlobCapability.CHECKPOINT} | durable)
         self.folder: Path = Path(folder).absolute()
         self._quota = options.quota
         self._environment = environment
