@@ -264,6 +264,24 @@ async def test_a_creation_whose_tables_fail_leaves_nothing_behind(
         assert (await namespaces.put(namespace=spec())).version == 1
 
 
+@pytest.mark.parametrize("refused", [(), ("drop notes/x/0",)])
+async def test_what_could_not_be_created_is_not_there_to_be_deleted(
+    open_stage: OpenStage, environment: VirtualEnvironment, refused: tuple[str, ...]
+) -> None:
+    engine = Unwilling(environment)
+    async with open_stage(engines={"default": engine}) as stage:
+        namespaces = stage.client(Namespaces)
+        engine.refused |= {"notes/x/0", "drop notes/x/0"}
+        with pytest.raises(Unavailable):
+            await namespaces.put(namespace=spec())
+        engine.refused = set(refused)
+        with pytest.raises(NotFound):
+            await namespaces.delete(name="x")
+        engine.refused.clear()
+        await namespaces.put(namespace=spec())
+        assert [change.action for change in (await namespaces.history(name="x")).changes] == ["created"]
+
+
 async def test_a_deletion_that_is_stuck_is_finished_by_the_follower(
     open_stage: OpenStage, environment: VirtualEnvironment
 ) -> None:

@@ -34,6 +34,7 @@ CONTROL = "soundstage.runtime.control.changes"
 REPETITION = "soundstage.runtime.repetition"
 CREDENTIALS = "soundstage.runtime.credentials"
 POLICY = "soundstage.core.policy"
+LEASES = "soundstage.runtime.leases"
 
 MUTANTS: dict[str, Mutant] = {
     "at_equal_times_puts_beat_deletes": Mutant(
@@ -289,5 +290,54 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "a_revoked_token_stays_known": Mutant(
         "memory", (Edit(CREDENTIALS, "self._known.pop(id, None)", "pass"),), system="tokens"
+    ),
+    "a_lease_is_taken_before_its_time_is_over": Mutant(
+        "memory",
+        (Edit(LEASES, "since_ns >= row.ttl_us * 1_000", "since_ns >= row.ttl_us * 600"),),
+        system="leases",
+    ),
+    "a_holder_trusts_its_lease_to_the_end": Mutant(
+        "memory", (Edit(LEASES, "HELD_SHARE = 2 / 3", "HELD_SHARE = 1.1"),), system="leases", steps=10_000
+    ),
+    "a_holder_counts_from_when_it_was_answered": Mutant(
+        "memory",
+        (
+            Edit(
+                LEASES,
+                "return Lease(self, name, row, stamp, asked_ns)",
+                "return Lease(self, name, row, stamp, self.now_ns())",
+            ),
+            Edit(LEASES, "HELD_SHARE = 2 / 3", "HELD_SHARE = 0.9"),
+        ),
+        system="leases",
+        steps=20_000,
+    ),
+    "a_renewal_is_taken_for_the_lease_that_was_seen_before": Mutant(
+        "memory", (Edit(LEASES, "if stamp != entry.stamp:", "if stamp is None:"),), system="leases"
+    ),
+    "a_lease_is_written_whatever_is_there": Mutant(
+        "memory",
+        (
+            Edit(
+                "soundstage.runtime.system_table",
+                "conditions=[Condition(key.encode(), stamp) for key, stamp in conditions.items()],",
+                "conditions=[],",
+            ),
+        ),
+        system="leases",
+    ),
+    "a_fence_does_not_grow": Mutant(
+        "memory",
+        (Edit(LEASES, "1 if found is None else found.fence + 1", "1 if found is None else found.fence"),),
+        system="leases",
+    ),
+    "a_lease_is_not_renewed_while_the_work_goes_on": Mutant(
+        "memory", (Edit(LEASES, "await self._within(lease.left_s, lease.renew())", "pass"),), system="leases"
+    ),
+    "a_name_that_was_released_is_waited_for": Mutant(
+        "memory", (Edit(LEASES, "if row.released:\n            return True", "pass"),), system="leases"
+    ),
+    "a_lease_of_the_dead_stays_theirs": Mutant(
+        "memory", (Edit(LEASES, "since_ns >= row.ttl_us * 1_000", "since_ns < 0"),), system="leases"
     ),
 }

@@ -3,11 +3,19 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from contextvars import copy_context
 
 import pytest
 from tests.testing.simulation.theatre import simulated
 
-from soundstage.testing.simulation.loop import Deadlock, OutsideTheSimulation, SimulationLoop, run, running_loop
+from soundstage.testing.simulation.loop import (
+    PROCESS,
+    Deadlock,
+    OutsideTheSimulation,
+    SimulationLoop,
+    run,
+    running_loop,
+)
 
 WEEK_S = 7 * 86_400.0
 
@@ -233,3 +241,57 @@ def test_run_returns_what_its_coroutine_returns() -> None:
 async def test_another_loop_is_none_of_a_simulation() -> None:
     with pytest.raises(RuntimeError, match="in a simulation only"):
         running_loop()
+
+
+async def counting(told: list[int]) -> None:
+    for number in range(1_000):
+        told.append(number)
+        await asyncio.sleep(1)
+
+
+def in_process(loop: SimulationLoop, process: object, told: list[int]) -> None:
+    context = copy_context()
+    context.run(PROCESS.set, process)
+    loop.create_task(counting(told), context=context)
+
+
+def test_what_is_held_waits_until_it_is_let_go() -> None:
+    async def main() -> tuple[int, int, int]:
+        loop, held, free = running_loop(), list[int](), list[int]()
+        in_process(loop, "held", held)
+        in_process(loop, "free", free)
+        await asyncio.sleep(4.5)
+        loop.hold("held")
+        loop.hold("held")
+        await asyncio.sleep(5)
+        during = len(held)
+        assert loop.is_held("held")
+        assert not loop.is_held("free")
+        loop.let_go("held")
+        await asyncio.sleep(0.1)
+        return during, len(held), len(free)
+
+    assert run(main, 1) == (5, 6, 10)
+
+
+def test_everything_that_is_held_can_be_let_go() -> None:
+    async def main() -> bool:
+        loop = running_loop()
+        loop.hold("one")
+        loop.hold("other")
+        loop.let_all_go()
+        return loop.is_held("one") or loop.is_held("other")
+
+    assert run(main, 1) is False
+
+
+def test_a_loop_ends_with_what_it_holds() -> None:
+    async def main() -> int:
+        loop, told = running_loop(), list[int]()
+        in_process(loop, "held", told)
+        await asyncio.sleep(1.5)
+        loop.hold("held")
+        await asyncio.sleep(5)
+        return len(told)
+
+    assert run(main, 1) == 2

@@ -113,6 +113,10 @@ class NamespaceControl:
 
     async def _may_go(self, found: Found) -> bool:
         """Whether a namespace is there to be deleted; one that nobody could finish to delete is, once more."""
+        if found.stored.state == "creating":
+            # It never was there; what was made of it goes, and if it cannot now, with the next who finds it.
+            await self.finished(found)
+            return False
         if found.stored.state == "active" or self._is_cut_off(found):
             return True
         return found.stored.state == "deleting" and bool((await self._declarations.remains(found.stored.info)).left)
@@ -281,7 +285,9 @@ class NamespaceControl:
         info = found.stored.info
         change = None if by is None else self._record(info, "deleted", by, [])
         since_us = self._begun[info.name] = self._environment.now_us()
-        going = msgspec.structs.replace(found.stored, state="deleting", since_us=since_us)
+        # What never was served stays known as such, so that nobody is told that it was deleted.
+        unserved = change is None and found.stored.state == "creating"
+        going = msgspec.structs.replace(found.stored, state="creating" if unserved else "deleting", since_us=since_us)
         try:
             marked = await self.store.put(going, found.stamp, change)
         except Raced:

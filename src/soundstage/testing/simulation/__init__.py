@@ -8,12 +8,14 @@
     turn, climate          the dice of each step, and what a run can suffer from
     faults, network        failures at the records port, and between clients and host
     storage, disk, host    what outlives a process, and the process
+    process                other processes beside the host: killed, paused, with clocks of their own
     scenario               what a system brings: steps, and a judge of the answers
     disturbance            the steps that every scenario meets
     linearizer             a judge for whatever has a state that fits into a value
     episode, coverage      one run from its seed to its end, and what it went through
     shrink                 the fewest steps that lead to a divergence
     kv                     the scenario of the key-value store
+    leases                 that of leases, whose clients are processes
 
 `python -m soundstage.testing.simulate` is the command line; `docs/testing.md` shows a scenario being written.
 """

@@ -24,13 +24,15 @@ _CONFIG = {"data": "memory:", "engines": {ENGINE: {"url": "memory:"}}}
 class Host:
     """One stage over one engine that is seen through faults.
 
-    `rates` are the faults of its port, for tables not in `spared`. `restarts` counts the processes that ended.
+    `rates` are the faults of its port, for tables not in `spared`; `changes` counts how often they were set.
+    `restarts` counts the processes that ended.
     """
 
     def __init__(self, storage: Storage, environment: SimulatedEnvironment, spared: frozenset[str]) -> None:
         self.storage = storage
         self.environment = environment
         self.restarts: int = 0
+        self.changes: int = 0
         self.spared = spared
         self.rates: FaultRates = HEALTHY
         self.engine: FaultyRecords
@@ -76,6 +78,7 @@ class Host:
 
     def set_rates(self, rates: FaultRates) -> None:
         """The port's faults from now on."""
+        self.changes += 1
         self.rates = rates
         self.engine.rates = rates
 

@@ -12,11 +12,14 @@ import asyncio
 import selectors
 import threading
 from collections.abc import Callable, Coroutine
-from contextvars import Context
+from contextvars import Context, ContextVar
 from random import Random
 from typing import Any, NoReturn, TypeVar, cast
 
 T = TypeVar("T")
+
+PROCESS: ContextVar[object] = ContextVar("process", default=None)
+"""What the running code is a process of, where a run has several."""
 
 
 class Deadlock(RuntimeError):
@@ -38,6 +41,7 @@ class SimulationLoop(asyncio.SelectorEventLoop):
         self.virtual_ns: int = 0
         self.executor_s: float = 0.0
         self._chance = Random(f"loop {seed}")
+        self._held: dict[object, list[asyncio.Handle]] = {}
         self._thread = threading.get_ident()
         super().__init__(_JumpingSelector(self))
 
@@ -80,14 +84,41 @@ class SimulationLoop(asyncio.SelectorEventLoop):
         """Time has gone on by `seconds`, rounded to nanoseconds."""
         self.virtual_ns += round(seconds * 1e9)
 
+    def hold(self, process: object) -> None:
+        """No code of `process` runs, from the next round on, until it is let go; time and everybody else go on."""
+        self._held.setdefault(process, [])
+
+    def is_held(self, process: object) -> bool:
+        """Whether `process` is not let go yet."""
+        return process in self._held
+
+    def let_go(self, process: object) -> None:
+        """`process` goes on where it was. Idempotent."""
+        cast("Any", self)._ready.extend(self._held.pop(process, ()))
+
+    def let_all_go(self) -> None:
+        """Nothing is held any more."""
+        for process in list(self._held):
+            self.let_go(process)
+
     def shuffle_ready(self) -> None:
-        """Reorder what is ready; called between two rounds."""
+        """Set aside what is held, and reorder what is ready; called between two rounds."""
         ready = cast("Any", self)._ready
+        if self._held:
+            self._set_aside(ready)
         if len(ready) > 1:
             handles = list(ready)
             self._chance.shuffle(handles)
             ready.clear()
             ready.extend(handles)
+
+    def _set_aside(self, ready: Any) -> None:
+        going = list[asyncio.Handle]()
+        for handle in ready:
+            held = self._held.get(handle._context.get(PROCESS))
+            (going if held is None else held).append(handle)
+        ready.clear()
+        ready.extend(going)
 
     def add_reader(self, *args: Any, **options: Any) -> NoReturn:  # type: ignore[override]
         raise _outside()
@@ -173,6 +204,7 @@ def _answer(future: asyncio.Future[Any], result: object, error: Exception | None
 
 
 def _cancel_all(loop: SimulationLoop) -> None:
+    loop.let_all_go()
     tasks = asyncio.all_tasks(loop)
     for task in tasks:
         task.cancel()

@@ -28,6 +28,7 @@ from soundstage.testing.simulation.environment import SimulatedEnvironment
 from soundstage.testing.simulation.host import Host
 from soundstage.testing.simulation.loop import SimulationLoop
 from soundstage.testing.simulation.network import Client, Network
+from soundstage.testing.simulation.process import Process
 from soundstage.testing.simulation.storage import Storage
 from soundstage.testing.simulation.turn import present
 
@@ -98,7 +99,10 @@ class Scenario(Protocol):
 
 
 class Site:
-    """Where a play takes place: a host, the network before it, and the machines of the clients."""
+    """Where a play takes place: a host, the network before it, and the machines of the clients.
+
+    `processes` are those that a play has beside the host, on its engine.
+    """
 
     def __init__(
         self, loop: SimulationLoop, seed: str, climate: Climate, storage: Storage, spared: frozenset[str]
@@ -109,6 +113,7 @@ class Site:
         self.host: Host = Host(storage, self.environment, spared)
         self.network: Network = Network(self.host, climate.latency_s)
         self.transcript: list[str] | None = None
+        self.processes: list[Process] = []
         self._seed = seed
         self._digest = blake2b(digest_size=8)
         self._clients = [self._equip(number) for number in range(climate.clients)]
@@ -116,6 +121,11 @@ class Site:
     def machine(self, number: int) -> Client:
         """The client of that number, with its environment and its clock."""
         return self._clients[number]
+
+    def add_process(self) -> Process:
+        """Another process beside the host, not begun yet."""
+        self.processes.append(Process(self.loop, self.host, self._seed, len(self.processes)))
+        return self.processes[-1]
 
     def client(self, number: int, face: type[F], namespace: str = "") -> F:
         """The typed client that the steps of client `number` call."""
@@ -136,7 +146,8 @@ class Site:
 
     def faults(self) -> Counter[str]:
         """How often each fault has struck."""
-        ports = Counter({f"port_{name}": count for name, count in self.host.counts().items()})
+        struck = sum((process.counts for process in self.processes), self.host.counts())
+        ports = Counter({f"port_{name}": count for name, count in struck.items()})
         return ports + Counter({f"network_{name}": count for name, count in self.network.counts.items()})
 
     @property

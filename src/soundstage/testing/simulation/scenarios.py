@@ -1,4 +1,4 @@
-"""Which systems are simulated, and by what."""
+"""Which systems and parts of the stage are simulated, and by what."""
 
 from __future__ import annotations
 
@@ -14,14 +14,17 @@ from soundstage.testing.simulation.storage import STORAGES, Storages
 
 PACKAGE = "soundstage.testing.simulation"
 
+PARTS = ("leases",)
+"""What systems stand on, and is simulated by itself."""
+
 
 def simulated() -> list[str]:
-    """The systems that the catalogue says are simulated, by name."""
-    return sorted(system.name for system in SYSTEMS if system.simulated)
+    """The systems that the catalogue says are simulated, and the parts of the stage that are, by name."""
+    return sorted([*PARTS, *(system.name for system in SYSTEMS if system.simulated)])
 
 
 def find_scenario(name: str) -> Scenario:
-    """The scenario of a system, or the one at `module:attribute`. Raises `NotFound` with what there is."""
+    """The scenario of a system or a part, or the one at `module:attribute`. Raises `NotFound` with what there is."""
     if ":" in name:
         return _load(name)
     module = f"{PACKAGE}.{name}"
