@@ -233,10 +233,13 @@ class FilesConfig(msgspec.Struct, frozen=True, kw_only=True):
 class JobsConfig(msgspec.Struct, frozen=True, kw_only=True):
     """`[jobs]`: how many jobs at once, and how long they are remembered."""
 
-    running: Annotated[int, Meta(ge=0, le=10_000, description="jobs at once in this process; 0: it runs none")] = 4
+    running: Annotated[int, Meta(ge=0, le=1_000, description="jobs at once in this process; 0: it runs none")] = 4
+    running_in_all: Annotated[
+        int, Meta(ge=1, le=1_000, description="jobs at once in all processes of the stage together")
+    ] = 64
     per_operation: Annotated[
-        dict[str, Annotated[int, Meta(ge=1, le=10_000)]],
-        Meta(description='bounds of single operations, such as `{"namespaces/export" = 2}`; others: `running`'),
+        dict[str, Annotated[int, Meta(ge=1, le=1_000)]],
+        Meta(description='jobs of one operation at once in all processes, such as `{"namespaces/export" = 2}`'),
     ] = {}
     queued: Annotated[
         int, Meta(ge=1, le=100_000, description="jobs that wait or run, of the whole stage; more get `exhausted`")

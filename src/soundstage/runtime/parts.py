@@ -52,6 +52,7 @@ from soundstage.runtime.traces import Tracer
 from soundstage.runtime.transfer.reach import Administered as NamespacesAdministered
 from soundstage.runtime.work.control import JobControl
 from soundstage.runtime.work.outputs import JobFiles
+from soundstage.runtime.work.places import Places
 from soundstage.runtime.work.runner import Administered, JobRunner
 from soundstage.runtime.work.starting import BoundJob
 from soundstage.runtime.work.store import JobStore
@@ -167,7 +168,8 @@ class Parts:
         store = JobStore(table, self.environment, config.history_ttl // 1_000)
         # A day more than the history of a job that ends when its files are written.
         kept = JobFiles(self.files, config.history_ttl // 1_000 + 86_400_000_000)
-        self.jobs: JobControl = JobControl(store, config, kept, self.environment)
+        places = Places(table, store, config, self.environment)
+        self.jobs: JobControl = JobControl(store, places, config, kept, self.environment)
         self.job_runner: JobRunner = JobRunner(self.jobs, self.leases, self.systems, self.environment)
 
     async def _load_namespaces(self) -> None:

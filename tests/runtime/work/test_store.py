@@ -43,7 +43,9 @@ def at(stored: Stored, state: JobState, fence: int = 0) -> Stored:
 
 async def added(store: JobStore, environment: VirtualEnvironment) -> Found:
     environment.advance(0.002)
-    return await store.add(queued(environment))
+    found = await store.add(queued(environment), 100)
+    assert found is not None
+    return found
 
 
 async def test_a_job_is_found_as_it_was_added(store: JobStore, environment: VirtualEnvironment) -> None:

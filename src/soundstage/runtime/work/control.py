@@ -19,6 +19,7 @@ from soundstage.runtime.access import allows
 from soundstage.runtime.config import JobsConfig
 from soundstage.runtime.patience import within
 from soundstage.runtime.work.outputs import JobFiles
+from soundstage.runtime.work.places import Places
 from soundstage.runtime.work.sightings import Sightings
 from soundstage.runtime.work.store import DAY_MS, Found, JobStore, Raced, Stored, day_of
 
@@ -34,8 +35,11 @@ REQUEST_MAX_BYTES = 1 << 20
 class JobControl:
     """The jobs of a stage."""
 
-    def __init__(self, store: JobStore, config: JobsConfig, files: JobFiles, environment: Environment) -> None:
+    def __init__(
+        self, store: JobStore, places: Places, config: JobsConfig, files: JobFiles, environment: Environment
+    ) -> None:
         self.store = store
+        self.places = places
         self.config = config
         self.files = files
         self.sightings: Sightings = Sightings(store, environment, config.poll_interval / 1e9)
@@ -45,13 +49,6 @@ class JobControl:
         self, operation: JobOperation[..., Any], call: Call, request: Any, namespaces: Sequence[str]
     ) -> JobStarted:
         """The job is queued. Raises `Exhausted` when too many have not ended, `TooLarge` for a huge request."""
-        waiting = await self.store.waiting()
-        if waiting >= self.config.queued:
-            raise Exhausted(
-                f"{waiting} jobs have not ended, the limit",
-                hint="wait for some, cancel some, or raise jobs.queued",
-                retry_after_ms=10_000,
-            )
         encoded = msgpack_encode(request)
         if len(encoded) > REQUEST_MAX_BYTES:
             raise TooLarge(f"a job's request has at most {REQUEST_MAX_BYTES} bytes", hint="send data as a file")
@@ -71,7 +68,12 @@ class JobControl:
             restart=operation.restart,
             owner=call.principal.id,
         )
-        await self.store.add(stored)
+        if await self.store.add(stored, self.config.queued) is None:
+            raise Exhausted(
+                f"{self.config.queued} jobs have not ended, the limit",
+                hint="wait for some, cancel some, or raise jobs.queued",
+                retry_after_ms=10_000,
+            )
         return JobStarted(job_id=info.job_id)
 
     async def is_busy(self, job_id: str) -> bool:

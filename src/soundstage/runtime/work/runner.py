@@ -46,7 +46,7 @@ class JobRunner:
         self._files = control.files
         self._environment = environment
         self._carrying: dict[str, asyncio.Task[bool]] = {}
-        self._places: dict[str, str] = {}
+        self._places = control.places
         self._known: dict[str, str] = {}
         self._working: dict[str, asyncio.Task[Any]] = {}
         self._stopping = False
@@ -94,11 +94,17 @@ class JobRunner:
         try:
             waiting = await self._store.open()
             self._known = {job_id: self._known[job_id] for job_id in waiting if job_id in self._known}
+            await self._places.look()
+            full = False
             for job_id in waiting:
                 if len(self._carrying) >= self._control.config.running:
                     return
-                if job_id not in self._carrying and self._fits(job_id):
+                if not self._fits(job_id):
+                    full = True
+                elif job_id not in self._carrying:
                     await self._consider(job_id)
+            if full:
+                await self._places.tidy_up()
         except SoundstageError as error:
             log.warning("jobs cannot be looked for", extra={"reason": str(error)})
 
@@ -114,9 +120,9 @@ class JobRunner:
         if info.state in ENDED:
             await self._store.leave_queue(job_id)
         elif self._fits(job_id):
-            await self._take(job_id, _place(info))
+            await self._take(job_id)
 
-    async def _take(self, job_id: str, place: str) -> None:
+    async def _take(self, job_id: str) -> None:
         """The job has a place here for as long as its lease is held here: what others carry out takes up none."""
         settled: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -126,25 +132,20 @@ class JobRunner:
 
         def forget(carried: asyncio.Task[bool]) -> None:
             self._carrying.pop(job_id, None)
-            self._places.pop(job_id, None)
             if not carried.cancelled() and carried.result():
                 self._store.queue.notify()
             settle()
 
-        self._places[job_id] = place
         task = self._carrying[job_id] = asyncio.ensure_future(self._carry_out(job_id, settle))
         task.add_done_callback(forget)
         await settled
 
     def _fits(self, job_id: str) -> bool:
-        """Whether one more of the job's operation may run, as far as its operation is known without a read."""
-        config, place = self._control.config, self._known.get(job_id)
-        return place is None or list(self._places.values()).count(place) < config.per_operation.get(
-            place, config.running
-        )
+        """Whether the stage has a place for the job, as far as its operation is known without a read."""
+        return self._places.fits(job_id, self._known.get(job_id))
 
     async def _carry_out(self, job_id: str, taken: Callable[[], None]) -> bool:
-        """The job is carried out under its lease, unless another has that; `taken` is told once it is held.
+        """The job is carried out under its lease, unless another has that; `taken` is told once it has its place.
 
         Returns whether it has ended here.
         """
@@ -152,8 +153,7 @@ class JobRunner:
         try:
             lease = await self._leases.take(f"job/{job_id}", lease_s)
             if lease is not None:
-                taken()
-                return await self._leases.hold(lease, lease_s, lambda lease: self._begin(job_id, lease))
+                return await self._leases.hold(lease, lease_s, lambda lease: self._begin(job_id, lease, taken))
         except LeaseLost:
             log.warning("a job was lost to another process", extra={"job": job_id})
         except SoundstageError as error:
@@ -162,10 +162,14 @@ class JobRunner:
             log.exception("a job could not be carried out by a defect", extra={"job": job_id})
         return False
 
-    async def _begin(self, job_id: str, lease: Lease) -> bool:
+    async def _begin(self, job_id: str, lease: Lease, taken: Callable[[], None]) -> bool:
         writer = JobWriter(self._store, lease, await self._store.find(job_id))
+        if not await self._places.take(job_id, _place(writer.info), lease.fence):
+            return False
+        taken()
         with suppress(EndedMeanwhile):
             await self._proceed(writer, lease)
+        await self._places.give_back(job_id, lease.fence)
         ended = writer.info.state in ENDED
         if ended:
             # No one takes it again, so that its fencing number need not be remembered.

@@ -34,6 +34,9 @@ DAY_MS = 86_400_000
 COUNTED_NS = 1_000_000_000
 """How old a count of the queue may be."""
 
+COUNTED_ALWAYS = 1_000
+"""A queue bounded by so many is counted at each start; a longer one once it is half full as last counted."""
+
 _OPEN = "open"
 _JOB = "job"
 _STATE = "state"
@@ -106,13 +109,20 @@ class JobStore:
         self._waiting = 0
         self._counted_ns: int | None = None
 
-    async def add(self, stored: Stored) -> Found:
-        """The job is queued."""
-        job_id = stored.info.job_id
+    async def add(self, stored: Stored, most: int) -> Found | None:
+        """The job is queued; None when `most` have not ended, here or in other processes."""
+        job_id, before = stored.info.job_id, await self.waiting()
+        if before >= most:
+            return None
         await self._table.write(_OPEN, {job_id: b""}, {})
+        self._waiting += 1
+        # Who comes last sees all the others: however many are added at once, no more than `most` stay.
+        if (most <= COUNTED_ALWAYS or before >= most // 2) and len(await self.open()) > most:
+            await self._table.write(_OPEN, {job_id: None}, {})
+            self._waiting -= 1
+            return None
         stamp = await self._table.write(_place(job_id), {_JOB: msgpack_encode(stored)}, {_JOB: None})
         await self._index(job_id)
-        self._waiting += 1
         self.queue.notify()
         return Found(stored, stamp)
 
