@@ -25,6 +25,14 @@ LOGS = ROOT / ".cache" / "suites"
 LIMIT_SECONDS = 900
 LOG_TAIL_LINES = 400
 
+SERVERS: dict[str, tuple[str, ...]] = {
+    "servers": ("cassandra", "memcached", "redis"),
+    "testing": ("memcached",),
+    "surface": ("memcached",),
+    "docs": ("memcached",),
+}
+"""The real servers that a suite starts, by the names of `soundstage servers`: they are installed before it runs."""
+
 
 class BadList(Exception):
     """The list of suites, or a name asked for, is not as it should be."""
@@ -166,6 +174,15 @@ def run_all(suites: Sequence[Suite], logs: Path) -> list[Outcome]:
     return outcomes
 
 
+def bring_servers(suites: Sequence[Suite], command: Sequence[str] = ("soundstage", "servers", "install")) -> int:
+    """What the `suites` start is installed; the exit status of whoever installs, who says what it could not bring."""
+    names = sorted({name for suite in suites for name in SERVERS.get(suite.name, ())})
+    if not names:
+        return 0
+    print(f"servers for the tests: {', '.join(names)}", flush=True)
+    return subprocess.run([*command, *names], cwd=ROOT, stdout=subprocess.DEVNULL, check=False).returncode
+
+
 def print_log(path: Path) -> None:
     lines = path.read_text(errors="replace").splitlines()
     if len(lines) > LOG_TAIL_LINES:
@@ -196,6 +213,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for suite in suites:
             print(f"{suite.name:<16}{' '.join(suite.command)}")
         return 0
+    if bring_servers(suites):
+        print("the servers that these suites start could not be installed; what to install by hand is said above")
+        return 3
     outcomes = run_all(suites, LOGS)
     bad = [suite.name for suite, outcome in zip(suites, outcomes, strict=True) if not outcome.ok]
     if bad:

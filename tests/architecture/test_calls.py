@@ -20,6 +20,7 @@ OUTSIDE_THE_SIMULATION = {
     "soundstage.surface.cli": "a human waits: progress bars and polling run on the wall",
     "soundstage.demo": "a human waits, and its figures are measured on the wall",
     "soundstage.datasets": "downloads wait for other programs",
+    "soundstage.servers": "starts other programs and waits for them",
     "soundstage.client": "talks to a remote stage, of which the simulation has none",
     "soundstage.surface.http": "socket time-outs belong to the machine",
     "soundstage.testing": "measures and kills real processes, and seeds the simulation itself",

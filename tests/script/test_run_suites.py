@@ -10,6 +10,8 @@ import pytest
 import run_suites
 from run_suites import BadList, Outcome, Suite, chosen, closing_line, judge, read_suites, run, run_all
 
+from soundstage.servers.catalogue import KINDS
+
 PYTEST = (
     f"env PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 {sys.executable} -m pytest -q -p no:cacheprovider -c /dev/null --rootdir=/"
 )
@@ -169,3 +171,38 @@ def test_a_partial_run_says_so(listed: Path, capsys: pytest.CaptureFixture[str])
     listed.write_text("a check true\nb check true")
     run_suites.main(["a"])
     assert "1 of 2 suites ran, as asked" in capsys.readouterr().out
+
+
+def recorder(tmp_path: Path, status: int = 0) -> tuple[str, ...]:
+    """An installer that writes down what it was asked for."""
+    return ("sh", "-c", f'echo "$@" >>{tmp_path}/asked; exit {status}', "sh")
+
+
+def test_what_suites_start_is_installed_once(tmp_path: Path) -> None:
+    suites = read_suites("servers 1 pytest\ntesting 1 pytest\ncore 1 pytest")
+    assert run_suites.bring_servers(suites, recorder(tmp_path)) == 0
+    names = sorted({*run_suites.SERVERS["servers"], *run_suites.SERVERS["testing"]})
+    assert (tmp_path / "asked").read_text().split() == names
+
+
+def test_suites_that_start_nothing_install_nothing(tmp_path: Path) -> None:
+    assert run_suites.bring_servers(read_suites("core 1 pytest"), recorder(tmp_path)) == 0
+    assert not (tmp_path / "asked").exists()
+
+
+def test_where_servers_cannot_be_installed_no_suite_runs(
+    listed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    listed.write_text("servers check touch ran")
+    monkeypatch.setattr(run_suites, "SERVERS", {"servers": ("no-such-server",)})
+    assert run_suites.main([]) == 3
+    assert "could not be installed" in capsys.readouterr().out
+    assert not (run_suites.ROOT / "ran").exists()
+
+
+def test_every_kind_of_server_is_started_by_a_suite() -> None:
+    assert {name for names in run_suites.SERVERS.values() for name in names} == {kind.name for kind in KINDS}
+
+
+def test_the_suites_that_start_servers_are_in_the_list() -> None:
+    assert set(run_suites.SERVERS) <= {suite.name for suite in read_suites(run_suites.LIST.read_text())}

@@ -22,6 +22,7 @@ COMMANDS = {
     "data": ("soundstage.surface.cli.data:app", "Back up, restore and repair the data folder"),
     "files": ("soundstage.surface.cli.files:app", "Send, fetch, show and delete files of a stage"),
     "datasets": ("soundstage.surface.cli.datasets:app", "List and fetch real data to work with"),
+    "servers": ("soundstage.surface.cli.servers:app", "Start real servers on this machine, and end them"),
     "bench": ("soundstage.surface.cli.bench:bench", "Run the benchmarks of a source checkout"),
     "--install-completion": ("soundstage.surface.cli.completion:install", "Install completion for your shell"),
 }

@@ -1,0 +1,25 @@
+"""The kinds of servers that can be started."""
+
+from __future__ import annotations
+
+from soundstage.core.errors import NotFound
+from soundstage.core.names import nearest
+from soundstage.servers.kind import Kind
+from soundstage.servers.kinds.cassandra import Cassandra
+from soundstage.servers.kinds.memcached import Memcached
+from soundstage.servers.kinds.redis import Redis
+
+KINDS: tuple[Kind, ...] = (Cassandra(), Memcached(), Redis())
+
+
+def find(name: str) -> Kind:
+    """The kind called `name`. Raises `NotFound` with the nearest name, or with all."""
+    for kind in KINDS:
+        if kind.name == name:
+            return kind
+    names = [kind.name for kind in KINDS]
+    close = nearest(name, names)
+    raise NotFound(
+        f"there is no kind of server called {name!r}",
+        hint=f"did you mean {close!r}?" if close else f"there are {', '.join(names)}",
+    )

@@ -1,0 +1,55 @@
+"""memcached, from Debian's package. Everything is in memory: a node that restarts is empty."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import signal
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from soundstage.servers.kind import Launch, Node, Settings, Standalone
+from soundstage.servers.ports import answers
+from soundstage.servers.programs import Program, Tool, Toolbox
+
+PROGRAM = Program("memcached", ("memcached",), "usr/bin/memcached")
+
+
+class Memcached(Standalone):
+    """Nodes that know nothing of each other: the client spreads its keys."""
+
+    name: str = "memcached"
+    summary: str = "cache in memory"
+    version: str = "Debian's (1.6)"
+    ports: tuple[str, ...] = ("memcached",)
+    settings: Settings = MappingProxyType({"memory_mb": "64", "threads": "2"})
+    stop_within_s: float = 5.0
+    # It has nothing to put away, and takes a second over it when asked politely.
+    stop_signal: signal.Signals = signal.SIGKILL
+
+    def install(self, toolbox: Toolbox) -> MemcachedKit:
+        """See `Kind`."""
+        return MemcachedKit(toolbox.program(PROGRAM))
+
+    def ready(self, nodes: Sequence[Node]) -> bool:
+        """See `Kind`."""
+        return all(answers(node.host, node.port, b"version\r\n", b"VERSION ") for node in nodes)
+
+    def url(self, nodes: Sequence[Node]) -> str:
+        """See `Kind`."""
+        return "memcached://" + ",".join(node.address for node in nodes)
+
+
+@dataclass(frozen=True)
+class MemcachedKit:
+    """The program as it was found or brought."""
+
+    tool: Tool
+
+    def launch(self, node: Node, nodes: Sequence[Node]) -> Launch:
+        """See `Kit`. Root may not run it as itself, so it becomes nobody."""
+        user = ("-u", "nobody") if os.geteuid() == 0 else ("-u", getpass.getuser())
+        where = ("-l", node.host, "-p", str(node.port), "-U", "0")
+        size = ("-m", node.settings["memory_mb"], "-t", node.settings["threads"])
+        return Launch((str(self.tool.path), *user, *where, *size), self.tool.variables)
