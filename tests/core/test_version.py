@@ -208,3 +208,9 @@ def test_a_purge_never_lets_an_acceptable_write_resurrect(
     oldest_acceptable_us = now_us - max_lag_us - in_flight_us
     if version.is_purgeable(tombstone, now_us, horizon_us):
         assert version.time_us(tombstone) < oldest_acceptable_us
+
+
+@given(versions)
+def test_a_cell_lasts_if_it_is_a_put_without_an_expiry(found: Version) -> None:
+    cell = cell_of(found)
+    assert version.is_lasting(cell, len(version.identity(cell))) == (found.kind == PUT and not found.expires_us)

@@ -118,6 +118,11 @@ def lasting_head(cell: bytes) -> bytes | None:
     return cell[:end] if cell[_TIME.size] == PUT and not _TIME.unpack_from(cell, end - _TIME.size)[0] else None
 
 
+def is_lasting(cell: bytes, end: int) -> bool:
+    """Whether a cell whose identity has `end` bytes is a put that never expires."""
+    return cell[8] == PUT and not _time_at(cell, end)[0]
+
+
 def restamp(cell: bytes, time_us: int) -> bytes:
     """The same write at another time, as a conditional write that passed is stamped."""
     return _TIME.pack(time_us) + cell[_TIME.size :]

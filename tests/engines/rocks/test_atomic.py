@@ -10,7 +10,7 @@ def test_what_was_touched_is_remembered_in_order() -> None:
     batch = AtomicBatch()
     batch.touch(b"b")
     batch.touch(b"a")
-    assert batch.keys == [b"b", b"a"]
+    assert list(batch.keys) == [b"b", b"a"]
 
 
 def test_a_key_is_touched_once() -> None:

@@ -395,3 +395,81 @@ async def until(done: Callable[[], bool], log: Log) -> None:
         await turns(1)
         if log.held.waiting:
             log.held.run()
+
+
+# -- those who come with every turn of the loop
+
+
+async def comer(log: Log, number: int, turn: int) -> None:
+    """Writes after so many turns."""
+    await turns(turn)
+    await waiter(log.write(b"%d" % number))
+
+
+async def test_while_writers_keep_coming_they_are_waited_for(log: Log) -> None:
+    log.open()
+    log.commits.flush_ns = INLINE_MAX_NS
+    writers = [asyncio.ensure_future(comer(log, number, number // 2)) for number in range(8)]
+    await turns(7)
+    log.held.run()
+    await asyncio.gather(*writers)
+    assert log.commits.flushes == 1
+
+
+async def test_a_turn_without_a_writer_ends_the_wait(log: Log) -> None:
+    log.open()
+    log.commits.flush_ns = INLINE_MAX_NS
+    early = [asyncio.ensure_future(comer(log, number, 0)) for number in range(2)]
+    late = asyncio.ensure_future(comer(log, 2, 5))
+    await turns(8)
+    log.held.run()
+    await asyncio.gather(*early, late)
+    assert log.commits.flushes == 2
+
+
+async def test_writers_are_waited_for_no_longer_than_a_flush_takes(log: Log) -> None:
+    log.open()
+    log.commits.flush_ns = 1_000
+    writers = [asyncio.ensure_future(comer(log, number, number // 2)) for number in range(8)]
+    for _ in range(4):
+        await turns(1)
+        log.environment.advance(1e-6)
+    assert len(log.held.waiting) == 1
+    await until(lambda: all(each.done() for each in writers), log)
+
+
+async def test_those_who_enter_together_are_answered_after_one_flush_each_with_its_own(log: Log) -> None:
+    log.open()
+    loop = asyncio.get_running_loop()
+    answers: list[tuple[asyncio.Future[int], int]] = [(loop.create_future(), number) for number in range(3)]
+    log.made += 3
+    log.commits.enter([b"a", b"b"], answers)
+    gate = waiter(log.commits.gate(b"b"))
+    assert not gate.done()
+    log.held.run()
+    assert [await each for each, _ in answers] == [0, 1, 2]
+    await gate
+    assert (log.durable, log.commits.flushes, log.commits.gate(b"a")) == (3, 1, None)
+
+
+async def test_one_who_enters_alone_is_flushed_at_once(log: Log) -> None:
+    log.open()
+    lone: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    log.made += 1
+    log.commits.enter([b"a"], [(lone, "answer")])
+    assert (log.durable, lone.result()) == (1, "answer")
+
+
+async def test_who_enters_during_a_flush_waits_for_the_next_one(log: Log) -> None:
+    log.open()
+    log.flush_s = 0.05
+    first = [waiter(log.write(b"a")), waiter(log.write(b"b"))]
+    await turns()
+    late: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    log.made += 1
+    log.commits.enter([b"c"], [(late, 7)])
+    log.held.run()
+    await asyncio.gather(*first)
+    assert not late.done()
+    log.held.run()
+    assert await late == 7

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
+from threading import Event
 from typing import Any
 
 from rocksdict import Rdict, WriteBatch
@@ -40,11 +41,16 @@ class ClosedExecutor(Executor):
 
 
 class FaultyDisk(Disk):
-    """Stalls `stalls` writes, fails writes and flushes with the errors it is given, and has `free` bytes left."""
+    """Stalls `stalls` writes, fails writes and flushes with the errors it is given, and has `free` bytes left.
+
+    Flushes wait for `goes`, which is set: clear it only where they have a thread of their own.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.stalls = 0
+        self.goes = Event()
+        self.goes.set()
         self.write_error: Exception | None = None
         self.flush_error: Exception | None = None
         self.free: int | OSError = 1 << 40
@@ -61,6 +67,7 @@ class FaultyDisk(Disk):
         super().write(db, batch)
 
     def flush(self, db: Rdict) -> None:
+        self.goes.wait()
         if self.flush_error is not None:
             raise self.flush_error
         self.flushes += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from rocksdict import WriteBatch
 
@@ -14,13 +15,16 @@ class AtomicBatch:
 
     A port puts rows into `rows`, with the handle of their column family; names what they belong to with `touch`,
     so that its readers wait for the flush; and learns by `once_written` that they are there.
+
+    `keys` has what was touched, each with what its port knows of it from the batch on; writes that come in one moment
+    share a batch, see `Database.together`, and look there first.
     """
 
     __slots__ = ("_then", "keys", "rows")
 
     def __init__(self) -> None:
         self.rows: WriteBatch = WriteBatch(raw_mode=True)
-        self.keys: list[bytes] = []
+        self.keys: dict[bytes, Any] = {}
         self._then: list[Callable[[], None]] = []
 
     def touch(self, key: bytes) -> None:
@@ -31,7 +35,7 @@ class AtomicBatch:
         """
         if key in self.keys:
             raise InvalidArgument("one batch changes a partition twice", field="batch", hint="merge the changes")
-        self.keys.append(key)
+        self.keys[key] = None
 
     def once_written(self, then: Callable[[], None]) -> None:
         """`then` is called right after the rows were written, before anything else runs, and must not raise."""

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor
+from typing import Any, TypeAlias
 
 from soundstage.core.environment import Environment
 from soundstage.engines.rocks.options import Durability
@@ -21,22 +22,28 @@ INLINE_MAX_NS = 1_000_000
 
 _FORGET = 0.9
 
+Answers: TypeAlias = list[tuple[asyncio.Future[Any], Any]]
+"""Who waits for a flush, and what they are told after it."""
+
 
 class _Group:
-    __slots__ = ("gated", "number", "waiters", "writers")
+    __slots__ = ("gated", "number", "seen", "until_ns", "waiters", "writers")
 
     def __init__(self, number: int) -> None:
         self.number = number
         self.writers = 0
-        self.waiters: list[asyncio.Future[None]] = []
+        self.seen = 1
+        self.until_ns: int | None = None
+        self.waiters: Answers = []
         self.gated: list[bytes] = []
 
 
 class GroupCommit:
     """Makes writes durable by calling `flush`, one call at a time.
 
-    `always`: a flush per write. `group`: a flush per group of concurrent writes. `os`: none; writes and
-    readers wait for nothing. After a failed flush `failed` is called, and everybody waiting is refused.
+    `always`: a flush per write. `group`: a flush per group of concurrent writes, which waits for nobody, but while
+    more of them come with every turn of the loop, for as long as a flush takes. `os`: none; writes and readers wait
+    for nothing. After a failed flush `failed` is called, and everybody waiting is refused.
 
     `flushes` counts; `flush_ns` is how long one takes: the longest of late, which many fast ones let forget.
     """
@@ -66,16 +73,36 @@ class GroupCommit:
         if self._durability == "os":
             return None
         if not self._queue or self._durability == "always":
-            self._groups += 1
-            self._queue.append(_Group(self._groups))
+            self._open_group()
             # After everything that is ready to run, so that writers of this moment share the flush.
             asyncio.get_running_loop().call_soon(self._begin)
-        group = self._queue[-1]
+        group = self._gated(keys)
         group.writers += 1
-        group.gated.extend(keys)
+        return self._waiter(group)
+
+    def enter(self, keys: Iterable[bytes], answers: Answers) -> None:
+        """The writes of one moment, just made to `keys`, are part of the next flush, after which each has its answer.
+
+        For the durability `group`.
+        """
+        if not self._queue:
+            self._open_group()
+        group = self._gated(keys)
+        group.writers += len(answers)
+        group.waiters += answers
+        self._begin()
+
+    def _open_group(self) -> None:
+        self._groups += 1
+        self._queue.append(_Group(self._groups))
+
+    def _gated(self, keys: Iterable[bytes]) -> _Group:
+        """The open group, which `keys` wait for."""
+        group = self._queue[-1]
+        group.gated += keys
         for key in keys:
             self._pending[key] = group
-        return self._waiter(group)
+        return group
 
     def gate(self, key: bytes) -> asyncio.Future[None] | None:
         """What a reader of `key` awaits before it answers; None: nothing."""
@@ -102,11 +129,14 @@ class GroupCommit:
     def _waiter(self, group: _Group) -> asyncio.Future[None]:
         # One future each: cancelling a task that awaits a shared one would cancel everybody's.
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        group.waiters.append(waiter)
+        group.waiters.append((waiter, None))
         return waiter
 
     def _begin(self) -> None:
         if not self._queue or self._flushing is not None:
+            return
+        if self._grows(self._queue[0]):
+            asyncio.get_running_loop().call_soon(self._begin)
             return
         group = self._flushing = self._queue.popleft()
         if group.writers == 1 and not self._queue and self.flush_ns < INLINE_MAX_NS:
@@ -118,6 +148,16 @@ class GroupCommit:
             self._end(group, error)
             return
         flushed.add_done_callback(lambda done: self._end(group, _outcome(done)))
+
+    def _grows(self, group: _Group) -> bool:
+        """Whether writers keep coming, so that waiting for more of them, shorter than for a flush, saves flushes."""
+        came, group.seen = group.writers - group.seen, group.writers
+        if not came:
+            return False
+        now_ns = self._environment.monotonic_ns()
+        if group.until_ns is None:
+            group.until_ns = now_ns + int(min(self.flush_ns, INLINE_MAX_NS))
+        return now_ns < group.until_ns
 
     def _timed_flush(self) -> Exception | None:
         began_ns = self._environment.monotonic_ns()
@@ -139,9 +179,9 @@ class GroupCommit:
         for key in group.gated:
             if self._pending.get(key) is group:
                 del self._pending[key]
-        for waiter in group.waiters:
+        for waiter, answer in group.waiters:
             if not waiter.done():
-                waiter.set_result(None)
+                waiter.set_result(answer)
         if self._queue:
             # The writers just answered may write again at once: let them join.
             asyncio.get_running_loop().call_soon(self._begin)
@@ -153,7 +193,7 @@ class GroupCommit:
         try:
             self._failed(error)
         finally:
-            for waiter in (waiter for each in refused for waiter in each.waiters):
+            for waiter in (waiter for each in refused for waiter, _ in each.waiters):
                 if not waiter.done():
                     waiter.set_exception(not_flushed(error))
                     waiter.exception()

@@ -25,6 +25,7 @@ from soundstage.engines.rocks.commit import GroupCommit
 from soundstage.engines.rocks.copying import copy_to
 from soundstage.engines.rocks.disk import Disk, Stalled
 from soundstage.engines.rocks.folder import FolderLock, check_format, sync_file, sync_folder
+from soundstage.engines.rocks.moment import Moment
 from soundstage.engines.rocks.opening import families_of, open_rdict
 from soundstage.engines.rocks.options import RocksOptions
 from soundstage.engines.rocks.settings import block_cache, family_options
@@ -114,6 +115,7 @@ class Database:
         self._flush_executor: Executor
         self._chore_executor: Executor
         self.commits: GroupCommit
+        self._moment: Moment
 
     def open(self, guest: Guest) -> None:
         """`guest` may use the database; what was acknowledged is there.
@@ -131,6 +133,7 @@ class Database:
     async def close(self, guest: Guest) -> None:
         """`guest` has left. With the last one everything written is durable and the folder free. Idempotent."""
         if guest in self._guests:
+            self._moment.end()
             self._guests.remove(guest)
             guest.let_go()
         lock = self._lock
@@ -225,18 +228,41 @@ class Database:
                 await self._wait_for_room(deadline_ns)
                 continue
             except SoundstageError:
-                gate = self.commits.gate_each(batch.keys)
+                gate = self.commits.gate_each(list(batch.keys))
                 if gate is not None:
                     await gate
                 raise
             except Exception as error:
                 self.translation.translate(error)
                 raise
-            waiter = self.commits.join(batch.keys) if written else self.commits.gate_each(batch.keys)
+            keys = list(batch.keys)
+            waiter = self.commits.join(keys) if written else self.commits.gate_each(keys)
             if waiter is not None:
                 await waiter
             return result
         raise refusals.stalled()
+
+    async def together(
+        self,
+        share: Callable[[AtomicBatch, *Ts], T | None],
+        build: Callable[[AtomicBatch, *Ts], T],
+        *given: *Ts,
+        deadline_ns: int | None = None,
+    ) -> T:
+        """As `atomically`, in one batch with others of the same moment where `share` can do what `build` does.
+
+        `share` is given a batch that may hold writes of others; what it rests on is stored or in `batch.keys`. It
+        returns None where it cannot do with that; it has put nothing there then, nor when it raises.
+        """
+        if self.options.durability == "group" and self._db is not None:
+            try:
+                shared = await self._moment.add(share, given, deadline_ns)
+            except Stalled:
+                await self._wait_for_room(deadline_ns)
+            else:
+                if shared is not None:
+                    return shared
+        return await self.atomically(build, *given, deadline_ns=deadline_ns)
 
     async def _wait_for_room(self, deadline_ns: int | None) -> None:
         if deadline_ns is not None and self.environment.monotonic_ns() >= deadline_ns:
@@ -302,6 +328,7 @@ class Database:
         self.commits = GroupCommit(
             self._flush, self.options.durability, self.environment, self._flush_executor, self._fail
         )
+        self._moment = Moment(self.write, self.commits, self.translation, self.environment)
 
     def _flush(self) -> None:
         self._disk.flush(self.rdict)

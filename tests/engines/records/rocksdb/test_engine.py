@@ -192,6 +192,12 @@ async def test_after_the_deadline_nothing_is_written(store: Store) -> None:
     assert await store.values() == {}
 
 
+async def turns() -> None:
+    """What was begun has been written, and flushed if that takes no thread."""
+    for _ in range(2):
+        await asyncio.sleep(0)
+
+
 async def test_a_disk_that_does_not_keep_up_is_waited_for(store: Store) -> None:
     store.disk.stalls = 100
     await store.put(b"key", b"value", at=0)
@@ -210,7 +216,7 @@ async def test_a_disk_that_never_keeps_up_exhausts_every_change(store: Store, ca
 async def test_a_table_that_goes_while_a_write_waits_for_the_disk_is_not_found(store: Store) -> None:
     store.disk.stalls = 1
     writing = asyncio.ensure_future(store.put(b"key", b"value", at=0))
-    await asyncio.sleep(0)
+    await turns()
     await store.rocks.drop_table(store.spec.name)
     assert isinstance(await refusal_of(writing), NotFound)
 
@@ -262,21 +268,28 @@ async def test_a_disk_near_full_refuses_a_call_that_puts_and_deletes(store: Stor
 @pytest.mark.parametrize("call", ["get", "get many", "read", "read_many", "walk"])
 async def test_a_reader_of_an_unflushed_record_is_answered_after_its_flush(store: Store, call: str) -> None:
     """The flush fails, and the reader is told so, instead of what a power cut may take back."""
+    store.disk.goes.clear()
     writers = [asyncio.ensure_future(store.put(b"key", b"value", at=at)) for at in range(2)]
-    await asyncio.sleep(0)
+    await turns()
+    reading = asyncio.ensure_future(CALLS[call](store))
+    await turns()
+    assert not reading.done()
     store.disk.flush_error = NO_SPACE
-    error = await refusal_of(CALLS[call](store))
+    store.disk.goes.set()
+    error = await refusal_of(reading)
     assert (type(error), error.outcome) == (Unavailable, "unknown")
     await asyncio.gather(*writers, return_exceptions=True)
 
 
 async def test_a_reader_of_another_record_waits_for_nothing(store: Store) -> None:
     await store.put(b"key", b"value", at=0, record=b"other")
+    store.disk.goes.clear()
     writers = [asyncio.ensure_future(store.put(b"key", b"value", at=at)) for at in range(2)]
-    await asyncio.sleep(0)
+    await turns()
     flushes = store.disk.flushes
     page = await store.rocks.get(store.spec.name, b"other", [b"key"], store.at(None))
     assert (len(page.rows), store.disk.flushes) == (1, flushes)
+    store.disk.goes.set()
     await asyncio.gather(*writers)
 
 

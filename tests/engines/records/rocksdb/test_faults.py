@@ -27,6 +27,7 @@ from soundstage.testing.records.bench import RECORD
 
 ROOT = Path(__file__).parents[4]
 COUNT = 50
+LOT = 10
 
 
 # -- a full disk
@@ -92,7 +93,9 @@ def reachable() -> Iterator[Path]:
 
 
 async def write_some(store: Store) -> None:
-    await asyncio.gather(*(store.put(b"%04d" % number, b"value", at=number) for number in range(COUNT)))
+    # What comes at one moment is one batch of the log, and would be lost as one.
+    for start in range(0, COUNT, LOT):
+        await asyncio.gather(*(store.put(b"%04d" % at, b"value", at=at) for at in range(start, start + LOT)))
 
 
 async def test_a_read_only_folder_is_unavailable_with_the_reason(reachable: Path) -> None:

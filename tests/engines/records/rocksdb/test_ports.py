@@ -82,14 +82,18 @@ async def test_a_port_that_refuses_leaves_the_records_as_they_were(conditional: 
 
 
 async def test_readers_of_either_wait_for_the_flush_of_the_batch(conditional: Store, journal: Journal) -> None:
+    conditional.disk.goes.clear()
+    other = asyncio.ensure_future(conditional.put(b"key", b"", at=0, record=b"so that two share the flush"))
     writing = asyncio.ensure_future(
         conditional.database.atomically(lambda batch: put_and_log(conditional, journal, 1, batch))
     )
-    other = asyncio.ensure_future(conditional.put(b"key", b"", at=0, record=b"so that two share the flush"))
+    for _ in range(2):
+        await asyncio.sleep(0)
+    answers = asyncio.gather(conditional.page(), journal.consume(), writing, other, return_exceptions=True)
     await asyncio.sleep(0)
     conditional.disk.flush_error = NO_SPACE
-    answers = await asyncio.gather(conditional.page(), journal.consume(), writing, other, return_exceptions=True)
-    assert [type(answer) for answer in answers] == [Unavailable] * 4
+    conditional.disk.goes.set()
+    assert [type(answer) for answer in await answers] == [Unavailable] * 4
 
 
 async def test_after_a_stall_both_ports_resolve_again(conditional: Store, journal: Journal) -> None:

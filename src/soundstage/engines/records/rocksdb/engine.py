@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from functools import partial
 from types import CoroutineType
 from typing import Any
 
@@ -27,6 +28,8 @@ from soundstage.engines.records.port import (
     WalkPage,
 )
 from soundstage.engines.records.rocksdb.conditions import asks_for_absence, check, recorded, stamp_for
+from soundstage.engines.records.rocksdb.header import Header
+from soundstage.engines.records.rocksdb.putting import SHARED_MAX_BYTES, is_one_item, put, raised
 from soundstage.engines.records.rocksdb.reading import (
     Passed,
     Slices,
@@ -139,6 +142,8 @@ class RocksRecords:
     ) -> CoroutineType[Any, Any, int]:
         if conditional is not None and asks_for_absence(conditional):
             return self._apply_if_absent(table, partition, batch, conditional, deadline_ns)
+        if conditional is None and is_one_item(batch, SHARED_MAX_BYTES):
+            return self.database.together(self._share, self.enlist, table, partition, batch, deadline_ns=deadline_ns)
         return self.database.atomically(self.enlist, table, partition, batch, conditional, deadline_ns=deadline_ns)
 
     async def _apply_if_absent(
@@ -172,11 +177,18 @@ class RocksRecords:
         """
         into = self._table(table)
         check_partition(partition)
-        survey = check_batch(batch)
-        if conditional is not None and not into.spec.conditional:
-            raise refusals.takes_no_conditions(table)
         prefix = prefix_of(into.number, partition)
-        rows.touch(prefix)
+        if conditional is None and is_one_item(batch):
+            rows.touch(prefix)
+            stamp_us = self._put_one(rows, into, prefix, into.peek(prefix), batch)
+            if stamp_us is not None:
+                return stamp_us
+            survey = check_batch(batch)
+        else:
+            survey = check_batch(batch)
+            if conditional is not None and not into.spec.conditional:
+                raise refusals.takes_no_conditions(table)
+            rows.touch(prefix)
         known = into.peek(prefix)
         if conditional is not None:
             before_us = recorded(into, prefix, conditional)
@@ -189,12 +201,31 @@ class RocksRecords:
             survey = check_batch(batch)
         self._check_room(into, survey)
         stamp_us = version.time_us(survey.greatest)
-        writing = Writing(into, prefix, rows.rows, self._open_due(), self._now_us, self._environment.random)
+        writing = Writing(into, prefix, rows.rows, self._open_due(), self._environment)
         writing.accept(known, batch, survey)
         if conditional is not None:
             writing.enter_ledger(conditional.token, stamp_us, conditional.digest)
         rows.once_written(writing.was_written)
         return stamp_us
+
+    def _share(self, rows: AtomicBatch, table: str, partition: bytes, batch: Batch) -> int | None:
+        """`enlist` for a batch that is one item, after whatever else is in `rows`; None where more is to be done."""
+        into = self._table(table)
+        check_partition(partition)
+        prefix = prefix_of(into.number, partition)
+        return self._put_one(rows, into, prefix, rows.keys.get(prefix) or into.peek(prefix), batch)
+
+    def _put_one(self, rows: AtomicBatch, into: Table, prefix: bytes, known: Header | None, batch: Batch) -> int | None:
+        key, cell = batch.cells[0]
+        header = raised(known, key, cell)
+        if header is None:
+            return None
+        if not version.is_delete(cell):
+            self.database.low_water.check(len(key) + len(cell), own=into.own)
+        put(rows.rows, into, self._open_due(), prefix, key, cell, header, self._environment)
+        rows.keys[prefix] = header
+        rows.once_written(partial(into.known.remember, prefix, header))
+        return version.time_us(cell)
 
     def _check_room(self, into: Table, survey: Survey) -> None:
         if not all(map(version.is_delete, survey.cells)):
@@ -305,7 +336,7 @@ class RocksRecords:
             check_holding(holding)
             prefix = prefix_of(into.number, holding.partition)
             rows.touch(prefix)
-            writing = Writing(into, prefix, rows.rows, self._open_due(), self._now_us, self._environment.random)
+            writing = Writing(into, prefix, rows.rows, self._open_due(), self._environment)
             writing.load(into.peek(prefix), holding)
             rows.once_written(writing.was_written)
 

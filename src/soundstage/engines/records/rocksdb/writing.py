@@ -5,19 +5,20 @@ Everything here runs without waiting: what is read is still true when the rows a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from random import Random
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 from rocksdict import WriteBatch
 
 from soundstage.core import version
+from soundstage.core.environment import Environment
 from soundstage.engines.records import tombstones
 from soundstage.engines.records.batches import Survey
 from soundstage.engines.records.holdings import Holding, batch_of
-from soundstage.engines.records.port import IN_FLIGHT_MAX_US, Batch, Cell, RangeDelete, Row
+from soundstage.engines.records.port import Batch, Cell, RangeDelete, Row
 from soundstage.engines.records.rocksdb import header as headers
+from soundstage.engines.records.rocksdb.foresight import bring_back, foresee_end
 from soundstage.engines.records.rocksdb.header import Header
 from soundstage.engines.records.rocksdb.reading import seek
 from soundstage.engines.records.rocksdb.rowkeys import (
@@ -27,7 +28,6 @@ from soundstage.engines.records.rocksdb.rowkeys import (
     LEDGER,
     RANGE,
     TIME,
-    due_key,
 )
 from soundstage.engines.records.rocksdb.tables import Table
 from soundstage.engines.records.tombstones import Fragments
@@ -42,7 +42,7 @@ _NONE = Header(b"")
 class Writing:
     """The rows of one call, put into `batch`; once they are written, `was_written` is called."""
 
-    __slots__ = ("_due", "_now_us", "_random", "batch", "header", "prefix", "table")
+    __slots__ = ("_due", "_environment", "batch", "header", "prefix", "table")
 
     def __init__(
         self,
@@ -50,16 +50,14 @@ class Writing:
         prefix: bytes,
         batch: WriteBatch,
         due: Family,
-        now_us: Callable[[], int],
-        random: Random,
+        environment: Environment,
     ) -> None:
         self.table: Table = table
         self.prefix: bytes = prefix
         self.batch: WriteBatch = batch
         self.header: Header | None = None
         self._due = due
-        self._now_us = now_us
-        self._random = random
+        self._environment = environment
 
     def accept(self, known: Header | None, batch: Batch, survey: Survey) -> None:
         """Everything in `batch` that is not already surpassed is among the rows, and the header is raised."""
@@ -108,7 +106,7 @@ class Writing:
         """A repetition of `token` is known until its time is over."""
         row = self.prefix + HEAD + LEDGER + token.encode()
         self.batch.put(row, TIME.pack(stamp_us) + digest, self.table.handle)
-        self._bring_back(row, stamp_us, 0)
+        self._bring_back(row, stamp_us)
 
     def _put_newest(self, rows: Sequence[Row], survey: Survey) -> None:
         items, put, handle = self.prefix + ITEMS, self.batch.put, self.table.handle
@@ -118,7 +116,7 @@ class Writing:
         # What lies between two cells that begin alike begins as they do.
         if head is None or not survey.greatest.startswith(head):
             for key, cell in rows:
-                self._foresee_end(items + key, cell)
+                foresee_end(self.batch, self.table, self._due, items + key, cell, self._environment)
 
     def _put_one(self, row: Row, header: Header) -> None:
         key, cell = row
@@ -138,21 +136,12 @@ class Writing:
         if header.covered and (over := header.covering(key)) is not None and over > cell:
             return
         self.batch.put(row_key, cell, self.table.handle)
-        self._foresee_end(row_key, cell)
-
-    def _foresee_end(self, row_key: bytes, cell: Cell) -> None:
-        """A marker, or a put that expires, comes before the sweeper when it may be forgotten."""
-        if version.is_delete(cell):
-            spec = self.table.spec
-            jitter_us = self._random.randint(spec.delete_ttl_min_us, spec.delete_ttl_max_us)
-            self._bring_back(row_key, version.time_us(cell), self._now_us() + jitter_us)
-        elif expires_us := version.expires_us(cell):
-            self._bring_back(row_key, version.time_us(cell), expires_us)
+        foresee_end(self.batch, self.table, self._due, row_key, cell, self._environment)
 
     def _delete_partition(self, header: Header, cell: Cell) -> Header:
         if header.partition is not None and header.partition >= cell:
             return header
-        self._bring_back(self.prefix + HEAD + HEADER, version.time_us(cell), 0)
+        self._bring_back(self.prefix + HEAD + HEADER, version.time_us(cell))
         low, high = header.low, header.high
         if cell > header.newest:
             # Nothing newer lies there: the rows can go at once, whatever their number.
@@ -204,15 +193,10 @@ class Writing:
         for deleted in after - before:
             row = rows + deleted.start
             self.batch.put(row, headers.encode_range(deleted.end, deleted.cell), self.table.handle)
-            self._bring_back(row, version.time_us(deleted.cell), 0)
+            self._bring_back(row, version.time_us(deleted.cell))
 
-    def _bring_back(self, row: bytes, time_us: int, not_before_us: int) -> None:
-        """The sweeper looks at the row when a write of `time_us` can be forgotten."""
-        due_us = max(time_us + self.table.spec.max_lag_us + IN_FLIGHT_MAX_US + 1, not_before_us)
-        entry = due_key(due_us, row)
-        # A write from long ago may be due before what the sweeper has passed.
-        self.table.due_from = min(self.table.due_from, entry)
-        self.batch.put(entry, TIME.pack(time_us), self._due.handle)
+    def _bring_back(self, row: bytes, time_us: int) -> None:
+        bring_back(self.batch, self.table, self._due, row, time_us)
 
 
 def _raised(header: Header, survey: Survey) -> Header:

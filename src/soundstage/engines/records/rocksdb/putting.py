@@ -1,0 +1,63 @@
+"""One item written where nothing of its partition is newer, which is most of what is written.
+
+Nothing is read for it but the header, and that is known mostly. Whatever else there is goes the way of `Writing`.
+"""
+
+from __future__ import annotations
+
+from rocksdict import WriteBatch
+
+from soundstage.core import version
+from soundstage.core.environment import Environment
+from soundstage.engines.records.port import BATCH_MAX_BYTES, KEY_MAX_BYTES, Batch
+from soundstage.engines.records.rocksdb import header as headers
+from soundstage.engines.records.rocksdb.foresight import foresee_end
+from soundstage.engines.records.rocksdb.header import Header
+from soundstage.engines.records.rocksdb.rowkeys import HEAD, HEADER, ITEMS
+from soundstage.engines.records.rocksdb.tables import Table
+from soundstage.engines.rocks.database import Family
+
+SHARED_MAX_BYTES = 64 << 10
+"""A larger item is put by a batch of its own, so that those of one moment together are bounded."""
+
+_HEADER_ROW = HEAD + HEADER
+
+
+def is_one_item(batch: Batch, max_bytes: int = BATCH_MAX_BYTES) -> bool:
+    """Whether a batch changes one item, has at most `max_bytes` and is within all limits."""
+    if len(batch.cells) != 1 or batch.ranges or batch.partition is not None:
+        return False
+    key, cell = batch.cells[0]
+    return len(key) <= KEY_MAX_BYTES and len(key) + len(cell) <= max_bytes
+
+
+def raised(known: Header | None, key: bytes, cell: bytes) -> Header | None:
+    """The header of a partition once it has accepted the item; None for one that may be surpassed already."""
+    newest = version.identity(cell)
+    if known is None:
+        return Header(newest, None, (), key, key + b"\0")
+    # The greatest cell ever accepted may be any that begins as the header says.
+    if newest <= known.newest:
+        return None
+    low, high = known.low, known.high
+    return Header(
+        newest, known.partition, known.ranges, key if key < low else low, key + b"\0" if key >= high else high
+    )
+
+
+def put(
+    rows: WriteBatch,
+    into: Table,
+    due: Family,
+    prefix: bytes,
+    key: bytes,
+    cell: bytes,
+    header: Header,
+    environment: Environment,
+) -> None:
+    """The item and the header that it has raised are among the rows."""
+    row_key, handle = prefix + ITEMS + key, into.handle
+    rows.put(row_key, cell, handle)
+    rows.put(prefix + _HEADER_ROW, headers.encode(header), handle)
+    if not version.is_lasting(cell, len(header.newest)):
+        foresee_end(rows, into, due, row_key, cell, environment)
