@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
+from types import CoroutineType
 from typing import Any, Protocol, TypeAlias, TypeVar, TypeVarTuple, cast
 from weakref import WeakSet
 
@@ -242,26 +243,37 @@ class Database:
             return result
         raise refusals.stalled()
 
-    async def together(
+    def together(
         self,
         share: Callable[[AtomicBatch, *Ts], T | None],
         build: Callable[[AtomicBatch, *Ts], T],
         *given: *Ts,
         deadline_ns: int | None = None,
-    ) -> T:
+    ) -> CoroutineType[Any, Any, T]:
         """As `atomically`, in one batch with others of the same moment where `share` can do what `build` does.
 
         `share` is given a batch that may hold writes of others; what it rests on is stored or in `batch.keys`. It
         returns None where it cannot do with that; it has put nothing there then, nor when it raises.
         """
         if self.options.durability == "group" and self._db is not None:
-            try:
-                shared = await self._moment.add(share, given, deadline_ns)
-            except Stalled:
-                await self._wait_for_room(deadline_ns)
-            else:
-                if shared is not None:
-                    return shared
+            return self._together(share, build, *given, deadline_ns=deadline_ns)
+        # Nobody waits for a flush, or each for one of its own.
+        return self.atomically(build, *given, deadline_ns=deadline_ns)
+
+    async def _together(
+        self,
+        share: Callable[[AtomicBatch, *Ts], T | None],
+        build: Callable[[AtomicBatch, *Ts], T],
+        *given: *Ts,
+        deadline_ns: int | None,
+    ) -> T:
+        try:
+            shared = await self._moment.add(share, given, deadline_ns)
+        except Stalled:
+            await self._wait_for_room(deadline_ns)
+        else:
+            if shared is not None:
+                return shared
         return await self.atomically(build, *given, deadline_ns=deadline_ns)
 
     async def _wait_for_room(self, deadline_ns: int | None) -> None:
