@@ -38,7 +38,13 @@ def test_the_log_is_read_and_kept_as_durability_needs(written: dict[str, str], n
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("write_buffer_size", "5242880"), ("max_total_wal_size", "20971520"), ("filter_policy", "bloomfilter")],
+    [
+        ("write_buffer_size", "5242880"),
+        ("max_total_wal_size", "20971520"),
+        ("filter_policy", "bloomfilter"),
+        ("memtable_prefix_bloom_size_ratio", "0.020000"),
+        ("memtable_whole_key_filtering", "true"),
+    ],
 )
 def test_memory_is_used_as_the_options_say(written: dict[str, str], name: str, value: str) -> None:
     assert written[name] == value

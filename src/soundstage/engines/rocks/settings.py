@@ -15,6 +15,9 @@ from soundstage.engines.rocks.options import RocksOptions
 _BLOOM_BITS = 10
 """One look-up in a hundred for an absent key reads a block in vain."""
 
+_MEMORY_BLOOM_SHARE = 0.02
+"""Of the memory for writes: ten bits for each row, were they of 64 bytes."""
+
 
 def block_cache(size: int) -> Cache:
     """The cache of `size` bytes that the families of a database share."""
@@ -40,6 +43,10 @@ def open_options(options: RocksOptions, cache: Cache) -> Options:
     tuned.set_max_log_file_size(4 << 20)
     # One flush writes all families, so that an old one does not keep the log from being deleted.
     tuned.set_atomic_flush(True)
+    # Most look-ups are of what is absent from memory: a new record's header, or a row that is in a file. It takes the
+    # memory when the family is opened, so that others, of which there may be many, go without.
+    tuned.set_memtable_prefix_bloom_ratio(_MEMORY_BLOOM_SHARE)
+    tuned.set_memtable_whole_key_filtering(True)
     return tuned
 
 
