@@ -141,6 +141,11 @@ class TokenStore:
             raise _no_token()
         return known.principal
 
+    def granted(self, id: str) -> Principal | None:
+        """Whoever has the token of that id, an expired one too, or None when it was revoked."""
+        known = self._known.get(id)
+        return None if known is None else known.principal
+
     def check(self, principal: Principal) -> None:
         """Raises `Unauthenticated` when the token that `principal` was recognised by is none any more."""
         known = self._known.get(principal.id)

@@ -54,8 +54,9 @@ from soundstage.runtime.work.control import JobControl
 from soundstage.runtime.work.outputs import JobFiles
 from soundstage.runtime.work.places import Places
 from soundstage.runtime.work.runner import Administered, JobRunner
+from soundstage.runtime.work.starter import Starters
 from soundstage.runtime.work.starting import BoundJob
-from soundstage.runtime.work.store import JobStore
+from soundstage.runtime.work.store import MARKERS_KEPT_US, JobStore
 
 KEYS_INTERVAL_S = 10.0
 
@@ -145,8 +146,8 @@ class Parts:
 
         names = ("keys", "tokens", "repetitions", "namespaces", "jobs", "leases", "schedule")
         tables = {name: table(name) for name in names}
-        for each in tables.values():
-            await each.create()
+        for name, each in tables.items():
+            await each.create(MARKERS_KEPT_US if name == "jobs" else None)
         self.keys: SigningKeys = SigningKeys(tables["keys"], self.environment, control.key_rotation // 1_000)
         self.page_tokens: PageTokens = await self.keys.load()
         self.tokens: TokenStore = TokenStore(tables["tokens"], self.environment, control.tokens_limit)
@@ -170,7 +171,9 @@ class Parts:
         kept = JobFiles(self.files, config.history_ttl // 1_000 + 86_400_000_000)
         places = Places(table, store, config, self.environment)
         self.jobs: JobControl = JobControl(store, places, config, kept, self.environment)
-        self.job_runner: JobRunner = JobRunner(self.jobs, self.leases, self.systems, self.environment)
+        self.job_runner: JobRunner = JobRunner(
+            self.jobs, self.leases, self.systems, Starters(self.tokens.granted), self.environment
+        )
 
     async def _load_namespaces(self) -> None:
         declarations = Declarations(self.systems, self.engines, self.config.defaults)

@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from typing import NamedTuple
 
+import msgspec
+
 from soundstage.core import version
 from soundstage.core.environment import Environment
 from soundstage.core.hlc import TokenClock
@@ -46,9 +48,13 @@ class SystemTable:
         self._clock = clock
         self._environment = environment
 
-    async def create(self) -> None:
-        """The table exists. Idempotent."""
-        await self._records.create_table(TableSpec(name=self.name, conditional=True))
+    async def create(self, markers_kept_us: tuple[int, int] | None = None) -> None:
+        """The table exists; markers of deleted keys are kept so long, the usual time unless told. Idempotent."""
+        spec = TableSpec(name=self.name, conditional=True)
+        if markers_kept_us is not None:
+            least, most = markers_kept_us
+            spec = msgspec.structs.replace(spec, delete_ttl_min_us=least, delete_ttl_max_us=most)
+        await self._records.create_table(spec)
 
     async def get(self, partition: str, key: str) -> Entry | None:
         """The entry, or None when it is absent or has expired."""

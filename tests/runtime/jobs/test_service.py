@@ -152,6 +152,29 @@ def test_pages_go_back_over_the_days() -> None:
     simulated(main)
 
 
+def test_those_that_have_not_ended_are_found_without_a_look_at_the_history(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main(cluster: Cluster) -> None:
+        async with cluster.process(running=0) as stage:
+            jobs = stage.client(Jobs)
+            waiting = [(await stage.client(Errands).resuming(to=1)).job_id for _ in range(3)]
+            for _ in range(60):
+                await jobs.cancel(job_id=(await stage.client(Errands).resuming(to=1)).job_id)
+            looked = list[int]()
+            read_many = cluster.records.read_many
+
+            async def counting(table: str, partitions: Any, *args: Any) -> Any:
+                looked.append(len(partitions))
+                return await read_many(table, partitions, *args)
+
+            monkeypatch.setattr(cluster.records, "read_many", counting)
+            pages = [page async for page in jobs.list.pages(state="queued", page_size=2)]
+            assert [info.job_id for page in pages for info in page.jobs] == sorted(waiting, reverse=True)
+            assert sum(looked) <= 6
+            assert (await jobs.list(state="running")).jobs == []
+
+    simulated(main)
+
+
 @pytest.mark.holds_the_loop
 def test_many_jobs_are_looked_at_for_a_page_but_not_all() -> None:
     async def main(cluster: Cluster) -> None:

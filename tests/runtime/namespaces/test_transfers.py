@@ -70,12 +70,12 @@ class Held(MemoryRecords):
         self.entered = asyncio.Event()
         self.alters = False
 
-    async def load(self, table: str, holdings: Any) -> None:
+    async def load(self, table: str, holdings: Any, fence: int | None = None) -> None:
         self.entered.set()
         await self.gate.wait()
         if self.alters:
             holdings = [Holding(partition=each.partition, newest=each.newest) for each in holdings]
-        await super().load(table, holdings)
+        await super().load(table, holdings, fence)
 
 
 async def held(stage: Stage) -> tuple[Stage, Held]:

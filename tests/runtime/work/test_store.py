@@ -125,6 +125,56 @@ async def test_a_day_lists_its_jobs_the_newest_first(store: JobStore, environmen
     assert await store.of_day(day + 1, None, 10) == []
 
 
+def spans_of(store: JobStore, monkeypatch: pytest.MonkeyPatch) -> list[str | None]:
+    """Behind which ids the queue is looked through from now on."""
+    spans = list[str | None]()
+    read = store._table.read  # pyright: ignore[reportPrivateUsage]
+
+    async def noting(partition: str, prefix: str, *, after: str | None = None) -> object:
+        spans.append(after)
+        return await read(partition, prefix, after=after)
+
+    monkeypatch.setattr(store._table, "read", noting)  # pyright: ignore[reportPrivateUsage]
+    return spans
+
+
+async def test_what_has_left_the_queue_is_passed_over(
+    store: JobStore, environment: VirtualEnvironment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = await added(store, environment)
+    await store.put(gone, at(gone.stored, "succeeded"))
+    environment.advance(3_600)
+    left = await added(store, environment)
+    await store.open()
+    spans = spans_of(store, monkeypatch)
+    environment.advance(60)
+    assert await store.open() == [left.stored.info.job_id]
+    assert spans[0] is not None
+    assert gone.stored.info.job_id < spans[0] < left.stored.info.job_id
+
+
+async def test_the_oldest_that_is_left_is_never_passed_over(store: JobStore, environment: VirtualEnvironment) -> None:
+    old = await added(store, environment)
+    for _ in range(5):
+        environment.advance(3_599)
+        new = await added(store, environment)
+        assert await store.open() == [old.stored.info.job_id, new.stored.info.job_id]
+        await store.put(new, at(new.stored, "failed"))
+
+
+async def test_a_job_of_a_clock_far_behind_is_found_when_the_queue_is_looked_through_as_a_whole(
+    store: JobStore, environment: VirtualEnvironment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late = queued(environment)
+    environment.advance(3_600)
+    await store.open()
+    assert await store.open() == []
+    await store.add(late, 10_000)
+    environment.advance(601)
+    spans = spans_of(store, monkeypatch)
+    assert (await store.open(), spans) == ([late.info.job_id], [None])
+
+
 def test_an_id_tells_its_day(environment: VirtualEnvironment) -> None:
     assert day_of(uuid7(environment)) == environment.now_us() // 1_000 // DAY_MS
 

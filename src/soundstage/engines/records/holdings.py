@@ -71,13 +71,29 @@ class Transfers(Protocol):
         """
         ...
 
-    async def load(self, table: str, holdings: Sequence[Holding]) -> None:
+    async def load(self, table: str, holdings: Sequence[Holding], fence: int | None = None) -> None:
         """The table keeps what it kept and `holdings` besides, durably. Safe to repeat.
 
         The ledger is left out where the table takes no conditions. Partial when it fails: repeat it. Raises
-        `InvalidArgument` for holdings that no engine can have dumped.
+        `InvalidArgument` for holdings that no engine can have dumped, and `PreconditionFailed` unless `fence` is the
+        one that was admitted last: looked at together with each write, so that none of another comes behind.
         """
         ...
+
+    async def admit(self, table: str, fence: int, least: int | None = None) -> None:
+        """The table takes loads under `fence` and no other from now on, across restarts, until it is dropped.
+
+        The fence before was from `least` up to `fence`, or with `least` None there was none: else
+        `PreconditionFailed`, and all is as it was. Idempotent.
+        """
+        ...
+
+
+def admits(known: int | None, fence: int, least: int | None) -> bool:
+    """Whether `fence` may take the place of the fence `known`; see `Transfers.admit`."""
+    if known is None:
+        return least is None
+    return known == fence or (least is not None and least <= known <= fence)
 
 
 def pieces(holdings: Sequence[Holding]) -> Iterator[list[Holding]]:

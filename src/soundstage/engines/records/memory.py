@@ -16,7 +16,7 @@ from soundstage.core.environment import Environment
 from soundstage.engines.records import refusals, tombstones
 from soundstage.engines.records.agenda import BACKLOG_MAX, Agenda, Thing
 from soundstage.engines.records.batches import check_batch, check_partition, restamped, versions
-from soundstage.engines.records.holdings import Holding, HoldingsPage, LedgerEntry, batch_of, check_holding
+from soundstage.engines.records.holdings import Holding, HoldingsPage, LedgerEntry, admits, batch_of, check_holding
 from soundstage.engines.records.metering import Meter
 from soundstage.engines.records.port import (
     KEY_CEILING,
@@ -76,6 +76,7 @@ class _Table:
     def __init__(self, spec: TableSpec, environment: Environment) -> None:
         self.spec = spec
         self.purge_floor_us: int | None = None
+        self.fence: int | None = None
         self.partitions: dict[bytes, _Partition] = {}
         self.places: list[tuple[int, bytes]] = []
         self.agenda = Agenda()
@@ -314,13 +315,22 @@ class MemoryRecords:
                 return HoldingsPage(holdings, encode_position(partition, resume))
         return HoldingsPage(holdings, None)
 
-    async def load(self, table: str, holdings: Sequence[Holding]) -> None:
+    async def load(self, table: str, holdings: Sequence[Holding], fence: int | None = None) -> None:
         """See `Transfers`."""
         into = self._table(table)
+        if fence != into.fence:
+            raise refusals.fenced_out(table)
         for holding in holdings:
             check_holding(holding)
         for holding in holdings:
             into.load(holding)
+
+    async def admit(self, table: str, fence: int, least: int | None = None) -> None:
+        """See `Transfers`."""
+        into = self._table(table)
+        if not admits(into.fence, fence, least):
+            raise refusals.fenced_out(table)
+        into.fence = fence
 
     async def sweep(self, budget_rows: int) -> Sweep:
         """Only what is due is forgotten, and never the greatest version that a record accepted."""

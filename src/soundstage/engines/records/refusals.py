@@ -30,6 +30,12 @@ def no_table(name: str) -> NotFound:
     return NotFound(f"there is no table {name!r}", hint="create the namespace it belongs to")
 
 
+def fenced_out(table: str) -> PreconditionFailed:
+    return PreconditionFailed(
+        f"the table {table} is filled by another, or by nobody any more", hint="leave it to whoever fills it now"
+    )
+
+
 def check_fixed_settings(known: TableSpec, asked: TableSpec) -> None:
     """Raises `AlreadyExists` when a table would have to change what is fixed at its creation."""
     for field in FIXED_SETTINGS:

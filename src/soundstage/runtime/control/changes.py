@@ -186,8 +186,7 @@ class NamespaceControl:
         """
 
         async def attempt(found: Found | None) -> NamespaceInfo:
-            if found is None or found.stored.info.generation != generation or found.stored.state == "deleting":
-                raise PreconditionFailed(f"namespace {name!r} was cleared away meanwhile", hint="start again")
+            found = _filled(found, name, generation)
             if found.stored.state == "active":
                 return found.stored.info
             declared = self._declarations.stored(found.stored.info)
@@ -200,6 +199,10 @@ class NamespaceControl:
             return stored.stored.info
 
         return await self._serially(name, attempt)
+
+    async def check_filling(self, name: str, generation: int) -> None:
+        """Raises `PreconditionFailed` when the name is no longer that of the namespace of that generation."""
+        _filled(await self.store.find(name), name, generation)
 
     async def make_room(self, found: Found, by: str, *, overwrite: bool) -> None:
         """The name is free; raises `AlreadyExists` for a namespace that holds something, unless it may go."""
@@ -460,6 +463,13 @@ def _check_managed(info: NamespaceInfo, by: ManagedBy) -> None:
             field="namespace.name",
             hint=f"change [namespaces.{info.name}] there, or remove it there to manage the namespace by API",
         )
+
+
+def _filled(found: Found | None, name: str, generation: int) -> Found:
+    """`found`, which is that of the job that fills this generation; else `PreconditionFailed`."""
+    if found is None or found.stored.info.generation != generation or found.stored.state == "deleting":
+        raise PreconditionFailed(f"namespace {name!r} was cleared away meanwhile", hint="start again")
+    return found
 
 
 def _under_way(found: Found, what: str) -> InProgress:

@@ -69,17 +69,18 @@ class NamespaceTransfers:
         if job.state is None:
             info = await self._control.begin_filling(spec, job.job_id, call.principal.name, overwrite=request.overwrite)
             state = ImportState(info.generation, header.at_us)
-            await job.checkpoint(packed(state))
         else:
             state = _decode_import(job.state)
         declared = self._control.check(spec)
         filling = self._filling(header.tables, header.namespace, declared)
+        await self._claim(filling, spec.name, state, job)
         size = (await self._files.find(request.file.blob)).size
 
         def read(offset: int) -> AsyncGenerator[bytes]:
             return self._files.read(request.file.blob, start=offset)
 
         trailer = await fill_from_file(state, read, size, filling, job, self._compute)
+        await filling.claim(state.generation, job, begun=True)
         source = Stored(info=header.namespace, earlier=header.earlier)
         return await self._finish(call, job, declared, state.generation, source, trailer.ended_us, trailer.tally)
 
@@ -102,16 +103,25 @@ class NamespaceTransfers:
                 spec, job.job_id, call.principal.name, overwrite=request.overwrite
             )
             state = CopyState(begun.generation, Place(source.header.at_us))
-            await job.checkpoint(packed(state))
         else:
             state = _decode_copy(job.state)
         declared = self._control.check(spec)
         filling = self._filling(source.tables, info, declared)
+        await self._claim(filling, spec.name, state, job)
         tables = [table.name for table in source.tables]
         reading = Reading(source.engine, tables, state.place, self._compute)
         tally = await fill_from_tables(state, reading, filling, job, self._environment)
+        await filling.claim(state.generation, job, begun=True)
         stored = Stored(info=info, earlier=source.header.earlier)
         return await self._finish(call, job, declared, state.generation, stored, state.ended_us, tally)
+
+    async def _claim(self, filling: Filling, name: str, state: ImportState | CopyState, job: JobContext) -> None:
+        """The tables are this attempt's; an attempt that dies before that is followed by one that makes them anew."""
+        await filling.claim(state.generation, job, begun=job.state is not None)
+        # They may have been another namespace's by then.
+        await self._control.check_filling(name, state.generation)
+        if job.state is None:
+            await job.checkpoint(packed(state))
 
     async def _finish(
         self,

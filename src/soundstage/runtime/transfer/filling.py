@@ -12,19 +12,38 @@ from soundstage.runtime.transfer.reading import Compute, Place, Reading
 from soundstage.runtime.transfer.tally import Tally
 from soundstage.runtime.work.context import JobContext
 
+GENERATION_BITS = 32
+"""A fence is the generation of the namespace, and behind it that of the job's lease in so many bits."""
+
 
 class Filling:
-    """The tables of one namespace, in the order of the tables that they are filled from."""
+    """The tables of one namespace, in the order of the tables that they are filled from.
+
+    They take what is loaded under the fence of this attempt alone: what an earlier one sent comes to nothing, however
+    late it arrives, and so does whatever was sent for another namespace of the name.
+    """
 
     def __init__(self, engine: Transfers, tables: Sequence[TableSpec], compute: Compute) -> None:
         self._engine = engine
         self._compute = compute
         self._tables = [table.name for table in tables]
+        self._fence = 0
+
+    async def claim(self, generation: int, job: JobContext, *, begun: bool) -> None:
+        """No other attempt's loads are taken any more. The tables are new unless it is `begun` already.
+
+        `generation` is that of the namespace. Raises `PreconditionFailed` when another has claimed them since.
+        """
+        job.check()
+        least = generation << GENERATION_BITS
+        self._fence = least + job.fence
+        for table in self._tables:
+            await self._engine.admit(table, self._fence, least if begun else None)
 
     async def load(self, table: int, holdings: Sequence[Holding], job: JobContext) -> None:
         """Holdings of the table of that number are in. Safe to repeat; `LeaseLost` once another may be at it."""
         job.check()
-        await self._engine.load(self._tables[table], holdings)
+        await self._engine.load(self._tables[table], holdings, self._fence)
 
     async def verify(self, expected: Tally, unsteady: Sequence[bytes], at_us: int, job: JobContext) -> None:
         """Everything that lasts is there, and nothing else. Raises `DataLoss`."""

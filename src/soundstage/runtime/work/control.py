@@ -26,8 +26,8 @@ from soundstage.runtime.work.store import DAY_MS, Found, JobStore, Raced, Stored
 LOOKED_MAX = 1_000
 """Jobs looked at for one page of a list."""
 
-LOOKED_PER_TURN = 20
-"""Before others get their turn: what is in memory is read without a pause."""
+LOOKED_PER_TURN = 50
+"""Read at once, before others get their turn."""
 
 REQUEST_MAX_BYTES = 1 << 20
 
@@ -67,6 +67,7 @@ class JobControl:
             access=operation.access,
             restart=operation.restart,
             owner=call.principal.id,
+            grants=call.principal.grants,
         )
         if await self.store.add(stored, self.config.queued) is None:
             raise Exhausted(
@@ -91,22 +92,32 @@ class JobControl:
         """Up to `size` jobs, the newest first, those before the id `before`; and the id to go on before."""
         page: list[JobInfo] = []
         looked = 0
-        newest = self._today() if before is None else day_of(before)
-        for day in range(newest, self._first_day() - 1, -1):
-            last = before
-            while ids := await self.store.of_day(day, last, min(size, LOOKED_MAX)):
-                for job_id in ids:
-                    last = job_id
+        async with aclosing(self._ids(state, before)) as ids:
+            async for some in ids:
+                found = await self.store.find_many(some)
+                for job_id in some:
+                    stored = found[job_id].stored if job_id in found else None
                     looked += 1
-                    if looked % LOOKED_PER_TURN == 0:
-                        await self._environment.sleep(0)
-                    stored = await self._known(job_id)
                     if stored is not None and _wanted(stored.info, state, operation) and _sees(principal, stored):
                         page.append(stored.info)
                     if len(page) >= size or looked >= LOOKED_MAX:
-                        return page, last
-            before = None
+                        return page, job_id
+                await self._environment.sleep(0)
         return page, None
+
+    async def _ids(self, state: JobState | None, before: str | None) -> AsyncGenerator[list[str]]:
+        """The ids of jobs that may have that state, the newest first, a few at a time."""
+        if state is not None and state not in ENDED:
+            waiting = [each for each in reversed(await self.store.open()) if before is None or each < before]
+            for at in range(0, len(waiting), LOOKED_PER_TURN):
+                yield waiting[at : at + LOOKED_PER_TURN]
+            return
+        newest = self._today() if before is None else day_of(before)
+        for day in range(newest, self._first_day() - 1, -1):
+            last = before if day == newest else None
+            while some := await self.store.of_day(day, last, LOOKED_PER_TURN):
+                yield some
+                last = some[-1]
 
     async def cancel(self, principal: Principal, job_id: str) -> JobInfo:
         """See `JobsCalls.cancel`. Raises `NotFound`, `Forbidden`."""

@@ -108,7 +108,7 @@ class JobFiles:
         async def keep(chunks: AsyncGenerator[bytes]) -> File:
             return await self._files.put(
                 chunks,
-                job.starter,
+                job.owner_of_files,
                 name=name,
                 media_type=media_type or DEFAULT_MEDIA_TYPE,
                 namespaces=job.info.namespaces,

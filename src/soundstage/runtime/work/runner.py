@@ -22,6 +22,7 @@ from soundstage.runtime.patience import within
 from soundstage.runtime.systems import Systems
 from soundstage.runtime.work.context import EndedMeanwhile, JobContext, JobWriter
 from soundstage.runtime.work.control import JobControl
+from soundstage.runtime.work.starter import Starters
 from soundstage.runtime.work.store import RESULT_MAX_BYTES, Found
 
 log: logging.Logger = logging.getLogger("soundstage.jobs")
@@ -37,12 +38,16 @@ PAUSE_S = 0.02
 class JobRunner:
     """The jobs that this process carries out; `run` is a role of the stage."""
 
-    def __init__(self, control: JobControl, leases: Leases, systems: Systems, environment: Environment) -> None:
+    def __init__(
+        self, control: JobControl, leases: Leases, systems: Systems, starters: Starters, environment: Environment
+    ) -> None:
         self.ended: Counter[tuple[str, JobState]] = Counter()
         self._control = control
         self._store = control.store
         self._leases = leases
         self._systems = systems
+        self._starters = starters
+        self._refused: dict[str, SoundstageError] = {}
         self._files = control.files
         self._environment = environment
         self._carrying: dict[str, asyncio.Task[bool]] = {}
@@ -215,7 +220,10 @@ class JobRunner:
             working.cancel()
             await asyncio.gather(watching, working, return_exceptions=True)
             self._working.pop(job_id, None)
-        await self._conclude(writer, context, working)
+        try:
+            await self._conclude(writer, context, working)
+        finally:
+            self._refused.pop(job_id, None)
 
     async def _done(self, writer: JobWriter, context: JobContext) -> bytes:
         """The result of the job's own code, encoded."""
@@ -223,7 +231,7 @@ class JobRunner:
         operation: Operation[..., Any] = self._systems.operations(info.system)[info.operation]
         request = decoder(operation.request, "application/msgpack", strict=False).decode(writer.found.stored.request)
         service = await self._systems.started(info.system)
-        call = Call(principal=writer.found.stored.starter, request_id=info.job_id)
+        call = Call(principal=self._starters.of(writer.found.stored), request_id=info.job_id)
         result = msgpack_encode(await getattr(service, operation.attribute)(call, request, context))
         if len(result) > RESULT_MAX_BYTES:
             raise TooLarge(f"the result has more than {RESULT_MAX_BYTES} bytes", hint="give large results as files")
@@ -241,9 +249,18 @@ class JobRunner:
                 return
             except SoundstageError:
                 continue
-            if writer.info.cancelling:
+            if writer.info.cancelling or self._is_refused(writer):
                 working.cancel()
                 return
+
+    def _is_refused(self, writer: JobWriter) -> bool:
+        """Whether who started the job may not do what it does any more."""
+        try:
+            self._starters.of(writer.found.stored)
+        except SoundstageError as error:
+            self._refused[writer.info.job_id] = error
+            return True
+        return False
 
     def _hear(self, found: Found) -> None:
         """What this process writes of a job that a caller wants to end is heard of at once."""
@@ -267,8 +284,11 @@ class JobRunner:
 
     async def _give_up(self, writer: JobWriter) -> None:
         """The code of the job was cancelled: by a caller, or because this process stops."""
+        refused = self._refused.pop(writer.info.job_id, None)
         if writer.info.cancelling:
             await self._end(writer, "cancelled")
+        elif refused is not None:
+            await self._end(writer, "failed", refused)
         elif not self._stopping:
             await self._end(writer, "failed", self._told(asyncio.CancelledError(), writer.info))
         elif writer.found.stored.restart == "fail":

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from soundstage.core.call import Principal
+from soundstage.core.call import Access, Principal
 from soundstage.core.codec import decoder, msgpack_encode
 from soundstage.core.environment import Environment
 from soundstage.core.errors import NotFound, PreconditionFailed
@@ -37,6 +37,15 @@ COUNTED_NS = 1_000_000_000
 COUNTED_ALWAYS = 1_000
 """A queue bounded by so many is counted at each start; a longer one once it is half full as last counted."""
 
+MARKERS_KEPT_US = 60_000_000, 600_000_000
+"""How long it is remembered, from and to, that jobs have left the queue; the time for late writes comes before."""
+
+LATE_MS = 600_000
+"""How far behind clocks of processes that start jobs may be before their jobs are found by whole looks only."""
+
+WHOLE_NS = 600_000_000_000
+"""How often the queue is looked through from its very beginning, past all that has left it."""
+
 _OPEN = "open"
 _JOB = "job"
 _STATE = "state"
@@ -46,7 +55,7 @@ _RESULT = "result"
 class Stored(msgspec.Struct, frozen=True, kw_only=True):
     """A job and what is needed to carry it out. `revision` counts its changes, `fence` is its last runner's.
 
-    `owner` is the id of the principal who started it.
+    `owner` is the id of the principal who started it, `grants` what that one had then.
     """
 
     info: JobInfo
@@ -56,11 +65,12 @@ class Stored(msgspec.Struct, frozen=True, kw_only=True):
     revision: int = 1
     fence: int = 0
     owner: str = ""
+    grants: dict[str, tuple[Access, ...]] = {}
     schema: int = 1
 
     @property
-    def starter(self) -> Principal:
-        """Whoever started the job, who was let do what it does when it was started."""
+    def owner_of_files(self) -> Principal:
+        """Whoever started the job, let keep what the job leaves: it asks for no grants of their own."""
         return Principal(self.info.created_by, {"*": ("admin",)}, self.owner)
 
 
@@ -108,6 +118,8 @@ class JobStore:
         self._history_ttl_us = history_ttl_us
         self._waiting = 0
         self._counted_ns: int | None = None
+        self._whole_ns: int | None = None
+        self._beginning = ""
 
     async def add(self, stored: Stored, most: int) -> Found | None:
         """The job is queued; None when `most` have not ended, here or in other processes."""
@@ -177,9 +189,19 @@ class JobStore:
         return None if entry is None else entry.value
 
     async def open(self) -> list[str]:
-        """The ids of jobs that have not ended, the oldest first."""
-        found = list(await self._table.read(_OPEN, ""))
-        self._waiting, self._counted_ns = len(found), self._environment.monotonic_ns()
+        """The ids of jobs that have not ended, the oldest first.
+
+        What has left the queue is passed over by beginning at the oldest that was found last; only now and then
+        the queue is looked through as a whole, for jobs of a process whose clock is far behind.
+        """
+        now_ns = self._environment.monotonic_ns()
+        whole = self._whole_ns is None or now_ns - self._whole_ns >= WHOLE_NS
+        found = list(await self._table.read(_OPEN, "", after=None if whole else self._beginning))
+        if whole:
+            self._whole_ns = now_ns
+        recent = _beginning(self._environment.now_us() // 1_000 - LATE_MS)
+        self._beginning = min(recent, found[0][: len(recent)]) if found else recent
+        self._waiting, self._counted_ns = len(found), now_ns
         return found
 
     async def waiting(self) -> int:
@@ -214,6 +236,12 @@ class JobStore:
             return await self._table.write(_place(job_id), changes, {_JOB: replaces}, ttls_us=ttls_us)
         except PreconditionFailed as error:
             raise Raced from error
+
+
+def _beginning(time_ms: int) -> str:
+    """What comes before the ids of all jobs that were started at that time or later."""
+    digits = f"{max(0, time_ms):012x}"
+    return f"{digits[:8]}-{digits[8:]}"
 
 
 def _place(job_id: str) -> str:

@@ -14,7 +14,7 @@ from soundstage.core import version
 from soundstage.core.environment import Environment
 from soundstage.engines.records import refusals
 from soundstage.engines.records.batches import Survey, check_batch, check_partition, restamped
-from soundstage.engines.records.holdings import Holding, HoldingsPage, check_holding, pieces
+from soundstage.engines.records.holdings import Holding, HoldingsPage, admits, check_holding, pieces
 from soundstage.engines.records.port import (
     Batch,
     Budget,
@@ -322,15 +322,17 @@ class RocksRecords:
             await gate
         return page
 
-    async def load(self, table: str, holdings: Sequence[Holding]) -> None:
+    async def load(self, table: str, holdings: Sequence[Holding], fence: int | None = None) -> None:
         """See `Transfers`; pieces of it are written one after the other, and flushed together."""
-        loads = [self.database.atomically(self._take, table, piece) for piece in pieces(holdings)]
+        loads = [self.database.atomically(self._take, table, piece, fence) for piece in pieces(holdings)]
         for failed in await asyncio.gather(*loads, return_exceptions=True):
             if isinstance(failed, BaseException):
                 raise failed
 
-    def _take(self, rows: AtomicBatch, table: str, holdings: Sequence[Holding]) -> None:
+    def _take(self, rows: AtomicBatch, table: str, holdings: Sequence[Holding], fence: int | None) -> None:
         into = self._table(table)
+        if fence != into.entry.fence:
+            raise refusals.fenced_out(table)
         self.database.low_water.check(sizes(holdings))
         for holding in holdings:
             check_holding(holding)
@@ -339,6 +341,16 @@ class RocksRecords:
             writing = Writing(into, prefix, rows.rows, self._open_due(), self._environment)
             writing.load(into.peek(prefix), holding)
             rows.once_written(writing.was_written)
+
+    async def admit(self, table: str, fence: int, least: int | None = None) -> None:
+        """See `Transfers`."""
+        await self.database.atomically(self._admit, table, fence, least)
+
+    def _admit(self, rows: AtomicBatch, table: str, fence: int, least: int | None) -> None:
+        into = self._table(table)
+        if not admits(into.entry.fence, fence, least):
+            raise refusals.fenced_out(table)
+        self._open_catalogue().change(rows, into, msgspec.structs.replace(into.entry, fence=fence))
 
     async def sweep(self, budget_rows: int) -> Sweep:
         """See `Sweeper`; what a power loss brings back is swept again."""

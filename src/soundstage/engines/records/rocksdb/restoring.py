@@ -77,7 +77,9 @@ def _chosen(catalogue: Catalogue, there: dict[str, Entry], names: Sequence[str] 
 
 def _show(batch: AtomicBatch, catalogue: Catalogue, copied: Sequence[tuple[Table, Entry]]) -> None:
     for table, entry in copied:
-        shown = msgspec.structs.replace(table.entry, hidden=False, purge_floor_us=entry.purge_floor_us)
+        shown = msgspec.structs.replace(
+            table.entry, hidden=False, purge_floor_us=entry.purge_floor_us, fence=entry.fence
+        )
         catalogue.change(batch, table, shown)
 
 

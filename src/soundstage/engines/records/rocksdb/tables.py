@@ -36,13 +36,17 @@ _DEDICATED = re.compile(r"t\d+")
 
 
 class Entry(msgspec.Struct, frozen=True):
-    """A table as the catalogue keeps it. `hidden` ones are being restored and serve nobody."""
+    """A table as the catalogue keeps it. `hidden` ones are being restored and serve nobody.
+
+    `fence` is the one under which loads are taken.
+    """
 
     number: int
     spec: TableSpec
     purge_floor_us: int | None = None
     hidden: bool = False
     format: int = TABLE_FORMAT
+    fence: int | None = None
 
 
 class Table:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from soundstage.core.errors import InvalidArgument
+from soundstage.core.errors import InvalidArgument, PreconditionFailed
 from soundstage.engines.records.holdings import Holding, Transfers
 from soundstage.engines.records.port import Budget, Capability, Records
 from soundstage.testing.model import Put
@@ -179,6 +179,62 @@ class TransfersHeld:
         await transfers_of(bench.engine).load(TABLE, found)
         await bench.reopen()
         assert await bench.values() == {b"key": b"value"}
+
+    @requires(Capability.TRANSFER)
+    async def test_loads_are_taken_under_the_fence_that_was_admitted_last_alone(self, bench: Bench) -> None:
+        await bench.put(b"key", b"value", at=-1)
+        found = await dumped(bench.engine)
+        await self._refill(bench)
+        engine = transfers_of(bench.engine)
+        await engine.admit(TABLE, 7)
+        for fence in (None, 6, 8):
+            with pytest.raises(PreconditionFailed):
+                await engine.load(TABLE, found, fence)
+        assert await bench.values() == {}
+        await engine.load(TABLE, found, 7)
+        await engine.admit(TABLE, 9, 5)
+        with pytest.raises(PreconditionFailed):
+            await engine.load(TABLE, found, 7)
+        await engine.load(TABLE, found, 9)
+        assert await bench.values() == {b"key": b"value"}
+
+    @requires(Capability.TRANSFER)
+    async def test_a_table_that_nobody_fills_takes_no_load_of_who_once_did(self, bench: Bench) -> None:
+        await bench.put(b"key", b"value", at=-1)
+        found = await dumped(bench.engine)
+        await transfers_of(bench.engine).admit(TABLE, 7)
+        await self._refill(bench)
+        with pytest.raises(PreconditionFailed):
+            await transfers_of(bench.engine).load(TABLE, found, 7)
+        assert await bench.values() == {}
+
+    @requires(Capability.TRANSFER)
+    async def test_a_fence_takes_the_place_of_those_that_it_names_and_of_no_other(self, bench: Bench) -> None:
+        engine = transfers_of(bench.engine)
+        with pytest.raises(PreconditionFailed):
+            await engine.admit(TABLE, 7, 5)
+        await engine.admit(TABLE, 7)
+        await engine.admit(TABLE, 7)
+        for fence, least in ((8, None), (8, 8), (6, 5), (6, None)):
+            with pytest.raises(PreconditionFailed):
+                await engine.admit(TABLE, fence, least)
+        await engine.admit(TABLE, 8, 7)
+        await engine.load(TABLE, [], 8)
+
+    @requires(Capability.TRANSFER, Capability.DURABLE)
+    async def test_a_fence_is_kept_across_restarts(self, bench: Bench) -> None:
+        await bench.put(b"key", b"value", at=-1)
+        found = await dumped(bench.engine)
+        await transfers_of(bench.engine).admit(TABLE, 7)
+        await bench.reopen()
+        with pytest.raises(PreconditionFailed):
+            await transfers_of(bench.engine).load(TABLE, found)
+        await transfers_of(bench.engine).load(TABLE, found, 7)
+
+    async def _refill(self, bench: Bench) -> None:
+        """The table is there, as new."""
+        await bench.engine.drop_table(TABLE)
+        await bench.engine.create_table(bench.spec)
 
     @requires(Capability.TRANSFER)
     @given(st.binary(max_size=20))
