@@ -20,6 +20,7 @@ from soundstage.core.time import Duration, Instant
 from soundstage.runtime.jobs import Jobs
 from soundstage.runtime.leases import LeaseLost
 from soundstage.runtime.stage import Stage
+from soundstage.runtime.tokens import Tokens
 from soundstage.runtime.work.context import JobContext
 from soundstage.runtime.work.outputs import Output
 
@@ -300,7 +301,8 @@ def test_files_are_for_who_started_the_job_and_for_nobody_else() -> None:
     async def main(cluster: Cluster) -> None:
         async with cluster.process() as stage:
             sets_to_work(stage, writes_two)
-            ada = Principal("ada", {"*": ("write",)}, "id of ada")
+            bearer = (await stage.client(Tokens).create(name="ada", grants={"*": ["write"]})).bearer
+            ada = stage._parts.tokens.recognise(bearer)  # pyright: ignore[reportPrivateUsage]
             started = await stage.dispatch("errands", "resuming", Call(principal=ada), Count(to=0))
             outcome = await stage.client(Jobs).result(job_id=started.job_id, wait=Duration.parse("60s"))
             blob = outcome.files[0].blob
