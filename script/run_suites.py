@@ -27,9 +27,11 @@ LOG_TAIL_LINES = 400
 
 SERVERS: dict[str, tuple[str, ...]] = {
     "servers": ("cassandra", "memcached", "redis"),
+    "engines": ("memcached",),
     "testing": ("memcached",),
     "surface": ("memcached",),
     "docs": ("memcached",),
+    "benchmarks": ("memcached",),
 }
 """The real servers that a suite starts, by the names of `soundstage servers`: they are installed before it runs."""
 

@@ -12,6 +12,7 @@ import pytest
 from tests.architecture.source import Module, modules
 
 HOMES = {
+    "cachetools": ("soundstage.engines",),
     "cronsim": ("soundstage.runtime",),
     "cyclopts": ("soundstage.surface.cli",),
     "httptools": ("soundstage.surface.http",),

@@ -8,6 +8,7 @@ import pytest
 
 from soundstage.core.environment import Environment, VirtualEnvironment
 from soundstage.core.errors import InvalidArgument
+from soundstage.engines.cache.memcached import MemcachedCache
 from soundstage.engines.records.memory import MemoryRecords
 from soundstage.engines.records.port import Records
 from soundstage.runtime import engines as module
@@ -100,7 +101,9 @@ def test_an_unknown_scheme_lists_the_known_and_what_to_install(environment: Virt
     with pytest.raises(InvalidArgument, match="unknown scheme") as caught:
         opened(environment, a=url)
     assert caught.value.field == "engines.a.url"
-    assert 'memory, rocksdb, file, host, toy, costly (pip install "soundstage[costly]")' in str(caught.value.hint)
+    assert 'memory, rocksdb, file, lru, lfu, memcached, host, toy, costly (pip install "soundstage[costly]")' in str(
+        caught.value.hint
+    )
 
 
 def test_a_url_without_a_scheme_shows_how_one_is_written(environment: VirtualEnvironment) -> None:
@@ -190,3 +193,33 @@ def test_options_of_files_are_checked(environment: VirtualEnvironment, tmp_path:
     with pytest.raises(InvalidArgument) as caught:
         opened(environment, str(tmp_path), files=EngineConfig(url="file:y", options={"qouta": 5}))
     assert caught.value.field == "engines.files.options.qouta"
+
+
+def test_caches_are_opened_by_what_they_evict(environment: VirtualEnvironment) -> None:
+    engines = opened(environment, a="lru:", b="lfu:", c="lru:")
+    assert len({id(engines.cache(name, "cache")) for name in "abc"}) == 3
+    assert all(engines.is_shared(name) for name in "abc")
+
+
+def test_a_cache_on_servers_is_opened_by_their_addresses(environment: VirtualEnvironment) -> None:
+    config = EngineConfig(url="memcached://one:1,two:2", options={"within": "50ms", "prefix": "films:"})
+    cache = opened(environment, a=config).cache("a", "cache")
+    assert isinstance(cache, MemcachedCache)
+    assert [node.name for node in cache.nodes] == ["one:1", "two:2"]
+
+
+@pytest.mark.parametrize("url", ["memcached:", "memcached://one:x", "memcached://one,one"])
+def test_a_cache_without_good_addresses_is_refused(environment: VirtualEnvironment, url: str) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        opened(environment, a=url)
+    assert caught.value.field == "engines.a.url"
+
+
+def test_an_option_that_a_cache_has_not_is_refused(environment: VirtualEnvironment) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        opened(environment, a=EngineConfig(url="memcached://one", options={"speed": 1}))
+    assert str(caught.value.field).startswith("engines.a.options")
+
+
+def test_a_cache_is_not_offered_to_other_processes(environment: VirtualEnvironment) -> None:
+    assert {port for port, _ in opened(environment, a="lru:", b="memory:").offered()} == {"records", "blobs"}

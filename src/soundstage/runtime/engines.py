@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, Literal, NamedTuple, TypeAlias
+from typing import Annotated, Any, Literal, NamedTuple, TypeAlias, get_args
 from urllib.parse import SplitResult, unquote
 
 import msgspec
@@ -22,6 +22,7 @@ from soundstage.core.environment import Environment
 from soundstage.core.errors import InvalidArgument
 from soundstage.core.names import nearest
 from soundstage.engines.blobs.port import Blobs
+from soundstage.engines.cache.port import Cache
 from soundstage.engines.records.port import Records
 from soundstage.runtime.config import EngineConfig
 from soundstage.runtime.urls import split_url
@@ -48,10 +49,12 @@ class Place(NamedTuple):
         return os.path.realpath(Path(self.data, unquote(self.url.path)))
 
 
-Port: TypeAlias = Literal["records", "blobs"]
+Port: TypeAlias = Literal["records", "blobs", "cache"]
+HostedPort: TypeAlias = Literal["records", "blobs"]
+"""Those that one process can use of another's."""
 
 Engine: TypeAlias = Any
-"""`Records` or `Blobs`, as the port says."""
+"""`Records`, `Blobs` or `Cache`, as the port says."""
 
 Opener: TypeAlias = Callable[[Place, EngineConfig, Environment], Engine]
 
@@ -76,6 +79,9 @@ SCHEMES: Mapping[str, Scheme] = {
     "memory": Scheme({"records": f"{_HERE}:open_memory", "blobs": f"{_HERE}:open_memory_blobs"}),
     "rocksdb": Scheme({"records": f"{_HERE}:open_rocks"}),
     "file": Scheme({"blobs": f"{_HERE}:open_files"}),
+    "lru": Scheme({"cache": f"{_HERE}:open_memory_cache"}, shared=True),
+    "lfu": Scheme({"cache": f"{_HERE}:open_memory_cache"}, shared=True),
+    "memcached": Scheme({"cache": f"{_HERE}:open_memcached"}, shared=True),
     "host": Scheme({"records": f"{_HERE}:open_host_records", "blobs": f"{_HERE}:open_host_blobs"}, shared=True),
 }
 
@@ -83,7 +89,7 @@ SCHEMES: Mapping[str, Scheme] = {
 class HostOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Options of a `host:` engine. `engine` is its name in the process that has it, by default the same."""
 
-    ports: Annotated[tuple[Port, ...], Meta(description="what it holds", min_length=1)] = ("records",)
+    ports: Annotated[tuple[HostedPort, ...], Meta(description="what it holds", min_length=1)] = ("records",)
     engine: str | None = None
 
 
@@ -97,6 +103,25 @@ def open_memory_blobs(place: Place, config: EngineConfig, environment: Environme
     """The same for blobs."""
     _check_no_options(place, config)
     return _load("soundstage.engines.blobs.memory:MemoryBlobs")(environment)
+
+
+def open_memory_cache(place: Place, config: EngineConfig, environment: Environment) -> Cache:
+    """A cache of this process, of `cache` bytes, that evicts as its scheme says: `lru:` or `lfu:`."""
+    module = "soundstage.engines.cache.memory"
+    given = {"max_bytes": int(config.cache), "policy": place.url.scheme}
+    options = _options(place, config, _load(f"{module}:MemoryCacheOptions"), given)
+    return _load(f"{module}:MemoryCache")(environment, options)
+
+
+def open_memcached(place: Place, config: EngineConfig, environment: Environment) -> Cache:
+    """The servers of the URL, `memcached://host:port,host:port`; `options` are those of `MemcachedOptions`."""
+    module = "soundstage.engines.cache.memcached"
+    options = _options(place, config, _load(f"{module}:MemcachedOptions"), {})
+    try:
+        places = _load(f"{module}:addresses")(place.url.netloc)
+    except InvalidArgument as error:
+        raise InvalidArgument(error.detail, field=f"engines.{place.name}.url", hint=error.hint) from None
+    return _load(f"{module}:MemcachedCache")(places, environment, options)
 
 
 def open_files(place: Place, config: EngineConfig, environment: Environment) -> Blobs:
@@ -167,7 +192,7 @@ class Engines:
         given: Mapping[str, Records] = MappingProxyType({}),
     ) -> None:
         self._names = list(configs)
-        self._by_port: dict[Port, dict[str, Engine]] = {"records": {}, "blobs": {}}
+        self._by_port: dict[Port, dict[str, Engine]] = {"records": {}, "blobs": {}, "cache": {}}
         self._started: list[Engine] = []
         self._shared: set[str] = set()
         shared: dict[tuple[str, str, Port], tuple[str, EngineConfig, Engine]] = {}
@@ -202,6 +227,10 @@ class Engines:
         """The blobs engine of that name; `InvalidArgument` as for `get`."""
         return self._get("blobs", name, field)
 
+    def cache(self, name: str, field: str) -> Cache:
+        """The cache engine of that name; `InvalidArgument` as for `get`."""
+        return self._get("cache", name, field)
+
     def distinct(self) -> dict[str, Records]:
         """Each records engine once, by the first of its names."""
         return _distinct(self._by_port["records"])
@@ -216,7 +245,8 @@ class Engines:
 
     def offered(self) -> dict[tuple[str, str], Engine]:
         """What other processes may use of this one, by port and name."""
-        return {(port, name): engine for port, by_name in self._by_port.items() for name, engine in by_name.items()}
+        hosted = get_args(HostedPort)
+        return {(port, name): engine for port in hosted for name, engine in self._by_port[port].items()}
 
     def everything(self) -> list[Engine]:
         """Each engine of each port once, in the order they start."""
@@ -272,7 +302,7 @@ def _opened(
     shared: dict[tuple[str, str, Port], tuple[str, EngineConfig, Engine]],
 ) -> Engine:
     """The engine at `place`; names with the same folder share one, for a folder has one owner."""
-    if place.url.scheme in {"memory", "host"} or place.url.netloc:
+    if place.url.scheme in {"memory", "host", "lru", "lfu"} or place.url.netloc:
         return _open(place, port, config, environment)
     _opener(place, port)
     key = (place.url.scheme, place.folder, port)

@@ -138,6 +138,8 @@ async def _holdings(stage: Stage, name: str, port: str) -> dict[str, Any]:
         if port == "blobs":
             usage = await stage.engines.blobs(name, "engines").usage()
             return {"blobs": usage.blobs, "bytes": usage.bytes}
+        if port == "cache":
+            return {}
         return {"tables": len(await stage.engines.get(name, "engines").tables())}
     except SoundstageError as error:
         return {"problem": error.detail}

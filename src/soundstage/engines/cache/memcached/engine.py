@@ -1,0 +1,285 @@
+"""The calls of the port as commands of the meta protocol.
+
+What is stored: a value as its version in 8 bytes and itself, with the client flag 1; a counter as its digits, with 0;
+a lease as nothing, with 0. Commands: https://github.com/memcached/memcached/blob/master/doc/protocol.txt
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from soundstage.core.environment import Environment
+from soundstage.core.errors import Exhausted, Internal, InvalidArgument, TooLarge, Unavailable
+from soundstage.core.time import NS_PER_MS, NS_PER_S, Duration
+from soundstage.engines.cache.memcached.connection import Reply, Silent
+from soundstage.engines.cache.memcached.keys import Ring, worded
+from soundstage.engines.cache.memcached.node import Node
+from soundstage.engines.cache.memory import no_counter
+from soundstage.engines.cache.port import (
+    ALWAYS,
+    MISS,
+    UNAVAILABLE,
+    Absent,
+    CacheCapability,
+    Found,
+    Lease,
+    Newer,
+    Outcome,
+    Statistics,
+    Unchanged,
+    When,
+    check_delta,
+    check_key,
+    check_keys,
+    check_ttl,
+    check_value,
+    check_when,
+)
+
+DEFAULT_PORT = 11_211
+NODES_MAX = 128
+TRIES = 8
+"""How often a set of a newer version looks again, when others change the key meanwhile."""
+
+_VALUE = 1
+_VERSION_BYTES = 8
+
+
+class MemcachedOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """Options of the memcached engine."""
+
+    within: Annotated[Duration, Meta(description="time a call has unless it says otherwise")] = Duration(
+        250 * NS_PER_MS
+    )
+    connect_within: Annotated[Duration, Meta(description="time to connect, and to answer a probe")] = Duration(NS_PER_S)
+    failures_max: Annotated[
+        int, Meta(ge=1, le=1_000, description="calls in a row without an answer until a node is passed over")
+    ] = 3
+    probe_every: Annotated[
+        Duration, Meta(description="how often one that is passed over is asked whether it is back")
+    ] = Duration(NS_PER_S)
+    prefix: Annotated[str, Meta(max_length=64, description="what every key begins with on the servers")] = ""
+
+
+class MemcachedCache:
+    """Values on the servers at `places`, pairs of host and port."""
+
+    def __init__(
+        self, places: Sequence[tuple[str, int]], environment: Environment, options: MemcachedOptions | None = None
+    ) -> None:
+        chosen = options or MemcachedOptions()
+        self.capabilities: frozenset[CacheCapability] = frozenset({CacheCapability.SHARED})
+        self.nodes: tuple[Node, ...] = tuple(
+            Node(
+                host,
+                port,
+                connect_within_s=chosen.connect_within / NS_PER_S,
+                failures_max=chosen.failures_max,
+                hang_s=chosen.within / NS_PER_S,
+                probe_every_s=chosen.probe_every / NS_PER_S,
+                environment=environment,
+            )
+            for host, port in places
+        )
+        self._ring = Ring([(node.name, node) for node in self.nodes])
+        self._within_s = chosen.within / NS_PER_S
+        self._prefix = chosen.prefix.encode()
+        self._found = dict.fromkeys(Outcome, 0)
+        self._open = False
+
+    @property
+    def warning(self) -> str | None:
+        """The servers that do not answer; None when all do, or nothing was asked of them."""
+        down = [node.name for node in self.nodes if node.down]
+        return f"memcached servers do not answer: {', '.join(down)}" if down else None
+
+    async def start(self) -> None:
+        self._open = True
+
+    async def stop(self) -> None:
+        self._open = False
+        await asyncio.gather(*(node.stop() for node in self.nodes))
+
+    async def get(self, keys: Sequence[bytes], *, within_s: float | None = None) -> list[Found]:
+        self._check_open()
+        check_keys(keys)
+        if len(keys) == 1:
+            return await self._get_from(self._node(keys[0]), keys, within_s)
+        shares: dict[Node, list[int]] = {}
+        for position, key in enumerate(keys):
+            shares.setdefault(self._node(key), []).append(position)
+        answers = await asyncio.gather(
+            *(self._get_from(node, [keys[at] for at in share], within_s) for node, share in shares.items())
+        )
+        found = [MISS] * len(keys)
+        for share, answer in zip(shares.values(), answers, strict=True):
+            for position, each in zip(share, answer, strict=True):
+                found[position] = each
+        return found
+
+    async def set(
+        self, key: bytes, value: bytes, *, ttl_s: int = 0, when: When = ALWAYS, within_s: float | None = None
+    ) -> bool:
+        self._check_open()
+        check_key(key)
+        check_value(value)
+        check_ttl(ttl_s)
+        check_when(when)
+        match when:
+            case Absent():
+                return await self._store(key, value, ttl_s, 0, b" ME", within_s)
+            case Unchanged(cas):
+                return await self._store(key, value, ttl_s, 0, b" C%d" % cas, within_s)
+            case Newer(version):
+                return await self._store_newer(key, value, ttl_s, version, within_s)
+            case _:
+                return await self._store(key, value, ttl_s, 0, b"", within_s)
+
+    async def delete(self, key: bytes, *, cas: int | None = None, within_s: float | None = None) -> bool:
+        self._check_open()
+        check_key(key)
+        reply = await self._change(key, b"md %s%s%s\r\n", b"" if cas is None else b" C%d" % cas, within_s)
+        return _told(reply, b"HD", b"NF", b"EX").code == b"HD"
+
+    async def touch(self, key: bytes, ttl_s: int, *, within_s: float | None = None) -> bool:
+        self._check_open()
+        check_key(key)
+        check_ttl(ttl_s)
+        reply = await self._change(key, b"mg %s f s%s%s\r\n", b" T%d" % ttl_s, within_s)
+        _told(reply, b"HD", b"EN")
+        return reply.code == b"HD" and (reply.number(b"f") == _VALUE or reply.number(b"s") > 0)
+
+    async def add(self, key: bytes, delta: int, *, ttl_s: int = 0, within_s: float | None = None) -> int:
+        self._check_open()
+        check_key(key)
+        check_ttl(ttl_s)
+        check_delta(delta)
+        mode, first = (b"I", delta) if delta >= 0 else (b"D", 0)
+        flags = b" N%d J%d D%d M%s v" % (ttl_s, first, abs(delta), mode)
+        reply = await self._change(key, b"ma %s%s%s\r\n", flags, within_s)
+        if reply.code == b"CLIENT_ERROR":
+            raise no_counter()
+        return int(_told(reply, b"VA").value)
+
+    async def lease(self, key: bytes, ttl_s: int, *, within_s: float | None = None) -> Lease:
+        self._check_open()
+        check_key(key)
+        check_ttl(ttl_s, 1)
+        word, binary = worded(self._prefix + key)
+        try:
+            (reply,) = await self._ask(self._node(key), b"mg %s v f c%s N%d\r\n" % (word, binary, ttl_s), 1, within_s)
+        except Silent:
+            return Lease(self._counted(UNAVAILABLE))
+        _told(reply, b"VA")
+        if reply.has(b"W"):
+            return Lease(self._counted(MISS), won=True, cas=reply.number(b"c"))
+        return Lease(self._counted(_found(reply)))
+
+    def statistics(self) -> Statistics:
+        return Statistics(*(self._found[outcome] for outcome in Outcome))
+
+    async def _get_from(self, node: Node, keys: Sequence[bytes], within_s: float | None) -> list[Found]:
+        request = b"".join([b"mg %s v f c%s\r\n" % worded(self._prefix + key) for key in keys])
+        try:
+            replies = await self._ask(node, request, len(keys), within_s)
+        except Silent:
+            return [self._counted(UNAVAILABLE) for _ in keys]
+        return [self._counted(_found(reply)) for reply in replies]
+
+    async def _store_newer(self, key: bytes, value: bytes, ttl_s: int, version: int, within_s: float | None) -> bool:
+        """Stored if it is newer than what is there, by looking and then changing just that."""
+        for _ in range(TRIES):
+            reply = await self._change(key, b"mg %s v f c%s%s\r\n", b"", within_s)
+            there = _found(reply)
+            if reply.code == b"EN":
+                condition = b" ME"
+            elif there.hit and reply.number(b"f") == _VALUE and there.version >= version:
+                return False
+            else:
+                condition = b" C%d" % reply.number(b"c")
+            if await self._store(key, value, ttl_s, version, condition, within_s):
+                return True
+        raise Exhausted(f"others changed the key at each of {TRIES} tries", field="key", retry_after_ms=10)
+
+    async def _store(
+        self, key: bytes, value: bytes, ttl_s: int, version: int, condition: bytes, within_s: float | None
+    ) -> bool:
+        word, binary = worded(self._prefix + key)
+        size = len(value) + _VERSION_BYTES
+        head = b"ms %s %d%s F%d T%d%s\r\n" % (word, size, binary, _VALUE, ttl_s, condition)
+        request = b"".join((head, version.to_bytes(_VERSION_BYTES, "big"), value, b"\r\n"))
+        reply = await self._applied(self._node(key), request, within_s)
+        return _told(reply, b"HD", b"NS", b"EX", b"NF").code == b"HD"
+
+    async def _change(self, key: bytes, command: bytes, flags: bytes, within_s: float | None) -> Reply:
+        word, binary = worded(self._prefix + key)
+        return await self._applied(self._node(key), command % (word, binary, flags), within_s)
+
+    async def _applied(self, node: Node, request: bytes, within_s: float | None) -> Reply:
+        try:
+            (reply,) = await self._ask(node, request, 1, within_s)
+        except Silent as silent:
+            raise Unavailable(
+                f"the memcached {node.name} did not answer",
+                outcome="unknown" if silent.sent else "not_applied",
+                hint="what was to be cached or forgotten there may be as it was",
+            ) from None
+        return reply
+
+    async def _ask(self, node: Node, request: bytes, replies: int, within_s: float | None) -> list[Reply]:
+        return await node.ask(request, replies, self._within_s if within_s is None else within_s)
+
+    def _node(self, key: bytes) -> Node:
+        return self._ring.node(self._prefix + key)
+
+    def _counted(self, found: Found) -> Found:
+        self._found[found.outcome] += 1
+        return found
+
+    def _check_open(self) -> None:
+        if not self._open:
+            raise Unavailable("the cache is not open", outcome="not_applied", retryable=False)
+
+
+def addresses(netloc: str) -> list[tuple[str, int]]:
+    """The servers of `host[:port],host[:port]`. Raises `InvalidArgument`."""
+    found: list[tuple[str, int]] = []
+    for text in netloc.split(","):
+        host, colon, port = text.rpartition(":") if not text.endswith("]") else (text, "", "")
+        host, port = (host, port) if colon else (text, str(DEFAULT_PORT))
+        if not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 1 << 16:
+            raise InvalidArgument(
+                f"{text!r} is no address of a memcached", hint="write memcached://host:11211,host:11211"
+            )
+        found.append((host.strip("[]"), int(port)))
+    if len(set(found)) != len(found) or len(found) > NODES_MAX:
+        raise InvalidArgument(f"a cache has 1 to {NODES_MAX} servers, each named once")
+    return found
+
+
+def _found(reply: Reply) -> Found:
+    if reply.code != b"VA":
+        _told(reply, b"EN")
+        return MISS
+    if reply.number(b"f") == _VALUE:
+        version = int.from_bytes(reply.value[:_VERSION_BYTES], "big")
+        return Found(Outcome.HIT, reply.value[_VERSION_BYTES:], reply.number(b"c"), version)
+    # A counter that got shorter keeps its room, filled with spaces.
+    return Found(Outcome.HIT, reply.value.rstrip(b" "), reply.number(b"c")) if reply.value else MISS
+
+
+def _told(reply: Reply, *expected: bytes) -> Reply:
+    """The reply, if its code is one of `expected`; else what the server means, raised."""
+    if reply.code in expected:
+        return reply
+    said = b" ".join((reply.code, *reply.flags)).decode("utf-8", "replace")
+    if "too large" in said:
+        raise TooLarge(f"the memcached takes no value of this size: {said}", field="value")
+    if reply.code == b"SERVER_ERROR":
+        raise Unavailable(f"the memcached refused: {said}", outcome="not_applied")
+    raise Internal(f"the memcached answered {said!r}, which is no answer to what it was asked")

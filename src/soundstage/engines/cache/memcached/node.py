@@ -1,0 +1,118 @@
+"""One memcached server: its connection, made when it is first needed, and whether it is passed over.
+
+After some failures in a row a node is **down**: calls do not wait for it, and a task asks it from time to time whether
+it is back. A server that hangs takes connections, so only an answer counts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+from soundstage.core.environment import Environment
+from soundstage.engines.cache.memcached.connection import Connection, Reply, Silent
+
+PING = b"mn\r\n"
+
+
+class Node:
+    """A server by its address. Times are in seconds."""
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        *,
+        connect_within_s: float,
+        hang_s: float,
+        failures_max: int,
+        probe_every_s: float,
+        environment: Environment,
+    ) -> None:
+        self.name: str = f"{host}:{port}"
+        self.down: bool = False
+        self._host, self._port = host, port
+        self._connect_within_s = connect_within_s
+        self._hang_s = hang_s
+        self._failures_max = failures_max
+        self._probe_every_s = probe_every_s
+        self._environment = environment
+        self._connection: Connection | None = None
+        self._connecting: asyncio.Task[Connection | None] | None = None
+        self._probing: asyncio.Task[None] | None = None
+        self._failures = 0
+
+    async def ask(self, request: bytes, replies: int, within_s: float) -> list[Reply]:
+        """The replies to `request`. Raises `Silent`, at once when the node is down, else after `within_s` at most."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + within_s
+        try:
+            connection = self._connection
+            if connection is None or connection.closed:
+                connection = await self._connected(deadline)
+            answer = await connection.ask(request, replies, deadline)
+        except Silent:
+            self._failed()
+            raise
+        self._failures = 0
+        return answer
+
+    async def stop(self) -> None:
+        """Its connection is closed and nobody asks for it."""
+        for task in (self._connecting, self._probing):
+            if task is not None:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+        if self._connection is not None:
+            self._connection.close()
+        self._connection = self._connecting = self._probing = None
+        self._failures, self.down = 0, False
+
+    async def _connected(self, deadline: float) -> Connection:
+        if self.down:
+            raise Silent(sent=False)
+        if self._connecting is None or self._connecting.done():
+            self._connecting = asyncio.create_task(self._connect())
+        task = self._connecting
+        await asyncio.wait({task}, timeout=max(0.0, deadline - asyncio.get_running_loop().time()))
+        made = task.result() if task.done() and not task.cancelled() else None
+        if made is None:
+            raise Silent(sent=False)
+        return made
+
+    async def _connect(self) -> Connection | None:
+        """A connection, which is the node's from then on; None when it is refused or takes too long."""
+        loop = asyncio.get_running_loop()
+        making = asyncio.ensure_future(
+            loop.create_connection(lambda: Connection(loop, self._hang_s), self._host, self._port)
+        )
+        try:
+            await asyncio.wait({making}, timeout=self._connect_within_s)
+        finally:
+            if not making.done():
+                making.cancel()
+        with contextlib.suppress(OSError, asyncio.CancelledError):
+            _, self._connection = await making
+            return self._connection
+        return None
+
+    def _failed(self) -> None:
+        self._failures += 1
+        if self._failures >= self._failures_max and not self.down:
+            self.down = True
+            self._probing = asyncio.create_task(self._probe())
+
+    async def _probe(self) -> None:
+        """The node answers again, and is no longer down."""
+        while True:
+            await self._environment.sleep(self._probe_every_s * self._environment.random.uniform(0.75, 1.25))
+            if self._connection is not None:
+                self._connection.close()
+            made = await self._connect()
+            if made is None:
+                continue
+            with contextlib.suppress(Silent):
+                loop = asyncio.get_running_loop()
+                await made.ask(PING, 1, loop.time() + self._connect_within_s)
+                self._failures, self.down = 0, False
+                return

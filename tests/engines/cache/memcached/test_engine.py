@@ -1,0 +1,270 @@
+"""The engine on two real servers does what the suite says, and what it does when they are gone, hang and come back."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+
+import pytest
+
+from soundstage.core.environment import SystemEnvironment
+from soundstage.core.errors import InvalidArgument, Unavailable
+from soundstage.core.time import NS_PER_MS, Duration
+from soundstage.engines.cache.memcached import MemcachedCache, MemcachedOptions, addresses
+from soundstage.engines.cache.port import Cache, Newer, Outcome
+from soundstage.servers.cluster import Cluster
+from soundstage.testing.cache import CacheSuite
+from soundstage.testing.cache.suite import PassTime, own_key, value_of
+from soundstage.testing.servers import server_fixture
+
+shared = server_fixture("memcached", nodes=2)
+own = server_fixture("memcached", nodes=2, scope="function")
+
+PATIENT = MemcachedOptions(within=Duration(30_000 * NS_PER_MS), connect_within=Duration(30_000 * NS_PER_MS))
+HASTY = MemcachedOptions(
+    within=Duration(20_000 * NS_PER_MS),
+    connect_within=Duration(2_000 * NS_PER_MS),
+    probe_every=Duration(20 * NS_PER_MS),
+)
+
+
+def places(cluster: Cluster) -> list[tuple[str, int]]:
+    return addresses(cluster.url.removeprefix("memcached://"))
+
+
+def opened(cluster: Cluster, options: MemcachedOptions) -> MemcachedCache:
+    return MemcachedCache(places(cluster), SystemEnvironment(), options)
+
+
+class TestMemcached(CacheSuite):
+    @pytest.fixture
+    async def cache(self, shared: Cluster) -> AsyncIterator[Cache]:
+        engine = opened(shared, PATIENT)
+        await engine.start()
+        yield engine
+        await engine.stop()
+
+    @pytest.fixture
+    def pass_time(self) -> PassTime:
+        # A memcached counts whole seconds, from a moment of its own.
+        async def wait(seconds: float) -> None:
+            await asyncio.sleep(seconds + 1)
+
+        return wait
+
+
+@pytest.fixture
+async def cache(own: Cluster) -> AsyncIterator[MemcachedCache]:
+    """A cache on two servers of the test's own, which it may kill."""
+    engine = opened(own, HASTY)
+    await engine.start()
+    yield engine
+    await engine.stop()
+
+
+@pytest.fixture
+def keys(cache: MemcachedCache, own: Cluster) -> list[bytes]:
+    """A key of each server, in the order of the cluster."""
+    names = [node.address for node in own.nodes]
+    found: dict[str, bytes] = {}
+    while len(found) < 2:
+        key = own_key()
+        found.setdefault(cache._ring.node(key).name, key)  # pyright: ignore[reportPrivateUsage]
+    return [found[name] for name in names]
+
+
+async def until(condition: Callable[[], Awaitable[bool]]) -> None:
+    """The condition came true."""
+    while not await condition():  # noqa: ASYNC110 - nobody tells when a server is back
+        await asyncio.sleep(0.01)
+
+
+async def test_each_server_has_its_share(cache: MemcachedCache, own: Cluster) -> None:
+    for number in range(40):
+        await cache.set(b"%d" % number, b"red")
+    counts: list[int] = []
+    for node in own.nodes:
+        with socket.create_connection((node.host, node.port), timeout=30) as connection:
+            connection.sendall(b"stats\r\n")
+            answer = b""
+            while not answer.endswith(b"END\r\n"):
+                answer += connection.recv(4096)
+        counts.append(int(answer.partition(b"curr_items ")[2].split()[0]))
+    assert sum(counts) == 40
+    assert all(count > 5 for count in counts)
+
+
+async def test_a_prefix_keeps_programs_apart(shared: Cluster) -> None:
+    one = MemcachedCache(places(shared), SystemEnvironment(), MemcachedOptions(prefix="one:", within=PATIENT.within))
+    two = opened(shared, PATIENT)
+    for engine in (one, two):
+        await engine.start()
+    key = own_key()
+    await one.set(key, b"red")
+    assert await value_of(two, key) is None
+    assert await value_of(two, b"one:" + key) == b"red"
+    for engine in (one, two):
+        await engine.stop()
+
+
+async def test_two_caches_with_one_address_share_their_values(shared: Cluster) -> None:
+    one, two, key = opened(shared, PATIENT), opened(shared, PATIENT), own_key()
+    for engine in (one, two):
+        await engine.start()
+    await one.set(key, b"red", when=Newer(3))
+    (found,) = await two.get([key])
+    assert (found.value, found.version) == (b"red", 3)
+    for engine in (one, two):
+        await engine.stop()
+
+
+async def test_of_a_server_that_was_killed_only_its_keys_are_gone(
+    cache: MemcachedCache, own: Cluster, keys: list[bytes]
+) -> None:
+    for key in keys:
+        await cache.set(key, b"red")
+    own.servers[0].kill()
+    gone, there = await cache.get(keys)
+    assert gone.outcome is Outcome.UNAVAILABLE
+    assert there.value == b"red"
+    assert cache.statistics().unavailable == 1
+
+
+async def test_changes_of_a_server_that_was_killed_are_refused(
+    cache: MemcachedCache, own: Cluster, keys: list[bytes]
+) -> None:
+    own.servers[0].kill()
+    for call in (cache.set(keys[0], b"red"), cache.delete(keys[0]), cache.touch(keys[0], 5), cache.add(keys[0], 1)):
+        with pytest.raises(Unavailable, match=f"the memcached {own.nodes[0].address} did not answer") as caught:
+            await call
+        assert caught.value.outcome == "not_applied"
+        assert caught.value.retryable
+
+
+async def test_a_lease_of_a_server_that_is_gone_is_won_by_nobody(
+    cache: MemcachedCache, own: Cluster, keys: list[bytes]
+) -> None:
+    own.servers[0].kill()
+    lease = await cache.lease(keys[0], 10)
+    assert (lease.won, lease.found.outcome) == (False, Outcome.UNAVAILABLE)
+
+
+async def test_a_server_that_is_away_is_passed_over_and_told(
+    cache: MemcachedCache, own: Cluster, keys: list[bytes]
+) -> None:
+    assert cache.warning is None
+    own.servers[0].kill()
+    for _ in range(HASTY.failures_max):
+        await cache.get([keys[0]])
+    assert cache.nodes[0].down
+    assert cache.warning == f"memcached servers do not answer: {own.nodes[0].address}"
+
+
+async def test_a_server_that_comes_back_is_used_again(cache: MemcachedCache, own: Cluster, keys: list[bytes]) -> None:
+    await cache.set(keys[0], b"red")
+    own.servers[0].kill()
+    for _ in range(HASTY.failures_max):
+        await cache.get([keys[0]])
+    own.start()
+    own.ready()
+
+    async def up() -> bool:
+        return not cache.nodes[0].down
+
+    await until(up)
+    assert await cache.set(keys[0], b"blue")
+    assert await value_of(cache, keys[0]) == b"blue"
+
+
+@pytest.mark.slow
+async def test_a_server_that_hangs_is_out_of_time_and_then_passed_over(
+    cache: MemcachedCache, own: Cluster, keys: list[bytes]
+) -> None:
+    await cache.set(keys[0], b"red")
+    own.servers[0].pause()
+    with pytest.raises(Unavailable) as caught:
+        await cache.set(keys[0], b"blue", within_s=0.05)
+    assert caught.value.outcome == "unknown"
+    for _ in range(HASTY.failures_max):
+        (found,) = await cache.get([keys[0]], within_s=0.05)
+        assert found.outcome is Outcome.UNAVAILABLE
+    assert cache.nodes[0].down
+    own.servers[0].resume()
+
+    async def up() -> bool:
+        return not cache.nodes[0].down
+
+    await until(up)
+    assert await value_of(cache, keys[0]) in (b"red", b"blue")
+
+
+async def test_many_who_wait_for_a_server_that_hangs_all_end(
+    cache: MemcachedCache, own: Cluster, keys: list[bytes]
+) -> None:
+    await cache.set(keys[0], b"red")
+    own.servers[0].pause()
+    found = await asyncio.gather(*(cache.get([keys[0]], within_s=0.05) for _ in range(200)))
+    assert {each.outcome for (each,) in found} == {Outcome.UNAVAILABLE}
+    own.servers[0].resume()
+
+
+async def test_where_nobody_listens_a_get_is_a_miss_and_nothing_stays_open() -> None:
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        port = held.getsockname()[1]
+    engine = MemcachedCache([("127.0.0.1", port)], SystemEnvironment(), HASTY)
+    await engine.start()
+    (found,) = await engine.get([b"k"])
+    assert found.outcome is Outcome.UNAVAILABLE
+    for _ in range(5):
+        await engine.get([b"k"])
+    await engine.stop()
+    assert [task for task in asyncio.all_tasks() if task is not asyncio.current_task()] == []
+
+
+@pytest.fixture
+def stranger() -> Iterator[socket.socket]:
+    """Takes connections and never answers."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(8)
+        yield listener
+
+
+async def test_a_server_that_never_answered_is_no_server(stranger: socket.socket) -> None:
+    engine = MemcachedCache([stranger.getsockname()], SystemEnvironment(), HASTY)
+    await engine.start()
+    (found,) = await engine.get([b"k"], within_s=0.05)
+    assert found.outcome is Outcome.UNAVAILABLE
+    await engine.stop()
+
+
+async def test_a_cancelled_call_harms_no_other(cache: MemcachedCache, keys: list[bytes]) -> None:
+    await cache.set(keys[0], b"red")
+    cancelled = [asyncio.create_task(cache.get([keys[0]])) for _ in range(5)]
+    stayed = [asyncio.create_task(cache.get([keys[0]])) for _ in range(5)]
+    await asyncio.sleep(0)
+    for task in cancelled:
+        task.cancel()
+    assert [found.value for (found,) in await asyncio.gather(*stayed)] == [b"red"] * 5
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a", [("a", 11211)]),
+        ("a:1,b:2", [("a", 1), ("b", 2)]),
+        ("[::1]:5", [("::1", 5)]),
+        ("[::1]", [("::1", 11211)]),
+        ("127.0.0.1,127.0.0.2:9", [("127.0.0.1", 11211), ("127.0.0.2", 9)]),
+    ],
+)
+def test_addresses_are_read(text: str, expected: list[tuple[str, int]]) -> None:
+    assert addresses(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "a:", "a:x", "a:0", "a:70000", ":1", "a,,b", "a:1,a:1", "a,a:11211"])
+def test_what_is_no_address_is_refused(text: str) -> None:
+    with pytest.raises(InvalidArgument):
+        addresses(text)

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import pytest
+
+from soundstage.core.errors import InvalidArgument, TooLarge
+from soundstage.engines.cache.port import (
+    KEY_MAX_BYTES,
+    MISS,
+    TTL_MAX_S,
+    UNAVAILABLE,
+    VALUE_MAX_BYTES,
+    Found,
+    Newer,
+    Outcome,
+    Unchanged,
+    check_delta,
+    check_key,
+    check_keys,
+    check_ttl,
+    check_value,
+    check_when,
+)
+
+
+def test_only_a_hit_is_a_hit() -> None:
+    assert Found(Outcome.HIT, b"").hit
+    assert not MISS.hit
+    assert not UNAVAILABLE.hit
+
+
+def test_what_is_at_the_bounds_is_allowed() -> None:
+    check_key(b"k" * KEY_MAX_BYTES)
+    check_keys([b"k"] * 1_000)
+    check_value(bytes(VALUE_MAX_BYTES))
+    check_ttl(0)
+    check_ttl(TTL_MAX_S)
+    check_delta((1 << 64) - 1)
+    check_when(Newer((1 << 64) - 1))
+    check_when(Unchanged(0))
+
+
+def test_the_refusal_of_a_large_value_says_what_to_do() -> None:
+    with pytest.raises(TooLarge) as caught:
+        check_value(bytes(VALUE_MAX_BYTES + 1))
+    assert "blobs" in str(caught.value.hint)
+
+
+def test_one_wrong_key_of_many_is_refused() -> None:
+    with pytest.raises(InvalidArgument, match="at least one byte"):
+        check_keys([b"a", b"", b"c"])
