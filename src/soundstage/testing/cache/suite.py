@@ -276,13 +276,19 @@ class CacheSuite:
         assert await cache.set(key, b"red")
         assert await value_of(cache, key) == b"red"
 
-    @pytest.mark.parametrize("value", [b"5", b"", b"red"])
+    @pytest.mark.parametrize("value", [b"5", b"", b"red", b"5 red", b" 7", b"+7"])
     async def test_a_value_is_no_counter(self, cache: Cache, value: bytes) -> None:
         key = own_key()
         await cache.set(key, value)
         with pytest.raises(PreconditionFailed, match="no counter"):
             await cache.add(key, 1)
         assert await value_of(cache, key) == value
+
+    async def test_a_version_is_no_counter(self, cache: Cache) -> None:
+        key = own_key()
+        await cache.set(key, b" ", when=Newer(int.from_bytes(b"12345678", "big")))
+        with pytest.raises(PreconditionFailed):
+            await cache.add(key, 1)
 
     async def test_a_lease_is_won_once_and_filled_by_who_won(self, cache: Cache) -> None:
         key = own_key()

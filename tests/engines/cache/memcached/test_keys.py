@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from soundstage.engines.cache.memcached.keys import Ring, worded
+from soundstage.engines.cache.memcached.keys import Ring, got, worded
 
 
 @pytest.mark.parametrize("key", [b"a", b"k" * 250, b"user:17/films", b"!~"])
@@ -62,3 +62,19 @@ def test_a_node_that_comes_takes_its_share_alone() -> None:
 
 def test_the_order_of_nodes_means_nothing() -> None:
     assert all(ring("a:1", "b:1").node(key) == ring("b:1", "a:1").node(key) for key in KEYS)
+
+
+def test_plain_keys_are_got_by_a_command_each() -> None:
+    assert got([b"a", b"bc"], b"") == b"mg a v f c\r\nmg bc v f c\r\n"
+
+
+def test_one_key_that_is_not_plain_changes_no_other_command() -> None:
+    assert got([b"a", b"b c"], b"") == b"mg a v f c\r\nmg YiBj v f c b\r\n"
+
+
+def test_a_prefix_stands_before_every_key() -> None:
+    assert got([b"a", b"b"], b"x:") == b"mg x:a v f c\r\nmg x:b v f c\r\n"
+
+
+def test_a_key_may_not_end_its_command() -> None:
+    assert got([b"a v\r\nflush_all"], b"").count(b"\r\n") == 1

@@ -9,15 +9,25 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from soundstage.core.errors import Exhausted
+from soundstage.engines.cache.port import MISS, UNAVAILABLE, Found, Outcome
 
 IN_FLIGHT_MAX = 10_000
 UNSENT_MAX_BYTES = 64 << 20
 LINE_MAX_BYTES = 2_048
 
+PLAIN = 1
+"""The client flag of a value."""
+VERSIONED = 2
+"""The client flag of a value behind a `v` and its version in 8 bytes. Counters and leases have 0."""
+VERSION_BYTES = 9
+
 _END = b"\r\n"
+_HIT = Outcome.HIT
+_PLAIN = b"f%d" % PLAIN
+_VERSIONED = b"f%d" % VERSIONED
 
 
 class Reply(NamedTuple):
@@ -48,14 +58,15 @@ class Silent(Exception):
 
 
 class _Exchange:
-    __slots__ = ("deadline", "future", "left", "replies", "sent_at")
+    __slots__ = ("deadline", "future", "gets", "left", "replies", "sent_at")
 
-    def __init__(self, future: asyncio.Future[list[Reply]], left: int, sent_at: float, deadline: float) -> None:
+    def __init__(self, future: asyncio.Future[Any], left: int, sent_at: float, deadline: float, gets: bool) -> None:
         self.future = future
         self.left = left
         self.sent_at = sent_at
         self.deadline = deadline
-        self.replies: list[Reply] = []
+        self.gets = gets
+        self.replies: list[Any] = []
 
 
 class Connection(asyncio.Protocol):
@@ -72,24 +83,56 @@ class Connection(asyncio.Protocol):
         self._parts: list[bytes] = []
         self._held = 0
         self._needed = 0
-        self._heard_at = 0.0
+        self._unsent: list[bytes] = []
+        self._unsent_bytes = 0
+        self.heard_at: float = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self.closed: bool = False
 
-    def ask(self, request: bytes, replies: int, deadline: float) -> asyncio.Future[list[Reply]]:
-        """The next `replies` replies, or `Silent`. Raises `Exhausted` when too much is under way."""
-        transport = self._transport
-        future: asyncio.Future[list[Reply]] = self._loop.create_future()
+    def ask(self, request: bytes, replies: int, within_s: float) -> asyncio.Future[list[Reply]]:
+        """The next `replies` replies, or `Silent` after `within_s`. Raises `Exhausted` when too much is under way."""
+        return self._asked(request, replies, within_s, False)
+
+    def get(self, request: bytes, keys: int, within_s: float) -> asyncio.Future[list[Found]]:
+        """What was found of so many keys, by a request that asks for value, client flags and number of each."""
+        return self._asked(request, keys, within_s, True)
+
+    def _asked(self, request: bytes, replies: int, within_s: float, gets: bool) -> asyncio.Future[Any]:
+        future: asyncio.Future[Any] = self._loop.create_future()
+        transport, waiting = self._transport, self._waiting
         if transport is None or self.closed:
             future.set_exception(Silent(sent=False))
             return future
-        if len(self._waiting) >= IN_FLIGHT_MAX or transport.get_write_buffer_size() > UNSENT_MAX_BYTES:
-            raise Exhausted("too many requests to this memcached are under way", retry_after_ms=10)
-        self._waiting.append(_Exchange(future, replies, self._loop.time(), deadline))
+        self._check_room(transport)
+        now = self._loop.time()
+        deadline = now + within_s
+        # While others wait for the server, requests of one turn of the loop go out together.
+        if self._unsent:
+            self._unsent.append(request)
+            self._unsent_bytes += len(request)
+        elif waiting:
+            self._unsent.append(request)
+            self._unsent_bytes = len(request)
+            self._loop.call_soon(self._send)
+        else:
+            transport.write(request)
+        waiting.append(_Exchange(future, replies, now, deadline, gets))
         if self._timer is None or deadline < self._timer.when():
             self._watch(deadline)
-        transport.write(request)
         return future
+
+    def _check_room(self, transport: asyncio.Transport) -> None:
+        if (
+            len(self._waiting) >= IN_FLIGHT_MAX
+            or transport.get_write_buffer_size() + self._unsent_bytes > UNSENT_MAX_BYTES
+        ):
+            raise Exhausted("too many requests to this memcached are under way", retry_after_ms=10)
+
+    def _send(self) -> None:
+        if self._unsent and self._transport is not None:
+            self._transport.write(b"".join(self._unsent))
+        self._unsent.clear()
+        self._unsent_bytes = 0
 
     def close(self) -> None:
         """It is closed at once; what waits hears that no answer came."""
@@ -108,7 +151,7 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """See `asyncio.Protocol`."""
-        self._heard_at = self._loop.time()
+        self.heard_at = self._loop.time()
         if self._held:
             # A value of a megabyte comes in many parts: they are put together once it is there.
             self._parts.append(data)
@@ -126,37 +169,35 @@ class Connection(asyncio.Protocol):
 
     def _read(self, data: bytes) -> bytes:
         """What is left after all whole replies in `data`; `_needed` is then how much it takes to go on."""
-        at = 0
-        while at < len(data):
+        waiting = self._waiting
+        at, size = 0, len(data)
+        while at < size:
             end = data.find(_END, at)
             if end < 0:
-                if len(data) - at > LINE_MAX_BYTES:
+                if size - at > LINE_MAX_BYTES:
                     raise ValueError("a line that does not end")
                 self._needed = 0
                 break
             words = data[at:end].split(b" ")
+            start = end + 2
             if words[0] == b"VA":
-                start = end + 2
                 stop = start + int(words[1])
-                if len(data) < stop + 2:
+                if size < stop + 2:
                     self._needed = stop + 2 - at
                     break
-                reply = Reply(b"VA", words[2:], data[start:stop])
-                at = stop + 2
+                value, at = data[start:stop], stop + 2
             else:
-                reply = Reply(words[0], words[1:])
-                at = end + 2
-            self._deliver(reply)
+                value, at = b"", start
+            exchange = waiting[0]
+            exchange.replies.append(
+                found(words, value) if exchange.gets else Reply(words[0], words[2 if words[0] == b"VA" else 1 :], value)
+            )
+            exchange.left -= 1
+            if not exchange.left:
+                waiting.popleft()
+                if not exchange.future.done():
+                    exchange.future.set_result(exchange.replies)
         return data[at:]
-
-    def _deliver(self, reply: Reply) -> None:
-        exchange = self._waiting[0]
-        exchange.replies.append(reply)
-        exchange.left -= 1
-        if not exchange.left:
-            self._waiting.popleft()
-            if not exchange.future.done():
-                exchange.future.set_result(exchange.replies)
 
     def _watch(self, deadline: float) -> None:
         if self._timer is not None:
@@ -175,7 +216,7 @@ class Connection(asyncio.Protocol):
         if not self._waiting:
             return
         first = self._waiting[0]
-        dead_at = max(first.deadline, self._heard_at + self._hang_s, first.sent_at + self._hang_s)
+        dead_at = max(first.deadline, self.heard_at + self._hang_s, first.sent_at + self._hang_s)
         if dead_at <= now:
             self.close()
         else:
@@ -191,3 +232,23 @@ class Connection(asyncio.Protocol):
             if not exchange.future.done():
                 exchange.future.set_exception(Silent(sent=True))
         self._parts, self._held = [], 0
+        self._unsent.clear()
+
+
+def found(words: list[bytes], value: bytes) -> Found:
+    """What the reply to a get says: its words, of which the flags are those of `v f c`, and its value."""
+    code = words[0]
+    if code == b"VA":
+        kind = words[2]
+        if kind == _PLAIN:
+            return tuple.__new__(Found, (_HIT, value, int(words[3][1:]), 0))
+        if kind == _VERSIONED:
+            version = int.from_bytes(value[1:VERSION_BYTES], "big")
+            return Found(_HIT, value[VERSION_BYTES:], int(words[3][1:]), version)
+        # A counter that got shorter keeps its room, filled with spaces.
+        return Found(_HIT, value.rstrip(b" "), int(words[3][1:])) if value else MISS
+    if code == b"EN":
+        return MISS
+    if code == b"SERVER_ERROR":
+        return UNAVAILABLE
+    raise ValueError(f"{code!r} is no answer to a get")

@@ -1,12 +1,13 @@
 """The calls of the port as commands of the meta protocol.
 
-What is stored: a value as its version in 8 bytes and itself, with the client flag 1; a counter as its digits, with 0;
-a lease as nothing, with 0. Commands: https://github.com/memcached/memcached/blob/master/doc/protocol.txt
+What is stored: a value as it is, with the client flag 1; one with a version behind 9 bytes with it, flag 2; a counter
+as its digits and a lease as nothing, with 0. Commands: https://github.com/memcached/memcached/blob/master/doc/protocol.txt
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -16,8 +17,8 @@ from msgspec import Meta
 from soundstage.core.environment import Environment
 from soundstage.core.errors import Exhausted, Internal, InvalidArgument, TooLarge, Unavailable
 from soundstage.core.time import NS_PER_MS, NS_PER_S, Duration
-from soundstage.engines.cache.memcached.connection import Reply, Silent
-from soundstage.engines.cache.memcached.keys import Ring, worded
+from soundstage.engines.cache.memcached.connection import PLAIN, VERSION_BYTES, VERSIONED, Reply, Silent, found
+from soundstage.engines.cache.memcached.keys import Ring, got, worded
 from soundstage.engines.cache.memcached.node import Node
 from soundstage.engines.cache.memory import no_counter
 from soundstage.engines.cache.port import (
@@ -29,7 +30,6 @@ from soundstage.engines.cache.port import (
     Found,
     Lease,
     Newer,
-    Outcome,
     Statistics,
     Unchanged,
     When,
@@ -46,8 +46,8 @@ NODES_MAX = 128
 TRIES = 8
 """How often a set of a newer version looks again, when others change the key meanwhile."""
 
-_VALUE = 1
-_VERSION_BYTES = 8
+# What a memcached would count on: such values are stored as those with a version are.
+_NUMBER = re.compile(rb"\s*[+-]?\d")
 
 
 class MemcachedOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,7 +89,7 @@ class MemcachedCache:
         self._ring = Ring([(node.name, node) for node in self.nodes])
         self._within_s = chosen.within / NS_PER_S
         self._prefix = chosen.prefix.encode()
-        self._found = dict.fromkeys(Outcome, 0)
+        self._hits = self._misses = self._unavailable = 0
         self._open = False
 
     @property
@@ -108,7 +108,9 @@ class MemcachedCache:
     async def get(self, keys: Sequence[bytes], *, within_s: float | None = None) -> list[Found]:
         self._check_open()
         check_keys(keys)
-        if len(keys) == 1:
+        if not keys:
+            return []
+        if len(keys) == 1 or len(self.nodes) == 1:
             return await self._get_from(self._node(keys[0]), keys, within_s)
         shares: dict[Node, list[int]] = {}
         for position, key in enumerate(keys):
@@ -152,7 +154,7 @@ class MemcachedCache:
         check_ttl(ttl_s)
         reply = await self._change(key, b"mg %s f s%s%s\r\n", b" T%d" % ttl_s, within_s)
         _told(reply, b"HD", b"EN")
-        return reply.code == b"HD" and (reply.number(b"f") == _VALUE or reply.number(b"s") > 0)
+        return reply.code == b"HD" and (reply.number(b"f") != 0 or reply.number(b"s") > 0)
 
     async def add(self, key: bytes, delta: int, *, ttl_s: int = 0, within_s: float | None = None) -> int:
         self._check_open()
@@ -172,33 +174,39 @@ class MemcachedCache:
         check_ttl(ttl_s, 1)
         word, binary = worded(self._prefix + key)
         try:
-            (reply,) = await self._ask(self._node(key), b"mg %s v f c%s N%d\r\n" % (word, binary, ttl_s), 1, within_s)
+            (reply,) = await self._ask(self._node(key), b"mg %s v f c%s N%d\r\n" % (word, binary, ttl_s), within_s)
         except Silent:
-            return Lease(self._counted(UNAVAILABLE))
-        _told(reply, b"VA")
-        if reply.has(b"W"):
-            return Lease(self._counted(MISS), won=True, cas=reply.number(b"c"))
-        return Lease(self._counted(_found(reply)))
+            self._unavailable += 1
+            return Lease(UNAVAILABLE)
+        there = _found(_told(reply, b"VA"))
+        self._hits += there.hit
+        self._misses += not there.hit
+        won = reply.has(b"W")
+        return Lease(there, won=won, cas=reply.number(b"c") if won else 0)
 
     def statistics(self) -> Statistics:
-        return Statistics(*(self._found[outcome] for outcome in Outcome))
+        return Statistics(self._hits, self._misses, self._unavailable)
 
     async def _get_from(self, node: Node, keys: Sequence[bytes], within_s: float | None) -> list[Found]:
-        request = b"".join([b"mg %s v f c%s\r\n" % worded(self._prefix + key) for key in keys])
+        request = got(keys, self._prefix)
         try:
-            replies = await self._ask(node, request, len(keys), within_s)
+            found = await node.get(request, len(keys), self._within_s if within_s is None else within_s)
         except Silent:
-            return [self._counted(UNAVAILABLE) for _ in keys]
-        return [self._counted(_found(reply)) for reply in replies]
+            node.failed()
+            found = [UNAVAILABLE] * len(keys)
+        misses, unavailable = found.count(MISS), found.count(UNAVAILABLE)
+        self._hits += len(keys) - misses - unavailable
+        self._misses += misses
+        self._unavailable += unavailable
+        return found
 
     async def _store_newer(self, key: bytes, value: bytes, ttl_s: int, version: int, within_s: float | None) -> bool:
         """Stored if it is newer than what is there, by looking and then changing just that."""
         for _ in range(TRIES):
             reply = await self._change(key, b"mg %s v f c%s%s\r\n", b"", within_s)
-            there = _found(reply)
             if reply.code == b"EN":
                 condition = b" ME"
-            elif there.hit and reply.number(b"f") == _VALUE and there.version >= version:
+            elif reply.number(b"f") in (PLAIN, VERSIONED) and _found(reply).version >= version:
                 return False
             else:
                 condition = b" C%d" % reply.number(b"c")
@@ -210,10 +218,11 @@ class MemcachedCache:
         self, key: bytes, value: bytes, ttl_s: int, version: int, condition: bytes, within_s: float | None
     ) -> bool:
         word, binary = worded(self._prefix + key)
-        size = len(value) + _VERSION_BYTES
-        head = b"ms %s %d%s F%d T%d%s\r\n" % (word, size, binary, _VALUE, ttl_s, condition)
-        request = b"".join((head, version.to_bytes(_VERSION_BYTES, "big"), value, b"\r\n"))
-        reply = await self._applied(self._node(key), request, within_s)
+        kind, before = PLAIN, b""
+        if version or _NUMBER.match(value):
+            kind, before = VERSIONED, b"v" + version.to_bytes(VERSION_BYTES - 1, "big")
+        head = b"ms %s %d%s F%d T%d%s\r\n" % (word, len(before) + len(value), binary, kind, ttl_s, condition)
+        reply = await self._applied(self._node(key), b"".join((head, before, value, b"\r\n")), within_s)
         return _told(reply, b"HD", b"NS", b"EX", b"NF").code == b"HD"
 
     async def _change(self, key: bytes, command: bytes, flags: bytes, within_s: float | None) -> Reply:
@@ -222,7 +231,7 @@ class MemcachedCache:
 
     async def _applied(self, node: Node, request: bytes, within_s: float | None) -> Reply:
         try:
-            (reply,) = await self._ask(node, request, 1, within_s)
+            (reply,) = await self._ask(node, request, within_s)
         except Silent as silent:
             raise Unavailable(
                 f"the memcached {node.name} did not answer",
@@ -231,15 +240,15 @@ class MemcachedCache:
             ) from None
         return reply
 
-    async def _ask(self, node: Node, request: bytes, replies: int, within_s: float | None) -> list[Reply]:
-        return await node.ask(request, replies, self._within_s if within_s is None else within_s)
+    async def _ask(self, node: Node, request: bytes, within_s: float | None) -> list[Reply]:
+        try:
+            return await node.ask(request, 1, self._within_s if within_s is None else within_s)
+        except Silent:
+            node.failed()
+            raise
 
     def _node(self, key: bytes) -> Node:
         return self._ring.node(self._prefix + key)
-
-    def _counted(self, found: Found) -> Found:
-        self._found[found.outcome] += 1
-        return found
 
     def _check_open(self) -> None:
         if not self._open:
@@ -263,14 +272,8 @@ def addresses(netloc: str) -> list[tuple[str, int]]:
 
 
 def _found(reply: Reply) -> Found:
-    if reply.code != b"VA":
-        _told(reply, b"EN")
-        return MISS
-    if reply.number(b"f") == _VALUE:
-        version = int.from_bytes(reply.value[:_VERSION_BYTES], "big")
-        return Found(Outcome.HIT, reply.value[_VERSION_BYTES:], reply.number(b"c"), version)
-    # A counter that got shorter keeps its room, filled with spaces.
-    return Found(Outcome.HIT, reply.value.rstrip(b" "), reply.number(b"c")) if reply.value else MISS
+    """The same as for a get, of a reply to another command that asks for value, flags and number first."""
+    return found([reply.code, b"", *reply.flags], reply.value)
 
 
 def _told(reply: Reply, *expected: bytes) -> Reply:

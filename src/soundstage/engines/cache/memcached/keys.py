@@ -22,6 +22,7 @@ DIGEST_BYTES = 24
 DIGEST_MARK = b"\0#"
 
 _PLAIN = re.compile(rb"[!-~]{1,250}")
+_PRINTABLE = bytes(range(33, 127))
 
 
 def worded(key: bytes) -> tuple[bytes, bytes]:
@@ -31,6 +32,13 @@ def worded(key: bytes) -> tuple[bytes, bytes]:
     if len(key) > BINARY_MAX_BYTES:
         key = DIGEST_MARK + hashlib.blake2b(key, digest_size=DIGEST_BYTES).digest()
     return binascii.b2a_base64(key, newline=False), b" b"
+
+
+def got(keys: Sequence[bytes], prefix: bytes) -> bytes:
+    """The commands that get `keys`, each with its value, client flags and number."""
+    if not prefix and max(map(len, keys)) <= PLAIN_MAX_BYTES and not b"".join(keys).translate(None, _PRINTABLE):
+        return b"mg " + b" v f c\r\nmg ".join(keys) + b" v f c\r\n"
+    return b"".join([b"mg %s v f c%s\r\n" % worded(prefix + key) for key in keys])
 
 
 class Ring(Generic[T]):

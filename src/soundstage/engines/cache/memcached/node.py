@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Awaitable
 
 from soundstage.core.environment import Environment
 from soundstage.engines.cache.memcached.connection import Connection, Reply, Silent
+from soundstage.engines.cache.port import Found
 
 PING = b"mn\r\n"
 
@@ -41,21 +43,35 @@ class Node:
         self._connecting: asyncio.Task[Connection | None] | None = None
         self._probing: asyncio.Task[None] | None = None
         self._failures = 0
+        self._failed_at = 0.0
 
-    async def ask(self, request: bytes, replies: int, within_s: float) -> list[Reply]:
-        """The replies to `request`. Raises `Silent`, at once when the node is down, else after `within_s` at most."""
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + within_s
-        try:
-            connection = self._connection
-            if connection is None or connection.closed:
-                connection = await self._connected(deadline)
-            answer = await connection.ask(request, replies, deadline)
-        except Silent:
-            self._failed()
-            raise
-        self._failures = 0
-        return answer
+    def ask(self, request: bytes, replies: int, within_s: float) -> Awaitable[list[Reply]]:
+        """The replies to `request`, or `Silent`: at once when the node is down, else after `within_s` at most.
+
+        Whoever hears `Silent` says so by `failed`.
+        """
+        connection = self._connection
+        if connection is not None and not connection.closed:
+            return connection.ask(request, replies, within_s)
+        return self._asked_anew(request, replies, within_s)
+
+    def get(self, request: bytes, keys: int, within_s: float) -> Awaitable[list[Found]]:
+        """The same for a request that gets keys."""
+        connection = self._connection
+        if connection is not None and not connection.closed:
+            return connection.get(request, keys, within_s)
+        return self._got_anew(request, keys, within_s)
+
+    def failed(self) -> None:
+        """A call heard `Silent`; after some in a row, with nothing heard between them, the node is down."""
+        heard_at = 0.0 if self._connection is None else self._connection.heard_at
+        if heard_at > self._failed_at:
+            self._failures = 0
+        self._failures += 1
+        self._failed_at = asyncio.get_running_loop().time()
+        if self._failures >= self._failures_max and not self.down:
+            self.down = True
+            self._probing = asyncio.create_task(self._probe())
 
     async def stop(self) -> None:
         """Its connection is closed and nobody asks for it."""
@@ -68,17 +84,28 @@ class Node:
         self._connection = self._connecting = self._probing = None
         self._failures, self.down = 0, False
 
-    async def _connected(self, deadline: float) -> Connection:
+    async def _asked_anew(self, request: bytes, replies: int, within_s: float) -> list[Reply]:
+        connection, left_s = await self._connected(within_s)
+        return await connection.ask(request, replies, left_s)
+
+    async def _got_anew(self, request: bytes, keys: int, within_s: float) -> list[Found]:
+        connection, left_s = await self._connected(within_s)
+        return await connection.get(request, keys, left_s)
+
+    async def _connected(self, within_s: float) -> tuple[Connection, float]:
+        """A connection, and what is left of the time."""
         if self.down:
             raise Silent(sent=False)
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + within_s
         if self._connecting is None or self._connecting.done():
             self._connecting = asyncio.create_task(self._connect())
         task = self._connecting
-        await asyncio.wait({task}, timeout=max(0.0, deadline - asyncio.get_running_loop().time()))
+        await asyncio.wait({task}, timeout=max(0.0, within_s))
         made = task.result() if task.done() and not task.cancelled() else None
         if made is None:
             raise Silent(sent=False)
-        return made
+        return made, deadline - loop.time()
 
     async def _connect(self) -> Connection | None:
         """A connection, which is the node's from then on; None when it is refused or takes too long."""
@@ -96,12 +123,6 @@ class Node:
             return self._connection
         return None
 
-    def _failed(self) -> None:
-        self._failures += 1
-        if self._failures >= self._failures_max and not self.down:
-            self.down = True
-            self._probing = asyncio.create_task(self._probe())
-
     async def _probe(self) -> None:
         """The node answers again, and is no longer down."""
         while True:
@@ -112,7 +133,6 @@ class Node:
             if made is None:
                 continue
             with contextlib.suppress(Silent):
-                loop = asyncio.get_running_loop()
-                await made.ask(PING, 1, loop.time() + self._connect_within_s)
+                await made.ask(PING, 1, self._connect_within_s)
                 self._failures, self.down = 0, False
                 return
