@@ -26,7 +26,7 @@ LIMIT_SECONDS = 900
 LOG_TAIL_LINES = 400
 
 SERVERS: dict[str, tuple[str, ...]] = {
-    "servers": ("cassandra", "memcached", "redis"),
+    "servers": ("cassandra", "kafka", "memcached", "redis"),
     "engines": ("memcached",),
     "testing": ("memcached",),
     "surface": ("memcached",),

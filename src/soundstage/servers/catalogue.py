@@ -6,10 +6,11 @@ from soundstage.core.errors import NotFound
 from soundstage.core.names import nearest
 from soundstage.servers.kind import Kind
 from soundstage.servers.kinds.cassandra import Cassandra
+from soundstage.servers.kinds.kafka import Kafka
 from soundstage.servers.kinds.memcached import Memcached
 from soundstage.servers.kinds.redis import Redis
 
-KINDS: tuple[Kind, ...] = (Cassandra(), Memcached(), Redis())
+KINDS: tuple[Kind, ...] = (Cassandra(), Kafka(), Memcached(), Redis())
 
 
 def find(name: str) -> Kind:
