@@ -28,6 +28,7 @@ LOG_TAIL_LINES = 400
 SERVERS: dict[str, tuple[str, ...]] = {
     "servers": ("cassandra", "kafka", "memcached", "redis"),
     "engines": ("memcached",),
+    "runtime": ("memcached",),
     "testing": ("memcached",),
     "surface": ("memcached",),
     "docs": ("memcached",),

@@ -46,3 +46,33 @@ def test_a_wrong_stage_file_is_told(cli: Cli, tmp_path: Path) -> None:
     assert ended.code == 2
     assert "password_file" in ended.err
     assert "hunter2" not in ended.err
+
+
+def test_an_engine_is_tried_by_its_address(cli: Cli) -> None:
+    (port,) = cli("engines", "check", "lru:", "--rounds", "2").json["ports"]
+    assert (port["port"], port["problem"]) == ("cache", "")
+    assert port["write"]["best"] <= port["write"]["worst"]
+
+
+def test_an_engine_is_tried_by_its_name(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "stage.toml").write_text("[engines.fast]\nurl = 'memory:'\n")
+    found = cli("engines", "check", "fast", "--stage", "stage.toml").json["ports"]
+    assert [port["port"] for port in found] == ["records", "blobs"]
+
+
+def test_the_table_of_a_trial_has_its_times(cli: Cli) -> None:
+    out = cli("engines", "check", "memory:", "--output", "table").out
+    assert "connect" in out.splitlines()[0]
+    assert "records" in out
+
+
+def test_an_engine_that_cannot_be_reached_fails_the_check(cli: Cli) -> None:
+    ended = cli("engines", "check", "memcached://127.0.0.1:1")
+    assert ended.code == 1
+    assert "did not answer" in ended.json["ports"][0]["problem"]
+
+
+def test_what_is_neither_a_name_nor_an_address_is_refused(cli: Cli) -> None:
+    ended = cli("engines", "check", "fast")
+    assert ended.code == 2
+    assert "known schemes" in ended.err

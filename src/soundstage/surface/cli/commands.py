@@ -18,7 +18,7 @@ COMMANDS = {
     "agent": ("soundstage.surface.cli.agent:agent", "Run a role on this host for a stage that runs on another"),
     "demo": ("soundstage.demo.command:demo", "Start a stage, fill it with real data and show what it does"),
     "config": ("soundstage.surface.cli.config:app", "Check and show the configuration"),
-    "engines": ("soundstage.surface.cli.engines:app", "Show the engines of the stage"),
+    "engines": ("soundstage.surface.cli.engines:app", "Show the engines of the stage, and try one"),
     "data": ("soundstage.surface.cli.data:app", "Back up, restore and repair the data folder"),
     "files": ("soundstage.surface.cli.files:app", "Send, fetch, show and delete files of a stage"),
     "datasets": ("soundstage.surface.cli.datasets:app", "List and fetch real data to work with"),

@@ -184,6 +184,12 @@ class MemcachedCache:
         won = reply.has(b"W")
         return Lease(there, won=won, cas=reply.number(b"c") if won else 0)
 
+    async def server_version(self) -> str:
+        """The versions of all servers, each once. Raises `Unavailable` when one does not answer."""
+        replies = await asyncio.gather(*(self._applied(node, b"version\r\n", None) for node in self.nodes))
+        found = {_told(reply, b"VERSION").flags[0].decode("utf-8", "replace") for reply in replies}
+        return f"memcached {', '.join(sorted(found))}"
+
     def statistics(self) -> Statistics:
         return Statistics(self._hits, self._misses, self._unavailable)
 
