@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any, Literal, NamedTuple, TypeAlias
-
-from hypothesis import strategies as st
 
 from soundstage.core.errors import SoundstageError
 from soundstage.engines.cache.port import ABSENT, ALWAYS, Cache, Found, Newer, Unchanged, When
@@ -22,8 +21,10 @@ ACTS: tuple[Act, ...] = (
     "add",
     "lease",
 )
-KEYS = 3
-STEPS_MAX = 40
+KEYS = 2
+STEPS = 60
+NEVER = 1 << 62
+"""A number that no value has."""
 
 
 class Step(NamedTuple):
@@ -34,10 +35,10 @@ class Step(NamedTuple):
     number: int
 
 
-def histories() -> st.SearchStrategy[list[Step]]:
-    """Calls on few keys, so that they meet."""
-    steps = st.builds(Step, st.sampled_from(ACTS), st.integers(0, KEYS - 1), st.integers(-5, 12))
-    return st.lists(steps, min_size=5, max_size=STEPS_MAX)
+def history(seed: int) -> list[Step]:
+    """Calls on few keys, so that they meet; the same for the same seed."""
+    chance = random.Random(seed)
+    return [Step(chance.choice(ACTS), chance.randrange(KEYS), chance.randint(-4, 6)) for _ in range(STEPS)]
 
 
 async def play(cache: Cache, history: list[Step], prefix: bytes) -> list[object]:
@@ -68,13 +69,13 @@ async def _answer(cache: Cache, step: Step, key: bytes, seen: dict[bytes, int]) 
         case "delete":
             return await cache.delete(key)
         case "delete that":
-            return await cache.delete(key, cas=seen.get(key, 1))
+            return await cache.delete(key, cas=seen.get(key, NEVER))
         case "touch":
             return await cache.touch(key, 600)
         case "add":
             return await cache.add(key, step.number)
         case _:
-            return await cache.set(key, value, when=_condition(step, seen.get(key, 1)))
+            return await cache.set(key, value, when=_condition(step, seen.get(key, NEVER)))
 
 
 def _condition(step: Step, cas: int) -> When:

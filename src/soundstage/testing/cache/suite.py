@@ -25,7 +25,6 @@ from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
 
 from soundstage.core.environment import VirtualEnvironment
 from soundstage.core.errors import InvalidArgument, PreconditionFailed, SoundstageError, TooLarge
@@ -44,7 +43,7 @@ from soundstage.engines.cache.port import (
     Unchanged,
     When,
 )
-from soundstage.testing.cache.histories import Step, histories, play
+from soundstage.testing.cache.histories import history, play
 
 PassTime: TypeAlias = Callable[[float], Awaitable[None]]
 
@@ -67,6 +66,8 @@ VALUES = {
     "spaces": b"  ",
     "largest": b"\xa5" * VALUE_MAX_BYTES,
 }
+
+HISTORIES = 60
 
 _numbers = itertools.count()
 
@@ -200,6 +201,13 @@ class CacheSuite:
         await cache.delete(key)
         assert not await cache.set(key, b"blue", when=Unchanged(cas))
         assert await value_of(cache, key) is None
+
+    async def test_the_number_nothing_is_of_no_state(self, cache: Cache) -> None:
+        key = own_key()
+        await cache.set(key, b"red")
+        assert not await cache.set(key, b"blue", when=Unchanged(0))
+        assert not await cache.delete(key, cas=0)
+        assert await value_of(cache, key) == b"red"
 
     async def test_of_many_who_change_one_state_one_does(self, cache: Cache) -> None:
         key = own_key()
@@ -414,23 +422,7 @@ class CacheSuite:
 
     @pytest.mark.slow
     async def test_any_history_is_as_the_specification_has_it(self, cache: Cache) -> None:
-        told: list[list[Step]] = []
-
-        @settings(
-            max_examples=60,
-            deadline=None,
-            database=None,
-            derandomize=True,
-            phases=(Phase.generate,),
-            suppress_health_check=(HealthCheck.too_slow,),
-        )
-        @given(histories())
-        def gather(history: list[Step]) -> None:
-            told.append(history)
-
-        gather()
-        for history in told:
-            model = MemoryCache(VirtualEnvironment())
+        for seed in range(HISTORIES):
+            model, prefix, calls = MemoryCache(VirtualEnvironment()), own_key(), history(seed)
             await model.start()
-            prefix = own_key()
-            assert await play(cache, history, prefix) == await play(model, history, prefix)
+            assert (seed, await play(cache, calls, prefix)) == (seed, await play(model, calls, prefix))

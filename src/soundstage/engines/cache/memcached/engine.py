@@ -136,7 +136,8 @@ class MemcachedCache:
             case Absent():
                 return await self._store(key, value, ttl_s, 0, b" ME", within_s)
             case Unchanged(cas):
-                return await self._store(key, value, ttl_s, 0, b" C%d" % cas, within_s)
+                # To the server 0 means any number, and no value has it.
+                return cas != 0 and await self._store(key, value, ttl_s, 0, b" C%d" % cas, within_s)
             case Newer(version):
                 return await self._store_newer(key, value, ttl_s, version, within_s)
             case _:
@@ -145,6 +146,8 @@ class MemcachedCache:
     async def delete(self, key: bytes, *, cas: int | None = None, within_s: float | None = None) -> bool:
         self._check_open()
         check_key(key)
+        if cas == 0:
+            return False
         reply = await self._change(key, b"md %s%s%s\r\n", b"" if cas is None else b" C%d" % cas, within_s)
         return _told(reply, b"HD", b"NF", b"EX").code == b"HD"
 
