@@ -82,7 +82,7 @@ class Connection(asyncio.Protocol):
         self._waiting: deque[_Exchange] = deque()
         self._parts: list[bytes] = []
         self._held = 0
-        self._needed = 0
+        self._needed: int = 0
         self._unsent: list[bytes] = []
         self._unsent_bytes = 0
         self.heard_at: float = 0.0
@@ -170,7 +170,8 @@ class Connection(asyncio.Protocol):
     def _read(self, data: bytes) -> bytes:
         """What is left after all whole replies in `data`; `_needed` is then how much it takes to go on."""
         waiting = self._waiting
-        at, size = 0, len(data)
+        size: int = len(data)
+        at: int = 0
         while at < size:
             end = data.find(_END, at)
             if end < 0:
@@ -181,7 +182,7 @@ class Connection(asyncio.Protocol):
             words = data[at:end].split(b" ")
             start = end + 2
             if words[0] == b"VA":
-                stop = start + int(words[1])
+                stop: int = start + int(words[1])
                 if size < stop + 2:
                     self._needed = stop + 2 - at
                     break
@@ -241,7 +242,7 @@ def found(words: list[bytes], value: bytes) -> Found:
     if code == b"VA":
         kind = words[2]
         if kind == _PLAIN:
-            return tuple.__new__(Found, (_HIT, value, int(words[3][1:]), 0))
+            return Found(_HIT, value, int(words[3][1:]))
         if kind == _VERSIONED:
             version = int.from_bytes(value[1:VERSION_BYTES], "big")
             return Found(_HIT, value[VERSION_BYTES:], int(words[3][1:]), version)
