@@ -27,10 +27,16 @@ def write_entry(store: Store, entry: Entry) -> None:
 
 def test_an_entry_is_pinned() -> None:
     assert msgspec.msgpack.encode(Entry(7, TableSpec(name="kv/n"))) == (
-        b"\x86\xa6number\x07\xa4spec\x87\xa4name\xa4kv/n\xabconditional\xc2\xa9key_order\xa3asc\xa9dedicated\xc2"
+        b"\x85\xa6number\x07\xa4spec\x87\xa4name\xa4kv/n\xabconditional\xc2\xa9key_order\xa3asc\xa9dedicated\xc2"
         b"\xaamax_lag_us\xce#\xc3F\x00\xb1delete_ttl_min_us\xce\xd6\x93\xa4\x00\xb1delete_ttl_max_us"
-        b"\xcf\x00\x00\x00\x14\x1d\xd7`\x00\xaepurge_floor_us\xc0\xa6hidden\xc2\xa6format\x01\xa5fence\xc0"
+        b"\xcf\x00\x00\x00\x14\x1d\xd7`\x00\xaepurge_floor_us\xc0\xa6hidden\xc2\xa6format\x01"
     )
+
+
+def test_an_entry_of_a_table_that_is_filled_has_its_fence() -> None:
+    filled = Entry(7, TableSpec(name="kv/n"), admitted=5)
+    assert msgspec.msgpack.encode(filled).endswith(b"\xa6format\x01\xa8admitted\x05")
+    assert (filled.fence, Entry(7, TableSpec(name="kv/n")).fence) == (5, None)
 
 
 async def test_tables_are_numbered_one_after_the_other(store: Store) -> None:

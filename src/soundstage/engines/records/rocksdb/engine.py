@@ -350,7 +350,7 @@ class RocksRecords:
         into = self._table(table)
         if not admits(into.entry.fence, fence, least):
             raise refusals.fenced_out(table)
-        self._open_catalogue().change(rows, into, msgspec.structs.replace(into.entry, fence=fence))
+        self._open_catalogue().change(rows, into, msgspec.structs.replace(into.entry, admitted=fence))
 
     async def sweep(self, budget_rows: int) -> Sweep:
         """See `Sweeper`; what a power loss brings back is swept again."""

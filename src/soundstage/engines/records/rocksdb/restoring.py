@@ -78,7 +78,7 @@ def _chosen(catalogue: Catalogue, there: dict[str, Entry], names: Sequence[str] 
 def _show(batch: AtomicBatch, catalogue: Catalogue, copied: Sequence[tuple[Table, Entry]]) -> None:
     for table, entry in copied:
         shown = msgspec.structs.replace(
-            table.entry, hidden=False, purge_floor_us=entry.purge_floor_us, fence=entry.fence
+            table.entry, hidden=False, purge_floor_us=entry.purge_floor_us, admitted=entry.admitted
         )
         catalogue.change(batch, table, shown)
 

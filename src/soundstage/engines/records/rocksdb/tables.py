@@ -38,7 +38,7 @@ _DEDICATED = re.compile(r"t\d+")
 class Entry(msgspec.Struct, frozen=True):
     """A table as the catalogue keeps it. `hidden` ones are being restored and serve nobody.
 
-    `fence` is the one under which loads are taken.
+    `admitted` is the fence under which loads are taken; tables that nobody fills are written without.
     """
 
     number: int
@@ -46,7 +46,12 @@ class Entry(msgspec.Struct, frozen=True):
     purge_floor_us: int | None = None
     hidden: bool = False
     format: int = TABLE_FORMAT
-    fence: int | None = None
+    admitted: int | msgspec.UnsetType = msgspec.UNSET
+
+    @property
+    def fence(self) -> int | None:
+        """The fence under which loads are taken; None: without one."""
+        return None if isinstance(self.admitted, msgspec.UnsetType) else self.admitted
 
 
 class Table:
