@@ -37,8 +37,8 @@ class NamespaceView(msgspec.Struct, frozen=True, gc=False):
     tells two namespaces of one name apart after a delete and create. `slos` maps `read`, `write` or an
     operation's name to an `Objective` of `soundstage.core.namespace`.
 
-    `earlier` are the configurations of the last week or so, the latest first: some knobs are honoured in their
-    old form for a while.
+    `earlier` are the configurations of the last week or so, the latest first, between which a knob changed that is
+    honoured in its old form for a while: one of `LINGERING` of the `NamespaceConfig`.
     """
 
     name: str

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from tests.data.kv.conftest import ALL, Clock, OpenStage, between, item, keys, make, served, values
 
-from soundstage.core.environment import Environment
-from soundstage.core.errors import DeadlineExceeded, Exhausted, NotFound, Unavailable
+from soundstage.core.environment import Environment, VirtualEnvironment
+from soundstage.core.errors import DeadlineExceeded, Exhausted, NotFound, TokenDrift, Unavailable
 from soundstage.data.kv import KeyValue, SyncKeyValue
 from soundstage.data.kv.api import Condition, Selection
 from soundstage.data.kv.service import KeyValueService
@@ -54,6 +54,19 @@ async def test_the_same_token_twice_is_one_write(kv: KeyValue, clock: Clock) -> 
     await kv.put_items(id="ada", items=[item(b"k", b"2")])
     assert await kv.put_items(id="ada", items=[item(b"k", b"1")], idempotency_token=token) == first
     assert values((await kv.get_items(id="ada")).items) == {b"k": b"2"}
+
+
+async def test_a_raised_drift_reaches_back_no_farther_however_often_other_knobs_change(
+    stage: Stage, environment: VirtualEnvironment, clock: Clock
+) -> None:
+    kv = await make(stage, "people", drift_past="1s")
+    old = clock.token()
+    environment.advance(120)
+    await make(stage, "people", drift_past="1h")
+    for number in range(40):
+        await make(stage, "people", drift_past="1h", count_limit=100 + number)
+    with pytest.raises(TokenDrift, match="when drift_past was shorter"):
+        await kv.put_items(id="ada", items=[item(b"k", b"deleted long ago")], idempotency_token=old)
 
 
 async def test_everything_is_there_after_a_restart(open_stage: OpenStage) -> None:

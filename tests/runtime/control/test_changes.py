@@ -359,10 +359,26 @@ async def test_earlier_configurations_are_forgotten_after_a_week_and_a_day(
     assert [each.config.greeting for each in earlier] == ["hi"]
 
 
-async def test_no_more_earlier_configurations_are_kept_than_the_limit(stage: Stage) -> None:
+async def test_knobs_that_do_not_linger_make_no_earlier_configuration(stage: Stage) -> None:
+    await make(stage, config={"greeting": "hi"})
     for number in range(EARLIER_MAX + 3):
+        await make(stage, config={"greeting": "hi", "length_limit": number + 1})
+    earlier = service_of(stage).context.namespaces.view("home").earlier
+    assert [each.config.greeting for each in earlier] == [""]
+
+
+async def test_a_knob_that_lingers_changes_no_more_often_than_is_remembered(
+    stage: Stage, environment: VirtualEnvironment
+) -> None:
+    await make(stage)
+    for number in range(EARLIER_MAX):
         await make(stage, config={"greeting": str(number)})
+    with pytest.raises(Exhausted, match="greeting changed 32 times within 8 days") as caught:
+        await make(stage, config={"greeting": "one too many"})
     assert len(service_of(stage).context.namespaces.view("home").earlier) == EARLIER_MAX
+    assert caught.value.retry_after_ms is not None
+    environment.advance(caught.value.retry_after_ms / 1_000 + 1)
+    await make(stage, config={"greeting": "in time"})
 
 
 async def test_history_is_kept_up_to_its_limit(open_stage: OpenStage) -> None:

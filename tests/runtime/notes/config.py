@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import msgspec
 from msgspec import Meta
@@ -9,6 +9,8 @@ from soundstage.core.time import Duration
 
 
 class NamespaceConfig(msgspec.Struct, frozen=True, kw_only=True):
+    LINGERING: ClassVar[frozenset[str]] = frozenset({"greeting"})
+
     greeting: str = ""
     length_limit: int = 100
     drift_past: Annotated[Duration, Meta(extra={"bounds": ("1s", "7d")})] = Duration(600_000_000_000)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import msgspec
 from msgspec import Meta
@@ -32,6 +32,9 @@ class SystemConfig(msgspec.Struct, frozen=True, kw_only=True):
 
 class NamespaceConfig(msgspec.Struct, frozen=True, kw_only=True):
     """How one namespace of the key-value store behaves."""
+
+    LINGERING: ClassVar[frozenset[str]] = frozenset({"drift_past"})
+    """Deletes are forgotten by what it was; see `DriftWindow.raised`."""
 
     key_order: Annotated[
         Literal["asc", "desc"],

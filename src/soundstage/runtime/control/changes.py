@@ -34,7 +34,15 @@ from soundstage.engines.records.port import Budget
 from soundstage.runtime.control.applied import Applied
 from soundstage.runtime.control.declaration import Declarations, Declared, check_fixed, check_kept
 from soundstage.runtime.control.differences import differences
-from soundstage.runtime.control.store import EarlierKnobs, Found, NamespaceStore, Raced, Stored, earlier_than
+from soundstage.runtime.control.store import (
+    EarlierKnobs,
+    Found,
+    NamespaceStore,
+    Raced,
+    Stored,
+    check_earlier,
+    earlier_than,
+)
 from soundstage.runtime.control.tables import Tables
 
 log: logging.Logger = logging.getLogger("soundstage.namespaces")
@@ -391,8 +399,9 @@ class NamespaceControl:
         old, now = found.stored.info, self._now()
         info = _info(declared, old.version + 1, old.generation, managed_by, old.created_at, now)
         change = self._record(info, "changed", by, differences(old, declared) or ["managed_by"])
+        earlier = earlier_than(found.stored, info.config, declared.lingering, now // 1_000)
+        check_earlier(earlier, declared.lingering, now // 1_000)
         await self._tables.adjust(declared.records, declared.tables, now // 1_000)
-        earlier = earlier_than(found.stored, info.config, now // 1_000)
         stored = await self.store.put(Stored(info=info, earlier=earlier), found.stamp, change)
         self.applied.apply(stored)
         _tell(change)

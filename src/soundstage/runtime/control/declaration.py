@@ -40,6 +40,11 @@ class Declared(NamedTuple):
     records: Records
     tables: Sequence[TableSpec]
 
+    @property
+    def lingering(self) -> frozenset[str]:
+        """The knobs whose old forms count for a while: `LINGERING` of the abstraction's `NamespaceConfig`."""
+        return getattr(type(self.config), "LINGERING", frozenset())
+
 
 class Remains(NamedTuple):
     """What there is of a namespace to drop; `left` says what is out of reach and stays."""

@@ -12,13 +12,13 @@ of generations are one atomic write:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import msgspec
 
 from soundstage.core.codec import decoder, msgpack_encode
-from soundstage.core.errors import PreconditionFailed
+from soundstage.core.errors import Exhausted, PreconditionFailed
 from soundstage.core.namespace import NamespaceChange, NamespaceInfo
 from soundstage.core.signal import Signal
 from soundstage.engines.records.port import Stamp
@@ -34,6 +34,8 @@ CHANGES_PER_HISTORY = 10
 
 
 EARLIER_MAX = 32
+"""So often the knobs that linger may change within `EARLIER_KEPT_US`: none of their old forms may be dropped sooner."""
+
 EARLIER_KEPT_US = 8 * 86_400_000_000
 """Longer than any knob is honoured in its old form."""
 
@@ -50,7 +52,7 @@ class Stored(msgspec.Struct, frozen=True, kw_only=True):
 
     `creating`: its tables are being made; `deleting`: they are being dropped, both since `since_us`. One that is
     `creating` for a `job` is being filled by it, for as long as that takes.
-    `earlier` are the configurations before this one, the latest first, which some knobs honour for a while.
+    `earlier` are the configurations before this one whose lingering knobs were others, the latest first.
     """
 
     info: NamespaceInfo
@@ -61,12 +63,24 @@ class Stored(msgspec.Struct, frozen=True, kw_only=True):
     schema: int = 1
 
 
-def earlier_than(stored: Stored, config: dict[str, Any], now_us: int) -> list[EarlierKnobs]:
+def earlier_than(stored: Stored, config: dict[str, Any], lingering: Collection[str], now_us: int) -> list[EarlierKnobs]:
     """The `earlier` of what takes the place of `stored` at `now_us` and has the knobs `config`."""
-    known = stored.earlier
-    if config != stored.info.config:
-        known = [EarlierKnobs(config=stored.info.config, until_us=now_us), *known]
-    return [each for each in known if each.until_us > now_us - EARLIER_KEPT_US][:EARLIER_MAX]
+    known, before = stored.earlier, stored.info.config
+    if any(config.get(knob) != before.get(knob) for knob in lingering):
+        known = [EarlierKnobs(config=before, until_us=now_us), *known]
+    return [each for each in known if each.until_us > now_us - EARLIER_KEPT_US]
+
+
+def check_earlier(earlier: Sequence[EarlierKnobs], lingering: Collection[str], now_us: int) -> None:
+    """Raise `Exhausted` for more changes of knobs that linger than can be remembered."""
+    if len(earlier) > EARLIER_MAX:
+        raise Exhausted(
+            f"{' and '.join(sorted(lingering))} changed {EARLIER_MAX} times within"
+            f" {EARLIER_KEPT_US // 86_400_000_000} days",
+            field="namespace.config",
+            hint="what it was is honoured for so long; leave it as it is until the oldest change is past",
+            retry_after_ms=max(1, (earlier[-1].until_us + EARLIER_KEPT_US - now_us) // 1_000),
+        )
 
 
 class Found(NamedTuple):

@@ -135,7 +135,7 @@ class NamespaceTransfers:
     ) -> Filled:
         job.check()
         # Purging obeyed the knobs of the source until all was read, and admission may not go behind that.
-        earlier: list[EarlierKnobs] = earlier_than(source, declared.knobs, until_us)
+        earlier: list[EarlierKnobs] = earlier_than(source, declared.knobs, declared.lingering, until_us)
         info = await self._control.finish_filling(declared.spec.name, generation, earlier, call.principal.name)
         return Filled(namespace=info, records=tally.records, items=tally.items, bytes=tally.size)
 

@@ -60,10 +60,22 @@ def test_a_header_with_many_ranges_weighs_as_much_as_many_without() -> None:
     assert heavy.bytes > 300 * light.bytes
 
 
-def test_one_that_is_larger_than_the_budget_is_forgotten_at_once() -> None:
-    known = KnownHeaders(100_000)
-    known.remember(b"a", header(ranges=1_000))
-    assert (known.found, known.bytes) == ({}, 0)
+def test_one_that_is_larger_than_the_budget_is_known_until_the_next() -> None:
+    known, large = KnownHeaders(100_000), header(ranges=1_000)
+    known.remember(b"a", header())
+    known.remember(b"b", header())
+    known.remember(b"a", large)
+    assert known.found == {b"a": large}
+    known.remember(b"b", None)
+    assert known.found == {b"b": None}
+
+
+def test_the_mark_of_what_was_remembered_last_ends_with_the_next_write_however_large_it_is() -> None:
+    known, large = KnownHeaders(1_000), header(1, ranges=1_000)
+    known.remember(b"a", large)
+    mark = large.marked()
+    known.remember(b"a", header(2, ranges=1_000))
+    assert not mark.current
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ class KnownHeaders:
     """`found` maps the prefix of a partition to its header, None for one never written.
 
     The process is the only writer, so what is known stays true. The oldest entries go first; `bytes` is an estimate.
+    What was remembered last stays, however large: readers take its mark, which somebody has to end.
     """
 
     def __init__(self, max_bytes: int) -> None:
@@ -38,14 +39,8 @@ class KnownHeaders:
         else:
             self.bytes += _weight(header) - _weight(old) if prefix in found else len(prefix) + _weight(header)
             found[prefix] = header
-        while self.bytes > self._max_bytes and found:
-            # Many at once: a dictionary looks for its first entry past all that were deleted before it.
-            for oldest in list(islice(found, 1 + len(found) // 8)):
-                gone = found.pop(oldest)
-                self.bytes -= len(oldest) + _weight(gone)
-                if gone is not None:
-                    # Its next write finds none to replace.
-                    gone.end_mark()
+        if self.bytes > self._max_bytes:
+            self._forget_others(prefix)
 
     def clear(self) -> None:
         """Nothing is known."""
@@ -54,6 +49,19 @@ class KnownHeaders:
                 header.end_mark()
         self.found.clear()
         self.bytes = 0
+
+    def _forget_others(self, kept: bytes) -> None:
+        """The budget holds, or `kept` is all that is known."""
+        found = self.found
+        found[kept] = found.pop(kept)
+        while self.bytes > self._max_bytes and len(found) > 1:
+            # Many at once: a dictionary looks for its first entry past all that were deleted before it.
+            for oldest in list(islice(found, min(len(found) - 1, 1 + len(found) // 8))):
+                gone = found.pop(oldest)
+                self.bytes -= len(oldest) + _weight(gone)
+                if gone is not None:
+                    # Its next write finds none to replace.
+                    gone.end_mark()
 
 
 def _weight(header: Header | None) -> int:
