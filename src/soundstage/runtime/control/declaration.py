@@ -43,7 +43,7 @@ class Declared(NamedTuple):
     @property
     def lingering(self) -> frozenset[str]:
         """The knobs whose old forms count for a while: `LINGERING` of the abstraction's `NamespaceConfig`."""
-        return getattr(type(self.config), "LINGERING", frozenset())
+        return getattr(self.config, "LINGERING", frozenset())
 
 
 class Remains(NamedTuple):
