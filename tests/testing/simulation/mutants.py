@@ -332,7 +332,9 @@ MUTANTS: dict[str, Mutant] = {
         system="leases",
     ),
     "a_lease_is_not_renewed_while_the_work_goes_on": Mutant(
-        "memory", (Edit(LEASES, "await self._within(lease.left_s, lease.renew())", "pass"),), system="leases"
+        "memory",
+        (Edit(LEASES, "await within(self._environment, lease.left_s, lease.renew())", "pass"),),
+        system="leases",
     ),
     "a_name_that_was_released_is_waited_for": Mutant(
         "memory", (Edit(LEASES, "if row.released:\n            return True", "pass"),), system="leases"
