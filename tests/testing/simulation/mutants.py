@@ -194,6 +194,13 @@ MUTANTS: dict[str, Mutant] = {
     "a_record_forgets_where_its_last_row_is": Mutant(
         "rocksdb", (Edit(f"{ROCKS}.writing", 'high = last + b"\\0"', "high = last"),)
     ),
+    "a_record_forgets_where_the_item_just_put_is": Mutant(
+        "rocksdb",
+        (Edit(f"{ROCKS}.putting", 'key + b"\\0" if key >= high else high', "key if key >= high else high"),),
+    ),
+    "a_put_does_not_see_those_of_its_moment": Mutant(
+        "rocksdb", (Edit(f"{ROCKS}.engine", "rows.keys.get(prefix) or into.peek(prefix)", "into.peek(prefix)"),)
+    ),
     "a_namespace_is_forgotten_before_it_is_marked": Mutant(
         "memory",
         (
