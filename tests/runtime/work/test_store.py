@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import asyncio
+
 import msgspec
 import pytest
 
@@ -151,6 +153,16 @@ async def test_what_has_left_the_queue_is_passed_over(
     assert await store.open() == [left.stored.info.job_id]
     assert spans[0] is not None
     assert gone.stored.info.job_id < spans[0] < left.stored.info.job_id
+
+
+async def test_of_many_who_start_jobs_at_once_one_counts(
+    store: JobStore, environment: VirtualEnvironment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await added(store, environment)
+    environment.advance(2)
+    spans = spans_of(store, monkeypatch)
+    assert await asyncio.gather(*(store.waiting() for _ in range(20))) == [1] * 20
+    assert len(spans) == 1
 
 
 async def test_the_oldest_that_is_left_is_never_passed_over(store: JobStore, environment: VirtualEnvironment) -> None:

@@ -34,6 +34,9 @@ ABANDONED_MS = 60_000
 PAUSE_S = 0.02
 """Between two looks at the queue, however quickly it grows."""
 
+LOOKING_SHARE = 0.1
+"""Of the time goes by with looks at the queue, however much has left it lately."""
+
 
 class JobRunner:
     """The jobs that this process carries out; `run` is a role of the stage."""
@@ -69,8 +72,10 @@ class JobRunner:
             await self._tidy_up()
             while True:
                 seen = self._store.queue.count
+                began_ns = self._environment.monotonic_ns()
                 await self._look()
-                await self._environment.sleep(PAUSE_S)
+                took_s = (self._environment.monotonic_ns() - began_ns) / 1e9
+                await self._environment.sleep(min(1.0, max(PAUSE_S, took_s / LOOKING_SHARE)))
                 poll_s = self._control.config.poll_interval / 1e9
                 await within(self._environment, poll_s, self._store.queue.wait(seen))
         finally:

@@ -14,6 +14,7 @@ row carries. Rows of ended jobs expire together.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -40,7 +41,7 @@ COUNTED_ALWAYS = 1_000
 MARKERS_KEPT_US = 60_000_000, 600_000_000
 """How long it is remembered, from and to, that jobs have left the queue; the time for late writes comes before."""
 
-LATE_MS = 600_000
+LATE_MS = 60_000
 """How far behind clocks of processes that start jobs may be before their jobs are found by whole looks only."""
 
 WHOLE_NS = 600_000_000_000
@@ -118,6 +119,7 @@ class JobStore:
         self._history_ttl_us = history_ttl_us
         self._waiting = 0
         self._counted_ns: int | None = None
+        self._counting = asyncio.Lock()
         self._whole_ns: int | None = None
         self._beginning = ""
 
@@ -206,9 +208,15 @@ class JobStore:
 
     async def waiting(self) -> int:
         """How many jobs have not ended; what other processes did in the last second may not be counted."""
-        if self._counted_ns is None or self._environment.monotonic_ns() - self._counted_ns > COUNTED_NS:
-            await self.open()
+        if self._counted_ns is None or (self._is_old() and not self._counting.locked()):
+            # Of many who start jobs at once one counts, and the others go by what was counted last.
+            async with self._counting:
+                if self._is_old():
+                    await self.open()
         return self._waiting
+
+    def _is_old(self) -> bool:
+        return self._counted_ns is None or self._environment.monotonic_ns() - self._counted_ns > COUNTED_NS
 
     async def leave_queue(self, job_id: str) -> None:
         """The job is not among those that have not ended; it stays in the history."""
