@@ -225,20 +225,26 @@ def test_a_file_of_the_same_name_takes_the_place_of_the_earlier_one() -> None:
     simulated(main)
 
 
+@pytest.mark.parametrize("delay_s", [0.0, 0.01])
 @pytest.mark.parametrize(("operation", "names"), [("resuming", ["1", "2"]), ("restarting", ["2"])])
-def test_another_attempt_finds_what_the_operation_promises(operation: str, names: list[str]) -> None:
+def test_another_attempt_finds_what_the_operation_promises(operation: str, names: list[str], delay_s: float) -> None:
     async def main(cluster: Cluster) -> None:
+        killed = asyncio.Event()
+
         async def work(job: JobContext) -> None:
             async with job.output(str(job.attempt)) as output:
                 await output.write(b"hello")
             if job.attempt == 1:
                 await cluster.kill(stage)
+                killed.set()
                 await asyncio.Event().wait()
 
-        async with cluster.process() as stage:
+        async with cluster.process(delay_s=delay_s) as stage:
             sets_to_work(stage, work)
             job = await getattr(stage.client(Errands), operation)(to=0)
-            async with cluster.process() as other:
+            # Whichever process begins the job waits for ever: it has to be the one that is killed.
+            await killed.wait()
+            async with cluster.process(delay_s=delay_s) as other:
                 sets_to_work(other, work)
                 while (info := await other.client(Jobs).get(job_id=job.job_id)).state != "succeeded":  # noqa: ASYNC110
                     await asyncio.sleep(1)
