@@ -35,6 +35,7 @@ REPETITION = "soundstage.runtime.repetition"
 CREDENTIALS = "soundstage.runtime.credentials"
 POLICY = "soundstage.core.policy"
 LEASES = "soundstage.runtime.leases"
+SCHEDULE = "soundstage.runtime.schedule"
 
 MUTANTS: dict[str, Mutant] = {
     "at_equal_times_puts_beat_deletes": Mutant(
@@ -348,5 +349,49 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "a_lease_of_the_dead_stays_theirs": Mutant(
         "memory", (Edit(LEASES, "since_ns >= row.ttl_us * 1_000", "since_ns < 0"),), system="leases"
+    ),
+    "timed_work_is_done_by_everybody": Mutant(
+        "memory",
+        (
+            Edit(
+                SCHEDULE,
+                'done = await self._leases.while_held(\n                f"schedule/{timed.name}"',
+                'done = await self._leases.while_held(\n                f"schedule/{timed.name}/{self._leases.holder}"',
+            ),
+        ),
+        system="schedule",
+        steps=2_000,
+    ),
+    "timed_work_is_done_once_for_each_time_that_passed": Mutant(
+        "memory",
+        (
+            Edit(
+                SCHEDULE,
+                "latest_us = _latest(timed.timetable, due_us, self._environment.now_us())",
+                "latest_us = due_us",
+            ),
+        ),
+        system="schedule",
+        steps=4_000,
+    ),
+    "timed_work_counts_as_done_when_it_begins": Mutant(
+        "memory",
+        (
+            Edit(
+                SCHEDULE,
+                "        await self._work(timed)\n        lease.check()\n",
+                "        await self._table.write(timed.name, {_DONE: str(due_us).encode()}, {}, onward=True)\n"
+                "        found = await self._table.get(timed.name, _DONE)\n"
+                "        await self._work(timed)\n        lease.check()\n",
+            ),
+        ),
+        system="schedule",
+        steps=6_000,
+    ),
+    "timed_work_waits_for_a_time_that_a_fast_clock_wrote": Mutant(
+        "memory",
+        (Edit(SCHEDULE, "        if done_us <= timed.timetable.next_after(now_us):\n", "        if True:\n"),),
+        system="schedule",
+        steps=4_000,
     ),
 }

@@ -13,6 +13,7 @@ from soundstage.testing.simulation.coverage import Coverage
 from soundstage.testing.simulation.episode import Episode, episodes
 from soundstage.testing.simulation.faults import FaultRates
 from soundstage.testing.simulation.namespaces import (
+    HALF_WAY,
     SCENARIO,
     Act,
     Delete,
@@ -53,7 +54,22 @@ T = TypeVar("T")
     ],
 )
 def test_the_model_says_what_the_reference_says(state: State, request_: Request, after: State, answer: Any) -> None:
-    assert list(model(state, request_)) == [(after, answer)]
+    told = [(next, said) for next, said in model(state, request_) if said != "half_way"]
+    assert told == [(after, answer)]
+
+
+@pytest.mark.parametrize(
+    ("request_", "told"),
+    [
+        (Put(7, None), [((1, 7), ("at", 1, 7))]),
+        (Delete(None), [((3, HALF_WAY), "not_found"), (None, ("deleted", 3))]),
+        (Delete(3), [((3, HALF_WAY), "not_found"), (None, ("deleted", 3))]),
+        (Delete(2), [((3, HALF_WAY), "not_found"), ((3, HALF_WAY), "other_version")]),
+    ],
+)
+def test_a_deletion_that_nobody_heard_of_may_be_finished_by_another(request_: Request, told: Any) -> None:
+    assert ((3, HALF_WAY), "half_way") in list(model((3, 5), Delete(None)))
+    assert list(model((3, HALF_WAY), request_)) == told
 
 
 def played(body: Callable[[Site, NamespacesPlay], Awaitable[T]]) -> T:

@@ -14,6 +14,7 @@ from soundstage.testing.simulation.faults import FaultRates
 from soundstage.testing.simulation.process import SPEED, Killed, Process
 from soundstage.testing.simulation.scenario import Site
 from soundstage.testing.simulation.storage import RocksStorage, Storage
+from soundstage.testing.simulation.turn import aside
 
 T = TypeVar("T")
 
@@ -283,3 +284,13 @@ def test_a_process_sleeps_by_its_own_clock() -> None:
         return (process.environment.monotonic_ns() - began) / 1e9
 
     assert beside(body) == pytest.approx(50)
+
+
+def test_what_goes_on_by_itself_meets_faults_by_dice_of_its_own() -> None:
+    async def body(site: Site, process: Process) -> str:
+        site.host.set_rates(FaultRates(lost_before=1.0))
+        with aside(), pytest.raises(Unavailable) as lost:
+            await process.serve(read(process))
+        return str(lost.value)
+
+    assert "lost on its way" in beside(body)

@@ -15,7 +15,7 @@
     episode, coverage      one run from its seed to its end, and what it went through
     shrink                 the fewest steps that lead to a divergence
     kv                     the scenario of the key-value store
-    leases                 that of leases, whose clients are processes
+    leases, schedule       those of leases and of timed work, in several processes
 
 `python -m soundstage.testing.simulate` is the command line; `docs/testing.md` shows a scenario being written.
 """

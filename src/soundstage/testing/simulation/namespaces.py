@@ -69,13 +69,18 @@ class Look(NamedTuple):
 
 Request: TypeAlias = Put | Delete | Look
 State: TypeAlias = tuple[int, int] | None
-"""Version and value; None: there is no namespace of that name."""
+"""Version and value; None: there is no namespace of that name. `HALF_WAY` for a value: it is being deleted."""
+
+HALF_WAY = -1
+"""A deletion that nobody heard the end of: the namespace is gone, and a repetition may be told that it deleted it."""
 
 Answer: TypeAlias = str | tuple[str, int] | tuple[str, int, int]
 
 
 def model(state: State, request: Request) -> Iterable[tuple[State, Answer]]:
     """What `namespaces` promises of one name."""
+    if state is not None and state[1] == HALF_WAY:
+        return _half_way(state, request)
     if isinstance(request, Put):
         return [_put(state, request)]
     if state is None:
@@ -85,7 +90,15 @@ def model(state: State, request: Request) -> Iterable[tuple[State, Answer]]:
         return [(state, ("at", version, value))]
     if request.expected not in (None, version):
         return [(state, "other_version")]
-    return [(None, ("deleted", version))]
+    return [(None, ("deleted", version)), ((version, HALF_WAY), "half_way")]
+
+
+def _half_way(state: tuple[int, int], request: Request) -> Iterable[tuple[State, Answer]]:
+    if isinstance(request, Put):
+        return [_put(None, request)]
+    if isinstance(request, Delete) and request.expected in (None, state[0]):
+        return [(state, "not_found"), (None, ("deleted", state[0]))]
+    return [(state, "not_found"), (state, "other_version")]
 
 
 def _put(state: State, request: Put) -> tuple[State, Answer]:

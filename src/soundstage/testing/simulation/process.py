@@ -20,6 +20,7 @@ from soundstage.testing.simulation.environment import START_NS, SimulatedEnviron
 from soundstage.testing.simulation.faults import FaultyRecords
 from soundstage.testing.simulation.host import Host
 from soundstage.testing.simulation.loop import PROCESS, SimulationLoop
+from soundstage.testing.simulation.turn import Turn, taking
 
 T = TypeVar("T")
 
@@ -72,6 +73,7 @@ class Process:
         self._host = host
         self._seed = seed
         self._way: _Way
+        self._turn: Turn
         self._tasks: dict[asyncio.Task[Any], None] = {}
 
     @property
@@ -90,6 +92,7 @@ class Process:
         self.is_up = True
         self.environment = ProcessEnvironment(self._loop, f"{self.name} {self._seed}")
         self.environment.skew_s = skew_s
+        self._turn = Turn(Random(f"turns {self.name} {self._seed}"))
         self._way = _Way(self._host, self.counts)
         records: Any = self._way
         self.records = records
@@ -114,6 +117,11 @@ class Process:
         self._tasks[task] = None
         task.add_done_callback(lambda done: self._tasks.pop(done, None))
         return task
+
+    def serve(self, doing: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """As `spawn`, for what goes on by itself: it meets faults by dice of the process, not by a step's."""
+        with taking(self._turn):
+            return self.spawn(doing)
 
     def pause(self, seconds: float) -> None:
         """None of its code runs for so long."""
