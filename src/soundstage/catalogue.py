@@ -25,14 +25,12 @@ SYSTEMS: tuple[System, ...] = (
         "soundstage.runtime.jobs",
         "List, watch and cancel jobs: work that outlives the call that started it",
         stability="beta",
-        simulated=False,
     ),
     System(
         "backups",
         "soundstage.runtime.backups",
         "Make, list and delete backups of the stage while it is served",
         stability="beta",
-        simulated=False,
     ),
     System(
         "kv",

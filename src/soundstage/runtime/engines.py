@@ -53,6 +53,9 @@ Port: TypeAlias = Literal["records", "blobs", "cache"]
 HostedPort: TypeAlias = Literal["records", "blobs"]
 """Those that one process can use of another's."""
 
+_CALLS: Mapping[Port, str] = {"records": "apply", "blobs": "put"}
+"""What engines of a port have and others have not."""
+
 Engine: TypeAlias = Any
 """`Records`, `Blobs` or `Cache`, as the port says."""
 
@@ -189,7 +192,7 @@ class Engines:
         configs: Mapping[str, EngineConfig],
         data: str,
         environment: Environment,
-        given: Mapping[str, Records] = MappingProxyType({}),
+        given: Mapping[str, Records | Blobs] = MappingProxyType({}),
     ) -> None:
         self._names = list(configs)
         self._by_port: dict[Port, dict[str, Engine]] = {"records": {}, "blobs": {}, "cache": {}}
@@ -202,8 +205,9 @@ class Engines:
             if scheme is not None and scheme.shared:
                 self._shared.add(name)
             for port in _ports(place, config):
-                engine = given.get(name) if port == "records" else None
-                self._by_port[port][name] = engine or _opened(place, port, config, environment, shared)
+                engine = given.get(name)
+                fits = engine is not None and hasattr(engine, _CALLS[port])
+                self._by_port[port][name] = engine if fits else _opened(place, port, config, environment, shared)
 
     def __getitem__(self, name: str) -> Engine:
         """An engine of that name, of whatever port."""

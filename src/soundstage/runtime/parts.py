@@ -81,7 +81,7 @@ class Parts:
         environment: Environment,
         systems: Sequence[System],
         background: bool,
-        given: Mapping[str, Records],
+        given: Mapping[str, Records | Blobs],
         invoker: Invoker,
     ) -> None:
         self.config = config

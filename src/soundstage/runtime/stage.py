@@ -24,6 +24,7 @@ from soundstage.core.names import nearest
 from soundstage.core.operation import AsyncFace, Operation, face_of
 from soundstage.core.policy import RetryPolicy, repeatable, retry_budget, retrying, with_token
 from soundstage.core.system import System
+from soundstage.engines.blobs.port import Blobs
 from soundstage.engines.records.port import Records
 from soundstage.runtime.compute import Compute
 from soundstage.runtime.config import StageConfig
@@ -60,7 +61,7 @@ class Stage:
         environment: Environment,
         systems: Sequence[System],
         background: bool,
-        given: Mapping[str, Records],
+        given: Mapping[str, Records | Blobs],
     ) -> None:
         self.loaded = loaded
         self.config: StageConfig = loaded.config
@@ -84,7 +85,7 @@ class Stage:
         environment: Environment | None = None,
         systems: Sequence[System] = SYSTEMS,
         background: bool | None = None,
-        engines: Mapping[str, Records] | None = None,
+        engines: Mapping[str, Records | Blobs] | None = None,
     ) -> Stage:
         """A stage that is configured and not yet started: `async with` it, or `await` its `start`.
 

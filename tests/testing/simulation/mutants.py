@@ -36,6 +36,7 @@ CREDENTIALS = "soundstage.runtime.credentials"
 POLICY = "soundstage.core.policy"
 LEASES = "soundstage.runtime.leases"
 SCHEDULE = "soundstage.runtime.schedule"
+WORK = "soundstage.runtime.work"
 
 MUTANTS: dict[str, Mutant] = {
     "at_equal_times_puts_beat_deletes": Mutant(
@@ -393,5 +394,69 @@ MUTANTS: dict[str, Mutant] = {
         (Edit(SCHEDULE, "        if done_us <= timed.timetable.next_after(now_us):\n", "        if True:\n"),),
         system="schedule",
         steps=4_000,
+    ),
+    "a_job_that_is_begun_once_is_begun_again": Mutant(
+        "memory",
+        (
+            Edit(
+                f"{WORK}.runner", 'info.state == "running" and (restart == "fail" or ', 'info.state == "running" and ('
+            ),
+        ),
+        system="jobs",
+        steps=1_500,
+    ),
+    "a_job_goes_on_from_nothing": Mutant(
+        "memory",
+        (
+            Edit(
+                f"{WORK}.runner",
+                'state = await self._store.state(job_id) if restart == "resume" else None',
+                "state = None",
+            ),
+        ),
+        system="jobs",
+        steps=1_500,
+    ),
+    "a_job_that_should_begin_anew_goes_on": Mutant(
+        "memory",
+        (
+            Edit(
+                f"{WORK}.runner",
+                'state = await self._store.state(job_id) if restart == "resume" else None',
+                "state = await self._store.state(job_id)",
+            ),
+        ),
+        system="jobs",
+        steps=1_500,
+    ),
+    "jobs_of_the_dead_are_nobody_s": Mutant(
+        "memory",
+        (
+            Edit(
+                f"{WORK}.runner",
+                "        elif self._fits(job_id):\n            await self._take",
+                "        elif self._fits(job_id) and info.state == 'queued':\n            await self._take",
+            ),
+        ),
+        system="jobs",
+        steps=1_500,
+    ),
+    "files_of_jobs_that_failed_are_told_of": Mutant(
+        "memory",
+        (Edit(f"{WORK}.runner", 'files = left.files if state == "succeeded" else []', "files = left.files"),),
+        system="jobs",
+        steps=2_000,
+    ),
+    "bounds_of_jobs_hold_for_each_process_alone": Mutant(
+        "memory",
+        (
+            Edit(
+                f"{WORK}.places",
+                "            return True\n        if len(self._taken)",
+                "            return True\n        return True\n        if len(self._taken)",
+            ),
+        ),
+        system="jobs",
+        steps=1_500,
     ),
 }

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from random import Random
 from typing import TypeVar
 
+from soundstage.core.system import System
 from soundstage.testing.simulation.climate import FAIR, Climate
 from soundstage.testing.simulation.loop import SimulationLoop, run, running_loop
 from soundstage.testing.simulation.scenario import SYSTEM_TABLES, Site
@@ -22,12 +23,13 @@ def at_site(
     storage: Storage | None = None,
     seed: str = "test",
     in_turn: bool = True,
+    systems: tuple[System, ...] = (),
 ) -> T:
     """What `body(site)` returns, with the host started before and stopped after; in a turn, so that faults strike."""
     kept = storage or MemoryStorage()
 
     async def main() -> T:
-        site = Site(running_loop(), seed, climate, kept, SYSTEM_TABLES)
+        site = Site(running_loop(), seed, climate, kept, SYSTEM_TABLES, systems)
         await site.host.start()
         try:
             if not in_turn:

@@ -16,6 +16,7 @@
     shrink                 the fewest steps that lead to a divergence
     kv                     the scenario of the key-value store
     leases, schedule       those of leases and of timed work, in several processes
+    jobs, chores, blobs    that of jobs, the system whose jobs they are, and where their files are
 
 `python -m soundstage.testing.simulate` is the command line; `docs/testing.md` shows a scenario being written.
 """

@@ -93,7 +93,8 @@ class _Performance:
         """The first divergence, if there is any."""
         loop, episode = running_loop(), self._episode
         climate, scenario = episode.climate, episode.scenario
-        site = self._site = Site(loop, episode.seed, climate, self._storage, scenario.spared)
+        systems = getattr(scenario, "systems", ())
+        site = self._site = Site(loop, episode.seed, climate, self._storage, scenario.spared, systems)
         site.transcript = self._transcript
         try:
             await site.host.start()

@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from soundstage.catalogue import SYSTEMS
 from soundstage.core.call import Call
 from soundstage.core.errors import InvalidArgument, Unavailable
 from soundstage.core.operation import Operation
+from soundstage.core.system import System
+from soundstage.engines.blobs.memory import MemoryBlobs
 from soundstage.engines.records.port import Sweep
 from soundstage.runtime.stage import Stage
 from soundstage.testing.simulation.environment import SimulatedEnvironment
@@ -17,19 +21,29 @@ from soundstage.testing.simulation.faults import HEALTHY, FaultRates, FaultyReco
 from soundstage.testing.simulation.storage import End, Storage
 
 ENGINE = "default"
+BLOBS = "blobs"
 
-_CONFIG = {"data": "memory:", "engines": {ENGINE: {"url": "memory:"}}}
+CONFIG: Mapping[str, Any] = {"data": "memory:", "engines": {ENGINE: {"url": "memory:"}, BLOBS: {"url": "memory:"}}}
 
 
 class Host:
     """One stage over one engine that is seen through faults.
 
-    `rates` are the faults of its port, for tables not in `spared`; `changes` counts how often they were set.
+    `rates` are the faults of its port, for tables not in `spared`; `changes` counts how often they were set. It knows
+    `systems` besides those of the catalogue, and its `blobs` stay when its process does not.
     `restarts` counts the processes that ended.
     """
 
-    def __init__(self, storage: Storage, environment: SimulatedEnvironment, spared: frozenset[str]) -> None:
+    def __init__(
+        self,
+        storage: Storage,
+        environment: SimulatedEnvironment,
+        spared: frozenset[str],
+        systems: Sequence[System] = (),
+    ) -> None:
         self.storage = storage
+        self.systems: tuple[System, ...] = (*SYSTEMS, *systems)
+        self.blobs: MemoryBlobs = MemoryBlobs(environment)
         self.environment = environment
         self.restarts: int = 0
         self.changes: int = 0
@@ -62,10 +76,11 @@ class Host:
         self.engine = FaultyRecords(self.storage.open(self.environment), self.environment)
         self.engine.spared = self.spared
         stage = Stage.open(
-            config=_CONFIG,
+            config=CONFIG,
             variables={},
             environment=self.environment,
-            engines={ENGINE: self.engine},
+            systems=self.systems,
+            engines={ENGINE: self.engine, BLOBS: self.blobs},
             background=False,
         )
         await stage.start()

@@ -9,6 +9,7 @@ tie a run to the machine (sockets, child processes, calls from other threads) is
 from __future__ import annotations
 
 import asyncio
+import gc
 import selectors
 import threading
 from collections.abc import Callable, Coroutine
@@ -17,6 +18,8 @@ from random import Random
 from typing import Any, NoReturn, TypeVar, cast
 
 T = TypeVar("T")
+
+COLLECT_ROUNDS = 20_000
 
 PROCESS: ContextVar[object] = ContextVar("process", default=None)
 """What the running code is a process of, where a run has several."""
@@ -149,17 +152,25 @@ class SimulationLoop(asyncio.SelectorEventLoop):
 
 
 class _JumpingSelector(selectors.DefaultSelector):
-    """Stands where the loop waits for sockets, and moves its clock instead."""
+    """Stands where the loop waits for sockets, and moves its clock instead.
+
+    Garbage is looked for after so many rounds: generators that are found in it are closed in tasks of the loop, and
+    must be found at the same moment in every run.
+    """
 
     def __init__(self, loop: SimulationLoop) -> None:
         super().__init__()
         self._loop = loop
+        self._rounds = 0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         if timeout is None:
             raise Deadlock("every task waits for another one")
         if timeout > 0:
             self._loop.jump(timeout)
+        self._rounds += 1
+        if self._rounds % COLLECT_ROUNDS == 0:
+            gc.collect(1)
         self._loop.shuffle_ready()
         return []
 
@@ -167,11 +178,13 @@ class _JumpingSelector(selectors.DefaultSelector):
 def run(main: Callable[[], Coroutine[Any, Any, T]], seed: object) -> T:
     """The result of `main()` run to its end on a fresh loop; tasks it left behind are cancelled."""
     loop = SimulationLoop(seed)
+    collects = gc.isenabled()
 
     async def started() -> T:
         return await main()
 
     try:
+        gc.disable()
         asyncio.set_event_loop(loop)
         return loop.run_until_complete(started())
     finally:
@@ -180,6 +193,8 @@ def run(main: Callable[[], Coroutine[Any, Any, T]], seed: object) -> T:
         finally:
             asyncio.set_event_loop(None)
             loop.close()
+            if collects:
+                gc.enable()
 
 
 def running_loop() -> SimulationLoop:

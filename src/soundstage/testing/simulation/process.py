@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextvars import copy_context
 from random import Random
 from typing import Any, TypeVar
@@ -80,6 +80,12 @@ class Process:
     def name(self) -> str:
         """That of the present life."""
         return f"process {self.number}/{self.life}"
+
+    @property
+    def is_cut(self) -> Callable[[], bool]:
+        """Whether the present life has ended, to be asked later on."""
+        way = self._way
+        return lambda: way.cut
 
     @property
     def is_paused(self) -> bool:
@@ -167,6 +173,9 @@ class _Way:
         """It is the host's to stop."""
 
     def __getattr__(self, name: str) -> Any:
+        if not hasattr(FaultyRecords, name):
+            raise AttributeError(name)
+
         async def reach(*args: Any, **options: Any) -> Any:
             if self.cut:
                 raise Unavailable("this process has ended", outcome="not_applied", retryable=False)

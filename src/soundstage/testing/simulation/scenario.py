@@ -15,7 +15,7 @@ storage, clocks and process fail as the seed says. `docs/testing.md` shows one b
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from random import Random
 from typing import Any, Protocol, TypeVar
@@ -23,6 +23,7 @@ from typing import Any, Protocol, TypeVar
 import msgspec
 
 from soundstage.core.operation import AsyncFace, Operation
+from soundstage.core.system import System
 from soundstage.testing.simulation.climate import Climate
 from soundstage.testing.simulation.environment import SimulatedEnvironment
 from soundstage.testing.simulation.host import Host
@@ -77,7 +78,8 @@ class Scenario(Protocol):
     """How one system is simulated.
 
     `situations` are the names that plays note with `Site.note` and the least share of steps that each must reach in
-    a long run. `spared` are tables that meet no faults.
+    a long run. `spared` are tables that meet no faults. One that needs systems besides those of the catalogue has
+    them as `systems`.
     """
 
     @property
@@ -105,12 +107,18 @@ class Site:
     """
 
     def __init__(
-        self, loop: SimulationLoop, seed: str, climate: Climate, storage: Storage, spared: frozenset[str]
+        self,
+        loop: SimulationLoop,
+        seed: str,
+        climate: Climate,
+        storage: Storage,
+        spared: frozenset[str],
+        systems: Sequence[System] = (),
     ) -> None:
         self.climate = climate
         self.loop = loop
         self.environment: SimulatedEnvironment = SimulatedEnvironment(loop, f"host {seed}")
-        self.host: Host = Host(storage, self.environment, spared)
+        self.host: Host = Host(storage, self.environment, spared, systems)
         self.network: Network = Network(self.host, climate.latency_s)
         self.transcript: list[str] | None = None
         self.processes: list[Process] = []
