@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import msgspec
 import pytest
 
 from soundstage.core.environment import VirtualEnvironment
-from soundstage.core.errors import NotFound
+from soundstage.core.errors import NotFound, Unavailable
 from soundstage.core.hlc import TokenClock
 from soundstage.core.ids import uuid7
 from soundstage.core.job import JobInfo, JobState
@@ -54,6 +55,32 @@ async def test_a_job_is_found_as_it_was_added(store: JobStore, environment: Virt
     found = await added(store, environment)
     assert await store.find(found.stored.info.job_id) == found
     assert await store.open() == [found.stored.info.job_id]
+
+
+class Failing(MemoryRecords):
+    """An engine that fails writes to partitions whose names begin so."""
+
+    refused = b"none"
+
+    async def apply(self, table: str, partition: bytes, *arguments: Any, **named: Any) -> int:
+        if partition.startswith(self.refused):
+            raise Unavailable("lost on its way", outcome="not_applied")
+        return await super().apply(table, partition, *arguments, **named)
+
+
+@pytest.mark.parametrize("refused", [b"open", b"day/", b"job/"])
+async def test_one_whose_start_failed_is_not_there(environment: VirtualEnvironment, refused: bytes) -> None:
+    engine = Failing(environment)
+    await engine.start()
+    table = SystemTable(engine, "jobs", TokenClock(environment), environment)
+    await table.create()
+    store = JobStore(table, environment, 30 * DAY_S * 1_000_000)
+    stored = queued(environment)
+    engine.refused = refused
+    with pytest.raises(Unavailable):
+        await store.add(stored, 100)
+    with pytest.raises(NotFound):
+        await store.find(stored.info.job_id)
 
 
 @pytest.mark.parametrize("job_id", ["", "x", "0" * 36, "zz" * 18, "01890000-0000-7000-8000-00000000000\0"])

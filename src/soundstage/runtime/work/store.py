@@ -135,8 +135,9 @@ class JobStore:
             await self._table.write(_OPEN, {job_id: None}, {})
             self._waiting -= 1
             return None
-        stamp = await self._table.write(_place(job_id), {_JOB: msgpack_encode(stored)}, {_JOB: None})
+        # The job itself comes last: whatever failed before it has started none.
         await self._index(job_id)
+        stamp = await self._table.write(_place(job_id), {_JOB: msgpack_encode(stored)}, {_JOB: None})
         self.queue.notify()
         return Found(stored, stamp)
 
