@@ -459,4 +459,15 @@ MUTANTS: dict[str, Mutant] = {
         system="jobs",
         steps=1_500,
     ),
+    "a_feed_leaves_out_a_change": Mutant(
+        "memory",
+        (
+            Edit(
+                "soundstage.runtime.namespaces.service",
+                "if _wanted(request, change) and allows(",
+                "if at % 50 and _wanted(request, change) and allows(",
+            ),
+        ),
+        system="namespaces",
+    ),
 }

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from random import Random
 from typing import Any, TypeVar, get_args
 
@@ -9,6 +9,9 @@ import pytest
 from tests.testing.simulation.theatre import at_site
 
 from soundstage.core.errors import NotFound
+from soundstage.core.namespace import NamespaceChange, NamespaceInfo, Quotas
+from soundstage.core.time import Instant
+from soundstage.runtime.namespaces.api import NamespaceEvent
 from soundstage.testing.simulation.coverage import Coverage
 from soundstage.testing.simulation.episode import Episode, episodes
 from soundstage.testing.simulation.faults import FaultRates
@@ -204,3 +207,73 @@ def test_every_situation_is_met_often_enough() -> None:
         assert outcome.divergence is None
         coverage.add(outcome.coverage)
     assert coverage.missed(SCENARIO.situations) == {}
+
+
+@pytest.mark.parametrize("clients", [(0, 0), (0, 1)])
+def test_who_follows_the_changes_is_told_each_once(clients: tuple[int, int]) -> None:
+    async def body(site: Site, playing: NamespacesPlay) -> set[str]:
+        for number, act in enumerate(("put", "watch", "put", "delete", "put", "watch"), 1):
+            client = clients[number > 3] if act == "watch" else 0
+            await playing.play(NamespaceStep(number=number, client=client, act=act, name="one"))  # type: ignore[arg-type]
+        await playing.settle()
+        turn = present()
+        assert turn is not None
+        return turn.situations
+
+    assert "followed" in played(body)
+
+
+def event(at: int, version: int = 1) -> NamespaceEvent:
+    info = NamespaceInfo(
+        name="one",
+        abstraction="kv",
+        engines={},
+        config={},
+        slos={},
+        quotas=Quotas(),
+        version=version,
+        generation=1,
+        managed_by="api",
+        created_at=Instant(1),
+        updated_at=Instant(1),
+    )
+    change = NamespaceChange(
+        version=version, generation=1, at=Instant(1), by="local", action="created", changed=[], namespace=info
+    )
+    return NamespaceEvent(cursor=f"{at}", change=change)
+
+
+@pytest.mark.parametrize("at", [3, 4, 6])
+def test_a_feed_that_leaves_out_or_repeats_is_found_out(at: int) -> None:
+    async def body(site: Site, playing: NamespacesPlay) -> None:
+        playing.tell(4, event(at))
+
+    with pytest.raises(Divergence, match=f"told of {at} after 4"):
+        played(body)
+
+
+def test_a_feed_that_tells_everybody_something_else_is_found_out() -> None:
+    async def body(site: Site, playing: NamespacesPlay) -> None:
+        assert playing.tell(4, event(5)) == 5
+        playing.tell(4, event(5, version=2))
+
+    with pytest.raises(Divergence, match="the change 5 was told as"):
+        played(body)
+
+
+def test_a_change_that_the_feed_never_tells_of_is_found_out() -> None:
+    async def body(site: Site, playing: NamespacesPlay) -> None:
+        await playing.play(step("put", 1))
+        lie_about_changes(site)
+        await playing.settle()
+
+    with pytest.raises(Divergence, match="the feed of changes never told of"):
+        played(body)
+
+
+def lie_about_changes(site: Site) -> None:
+    async def nothing(*_: object) -> AsyncGenerator[Any]:
+        for each in ():
+            yield each
+
+    site.host.stage.follow = nothing  # type: ignore[method-assign, assignment]

@@ -7,9 +7,11 @@ Readers are answered from what their process has applied.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import aclosing
 from random import Random
 from typing import Literal, NamedTuple, TypeAlias, get_args
 
+from soundstage.core.call import CallOptions
 from soundstage.core.errors import (
     AlreadyExists,
     DeadlineExceeded,
@@ -21,7 +23,13 @@ from soundstage.core.errors import (
     Unavailable,
 )
 from soundstage.core.namespace import NamespaceInfo
-from soundstage.runtime.namespaces.api import Namespaces, NamespaceSpec
+from soundstage.runtime.namespaces.api import (
+    NamespaceEvent,
+    Namespaces,
+    NamespacesCalls,
+    NamespaceSpec,
+    WatchNamespaces,
+)
 from soundstage.testing.simulation.scenario import SYSTEM_TABLES, Divergence, Play, Scenario, Site, Step
 from soundstage.testing.simulation.viewed import Viewed, undisturbed_round
 
@@ -38,10 +46,12 @@ Act: TypeAlias = Literal[
     "history",
     "repeat",
     "poll",
+    "watch",
 ]
-_WEIGHTS = (14, 6, 14, 4, 4, 5, 7, 22, 8, 4, 4, 8)
+_WEIGHTS = (14, 6, 14, 4, 4, 5, 7, 22, 8, 4, 4, 8, 5)
 
 NAMES = ("one", "other", "third")
+WATCHED_S = 0.2
 ABANDONED_S = 61.0
 """After so long whoever finds a namespace half-way clears it away."""
 
@@ -132,6 +142,8 @@ class NamespacesPlay:
         self._names = {name: _Name() for name in NAMES}
         self._repeatable: dict[str, tuple[str, int, NamespaceInfo]] = {}
         self._changes = 0
+        self._cursors: dict[int, int] = {}
+        self._told: dict[int, tuple[str, int, int]] = {}
 
     async def prepare(self) -> None:
         """A stage has its control plane from the start."""
@@ -165,6 +177,8 @@ class NamespacesPlay:
                 await self._repeat(step)
             case "poll":
                 await self._poll()
+            case "watch":
+                await self._watch(step)
 
     async def settle(self) -> None:
         """What was left half-way is cleared away, and everything is as its history says."""
@@ -175,6 +189,11 @@ class NamespacesPlay:
             last = NamespaceStep(number=-number, client=0, act="get", name=name)
             await self._get(last)
             await self._history(last)
+        await self._watch(NamespaceStep(number=-1, client=0, act="watch", name=NAMES[0]))
+        told = set(self._told.values())
+        made = {(which, *place) for which, name in self._names.items() for place in name.made}
+        if made - told:
+            raise Divergence(f"the feed of changes never told of {sorted(made - told)}")
 
     # -- changes
 
@@ -298,6 +317,32 @@ class NamespacesPlay:
         if lost := {place: value for place, value in made.items() if seen.get(place) != value}:
             raise Divergence(f"the history of {step.name} lacks {lost}: it is {seen}")
 
+    async def _watch(self, step: NamespaceStep) -> None:
+        """Goes on after what this client was told last: nothing is left out, and everybody is told the same."""
+        cursor = self._cursors.get(step.client, 0)
+        call = self._site.host.stage.follow if self._site.host.is_up else None
+        if call is None:
+            return
+        request, options = WatchNamespaces(cursor=f"{cursor}"), CallOptions(deadline=WATCHED_S)
+        try:
+            async with aclosing(call(NamespacesCalls.watch, request, options)) as events:
+                async for event in events:
+                    cursor = self.tell(cursor, event)
+                    self._site.note("followed")
+        except (Unavailable, DeadlineExceeded, Exhausted):
+            pass
+        self._cursors[step.client] = cursor
+
+    def tell(self, cursor: int, event: NamespaceEvent) -> int:
+        """The cursor after `event`, which came behind `cursor`."""
+        at, change = int(event.cursor), event.change
+        if at != cursor + 1:
+            raise Divergence(f"the feed of changes told of {at} after {cursor}")
+        place = (change.namespace.name, change.generation, change.version if change.action != "deleted" else -at)
+        if self._told.setdefault(at, place) != place:
+            raise Divergence(f"the change {at} was told as {self._told[at]} and as {place}")
+        return at
+
     async def _poll(self) -> None:
         """What a process does every second, undisturbed; it knows what is stored, if nobody changed it meanwhile."""
         if await undisturbed_round(self._site, lambda: self._changes):
@@ -336,6 +381,7 @@ class NamespacesScenario:
         "outdated": 0.01,
         "uncertain": 0.001,
         "repeated": 0.01,
+        "followed": 0.01,
     }
 
     def draw(self, random: Random, number: int, client: int) -> NamespaceStep:
