@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -126,6 +127,25 @@ async def test_they_are_tidied_up_once_in_the_time_of_a_lease(bench: Bench) -> N
     bench.environment.advance(10)
     await bench.one.tidy_up()
     assert bench.one.fits("c", None)
+
+
+async def test_one_that_is_taken_while_others_are_looked_at_stays(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended, begun = await bench.job("succeeded"), await bench.job("running")
+    await bench.one.take(ended, "s/other", 1)
+    find_many = bench.store.find_many
+
+    async def slowly(job_ids: Sequence[str]) -> Any:
+        found = await find_many(job_ids)
+        await bench.one.take(begun, "s/one", 1)
+        return found
+
+    monkeypatch.setattr(bench.store, "find_many", slowly)
+    await bench.one.tidy_up()
+    await bench.two.look()
+    assert not bench.two.fits("another", "s/one")
+    assert bench.two.fits("another", "s/other")
 
 
 async def running(stages: list[Stage]) -> list[str]:

@@ -92,8 +92,10 @@ class Places:
         if self._tidied_ns is not None and now_ns - self._tidied_ns < self._config.lease:
             return
         self._tidied_ns = now_ns
-        found = await self._store.find_many(list(self._taken))
-        over = {job_id for job_id in self._taken if job_id not in found or found[job_id].stored.info.state in ENDED}
+        # Others may take places meanwhile, whose jobs were not asked about.
+        asked = list(self._taken)
+        found = await self._store.find_many(asked)
+        over = {job_id for job_id in asked if job_id not in found or found[job_id].stored.info.state in ENDED}
         async with self._changing:
             while over & self._taken.keys():
                 if await self._replace(self._without(over)):
