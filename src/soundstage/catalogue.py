@@ -31,6 +31,7 @@ SYSTEMS: tuple[System, ...] = (
         "soundstage.runtime.backups",
         "Make, list and delete backups of the stage while it is served",
         stability="beta",
+        simulated=False,
     ),
     System(
         "kv",
