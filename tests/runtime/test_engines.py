@@ -101,9 +101,8 @@ def test_an_unknown_scheme_lists_the_known_and_what_to_install(environment: Virt
     with pytest.raises(InvalidArgument, match="unknown scheme") as caught:
         opened(environment, a=url)
     assert caught.value.field == "engines.a.url"
-    assert 'memory, rocksdb, file, lru, lfu, memcached, host, toy, costly (pip install "soundstage[costly]")' in str(
-        caught.value.hint
-    )
+    assert 'costly (pip install "soundstage[costly]")' in str(caught.value.hint)
+    assert "memory, rocksdb, file, lru, lfu, memcached, host, toy, cassandra" in str(caught.value.hint)
 
 
 def test_a_url_without_a_scheme_shows_how_one_is_written(environment: VirtualEnvironment) -> None:
@@ -223,3 +222,15 @@ def test_an_option_that_a_cache_has_not_is_refused(environment: VirtualEnvironme
 
 def test_a_cache_is_not_offered_to_other_processes(environment: VirtualEnvironment) -> None:
     assert {port for port, _ in opened(environment, a="lru:", b="memory:").offered()} == {"records", "blobs"}
+
+
+def test_a_cluster_is_named_by_its_url(environment: VirtualEnvironment) -> None:
+    engines = opened(environment, shared="cassandra://one,two/films?consistency=local_quorum", own="memory:")
+    assert (type(engines["shared"]).__name__, engines.is_shared("shared")) == ("CassandraRecords", True)
+    assert not engines.is_shared("own")
+
+
+def test_options_of_a_cluster_stand_in_the_stage_file_too(environment: VirtualEnvironment) -> None:
+    with pytest.raises(InvalidArgument) as refused:
+        opened(environment, shared=EngineConfig(url="cassandra://one/films", options={"consistancy": "one"}))
+    assert refused.value.field == "engines.shared.options.consistancy"

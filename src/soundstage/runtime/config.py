@@ -26,7 +26,8 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True):
         str,
         Meta(
             description="`memory:`, `rocksdb:///folder`, `rocksdb:folder` below `data`, `file:…` for blobs, `host:` "
-            "for an engine of the process that has the data folder open, or a third party's scheme"
+            "for an engine of the process that has the data folder open, `cassandra://host/keyspace`, or a third "
+            "party's scheme"
         ),
     ]
     durability: Annotated[

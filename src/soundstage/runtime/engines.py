@@ -81,6 +81,7 @@ HOST_SOCKET = "HOST"
 SCHEMES: Mapping[str, Scheme] = {
     "memory": Scheme({"records": f"{_HERE}:open_memory", "blobs": f"{_HERE}:open_memory_blobs"}),
     "rocksdb": Scheme({"records": f"{_HERE}:open_rocks"}),
+    "cassandra": Scheme({"records": f"{_HERE}:open_cassandra"}, extra="cassandra", shared=True),
     "file": Scheme({"blobs": f"{_HERE}:open_files"}),
     "lru": Scheme({"cache": f"{_HERE}:open_memory_cache"}, shared=True),
     "lfu": Scheme({"cache": f"{_HERE}:open_memory_cache"}, shared=True),
@@ -141,6 +142,14 @@ def open_rocks(place: Place, config: EngineConfig, environment: Environment) -> 
     given = {"durability": config.durability, "cache": config.cache, "low_water": config.low_water}
     options = _options(place, config, _load(f"{module}:RocksOptions"), given)
     return _load(f"{module}:open_rocksdb")(place.folder, options, environment)
+
+
+def open_cassandra(place: Place, config: EngineConfig, environment: Environment) -> Records:
+    """The tables in the keyspace of the URL, whose query and `options` are those of `CassandraOptions`."""
+    package = "soundstage.engines.records.cassandra"
+    parse = _load(f"{package}:parse_address")
+    address = parse(place.name, place.url, config.options, config.password_file)
+    return _load(f"{package}:open_cassandra")(address, environment)
 
 
 def open_host_records(place: Place, config: EngineConfig, environment: Environment) -> Records:

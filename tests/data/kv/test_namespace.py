@@ -17,6 +17,7 @@ from soundstage.engines.records.port import Capability, TableSpec
 from soundstage.runtime.service import Earlier, NamespaceView
 
 ABLE = frozenset({Capability.CONDITIONAL})
+COSTLY = ABLE | {Capability.COSTLY_CONDITIONS}
 UNABLE: frozenset[str] = frozenset()
 S = 1_000_000_000
 
@@ -69,9 +70,17 @@ def test_the_knobs_decide_the_table() -> None:
 
 @pytest.mark.parametrize(
     ("asked", "capabilities", "taken"),
-    [(None, ABLE, True), (None, UNABLE, False), (True, ABLE, True), (False, ABLE, False), (False, UNABLE, False)],
+    [
+        (None, ABLE, True),
+        (None, UNABLE, False),
+        (None, COSTLY, False),
+        (True, COSTLY, True),
+        (True, ABLE, True),
+        (False, ABLE, False),
+        (False, UNABLE, False),
+    ],
 )
-def test_conditions_are_taken_as_configured_or_where_the_engine_can(
+def test_conditions_are_taken_as_configured_or_where_they_cost_the_engine_little(
     asked: bool | None, capabilities: frozenset[str], taken: bool
 ) -> None:
     config = NamespaceConfig(conditional_writes=asked)

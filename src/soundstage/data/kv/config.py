@@ -42,7 +42,7 @@ class NamespaceConfig(msgspec.Struct, frozen=True, kw_only=True):
     ] = "asc"
     conditional_writes: Annotated[
         bool | None,
-        Meta(description="take writes with a `condition`; none: where the engine can; fixed"),
+        Meta(description="take writes with a `condition`; none: where that costs the engine little; fixed"),
     ] = None
     dedicated: Annotated[
         bool,

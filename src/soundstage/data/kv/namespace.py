@@ -86,9 +86,9 @@ def tables(name: str, config: NamespaceConfig, capabilities: frozenset[str]) -> 
 
 
 def takes_conditions(config: NamespaceConfig, capabilities: frozenset[str]) -> bool:
-    """Whether writes may carry conditions: as configured, else where the engine can."""
+    """Whether writes may carry conditions: as configured, else where the engine can without making all writes dear."""
     if config.conditional_writes is None:
-        return Capability.CONDITIONAL in capabilities
+        return Capability.CONDITIONAL in capabilities and Capability.COSTLY_CONDITIONS not in capabilities
     return config.conditional_writes
 
 

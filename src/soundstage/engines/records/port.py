@@ -44,6 +44,7 @@ class Capability(StrEnum):
     ATOMIC_WITH_LOG = "atomic_with_log"
     DURABLE = "durable"
     TRANSFER = "transfer"
+    COSTLY_CONDITIONS = "costly_conditions"
 
 
 class TableSpec(msgspec.Struct, frozen=True, kw_only=True):

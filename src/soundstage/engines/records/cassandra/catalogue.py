@@ -1,0 +1,193 @@
+"""The tables of one space: their names, numbers and settings, as all its engines agree on them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from soundstage.core.environment import Environment
+from soundstage.core.errors import InvalidArgument, Unavailable
+from soundstage.engines.records import refusals
+from soundstage.engines.records.cassandra import schema
+from soundstage.engines.records.cassandra.failures import Failed
+from soundstage.engines.records.cassandra.link import Link
+from soundstage.engines.records.cassandra.requests import Requests
+from soundstage.engines.records.cassandra.statements import Ledgers, Statements, statements
+from soundstage.engines.records.port import TableSpec
+
+REFRESH_NS = 5_000_000_000
+"""How long after another process made, changed or dropped a table this one may still not know."""
+
+TRIES_MAX = 100
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(TableSpec).decode
+
+
+class Table:
+    """A table of the port. `row_bytes` is what its rows had of late, for pages that are asked for by their number."""
+
+    def __init__(self, spec: TableSpec, number: int, floor_us: int | None, found: Statements) -> None:
+        self.spec: TableSpec = spec
+        self.number: int = number
+        self.floor_us: int | None = floor_us
+        self.statements: Statements = found
+        self.row_bytes: float = 1_024.0
+
+    @property
+    def conditional(self) -> bool:
+        return self.spec.conditional
+
+
+class Catalogue:
+    """What is known of it; read anew now and then, and whenever a name is not known."""
+
+    def __init__(self, link: Link, space: str, requests: Requests, ledgers: Ledgers, environment: Environment) -> None:
+        self.by_number: dict[int, Table] = {}
+        self._by_name: dict[str, Table] = {}
+        self._link = link
+        self._space = space
+        self._requests = requests
+        self._ledgers = ledgers
+        self._environment = environment
+        self._read_ns = 0
+
+    async def table(self, name: str) -> Table:
+        """The table called `name`; `NotFound` where there is none."""
+        self._requests.check_open()
+        found = self._by_name.get(name)
+        if found is None:
+            await self.read()
+        elif self._environment.monotonic_ns() - self._read_ns > REFRESH_NS:
+            await self.refresh()
+        found = self._by_name.get(name)
+        if found is None:
+            raise refusals.no_table(name)
+        return found
+
+    async def refresh(self) -> None:
+        """What is known is at most a few seconds old; one call reads it for all that ask meanwhile."""
+        if self._environment.monotonic_ns() - self._read_ns > REFRESH_NS:
+            await self.read()
+
+    async def read(self) -> list[Table]:
+        """All tables, by name, as they are."""
+        self._requests.check_open()
+        self._read_ns = self._environment.monotonic_ns()
+        rows = await self._requests.read_serially(self._ledgers.tables, (self._space,))
+        found: dict[str, Table] = {}
+        for name, number, spec, floor_us in rows:
+            # A setting that changes while its table goes may stand there alone.
+            if spec is not None and number is not None:
+                found[name] = await self._table(_decode(spec), number, floor_us)
+        self._by_name = found
+        self.by_number = {table.number: table for table in found.values()}
+        return [found[name] for name in sorted(found)]
+
+    async def create(self, spec: TableSpec) -> None:
+        """See `Records.create_table`."""
+        self._requests.check_open()
+        if spec.conditional:
+            self._check_paxos()
+        for _ in range(TRIES_MAX):
+            rows = await self._requests.read_serially(self._ledgers.table, (self._space, spec.name))
+            if rows and rows[0][1] is not None:
+                number, known = rows[0][0], _decode(rows[0][1])
+                refusals.check_fixed_settings(known, spec)
+                if known == spec or await self._update(number, spec):
+                    break
+            elif await self._add(spec):
+                break
+        await self.read()
+
+    async def drop(self, name: str) -> None:
+        """See `Records.drop_table`. Rows in a shared table are erased by and by; nobody can read them."""
+        self._requests.check_open()
+        rows = await self._requests.read_serially(self._ledgers.table, (self._space, name))
+        if rows and rows[0][1] is not None:
+            number, spec = rows[0][0], _decode(rows[0][1])
+            place = _place(spec, number)
+            if not spec.dedicated:
+                await self._requests.write(self._ledgers.add_dropped, (self._space, number, place))
+            await self._decided(self._ledgers.remove_table, (self._space, name, number))
+            if spec.dedicated:
+                await self._link.change_schema(schema.drop(self._link.address.keyspace, place))
+        await self.read()
+
+    async def set_floor(self, name: str, floor_us: int | None) -> None:
+        """See `Records.set_purge_floor`."""
+        table = await self.table(name)
+        await self._decided(self._ledgers.set_floor, (floor_us, self._space, name, table.number))
+        table.floor_us = floor_us
+
+    async def dropped(self) -> Table | None:
+        """A table that was dropped and whose rows are still to be erased."""
+        rows = await self._requests.read(self._ledgers.dropped, (self._space, 1))
+        if not rows:
+            return None
+        number, place = rows[0]
+        return Table(TableSpec(name=f"dropped/{number}"), number, None, await statements(self._link, place))
+
+    async def forget_dropped(self, number: int) -> None:
+        """Its rows have been erased."""
+        await self._requests.write(self._ledgers.remove_dropped, (self._space, number))
+
+    async def _add(self, spec: TableSpec) -> bool:
+        number = await self._take_number()
+        place = _place(spec, number)
+        keyspace = self._link.address.keyspace
+        if spec.dedicated:
+            await self._link.change_schema(schema.make_rows(keyspace, place, spec.max_lag_us))
+        await self._lengthen_grace(spec, place)
+        return await self._decided(self._ledgers.add_table, (self._space, spec.name, number, _encode(spec)))
+
+    async def _update(self, number: int, spec: TableSpec) -> bool:
+        await self._lengthen_grace(spec, _place(spec, number))
+        return await self._decided(self._ledgers.set_spec, (_encode(spec), self._space, spec.name, number))
+
+    async def _lengthen_grace(self, spec: TableSpec, place: str) -> None:
+        """A table is never made to forget sooner, for others may share it."""
+        if schema.grace_s(spec.max_lag_us) > self._link.grace_s(place):
+            await self._link.change_schema(schema.lengthen_grace(self._link.address.keyspace, place, spec.max_lag_us))
+
+    async def _take_number(self) -> int:
+        for _ in range(TRIES_MAX):
+            rows = await self._requests.read_serially(self._ledgers.number, ())
+            if not rows:
+                if await self._decided(self._ledgers.first_number, ()):
+                    return 1
+            elif await self._decided(self._ledgers.next_number, (rows[0][0] + 1, rows[0][0])):
+                return rows[0][0] + 1
+        raise Unavailable("too many tables are being made at once", hint="repeat the call", outcome="not_applied")
+
+    async def _decided(self, statement: Any, values: tuple[Any, ...]) -> bool:
+        """Whether a lightweight write was applied. One of unknown outcome is tried again, and then may find itself."""
+        until_ns, tried = self._requests.until(None), 0
+        while True:
+            try:
+                applied, _ = await self._requests.decide([(statement, values)], until_ns)
+                return applied
+            except Failed as error:
+                await self._requests.undecided(error.cause, tried, until_ns)
+                tried += 1
+
+    async def _table(self, spec: TableSpec, number: int, floor_us: int | None) -> Table:
+        known = self.by_number.get(number)
+        if known is None:
+            return Table(spec, number, floor_us, await statements(self._link, _place(spec, number)))
+        known.spec, known.floor_us = spec, floor_us
+        return known
+
+    def _check_paxos(self) -> None:
+        found = self._link.settings.paxos
+        if self._link.address.options.paxos == "v2" and found != "v2":
+            raise InvalidArgument(
+                f"tables that take conditions need Paxos v2, and the cluster runs {found or 'an unknown one'}",
+                field="conditional",
+                hint="set paxos_variant: v2 and paxos_state_purging: repaired in cassandra.yaml of every node",
+            )
+
+
+def _place(spec: TableSpec, number: int) -> str:
+    return schema.name_of(number, conditional=spec.conditional, dedicated=spec.dedicated)

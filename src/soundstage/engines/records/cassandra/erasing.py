@@ -1,0 +1,42 @@
+"""Rows of dropped tables, which nobody can read any more: erased from the tables in Cassandra that others share."""
+
+from __future__ import annotations
+
+import asyncio
+
+from soundstage.engines.records.cassandra.catalogue import Catalogue
+from soundstage.engines.records.cassandra.requests import Requests
+from soundstage.engines.records.cassandra.walking import RING_HIGH, RING_LOW, Walker
+
+ROWS_AT_ONCE = 2_000
+
+
+class Eraser:
+    """Erases a little at each call, one dropped table after another."""
+
+    def __init__(self, catalogue: Catalogue, requests: Requests, walker: Walker) -> None:
+        self._catalogue = catalogue
+        self._requests = requests
+        self._walker = walker
+        self._reached: tuple[int, int] = (0, RING_LOW)
+
+    async def erase(self) -> int:
+        """Some partitions are gone for good; how many, 0 when nothing is left to erase.
+
+        No number is given twice, so nothing is ever written there again, and a plain delete takes all.
+        """
+        table = await self._catalogue.dropped()
+        if table is None:
+            return 0
+        number, first = self._reached
+        if number != table.number:
+            first = RING_LOW
+        found = await self._walker.rows(table, table.statements.survey, first, RING_HIGH, ROWS_AT_ONCE)
+        partitions = list(dict.fromkeys(row[0] for row in found.rows))
+        await asyncio.gather(
+            *(self._requests.write(table.statements.erase, (table.number, each)) for each in partitions)
+        )
+        if found.is_whole and found.high >= RING_HIGH:
+            await self._catalogue.forget_dropped(table.number)
+        self._reached = table.number, found.high + 1 if found.is_whole else first
+        return len(partitions)

@@ -1,0 +1,193 @@
+"""A connection to a cluster: its pools, its prepared statements, and who else uses it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+import threading
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from soundstage.core.errors import InvalidArgument, SoundstageError
+from soundstage.engines.records.cassandra import schema
+from soundstage.engines.records.cassandra.driver import auth, cluster, policies, query, token_of
+from soundstage.engines.records.cassandra.failures import failure
+from soundstage.engines.records.cassandra.options import Address
+
+PROTOCOL = 5
+RECONNECT_FIRST_S, RECONNECT_LAST_S = 0.2, 5.0
+
+
+class Settings(NamedTuple):
+    """How the cluster itself is set, where it matters here."""
+
+    paxos: str
+    nodes: int
+
+
+class Link:
+    """Opened by the first engine that takes it and closed by the last that gives it back.
+
+    The driver's calls that block run in a thread; all others answer through a `Bridge`.
+    """
+
+    def __init__(self, address: Address) -> None:
+        self.address: Address = address
+        self.settings: Settings = Settings("", 0)
+        self.session: Any = None
+        self._cluster: Any = None
+        self._prepared: dict[str, Any] = {}
+        self._users = 0
+        self._lock = threading.Lock()
+
+    async def take(self) -> None:
+        """The cluster is connected, the keyspace there. Raises the tree's errors only."""
+        await _in_thread(self.hold)
+
+    async def give_back(self) -> None:
+        """One user less; the last closes the connections."""
+        await _in_thread(self.let_go)
+
+    async def prepare(self, *statements: str) -> list[Any]:
+        """Prepared statements, each made once."""
+        if not all(each in self._prepared for each in statements):
+            await _in_thread(self._prepare, statements)
+        return [self._prepared[each] for each in statements]
+
+    async def change_schema(self, statement: str) -> None:
+        """The statement is carried out and all nodes agree on what the tables are."""
+        await _in_thread(self._change_schema, statement)
+
+    def hold(self) -> None:
+        """The same as `take`, for who has no event loop; raises the driver's errors too."""
+        with self._lock:
+            if self._users == 0:
+                self._connect()
+            self._users += 1
+
+    def let_go(self) -> None:
+        """The same as `give_back`."""
+        with self._lock:
+            self._users -= 1
+            if self._users == 0:
+                self._shut()
+
+    def _connect(self) -> None:
+        options = self.address.options
+        routing = policies.TokenAwarePolicy(policies.DCAwareRoundRobinPolicy(local_dc=options.local_dc or ""))
+        profile = cluster.ExecutionProfile(
+            load_balancing_policy=routing,
+            retry_policy=policies.FallthroughRetryPolicy(),
+            row_factory=query.tuple_factory,
+            request_timeout=options.attempt_s,
+        )
+        _silence()
+        self._cluster = cluster.Cluster(
+            contact_points=list(self.address.hosts),
+            port=self.address.port,
+            protocol_version=PROTOCOL,
+            auth_provider=_credentials(self.address),
+            ssl_context=_tls(self.address),
+            ssl_options={"server_hostname": self.address.hosts[0]} if options.tls_ca and options.tls_names else None,
+            execution_profiles={cluster.EXEC_PROFILE_DEFAULT: profile},
+            reconnection_policy=policies.ExponentialReconnectionPolicy(RECONNECT_FIRST_S, RECONNECT_LAST_S),
+            connect_timeout=options.attempt_s,
+            control_connection_timeout=options.attempt_s,
+            max_schema_agreement_wait=options.start_s,
+            idle_heartbeat_interval=5,
+            idle_heartbeat_timeout=5,
+        )
+        try:
+            self.session = self._cluster.connect()
+            self.settings = self._settings()
+            schema.make_keyspace(self.session, self.address, self._cluster.metadata)
+            self.session.set_keyspace(self.address.keyspace)
+            for statement in schema.shared_tables(self.address.keyspace):
+                self._change_schema(statement)
+        except Exception:
+            self._shut()
+            raise
+
+    def _settings(self) -> Settings:
+        rows = self.session.execute("SELECT name, value FROM system_views.settings WHERE name = 'paxos_variant'").all()
+        return Settings(dict(rows).get("paxos_variant", ""), len(self._cluster.metadata.all_hosts()))
+
+    def _prepare(self, statements: tuple[str, ...]) -> None:
+        with self._lock:
+            for statement in statements:
+                if statement not in self._prepared:
+                    self._prepared[statement] = self.session.prepare(statement)
+
+    def _change_schema(self, statement: str) -> None:
+        request = self.session.execute_async(statement, timeout=self.address.options.start_s)
+        request.result()
+        if not request.is_schema_agreed:
+            raise schema.disagreement()
+
+    def _shut(self) -> None:
+        self._prepared.clear()
+        self.session = None
+        if self._cluster is not None:
+            self._cluster.shutdown()
+            self._cluster = None
+
+    def grace_s(self, place: str) -> int:
+        """How long Cassandra keeps tombstones of a table; a table not known yet keeps them for as long as any."""
+        keyspace = self._cluster.metadata.keyspaces.get(self.address.keyspace)
+        table = None if keyspace is None else keyspace.tables.get(place)
+        return schema.grace_s(0) if table is None else int(table.options["gc_grace_seconds"])
+
+    def token(self, number: int, partition: bytes) -> int:
+        """Where a partition is on the ring."""
+        parts = (number.to_bytes(4, "big", signed=True), partition)
+        return token_of(b"".join(len(part).to_bytes(2, "big") + part + b"\0" for part in parts))
+
+
+async def _in_thread(work: Any, *values: Any) -> None:
+    """`work` is done in a thread; its errors are of the tree."""
+    try:
+        await asyncio.get_running_loop().run_in_executor(None, work, *values)
+    except SoundstageError:
+        raise
+    except Exception as error:
+        raise failure(error, reading=True).error from error
+
+
+def _credentials(address: Address) -> Any:
+    options = address.options
+    if options.user is None:
+        return None
+    if options.password_file is None:
+        raise InvalidArgument(
+            "a user needs a password", field="engines.password_file", hint="name a file whose first line it is"
+        )
+    password = _read(options.password_file, "password_file").split("\n", 1)[0].rstrip("\r")
+    return auth.PlainTextAuthProvider(options.user, password)
+
+
+def _tls(address: Address) -> ssl.SSLContext | None:
+    options = address.options
+    if options.tls_ca is None:
+        return None
+    _read(options.tls_ca, "tls_ca")
+    try:
+        context = ssl.create_default_context(cafile=options.tls_ca)
+        context.check_hostname = options.tls_names
+        if options.tls_cert is not None:
+            context.load_cert_chain(options.tls_cert, options.tls_key)
+    except OSError as error:
+        raise InvalidArgument(f"the TLS files cannot be used: {error}", field="engines.options.tls_ca") from None
+    return context
+
+
+def _read(path: str, field: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidArgument(f"{path} cannot be read: {error}", field=f"engines.options.{field}") from None
+
+
+def _silence() -> None:
+    """The driver logs each node that is down again and again; who asks gets a typed error."""
+    logging.getLogger("cassandra").setLevel(logging.CRITICAL)

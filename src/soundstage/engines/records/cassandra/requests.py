@@ -1,0 +1,237 @@
+"""Requests to the cluster: their time, their number, and how often they are sent again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import Any
+
+from soundstage.core.environment import Environment
+from soundstage.core.errors import Exhausted, Outcome, SoundstageError
+from soundstage.engines.records import refusals
+from soundstage.engines.records.cassandra.bridge import Bridge
+from soundstage.engines.records.cassandra.driver import LEVELS, LOCAL_SERIAL, SERIAL, unlogged_batch
+from soundstage.engines.records.cassandra.failures import (
+    Failed,
+    TooManyTombstones,
+    TooSlow,
+    failure,
+    gave_up,
+    is_out_of_time,
+    is_too_many_tombstones,
+    is_too_slow,
+    late,
+)
+from soundstage.engines.records.cassandra.link import Link
+
+PAUSE_FIRST_S, PAUSE_LAST_S = 0.02, 1.0
+
+
+class Requests:
+    """What one engine asks of the cluster. Reads and writes go out at the engine's consistency.
+
+    Every write of this package may be sent twice: it says the same the second time.
+    """
+
+    def __init__(self, link: Link, environment: Environment) -> None:
+        options = link.address.options
+        self.level: int = LEVELS[options.consistency]
+        local = options.consistency.startswith("local")
+        self.serial_level: int = LOCAL_SERIAL if local else SERIAL
+        self.commit_level: int = LEVELS["local_quorum" if local else "quorum"]
+        self._link = link
+        self._environment = environment
+        self._bridge = Bridge()
+        self._patience_ns = round(options.patience_s * 1e9)
+        self._attempt_s = options.attempt_s
+        self._free = options.in_flight
+        self._waiting_max = options.waiting
+        self._queue: deque[asyncio.Future[None]] = deque()
+        self._closed = False
+
+    def close(self) -> None:
+        """Calls under way end with `Unavailable`; no more are taken."""
+        self._closed = True
+        self._bridge.close()
+        while self._queue:
+            turn = self._queue.popleft()
+            if not turn.done():
+                turn.set_exception(refusals.stopped())
+
+    def check_open(self) -> None:
+        if self._closed:
+            raise refusals.stopped()
+
+    def is_late(self, deadline_ns: int | None) -> bool:
+        return deadline_ns is not None and self._environment.monotonic_ns() >= deadline_ns
+
+    async def read(self, statement: Any, values: tuple[Any, ...], deadline_ns: int | None = None) -> list[Any]:
+        """The rows of a read, which is sent again until it is answered or the time is over.
+
+        Raises `TooManyTombstones` where the same read must fail again.
+        """
+        bound = statement.bind(values)
+        bound.consistency_level = self.level
+        return await self._sent(bound, deadline_ns, reading=True)
+
+    async def scan(self, statement: Any, values: tuple[Any, ...], deadline_ns: int | None = None) -> list[Any]:
+        """As `read`, but `TooSlow` where it did not end in time: a smaller part of the ring might."""
+        bound = statement.bind(values)
+        bound.consistency_level = self.level
+        return await self._sent(bound, deadline_ns, reading=True, scanning=True)
+
+    async def read_serially(self, statement: Any, values: tuple[Any, ...], deadline_ns: int | None = None) -> list[Any]:
+        """The rows after every lightweight write that was decided, those of unknown outcome included."""
+        bound = statement.bind(values)
+        bound.consistency_level = self.serial_level
+        return await self._sent(bound, deadline_ns, reading=True)
+
+    async def write(self, statement: Any, values: tuple[Any, ...], deadline_ns: int | None = None) -> None:
+        """The write is acknowledged; sent again until it is or the time is over."""
+        bound = statement.bind(values)
+        bound.consistency_level = self.level
+        await self._sent(bound, deadline_ns)
+
+    async def write_all(self, batch: list[tuple[Any, tuple[Any, ...]]], deadline_ns: int | None = None) -> None:
+        """All statements, which are of one partition, at once or not at all."""
+        if len(batch) == 1:
+            return await self.write(*batch[0], deadline_ns=deadline_ns)
+        whole = unlogged_batch(self.level)
+        for statement, values in batch:
+            whole.add(statement, values)
+        await self._sent(whole, deadline_ns)
+        return None
+
+    async def decide(
+        self, batch: list[tuple[Any, tuple[Any, ...]]], deadline_ns: int | None = None
+    ) -> tuple[bool, tuple[Any, ...]]:
+        """One attempt at a lightweight write: whether it was applied, and the row that it found.
+
+        Raises `Failed` where that is not known; see `undecided`.
+        """
+        if len(batch) == 1:
+            statement, values = batch[0]
+            request = statement.bind(values)
+            request.consistency_level = self.commit_level
+            request.serial_consistency_level = self.serial_level
+        else:
+            request = unlogged_batch(self.commit_level, self.serial_level)
+            for statement, values in batch:
+                request.add(statement, values)
+        await self._take_turn()
+        try:
+            rows = await self._answer(request, self._time_left_s(deadline_ns))
+        finally:
+            self._give_turn()
+        return rows[0][0], rows[0]
+
+    async def undecided(self, error: BaseException, tried: int, deadline_ns: int) -> Outcome:
+        """Wait a little before a lightweight write is tried anew; what may have become of the last attempt.
+
+        Raises what is said to the caller where another attempt makes no sense or the time is over.
+        """
+        found = failure(error)
+        if not found.again:
+            raise found.error
+        outcome: Outcome = "unknown" if found.error.outcome is None else found.error.outcome
+        await self._pause(tried, deadline_ns, found.error, outcome)
+        return outcome
+
+    def until(self, deadline_ns: int | None) -> int:
+        """When a call is given up: at its deadline, or when patience ends."""
+        patience_ns = self._environment.monotonic_ns() + self._patience_ns
+        return patience_ns if deadline_ns is None else deadline_ns
+
+    async def _sent(
+        self, request: Any, deadline_ns: int | None, *, reading: bool = False, scanning: bool = False
+    ) -> Any:
+        await self._take_turn()
+        try:
+            return await self._answer(request, self._time_left_s(deadline_ns))
+        except Failed as failed:
+            return await self._sent_again(request, deadline_ns, failed.cause, reading, scanning)
+        finally:
+            self._give_turn()
+
+    async def _sent_again(
+        self, request: Any, deadline_ns: int | None, error: BaseException, reading: bool, scanning: bool
+    ) -> Any:
+        until_ns = self.until(deadline_ns)
+        outcome: Outcome = "not_applied"
+        tried = 0
+        while True:
+            if reading and is_too_many_tombstones(error):
+                raise TooManyTombstones from error
+            if reading and is_out_of_time(error) and self._ends_within_an_attempt(deadline_ns):
+                raise late() from error
+            if scanning and is_too_slow(error):
+                raise TooSlow from error
+            found = failure(error, reading=reading)
+            if found.error.outcome == "unknown":
+                outcome = "unknown"
+            if not found.again:
+                raise found.error from error
+            await self._pause(tried, until_ns, found.error, outcome)
+            tried += 1
+            try:
+                return await self._answer(request, self._time_left_s(until_ns))
+            except Failed as failed:
+                error = failed.cause
+
+    async def _pause(self, tried: int, until_ns: int, error: SoundstageError, outcome: Outcome) -> None:
+        pause_s = min(PAUSE_LAST_S, PAUSE_FIRST_S * 2**tried) * (0.5 + self._environment.random.random() / 2)
+        if self._environment.monotonic_ns() + pause_s * 1e9 >= until_ns:
+            raise gave_up(error, outcome) from error
+        await self._environment.sleep(pause_s)
+
+    def _ends_within_an_attempt(self, deadline_ns: int | None) -> bool:
+        """Whether it was the call's own time that was over, and not the time of an attempt."""
+        if deadline_ns is None:
+            return False
+        return (deadline_ns - self._environment.monotonic_ns()) / 1e9 < self._attempt_s
+
+    def _answer(self, request: Any, time_s: float) -> asyncio.Future[Any]:
+        self.check_open()
+        try:
+            sent = self._link.session.execute_async(request, timeout=time_s)
+        except Exception as error:
+            raise Failed(error) from error
+        return self._bridge.answer(sent)
+
+    def _time_left_s(self, deadline_ns: int | None) -> float:
+        if deadline_ns is None:
+            return self._attempt_s
+        left_s = (deadline_ns - self._environment.monotonic_ns()) / 1e9
+        if left_s <= 0:
+            raise late()
+        return min(left_s, self._attempt_s)
+
+    async def _take_turn(self) -> None:
+        if self._closed:
+            raise refusals.stopped()
+        if self._free > 0:
+            self._free -= 1
+            return
+        if len(self._queue) >= self._waiting_max:
+            raise Exhausted(
+                f"{self._waiting_max} requests wait for Cassandra already",
+                hint="ask less often, or raise in_flight",
+                retry_after_ms=100,
+                outcome="not_applied",
+            )
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._queue.append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self._give_turn()
+            raise
+
+    def _give_turn(self) -> None:
+        while self._queue:
+            turn = self._queue.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self._free += 1

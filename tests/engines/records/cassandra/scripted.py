@@ -1,0 +1,82 @@
+"""A session of the driver that answers as it is told to, at once or when the test says so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+from soundstage.core.environment import VirtualEnvironment
+from soundstage.engines.records.cassandra.link import Link
+from soundstage.engines.records.cassandra.options import parse_address
+from soundstage.engines.records.cassandra.requests import Requests
+
+ADDRESS = parse_address("main", urlsplit("cassandra://127.0.0.1/films?in_flight=2&waiting=1"), {}, None)
+
+
+class Response:
+    """A request under way."""
+
+    def __init__(self, request: Any, timeout: float) -> None:
+        self.request = request
+        self.timeout = timeout
+        self._callbacks: tuple[Callable[..., None], Callable[..., None], tuple[Any, ...]] | None = None
+        self._answer: Any = None
+        self._answered = False
+
+    def add_callbacks(
+        self,
+        callback: Callable[..., None],
+        errback: Callable[..., None],
+        callback_args: tuple[Any, ...],
+        errback_args: tuple[Any, ...],
+    ) -> None:
+        self._callbacks = callback, errback, callback_args
+        assert callback_args == errback_args
+        if self._answered:
+            self.answer(self._answer)
+
+    def answer(self, answer: Any) -> None:
+        """Rows, or an exception, arrive."""
+        self._answer, self._answered = answer, True
+        if self._callbacks is not None:
+            callback, errback, arguments = self._callbacks
+            (errback if isinstance(answer, Exception) else callback)(answer, *arguments)
+
+
+class Session:
+    """Gives `answers` one after another; with none left, requests stay under way."""
+
+    def __init__(self, answers: Sequence[Any] = ()) -> None:
+        self.answers = list(answers)
+        self.sent: list[Response] = []
+
+    def execute_async(self, request: Any, timeout: float) -> Response:
+        response = Response(request, timeout)
+        self.sent.append(response)
+        if self.answers:
+            response.answer(self.answers.pop(0))
+        return response
+
+
+class Bound:
+    """A statement with its values."""
+
+    def __init__(self, values: Any) -> None:
+        self.values = values
+        self.consistency_level: int | None = None
+        self.serial_consistency_level: int | None = None
+
+
+class Statement:
+    """One that was prepared."""
+
+    def bind(self, values: Any) -> Bound:
+        return Bound(values)
+
+
+def requests_of(session: Session, environment: VirtualEnvironment) -> Requests:
+    """What an engine has between itself and `session`."""
+    link = Link(ADDRESS)
+    link.session = session
+    return Requests(link, environment)

@@ -1,0 +1,86 @@
+"""The parts of walks that need no server: a stretch of the ring taken apart, and where a page ends."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from soundstage.core import version
+from soundstage.core.environment import VirtualEnvironment
+from soundstage.engines.records.cassandra import schema
+from soundstage.engines.records.cassandra.deletions import row_key
+from soundstage.engines.records.cassandra.walking import _reached, _take, split  # pyright: ignore[reportPrivateUsage]
+from soundstage.engines.records.metering import Meter
+from soundstage.engines.records.port import KEY_CEILING, Budget, RangeDelete, Row
+from soundstage.engines.records.segments import encode_position
+
+CELL = version.put(5, "t", b"value")
+ROWS: list[Row] = [(b"a", CELL), (b"b", CELL)]
+
+
+def meter(rows: int, environment: VirtualEnvironment) -> Meter:
+    return Meter(Budget(rows=rows), environment)
+
+
+def item(partition: bytes, key: bytes) -> Any:
+    return partition, b"newest", None, None, 1, schema.ITEM, key, CELL
+
+
+def test_a_stretch_holds_partitions_with_their_items() -> None:
+    found = list(split([item(b"p", b"a"), item(b"p", b"b"), item(b"q", b"a")], conditional=True))
+    assert [(partition, len(each.rows), last) for partition, each, last in found] == [(b"p", 2, False), (b"q", 1, True)]
+
+
+def test_what_is_no_item_is_none_and_ranges_hide() -> None:
+    deleted = RangeDelete(b"a", b"b", version.delete(9, "t"))
+    rows = [
+        (b"p", b"newest", None, True, 1, schema.RANGE, row_key(deleted), deleted.cell),
+        (b"p", b"newest", None, True, 1, schema.SENTINEL, b"", b""),
+        item(b"p", b"a"),
+        (b"p", b"newest", None, True, 1, schema.LEDGER, b"token", b"stamp"),
+    ]
+    ((_, found, _),) = split(rows, conditional=True)
+    assert ([row[-2] for row in found.rows], found.fragments) == ([b"a"], (deleted,))
+
+
+def test_a_partition_without_rows_holds_nothing() -> None:
+    ((_, found, _),) = split([(b"p", b"newest", None, None, None)], conditional=False)
+    assert list(found.rows) == []
+
+
+def test_a_cut_partition_goes_on_after_the_last_row_that_was_read() -> None:
+    assert _reached(item(b"p", b"k")) == b"k\0"
+    assert _reached((b"p", schema.RANGE, b"", b"")) == b""
+    assert _reached((b"p", schema.LEDGER, b"", b"")) == KEY_CEILING
+    assert _reached((b"p", None, None, None)) == KEY_CEILING
+
+
+def test_a_page_goes_on_while_there_is_room(environment: VirtualEnvironment) -> None:
+    partitions: list[tuple[bytes, list[Row]]] = []
+    assert _take(partitions, b"p", ROWS, None, meter(2, environment), None) is None
+    assert partitions == [(b"p", ROWS)]
+
+
+def test_a_page_ends_within_a_partition(environment: VirtualEnvironment) -> None:
+    page = _take([], b"p", ROWS, None, meter(1, environment), None)
+    assert page is not None
+    assert (page.partitions, page.position, page.cut) == ([(b"p", ROWS[:1])], encode_position(b"p", b"b"), True)
+
+
+def test_a_page_ends_before_a_partition_of_which_it_takes_nothing(environment: VirtualEnvironment) -> None:
+    full = meter(1, environment)
+    full.takes(ROWS[0])
+    page = _take([], b"p", ROWS, None, full, None)
+    assert page is not None
+    assert (page.position, page.cut) == (encode_position(b"p", b""), False)
+
+
+def test_dead_rows_before_the_first_live_one_are_looked_at_again(environment: VirtualEnvironment) -> None:
+    page = _take([], b"p", [], b"k\0", meter(5, environment), None)
+    assert page is not None
+    assert (page.position, page.cut) == (encode_position(b"p", b""), False)
+
+
+def test_a_partition_that_is_gone_on_with_is_not_begun_again(environment: VirtualEnvironment) -> None:
+    page = _take([], b"p", [], b"k\0", meter(5, environment), b"")
+    assert page is not None
+    assert page.position == encode_position(b"p", b"k\0")
