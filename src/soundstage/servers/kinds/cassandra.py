@@ -95,6 +95,9 @@ concurrent_reads: 16
 concurrent_writes: 16
 concurrent_compactors: 1
 auto_snapshot: false
+paxos_variant: v2
+paxos_state_purging: repaired
+tombstone_failure_threshold: {tombstones}
 """
 
 
@@ -108,7 +111,12 @@ class Cassandra:
     ports: tuple[str, ...] = ("cql", "storage", "jmx")
     own_ports: tuple[str, ...] = ("jmx",)
     settings: Settings = MappingProxyType(
-        {"heap_mb": "512", "authenticator": "AllowAllAuthenticator", "skip_sync": "true"}
+        {
+            "heap_mb": "512",
+            "authenticator": "AllowAllAuthenticator",
+            "skip_sync": "true",
+            "tombstone_failure_threshold": "100000",
+        }
     )
     ready_within_s: float = 180.0
     stop_within_s: float = 30.0
@@ -183,6 +191,7 @@ def configuration(node: Node, nodes: Sequence[Node]) -> str:
         cql=node.ports["cql"],
         seeds=",".join(f"{each.host}:{each.ports['storage']}" for each in nodes),
         authenticator=node.settings["authenticator"],
+        tombstones=node.settings["tombstone_failure_threshold"],
     )
 
 

@@ -1,0 +1,46 @@
+"""One node for all tests below, and one connection: each test has a space of its own on it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Generator
+from urllib.parse import urlsplit
+
+import pytest
+
+from soundstage.core.environment import Environment
+from soundstage.engines.records.cassandra import CassandraRecords, Link, parse_address
+from soundstage.engines.records.port import Records
+from soundstage.servers import Cluster
+from soundstage.testing.records import OpenEngine
+from soundstage.testing.servers import server_fixture
+
+cassandra: Callable[[], Generator[Cluster]] = server_fixture("cassandra")
+
+_numbers = itertools.count()
+
+
+def link_to(url: str, query: str = "", password_file: str | None = None) -> Link:
+    """A connection that is made when an engine takes it."""
+    return Link(parse_address("suite", urlsplit(f"{url}/suite?{query}"), {}, password_file))
+
+
+@pytest.fixture(scope="session")
+def link(cassandra: Cluster) -> Generator[Link]:
+    """Open for as long as the tests run, so that each of them needs no time for it."""
+    found = link_to(cassandra.url)
+    found.hold()
+    yield found
+    found.let_go()
+
+
+@pytest.fixture
+def open_engine(link: Link) -> OpenEngine:
+    number = next(_numbers)
+
+    async def open_engine(environment: Environment, store: str = "store") -> Records:
+        engine = CassandraRecords(link, environment, f"test-{number}.{store}")
+        await engine.start()
+        return engine
+
+    return open_engine

@@ -1,0 +1,252 @@
+"""A real node that is killed, hangs, refuses or has kept too many dead rows: what callers see, and what is kept."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import threading
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+from pathlib import Path
+
+import pytest
+from tests.conformance.cassandra.conftest import link_to
+
+from soundstage.core import version
+from soundstage.core.environment import SystemEnvironment
+from soundstage.core.errors import DeadlineExceeded, SoundstageError, Unauthenticated, Unavailable
+from soundstage.engines.records.cassandra import CassandraRecords, Link
+from soundstage.engines.records.port import ALL, Batch, Budget, Conditional, Span, TableSpec
+from soundstage.servers import Cluster
+from soundstage.servers.ports import free_port
+from soundstage.testing.servers import server_fixture
+
+TOMBSTONES_MAX = 1_000
+SETTINGS = {
+    "authenticator": "PasswordAuthenticator",
+    "tombstone_failure_threshold": str(TOMBSTONES_MAX),
+    "heap_mb": "384",
+}
+PLAIN, GUARDED = "faults/plain", "faults/guarded"
+
+pytestmark = pytest.mark.slow
+
+guarded_node: Callable[[], Generator[Cluster]] = server_fixture("cassandra", scope="module", settings=SETTINGS)
+
+
+@pytest.fixture(scope="module")
+def password_file(tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("secret") / "password"
+    path.write_text("cassandra\n")
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def link(guarded_node: Cluster, password_file: str) -> Generator[Link]:
+    found = link_to(guarded_node.url, "user=cassandra&attempt_s=2&patience_s=4", password_file)
+    found.hold()
+    yield found
+    found.let_go()
+
+
+@pytest.fixture
+async def engine(link: Link) -> AsyncIterator[CassandraRecords]:
+    opened = CassandraRecords(link, SystemEnvironment(), f"faults-{time.time_ns()}")
+    await opened.start()
+    await opened.create_table(TableSpec(name=PLAIN, max_lag_us=0, delete_ttl_min_us=0, delete_ttl_max_us=0))
+    await opened.create_table(TableSpec(name=GUARDED, conditional=True))
+    yield opened
+    await opened.stop()
+
+
+def now_us() -> int:
+    return time.time_ns() // 1_000
+
+
+def put(key: bytes, value: bytes = b"value") -> Batch:
+    return Batch(cells=[(key, version.put(now_us(), f"token-{key.decode()}", value))])
+
+
+def within(seconds: float) -> int:
+    return time.monotonic_ns() + round(seconds * 1e9)
+
+
+async def keys_of(engine: CassandraRecords, table: str, record: bytes) -> set[bytes]:
+    found: set[bytes] = set()
+    span = ALL
+    while True:
+        page = await engine.read(table, record, span, Budget(), now_us())
+        found |= {key for key, _ in page.rows}
+        if page.resume is None:
+            return found
+        span = Span(page.resume)
+
+
+async def recovered(engine: CassandraRecords, within_s: float = 20.0) -> None:
+    """The engine answers again."""
+    ends = time.monotonic() + within_s
+    while True:
+        try:
+            await engine.apply(PLAIN, b"recovered", put(b"key"), deadline_ns=within(1))
+        except (Unavailable, DeadlineExceeded):
+            assert time.monotonic() < ends, "it did not recover"
+        else:
+            return
+
+
+async def timed(call: Awaitable[object]) -> tuple[SoundstageError, float]:
+    """The refusal that a call ends with, and after how long."""
+    began = time.monotonic()
+    with pytest.raises(SoundstageError) as refused:
+        await call
+    return refused.value, time.monotonic() - began
+
+
+@pytest.mark.parametrize("table", [PLAIN, GUARDED])
+async def test_nothing_acknowledged_is_lost_when_the_node_is_killed(
+    engine: CassandraRecords, guarded_node: Cluster, table: str
+) -> None:
+    acknowledged: set[bytes] = set()
+    stopping, progress = asyncio.Event(), asyncio.Event()
+
+    async def write(writer: int) -> None:
+        number = 0
+        while not stopping.is_set():
+            key = b"%d-%06d" % (writer, number)
+            number += 1
+            try:
+                await engine.apply(table, b"record-%d" % writer, put(key), deadline_ns=within(1))
+            except (Unavailable, DeadlineExceeded):
+                continue
+            acknowledged.add(key)
+            progress.set()
+
+    async def more(count: int) -> None:
+        until = len(acknowledged) + count
+        while len(acknowledged) < until:
+            progress.clear()
+            await progress.wait()
+
+    writers = [asyncio.ensure_future(write(number)) for number in range(8)]
+    await more(100)
+    guarded_node.servers[0].kill()
+    await asyncio.to_thread(guarded_node.restart)
+    await recovered(engine)
+    await more(50)
+    stopping.set()
+    await asyncio.gather(*writers)
+    kept = set[bytes]().union(*[await keys_of(engine, table, b"record-%d" % number) for number in range(8)])
+    assert acknowledged <= kept
+
+
+async def test_a_node_that_hangs_ends_calls_at_their_deadline(engine: CassandraRecords, guarded_node: Cluster) -> None:
+    asked = Conditional(conditions=[], token="call", digest=b"", limit_us=now_us() + 10**9)
+    await engine.apply(PLAIN, b"record", put(b"before"))
+    guarded_node.servers[0].pause()
+    try:
+        ended = await asyncio.gather(
+            timed(engine.apply(PLAIN, b"record", put(b"during"), deadline_ns=within(1))),
+            timed(engine.apply(GUARDED, b"record", put(b"during"), conditional=asked, deadline_ns=within(1))),
+            timed(engine.apply(GUARDED, b"other", put(b"during"), deadline_ns=within(1))),
+        )
+        page = await engine.read(PLAIN, b"record", ALL, Budget(deadline_ns=within(0.5)), now_us())
+        await asyncio.sleep(6)
+        patient, took_s = await timed(engine.tables())
+    finally:
+        guarded_node.servers[0].resume()
+    assert all(took_s < 1.8 for _, took_s in ended)
+    assert {type(error) for error, _ in ended} <= {Unavailable, DeadlineExceeded}
+    assert ended[0][0].outcome == "unknown"
+    assert (page.rows, page.resume) == ([], b"")
+    assert (type(patient), took_s < 8) == (Unavailable, True)
+    await recovered(engine)
+    assert b"before" in await keys_of(engine, PLAIN, b"record")
+
+
+async def test_a_call_repeated_after_a_hang_has_one_effect(engine: CassandraRecords, guarded_node: Cluster) -> None:
+    batch = put(b"key")
+    asked = Conditional(conditions=[], token="call", digest=b"same", limit_us=now_us() + 10**9)
+    guarded_node.servers[0].pause()
+    call = asyncio.ensure_future(engine.apply(GUARDED, b"once", batch, conditional=asked, deadline_ns=within(15)))
+    await asyncio.sleep(3)
+    guarded_node.servers[0].resume()
+    first_us = await call
+    assert await engine.apply(GUARDED, b"once", batch, conditional=asked) == first_us
+
+
+async def test_a_node_that_is_down_is_unavailable_and_nothing_was_applied(
+    engine: CassandraRecords, guarded_node: Cluster
+) -> None:
+    guarded_node.servers[0].kill()
+    try:
+        await timed(engine.apply(PLAIN, b"down", put(b"first"), deadline_ns=within(1)))
+        error, took_s = await timed(engine.apply(PLAIN, b"down", put(b"second"), deadline_ns=within(1)))
+    finally:
+        await asyncio.to_thread(guarded_node.restart)
+    assert (type(error), error.outcome, error.retryable) == (Unavailable, "not_applied", True)
+    assert took_s < 1.5
+    await recovered(engine)
+
+
+async def test_a_refused_connection_fails_the_start_with_the_reason() -> None:
+    engine = CassandraRecords(
+        link_to(f"cassandra://127.0.0.1:{free_port(['127.0.0.1'], random.Random(), set())}"), SystemEnvironment()
+    )
+    error, took_s = await timed(engine.start())
+    assert (type(error), took_s < 10) == (Unavailable, True)
+    assert "refused" in str(error)
+    await engine.stop()
+
+
+async def test_a_wrong_password_fails_the_start_at_once(guarded_node: Cluster, link: Link, tmp_path: Path) -> None:
+    assert link.session is not None
+    path = tmp_path / "password"
+    path.write_text("guess")
+    engine = CassandraRecords(link_to(guarded_node.url, "user=cassandra", str(path)), SystemEnvironment())
+    error, _ = await timed(engine.start())
+    assert (type(error), bool(error.hint)) == (Unauthenticated, True)
+
+
+async def test_an_engine_that_stops_leaves_no_thread(guarded_node: Cluster, password_file: str, link: Link) -> None:
+    assert link.session is not None
+    before = {thread.name for thread in threading.enumerate() if "asyncio" not in thread.name}
+    for _ in range(2):
+        own = CassandraRecords(link_to(guarded_node.url, "user=cassandra", password_file), SystemEnvironment())
+        await own.start()
+        await own.stop()
+    left: set[str] = set()
+    for _ in range(100):
+        left = {thread.name for thread in threading.enumerate() if "asyncio" not in thread.name} - before
+        if not left:
+            break
+        await asyncio.sleep(0.05)
+    assert left == set()
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+async def test_a_read_past_too_many_dead_rows_goes_on_in_smaller_ranges(
+    engine: CassandraRecords, reverse: bool
+) -> None:
+    count = 4 * TOMBSTONES_MAX
+    cells = [(b"%06d" % number, version.put(now_us(), "put", b"")) for number in range(count)]
+    live = {cells[0][0], cells[count // 2][0], cells[-1][0]}
+    await engine.apply(PLAIN, b"thick", Batch(cells=cells))
+    # One statement each: ranges would be few tombstones.
+    parts = engine.parts
+    table = await parts.catalogue.table(PLAIN)
+    deletes = [
+        (table.statements.delete, (now_us(), table.number, b"thick", 2, key)) for key, _ in cells if key not in live
+    ]
+    await parts.requests.write_all(deletes)
+    found: list[bytes] = []
+    span = Span(reverse=reverse)
+    pages = 0
+    while True:
+        page = await engine.read(PLAIN, b"thick", span, Budget(), now_us())
+        found += [key for key, _ in page.rows]
+        pages += 1
+        if page.resume is None:
+            break
+        span = Span(b"", page.resume, True) if reverse else Span(page.resume)
+    assert found == sorted(live, reverse=reverse)
+    assert 1 < pages < 100
