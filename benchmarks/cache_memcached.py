@@ -36,8 +36,8 @@ class Scale(msgspec.Struct, frozen=True):
     batch: int = 100
 
 
-FULL = Scale(rounds=9, gets=60_000)
-QUICK = Scale(rounds=5, gets=20_000)
+FULL = Scale(rounds=9, gets=20_000)
+QUICK = Scale(rounds=5, gets=4_000)
 
 
 class Bare(asyncio.Protocol):
