@@ -27,12 +27,15 @@ LOG_TAIL_LINES = 400
 
 SERVERS: dict[str, tuple[str, ...]] = {
     "servers": ("cassandra", "kafka", "memcached", "redis"),
-    "engines": ("memcached",),
+    "cassandra": ("cassandra",),
+    "engines": ("cassandra", "memcached"),
     "runtime": ("memcached",),
     "testing": ("memcached",),
     "surface": ("memcached",),
     "docs": ("memcached",),
-    "benchmarks": ("memcached",),
+    "examples": ("cassandra",),
+    "demo": ("cassandra",),
+    "benchmarks": ("cassandra", "memcached"),
 }
 """The real servers that a suite starts, by the names of `soundstage servers`: they are installed before it runs."""
 

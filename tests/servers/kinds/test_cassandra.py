@@ -62,23 +62,3 @@ def test_what_was_written_before_it_was_killed_is_there_after(cassandra: Cluster
         assert sorted(row[0] or b"" for row in session.query("SELECT v FROM killed.t")) == sorted(
             f"v{number}".encode() for number in range(20)
         )
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(400)
-def test_three_nodes_are_one_ring_that_asks_who_calls_and_outlives_one_of_them() -> None:
-    settings = {"authenticator": "PasswordAuthenticator", "heap_mb": "384"}
-    with Cluster("cassandra", nodes=3, settings=settings) as ring:
-        for node in ring.nodes:
-            with Session(node.host, node.port) as session:
-                assert len(session.query("SELECT peer FROM system.peers_v2")) == 2
-        ring.servers[2].kill()
-        first = ring.nodes[0]
-        with Session(first.host, first.port) as session:
-            for statement in (
-                "CREATE KEYSPACE ring WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 3}",
-                "CREATE TABLE ring.t (k int PRIMARY KEY, v text)",
-                "INSERT INTO ring.t (k, v) VALUES (1, 'one')",
-            ):
-                session.query(statement)
-            assert session.query("SELECT v FROM ring.t WHERE k = 1") == [[b"one"]]
