@@ -172,7 +172,7 @@ class Parts:
         places = Places(table, store, config, self.environment)
         self.jobs: JobControl = JobControl(store, places, config, kept, self.environment)
         self.job_runner: JobRunner = JobRunner(
-            self.jobs, self.leases, self.systems, Starters(self.tokens.granted), self.environment
+            self.jobs, self.leases, self.systems, Starters(self.tokens.granted, self.tokens.follow), self.environment
         )
 
     async def _load_namespaces(self) -> None:

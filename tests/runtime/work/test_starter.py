@@ -23,27 +23,30 @@ from soundstage.runtime.work.store import Stored
 ADA = Principal("ada", {"films": ("write",)}, "id of ada")
 
 
+async def nothing_new() -> None: ...
+
+
 def stored(owner: str, namespace: str = "films", access: str = "write") -> Stored:
     info = JobInfo(job_id="j", system="s", operation="o", state="queued", created_at=Instant(0), namespaces=[namespace])
     return Stored(info=info, request=b"", access=access, restart="fail", owner=owner)
 
 
 def test_a_job_has_the_grants_of_its_starter_and_no_others() -> None:
-    starters = Starters({"id of ada": ADA}.get)
+    starters = Starters({"id of ada": ADA}.get, nothing_new)
     assert starters.of(stored("id of ada")) is ADA
 
 
 def test_the_owner_of_the_process_stays_the_owner() -> None:
-    assert Starters({}.get).of(stored("local")) is LOCAL
+    assert Starters({}.get, nothing_new).of(stored("local")) is LOCAL
 
 
 def test_who_is_not_known_any_more_is_nobody() -> None:
     with pytest.raises(Unauthenticated, match="revoked"):
-        Starters({"id of ada": ADA}.get).of(stored("id of eve"))
+        Starters({"id of ada": ADA}.get, nothing_new).of(stored("id of eve"))
 
 
 def test_who_came_without_a_token_keeps_the_grants_of_then() -> None:
-    starters = Starters({"": ADA}.get)
+    starters = Starters({"": ADA}.get, nothing_new)
     job = msgspec.structs.replace(stored(""), grants={"films": ("write",)})
     assert starters.of(job) == Principal("", {"films": ("write",)})
     with pytest.raises(Forbidden):
@@ -51,7 +54,7 @@ def test_who_came_without_a_token_keeps_the_grants_of_then() -> None:
 
 
 def test_grants_that_do_not_reach_so_far_are_refused() -> None:
-    starters = Starters({"id of ada": ADA}.get)
+    starters = Starters({"id of ada": ADA}.get, nothing_new)
     with pytest.raises(Forbidden):
         starters.of(stored("id of ada", namespace="shows"))
     with pytest.raises(Forbidden):
@@ -78,6 +81,17 @@ def test_the_code_of_a_job_is_given_no_more_than_its_starter_has() -> None:
             service: Any = stage.systems.service("errands")
             assert (service.calls[0].principal, (await seen(stage, job_id)).state) == (principal, "succeeded")
             assert principal.grants == {"*": ("write",)}
+
+    simulated(main)
+
+
+def test_a_token_that_another_process_has_just_made_is_known() -> None:
+    async def main(cluster: Cluster) -> None:
+        async with cluster.process(running=0) as front, cluster.process(poll_interval="10ms") as back:
+            await asyncio.sleep(5.1)
+            _, job_id = await started(front, 1)
+            await asyncio.sleep(3)
+            assert ((await seen(front, job_id)).state, len(counted(back))) == ("succeeded", 1)
 
     simulated(main)
 

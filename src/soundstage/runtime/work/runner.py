@@ -236,7 +236,7 @@ class JobRunner:
         operation: Operation[..., Any] = self._systems.operations(info.system)[info.operation]
         request = decoder(operation.request, "application/msgpack", strict=False).decode(writer.found.stored.request)
         service = await self._systems.started(info.system)
-        call = Call(principal=self._starters.of(writer.found.stored), request_id=info.job_id)
+        call = Call(principal=await self._starters.found(writer.found.stored), request_id=info.job_id)
         result = msgpack_encode(await getattr(service, operation.attribute)(call, request, context))
         if len(result) > RESULT_MAX_BYTES:
             raise TooLarge(f"the result has more than {RESULT_MAX_BYTES} bytes", hint="give large results as files")

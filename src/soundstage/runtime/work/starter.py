@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from soundstage.core.call import LOCAL, Access, Principal
 from soundstage.core.errors import Unauthenticated
@@ -11,10 +11,21 @@ from soundstage.runtime.work.store import Stored
 
 
 class Starters:
-    """Recognises who started jobs. `granted` gives who has the token of an id, None when it was revoked."""
+    """Recognises who started jobs.
 
-    def __init__(self, granted: Callable[[str], Principal | None]) -> None:
+    `granted` gives who has the token of an id, as far as this process knows, and `follow` makes that known which other
+    processes did.
+    """
+
+    def __init__(self, granted: Callable[[str], Principal | None], follow: Callable[[], Awaitable[None]]) -> None:
         self._granted = granted
+        self._follow = follow
+
+    async def found(self, stored: Stored) -> Principal:
+        """As `of`, and the token may have been made by another process just now."""
+        if stored.owner and not LOCAL.owns(stored.owner) and self._granted(stored.owner) is None:
+            await self._follow()
+        return self.of(stored)
 
     def of(self, stored: Stored) -> Principal:
         """Who the job is carried out for.
