@@ -82,6 +82,7 @@ def test_a_declaration_knows_what_its_request_can_carry() -> None:
     look, write = ShelfCalls.look, ShelfCalls.write
     assert (look.namespaced, look.paged, look.tokened) == (True, True, False)
     assert (write.namespaced, write.paged, write.tokened) == (False, False, True)
+    assert (look.reads, write.reads) == (True, False)
 
 
 def test_operations_come_in_the_order_of_their_declaration() -> None:

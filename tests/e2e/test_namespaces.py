@@ -166,7 +166,8 @@ def test_a_name_that_leaves_the_stage_file_is_managed_by_api(tmp_path_factory: p
     with Place(tmp_path_factory.mktemp("released")) as place:
         file = place.folder / "stage.toml"
         file.write_text('[namespaces.films]\nabstraction = "kv"\nconfig.rows_max = 500\n')
-        assert place.cli("namespaces", "list", "--stage", "stage.toml").code == 0
+        put = ("kv", "put-items", "--namespace", "films", "--id", "1", "--item", "a=b")
+        assert place.cli(*put, "--stage", "stage.toml").code == 0
         file.write_text("")
         (films,) = place.cli("namespaces", "list", "--stage", "stage.toml").json["namespaces"]
         assert (films["managed_by"], films["config"]["rows_max"], films["version"]) == ("api", 500, 2)

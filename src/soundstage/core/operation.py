@@ -42,7 +42,8 @@ class Operation(Generic[P, R]):
     `idempotent` says that a repetition under the same token changes nothing, so that clients may retry.
     `errors` are those beyond what every operation may raise. `attribute` is the method that declares it, and the
     one that serves it: `name`, or `name` and an underscore where Python keeps the name for itself. One that `waits`
-    may be answered late because nothing has happened yet: its callers count as followers of feeds do.
+    may be answered late because nothing has happened yet: its callers count as followers of feeds do. One that
+    `reads` changes nothing that is stored, and finds nothing where nothing is.
     """
 
     kind: ClassVar[Kind]
@@ -71,6 +72,7 @@ class Operation(Generic[P, R]):
         self.namespaced: bool = "namespace" in fields
         self.paged: bool = "page_token" in fields
         self.tokened: bool = "idempotency_token" in fields
+        self.reads: bool = self.paged or access in ("read", "observe")
 
     def __set_name__(self, owner: type[Any], name: str) -> None:
         self.attribute = name

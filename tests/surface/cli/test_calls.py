@@ -118,6 +118,7 @@ def test_what_has_no_pages_takes_no_such_flag(cli: Cli) -> None:
     assert "--all-pages" in ended.err
 
 
+@pytest.mark.usefixtures("filled")
 def test_an_operation_that_fails_ends_with_1_and_its_problem(cli: Cli) -> None:
     ended = cli("kv", "get-items", "--namespace", "profile", "--id", "u1", "--output", "json")
     assert (ended.code, ended.out) == (1, "")
@@ -143,6 +144,7 @@ def test_a_message_that_is_wrong_ends_with_2_and_names_the_field(cli: Cli, flags
     assert ended.problem["field"] == field
 
 
+@pytest.mark.usefixtures("filled")
 def test_a_request_that_the_stage_refuses_ends_with_1(cli: Cli) -> None:
     ended = cli("kv", "get-items", "--namespace", "profiles", "--id", "", "--output", "json")
     assert ended.code == 1
@@ -156,6 +158,7 @@ def test_pages_are_joined_in_order_and_what_stands_beside_the_first_wins() -> No
     assert whole.beside == {"first": "a", "both": 1, "last": "b"}
 
 
+@pytest.mark.usefixtures("filled")
 def test_a_feed_is_printed_message_by_message(cli: Cli) -> None:
     watched = cli("namespaces", "watch", "--cursor", "0", "--timeout", "50ms")
     lines = [json.loads(line) for line in watched.out.splitlines()]
@@ -164,11 +167,13 @@ def test_a_feed_is_printed_message_by_message(cli: Cli) -> None:
     assert "deadline" in watched.err or "time to follow" in watched.err
 
 
+@pytest.mark.usefixtures("filled")
 def test_a_feed_for_people_is_a_block_of_fields_per_message(cli: Cli) -> None:
     watched = cli("namespaces", "watch", "--cursor", "0", "--timeout", "50ms", "--output", "table")
     assert any(line.split() == ["change.action", "created"] for line in watched.out.splitlines())
 
 
+@pytest.mark.usefixtures("filled")
 def test_a_feed_that_is_refused_is_told(cli: Cli) -> None:
     watched = cli("namespaces", "watch", "--cursor", "77")
     assert (watched.code, "cursor" in watched.err) == (1, True)
@@ -181,3 +186,36 @@ def test_ctrl_c_is_the_way_to_end_a_feed(cli: Cli, monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(asyncio, "run", interrupted)
     assert cli("namespaces", "watch").code == 0
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("kv", "get-items", "--namespace", "profiles", "--id", "u1"),
+        ("namespaces", "list"),
+        ("namespaces", "watch"),
+        ("namespaces", "export", "--name", "profiles"),
+        ("tokens", "list"),
+        ("jobs", "list"),
+        ("backups", "list", "--data", "typo"),
+        ("files", "show", "01a217f9-a4fd-7a4f-b236-aa33a9622cb6"),
+        ("config", "check"),
+        ("config", "show"),
+        ("engines", "list"),
+        ("kv", "get-items", "--help"),
+    ],
+    ids=" ".join,
+)
+def test_who_reads_makes_no_data_folder(cli: Cli, tmp_path: Path, command: tuple[str, ...]) -> None:
+    before = sorted(path.name for path in tmp_path.iterdir())
+    ended = cli(*command)
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
+    if command[0] not in ("config", "engines") and "--help" not in command:
+        folder = "typo" if "typo" in command else "./soundstage-data"
+        told = f"there is no folder {folder} (name the folder that the stage was started with, by --data)"
+        assert (ended.code, told in ended.err) == (2, True)
+
+
+def test_who_writes_makes_the_data_folder(cli: Cli, tmp_path: Path) -> None:
+    ended = cli("kv", "put-items", "--namespace", "profiles", "--id", "u1", "--item", "a=b")
+    assert (ended.code, (tmp_path / "soundstage-data").is_dir()) == (0, True)

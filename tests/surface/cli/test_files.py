@@ -75,7 +75,7 @@ def test_it_is_deleted_once(cli: Cli) -> None:
         (("upload", "none.txt"), "No such file"),
         (("upload", "a.txt", "b.txt", "--name", "c"), "one name is for one file"),
         (("upload", "a.txt", "--ttl", "soon"), "ttl"),
-        (("show", "../a.txt"), "is no id of a file"),
+        (("show", "../a.txt", "--data", "memory:"), "is no id of a file"),
     ],
 )
 def test_what_cannot_be_is_told(cli: Cli, arguments: tuple[str, ...], told: str) -> None:

@@ -49,7 +49,10 @@ def _follow(operation: Operation[..., Any], request: Any, target: Target, output
     """Every message is printed as it comes, until Ctrl-C or the feed's end."""
 
     async def follow() -> None:
-        async with reached(target) as stage, aclosing(stage.follow(operation, request)) as messages:
+        async with (
+            reached(target, reads=operation.reads) as stage,
+            aclosing(stage.follow(operation, request)) as messages,
+        ):
             async for message in messages:
                 show_message(message, output)
 
@@ -61,7 +64,7 @@ def _follow(operation: Operation[..., Any], request: Any, target: Target, output
 async def _call(
     operation: Operation[..., Any], request: Any, target: Target, output: Format, all_pages: bool, out: str | None
 ) -> None:
-    async with reached(target) as stage:
+    async with reached(target, reads=operation.reads) as stage:
         with told():
             request = await sent(request, stage.files)
         if not all_pages:

@@ -22,7 +22,7 @@ from soundstage.surface.cli.failure import DONE, FAILED, USAGE, CommandFailure, 
 from soundstage.surface.cli.help import HelpPages
 from soundstage.surface.cli.options import Folder, Output
 from soundstage.surface.cli.output import chosen_format, show
-from soundstage.surface.cli.target import load
+from soundstage.surface.cli.target import existing_data, load
 
 app: App = App(
     name="data",
@@ -72,7 +72,7 @@ def backup(backup: Backup, /, *, folder: Folder = _NO_FOLDER, output: Output = N
     """
     if os.path.lexists(backup):
         raise usage(f"{backup} exists", hint="name a folder that does not", field="BACKUP")
-    show(asyncio.run(_back_up(_existing_data(folder), backup)), chosen_format(output))
+    show(asyncio.run(_back_up(existing_data(folder), backup)), chosen_format(output))
     return DONE
 
 
@@ -111,19 +111,10 @@ def repair(
 
     Copy the folder first. Prefer a backup where you have one.
     """
-    loaded = _existing_data(folder) if accept_loss else load(folder)
+    loaded = existing_data(folder) if accept_loss else load(folder)
     repaired = folders.repair(loaded.config, accept_loss=accept_loss)
     show(RepairedFolders(repaired), chosen_format(output))
     return DONE
-
-
-def _existing_data(folder: Folder) -> LoadedConfig:
-    """The configuration, whose data folder is there: a mistyped one is not made, nor taken for an empty one."""
-    loaded = load(folder)
-    absent = folders.absent(loaded.config)
-    if absent is not None:
-        raise usage(absent, hint="name the folder that the stage was started with", field="data")
-    return loaded
 
 
 async def _back_up(loaded: LoadedConfig, to: str) -> Copied:

@@ -77,7 +77,7 @@ def upload(
         sent = [await _send(files, path, name, media_type, kept) for path in paths]
         return SentFiles(sent)
 
-    show(asyncio.run(_with_files(target, send)), chosen_format(output))
+    show(asyncio.run(_with_files(target, send, reads=False)), chosen_format(output))
     return DONE
 
 
@@ -115,8 +115,8 @@ def delete(blob: Blob, /, *, target: Target = _NO_TARGET, output: Output = None)
     return DONE
 
 
-async def _with_files(target: Target, use: Callable[[FileAccess], Awaitable[T]]) -> T:
-    async with reached(target) as stage:
+async def _with_files(target: Target, use: Callable[[FileAccess], Awaitable[T]], *, reads: bool = True) -> T:
+    async with reached(target, reads=reads) as stage:
         with told():
             return await use(stage.files)
 

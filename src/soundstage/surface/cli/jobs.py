@@ -40,7 +40,7 @@ def carry_out(
 async def _carried_out(
     operation: Operation[..., Any], request: Any, target: Target, output: Format, detach: bool, out: str | None
 ) -> int:
-    async with reached(target, background=not detach) as stage:
+    async with reached(target, reads=operation.reads, background=not detach) as stage:
         with told():
             request = await sent(request, stage.files)
         job: Job[Any] = await stage.start_job(operation, request)

@@ -18,7 +18,7 @@ from soundstage.core.errors import InvalidArgument, SoundstageError, Unavailable
 from soundstage.core.operation import Invoker
 from soundstage.core.time import Duration
 from soundstage.core.transfers import FileAccess
-from soundstage.runtime.folders import holder
+from soundstage.runtime.folders import absent, holder
 from soundstage.runtime.stage import Stage
 from soundstage.runtime.stagefile import LoadedConfig, load_config
 from soundstage.surface.cli.failure import FAILED, UNREACHABLE, CommandFailure, not_started, usage
@@ -95,13 +95,28 @@ def load(folder: Folder, flags: Mapping[str, Any] | None = None) -> LoadedConfig
         raise not_started(error) from error
 
 
+def existing_data(folder: Folder) -> LoadedConfig:
+    """The configuration, whose data folder is there: a mistyped one is not made, nor taken for an empty one."""
+    loaded = load(folder)
+    missing = absent(loaded.config)
+    if missing is not None:
+        raise usage(missing, hint="name the folder that the stage was started with, by --data", field="data")
+    return loaded
+
+
 @asynccontextmanager
-async def reached(target: Target, *, background: bool = False) -> AsyncGenerator[Reached]:
-    """The stage of `target`, until the block ends; one opened here does what repeats only with `background`."""
+async def reached(target: Target, *, reads: bool = False, background: bool = False) -> AsyncGenerator[Reached]:
+    """The stage of `target`, until the block ends; one opened here does what repeats only with `background`.
+
+    Who only `reads` makes no data folder: where there is none they are told so.
+    """
     options = CallOptions(deadline=_deadline_s(target))
     async with AsyncExitStack() as held:
         url = remote_url(target)
-        found = await _opened(load(target), held, background=background) if url is None else url
+        found = url
+        if found is None:
+            loaded = existing_data(target) if reads else load(target)
+            found = await _opened(loaded, held, background=background)
         if isinstance(found, str):
             found = await held.enter_async_context(connect(found, settings=settings(target)))
         yield Reached(found, options)
