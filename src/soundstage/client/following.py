@@ -82,7 +82,7 @@ class Following:
                         yield message
             finally:
                 await response.aclose()
-        except httpx2.HTTPError as error:
+        except (httpx2.HTTPError, OSError) as error:
             raise network_error(error, self._url, self._operation, True) from error
 
     async def _lines(self, parts: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:

@@ -6,10 +6,14 @@ from typing import Any
 
 import httpx2
 
+from soundstage.client.handshake import refusal, silence
 from soundstage.core.errors import DeadlineExceeded, SoundstageError, Unavailable
 from soundstage.core.operation import Operation
 
 _NOT_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.UnsupportedProtocol)
+
+_HUNG_UP = (httpx2.RemoteProtocolError, httpx2.ReadError)
+"""How it looks when who answers takes a request and closes the connection."""
 
 _GATEWAY_STATUSES = frozenset((502, 503, 504))
 """What proxies say of a stage behind them that may be back soon."""
@@ -30,11 +34,22 @@ def network_error(
 
 
 def unreachable(error: httpx2.HTTPError | OSError, url: str, wanted: str, repeatable: bool = True) -> Unreachable:
-    """That `error` kept from what was wanted of the stage at `url`."""
+    """That `error` kept from what was wanted of the stage at `url`.
+
+    Where TLS is why, nothing was applied, and to try again is of no use.
+    """
+    refused = refusal(error, url, sent=not isinstance(error, _NOT_SENT))
+    if refused is not None:
+        return Unreachable(
+            f"no stage could be reached at {url} for {wanted}: {refused.reason}",
+            hint=refused.hint,
+            retryable=False,
+            outcome="not_applied",
+        )
     reason = f": {error}" if str(error) else f" ({type(error).__name__})"
     return Unreachable(
         f"no stage could be reached at {url} for {wanted}{reason}",
-        hint="check that it runs and that the address is right",
+        hint=silence(url) if isinstance(error, _HUNG_UP) else "check that it runs and that the address is right",
         retryable=repeatable,
         outcome="not_applied" if isinstance(error, _NOT_SENT) else "unknown",
     )
