@@ -25,6 +25,7 @@ import signal
 import socket
 import subprocess
 import sys
+from codeop import CommandCompiler
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,6 +87,29 @@ def compiled(snippet: Snippet, code: str) -> CodeType:
     # Blank lines before it make tracebacks point into the page.
     padded = "\n" * (snippet.line - 1) + code
     return compile(padded, str(snippet.page), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+
+
+def awaits(code: str) -> bool:
+    """Whether only a prompt that awaits at the top takes `code`."""
+    return bool(compile(code, "<block>", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT).co_flags & inspect.CO_COROUTINE)
+
+
+def refused_line(code: str) -> str | None:
+    """The line at which `python -m asyncio` refuses `code`, pasted as it stands with an empty line behind it.
+
+    To such a prompt an empty line ends a block, and nothing else does.
+    """
+    compiler = CommandCompiler()
+    compiler.compiler.flags |= ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+    statement: list[str] = []
+    for line in [*code.splitlines(), ""]:
+        statement.append(line)
+        try:
+            if compiler("\n".join(statement)) is not None:
+                statement.clear()
+        except SyntaxError:
+            return line
+    return statement[0] if any(statement) else None
 
 
 def free_port() -> int:

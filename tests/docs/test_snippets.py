@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.docs.snippets import Page, Snippet, snippets
+from tests.docs.snippets import Page, Snippet, awaits, refused_line, snippets
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "ARCHITECTURE.md", *(ROOT / "docs").rglob("*.md")])
@@ -33,6 +33,31 @@ def test_every_fence_is_understood(page: Path) -> None:
     assert {snippet.language for snippet in found} <= LANGUAGES
     assert {snippet.marker for snippet in found} <= {None, "no-run"}
     assert [snippet.place for snippet in found if re.search("^ *#>", snippet.code, re.MULTILINE)] == [], "write # >"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_what_awaits_at_the_top_can_be_pasted(page: Path) -> None:
+    blocks = [each for each in snippets(page) if each.language == "python" and each.title is None]
+    pasted = any(awaits(each.code) for each in blocks if each.runs)
+    assert not pasted or "`python -m asyncio`" in page.read_text(), "say where it is to be pasted"
+    # Classes are laid out for a file.
+    refused = {each.place: refused_line(each.code) for each in blocks if pasted and "\nclass " not in each.code}
+    assert [(place, line) for place, line in refused.items() if line is not None] == []
+
+
+@pytest.mark.parametrize(
+    ("code", "line"),
+    [
+        ("x = 1\nawait x\n", None),
+        ("async with x as y:\n    await y\n\nprint(1)\n", None),
+        ("async with x as y:\n    await y\n# > 1\n", None),
+        ("async with x as y:\n    a = 1\n\n    await y\n", "    await y"),
+        ("async with x as y:\n    await y\nprint(1)\n", "print(1)"),
+        ("x = (\n", "x = ("),
+    ],
+)
+def test_a_prompt_takes_statements_one_by_one(code: str, line: str | None) -> None:
+    assert refused_line(code) == line
 
 
 def check_page(tmp_path: Path, text: str) -> None:
