@@ -68,6 +68,14 @@ async def test_a_missing_namespace_in_process_names_its_field(stage: Stage) -> N
     assert caught.value.field == "namespace"
 
 
+async def test_a_message_that_is_none_is_no_defect(stage: Stage, notes: Notes) -> None:
+    wrong: Any = ["milk"]
+    with pytest.raises(InvalidArgument, match="name is list, not text"):
+        await notes.read(name=wrong)
+    with pytest.raises(InvalidArgument, match="name is list, not text"):
+        await stage.dispatch("notes", "read", Call(), ReadNote(namespace="home", name=wrong))
+
+
 async def test_an_unknown_namespace_names_the_nearest(stage: Stage) -> None:
     with pytest.raises(NotFound) as caught:
         await stage.client(Notes, "hmoe").read(name="milk")

@@ -25,7 +25,7 @@ _NAME_MAX_CHARS = 80
 
 _HINTS = {
     ("bytes", "json"): "bytes are text in standard base64, with padding",
-    ("bytes", "msgpack"): "bytes are of the type bin",
+    ("bytes", "msgpack"): "bytes are of the type bin: in Python text.encode()",
     ("str", "json"): "send text, in quotes",
     ("str", "msgpack"): "text is of the type str",
     ("int", "json"): "integers have 64 bits and no fraction; a string of digits is read too",

@@ -19,6 +19,7 @@ from soundstage.core.call import LOCAL, Call
 from soundstage.core.environment import Environment
 from soundstage.core.errors import DeadlineExceeded, Internal, InvalidArgument, SoundstageError
 from soundstage.core.ids import request_id
+from soundstage.core.misfit import misfit
 from soundstage.core.operation import Operation
 from soundstage.runtime.access import authorise
 from soundstage.runtime.admission import Admission, Gate
@@ -157,7 +158,7 @@ class BoundOperation:
         except SoundstageError:
             raise
         except Exception as error:
-            raise self._internal(error, call) from error
+            raise misfit(request) or self._internal(error, call) from error
         finally:
             self._admission.in_flight -= 1
             gate.in_flight -= 1
@@ -211,8 +212,10 @@ class BoundOperation:
             stats.failed(error.code)
             raise
         except Exception as error:
-            stats.failed(Internal.code)
-            raise self._internal(error, LOCAL_CALL) from error
+            # Of who calls in the same process nothing was checked so far.
+            failure = misfit(request) or self._internal(error, LOCAL_CALL)
+            stats.failed(failure.code)
+            raise failure from error
         finally:
             admission.in_flight -= 1
             gate.in_flight -= 1

@@ -321,7 +321,7 @@ class TestMessagePack:
         assert (problem["status"], problem["field"], problem["hint"]) == (
             400,
             "items[0].key",
-            "bytes are of the type bin",
+            "bytes are of the type bin: in Python text.encode()",
         )
 
     async def test_bytes_for_text_are_refused(self, caller: Caller) -> None:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from soundstage.core.errors import InvalidArgument, TooLarge
 from soundstage.core.limits import CALL_MAX_ITEMS, KEY_MAX_BYTES, check_key
+from soundstage.core.misfit import ENCODE
 from soundstage.data.kv.api import MatchAll, MatchRange, Predicate
 from soundstage.engines.records.port import KEY_CEILING, Span
 
@@ -121,7 +122,7 @@ def _is_list(keys: object) -> bool:
 
 def _check_bytes(key: object, field: str) -> None:
     if not isinstance(key, bytes):
-        raise InvalidArgument(f"{field} is {type(key).__name__}, not bytes", field=field, hint="encode text first")
+        raise InvalidArgument(f"{field} is {type(key).__name__}, not bytes", field=field, hint=ENCODE)
     check_key(key, field)
 
 

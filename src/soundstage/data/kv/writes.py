@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from soundstage.core.errors import InvalidArgument, TooLarge
 from soundstage.core.limits import KEY_MAX_BYTES, check_call_bytes, check_call_items, check_ttl
+from soundstage.core.misfit import ENCODE
 from soundstage.core.time import Duration
 from soundstage.core.version import delete, put_head
 from soundstage.data.kv.api import Predicate, PutItem
@@ -88,9 +89,7 @@ def _check_values(values: list[bytes], value_max: int) -> None:
 def _no_bytes(items: list[PutItem]) -> InvalidArgument:
     index = next(index for index, item in enumerate(items) if not _is_a(item.value, bytes))
     field = f"items[{index}].value"
-    return InvalidArgument(
-        f"{field} is {type(items[index].value).__name__}, not bytes", field=field, hint="encode it first"
-    )
+    return InvalidArgument(f"{field} is {type(items[index].value).__name__}, not bytes", field=field, hint=ENCODE)
 
 
 def _is_a(value: object, kind: type) -> bool:
