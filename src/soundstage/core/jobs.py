@@ -20,7 +20,7 @@ from soundstage.core.errors import NotFound, PreconditionFailed, from_problem
 from soundstage.core.feed import feed
 from soundstage.core.files import File
 from soundstage.core.job import JobInfo, JobState
-from soundstage.core.message import Duration
+from soundstage.core.message import Cursor, Duration, PageSize, PageToken
 from soundstage.core.operation import AsyncFace, Invoker, operation
 from soundstage.core.time import NS_PER_S
 
@@ -28,16 +28,16 @@ R = TypeVar("R")
 
 
 class GetJob(msgspec.Struct, frozen=True, kw_only=True):
-    job_id: str
+    job_id: Annotated[str, Meta(description="of the job")]
 
 
 class ListJobs(msgspec.Struct, frozen=True, kw_only=True):
     """`operation` is written `<system>/<operation>`."""
 
-    state: JobState | None = None
-    operation: str | None = None
-    page_size: Annotated[int, Meta(ge=1, le=1_000)] = 100
-    page_token: str | None = None
+    state: Annotated[JobState | None, Meta(description="only those in this state")] = None
+    operation: Annotated[str | None, Meta(description="only those of this operation, such as backups/create")] = None
+    page_size: PageSize = 100
+    page_token: PageToken = None
 
 
 class ListJobsReply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -48,14 +48,14 @@ class ListJobsReply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
 
 
 class CancelJob(msgspec.Struct, frozen=True, kw_only=True):
-    job_id: str
+    job_id: Annotated[str, Meta(description="of the job")]
 
 
 class JobResult(msgspec.Struct, frozen=True, kw_only=True):
     """With `wait` the answer comes when the job has ended, or when that time (up to 1 h) has passed."""
 
-    job_id: str
-    wait: Duration = Duration(0)
+    job_id: Annotated[str, Meta(description="of the job")]
+    wait: Annotated[Duration, Meta(description="how long to wait for its end, up to 1h")] = Duration(0)
 
 
 class JobOutcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -68,8 +68,8 @@ class JobOutcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class WatchJob(msgspec.Struct, frozen=True, kw_only=True):
-    job_id: str
-    cursor: str | None = None
+    job_id: Annotated[str, Meta(description="of the job")]
+    cursor: Cursor = None
 
 
 class JobEvent(msgspec.Struct, frozen=True, kw_only=True):

@@ -24,14 +24,36 @@ Name: TypeAlias = Annotated[
 Int64: TypeAlias = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 
 
+NamespaceName: TypeAlias = Annotated[
+    str, msgspec.Meta(description="namespace of the call; a client may be bound to one")
+]
+
+PageSize: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=1_000, description="entries of a page")]
+
+PageToken: TypeAlias = Annotated[str | None, msgspec.Meta(description="`next_page_token` of the page before")]
+
+
+Cursor: TypeAlias = Annotated[str | None, msgspec.Meta(description="of the last message seen; a feed goes on after it")]
+
+
 class IdempotencyToken(msgspec.Struct, frozen=True, gc=False):
     """Names one write: the same token twice is one write. `token` is 1 to 64 bytes of text without NUL.
 
     `generation_time` is kept in microseconds and decides between writes.
     """
 
-    generation_time: Instant
-    token: str
+    generation_time: Annotated[Instant, msgspec.Meta(description="when the write was first made")]
+    token: Annotated[str, msgspec.Meta(description="1 to 64 bytes, such as a UUID")]
 
 
-__all__ = ["Duration", "IdempotencyToken", "Instant", "Int64", "Name"]
+__all__ = [
+    "Cursor",
+    "Duration",
+    "IdempotencyToken",
+    "Instant",
+    "Int64",
+    "Name",
+    "NamespaceName",
+    "PageSize",
+    "PageToken",
+]

@@ -57,12 +57,18 @@ class NamespaceSpec(msgspec.Struct, frozen=True, kw_only=True):
     `slos` maps `read`, `write` or an operation's name to an objective.
     """
 
-    name: Name
-    abstraction: str
-    engines: dict[str, str] | None = None
-    config: dict[str, Any] | None = None
-    slos: dict[str, Objective] | None = None
-    quotas: Quotas | None = None
+    name: Annotated[Name, Meta(description="1 to 64 of A-Z a-z 0-9 _ . -")]
+    abstraction: Annotated[str, Meta(description="the system that keeps its data, such as kv")]
+    engines: Annotated[
+        dict[str, str] | None, Meta(description="engine of the stage file for each port; none: the defaults")
+    ] = None
+    config: Annotated[
+        dict[str, Any] | None, Meta(description="knobs of the abstraction that differ from their defaults")
+    ] = None
+    slos: Annotated[dict[str, Objective] | None, Meta(description="objectives for `read`, `write` or an operation")] = (
+        None
+    )
+    quotas: Annotated[Quotas | None, Meta(description="how much callers may do; none: the defaults")] = None
 
 
 class NamespaceInfo(msgspec.Struct, frozen=True, kw_only=True):

@@ -29,6 +29,8 @@ def structs(node: Node) -> list[inspect.StructType]:
 def parts(node: Node) -> tuple[Node, ...]:
     """The types of what a value of type `node` directly holds."""
     match node:
+        case inspect.Metadata():
+            return (node.type,)
         case inspect.UnionType():
             return node.types
         case inspect.StructType():

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from tests.surface.cli.conftest import Cli
 
+from soundstage.core.time import Instant
 from soundstage.surface.cli.calls import joined
 from soundstage.surface.cli.tables import Listing
 
@@ -219,3 +220,27 @@ def test_who_reads_makes_no_data_folder(cli: Cli, tmp_path: Path, command: tuple
 def test_who_writes_makes_the_data_folder(cli: Cli, tmp_path: Path) -> None:
     ended = cli("kv", "put-items", "--namespace", "profiles", "--id", "u1", "--item", "a=b")
     assert (ended.code, (tmp_path / "soundstage-data").is_dir()) == (0, True)
+
+
+def test_one_ttl_is_for_every_item_without_one(cli: Cli) -> None:
+    own = '{"key": "b3du", "value": "dg==", "ttl": "2h"}'
+    flags = ("--namespace", "profiles", "--id", "u1")
+    assert cli("kv", "put-items", *flags, "--item", "a=1", "--item", "b=2", "--item", own, "--ttl", "1h").code == 0
+    items = cli("kv", "get-items", *flags).json["items"]
+    lives = {
+        item["key"]: Instant.parse(item["metadata"]["expires_at"])
+        - Instant.parse(item["metadata"]["token"]["generation_time"])
+        for item in items
+    }
+    hour = 3_600_000_000_000
+    assert lives == {"a": hour, "b": hour, "own": 2 * hour}
+
+
+def test_a_ttl_without_items_is_refused(cli: Cli) -> None:
+    ended = cli("kv", "put-items", "--namespace", "profiles", "--id", "u1", "--ttl", "1h")
+    assert (ended.code, "--ttl has nothing to hold for (give items too)" in ended.err) == (2, True)
+
+
+def test_a_ttl_that_is_none_names_its_flag(cli: Cli) -> None:
+    ended = cli("kv", "put-items", "--namespace", "profiles", "--id", "u1", "--item", "a=b", "--ttl", "soon")
+    assert (ended.code, "ttl" in ended.err) == (2, True)

@@ -1,15 +1,26 @@
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Iterable
+from importlib import import_module
+from typing import Annotated, Any, Literal
 
 import msgspec
 import pytest
 from tests.surface.cli.messages import Both, Everything, Many
 
+from soundstage.catalogue import SYSTEMS
 from soundstage.core.errors import InvalidArgument
+from soundstage.core.message import Duration
+from soundstage.core.operation import Operation, operations_of
+from soundstage.core.system import System
+from soundstage.runtime.tokens.api import CreateToken
 from soundstage.surface.cli.flags import GLOBAL_NAMES, Flag, flags_of, own_doc, singular
 
 FLAGS = {name: flag for flag in flags_of(Many) for name in flag.names}
+
+
+def declared(system: System) -> Iterable[tuple[str, Operation[..., Any]]]:
+    return operations_of(import_module(f"{system.path}.api").CALLS).items()
 
 
 def flag(name: str) -> Flag:
@@ -143,3 +154,40 @@ def test_the_docs_of_a_struct_are_its_own() -> None:
 
     assert own_doc(Everything) == "Matches all."
     assert own_doc(Silent) == ""
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [pytest.param(operation, id=f"{system.name}/{name}") for system in SYSTEMS for name, operation in declared(system)],
+)
+def test_every_flag_of_every_operation_says_what_it_means(operation: Operation[..., Any]) -> None:
+    assert [flag.names[0] for flag in flags_of(operation.request) if not flag.meaning] == []
+
+
+class Row(msgspec.Struct):
+    key: bytes
+    value: bytes
+    ttl: Annotated[Duration | None, msgspec.Meta(description="how long")] = None
+    weight: Annotated[int, msgspec.Meta(ge=1, le=9)] = 1
+
+
+class Rows(msgspec.Struct):
+    rows: list[Row]
+    weight: int = 0
+
+
+def test_what_elements_say_besides_key_and_value_is_said_once_for_all() -> None:
+    flags = {flag.names[0]: flag for flag in flags_of(Rows)}
+    assert flags["--ttl"].help == "how long; for every --row without one"
+    assert (flags["--ttl"].path, flags["--ttl"].each, flags["--ttl"].metavar) == (("rows", "ttl"), True, "DURATION")
+
+
+def test_a_name_that_the_message_uses_itself_is_that_of_the_element_too() -> None:
+    flags = {flag.names[0]: flag for flag in flags_of(Rows)}
+    assert flags["--row.weight"].help == "1 to 9; for every --row without one"
+    assert not flags["--weight"].each
+
+
+def test_bounds_that_are_lengths_of_time_are_told() -> None:
+    (flag,) = [flag for flag in flags_of(CreateToken) if flag.names == ("--expires-in",)]
+    assert flag.help == "how long it works; none: until it is revoked; 1m to 3650d"

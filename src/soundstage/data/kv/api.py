@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 import msgspec
+from msgspec import Meta
 
 from soundstage.core.errors import (
     NotFound,
@@ -16,10 +17,12 @@ from soundstage.core.errors import (
     TokenReused,
     TooLarge,
 )
-from soundstage.core.message import Duration, IdempotencyToken, Instant, Int64
+from soundstage.core.message import Duration, IdempotencyToken, Instant, Int64, NamespaceName, PageToken
 from soundstage.core.operation import AsyncFace, SyncFace, operation
 
 Message = msgspec.Struct
+
+RecordId: TypeAlias = Annotated[str, Meta(description="of the record: text of 1 to 1024 bytes")]
 
 
 class ItemMetadata(Message, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -34,9 +37,11 @@ class ItemMetadata(Message, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
 class PutItem(Message, kw_only=True):
     """An item to store; it expires `ttl` (1 ms to 10 years) after its token's time."""
 
-    key: bytes
-    value: bytes
-    ttl: Duration | None = None
+    key: Annotated[bytes, Meta(description="0 to 4096 bytes")]
+    value: Annotated[bytes, Meta(description="what to store")]
+    ttl: Annotated[
+        Duration | None, Meta(description="time to live, from the token's time on: 1ms to 3653d; none: for ever")
+    ] = None
 
 
 class Item(Message, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -52,16 +57,16 @@ class MatchAll(Message):
 
 
 class MatchKeys(Message, kw_only=True):
-    keys: list[bytes]
+    keys: Annotated[list[bytes], Meta(description="the items with these keys")]
 
 
 class MatchRange(Message, kw_only=True):
     """Keys between `start` and `end` in byte order; a bound left out is open."""
 
-    start: bytes | None = None
-    start_inclusive: bool = True
-    end: bytes | None = None
-    end_inclusive: bool = False
+    start: Annotated[bytes | None, Meta(description="the least key; none: from the first")] = None
+    start_inclusive: Annotated[bool, Meta(description="whether `start` itself matches")] = True
+    end: Annotated[bytes | None, Meta(description="where to stop; none: after the last")] = None
+    end_inclusive: Annotated[bool, Meta(description="whether `end` itself matches")] = False
 
 
 class Predicate(Message, kw_only=True, omit_defaults=True):
@@ -79,11 +84,25 @@ class Selection(Message, kw_only=True, omit_defaults=True):
     all values are left out; their metadata is not.
     """
 
-    page_size_bytes: Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)] | None = None
-    item_limit: Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)] | None = None
-    reverse: bool = False
-    include_values: bool = True
-    max_value_bytes: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)] | None = None
+    page_size_bytes: (
+        Annotated[
+            int,
+            Meta(ge=1, le=2**63 - 1, description="bytes of a page; none: the namespace's `page_size_bytes`"),
+        ]
+        | None
+    ) = None
+    item_limit: Annotated[int, Meta(ge=1, le=2**63 - 1, description="items over all pages; none: no limit")] | None = (
+        None
+    )
+    reverse: Annotated[bool, Meta(description="the greatest key first")] = False
+    include_values: Annotated[bool, Meta(description="whether values come along")] = True
+    max_value_bytes: (
+        Annotated[
+            int,
+            Meta(ge=0, le=2**63 - 1, description="larger values are left out, their metadata is not; none: no limit"),
+        ]
+        | None
+    ) = None
 
 
 class Condition(Message, kw_only=True, omit_defaults=True):
@@ -95,11 +114,17 @@ class Condition(Message, kw_only=True, omit_defaults=True):
 
 
 class PutItems(Message, kw_only=True):
-    namespace: str = ""
-    id: str
-    items: list[PutItem]
-    idempotency_token: IdempotencyToken | None = None
-    condition: Condition | list[Condition] | None = None
+    namespace: NamespaceName = ""
+    id: RecordId
+    items: Annotated[list[PutItem], Meta(description="up to 5000, together up to 4 MiB")]
+    idempotency_token: Annotated[
+        IdempotencyToken | None,
+        Meta(description="names the write; made where it is left out"),
+    ] = None
+    condition: Annotated[
+        Condition | list[Condition] | None,
+        Meta(description="what must hold, or nothing is written; of a list all must"),
+    ] = None
 
 
 class PutItemsReply(Message, kw_only=True):
@@ -109,12 +134,14 @@ class PutItemsReply(Message, kw_only=True):
 
 
 class GetItems(Message, kw_only=True):
-    namespace: str = ""
-    id: str
-    predicate: Predicate | None = None
-    selection: Selection | None = None
-    min_version: IdempotencyToken | None = None
-    page_token: str | None = None
+    namespace: NamespaceName = ""
+    id: RecordId
+    predicate: Annotated[Predicate | None, Meta(description="which items; none: all")] = None
+    selection: Annotated[Selection | None, Meta(description="how much to return")] = None
+    min_version: Annotated[
+        IdempotencyToken | None, Meta(description="what is read is at least as new as the write of this token")
+    ] = None
+    page_token: PageToken = None
 
 
 class GetItemsReply(Message, kw_only=True, omit_defaults=True):
@@ -126,11 +153,17 @@ class GetItemsReply(Message, kw_only=True, omit_defaults=True):
 
 
 class DeleteItems(Message, kw_only=True):
-    namespace: str = ""
-    id: str
-    predicate: Predicate
-    idempotency_token: IdempotencyToken | None = None
-    condition: Condition | list[Condition] | None = None
+    namespace: NamespaceName = ""
+    id: RecordId
+    predicate: Annotated[Predicate, Meta(description="which items")]
+    idempotency_token: Annotated[
+        IdempotencyToken | None,
+        Meta(description="names the write; made where it is left out"),
+    ] = None
+    condition: Annotated[
+        Condition | list[Condition] | None,
+        Meta(description="what must hold, or nothing is written; of a list all must"),
+    ] = None
 
 
 class DeleteItemsReply(Message, kw_only=True):
@@ -140,11 +173,13 @@ class DeleteItemsReply(Message, kw_only=True):
 
 
 class ScanItems(Message, kw_only=True):
-    namespace: str = ""
-    segment: Annotated[int, msgspec.Meta(ge=0, le=1023)] = 0
-    total_segments: Annotated[int, msgspec.Meta(ge=1, le=1024)] = 1
-    selection: Selection | None = None
-    page_token: str | None = None
+    namespace: NamespaceName = ""
+    segment: Annotated[
+        int, Meta(ge=0, le=1023, description="which part of the namespace to walk, below `total_segments`")
+    ] = 0
+    total_segments: Annotated[int, Meta(ge=1, le=1024, description="into how many parts the namespace is divided")] = 1
+    selection: Annotated[Selection | None, Meta(description="how much to return")] = None
+    page_token: PageToken = None
 
 
 class ScannedRecord(Message, kw_only=True):
@@ -160,10 +195,10 @@ class ScanItemsReply(Message, kw_only=True, omit_defaults=True):
 
 
 class BatchGetItems(Message, kw_only=True):
-    namespace: str = ""
-    ids: list[str]
-    predicate: Predicate | None = None
-    selection: Selection | None = None
+    namespace: NamespaceName = ""
+    ids: Annotated[list[str], Meta(description="of the records, each 1 to 1024 bytes")]
+    predicate: Annotated[Predicate | None, Meta(description="which items; none: all")] = None
+    selection: Annotated[Selection | None, Meta(description="how much to return")] = None
 
 
 class BatchRecord(Message, kw_only=True, omit_defaults=True):
@@ -181,9 +216,9 @@ class BatchGetItemsReply(Message, kw_only=True):
 
 
 class CountItems(Message, kw_only=True):
-    namespace: str = ""
-    id: str
-    predicate: Predicate | None = None
+    namespace: NamespaceName = ""
+    id: RecordId
+    predicate: Annotated[Predicate | None, Meta(description="which items; none: all")] = None
 
 
 class CountItemsReply(Message, kw_only=True):

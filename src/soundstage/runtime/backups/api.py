@@ -12,7 +12,7 @@ from msgspec import Meta
 
 from soundstage.core.errors import AlreadyExists, DataLoss, NotFound
 from soundstage.core.job import job
-from soundstage.core.message import Instant, Int64, Name
+from soundstage.core.message import Instant, Int64, Name, PageSize, PageToken
 from soundstage.core.operation import AsyncFace, SyncFace, operation
 
 
@@ -46,8 +46,8 @@ class Backup(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class ListBackups(msgspec.Struct, frozen=True, kw_only=True):
-    page_size: Annotated[int, Meta(ge=1, le=1_000)] = 100
-    page_token: str | None = None
+    page_size: PageSize = 100
+    page_token: PageToken = None
 
 
 class ListBackupsReply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -14,7 +14,7 @@ from soundstage.core.errors import AlreadyExists, DataLoss, InProgress, NotFound
 from soundstage.core.feed import feed
 from soundstage.core.files import File
 from soundstage.core.job import job
-from soundstage.core.message import Int64
+from soundstage.core.message import Cursor, Int64, PageSize, PageToken
 from soundstage.core.namespace import NamespaceChange, NamespaceInfo, NamespaceSpec
 from soundstage.core.operation import AsyncFace, SyncFace, operation
 
@@ -22,18 +22,20 @@ from soundstage.core.operation import AsyncFace, SyncFace, operation
 class PutNamespace(msgspec.Struct, frozen=True, kw_only=True):
     """`expected_version` is the version to replace; 0: the namespace must not exist."""
 
-    namespace: NamespaceSpec
-    expected_version: Annotated[int, Meta(ge=0, le=2**63 - 1)] | None = None
+    namespace: Annotated[NamespaceSpec, Meta(description="what it is to be")]
+    expected_version: (
+        Annotated[int, Meta(ge=0, le=2**63 - 1, description="version to replace; 0: it must not exist")] | None
+    ) = None
 
 
 class GetNamespace(msgspec.Struct, frozen=True, kw_only=True):
-    name: str
+    name: Annotated[str, Meta(description="of the namespace")]
 
 
 class ListNamespaces(msgspec.Struct, frozen=True, kw_only=True):
-    abstraction: str | None = None
-    page_size: Annotated[int, Meta(ge=1, le=1_000)] = 100
-    page_token: str | None = None
+    abstraction: Annotated[str | None, Meta(description="only those of this system, such as kv")] = None
+    page_size: PageSize = 100
+    page_token: PageToken = None
 
 
 class ListNamespacesReply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -45,8 +47,10 @@ class ListNamespacesReply(msgspec.Struct, frozen=True, kw_only=True, omit_defaul
 
 
 class DeleteNamespace(msgspec.Struct, frozen=True, kw_only=True):
-    name: str
-    expected_version: Annotated[int, Meta(ge=1, le=2**63 - 1)] | None = None
+    name: Annotated[str, Meta(description="of the namespace")]
+    expected_version: (
+        Annotated[int, Meta(ge=1, le=2**63 - 1, description="version that may be deleted; none: any")] | None
+    ) = None
 
 
 class DeleteNamespaceReply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -58,9 +62,9 @@ class DeleteNamespaceReply(msgspec.Struct, frozen=True, kw_only=True, omit_defau
 
 
 class NamespaceHistory(msgspec.Struct, frozen=True, kw_only=True):
-    name: str
-    page_size: Annotated[int, Meta(ge=1, le=1_000)] = 100
-    page_token: str | None = None
+    name: Annotated[str, Meta(description="of the namespace")]
+    page_size: PageSize = 100
+    page_token: PageToken = None
 
 
 class NamespaceHistoryReply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -73,9 +77,9 @@ class NamespaceHistoryReply(msgspec.Struct, frozen=True, kw_only=True, omit_defa
 class WatchNamespaces(msgspec.Struct, frozen=True, kw_only=True):
     """Without `cursor` from now on; `"0"` from the oldest change that is kept."""
 
-    name: str | None = None
-    abstraction: str | None = None
-    cursor: str | None = None
+    name: Annotated[str | None, Meta(description="only changes of this namespace")] = None
+    abstraction: Annotated[str | None, Meta(description="only those of this system, such as kv")] = None
+    cursor: Cursor = None
 
 
 class NamespaceEvent(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,7 +90,7 @@ class NamespaceEvent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ExportNamespace(msgspec.Struct, frozen=True, kw_only=True):
-    name: str
+    name: Annotated[str, Meta(description="of the namespace")]
 
 
 class Exported(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,21 +109,21 @@ class ImportNamespace(msgspec.Struct, frozen=True, kw_only=True):
     With `overwrite` a namespace of that name is deleted first; without, it must be empty or not there.
     """
 
-    name: str
-    file: File
-    engines: dict[str, str] | None = None
-    config: dict[str, Any] = {}
-    overwrite: bool = False
+    name: Annotated[str, Meta(description="of the namespace to make")]
+    file: Annotated[File, Meta(description="what an export left")]
+    engines: Annotated[dict[str, str] | None, Meta(description="engine of the stage file for each port")] = None
+    config: Annotated[dict[str, Any], Meta(description="knobs that are to differ")] = {}
+    overwrite: Annotated[bool, Meta(description="delete a namespace of that name first")] = False
 
 
 class CopyNamespace(msgspec.Struct, frozen=True, kw_only=True):
     """`engines` and `config` are what differs in the copy `to`; `overwrite` as for imports."""
 
-    name: str
-    to: str
-    engines: dict[str, str] | None = None
-    config: dict[str, Any] = {}
-    overwrite: bool = False
+    name: Annotated[str, Meta(description="of the namespace to copy")]
+    to: Annotated[str, Meta(description="name of the copy")]
+    engines: Annotated[dict[str, str] | None, Meta(description="engine of the stage file for each port")] = None
+    config: Annotated[dict[str, Any], Meta(description="knobs that are to differ")] = {}
+    overwrite: Annotated[bool, Meta(description="delete a namespace of that name first")] = False
 
 
 class Filled(msgspec.Struct, frozen=True, kw_only=True):

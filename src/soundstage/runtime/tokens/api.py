@@ -13,7 +13,7 @@ from msgspec import Meta
 from soundstage.core.call import Access
 from soundstage.core.credential import TokenInfo
 from soundstage.core.errors import AlreadyExists, Exhausted, NotFound
-from soundstage.core.message import Duration, Name
+from soundstage.core.message import Duration, Name, PageSize, PageToken
 from soundstage.core.operation import AsyncFace, SyncFace, operation
 
 
@@ -23,11 +23,14 @@ class CreateToken(msgspec.Struct, frozen=True, kw_only=True):
     `expires_in` is between a minute and ten years; without it the token lives until it is revoked.
     """
 
-    name: Name
-    roles: list[Access] = []
-    namespaces: list[str] = []
-    grants: dict[str, list[Access]] | None = None
-    expires_in: Annotated[Duration | None, Meta(extra={"bounds": ("1m", "3650d")})] = None
+    name: Annotated[Name, Meta(description="what logs and history call its bearer")]
+    roles: Annotated[list[Access], Meta(description="what it allows: read, write, observe, admin")] = []
+    namespaces: Annotated[list[str], Meta(description="where: names, a `prefix*` or `*`; none: everywhere")] = []
+    grants: Annotated[dict[str, list[Access]] | None, Meta(description="roles by namespace, instead of the two")] = None
+    expires_in: Annotated[
+        Duration | None,
+        Meta(description="how long it works; none: until it is revoked", extra={"bounds": ("1m", "3650d")}),
+    ] = None
 
 
 class CreateTokenReply(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,8 +42,8 @@ class CreateTokenReply(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ListTokens(msgspec.Struct, frozen=True, kw_only=True):
-    page_size: Annotated[int, Meta(ge=1, le=1_000)] = 100
-    page_token: str | None = None
+    page_size: PageSize = 100
+    page_token: PageToken = None
 
 
 class ListTokensReply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -53,7 +56,7 @@ class ListTokensReply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
 class RevokeToken(msgspec.Struct, frozen=True, kw_only=True):
     """`id` is the id or the name of a token."""
 
-    id: str
+    id: Annotated[str, Meta(description="id or name of the token")]
 
 
 class RevokeTokenReply(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,6 +5,7 @@
     bytes                       --key BYTES, in the notation of `notation`
     lists of such               --id TEXT, once per element, under the field's singular
     lists of {key, value}       --item KEY=VALUE, once per element; so are maps
+    what else such elements say --ttl DURATION, for every element that does not say it itself
     files                       --file PATH, which is sent before the call
     messages                    --selection JSON, and a flag per field: --selection.item-limit INTEGER
     anything else               --condition JSON
@@ -25,6 +26,7 @@ from msgspec import NODEFAULT, inspect
 
 from soundstage.core.errors import InvalidArgument
 from soundstage.core.files import File
+from soundstage.runtime.bounds import bounds_of
 from soundstage.surface.cli.attachments import read_attachment
 from soundstage.surface.cli.notation import read_bytes, read_file, split_pair
 
@@ -38,8 +40,9 @@ class Flag(msgspec.Struct, frozen=True, kw_only=True):
     """One flag: `path` is where its value goes in the message, `names` how it is called.
 
     `annotation` is the Python type that the command line is parsed to, `read` makes a plain value of that:
-    what JSON would carry. `panel` is the heading that it stands under in the help. `empty` says that the field
-    is a message without fields.
+    what JSON would carry. `meaning` is what the message's declaration says of it. `panel` is the heading that it
+    stands under in the help. `empty` says that the field is a message without fields, `each` that the value is for
+    every element of the list before it in `path` that has none.
     """
 
     path: tuple[str, ...]
@@ -48,8 +51,10 @@ class Flag(msgspec.Struct, frozen=True, kw_only=True):
     metavar: str | None
     read: Read
     help: str
+    meaning: str
     panel: tuple[str, str]
     empty: bool = False
+    each: bool = False
 
 
 class Leaf(msgspec.Struct, frozen=True):
@@ -117,10 +122,31 @@ def _many_flags(kind: inspect.Type, flag: Callable[..., Flag], siblings: set[str
             Leaf(list[str], "KEY=VALUE", _each(pair), "repeatable, or JSON of one"), element_of=siblings, alone=True
         )
         yield flag(Leaf(str, "JSON", _read_json, "the whole list"))
+        yield from _shared_flags(cast("inspect.StructType", element), flag, siblings)
     elif isinstance(kind, inspect.DictType) and isinstance(_bare(kind.key_type)[0], inspect.StrType):
         yield flag(Leaf(list[str], "KEY=VALUE", partial(_read_map, _map_value(kind.value_type)), "repeatable, or JSON"))
     else:
         yield flag(_JSON)
+
+
+def _shared_flags(element: inspect.StructType, flag: Callable[..., Flag], siblings: set[str]) -> Iterator[Flag]:
+    """Flags of the fields beside key and value, said once for all elements."""
+    for field in element.fields:
+        kind, description = _bare(field.type)
+        leaf = _leaf(kind)
+        if leaf is not None and field.encode_name not in _PAIR:
+            of_list = flag(leaf)
+            name = field.encode_name.replace("_", "-")
+            free = field.encode_name not in siblings | GLOBAL_NAMES
+            single = singular(of_list.path[-1]).replace("_", "-")
+            yield msgspec.structs.replace(
+                of_list,
+                path=(*of_list.path, field.encode_name),
+                names=(f"--{name}" if free and len(of_list.path) == 1 else f"--{single}.{name}",),
+                help="; ".join(filter(None, (description, leaf.note, f"for every --{single} without one"))),
+                meaning=description,
+                each=True,
+            )
 
 
 def _flag(
@@ -140,7 +166,14 @@ def _flag(
     else:
         lasts = (last,)
     prefix = "".join(f"{part}." for part in path[:-1])
-    notes = ("required" if field.required and len(path) == 1 else "", description, leaf.note, _default(field))
+    bounds = bounds_of(field.type)
+    notes = (
+        "required" if field.required and len(path) == 1 else "",
+        description,
+        leaf.note,
+        f"{bounds[0]} to {bounds[1]}" if bounds else "",
+        _default(field),
+    )
     return Flag(
         path=path,
         names=tuple(f"--{prefix}{name}".replace("_", "-") for name in lasts),
@@ -148,6 +181,7 @@ def _flag(
         metavar=leaf.metavar,
         read=leaf.read,
         help="; ".join(filter(None, notes)),
+        meaning=description or (leaf.note if leaf.read is _empty_message else ""),
         panel=panel,
         empty=leaf.read is _empty_message,
     )

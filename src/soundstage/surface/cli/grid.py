@@ -1,6 +1,7 @@
 """Rows and fields laid out for people: columns as wide as they must be, long cells folded at spaces within theirs.
 
-A value without spaces is never broken, so that it can be copied: it stands out of its column.
+A word that is wider than its column is cut and ends with an ellipsis; a field of a single reply is never cut, so that
+it can be copied.
 
 Where a row does not fit, columns are left out and named: first what is a message within a message or a map of
 data, then what stands furthest right. JSON has them all.
@@ -24,6 +25,9 @@ FOLD_MIN = 8
 
 KEPT_MIN = 2
 """So many columns stay, whatever the width."""
+
+CUT = "…"
+"""What stands for the rest of a word that was cut."""
 
 
 class Column(NamedTuple):
@@ -58,11 +62,11 @@ def grid(rows: Sequence[Row], width: int | None = None) -> Grid:
     columns, left_out = _fitting(_columns(rows), width)
     widths = _widths([column.width for column in columns], width)
     numeric = [column.numeric for column in columns]
-    heads = [_folded(column.heading, limit) for column, limit in zip(columns, widths, strict=True)]
+    heads = [_cut(column.heading, limit) for column, limit in zip(columns, widths, strict=True)]
     lines = _lines(heads, widths, numeric)
     rule = "─" * (sum(widths) + GAP * (len(widths) - 1))
     for number in range(len(rows)):
-        folded = [_folded(column.cells[number], limit) for column, limit in zip(columns, widths, strict=True)]
+        folded = [_cut(column.cells[number], limit) for column, limit in zip(columns, widths, strict=True)]
         lines += _lines(folded, widths, numeric)
     return Grid([*lines[: max(map(len, heads))], rule, *lines[max(map(len, heads)) :]], left_out)
 
@@ -131,6 +135,23 @@ def _folded(text: str, width: int | None) -> list[str]:
     if width is None:
         return lines
     return [part for line in lines for part in (_broken(line, width) if _width(line) > width else [line])]
+
+
+def _cut(text: str, width: int) -> list[str]:
+    """`text` as lines of at most `width` cells, whatever its words are like."""
+    return [line if _width(line) <= width else _beginning(line, width) for line in _folded(text, width)]
+
+
+def _beginning(word: str, width: int) -> str:
+    """As much of `word` as fits with the sign that some is missing."""
+    if word.isascii():
+        return word[: width - 1] + CUT
+    kept = ""
+    for character in word:
+        if _width(kept + character) > width - 1:
+            break
+        kept += character
+    return kept + CUT
 
 
 def _broken(line: str, width: int) -> list[str]:

@@ -7,12 +7,13 @@ import os
 import re
 import shutil
 import sys
+import textwrap
 from typing import Any, Literal, TypeAlias
 
 import msgspec
 
 from soundstage.surface.cli.failure import usage
-from soundstage.surface.cli.grid import fields, grid
+from soundstage.surface.cli.grid import CUT, fields, grid
 from soundstage.surface.cli.help import bold
 from soundstage.surface.cli.tables import Listing, cells, listing, readable, rows
 
@@ -89,5 +90,8 @@ def _show_elements(found: Listing, width: int | None) -> None:
     print(bold(laid[0]))
     for line in laid[1:]:
         print(line)
-    if left_out:
-        print(f"left out: {', '.join(left_out)} (a wider terminal or --output json shows them)")
+    if left_out and width is not None:
+        note = f"left out: {', '.join(left_out)} (a wider terminal or --output json shows them)"
+        print(textwrap.fill(note, width, break_on_hyphens=False, break_long_words=False))
+    if any(CUT in line for line in laid):
+        print(f"{CUT}: cut, --output json shows all")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
 import msgspec
@@ -35,15 +35,19 @@ def read_input(path: str | None) -> dict[str, Any]:
     return cast("dict[str, Any]", found)
 
 
-def assemble(message: type[Any], flags: Iterable[Flag], given: Mapping[str, Any], brought: dict[str, Any]) -> Any:
+def assemble(message: type[Any], flags: Sequence[Flag], given: Mapping[str, Any], brought: dict[str, Any]) -> Any:
     """The message that `brought` (from `--input`) holds, with the flags `given`, by name, over it.
 
     Raises `InvalidArgument` naming the field, by the rules of the door.
     """
     for flag in flags:
         value = given.get(flag.names[0])
-        if value is not None:
+        if value is not None and not flag.each:
             _put(brought, flag, _read(flag, value))
+    for flag in flags:
+        value = given.get(flag.names[0])
+        if value is not None and flag.each:
+            _put_each(brought, flag, _read(flag, value))
     _check_known(message, brought)
     for field in msgspec.structs.fields(message):
         if field.required and field.encode_name not in brought:
@@ -77,6 +81,21 @@ def _put(message: dict[str, Any], flag: Flag, value: Any) -> None:
             raise InvalidArgument(f"{flag.names[0]} does not go with what --input brings for `{name}`", field=name)
         message = cast("dict[str, Any]", inner)
     message[flag.path[-1]] = value
+
+
+def _put_each(message: dict[str, Any], flag: Flag, value: Any) -> None:
+    """Every element of the list that does not say it itself says `value`."""
+    found: Any = message
+    for name in flag.path[:-1]:
+        found = found.get(name) if isinstance(found, dict) else None
+    elements: list[Any] = found if isinstance(found, list) else []
+    if not elements:
+        raise InvalidArgument(
+            f"{flag.names[0]} has nothing to hold for", field=flag.path[-1], hint=f"give {flag.path[-2]} too"
+        )
+    for element in elements:
+        if isinstance(element, dict):
+            cast("dict[str, Any]", element).setdefault(flag.path[-1], value)
 
 
 def _missing(field: str, flags: Iterable[Flag]) -> InvalidArgument:
