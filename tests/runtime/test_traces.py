@@ -53,6 +53,14 @@ async def test_a_call_is_a_span_below_the_callers(open_stage: OpenStage, spans: 
     assert (attributes["soundstage.request_id"], attributes["soundstage.principal"]) == ("r-1", "ci")
 
 
+async def test_a_span_begins_when_the_call_came(open_stage: OpenStage, spans: InMemorySpanExporter) -> None:
+    async with open_stage(TRACED) as stage:
+        await make(stage)
+        await stage.client(Notes, "home").write(name="a", text="1")
+        await stage.dispatch("notes", "read", Call(arrived_ns=5), ReadNote(namespace="home", name="a"))
+    assert spans.get_finished_spans()[-1].start_time == 5
+
+
 async def test_a_failure_marks_the_span_with_its_code(open_stage: OpenStage, spans: InMemorySpanExporter) -> None:
     async with open_stage(TRACED) as stage:
         await make(stage)

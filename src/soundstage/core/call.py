@@ -40,7 +40,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One call's context, passed explicitly to every handler.
 
     `deadline_ns` is on the environment's monotonic clock. `signals` are the caller's capabilities as
-    announced with the request.
+    announced with the request. `arrived_ns` is the wall clock when a call from outside came, 0 while nobody traces.
     """
 
     principal: Principal = LOCAL
@@ -49,6 +49,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     request_id: str = ""
     trace: str | None = None
     signals: dict[str, str] | None = None
+    arrived_ns: int = 0
 
 
 class CallOptions(msgspec.Struct, frozen=True, kw_only=True):

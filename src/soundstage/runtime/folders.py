@@ -68,6 +68,19 @@ def absent(config: StageConfig) -> str | None:
     return f"there is no folder {config.data}"
 
 
+def without_paths(text: str, config: StageConfig) -> str:
+    """`text` for whoever may hear that something is wrong, and not where on this machine."""
+    places = [Place(name, split_url(name, engine.url), config.data) for name, engine in config.engines.items()]
+    named = {
+        place.folder: f"the folder of the engine {place.name!r}" for place in places if place.url.scheme in _WITH_FOLDER
+    }
+    for data in (os.path.realpath(config.data), os.path.abspath(config.data)):
+        named.setdefault(data, "the data folder")
+    for path in sorted(named, key=len, reverse=True):
+        text = text.replace(path, named[path])
+    return text
+
+
 def holder(config: StageConfig) -> FolderHolder | None:
     """The process that has a folder of this configuration open; None when nobody has."""
     for folder in engine_folders(config):

@@ -24,7 +24,7 @@ class Tracer:
 
     @contextmanager
     def span(self, operation: Operation[..., Any], call: Call) -> Generator[None]:
-        """The current span while the call runs; a failure marks it with the error's code."""
+        """The current span while the call runs, and as of when it came; a failure marks it with the error's code."""
         parent = self._propagator.extract({"traceparent": call.trace}) if call.trace else None
         with self._tracer.start_as_current_span(
             f"{operation.system}/{operation.name}",
@@ -37,6 +37,7 @@ class Tracer:
                 "soundstage.request_id": call.request_id,
                 "soundstage.principal": call.principal.name,
             },
+            start_time=call.arrived_ns or None,
             record_exception=False,
             set_status_on_exception=False,
         ) as span:

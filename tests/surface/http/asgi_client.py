@@ -58,8 +58,8 @@ class Caller:
             {
                 "type": "http",
                 "method": method or ("POST" if sends else "GET"),
-                "path": path,
-                "query_string": b"",
+                "path": path.partition("?")[0],
+                "query_string": path.partition("?")[2].encode(),
                 "headers": [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()],
             },
             receive,

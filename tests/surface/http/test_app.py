@@ -226,6 +226,16 @@ async def test_what_is_refused_at_the_door_is_a_call_that_failed(
     assert stage.operation("notes", "read").stats.calls == 1
 
 
+@pytest.mark.parametrize("traced", [True, False])
+async def test_where_calls_are_traced_it_is_known_when_they_came(open_stage: OpenStage, traced: bool) -> None:
+    stage = await open_stage(telemetry={"traces": traced})
+    before_ns = stage.environment.now_ns()
+    await Caller(Application(stage, HttpConfig())).post(WRITE, NOTE)
+    service: Any = stage.systems.service("notes")
+    arrived_ns = service.calls[-1].arrived_ns
+    assert before_ns <= arrived_ns <= stage.environment.now_ns() if traced else arrived_ns == 0
+
+
 async def test_strangers_are_counted_and_logged(open_stage: OpenStage, caplog: pytest.LogCaptureFixture) -> None:
     stage = await open_stage(auth={"mode": "tokens"}, telemetry={"log_calls": True})
     with caplog.at_level("INFO", "soundstage.runtime"):

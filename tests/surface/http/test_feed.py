@@ -19,6 +19,7 @@ from soundstage.runtime.config import HttpConfig
 from soundstage.runtime.namespaces.api import NamespacesCalls, WatchNamespaces
 from soundstage.runtime.stage import Stage
 from soundstage.surface.http import feed
+from soundstage.surface.http.app import Application
 from soundstage.surface.http.feed import Events, FeedReply, Form, Lines, form_for, request_from_query, resumed
 from soundstage.surface.http.server import Server
 
@@ -202,6 +203,29 @@ async def test_a_post_follows(url: str) -> None:
     lines = [msgspec.json.decode(line) for line in answer.body.splitlines()]
     assert (answer.status, lines[0], lines[1]["change"]["action"]) == (200, {"cursor": "0"}, "created")
     assert lines[-1]["problem"]["code"] == "deadline"
+
+
+@pytest.mark.parametrize(
+    ("query", "headers"),
+    [
+        ("?nmae=x", {}),
+        ("?cursor=x", {"last_event_id": "9" * (CURSOR_MAX_CHARS + 1)}),
+        ("", {"soundstage_timeout": "x"}),
+    ],
+)
+async def test_a_get_that_is_refused_is_counted(stage: Stage, query: str, headers: dict[str, str]) -> None:
+    counted = stage.operations()["namespaces", "watch"].stats
+    before = counted.calls, counted.failures.get("invalid_argument", 0)
+    answer = await Caller(Application(stage, HttpConfig())).ask(WATCH + query, method="GET", **headers)
+    assert answer.status == 400
+    assert (counted.calls, counted.failures["invalid_argument"]) == (before[0] + 1, before[1] + 1)
+
+
+async def test_a_reader_that_is_left_for_taking_nothing_is_told_how_to_go_on() -> None:
+    (line,) = (await sent(three(), Lines())).head["follows"].splitlines()
+    problem = msgspec.json.decode(line)["problem"]
+    assert (problem["code"], problem["retryable"]) == ("exhausted", True)
+    assert problem["hint"] == "follow on from the last cursor, and read faster"
 
 
 async def test_a_get_follows_too(url: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -49,6 +50,15 @@ class TestHealth:
         answer = await Caller(Application(stage, HttpConfig())).ask("/health/ready")
         told = {"status": "ready", "reasons": [], "warnings": ["the disk is nearly full"]}
         assert (answer.status, answer.json()) == (200, told)
+
+    async def test_where_on_this_machine_something_is_wrong_is_told_to_nobody_here(self, tmp_path: Path) -> None:
+        config = {"engines": {"default": {"url": "memory:"}, "blobs": {"url": "memory:"}}}
+        async with Stage.open(data=str(tmp_path / "data"), config=config) as stage:
+            stage.engines["default"].warning = f"the disk of {tmp_path}/data/records is nearly full"
+            answer = await Caller(Application(stage, HttpConfig())).ask("/health/ready")
+            assert answer.json()["warnings"] == ["the disk of the data folder/records is nearly full"]
+            shown = await Caller(Application(stage, HttpConfig())).ask("/status.json")
+            assert f"{tmp_path}/data/records" in str(shown.json())
 
     async def test_it_is_live_all_the_same(self, stage: Stage) -> None:
         application = Application(stage, HttpConfig())

@@ -12,7 +12,7 @@ from tests.surface.http.asgi_listener import Listener, answer, echo, ms, whole
 from tests.surface.http.wire import Wire, ask, request, until
 
 from soundstage.core.size import Size
-from soundstage.surface.http.asgi import Receive, Scope, Send
+from soundstage.surface.http.asgi import Receive, Scope, Send, disconnected, send_part
 from soundstage.surface.http.protocol import LINGER_S, PIPELINE_MAX, LimitedProtocol, connections_of
 
 GET = request("/a", method="GET")
@@ -408,6 +408,38 @@ class TestReaders:
             await wire.send(GET)
             await blocked(listener)
             await settled(listener)
+
+    @pytest.mark.parametrize("ended", [True, False])
+    async def test_one_that_follows_gets_a_last_word_behind_what_waits_for_it(self, ended: bool) -> None:
+        gone: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+        async def feed(scope: Scope, receive: Receive, send: Send) -> None:
+            await send({"type": "http.response.start", "status": 200, "headers": [], "follows": b"too slow"})
+            count = 0
+            leaving = asyncio.ensure_future(disconnected(receive))
+            while not leaving.done():
+                await send_part(send, b"%7d\n" % count * (1 << 13))
+                count += 1
+            gone.set_result(count - 1)
+
+        async with Listener(feed, body_timeout=ms(10_000)) as listener, await Wire.open(listener.url) as wire:
+            wire.pause()
+            await wire.send(GET)
+            connection = await blocked(listener)
+            now = connection.loop.time()
+            connection.check_time(now)
+            connection.check_time(now + 11)
+            count = await gone
+            if ended:
+                wire.go_on()
+                *lines, last = (await wire.response()).body.split(b"\n")
+                assert last == b"too slow"
+                assert [int(line) for line in lines] == [each for each in range(count) for _ in range(1 << 13)]
+            else:
+                # It takes nothing still.
+                connection.check_time(now + 12)
+                connection.check_time(now + 23)
+                await settled(listener)
 
     async def test_a_peer_that_takes_some_is_not(self) -> None:
         async with Listener(Flood()) as listener, await Wire.open(listener.url) as wire:

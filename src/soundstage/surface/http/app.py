@@ -85,6 +85,7 @@ class Application:
         self._stage = stage
         self._environment = stage.environment
         self._bodies = Bodies(config)
+        self._traced = stage.config.telemetry.traces
         self._open = observe_only or stage.config.auth.mode == "none"
         # Without authentication the address is all that keeps strangers out, and a browser is inside.
         self._served = None if observe_only or config.insecure or not self._open else config.host
@@ -143,15 +144,28 @@ class Application:
         self, route: Route, feed: BoundFeed, scope: Scope, head: Head, receive: Receive, given: str
     ) -> FeedReply:
         if scope["method"] == "GET":
-            call = self._begin(head, given)
-            if self._served is not None:
-                self._check_name(head, self._served)
-            request = request_from_query(feed.operation, scope["query_string"])
+            call, request = self._asked(feed, scope, head, given)
         else:
             call, wire, body = await self._read(route, head, receive, given)
             request = route.decode(body, wire, call)
-        messages = feed.follow(call, resumed(request, head.last_event_id))
-        return await FeedReply.begun(messages, form_for(head.accept))
+        try:
+            request = resumed(request, head.last_event_id)
+        except SoundstageError as error:
+            feed.refused(error, call)
+            raise
+        return await FeedReply.begun(feed.follow(call, request), form_for(head.accept))
+
+    def _asked(self, feed: BoundFeed, scope: Scope, head: Head, given: str) -> tuple[Call, Any]:
+        """The call and message of a feed that is asked for by its address; who is refused is counted."""
+        call: Call | None = None
+        try:
+            call = self._begin(head, given)
+            if self._served is not None:
+                self._check_name(head, self._served)
+            return call, request_from_query(feed.operation, scope["query_string"])
+        except SoundstageError as error:
+            feed.refused(error, call or self._stranger(head, given))
+            raise
 
     async def _file(
         self, files: FileRoutes, scope: Scope, head: Head, receive: Receive, given: str
@@ -167,6 +181,7 @@ class Application:
 
     def _begin(self, head: Head, given: str) -> Call:
         """The call that the headers make. Raises `Unauthenticated`, `Unavailable`, `InvalidArgument`."""
+        arrived_ns = self._environment.now_ns() if self._traced else 0
         principal = LOCAL if self._open else self._stage.authenticate(head.authorization_text())
         if self.closed is not None:
             raise _closed(self.closed)
@@ -176,6 +191,7 @@ class Application:
             idempotency_key=head.key() if head.idempotency_key is not None else None,
             request_id=given,
             trace=head.trace_parent() if head.trace else None,
+            arrived_ns=arrived_ns,
         )
 
     async def _call(self, route: Route, head: Head, receive: Receive, given: str) -> Reply:
@@ -195,9 +211,12 @@ class Application:
             call = self._begin(head, given)
             return call, request_format(head.content_type), await self._bodies.read(head, receive)
         except SoundstageError as error:
-            refused = call or Call(principal=NOBODY, request_id=given, trace=head.trace_parent())
-            route.bound.refused(error, refused)
+            route.bound.refused(error, call or self._stranger(head, given))
             raise
+
+    def _stranger(self, head: Head, given: str) -> Call:
+        """The call of whoever was not let in."""
+        return Call(principal=NOBODY, request_id=given, trace=head.trace_parent())
 
     async def _pass_on(
         self, door: OpenDoor, scope: Scope, head: Head, receive: Receive, send: Send, given: str

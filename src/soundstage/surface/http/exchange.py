@@ -31,7 +31,8 @@ _BODILESS = frozenset((204, 304))
 class Exchange:
     """A request on its way through the application.
 
-    `follows` is said by a response that goes on until its reader leaves: one that says no more has left.
+    `follows` is said by a response that goes on until its reader leaves: one that says no more has left. It is what a
+    reader is told who takes nothing for so long that it is left.
     """
 
     __slots__ = (
@@ -60,7 +61,7 @@ class Exchange:
         self.disconnected: bool = False
         self.started: bool = False
         self.complete: bool = False
-        self.follows: bool = False
+        self.follows: bytes = b""
         self.more_body: bool = True
         self.task: asyncio.Task[None] | None = None
         self._protocol = protocol
@@ -101,6 +102,18 @@ class Exchange:
         """The application is told that nobody waits for an answer."""
         self.disconnected = True
         self._wake()
+
+    def cut_off(self) -> None:
+        """The last word of a response that goes on stands behind what its reader has not taken yet."""
+        self._transport.write(self._head + (_chunk(self.follows, last=True) if self._chunked else self.follows))
+        self._head = b""
+        self.hang_up()
+        # Whoever waits for room finds that nobody is left to write to.
+        self._flow.resume_writing()
+
+    @property
+    def _chunked(self) -> bool:
+        return self.scope["http_version"] == "1.1" and self._left is None
 
     # The application's side
 
@@ -144,7 +157,7 @@ class Exchange:
         if self.disconnected:
             return
         if not self.started:
-            self.follows = message.get("follows", False)
+            self.follows = message.get("follows", b"")
             self._begin(message["status"], message["headers"])
             if message["type"] == WHOLE:
                 self._go_on(message["body"], False)

@@ -6,6 +6,8 @@
 | nothing happened | a line with only a cursor, every 15 s | `id:` alone, or a comment, every 15 s  |
 | it cannot go on  | last line `{"problem": …}`            | last event `problem` with the problem  |
 
+So is a reader told that takes nothing for `http.body_timeout`; it stands behind what was written before.
+
 The first bytes are sent at once and hold the cursor from which the feed begins. A reader that is slow holds up
 nobody: the next message is taken from the service once the last one was written.
 """
@@ -20,7 +22,7 @@ from typing import Any, Protocol
 import msgspec
 
 from soundstage.core.codec import convert, json_encode
-from soundstage.core.errors import InvalidArgument, SoundstageError
+from soundstage.core.errors import Exhausted, InvalidArgument, SoundstageError
 from soundstage.core.feed import CURSOR, CURSOR_MAX_CHARS, HEARTBEAT_S, Position
 from soundstage.core.operation import Operation
 from soundstage.surface.http.asgi import Receive, Send, disconnected, fields_of, send_part
@@ -101,6 +103,15 @@ def resumed(request: Any, last_event_id: bytes) -> Any:
     return msgspec.structs.replace(request, cursor=cursor)
 
 
+def _too_slow() -> Exhausted:
+    """The last word for a reader that takes nothing."""
+    return Exhausted(
+        "nothing of the feed was taken for a long time",
+        hint="follow on from the last cursor, and read faster",
+        retry_after_ms=1_000,
+    )
+
+
 class FeedReply:
     """A feed that has begun: `first` has been taken from `messages`."""
 
@@ -129,13 +140,14 @@ class FeedReply:
     async def send(self, receive: Receive, send: Send, given: str) -> None:
         """Everything was written, until the feed ended or its reader was gone."""
         gone = asyncio.ensure_future(disconnected(receive))
+        cut_off = self._form.problem(_too_slow().problem(given))
         headers = [
             (b"content-type", self._form.media_type),
             (b"cache-control", b"no-store"),
             (b"x-request-id", given.encode("ascii")),
         ]
         try:
-            await send({"type": "http.response.start", "status": 200, "headers": headers, "follows": True})
+            await send({"type": "http.response.start", "status": 200, "headers": headers, "follows": cut_off})
             last = await self._written(send, gone, given)
             if not gone.done():
                 await send({"type": "http.response.body", "body": last})

@@ -11,6 +11,7 @@ import msgspec
 from soundstage.core.call import Access, Principal
 from soundstage.core.codec import json_encode
 from soundstage.runtime.access import authorise
+from soundstage.runtime.folders import without_paths
 from soundstage.runtime.stage import Stage
 from soundstage.surface.http.head import Head
 from soundstage.surface.http.reply import CHALLENGE, Reply
@@ -98,13 +99,17 @@ class Pages:
 
     async def _ready(self, _: Principal) -> Reply:
         health = self._stage.health()
-        reasons = [*self._not_ready(), *health.reasons]
+        reasons = self._for_everyone([*self._not_ready(), *health.reasons])
         told: dict[str, Any] = {"status": "not ready" if reasons else "ready", "reasons": reasons}
         if health.warnings:
-            told["warnings"] = health.warnings
+            told["warnings"] = self._for_everyone(health.warnings)
         if health.unserved:
-            told["unserved"] = health.unserved
+            told["unserved"] = self._for_everyone(health.unserved)
         return Reply(503 if reasons else 200, [_JSON, _FRESH], msgspec.json.encode(told))
+
+    def _for_everyone(self, texts: list[str]) -> list[str]:
+        """`texts` without the paths of this machine, which the status page has."""
+        return [without_paths(text, self._stage.config) for text in texts]
 
     async def _metrics(self, _: Principal) -> Reply:
         gather = self._stage.gather

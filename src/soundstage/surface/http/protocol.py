@@ -256,11 +256,19 @@ class LimitedProtocol(HttpToolsProtocol):
             self.transport.abort()
 
     def _check_reader(self, now: float) -> None:
-        """A peer that takes nothing of its reply is left; a slow one is not."""
+        """A peer that takes nothing of its reply is left; a slow one is not.
+
+        One that follows a feed is told so behind what waits for it, and has as much time again to take that.
+        """
         unsent = self.transport.get_write_buffer_size()
         if unsent != self._unsent_bytes:
             self._unsent_bytes, self._unsent_since = unsent, now
-        elif now - self._unsent_since > self._limits.body_timeout / 1e9:
+        elif now - self._unsent_since <= self._limits.body_timeout / 1e9:
+            return
+        elif self._closing_since is None and self._running is not None and self._running.follows:
+            self._running.cut_off()
+            self._close(unread=False)
+        else:
             self.transport.abort()
 
     def _check_sender(self, spent_s: float) -> None:
