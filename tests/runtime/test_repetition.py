@@ -5,6 +5,8 @@ from typing import Any
 
 import msgspec
 import pytest
+from tests.runtime.errands.api import CALLS as ERRANDS
+from tests.runtime.errands.api import Count
 from tests.runtime.notes.api import CALLS, Disturb, DisturbReply, ReadNote, WriteNote, WriteNoteReply
 
 from soundstage.core.call import Call, Principal
@@ -22,6 +24,7 @@ from soundstage.core.errors import (
     Unavailable,
 )
 from soundstage.core.hlc import TokenClock
+from soundstage.core.job import JobStarted
 from soundstage.engines.records.memory import MemoryRecords
 from soundstage.runtime.repetition import REPLY_MAX_BYTES, RUNNING_US, Repetitions
 from soundstage.runtime.system_table import SystemTable
@@ -66,6 +69,7 @@ def keyed(key: str = "k", name: str = "me") -> Call:
 
 
 DISTURB = CALLS.disturb
+START = ERRANDS.resuming
 REQUEST = Disturb(how="a")
 
 
@@ -110,6 +114,32 @@ async def test_two_at_once_run_once(repetitions: Repetitions) -> None:
     )
     assert len(work.calls) == 1
     assert DisturbReply(count=1) in both
+
+
+async def test_a_start_in_doubt_is_repeated_as_that_of_the_same_job(repetitions: Repetitions) -> None:
+    work = Work(Unavailable("lost", outcome="unknown"), JobStarted(job_id="as told"))
+    request = Count(to=1)
+    with pytest.raises(Unavailable) as caught:
+        await repetitions.once(keyed(), START, request, work)
+    assert (caught.value.retryable, caught.value.hint) == (True, "repeat it under the same Idempotency-Key")
+    for _ in range(2):
+        assert await repetitions.once(keyed(), START, request, work) == JobStarted(job_id="as told")
+    first, second = (call.job_id for call in work.calls)
+    assert first == second != ""
+
+
+async def test_another_start_is_of_another_job(repetitions: Repetitions) -> None:
+    work = Work(JobStarted(job_id="a"), JobStarted(job_id="b"))
+    for key in ("a", "b"):
+        await repetitions.once(keyed(key), START, Count(to=1), work)
+    first, second = (call.job_id for call in work.calls)
+    assert first != second
+
+
+async def test_what_starts_no_job_names_none(repetitions: Repetitions) -> None:
+    work = Work(DisturbReply(count=1))
+    await repetitions.once(keyed(), DISTURB, REQUEST, work)
+    assert work.calls[0].job_id == ""
 
 
 async def test_a_failure_is_not_kept(repetitions: Repetitions) -> None:

@@ -41,6 +41,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     `deadline_ns` is on the environment's monotonic clock. `signals` are the caller's capabilities as
     announced with the request. `arrived_ns` is the wall clock when a call from outside came, 0 while nobody traces.
+    `job_id` is for the job that a start under an idempotency key makes, so that its repetition makes the same one.
     """
 
     principal: Principal = LOCAL
@@ -50,6 +51,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     trace: str | None = None
     signals: dict[str, str] | None = None
     arrived_ns: int = 0
+    job_id: str = ""
 
 
 class CallOptions(msgspec.Struct, frozen=True, kw_only=True):

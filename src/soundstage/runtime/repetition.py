@@ -29,6 +29,7 @@ from soundstage.core.errors import (
     Unavailable,
 )
 from soundstage.core.hlc import TokenClock
+from soundstage.core.ids import uuid7
 from soundstage.core.limits import IDEMPOTENCY_KEY_MAX_CHARS, check_header
 from soundstage.core.message import IdempotencyToken
 from soundstage.core.operation import Operation
@@ -48,8 +49,8 @@ _READ_BACK = f"read back what it changes; what is missing then goes under anothe
 class Kept(msgspec.Struct, array_like=True, omit_defaults=True):
     """`reply` is None while the call runs, and when it was too long to keep.
 
-    Nobody else runs it before `until_us`. `token` is the one that was made for it; `doubtful` is one that an earlier
-    run may have done already.
+    Nobody else runs it before `until_us`. `token` is the one that was made for it, `job` the id for the job that it
+    starts; `doubtful` is one that an earlier run may have done already.
     """
 
     request: bytes
@@ -59,6 +60,7 @@ class Kept(msgspec.Struct, array_like=True, omit_defaults=True):
     until_us: int = 0
     token: IdempotencyToken | None = None
     doubtful: bool = False
+    job: str = ""
 
 
 class Claim(NamedTuple):
@@ -90,7 +92,8 @@ class Repetitions:
 
         Raises `TokenReused` when that had another request, `InProgress` while it runs. A call that was refused
         leaves nothing behind: its repetition runs again. One whose outcome is unknown is run again only as the same
-        write, under the idempotency token of the first; without one, `Unavailable` says that nobody knows.
+        write, under the idempotency token of the first, or as the start of the same job; else `Unavailable` says that
+        nobody knows.
         """
         place = self._place(call, operation)
         digest = blake2b(msgpack_encode(request), digest_size=16).digest()
@@ -106,6 +109,7 @@ class Repetitions:
             if found is None or not found.kept.done:
                 raise _running() from None
             return _answer(found.kept, operation)
+        bounded = msgspec.structs.replace(bounded, job_id=kept.job)
         return await self._run(place, Claim(kept, stamp), bounded, operation, request, run)
 
     def _begin(
@@ -119,10 +123,13 @@ class Repetitions:
             token = self._clock.token() if earlier is None else earlier.token
             if token is not None:
                 request = msgspec.structs.replace(request, idempotency_token=token)
-        if earlier is not None and not _has_token(operation, request):
+        job = "" if earlier is None else earlier.job
+        if operation.kind == "job" and earlier is None:
+            job = uuid7(self._environment)
+        if earlier is not None and not (job or _has_token(operation, request)):
             raise _in_doubt()
         until_us = self._environment.now_us() + RUNNING_US
-        return Kept(digest, until_us=until_us, token=token, doubtful=earlier is not None), request
+        return Kept(digest, until_us=until_us, token=token, doubtful=earlier is not None, job=job), request
 
     async def _run(
         self,
@@ -139,7 +146,7 @@ class Repetitions:
             if claim.kept.doubtful and isinstance(error, TokenDrift):
                 # The first call's token is too old by now; of what became of that call it says nothing.
                 raise _in_doubt() from error
-            await self._failed(place, claim, error, repeatable=_has_token(operation, request))
+            await self._failed(place, claim, error, repeatable=bool(claim.kept.job) or _has_token(operation, request))
             raise
         encoded = msgpack_encode(reply)
         kept = Kept(claim.kept.request, True, encoded if len(encoded) <= REPLY_MAX_BYTES else None)

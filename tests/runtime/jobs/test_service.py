@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
-from tests.runtime.cluster import ERRANDS, Cluster, simulated
+from tests.runtime.cluster import ERRANDS, Cluster, CutOff, counted, simulated
 from tests.runtime.errands.api import Count, Errands, SyncErrands
 
 from soundstage.catalogue import SYSTEMS
@@ -22,6 +23,7 @@ from soundstage.core.errors import (
     SoundstageError,
     TokenReused,
     TooLarge,
+    Unavailable,
 )
 from soundstage.core.time import Duration
 from soundstage.runtime.config import HttpConfig
@@ -118,6 +120,51 @@ def test_under_a_key_a_job_is_started_once() -> None:
             assert first.job_id == second.job_id
             with pytest.raises(TokenReused):
                 await errands.failing(to=2)
+
+    simulated(main)
+
+
+class Dying:
+    """A store on which a process dies with its nth write, which is in it or not."""
+
+    def __init__(self, link: CutOff, records: Any, writes: int, *, applied: bool) -> None:
+        self._link = link
+        self._records = records
+        self._left = writes
+        self._applied = applied
+
+    def __getattr__(self, name: str) -> Any:
+        return self._apply if name == "apply" else getattr(self._records, name)
+
+    async def _apply(self, *args: Any, **options: Any) -> Any:
+        self._left -= 1
+        self._link.cut = self._left <= 0
+        if self._left or self._applied:
+            answer = await self._records.apply(*args, **options)
+            if self._left:
+                return answer
+        raise Unavailable("the answer is lost", outcome="unknown")
+
+
+@pytest.mark.parametrize("applied", [True, False])
+@pytest.mark.parametrize("writes", range(1, 6))
+def test_a_start_whose_answer_was_lost_is_repeated_as_the_same_job(writes: int, applied: bool) -> None:
+    async def main(cluster: Cluster) -> None:
+        async with cluster.process(background=False) as first:
+            link: Any = cluster.links[first]
+            link._records = Dying(link, cluster.records, writes, applied=applied)
+            errands = first.client(Errands).with_options(idempotency_key="k", retries=0)
+            with suppress(SoundstageError):
+                await errands.resuming(to=1)
+            async with cluster.process() as second:
+                # Until then it may be under way.
+                await asyncio.sleep(61)
+                errands = second.client(Errands).with_options(idempotency_key="k")
+                again, once_more = await errands.resuming(to=1), await errands.resuming(to=1)
+                assert (await again.result()).numbers == [0]
+                assert again.job_id == once_more.job_id
+                await asyncio.sleep(5)
+                assert {job_id for job_id, _, _ in counted(second)} == {again.job_id}
 
     simulated(main)
 

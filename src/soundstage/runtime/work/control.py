@@ -53,7 +53,7 @@ class JobControl:
         if len(encoded) > REQUEST_MAX_BYTES:
             raise TooLarge(f"a job's request has at most {REQUEST_MAX_BYTES} bytes", hint="send data as a file")
         info = JobInfo(
-            job_id=uuid7(self._environment),
+            job_id=call.job_id or uuid7(self._environment),
             system=operation.system,
             operation=operation.name,
             state="queued",
@@ -76,6 +76,10 @@ class JobControl:
                 retry_after_ms=10_000,
             )
         return JobStarted(job_id=info.job_id)
+
+    async def is_known(self, job_id: str) -> bool:
+        """Whether there is such a job, ended or not."""
+        return await self._known(job_id) is not None
 
     async def is_busy(self, job_id: str) -> bool:
         """Whether the job may still go on, here or elsewhere."""

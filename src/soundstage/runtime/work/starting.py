@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 from soundstage.core.call import Call
-from soundstage.core.job import JobOperation
+from soundstage.core.job import JobOperation, JobStarted
 from soundstage.core.operation import Operation
 from soundstage.runtime.dispatch import BoundOperation, Handler, Interceptors
 from soundstage.runtime.work.control import JobControl
@@ -14,7 +14,7 @@ from soundstage.runtime.work.control import JobControl
 class BoundJob(BoundOperation):
     """One job operation of one stage: `run` is answered with `JobStarted` once the job is queued.
 
-    Under an `Idempotency-Key` a repeated start gives the same job.
+    Under an `Idempotency-Key` a repeated start gives the same job, whatever became of the first one's answer.
     """
 
     __slots__ = ("_job", "_jobs")
@@ -28,6 +28,8 @@ class BoundJob(BoundOperation):
         self._jobs = jobs
 
     async def _start(self, call: Call, request: Any) -> Any:
+        if call.job_id and await self._jobs.is_known(call.job_id):
+            return JobStarted(job_id=call.job_id)
         service = await self._on.systems.started(self.operation.system)
         check = getattr(service, f"check_{self.operation.name}", None)
         if check is not None:
