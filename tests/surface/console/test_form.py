@@ -40,6 +40,12 @@ def test_a_form_names_the_fields_of_request_and_reply(forms: Forms) -> None:
     assert [field.name for field in form.reply] == ["items", "record_token", "next_page_token"]
 
 
+def test_a_form_says_where_its_reply_holds_bytes(forms: Forms) -> None:
+    assert forms["kv", "get_items"].bytes == ["items.key", "items.value"]
+    assert forms["kv", "scan_items"].bytes == ["records.items.key", "records.items.value"]
+    assert forms["jobs", "list"].bytes == []
+
+
 def test_a_namespace_that_is_a_message_is_not_offered_for_choice(forms: Forms) -> None:
     assert not forms["namespaces", "put"].namespaced
     assert not forms["tokens", "list"].namespaced

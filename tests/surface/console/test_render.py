@@ -114,7 +114,9 @@ class TestHome:
         await make(stage, "attic")
         html = home_page(await status(stage, LOCAL))
         assert "This stage is ready" in html
-        assert "<td>attic</td>" in html
+        assert "/console/namespaces/get#request=%7B%22name%22%3A%20%22attic%22%7D" in html
+        assert 'href="#engine-default"' in html
+        assert 'id="engine-default"' in html
         assert "memory:" in html
         assert 'href="/console/kv/get_items"' in html
 
@@ -158,6 +160,17 @@ class TestOperation:
         for field in (*form.request, *form.reply):
             assert f"<code>{field.name}</code>" in html
 
+    def test_rows_and_a_next_page_have_their_place(self, forms: Forms) -> None:
+        html = operation_page(forms["kv", "get_items"])
+        assert 'id="rows"' in html
+        assert 'id="next"' in html
+        assert 'data-bytes="[&#34;items.key&#34;,&#34;items.value&#34;]"' in html
+        assert 'id="rows"' not in operation_page(forms["namespaces", "export"])
+
+    def test_a_problem_has_its_place(self, forms: Forms) -> None:
+        for form in (forms["kv", "get_items"], forms["namespaces", "export"]):
+            assert '<p id="problem" class="bad" hidden></p>' in operation_page(form)
+
     def test_namespaces_are_offered_where_one_is_named(self, forms: Forms) -> None:
         assert 'data-abstraction="kv"' in operation_page(forms["kv", "get_items"])
         assert 'id="namespace"' not in operation_page(forms["namespaces", "put"])
@@ -197,6 +210,7 @@ class TestOperation:
             example={evil: evil},
             request=[],
             reply=[],
+            bytes=[evil],
         )
         assert "<script>alert" not in operation_page(form)
 

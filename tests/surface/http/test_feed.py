@@ -213,7 +213,7 @@ async def test_a_post_follows(url: str) -> None:
         ("", {"soundstage_timeout": "x"}),
     ],
 )
-async def test_a_get_that_is_refused_is_counted(stage: Stage, query: str, headers: dict[str, str]) -> None:
+async def test_a_get_that_is_refused_is_counted(stage: Stage, query: str, headers: dict[str, Any]) -> None:
     counted = stage.operations()["namespaces", "watch"].stats
     before = counted.calls, counted.failures.get("invalid_argument", 0)
     answer = await Caller(Application(stage, HttpConfig())).ask(WATCH + query, method="GET", **headers)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, TypeAlias, cast
 
 import msgspec
+from msgspec import inspect
 
 from soundstage.core.operation import Kind, Operation
+from soundstage.core.shape import Node, alternatives
 from soundstage.runtime.stage import Stage
 from soundstage.surface.examples import example_of
 from soundstage.surface.schemas import Schemas
@@ -25,7 +28,7 @@ class FormField(msgspec.Struct, frozen=True, kw_only=True):
 class Form(msgspec.Struct, frozen=True, kw_only=True):
     """What a caller of one operation needs to know, and a request to begin with.
 
-    `namespaced`: its request names one namespace.
+    `namespaced`: its request names one namespace. `bytes` are the dotted paths in its reply that hold bytes.
     """
 
     system: str
@@ -39,6 +42,7 @@ class Form(msgspec.Struct, frozen=True, kw_only=True):
     example: dict[str, Any]
     request: list[FormField]
     reply: list[FormField]
+    bytes: list[str]
 
 
 Forms: TypeAlias = dict[tuple[str, str], Form]
@@ -65,7 +69,21 @@ def _form(operation: Operation[..., Any], schemas: Schemas) -> Form:
         example=example,
         request=fields_of(schemas.components[schemas.name(operation.request, "request")]),
         reply=fields_of(schemas.components[schemas.name(operation.answer, "reply")]),
+        bytes=list(_bytes_in(inspect.type_info(operation.answer), "", frozenset())),
     )
+
+
+def _bytes_in(node: Node, path: str, within: frozenset[type[Any]]) -> Iterator[str]:
+    """The dotted paths of all bytes in a message of type `node`; elements of a list go by its name."""
+    for each in alternatives(node):
+        if isinstance(each, inspect.BytesType):
+            yield path
+        elif isinstance(each, inspect.ListType):
+            yield from _bytes_in(each.item_type, path, within)
+        elif isinstance(each, inspect.StructType) and each.cls not in within:
+            for field in each.fields:
+                inner = f"{path}.{field.encode_name}" if path else field.encode_name
+                yield from _bytes_in(field.type, inner, within | {each.cls})
 
 
 def fields_of(schema: dict[str, Any]) -> list[FormField]:

@@ -64,6 +64,7 @@ def operation_page(form: Form) -> str:
         title=f"{form.system} {form.operation} · Soundstage",
         twin=f"/console/{form.system}/{form.operation}.json",
         form=form,
+        bytes=msgspec.json.encode(form.bytes).decode(),
         example=msgspec.json.format(msgspec.json.encode(form.example), indent=2).decode(),
     )
 

@@ -31,7 +31,8 @@
     request.value = request.value.replace(NAMED, (_, key) => key + JSON.stringify(namespace));
   }
 
-  // An example names no namespace that exists; those that do are offered, and the first is taken.
+  // An example names no namespace that exists; those that do are offered, and the one that was used last is taken.
+  const LAST = "soundstage-namespace-";
   async function offer(choice, untouched) {
     const reply = await fetch("/status.json", { headers: authorised({ accept: "application/json" }) });
     if (!reply.ok) return;
@@ -40,7 +41,8 @@
     if (!names.length) return;
     choice.replaceChildren(...names.map((each) => new Option(each)));
     choice.parentElement.hidden = false;
-    if (untouched) name(names[0]);
+    const last = sessionStorage.getItem(LAST + choice.dataset.abstraction);
+    if (untouched) name(choice.value = names.includes(last) ? last : names[0]);
     else choice.value = JSON.parse((element("request").value.match(NAMED) || ['""'])[0].replace(/^"namespace"\s*:/, ""));
   }
 
@@ -200,6 +202,7 @@
     const [reply, text] = await post(path, request);
     element("reply").textContent = laidOut(text);
     element("files").replaceChildren();
+    explain(reply.ok ? "" : text);
     if (!reply.ok) return tell("bad", String(reply.status));
     const named = JSON.stringify({ job_id: JSON.parse(text).job_id }), bar = element("progress"), stop = element("stop");
     stop.hidden = bar.hidden = false;
@@ -217,6 +220,7 @@
       const [ended, result] = await post("/v1/jobs/result", named);
       element("reply").textContent = laidOut(result);
       const { state, error, files } = JSON.parse(result);
+      explain(error ? JSON.stringify(error) : "");
       tell(state === "succeeded" ? "good" : "bad", error?.detail ?? state ?? "ended with " + ended.status);
       element("files").replaceChildren(...(files ?? []).map(link));
     } catch (problem) {
@@ -246,10 +250,106 @@
       outcome.textContent = reply.status + " in " + (performance.now() - began).toFixed(1) + " ms";
       outcome.className = reply.ok ? "good" : "bad";
       element("reply").textContent = text.length > 1e6 ? text : laidOut(text);
+      explain(reply.ok ? "" : text);
+      if (reply.ok) remember(request);
+      tabulate(reply.ok ? text : "{}", JSON.parse(form.dataset.bytes));
     } catch (error) {
       outcome.textContent = "the stage did not answer: " + error.message;
       outcome.className = "bad";
     }
+  }
+
+  // What went wrong and what to do about it, in words; the whole problem stands below as it came.
+  function explain(text) {
+    const place = element("problem");
+    let problem = null;
+    try { problem = text && JSON.parse(text); } catch { /* What is no JSON explains nothing. */ }
+    place.hidden = !problem?.detail;
+    if (place.hidden) return;
+    const hint = document.createElement("span");
+    hint.className = "soft";
+    hint.textContent = problem.hint ? " " + problem.hint : "";
+    place.replaceChildren((problem.field ? problem.field + ": " : "") + problem.detail + ".", hint);
+  }
+
+  // JSON.parse would change integers beyond 2^53, so they are made text first.
+  function exact(json) {
+    let out = "", at = 0;
+    for (const found of json.matchAll(/"(?:[^"\\]|\\.)*"|-?\d{16,}(?![\d.eE])/g)) {
+      out += json.slice(at, found.index) + (found[0][0] === '"' ? found[0] : '"' + found[0] + '"');
+      at = found.index + found[0].length;
+    }
+    return JSON.parse(out + json.slice(at));
+  }
+
+  function flat(value, path, into) {
+    for (const [name, inner] of Object.entries(value)) {
+      const place = path ? path + "." + name : name;
+      if (inner !== null && typeof inner === "object" && !Array.isArray(inner)) flat(inner, place, into);
+      else into[place] = inner;
+    }
+    return into;
+  }
+
+  // Bytes as text where they are some.
+  function readable(value) {
+    try {
+      const text = new TextDecoder("utf-8", { fatal: true }).decode(Uint8Array.from(atob(value), (each) => each.charCodeAt(0)));
+      return /^[^\x00-\x08\x0b-\x1f\x7f]*$/.test(text) ? text : value;
+    } catch { return value; }
+  }
+
+  function cell(value, path, bytes) {
+    if (value === null || value === undefined) return "";
+    if (typeof value === "string") return bytes.includes(path) ? readable(value) : value;
+    return typeof value === "object" ? JSON.stringify(value) : String(value);
+  }
+
+  const ROWS_MAX = 1000;
+  // The one list of messages in a reply, row by row; nothing where it has none or several.
+  function tabulate(text, bytes) {
+    const place = element("rows"), next = element("next");
+    place.replaceChildren();
+    next.hidden = true;
+    let reply = null;
+    try { reply = exact(text); } catch { return; }
+    const lists = Object.entries(reply).filter(([, each]) => Array.isArray(each) && each.length && typeof each[0] === "object");
+    if (reply.next_page_token) { next.hidden = false; next.value = reply.next_page_token; }
+    if (lists.length !== 1) return;
+    const [name, elements] = lists[0];
+    const rows = elements.slice(0, ROWS_MAX).map((each) => flat(each, name, {}));
+    const columns = [...new Set(rows.flatMap(Object.keys))];
+    const table = document.createElement("table"), head = table.insertRow();
+    for (const column of columns) {
+      const title = document.createElement("th");
+      const short = column.split(".").pop(), alone = columns.filter((each) => each.endsWith("." + short)).length === 1;
+      title.textContent = alone ? short : column.slice(name.length + 1);
+      title.title = column;
+      head.append(title);
+    }
+    for (const row of rows) {
+      const line = table.insertRow();
+      for (const column of columns) {
+        const shown = cell(row[column], column, bytes), data = line.insertCell();
+        if (column.endsWith(".job_id")) data.append(linked("/console/jobs/get", { job_id: shown }, shown));
+        else data.textContent = shown.length > 200 ? shown.slice(0, 200) + "…" : shown;
+      }
+    }
+    place.append(table);
+  }
+
+  function linked(path, request, text) {
+    const found = document.createElement("a");
+    found.href = path + "#request=" + encodeURIComponent(JSON.stringify(request));
+    found.textContent = text;
+    return found;
+  }
+
+  // The same request from where the page ended.
+  function turn(token) {
+    const request = element("request"), page = exact(request.value);
+    request.value = laidOut(JSON.stringify({ ...page, page_token: token }));
+    request.form.requestSubmit();
   }
 
   // Numbers beyond 2^53 would change if they were parsed, so the text is only laid out.
@@ -277,12 +377,17 @@
     else if (event.target.id === "call") call(event.target);
   });
   document.addEventListener("change", (event) => { if (event.target.id === "namespace") name(event.target.value); });
+  function remember(request) {
+    const choice = element("namespace"), named = request.match(NAMED);
+    if (choice && named) sessionStorage.setItem(LAST + choice.dataset.abstraction, JSON.parse(named[0].replace(/^"namespace"\s*:/, "")));
+  }
   document.addEventListener("keydown", (event) => {
     if (event.target.id === "request" && event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
       event.target.form.requestSubmit();
     }
   });
   document.addEventListener("click", (event) => {
+    if (event.target.id === "next") turn(event.target.value);
     if (event.target.id === "stop" && event.target.form.dataset.kind === "feed") leave();
     if (event.target.id === "forget") {
       sessionStorage.removeItem(STORED);
