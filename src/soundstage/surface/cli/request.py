@@ -87,8 +87,8 @@ def _put_each(message: dict[str, Any], flag: Flag, value: Any) -> None:
     """Every element of the list that does not say it itself says `value`."""
     found: Any = message
     for name in flag.path[:-1]:
-        found = found.get(name) if isinstance(found, dict) else None
-    elements: list[Any] = found if isinstance(found, list) else []
+        found = cast("dict[str, Any]", found).get(name) if isinstance(found, dict) else None
+    elements: list[Any] = cast("list[Any]", found) if isinstance(found, list) else []
     if not elements:
         raise InvalidArgument(
             f"{flag.names[0]} has nothing to hold for", field=flag.path[-1], hint=f"give {flag.path[-2]} too"
