@@ -47,7 +47,7 @@ class Cluster:
         environment: Environment | None = None,
     ) -> None:
         self.kind: Kind = find(kind) if isinstance(kind, str) else kind
-        self.settings = settled(self.kind, settings or {})
+        self.settings: Settings = settled(self.kind, settings or {})
         self._count = counted(self.kind, nodes)
         self._environment: Environment = environment or SystemEnvironment()
         self._shelf = shelf or Shelf()
