@@ -305,3 +305,42 @@ def test_convert_reads_text_as_numbers_when_asked() -> None:
     assert convert({"id": "a", "count": "5", "ratio": "0.5"}, Everything, from_text=True).ratio == 0.5
     with pytest.raises(InvalidArgument, match="count"):
         convert({"id": "a", "count": "5"}, Everything)
+
+
+class Loose(msgspec.Struct, kw_only=True):
+    id: str = "a"
+    count: int = 1
+    value: bytes = b""
+    rate: float = 0.0
+    parts: list[Any] = []
+
+
+@both_formats
+@pytest.mark.parametrize(
+    ("fields", "field", "said"),
+    [
+        ({"id": "\ud800"}, "id", "is not Unicode text"),
+        ({"value": object()}, "value", "is object, which messages cannot carry"),
+        ({"rate": float("nan")}, "rate", "is nan"),
+        ({"parts": [{"a": 1}, {"a": object()}]}, "parts[1].a", "is object"),
+    ],
+)
+def test_a_request_that_no_message_holds_is_refused_by_its_field(
+    wire: ContentType, fields: dict[str, Any], field: str, said: str
+) -> None:
+    with pytest.raises(InvalidArgument, match=said) as caught:
+        request_encoder(wire)(Loose(**fields))
+    assert caught.value.field == field
+
+
+def test_a_request_with_an_integer_that_no_message_holds_is_refused_by_its_field() -> None:
+    with pytest.raises(InvalidArgument, match="does not fit 64 bits") as caught:
+        request_encoder(MSGPACK)(Loose(count=2**70))
+    assert caught.value.field == "count"
+
+
+def test_a_request_that_nests_without_end_is_refused() -> None:
+    parts: list[Any] = []
+    parts.append(parts)
+    with pytest.raises(InvalidArgument, match="nests too deep"):
+        request_encoder(MSGPACK)(Loose(parts=parts))

@@ -60,3 +60,8 @@ def test_every_struct_is_met_once() -> None:
 @pytest.mark.parametrize(("type", "recursive"), [(Tree, True), (list[Tree], True), (Everything, False), (int, False)])
 def test_a_struct_that_holds_itself_is_recursive(type: Any, recursive: bool) -> None:
     assert is_recursive(node(type)) is recursive
+
+
+def test_what_carries_more_than_constraints_is_looked_into() -> None:
+    described = Annotated[Annotated[float, Meta(gt=0)] | None, Meta(description="a rate")]
+    assert any(isinstance(found, inspect.FloatType) for found in descend(node(described)))

@@ -112,3 +112,16 @@ def test_time_gives_the_rate_back(environment: VirtualEnvironment) -> None:
     admission.take(gate.reads, gate)
     environment.advance(0.5)
     admission.take(gate.reads, gate)
+
+
+@pytest.mark.parametrize("per_second", [1e-300, 1e-20, 0.0, 1e-6])
+def test_however_small_a_rate_is_its_wait_is_one_that_can_be_told(per_second: float) -> None:
+    rate = Rate(per_second, S)
+    assert rate.take(0) == 0
+    assert rate.take(0) == 1_000_000 * S
+
+
+def test_a_share_of_the_smallest_quota_bounds_calls_too() -> None:
+    gate = Gate("x", Quotas(reads_per_second=1e-6), AdmissionConfig(share=1e-300))
+    assert gate.reads is not None
+    assert gate.reads.take(0) == 0

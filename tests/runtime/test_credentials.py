@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
 
 from soundstage.core.call import Principal
@@ -265,3 +267,31 @@ async def test_a_principal_is_checked_against_the_token_it_came_with(store: Toke
     await store.create(info("bob", id="another"))
     with pytest.raises(Unauthenticated):
         store.check(principal)
+
+
+SPOILS: list[Callable[[Any], object]] = [
+    lambda raw: raw["info"].update(grants={"*": ["bogus"]}),
+    lambda raw: raw["info"].update(grants={"*": "read"}),
+    lambda raw: raw.pop("hash"),
+    lambda raw: raw.clear(),
+]
+
+
+@pytest.mark.parametrize("spoil", SPOILS)
+async def test_a_stored_token_that_cannot_be_read_is_refused_and_the_others_serve(
+    table: SystemTable, store: TokenStore, environment: VirtualEnvironment, spoil: Callable[[Any], object]
+) -> None:
+    good, bad = await store.create(info("good")), await store.create(info("bad", "00bb"))
+    [_, id, _] = bad.split("_", 2)
+    entry = await table.get("tokens", f"t/{id}")
+    assert entry is not None
+    raw = msgspec.msgpack.decode(entry.value)
+    spoil(raw)
+    await table.write("tokens", {f"t/{id}": msgspec.msgpack.encode(raw)}, {f"t/{id}": entry.stamp})
+    found = TokenStore(table, environment, limit=3)
+    await found.follow()
+    assert found.recognise(good).name == "good"
+    with pytest.raises(Unauthenticated):
+        found.recognise(bad)
+    await found.revoke(id)
+    assert [each.name for each in found.infos()] == ["good"]

@@ -25,6 +25,7 @@ def test_keys_carry_type_default_and_bounds() -> None:
     by_path = {key.path: key for key in keys()}
     assert by_path["http.port"][1:3] == ("integer", "7777")
     assert by_path["http.port"].bounds == "0 to 65,535"
+    assert by_path["defaults.quotas.reads_per_second"].bounds == "0.000001 to 1,000,000,000"
     assert by_path["control.poll_interval"].bounds == "10ms to 1h"
     assert by_path["engines.NAME.durability"].type == '"always" | "group" | "os"'
     assert by_path["defaults.quotas.in_flight"].default is None

@@ -24,7 +24,7 @@ from soundstage.core.digits import decode_text_scalar
 from soundstage.core.errors import InvalidArgument
 from soundstage.core.limits import DEPTH_MAX
 from soundstage.core.plain import encode_function
-from soundstage.core.refusals import invalid, refusal, too_deep
+from soundstage.core.refusals import invalid, refusal, too_deep, unwritable
 from soundstage.core.scalars import decode_scalar
 from soundstage.core.strict import strict_twin, text_twin
 
@@ -143,9 +143,17 @@ def request_encoder(content_type: ContentType) -> Callable[[Any], bytes]:
     """The encoder for what a client sends, where a field at its default may be left out or written alike.
 
     Faster than `encoder` for types that mix both kinds of default; a reader of the same type gets an
-    equal message.
+    equal message. Raises `InvalidArgument` for what no message holds.
     """
-    return _request_encoders[content_type].encode
+    encode = _request_encoders[content_type].encode
+
+    def encode_request(message: Any) -> bytes:
+        try:
+            return encode(message)
+        except (TypeError, ValueError, OverflowError, RecursionError) as error:
+            raise unwritable(message, error, encoder(MSGPACK)) from None
+
+    return encode_request
 
 
 def convert(value: Any, type: type[T], *, from_text: bool = False) -> T:

@@ -9,7 +9,10 @@ from msgspec import Meta
 
 from soundstage.core.message import Duration, Instant, Int64, Name
 
-_PerSecond: TypeAlias = Annotated[float, Meta(gt=0, le=1e9)]
+PER_SECOND_MIN = 1e-6
+"""One call in eleven days and a half, which is the longest that anybody is told to wait."""
+
+_PerSecond: TypeAlias = Annotated[float, Meta(ge=PER_SECOND_MIN, le=1e9)]
 
 
 class LatencyObjective(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -17,7 +20,10 @@ class LatencyObjective(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
 
     target: Annotated[
         Duration | None,
-        Meta(description="what most calls take; clients hedge reads after it", extra={"bounds": ("1ms", "1h")}),
+        Meta(
+            description="what most calls should take; it is kept and shown, and nothing acts on it",
+            extra={"bounds": ("1ms", "1h")},
+        ),
     ] = None
     max: Annotated[
         Duration | None,

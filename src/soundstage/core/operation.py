@@ -43,7 +43,8 @@ class Operation(Generic[P, R]):
     `errors` are those beyond what every operation may raise. `attribute` is the method that declares it, and the
     one that serves it: `name`, or `name` and an underscore where Python keeps the name for itself. One that `waits`
     may be answered late because nothing has happened yet: its callers count as followers of feeds do. One that
-    `reads` changes nothing that is stored, and finds nothing where nothing is.
+    `reads` changes nothing that is stored, and finds nothing where nothing is. One that `checks_types` is handed the requests of callers in process as they are: its service answers for every field, and
+    is spared the reading that all others' requests go through.
     """
 
     kind: ClassVar[Kind]
@@ -60,6 +61,7 @@ class Operation(Generic[P, R]):
         idempotent: bool,
         errors: tuple[type[SoundstageError], ...],
         waits: bool = False,
+        checks_types: bool = False,
     ) -> None:
         self.request: type[Any] = typing.cast("type[Any]", request)
         self.declared = declared
@@ -67,6 +69,7 @@ class Operation(Generic[P, R]):
         self.idempotent = idempotent
         self.errors = errors
         self.waits = waits
+        self.checks_types = checks_types
         self.doc: str = inspect.getdoc(declared) or ""
         fields: tuple[str, ...] = self.request.__struct_fields__
         self.namespaced: bool = "namespace" in fields
@@ -124,11 +127,20 @@ def operation(
     idempotent: bool = False,
     errors: tuple[type[SoundstageError], ...] = (),
     waits: bool = False,
+    checks_types: bool = False,
 ) -> Callable[[Callable[[Any], R]], CallOperation[P, R]]:
     """Declare the method below as an operation that takes the message `request`."""
 
     def declare(declared: Callable[[Any], R]) -> CallOperation[P, R]:
-        return CallOperation(request, declared, access=access, idempotent=idempotent, errors=errors, waits=waits)
+        return CallOperation(
+            request,
+            declared,
+            access=access,
+            idempotent=idempotent,
+            errors=errors,
+            waits=waits,
+            checks_types=checks_types,
+        )
 
     return declare
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from collections.abc import Callable
+from typing import Any, cast
 
 import msgspec
 from msgspec import inspect
@@ -58,6 +59,41 @@ def refusal(error: Exception, body: bytes, wire: str, node: Node) -> InvalidArgu
     if isinstance(error, msgspec.ValidationError):
         return invalid(error, node, wire, _at(_leading(body, wire)))
     return _malformed(str(error), body, wire)
+
+
+def unwritable(message: Any, error: Exception, encode: Callable[[Any], bytes]) -> InvalidArgument:
+    """What to tell who made `message`, which failed to be encoded by `error`; `encode` tries its parts."""
+    if isinstance(error, RecursionError):
+        return InvalidArgument("the message nests too deep", hint=f"at most {DEPTH_MAX} levels")
+    path, part, reason = _unwritable_part(message, "", error, encode)
+    if isinstance(reason, UnicodeEncodeError):
+        detail, hint = "is not Unicode text", "it holds a lone surrogate"
+    elif isinstance(reason, OverflowError):
+        detail, hint = "does not fit 64 bits", "send a smaller number"
+    elif isinstance(part, float):
+        detail, hint = f"is {part}, which messages cannot carry", "send a finite number"
+    else:
+        detail, hint = f"is {type(part).__name__}, which messages cannot carry", "pass what the field is declared as"
+    return InvalidArgument(f"{path or 'the message'} {detail}", field=path or None, hint=hint)
+
+
+def _unwritable_part(
+    value: Any, path: str, error: Exception, encode: Callable[[Any], bytes]
+) -> tuple[str, Any, Exception]:
+    """The first part of `value` that cannot be encoded by itself, where it is, and why."""
+    parts: list[tuple[str, Any]] = []
+    if isinstance(value, msgspec.Struct):
+        parts = [(f"{path}.{name}" if path else name, getattr(value, name)) for name in value.__struct_fields__]
+    elif isinstance(value, dict):
+        parts = [(f"{path}.{name}", part) for name, part in cast("dict[Any, Any]", value).items()]
+    elif isinstance(value, list | tuple):
+        parts = [(f"{path}[{index}]", part) for index, part in enumerate(cast("list[Any]", value))]
+    for place, part in parts:
+        try:
+            encode(part)
+        except (TypeError, ValueError, OverflowError) as reason:
+            return _unwritable_part(part, place, reason, encode)
+    return path, value, error
 
 
 def invalid(error: msgspec.ValidationError, node: Node, wire: str = "json", place: str = "") -> InvalidArgument:

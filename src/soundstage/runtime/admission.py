@@ -6,6 +6,7 @@ import math
 
 from soundstage.core.environment import Environment
 from soundstage.core.errors import Exhausted, SoundstageError, Unavailable
+from soundstage.core.namespace import PER_SECOND_MIN
 from soundstage.runtime.config import AdmissionConfig, Quotas
 
 _NS = 1_000_000_000
@@ -15,13 +16,14 @@ class Rate:
     """At most `per_second` calls over time; what a quiet period of `burst_ns` left unused may come at once.
 
     Kept as the instant at which the bucket would be empty again (the generic cell rate algorithm): one
-    integer, and no refilling.
+    integer, and no refilling. Slower than `PER_SECOND_MIN` it is as slow as that.
     """
 
     __slots__ = ("_burst_ns", "_interval_ns", "_next_ns")
 
     def __init__(self, per_second: float, burst_ns: int) -> None:
-        self._interval_ns = max(1, round(_NS / per_second))
+        # A process's share of a small quota may come to less than any quota may be.
+        self._interval_ns = max(1, round(_NS / max(per_second, PER_SECOND_MIN)))
         # A burst shorter than one call's share would let nothing through at all.
         self._burst_ns = max(burst_ns, self._interval_ns)
         self._next_ns = 0

@@ -297,6 +297,10 @@ class StageConfig(msgspec.Struct, frozen=True, kw_only=True):
     data: Annotated[
         str, Meta(description="folder of the embedded engines; `memory:` keeps everything in memory and forgets it")
     ] = "./soundstage-data"
+    output: Annotated[
+        Literal["table", "json", "jsonl"],
+        Meta(description="what `up` prints: lines for people, or an object per event and the line that says `ready`"),
+    ] = "table"
     engines: dict[str, EngineConfig] = {}
     namespaces: dict[str, NamespaceDeclaration] = {}
     defaults: NamespaceDefaults = NamespaceDefaults()

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import hmac
+import logging
 from hashlib import blake2b
 from typing import NamedTuple
 
@@ -21,10 +22,20 @@ from soundstage.core.call import Principal
 from soundstage.core.codec import decoder, msgpack_encode
 from soundstage.core.credential import TokenInfo
 from soundstage.core.environment import Environment
-from soundstage.core.errors import AlreadyExists, Exhausted, NotFound, PreconditionFailed, Unauthenticated
+from soundstage.core.errors import (
+    AlreadyExists,
+    Exhausted,
+    InvalidArgument,
+    NotFound,
+    PreconditionFailed,
+    Unauthenticated,
+)
 from soundstage.core.time import Instant
 from soundstage.engines.records.port import Stamp
+from soundstage.runtime.salvage import raw_map, salvaged
 from soundstage.runtime.system_table import Entry, SystemTable
+
+log: logging.Logger = logging.getLogger("soundstage.tokens")
 
 PREFIX = "sst"
 
@@ -75,7 +86,7 @@ class TokenStore:
         if stamp == self._seen:
             return
         entries = await self._table.read(_PARTITION, "t/")
-        self._known = {key[2:]: _known(entry) for key, entry in entries.items()}
+        self._known = {key[2:]: _known(key[2:], entry) for key, entry in entries.items()}
         self._seen = stamp
 
     def infos(self) -> list[TokenInfo]:
@@ -185,9 +196,22 @@ def _principal(info: TokenInfo) -> Principal:
     return Principal(info.name, {pattern: tuple(roles) for pattern, roles in info.grants.items()}, info.id)
 
 
-def _known(entry: Entry) -> _Known:
-    stored = _STORED.decode(entry.value)
+def _known(id: str, entry: Entry) -> _Known:
+    try:
+        stored = _STORED.decode(entry.value)
+    except InvalidArgument as error:
+        log.error("a stored token cannot be read and is refused: revoke it", extra={"id": id, "reason": error.detail})
+        stored = _refused(id, entry.value)
     return _Known(stored, entry.stamp, _principal(stored.info))
+
+
+def _refused(id: str, value: bytes) -> Stored:
+    """What can be read of a token, which allows nothing; it is listed as expired, and can be revoked."""
+    raw = raw_map(value)
+    unknown = TokenInfo(id=id, name=id, grants={}, created_at=Instant(0), created_by="")
+    info = salvaged(TokenInfo, raw.get("info"), msgspec.structs.asdict(unknown))
+    info = msgspec.structs.replace(info, id=id, grants={}, expires_at=Instant(0))
+    return Stored(info=info, salt=b"", hash=b"")
 
 
 _STORED = decoder(Stored, "application/msgpack", strict=False)

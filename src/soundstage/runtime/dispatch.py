@@ -18,6 +18,7 @@ import msgspec
 from soundstage.core.call import LOCAL, Call
 from soundstage.core.environment import Environment
 from soundstage.core.errors import DeadlineExceeded, Internal, InvalidArgument, SoundstageError
+from soundstage.core.given import as_read
 from soundstage.core.ids import request_id
 from soundstage.core.misfit import misfit
 from soundstage.core.operation import Operation
@@ -130,6 +131,20 @@ class BoundOperation:
     def _run_owner(self, request: Any) -> Coroutine[Any, Any, Any]:
         return self.run(LOCAL_CALL, request)
 
+    def read(self, request: Any) -> Any:
+        """`request` of a caller in process as the handler may take it: of the types and bounds that are declared."""
+        if self.operation.checks_types:
+            return request
+        try:
+            return as_read(request)
+        except InvalidArgument as error:
+            self.refused(error, LOCAL_CALL)
+            raise
+
+    async def run_read(self, request: Any) -> Any:
+        """`run_local` for requests that have to be read first."""
+        return await self.run_local(self.read(request))
+
     async def _authorised(self, call: Call, request: Any) -> Any:
         if call.principal is not LOCAL:
             what = f"{self.operation.system}/{self.operation.name}"
@@ -200,7 +215,8 @@ class BoundOperation:
     async def _local(self, request: Any) -> Any:
         stats, admission = self.stats, self._admission
         stats.calls = calls = stats.calls + 1
-        gate = self._gates.get(request.namespace)
+        name = request.namespace
+        gate = self._gates.get(name) if type(name) is str else None
         if gate is None or gate.rated or gate.in_flight >= gate.limit or admission.in_flight >= admission.limit:
             gate = self._enter_local(request)
         began_ns = -1 if calls % _SAMPLED else self._now_ns()
@@ -236,10 +252,12 @@ class BoundOperation:
             raise admission.refusal()
         if not self._namespaced:
             return admission.unbounded
-        if not request.namespace:
-            raise InvalidArgument("namespace is empty", field="namespace", hint="name the namespace of the call")
+        name: object = request.namespace
+        if not name or not isinstance(name, str):
+            detail = f"namespace is {type(name).__name__}, not text" if name else "namespace is empty"
+            raise InvalidArgument(detail, field="namespace", hint="name the namespace of the call")
         # A name without a gate is unknown, which the handler says best.
-        gate = self._gates.get(request.namespace, admission.unbounded)
+        gate = self._gates.get(name, admission.unbounded)
         if gate.in_flight >= gate.limit:
             raise admission.gate_refusal(gate)
         rate = gate.writes if self._writes else gate.reads

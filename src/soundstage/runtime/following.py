@@ -14,7 +14,7 @@ from typing import Any
 
 from soundstage.core.call import LOCAL, Call, Principal
 from soundstage.core.environment import Environment
-from soundstage.core.errors import DeadlineExceeded, Exhausted, Internal, InvalidArgument, SoundstageError, Unavailable
+from soundstage.core.errors import DeadlineExceeded, Exhausted, InvalidArgument, SoundstageError, Unavailable
 from soundstage.core.feed import Position
 from soundstage.core.operation import Operation
 from soundstage.runtime.access import authorise
@@ -181,8 +181,9 @@ class BoundFeed(BoundOperation):
             self.stats.failed(error.code)
             raise
         except Exception as error:
-            self.stats.failed(Internal.code)
-            raise self._internal(error, call) from error
+            failure = self._internal(error, call)
+            self.stats.failed(failure.code)
+            raise failure from error
 
     async def _messages(self, call: Call, request: Any) -> AsyncGenerator[Any]:
         on = self._on

@@ -141,7 +141,11 @@ def _bounds_text(node: inspect.Type) -> str:
     above = getattr(plain, "gt", None)
     if high is None:
         return ""
-    return f"{low:,} to {high:,}" if low is not None else f"above {above:,}, up to {high:,.0f}"
+    return f"{_number(low)} to {high:,.0f}" if low is not None else f"above {above:,}, up to {high:,.0f}"
+
+
+def _number(bound: float) -> str:
+    return f"{bound:,.0f}" if bound == int(bound) else f"{bound:.9f}".rstrip("0")
 
 
 def _leaves(value: Any, path: str) -> Iterator[tuple[str, Any]]:

@@ -203,7 +203,7 @@ class Stage:
         bound = self.operation(operation.system, operation.name)
         if not isinstance(bound, BoundFeed):
             raise InvalidArgument(f"{operation.path} is no feed", hint="call it")
-        async with aclosing(bound.follow(self._call(options), request)) as messages:
+        async with aclosing(bound.follow(self._call(options), bound.read(request))) as messages:
             async for message in messages:
                 if type(message) is not Position:
                     yield message
@@ -299,12 +299,13 @@ class Stage:
             raise InvalidArgument(
                 f"{operation.path} is declared twice", hint="use the face that the system's package exports"
             )
-        self._local[operation] = bound.run_local
-        return bound.run_local
+        run = self._local[operation] = bound.run_local if operation.checks_types else bound.run_read
+        return run
 
     async def _invoke_with(self, operation: Operation[..., Any], request: Any, options: CallOptions) -> Any:
         bound = self.operation(operation.system, operation.name)
         call = self._call(options)
+        request = bound.read(request)
         if not options.retries:
             return await bound.run(call, request)
         request = with_token(operation, request, self._parts.clock)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 from tests.data.kv.conftest import ALL, Clock, item, keys, make, values
@@ -18,6 +19,7 @@ from soundstage.engines.records.port import Batch
 from soundstage.runtime.stage import Stage
 
 TOKEN = IdempotencyToken(Instant(5_000_999), "t")
+WRONG: Any = "k"
 ABSENT = Condition(key=b"k", absent=True)
 
 
@@ -46,6 +48,8 @@ def test_a_list_keeps_its_order() -> None:
         (Condition(), "condition", "says nothing"),
         (Condition(key=b"k", absent=True, token=TOKEN), "condition", "both absence and a token"),
         ([ABSENT, Condition()], "condition[1]", "says nothing"),
+        (Condition(key=WRONG, absent=True), "condition.key", "str, not bytes"),
+        (Condition(token=IdempotencyToken(WRONG, "t")), "condition.token.generation_time", "not an Instant"),
         ([], "condition", "empty list"),
         (Condition(key=b"x" * 4_097, absent=True), "condition.key", "the limit is 4096"),
         ([ABSENT, Condition(key=b"x" * 4_097, absent=True)], "condition[1].key", "the limit is 4096"),

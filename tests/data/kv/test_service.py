@@ -10,7 +10,7 @@ import pytest
 from tests.data.kv.conftest import ALL, Clock, OpenStage, between, item, keys, make, served, values
 
 from soundstage.core.environment import Environment, VirtualEnvironment
-from soundstage.core.errors import DeadlineExceeded, Exhausted, NotFound, TokenDrift, Unavailable
+from soundstage.core.errors import DeadlineExceeded, Exhausted, InvalidArgument, NotFound, TokenDrift, Unavailable
 from soundstage.data.kv import KeyValue, SyncKeyValue
 from soundstage.data.kv.api import Condition, Selection
 from soundstage.data.kv.service import KeyValueService
@@ -187,3 +187,48 @@ def test_a_synchronous_program_has_the_same_store(tmp_path: Path) -> None:
 def _kept(stage: Stage) -> set[bytes]:
     """The namespaces whose reads are measured."""
     return set(re.findall(rb'kv_read_bytes_total{namespace="(\w+)"', stage.metrics_text()))
+
+
+WRONG: Any = "5"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "field"),
+    [
+        ({"items": [{"key": b"k", "value": b"v"}]}, "items[0]"),
+        ({"items": 5}, "items"),
+        ({"idempotency_token": "t"}, "idempotency_token"),
+        ({"condition": "absent"}, "condition"),
+        ({"condition": [{"absent": True}]}, "condition[0]"),
+        ({"id": 5}, "id"),
+        ({"namespace": ["people"]}, "namespace"),
+        ({"namespace": 5}, "namespace"),
+    ],
+)
+async def test_a_write_in_process_of_wrong_types_is_refused_by_its_field(
+    stage: Stage, wrong: dict[str, Any], field: str
+) -> None:
+    kv = await make(stage, "typed", conditional_writes=True)
+    request: dict[str, Any] = {"id": "r", "items": [item(b"k")], **wrong}
+    with pytest.raises(InvalidArgument) as caught:
+        await kv.put_items(**request)
+    assert caught.value.field == field
+
+
+@pytest.mark.parametrize(
+    ("wrong", "field"),
+    [
+        ({"predicate": {"match_all": {}}}, "predicate"),
+        ({"selection": {"item_limit": 1}}, "selection"),
+        ({"selection": Selection(item_limit=WRONG)}, "selection.item_limit"),
+        ({"min_version": "t"}, "min_version"),
+        ({"page_token": 5}, "page_token"),
+    ],
+)
+async def test_a_read_in_process_of_wrong_types_is_refused_by_its_field(
+    stage: Stage, wrong: dict[str, Any], field: str
+) -> None:
+    kv = await make(stage, "typed")
+    with pytest.raises(InvalidArgument) as caught:
+        await kv.get_items(id="r", **wrong)
+    assert caught.value.field == field

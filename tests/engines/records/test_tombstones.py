@@ -137,11 +137,13 @@ def test_the_greater_of_two_tombstones_counts(one: Cell | None, other: Cell | No
 
 
 def test_as_many_fragments_as_the_limit_are_taken() -> None:
-    tombstones.check_count(tuple(RangeDelete(b"%d" % n, b"%d\0" % n, OLD) for n in range(TOMBSTONES_MAX)))
+    tombstones.check_count(tuple(RangeDelete(b"%d" % n, b"%d\0" % n, OLD) for n in range(TOMBSTONES_MAX)), 0, 0)
 
 
-def test_one_fragment_more_is_exhausted_with_advice() -> None:
+@pytest.mark.parametrize(("now_us", "wait_ms"), [(5_000_000, 655_001), (10**12, 1_000)])
+def test_one_fragment_more_is_exhausted_until_the_oldest_is_forgotten(now_us: int, wait_ms: int) -> None:
+    fragments = tuple(RangeDelete(b"%d" % n, b"%d\0" % n, NEW if n else OLD) for n in range(TOMBSTONES_MAX + 1))
     with pytest.raises(Exhausted) as refused:
-        tombstones.check_count(tuple(RangeDelete(b"%d" % n, b"%d\0" % n, OLD) for n in range(TOMBSTONES_MAX + 1)))
+        tombstones.check_count(fragments, 600_000_000, now_us)
     assert refused.value.hint
-    assert refused.value.retry_after_ms
+    assert refused.value.retry_after_ms == wait_ms

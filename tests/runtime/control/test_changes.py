@@ -131,16 +131,68 @@ async def test_the_expected_version_must_be_the_one_stored(namespaces: Namespace
 
 
 async def test_a_repetition_of_the_call_that_made_the_version_is_answered_again(namespaces: Namespaces) -> None:
-    created = await namespaces.put(namespace=spec(), expected_version=0)
-    assert await namespaces.put(namespace=spec(), expected_version=0) == created
+    await namespaces.put(namespace=spec(), expected_version=0)
     changed = await namespaces.put(namespace=spec(config={"greeting": "a"}), expected_version=1)
     assert await namespaces.put(namespace=spec(config={"greeting": "a"}), expected_version=1) == changed
 
 
-async def test_zero_expects_that_there_is_none(namespaces: Namespaces) -> None:
-    await namespaces.put(namespace=spec())
+@pytest.mark.parametrize("config", [None, {"greeting": "a"}])
+async def test_zero_expects_that_there_is_none(namespaces: Namespaces, config: dict[str, Any] | None) -> None:
+    await namespaces.put(namespace=spec(), expected_version=0)
     with pytest.raises(AlreadyExists):
-        await namespaces.put(namespace=spec(config={"greeting": "a"}), expected_version=0)
+        await namespaces.put(namespace=spec(config=config), expected_version=0)
+
+
+async def test_of_two_rivals_that_create_the_same_one_is_told_that_it_came_second(namespaces: Namespaces) -> None:
+    calls = (namespaces.put(namespace=spec(), expected_version=0) for _ in range(2))
+    answers = await asyncio.gather(*calls, return_exceptions=True)
+    assert sorted(type(answer).__name__ for answer in answers) == ["AlreadyExists", "NamespaceInfo"]
+
+
+async def test_who_repeats_a_creation_under_its_key_is_answered_again(namespaces: Namespaces) -> None:
+    keyed = namespaces.with_options(idempotency_key="k-1")
+    created = await keyed.put(namespace=spec(), expected_version=0)
+    assert await keyed.put(namespace=spec(), expected_version=0) == created
+
+
+async def test_what_is_got_in_process_is_the_callers_own(namespaces: Namespaces) -> None:
+    await namespaces.put(namespace=spec())
+    (await namespaces.get(name="x")).config["greeting"] = "spoilt"
+    (await namespaces.list()).namespaces[0].engines.clear()
+    found = await namespaces.get(name="x")
+    assert found.config["greeting"] != "spoilt"
+    assert found.engines != {}
+
+
+NO_DURATION: Any = 5
+
+
+@pytest.mark.parametrize(
+    ("parts", "field"),
+    [
+        ({"quotas": Quotas(reads_per_second=1e-300)}, "namespace.quotas.reads_per_second"),
+        ({"quotas": Quotas(writes_per_second=-1)}, "namespace.quotas.writes_per_second"),
+        ({"quotas": Quotas(in_flight=-5)}, "namespace.quotas.in_flight"),
+        ({"quotas": Quotas(burst=NO_DURATION)}, "namespace.quotas.burst"),
+        ({"name": 5}, "namespace.name"),
+        ({"engines": "default"}, "namespace.engines"),
+    ],
+)
+async def test_what_is_out_of_bounds_is_refused_in_process_and_nothing_is_stored(
+    namespaces: Namespaces, parts: dict[str, Any], field: str
+) -> None:
+    before = (await namespaces.list()).namespaces
+    with pytest.raises(InvalidArgument) as caught:
+        await namespaces.put(namespace=spec(**parts))
+    assert caught.value.field == field
+    assert (await namespaces.list()).namespaces == before
+
+
+@pytest.mark.parametrize("page_size", [0, -1, 1_001, "5"])
+async def test_a_page_of_no_size_is_refused_in_process(namespaces: Namespaces, page_size: Any) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        await namespaces.list(page_size=page_size)
+    assert caught.value.field == "page_size"
 
 
 async def test_a_version_of_what_does_not_exist_fails(namespaces: Namespaces) -> None:

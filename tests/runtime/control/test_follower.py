@@ -4,17 +4,20 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
 import pytest
 from tests.runtime.conftest import OpenStage, make, service_of
 from tests.runtime.notes.api import Notes
 
 from soundstage.core.environment import VirtualEnvironment
 from soundstage.core.errors import InvalidArgument, NotFound, PreconditionFailed, Unavailable
-from soundstage.core.namespace import NamespaceSpec
+from soundstage.core.hlc import TokenClock
+from soundstage.core.namespace import NamespaceSpec, Quotas
 from soundstage.engines.records.memory import MemoryRecords
 from soundstage.runtime.control.store import Stored
 from soundstage.runtime.namespaces.api import Namespaces
 from soundstage.runtime.stage import Stage
+from soundstage.runtime.system_table import SystemTable
 
 DECLARED: Mapping[str, Any] = {"abstraction": "notes", "config": {"greeting": "hi "}, "quotas": {"in_flight": 9}}
 
@@ -448,3 +451,79 @@ async def test_a_look_at_a_store_that_is_away_is_no_failure(
 
         monkeypatch.setattr(stage._parts.follower, "follow", away)
         await stage._parts.follower.look()
+
+
+BAD_PARTS: list[dict[str, Any]] = [
+    {"quotas": {"reads_per_second": 1e-300}},
+    {"quotas": {"in_flight": -5}},
+    {"quotas": {"burst": 5}},
+    {"slos": {"read": {"latency": {"max": 5}}}},
+    {"version": "one"},
+]
+
+
+async def unreadable(open_stage: OpenStage, engine: Lasting, parts: dict[str, Any]) -> Stage:
+    """A stage in whose store `home` cannot be read and `fine` can."""
+    async with open_stage(engines={"default": engine}) as stage:
+        await make(stage, "fine")
+        await make(stage)
+        table = SystemTable(engine, "namespaces", TokenClock(stage.environment), stage.environment)
+        entry = await table.get("namespaces", "n/home")
+        assert entry is not None
+        raw = msgspec.msgpack.decode(entry.value)
+        raw["info"] |= parts
+        await table.write("namespaces", {"n/home": msgspec.msgpack.encode(raw)}, {"n/home": entry.stamp})
+    return open_stage(engines={"default": engine})
+
+
+@pytest.mark.parametrize("parts", BAD_PARTS)
+async def test_a_stored_namespace_that_cannot_be_read_leaves_the_others_served(
+    open_stage: OpenStage, engine: Lasting, parts: dict[str, Any]
+) -> None:
+    async with await unreadable(open_stage, engine, parts) as stage:
+        await stage.client(Notes, "fine").write(name="a", text="Ada")
+        with pytest.raises(Unavailable, match="'home' cannot be served here: what is stored of it cannot be read"):
+            await stage.client(Notes, "home").read(name="a")
+
+
+@pytest.mark.parametrize("parts", BAD_PARTS)
+async def test_a_put_mends_what_cannot_be_read(open_stage: OpenStage, engine: Lasting, parts: dict[str, Any]) -> None:
+    async with await unreadable(open_stage, engine, parts) as stage:
+        await make(stage)
+        await stage.client(Notes, "home").write(name="a", text="Ada")
+    async with open_stage(engines={"default": engine}) as stage:
+        assert stage.health().unserved == []
+
+
+async def test_what_cannot_be_read_can_be_deleted(open_stage: OpenStage, engine: Lasting) -> None:
+    async with await unreadable(open_stage, engine, BAD_PARTS[0]) as stage:
+        await stage.client(Namespaces).delete(name="home")
+        assert stage.health().unserved == []
+
+
+async def test_history_that_cannot_be_read_is_told_as_far_as_it_can(open_stage: OpenStage, engine: Lasting) -> None:
+    async with open_stage(engines={"default": engine}) as stage:
+        await make(stage)
+        table = SystemTable(engine, "namespaces", TokenClock(stage.environment), stage.environment)
+        [(key, entry)] = (await table.read("namespaces", "h/home/")).items()
+        raw = msgspec.msgpack.decode(entry.value)
+        raw["namespace"]["quotas"] = {"in_flight": -5}
+        await table.write("namespaces", {key: msgspec.msgpack.encode(raw)}, {key: entry.stamp})
+        [change] = (await stage.client(Namespaces).history(name="home")).changes
+    assert (change.action, change.namespace.name, change.namespace.quotas) == ("created", "home", Quotas())
+
+
+async def test_whatever_applying_a_namespace_fails_by_the_others_are_served(
+    open_stage: OpenStage, engine: Lasting
+) -> None:
+    async with open_stage(engines={"default": engine}) as stage:
+        await make(stage, "fine")
+        await make(stage)
+        found = await stage.namespaces.store.find("home")
+        assert found is not None
+        no_number: Any = "9"
+        info = msgspec.structs.replace(found.stored.info, quotas=Quotas(in_flight=no_number))
+        stage.namespaces.applied.apply(found._replace(stored=Stored(info=info)))
+        [unserved] = stage.health().unserved
+        await stage.client(Notes, "fine").write(name="a", text="Ada")
+    assert "TypeError" in unserved

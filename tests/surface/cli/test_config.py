@@ -12,7 +12,8 @@ from soundstage.runtime.stagefile import load_config
 
 def shown(cli: Cli, *flags: str) -> dict[str, tuple[str, str]]:
     """Value and source of every key in force."""
-    return {each["key"]: (each["value"], each["source"]) for each in cli("config", "show", *flags).json["settings"]}
+    reply = cli("config", "show", "--output", "json", *flags).json
+    return {each["key"]: (each["value"], each["source"]) for each in reply["settings"]}
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from soundstage.runtime.listening import NotListening
 from soundstage.runtime.namespaces.api import Namespaces
 from soundstage.runtime.stage import Stage
 from soundstage.runtime.stagefile import LoadedConfig, load_config
-from soundstage.surface.cli.failure import CommandFailure
+from soundstage.surface.cli.failure import CommandFailure, report
 from soundstage.surface.cli.serving import all_well, refusals, serving, signalled
 
 
@@ -144,3 +144,29 @@ def test_an_address_that_cannot_be_had_is_named(number: int, says: str) -> None:
     assert refused.value.exit_code == 2
     assert refused.value.error.hint
     assert "while" not in refused.value.error.detail
+
+
+def test_what_nobody_foresaw_ends_the_command_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(CommandFailure) as caught, refusals():
+        raise OverflowError("int too large")
+    report(caught.value, as_json=False)
+    assert caught.value.exit_code == 2
+    assert capsys.readouterr().err.startswith("soundstage: the stage cannot start: OverflowError: int too large (")
+
+
+async def test_a_host_that_is_refused_leaves_no_folder(tmp_path: Path) -> None:
+    loaded = load_config(flags={"data": str(tmp_path / "data"), "http.host": "0.0.0.0", "http.port": 0})
+    with pytest.raises(CommandFailure) as caught:
+        async with serving(loaded, asyncio.Event()):
+            """Never reached."""
+    assert caught.value.exit_code == 2
+    assert not (tmp_path / "data").exists()
+
+
+async def test_where_folder_and_port_are_taken_the_holder_is_named(tmp_path: Path, taken: int) -> None:
+    folder = load_config(flags={"data": str(tmp_path / "data"), "http.port": taken})
+    async with Stage.open(config=folder):
+        with pytest.raises(CommandFailure) as caught:
+            async with serving(folder, asyncio.Event()):
+                """Never reached."""
+    assert str(os.getpid()) in caught.value.error.detail

@@ -47,18 +47,23 @@ def test_people_are_told_where_doors_are(capsys: pytest.CaptureFixture[str]) -> 
 
 def test_programs_are_too(capsys: pytest.CaptureFixture[str]) -> None:
     announce(Addresses("http://h:1", None, DOORS), "memory:", "jsonl")
-    assert json.loads(capsys.readouterr().out)["doors"] == {"resp": "redis://h:3"}
+    assert json.loads(capsys.readouterr().out.splitlines()[0])["doors"] == {"resp": "redis://h:3"}
 
 
 def test_programs_get_an_object(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     announce(HERE, "kept", "jsonl")
-    assert json.loads(capsys.readouterr().out) == {
+    assert json.loads(capsys.readouterr().out.splitlines()[0]) == {
         "event": "ready",
         "url": "http://127.0.0.1:1",
         "console": "http://127.0.0.1:1/",
         "data": f"{tmp_path}/kept",
         "pid": os.getpid(),
     }
+
+
+def test_programs_get_the_line_that_scripts_wait_for_too(capsys: pytest.CaptureFixture[str]) -> None:
+    announce(HERE, "kept", "jsonl")
+    assert capsys.readouterr().out.splitlines()[1:] == ["ready http://127.0.0.1:1"]
 
 
 async def test_it_serves_until_a_signal_comes(capsys: pytest.CaptureFixture[str]) -> None:

@@ -88,7 +88,17 @@ RULE = (
         "deletes",
         [Change(TOMBSTONES, "if fragment.cell > partition)", "if False)")],
     ),
-    Mutant("ranges have no limit", "deletes", [Change(MEMORY, "        tombstones.check_count(ranges)\n", "")]),
+    Mutant(
+        "ranges have no limit",
+        "deletes",
+        [
+            Change(
+                MEMORY,
+                "        tombstones.check_count(ranges, self.spec.max_lag_us, self._environment.now_us())\n",
+                "",
+            )
+        ],
+    ),
     Mutant(
         "touching ranges of one delete stay apart",
         "deletes",

@@ -238,11 +238,12 @@ class KeyValueCalls:
         access="write",
         idempotent=True,
         errors=(NotFound, TokenDrift, TokenReused, PreconditionFailed, TooLarge),
+        checks_types=True,
     )
     def put_items(self) -> PutItemsReply:
         """Store items in a record; they become visible together, once per token."""
 
-    @operation(GetItems, access="read", idempotent=True, errors=(NotFound,))
+    @operation(GetItems, access="read", idempotent=True, errors=(NotFound,), checks_types=True)
     def get_items(self) -> GetItemsReply:
         """One page of a record's items in key order; an unknown id reads as empty."""
 
@@ -251,6 +252,7 @@ class KeyValueCalls:
         access="write",
         idempotent=True,
         errors=(NotFound, TokenDrift, TokenReused, PreconditionFailed),
+        checks_types=True,
     )
     def delete_items(self) -> DeleteItemsReply:
         """Delete a record, a range of keys or single items, at a cost that does not grow with them."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import msgspec
 from xxhash import xxh3_128_digest
 
 from soundstage.core.errors import InvalidArgument, TooLarge
 from soundstage.core.limits import check_key, check_token
+from soundstage.core.misfit import ENCODE
 from soundstage.data.kv import api
 from soundstage.engines.records.port import Batch, Condition, Conditional, Stamp
 
@@ -26,7 +29,7 @@ def conditional(
 
 def port_conditions(conditions: api.Condition | list[api.Condition]) -> list[Condition]:
     """`conditions` as the records port takes them; `InvalidArgument` with the path of a wrong one."""
-    if not isinstance(conditions, list):
+    if isinstance(conditions, api.Condition):
         return [_port_condition(conditions, "condition")]
     if not conditions:
         raise InvalidArgument(
@@ -47,8 +50,12 @@ def digest(batch: Batch, conditions: list[Condition]) -> bytes:
 
 
 def _port_condition(condition: api.Condition, field: str) -> Condition:
-    if condition.key is not None:
-        check_key(condition.key, f"{field}.key")
+    key = cast("object", condition.key)
+    if key is not None:
+        if not isinstance(key, bytes):
+            at = f"{field}.key"
+            raise InvalidArgument(f"{at} is {type(key).__name__}, not bytes", field=at, hint=ENCODE)
+        check_key(key, f"{field}.key")
     token = condition.token
     if condition.absent == (token is not None):
         detail = f"{field} asks for both absence and a token" if token else f"{field} says nothing"
@@ -56,4 +63,8 @@ def _port_condition(condition: api.Condition, field: str) -> Condition:
     if token is None:
         return Condition(condition.key, None)
     check_token(token.token, f"{field}.token.token")
+    time = cast("object", token.generation_time)
+    if not isinstance(time, int):
+        at = f"{field}.token.generation_time"
+        raise InvalidArgument(f"{at} is {type(time).__name__}, not an Instant", field=at, hint="send the token as read")
     return Condition(condition.key, Stamp(token.generation_time // 1_000, token.token))

@@ -90,7 +90,7 @@ class _Table:
             ranges = tombstones.add(ranges, deleted)
         if tombstone is not None:
             ranges = tombstones.clip(ranges, tombstone)
-        tombstones.check_count(ranges)
+        tombstones.check_count(ranges, self.spec.max_lag_us, self._environment.now_us())
         if name not in self.partitions:
             self.partitions[name] = found
             insort(self.places, place(name))

@@ -12,8 +12,9 @@ from collections.abc import Iterable
 from operator import attrgetter
 from typing import TypeAlias
 
+from soundstage.core import version
 from soundstage.core.errors import Exhausted
-from soundstage.engines.records.port import TOMBSTONES_MAX, Cell, RangeDelete
+from soundstage.engines.records.port import IN_FLIGHT_MAX_US, TOMBSTONES_MAX, Cell, RangeDelete
 
 Fragments: TypeAlias = tuple[RangeDelete, ...]
 
@@ -55,13 +56,15 @@ def clip(fragments: Fragments, partition: Cell) -> Fragments:
     return tuple(fragment for fragment in fragments if fragment.cell > partition)
 
 
-def check_count(fragments: Fragments) -> None:
-    """Raises `Exhausted` over `TOMBSTONES_MAX` fragments in a partition."""
+def check_count(fragments: Fragments, max_lag_us: int, now_us: int) -> None:
+    """Raises `Exhausted` over `TOMBSTONES_MAX` fragments in a partition, with the time until one is forgotten."""
     if len(fragments) > TOMBSTONES_MAX:
+        oldest_us = min(version.time_us(fragment.cell) for fragment in fragments)
+        wait_us = oldest_us + max_lag_us + IN_FLIGHT_MAX_US - now_us
         raise Exhausted(
             f"the record has {TOMBSTONES_MAX} separate deleted ranges, which is the limit",
             hint="delete wider ranges or the whole record; ranges are forgotten once no late write can reach them",
-            retry_after_ms=60_000,
+            retry_after_ms=max(1_000, -(-wait_us // 1_000)),
         )
 
 

@@ -7,7 +7,7 @@ import logging
 from soundstage.core.errors import SoundstageError
 from soundstage.core.namespace import NamespaceInfo
 from soundstage.engines.records.port import Stamp
-from soundstage.runtime.control.declaration import Declarations, cure_of
+from soundstage.runtime.control.declaration import MEND, Declarations, cure_of
 from soundstage.runtime.control.registry import Registry, Unserved, view_of
 from soundstage.runtime.control.store import Found
 from soundstage.runtime.service import Earlier
@@ -45,19 +45,29 @@ class Applied:
     def apply(self, found: Found) -> None:
         """Calls that begin from here on see it; one that cannot be served is refused with the reason."""
         info = found.stored.info
+        if found.problem is not None:
+            self._refuse(Unserved(info, found.problem, MEND), found)
+            return
         try:
             declared = self._declarations.stored(info)
             earlier = tuple(
                 Earlier(self._declarations.config(info.abstraction, each.config), each.until_us)
                 for each in found.stored.earlier
             )
-        except SoundstageError as error:
-            unserved = Unserved(info, error.detail, cure_of(info, error))
-            self.registry.refuse(unserved)
-            log.error("%s", unserved, extra={"namespace": info.name})
-        else:
             self.registry.apply(info, view_of(info, declared.config, declared.records, earlier))
-        self.stamps[info.name] = found.stamp
+        except SoundstageError as error:
+            self._refuse(Unserved(info, error.detail, cure_of(info, error)), found)
+        except Exception as error:
+            # Whatever one namespace fails by, the others are served.
+            log.exception("a namespace cannot be applied", extra={"namespace": info.name})
+            self._refuse(Unserved(info, f"applying it fails by {type(error).__name__}: {error}", MEND), found)
+        else:
+            self.stamps[info.name] = found.stamp
+
+    def _refuse(self, unserved: Unserved, found: Found) -> None:
+        self.registry.refuse(unserved)
+        log.error("%s", unserved, extra={"namespace": unserved.info.name})
+        self.stamps[unserved.info.name] = found.stamp
 
     def forget(self, name: str) -> None:
         """Calls that begin from here on get `NotFound`."""

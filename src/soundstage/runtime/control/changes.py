@@ -377,9 +377,10 @@ class NamespaceControl:
             raise _under_way(found, "created")
         _check_managed(info, managed_by)
         before = None if info.name in self.applied.unserved else self._declarations.stored(info)
-        same = info.managed_by == managed_by and not differences(info, declared)
-        # A repetition of the call that made this version is answered as that was.
-        if same and expected_version in (None, info.version, info.version - 1):
+        same = found.problem is None and info.managed_by == managed_by and not differences(info, declared)
+        # A repetition of the call that made this version is answered as that was, but for a creation: who comes second
+        # must not believe to have been first. `Idempotency-Key` tells repetitions from rivals.
+        if same and expected_version != 0 and expected_version in (None, info.version, info.version - 1):
             if self.applied.stamps.get(info.name) != found.stamp:
                 self.applied.apply(found)
             return info
@@ -387,7 +388,7 @@ class NamespaceControl:
             raise AlreadyExists(
                 f"namespace {info.name!r} exists at version {info.version}",
                 field="namespace.name",
-                hint="leave expected_version out to change it",
+                hint="leave expected_version out to change it; send an Idempotency-Key to repeat a creation",
             )
         if expected_version not in (None, info.version):
             raise _other_version(info, expected_version)

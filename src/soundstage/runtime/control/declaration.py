@@ -14,8 +14,9 @@ from soundstage.core.names import nearest
 from soundstage.core.namespace import NamespaceInfo, NamespaceSpec, Objective, Quotas
 from soundstage.core.time import Duration
 from soundstage.engines.records.port import Capability, Records, TableSpec
+from soundstage.runtime.admission import Gate
 from soundstage.runtime.bounds import check_bounds
-from soundstage.runtime.config import NamespaceDeclaration, NamespaceDefaults
+from soundstage.runtime.config import AdmissionConfig, NamespaceDeclaration, NamespaceDefaults
 from soundstage.runtime.engines import Engines
 from soundstage.runtime.systems import Systems
 
@@ -23,6 +24,9 @@ PORTS = ("records",)
 """What a namespace binds engines to."""
 
 DEFAULT_ENGINE = "default"
+
+MEND = "put it as it should be, or delete it"
+"""What can always be done about a namespace that cannot be served."""
 
 FIXED = {"conditional": "conditional_writes", "key_order": "key_order", "dedicated": "dedicated"}
 """What of a table is fixed at creation, and the knob that decides it."""
@@ -72,6 +76,8 @@ class Declarations:
         self._check_objectives(spec.abstraction, slos, f"{at}.slos")
         quotas = self._defaults.quotas if spec.quotas is None else spec.quotas
         check_bounds(quotas, f"{at}.quotas.")
+        # What cannot bound calls is refused here, and not found by everybody who applies it.
+        Gate(spec.name, quotas, AdmissionConfig())
         records = self._engines.get(engines["records"], f"{at}.engines.records")
         tables = self._tables(spec, config, records, at)
         knobs: dict[str, Any] = msgspec.json.decode(json_encode(config))
@@ -192,7 +198,7 @@ def cure_of(info: NamespaceInfo, error: SoundstageError) -> str:
         return f"install or mend the package that adds the system {info.abstraction!r}, or delete the namespace"
     if error.field == "namespace.engines.records":
         return f"add [engines.{info.engines[PORTS[0]]}] to the stage file, or delete the namespace"
-    return error.hint or "put it as it should be, or delete it"
+    return error.hint or MEND
 
 
 def check_kept(before: NamespaceInfo, after: Declared) -> None:

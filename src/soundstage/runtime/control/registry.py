@@ -63,14 +63,15 @@ class Registry:
 
     def apply(self, info: NamespaceInfo, view: NamespaceView) -> None:
         """Calls that begin from here on see `view`."""
+        gate = self._admission.gates.get(info.name)
+        if gate is None:
+            gate = Gate(info.name, info.quotas, self._admission.config)
+        else:
+            gate.adjust(info.quotas, self._admission.config)
         self.forget(info.name, keep_gate=True)
         self.infos[info.name] = info
         self.of(info.abstraction).views[info.name] = view
-        gate = self._admission.gates.get(info.name)
-        if gate is None:
-            self._admission.gates[info.name] = Gate(info.name, info.quotas, self._admission.config)
-        else:
-            gate.adjust(info.quotas, self._admission.config)
+        self._admission.gates[info.name] = gate
 
     @property
     def known(self) -> dict[str, NamespaceInfo]:

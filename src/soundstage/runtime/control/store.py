@@ -18,11 +18,13 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 
 from soundstage.core.codec import decoder, msgpack_encode
-from soundstage.core.errors import Exhausted, PreconditionFailed
-from soundstage.core.namespace import NamespaceChange, NamespaceInfo
+from soundstage.core.errors import Exhausted, InvalidArgument, PreconditionFailed
+from soundstage.core.namespace import NamespaceChange, NamespaceInfo, Objective, Quotas
 from soundstage.core.signal import Signal
+from soundstage.core.time import Instant
 from soundstage.engines.records.port import Stamp
-from soundstage.runtime.system_table import SystemTable
+from soundstage.runtime.salvage import raw_map, salvaged
+from soundstage.runtime.system_table import Entry, SystemTable
 
 _PARTITION = "namespaces"
 _GENERATION = "g"
@@ -84,10 +86,11 @@ def check_earlier(earlier: Sequence[EarlierKnobs], lingering: Collection[str], n
 
 
 class Found(NamedTuple):
-    """A namespace and the write it is from."""
+    """A namespace and the write it is from; `problem` says why it is not wholly what is stored."""
 
     stored: Stored
     stamp: Stamp
+    problem: str | None = None
 
 
 class Raced(Exception):
@@ -111,11 +114,11 @@ class NamespaceStore:
     async def all(self) -> dict[str, Found]:
         """Every namespace in whatever state, by name."""
         entries = await self._table.read(_PARTITION, "n/")
-        return {key[2:]: Found(_STORED.decode(entry.value), entry.stamp) for key, entry in entries.items()}
+        return {key[2:]: _found(key[2:], entry) for key, entry in entries.items()}
 
     async def find(self, name: str) -> Found | None:
         entry = await self._table.get(_PARTITION, f"n/{name}")
-        return None if entry is None else Found(_STORED.decode(entry.value), entry.stamp)
+        return None if entry is None else _found(name, entry)
 
     async def next_generation(self) -> tuple[int, Stamp | None]:
         """The generation for `claim`, and the stamp of the counter."""
@@ -142,7 +145,7 @@ class NamespaceStore:
         """Up to `limit` changes with the keys of their places, the newest first, from `before` on back."""
         prefix = f"h/{name}/"
         entries = await self._table.read(_PARTITION, prefix, newest=limit, before=before and prefix + before)
-        return [(key[len(prefix) :], _CHANGE.decode(entry.value)) for key, entry in entries.items()]
+        return [(key[len(prefix) :], _change(name, entry.value)) for key, entry in entries.items()]
 
     async def position(self) -> int:
         """That of the last change of any namespace; 0 before the first."""
@@ -157,7 +160,7 @@ class NamespaceStore:
     async def changes(self, after: int, limit: int) -> list[tuple[int, NamespaceChange]]:
         """Up to `limit` changes of any namespace with their positions, the first after `after` first."""
         entries = await self._table.read(_PARTITION, "c/", oldest=limit, after=f"c/{after:012d}")
-        return [(int(key[2:]), _CHANGE.decode(entry.value)) for key, entry in entries.items()]
+        return [(int(key[2:]), _change("", entry.value)) for key, entry in entries.items()]
 
     async def _record(self, key: str, value: bytes | None, replaces: Stamp, change: NamespaceChange | None) -> Stamp:
         """`value` replaces what is at `replaces`; `change` is in the history, at the next position of all."""
@@ -195,6 +198,50 @@ class NamespaceStore:
             raise Raced from error
         self.changed.notify()
         return stamp
+
+
+def _found(name: str, entry: Entry) -> Found:
+    """What is stored under `name`; of what cannot be read, those parts that can."""
+    try:
+        return Found(_STORED.decode(entry.value), entry.stamp)
+    except InvalidArgument as error:
+        raw = raw_map(entry.value)
+        stored = salvaged(Stored, raw, {"info": _salvaged_info(name, raw.get("info"))})
+        return Found(stored, entry.stamp, f"what is stored of it cannot be read: {error.detail}")
+
+
+def _change(name: str, value: bytes) -> NamespaceChange:
+    try:
+        return _CHANGE.decode(value)
+    except InvalidArgument:
+        raw = raw_map(value)
+        unknown = {
+            "version": 1,
+            "generation": 1,
+            "at": Instant(0),
+            "by": "",
+            "action": "changed",
+            "changed": list[str](),
+        }
+        return salvaged(NamespaceChange, raw, {**unknown, "namespace": _salvaged_info(name, raw.get("namespace"))})
+
+
+def _salvaged_info(name: str, raw: Any) -> NamespaceInfo:
+    """A namespace of which only some parts can be read; the others are as if nothing had been declared."""
+    unknown = {
+        "name": name,
+        "abstraction": "",
+        "engines": dict[str, str](),
+        "config": dict[str, Any](),
+        "slos": dict[str, Objective](),
+        "quotas": Quotas(),
+        "version": 1,
+        "generation": 1,
+        "managed_by": "api",
+        "created_at": Instant(0),
+        "updated_at": Instant(0),
+    }
+    return salvaged(NamespaceInfo, raw, unknown)
 
 
 _STORED = decoder(Stored, "application/msgpack", strict=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncGenerator, Sequence
+from copy import deepcopy
 from typing import Any
 
 import msgspec
@@ -74,10 +75,10 @@ class NamespacesService:
         return () if operation == "list" or request.name is None else (request.name,)
 
     async def put(self, call: Call, request: PutNamespace) -> NamespaceInfo:
-        return await self._control.put(request.namespace, request.expected_version, call.principal.name)
+        return _own(await self._control.put(request.namespace, request.expected_version, call.principal.name))
 
     async def get(self, call: Call, request: GetNamespace) -> NamespaceInfo:
-        return self._control.get(request.name)
+        return _own(self._control.get(request.name))
 
     async def list(self, call: Call, request: ListNamespaces) -> ListNamespacesReply:
         after = self._after("namespaces/list", request)
@@ -92,7 +93,7 @@ class NamespacesService:
         page = names[: request.page_size]
         more = len(names) > len(page)
         return ListNamespacesReply(
-            namespaces=[infos[name] for name in page],
+            namespaces=[_own(infos[name]) for name in page],
             unserved={name: unserved[name].problem for name in page if name in unserved} or None,
             next_page_token=self._token("namespaces/list", request, page[-1]) if more else None,
         )
@@ -189,6 +190,11 @@ def _forgotten(position: int, oldest: int) -> InvalidArgument:
         field="cursor",
         hint=f'list the namespaces as they are, then follow from the cursor "{oldest - 1}"',
     )
+
+
+def _own(info: NamespaceInfo) -> NamespaceInfo:
+    """`info` for a caller in process, whose changes are nobody else's."""
+    return deepcopy(info)
 
 
 SERVICE = NamespacesService

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import sys
 
@@ -13,6 +14,8 @@ import msgspec
 from soundstage.core.errors import DataLoss, Internal, InvalidArgument, SoundstageError
 from soundstage.surface.cli.commands import COMMANDS, systems
 from soundstage.surface.cli.notation import harmless
+
+log: logging.Logger = logging.getLogger("soundstage.cli")
 
 DONE = 0
 FAILED = 1
@@ -33,6 +36,18 @@ class CommandFailure(Exception):
 def not_started(error: SoundstageError) -> CommandFailure:
     """A stage could not start: by what it was given or found configured, unless its data is damaged."""
     return CommandFailure(error, FAILED if isinstance(error, DataLoss | Internal) else USAGE)
+
+
+def defect_at_start(error: Exception) -> CommandFailure:
+    """A stage could not start for a reason that nobody foresaw: told in one line, and to the log in full."""
+    log.debug("the stage cannot start", exc_info=error)
+    return CommandFailure(
+        Internal(
+            f"the stage cannot start: {type(error).__name__}: {error}",
+            hint="SOUNDSTAGE_TELEMETRY__LOG_LEVEL=debug shows where; please report it",
+        ),
+        USAGE,
+    )
 
 
 def usage(detail: str, hint: str | None = None, field: str | None = None) -> CommandFailure:

@@ -18,13 +18,14 @@ from soundstage.core.errors import SoundstageError, Unavailable
 from soundstage.runtime.config import StageConfig
 from soundstage.runtime.doors import DoorInfo
 from soundstage.runtime.exposure import check_exposure
+from soundstage.runtime.folders import holder
 from soundstage.runtime.listening import NotListening
 from soundstage.runtime.logs import configure_logs
 from soundstage.runtime.roles import HTTP
 from soundstage.runtime.stage import Stage
 from soundstage.runtime.stagefile import LoadedConfig
 from soundstage.runtime.traces import configure_traces
-from soundstage.surface.cli.failure import USAGE, CommandFailure, not_started
+from soundstage.surface.cli.failure import USAGE, CommandFailure, defect_at_start, not_started
 from soundstage.surface.http.server import Server, address_of, announce, reserved
 
 _HEALTH_INTERVAL_S = 0.05
@@ -52,8 +53,12 @@ async def serving(loaded: LoadedConfig, stopping: asyncio.Event) -> AsyncGenerat
             if loaded.config.telemetry.traces:
                 configure_traces()
             with_address = await running.enter_async_context(_address_kept(loaded))
-            stage = await running.enter_async_context(Stage.open(config=loaded))
+            stage = Stage.open(config=loaded)
             server = Server(stage, stage.config.http)
+            # Opening may take long, and whoever asks meanwhile is told so.
+            running.push_async_callback(server.stop)
+            await _listening(stage, server)
+            await running.enter_async_context(stage)
             running.push_async_callback(_stop, stage, server)
             await stage.open_doors()
             url = await server.start()
@@ -64,6 +69,18 @@ async def serving(loaded: LoadedConfig, stopping: asyncio.Event) -> AsyncGenerat
                 announce(stage, url)
         await all_well(stage, stopping)
         yield Addresses(url, server.metrics_url, stage.doors.infos())
+
+
+async def _listening(stage: Stage, server: Server) -> None:
+    """Whoever comes is told that the stage is starting."""
+    try:
+        await server.listen()
+    except NotListening:
+        if holder(stage.config) is not None:
+            # Who has the folder open has the address too, most likely, and is who should be named.
+            async with stage:
+                pass
+        raise
 
 
 @asynccontextmanager
@@ -134,6 +151,10 @@ def refusals() -> Generator[None]:
         raise not_started(error) from error
     except NotListening as error:
         raise CommandFailure(_not_listening(error), USAGE) from error
+    except CommandFailure:
+        raise
+    except Exception as error:
+        raise defect_at_start(error) from error
 
 
 def _not_listening(error: NotListening) -> SoundstageError:

@@ -21,7 +21,7 @@ from soundstage.core.transfers import FileAccess
 from soundstage.runtime.folders import absent, holder
 from soundstage.runtime.stage import Stage
 from soundstage.runtime.stagefile import LoadedConfig, load_config
-from soundstage.surface.cli.failure import FAILED, UNREACHABLE, CommandFailure, not_started, usage
+from soundstage.surface.cli.failure import FAILED, UNREACHABLE, CommandFailure, defect_at_start, not_started, usage
 from soundstage.surface.cli.options import Folder, Target
 from soundstage.surface.cli.request import variable
 
@@ -137,6 +137,8 @@ async def _opened(loaded: LoadedConfig, held: AsyncExitStack, *, background: boo
             late = time.monotonic() - began_s >= within_s
             if not isinstance(error, Unavailable) or ((found is None or found.url is None) and late):
                 raise not_started(error) from error
+        except Exception as error:
+            raise defect_at_start(error) from error
         if found is not None and found.url is not None:
             who = f"{found.folder} is open in the process {found.pid}"
             print(f"soundstage: {who}; talking to it at {found.url}", file=sys.stderr)

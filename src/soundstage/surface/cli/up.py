@@ -103,8 +103,10 @@ def up(
         "processes.roles": None if roles is None else [name for name in roles.split(",") if name],
         "processes.workers": dict(map(_worker, workers)) or None,
     }
-    form = output or ("jsonl" if wanted_format() in ("json", "jsonl") else "table")
-    return uvloop.run(serve(load(folder, flags), form))
+    # What is no format is refused as everywhere else.
+    wanted = output or wanted_format()
+    loaded = load(folder, flags)
+    return uvloop.run(serve(loaded, "table" if (wanted or loaded.config.output) == "table" else "jsonl"))
 
 
 def _worker(text: str) -> tuple[str, int]:
@@ -138,7 +140,7 @@ def announce(addresses: Addresses, data: str, output: Lines) -> None:
         doors={door.name: door.address for door in doors},
     )
     if output == "jsonl":
-        text = msgspec.json.encode(ready).decode()
+        text = f"{msgspec.json.encode(ready).decode()}\nready {url}".rstrip()
     else:
         apart = "" if metrics is None else f"metrics {metrics}\n"
         console = f"console {ready.console}\n" if ready.console else ""

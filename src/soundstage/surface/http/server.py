@@ -19,6 +19,7 @@ from soundstage.runtime.roles import HTTP
 from soundstage.runtime.stage import Stage
 from soundstage.surface.http.app import Application
 from soundstage.surface.http.clock import ServerClock
+from soundstage.surface.http.entrance import Entrance
 from soundstage.surface.http.protocol import LimitedProtocol, connections_of
 
 CLOSING_ROUNDS_MAX = 100
@@ -38,9 +39,35 @@ class Server:
         self._config = config
         self._state = ServerState()
         self._servers: list[asyncio.Server] = []
+        self._entrances: list[tuple[Entrance, bool]] = []
+        self._port = 0
         self.applications: list[Application] = []
         self._clock: ServerClock | None = None
         self._watch: asyncio.Task[None] | None = None
+
+    async def listen(self) -> None:
+        """Whoever comes is told that the stage is starting, which it need not have begun to. Repeatable.
+
+        Raises `NotListening` when an address is taken, `InvalidArgument` when serving it would be unsafe; nothing is
+        open then.
+        """
+        if self._clock is not None:
+            return
+        config = self._config
+        check_exposure(config.host, self._stage.config.auth, config.insecure)
+        tls = tls_context(config.tls)
+        self._clock = ServerClock(self._stage.environment, config)
+        try:
+            if self._stage.config.processes.runs(HTTP):
+                self._port = await self._listen(config.host, config.port, tls, observe_only=False)
+            if config.metrics_listen is not None:
+                host, asked = host_and_port(config.metrics_listen)
+                given = await self._listen(host, asked, None, observe_only=True)
+                self.metrics_url = f"http://{bracketed(host)}:{given}/metrics"
+            self._watch = asyncio.create_task(self._clock.run(lambda: connections_of(self._state)))
+        except BaseException:
+            await self.stop()
+            raise
 
     async def start(self) -> str:
         """Answering, every system started; returns the address, such as `http://127.0.0.1:7777`.
@@ -50,28 +77,27 @@ class Server:
         Until then the stage is not ready. Raises `NotListening` when an address is taken, `InvalidArgument` when
         serving it would be unsafe, and whatever keeps a system from starting.
         """
-        config = self._config
-        check_exposure(config.host, self._stage.config.auth, config.insecure)
-        tls = tls_context(config.tls)
-        self._clock = ServerClock(self._stage.environment, config)
+        await self.listen()
         try:
-            port = 0
-            if self._stage.config.processes.runs(HTTP):
-                port = await self._listen(config.host, config.port, tls, observe_only=False)
-            if config.metrics_listen is not None:
-                host, asked = host_and_port(config.metrics_listen)
-                given = await self._listen(host, asked, None, observe_only=True)
-                self.metrics_url = f"http://{bracketed(host)}:{given}/metrics"
-            self._watch = asyncio.create_task(self._clock.run(lambda: connections_of(self._state)))
+            for entrance, observe_only in self._entrances:
+                application = Application(self._stage, self._config, observe_only=observe_only)
+                application.closed = "the server is starting"
+                self.applications.append(application)
+                entrance.application = application
             await self._start_systems()
         except BaseException:
             await self.stop()
             raise
-        if not port:
+        if not self._port:
             return ""
-        url = address_of(config, port)
+        url = address_of(self._config, self._port)
         announce(self._stage, url)
         return url
+
+    @property
+    def sockets(self) -> list[Any]:
+        """Those that are listened on."""
+        return [each for server in self._servers for each in server.sockets]
 
     async def stop(self) -> None:
         """No connection is open: calls under way have been answered, or the drain time-out has passed. Idempotent.
@@ -123,10 +149,8 @@ class Server:
             await asyncio.wait(list(self._state.tasks), timeout=max(0.0, timeout_s))
 
     async def _listen(self, host: str, port: int, tls: ssl.SSLContext | None, *, observe_only: bool) -> int:
-        application = Application(self._stage, self._config, observe_only=observe_only)
-        application.closed = "the server is starting"
-        self.applications.append(application)
-        config = uvicorn_config(application)
+        entrance = Entrance(self._stage.environment)
+        config = uvicorn_config(entrance)
         connections_max = allow_files(self._config.max_connections)
         listener = tcp_listener(host, port, shared=self._shared and not observe_only)
 
@@ -149,6 +173,7 @@ class Server:
             ssl_handshake_timeout=None if tls is None else self._config.header_timeout / 1e9,
         )
         self._servers.append(server)
+        self._entrances.append((entrance, observe_only))
         return listener.getsockname()[1]
 
 

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from soundstage.core import version
 from soundstage.core.errors import Exhausted
 from soundstage.engines.records import tombstones
 from soundstage.engines.records.port import TOMBSTONES_MAX, Cell, RangeDelete
@@ -49,11 +50,15 @@ def fragments_of(rows: Iterable[RangeDelete], tombstone: Cell | None) -> Fragmen
     return found if tombstone is None else tombstones.clip(found, tombstone)
 
 
-def plan(rows: Sequence[RangeDelete], deleted: Sequence[RangeDelete], tombstone: Cell | None) -> Plan:
-    """`deleted` on top of `rows`. Raises `Exhausted` over `TOMBSTONES_MAX` fragments."""
+def plan(
+    rows: Sequence[RangeDelete], deleted: Sequence[RangeDelete], tombstone: Cell | None, max_lag_us: int = 0
+) -> Plan:
+    """`deleted` on top of `rows`. Raises `Exhausted` over `TOMBSTONES_MAX` fragments, of a table with that lag."""
     own = fragments_of(deleted, None)
     fragments = fragments_of([*rows, *own], tombstone)
-    tombstones.check_count(fragments)
+    # What is being deleted is of this moment, or it is late and the wait that is told is the longer for it.
+    now_us = max((version.time_us(row.cell) for row in own), default=0)
+    tombstones.check_count(fragments, max_lag_us, now_us)
     if len(rows) + len(own) > ROWS_MAX:
         raise Exhausted(f"the record has {len(rows)} deleted ranges", hint="delete wider ranges", retry_after_ms=60_000)
     left = {fragment.cell for fragment in fragments}

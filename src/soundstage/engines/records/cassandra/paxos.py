@@ -244,7 +244,7 @@ class Decider:
     ) -> Change:
         """What the partition becomes when the batch is accepted."""
         tombstone = greatest(state.statics.tombstone, batch.partition)
-        plan = deletions.plan(state.ranges, batch.ranges, tombstone)
+        plan = deletions.plan(state.ranges, batch.ranges, tombstone, table.spec.max_lag_us)
         entries: list[Entry | None] = []
         statements: list[Statement] = []
         if tombstone is not None and tombstone != state.statics.tombstone:

@@ -76,7 +76,7 @@ class Writer:
         header = rows or await self._requests.read(table.statements.header, values, deadline_ns)
         tombstone = greatest(header[0][1] if header else None, batch.partition)
         known = [deletions.parse_row(row[-2], row[-1]) for row in rows if row[-1] is not None]
-        return deletions.plan(known, batch.ranges, tombstone)
+        return deletions.plan(known, batch.ranges, tombstone, table.spec.max_lag_us)
 
     def _delete_all(self, table: Table, partition: bytes, cell: Cell) -> list[Statement]:
         found, time_us, number = table.statements, version.time_us(cell), table.number

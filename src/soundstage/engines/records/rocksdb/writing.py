@@ -67,7 +67,7 @@ class Writing:
         for deleted in batch.ranges:
             header = self._delete_range(header, deleted)
         if batch.ranges:
-            tombstones.check_count(header.ranges)
+            tombstones.check_count(header.ranges, self.table.spec.max_lag_us, self._environment.now_us())
         if batch.ranges or batch.partition is not None:
             self._replace_ranges(() if known is None else known.ranges, header.ranges)
         header = _raised(header, survey)
