@@ -65,3 +65,8 @@ def test_a_struct_that_holds_itself_is_recursive(type: Any, recursive: bool) -> 
 def test_what_carries_more_than_constraints_is_looked_into() -> None:
     described = Annotated[Annotated[float, Meta(gt=0)] | None, Meta(description="a rate")]
     assert any(isinstance(found, inspect.FloatType) for found in descend(node(described)))
+
+
+def test_alternatives_are_looked_for_in_what_carries_more_than_constraints() -> None:
+    described = node(Annotated[int, Meta(ge=1, description="a count")] | None)
+    assert {type(found) for found in alternatives(described)} == {inspect.IntType, inspect.NoneType}

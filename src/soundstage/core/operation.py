@@ -43,7 +43,8 @@ class Operation(Generic[P, R]):
     `errors` are those beyond what every operation may raise. `attribute` is the method that declares it, and the
     one that serves it: `name`, or `name` and an underscore where Python keeps the name for itself. One that `waits`
     may be answered late because nothing has happened yet: its callers count as followers of feeds do. One that
-    `reads` changes nothing that is stored, and finds nothing where nothing is. One that `checks_types` is handed the requests of callers in process as they are: its service answers for every field, and
+    `reads` changes nothing that is stored, and finds nothing where nothing is. One that
+    `checks_types` is handed the requests of callers in process as they are: its service answers for every field, and
     is spared the reading that all others' requests go through.
     """
 

@@ -18,7 +18,9 @@ def alternatives(node: Node) -> tuple[Node, ...]:
     """The types that a value of type `node` may have."""
     if isinstance(node, inspect.Metadata):
         return alternatives(node.type)
-    return node.types if isinstance(node, inspect.UnionType) else (node,)
+    if isinstance(node, inspect.UnionType):
+        return tuple(found for each in node.types for found in alternatives(each))
+    return (node,)
 
 
 def structs(node: Node) -> list[inspect.StructType]:

@@ -138,8 +138,10 @@ class BoundOperation:
         try:
             return as_read(request)
         except InvalidArgument as error:
-            self.refused(error, LOCAL_CALL)
-            raise
+            # What is of a wrong type is called by the names that Python has for it.
+            told = misfit(request) or error
+            self.refused(told, LOCAL_CALL)
+            raise told from None
 
     async def run_read(self, request: Any) -> Any:
         """`run_local` for requests that have to be read first."""
