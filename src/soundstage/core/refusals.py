@@ -93,7 +93,7 @@ def _unwritable_part(
             encode(part)
         except (TypeError, ValueError, OverflowError) as reason:
             return _unwritable_part(part, place, reason, encode)
-    return path, value, error
+    return path, cast("Any", value), error
 
 
 def invalid(error: msgspec.ValidationError, node: Node, wire: str = "json", place: str = "") -> InvalidArgument:
