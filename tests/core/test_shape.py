@@ -68,5 +68,6 @@ def test_what_carries_more_than_constraints_is_looked_into() -> None:
 
 
 def test_alternatives_are_looked_for_in_what_carries_more_than_constraints() -> None:
-    described = node(Annotated[int, Meta(ge=1, description="a count")] | None)
+    number: Any = Annotated[int, Meta(ge=1, description="a count")]
+    described = node(number | None)
     assert {type(found) for found in alternatives(described)} == {inspect.IntType, inspect.NoneType}
