@@ -41,6 +41,7 @@ def test_checking_opens_nothing(tmp_path: Path) -> None:
         ({"namespaces": {"home": {**HOME, "config": {"greting": ""}}}}, "namespaces.home.config.greting"),
         ({"namespaces": {"home": {**HOME, "config": {"length_limit": 0}}}}, "namespaces.home.config.length_limit"),
         ({"namespaces": {"home": {**HOME, "engines": {"records": "x"}}}}, "namespaces.home.engines.records"),
+        ({"namespaces": {"blobs": HOME}}, "namespaces.blobs.name"),
     ],
 )
 def test_each_problem_names_its_key(tree: dict[str, Any], field: str) -> None:

@@ -81,6 +81,20 @@ async def test_who_may_read_and_delete(files: Files) -> None:
     assert (await files.delete(file.blob, CLERK), await files.delete(file.blob, CLERK)) == (True, False)
 
 
+@pytest.mark.parametrize(("pattern", "reaches"), [("blobs", True), ("*", True), ("b*", False), ("blobs*", False)])
+async def test_all_files_are_reached_by_their_own_name_or_a_star_alone(
+    files: Files, pattern: str, reaches: bool
+) -> None:
+    file = await files.put(chunks(b"hello"), ADA)
+    mallory = Principal("mallory", {pattern: ("write",)}, "id of mallory")
+    if reaches:
+        assert await read(files, file.blob, mallory) == b"hello"
+        assert await files.delete(file.blob, mallory)
+    else:
+        assert await refused(read(files, file.blob, mallory)) is Forbidden
+        assert await refused(files.delete(file.blob, mallory)) is Forbidden
+
+
 async def test_a_file_of_no_namespace_is_its_senders(files: Files) -> None:
     file = await files.put(chunks(b"hello"), ADA)
     assert await refused(read(files, file.blob, BOB)) is Forbidden

@@ -17,6 +17,10 @@ INCLUDES: dict[Access, frozenset[Access]] = {
 """What each granted access allows."""
 
 
+EVERY_FILE = "blobs"
+"""The name that grants for all files are given on; no namespace has it."""
+
+
 def matches(pattern: str, namespace: str) -> bool:
     """Whether a grant for `pattern` (a name, a `prefix*` or `*`) covers `namespace`."""
     return namespace.startswith(pattern[:-1]) if pattern.endswith("*") else pattern == namespace
@@ -36,6 +40,13 @@ def _allows(grants: tuple[tuple[str, tuple[Access, ...]], ...], access: Access, 
         for pattern, all_granted in grants
         if namespace is None or matches(pattern, namespace)
         for granted in all_granted
+    )
+
+
+def allows_all_files(principal: Principal, access: Access) -> bool:
+    """Whether `principal` has `access` on all files: by a grant on `blobs` or `*`, and by no `prefix*`."""
+    return principal is LOCAL or any(
+        access in INCLUDES[granted] for name in (EVERY_FILE, "*") for granted in principal.grants.get(name, ())
     )
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncGenerator, AsyncIterable, Sequence
 from contextlib import aclosing
+from typing import Literal
 
 from soundstage.core.call import LOCAL, Principal
 from soundstage.core.environment import Environment
@@ -20,11 +21,8 @@ from soundstage.core.ids import uuid4_hex, uuid7
 from soundstage.core.time import Duration
 from soundstage.core.transfers import FileAccess, Source, blob_of, supply_of
 from soundstage.engines.blobs.port import BlobInfo, Blobs, Expectation
-from soundstage.runtime.access import allows, authorise
+from soundstage.runtime.access import allows, allows_all_files, authorise
 from soundstage.runtime.config import FilesConfig
-
-EVERY_FILE = "blobs"
-"""The name that grants for all files are given on."""
 
 ASIDE = "aside"
 """Where blobs lie that are no files."""
@@ -271,12 +269,14 @@ def _prefix_of(job: str) -> str:
     return f"files/{job[-2:]}/{job[:-12]}"
 
 
-def _may(principal: Principal, info: BlobInfo, access: str) -> bool:
+def _may(principal: Principal, info: BlobInfo, access: Literal["read", "write"]) -> bool:
     if principal is LOCAL or principal.owns(info.metadata.get("owner", "")):
         return True
-    wanted = "write" if access == "write" else "read"
-    names = [EVERY_FILE] if access == "write" else [EVERY_FILE, *info.metadata.get("namespaces", "").split()]
-    return any(allows(principal, wanted, name) for name in names)
+    if allows_all_files(principal, access):
+        return True
+    return access == "read" and any(
+        allows(principal, access, name) for name in info.metadata.get("namespaces", "").split()
+    )
 
 
 def _unknown(blob: str) -> NotFound:

@@ -254,6 +254,12 @@ async def test_what_is_wrong_is_named_with_what_would_be_right(
     assert [info.name for info in (await namespaces.list()).namespaces] == ["home"]
 
 
+async def test_no_namespace_has_the_name_that_grants_for_all_files_are_given_on(namespaces: Namespaces) -> None:
+    with pytest.raises(InvalidArgument, match="grants on all files") as caught:
+        await namespaces.put(namespace=spec("blobs"))
+    assert caught.value.field == "namespace.name"
+
+
 async def test_objectives_may_be_for_an_operation(namespaces: Namespaces) -> None:
     objective = Objective(latency=LatencyObjective(target=Duration(5 * MS), max=Duration(50 * MS)))
     info = await namespaces.put(namespace=spec(slos={"disturb": objective, "read": objective}))

@@ -14,6 +14,7 @@ from soundstage.core.names import nearest
 from soundstage.core.namespace import NamespaceInfo, NamespaceSpec, Objective, Quotas
 from soundstage.core.time import Duration
 from soundstage.engines.records.port import Capability, Records, TableSpec
+from soundstage.runtime.access import EVERY_FILE
 from soundstage.runtime.admission import Gate
 from soundstage.runtime.bounds import check_bounds
 from soundstage.runtime.config import AdmissionConfig, NamespaceDeclaration, NamespaceDefaults
@@ -68,6 +69,15 @@ class Declarations:
 
     def check(self, spec: NamespaceSpec, at: str = "namespace") -> Declared:
         """`spec` complete. Raises `InvalidArgument` naming what is wrong and the nearest valid name."""
+        if spec.name == EVERY_FILE:
+            raise InvalidArgument(
+                f"no namespace may be called {EVERY_FILE!r}: grants on this name are grants on all files",
+                field=f"{at}.name",
+                hint="give it another name",
+            )
+        return self._completed(spec, at)
+
+    def _completed(self, spec: NamespaceSpec, at: str) -> Declared:
         check_namespace(spec.name, f"{at}.name")
         knobs_type = self._knobs_type(spec.abstraction, f"{at}.abstraction")
         config = _knobs(spec.config or {}, knobs_type, f"{at}.config")
@@ -86,16 +96,15 @@ class Declarations:
     def stored(self, info: NamespaceInfo) -> Declared:
         """The declaration of a stored namespace; knobs that a newer release stored are ignored."""
         known = self.known_knobs(info.abstraction)
-        return self.check(
-            NamespaceSpec(
-                name=info.name,
-                abstraction=info.abstraction,
-                engines=info.engines,
-                config={name: value for name, value in info.config.items() if name in known},
-                slos=info.slos,
-                quotas=info.quotas,
-            )
+        spec = NamespaceSpec(
+            name=info.name,
+            abstraction=info.abstraction,
+            engines=info.engines,
+            config={name: value for name, value in info.config.items() if name in known},
+            slos=info.slos,
+            quotas=info.quotas,
         )
+        return self._completed(spec, "namespace")
 
     async def remains(self, info: NamespaceInfo) -> Remains:
         """What there is to drop of a stored namespace, also of one that cannot be served.
