@@ -17,6 +17,7 @@ from soundstage.engines.records.holdings import (
 )
 from soundstage.engines.records.port import RangeDelete
 
+INSTANTS_END_US = (2**63 - 1) // 1_000 + 1
 AT = 1_700_000_000_000_000
 PUT = version.put(AT, "t", b"value", AT + 5)
 DELETE = version.delete(AT, "t")
@@ -105,11 +106,15 @@ def test_what_an_engine_can_have_dumped_is_taken() -> None:
         {"cells": [(b"k", version.put(AT, "", b""))]},
         {"cells": [(b"k", version.put(AT, "x" * 65, b""))]},
         {"cells": [(b"k", version.put(2**63, "t", b""))]},
+        {"cells": [(b"k", version.put(INSTANTS_END_US, "t", b""))]},
         {"cells": [(b"k", version.put(AT, "t", b"", 2**63))]},
+        {"cells": [(b"k", version.put(AT, "t", b"", INSTANTS_END_US))]},
+        {"cells": [(b"k", b"z")]},
         {"cells": [(b"k", b"\0" * 8 + b"\2t\0" + bytes(12))]},
         {"ledger": [LedgerEntry("", AT, b"")]},
         {"ledger": [LedgerEntry("t", -1, b"")]},
         {"ledger": [LedgerEntry("t", AT, bytes(65))]},
+        {"ledger": [LedgerEntry("t", INSTANTS_END_US, b"")]},
     ],
 )
 def test_what_no_engine_can_have_dumped_is_refused(part: dict[str, Any]) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -31,10 +33,14 @@ from soundstage.engines.records.memory import MemoryRecords
 from soundstage.runtime.jobs import Jobs
 from soundstage.runtime.namespaces.api import CopyNamespace, ImportNamespace, Namespaces
 from soundstage.runtime.stage import Stage
+from soundstage.runtime.transfer.format import Header, Message, Page, Trailer, chained, decode, encode, packed_size
 
 __all__ = ["namespaces", "stage"]
 
 _MINUTE = Duration.parse("60s")
+
+HEAD_BYTES = 20
+"""Of what stands before every block of an exported file."""
 
 OTHER = {"records": "other"}
 DELETES = {
@@ -46,6 +52,38 @@ DELETES = {
 
 async def imported(stage: Stage, file: File, name: str = "again", **given: Any) -> Any:
     return await (await stage.client(Namespaces).import_(name=name, file=file, **given)).result()
+
+
+async def content_of(stage: Stage, file: File) -> bytes:
+    return b"".join([chunk async for chunk in stage.files.open(file)])
+
+
+def crafted(content: bytes, kind: str) -> bytes:
+    """An exported file with one thing in it that no export writes, and with the chain that goes with it."""
+    header, page, *_, trailer = messages(content)
+    assert isinstance(header, Header)
+    assert isinstance(page, Page)
+    assert isinstance(trailer, Trailer)
+    holding = next(each for each in page.holdings if each.cells)
+    key, good = holding.cells[0]
+    if kind == "another table":
+        unknown = msgspec.structs.replace(header.tables[0], name="kv/films/none")
+        header = msgspec.structs.replace(header, tables=[unknown])
+    elif kind.startswith("table"):
+        page = Page(1 if kind == "table after the last" else -1, page.holdings)
+    else:
+        cell = b"z" if kind == "cell too short" else (2**62).to_bytes(8, "big") + good[8:]
+        page = Page(0, [msgspec.structs.replace(holding, cells=[(key, cell)])])
+    begun = encode(header) + encode(page)
+    chain = chained(chained(b"", encode(header)), encode(page))
+    return begun + encode(msgspec.structs.replace(trailer, chain=chain))
+
+
+def messages(content: bytes) -> Iterator[Message]:
+    while content:
+        size = HEAD_BYTES + packed_size(content[:HEAD_BYTES])
+        yield decode(content[:size])
+        content = content[size:]
 
 
 async def copied(stage: Stage, to: str = "again", **given: Any) -> Any:
@@ -284,6 +322,33 @@ class TestImport:
         with pytest.raises(DataLoss):
             await imported(stage, await stage.files.upload(content[:-1]))
         await imported(stage, found.file)
+
+    @pytest.mark.parametrize("overwrite", [True, False])
+    @pytest.mark.parametrize("kind", ["table after the last", "table before the first", "cell too short", "far future"])
+    async def test_what_no_export_wrote_is_told_and_leaves_nothing(
+        self, stage: Stage, kind: str, *, overwrite: bool
+    ) -> None:
+        await fill(stage, records=2)
+        file = await stage.files.upload(crafted(await content_of(stage, (await exported(stage)).file), kind))
+        with pytest.raises(DataLoss, match="cut or changed"):
+            await imported(stage, file, overwrite=overwrite)
+        await stage.run_background()
+        assert await tables(stage) == ["kv/films"]
+
+    @pytest.mark.parametrize("kind", ["cut", "changed", "another table", "table after the last", "cell too short"])
+    async def test_a_damaged_file_takes_no_namespaces_place(self, stage: Stage, kind: str) -> None:
+        await fill(stage)
+        content = await content_of(stage, (await exported(stage)).file)
+        before = await contents(stage, "films")
+        if kind == "cut":
+            content = content[: len(content) * 2 // 3]
+        elif kind == "changed":
+            content = content[:-3] + bytes([content[-3] ^ 1]) + content[-2:]
+        else:
+            content = crafted(content, kind)
+        with pytest.raises((DataLoss, InvalidArgument)):
+            await imported(stage, await stage.files.upload(content), "films", overwrite=True)
+        assert await contents(stage, "films") == before
 
 
 class TestCopy:

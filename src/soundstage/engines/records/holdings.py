@@ -15,6 +15,7 @@ import msgspec
 
 from soundstage.core import version
 from soundstage.core.errors import InvalidArgument
+from soundstage.core.time import INT64_MAX
 from soundstage.engines.records.batches import Survey, check_partition, versions
 from soundstage.engines.records.port import KEY_MAX_BYTES, Batch, Budget, Cell, RangeDelete, Row
 
@@ -23,6 +24,9 @@ ROWS_AT_ONCE = 256
 
 
 DIGEST_MAX_BYTES = 64
+
+_AT_MAX_US = INT64_MAX // 1_000
+"""The last microsecond that is an `Instant`: whatever is later cannot be answered with."""
 
 
 class LedgerEntry(NamedTuple):
@@ -137,7 +141,7 @@ def check_holding(holding: Holding) -> None:
             and all(_is_whole(cell) and version.is_delete(cell) for cell in deletes)
             and _is_identity(holding.newest)
             and all(_is_token(entry.token) and len(entry.digest) <= DIGEST_MAX_BYTES for entry in holding.ledger)
-            and all(0 <= entry.stamp_us <= version.TIME_MAX_US for entry in holding.ledger)
+            and all(0 <= entry.stamp_us <= _AT_MAX_US for entry in holding.ledger)
         )
     except ValueError:
         fits = False
@@ -151,12 +155,12 @@ def check_holding(holding: Holding) -> None:
 
 def _is_whole(cell: Cell) -> bool:
     found = version.split(cell)
-    return found.time_us <= version.TIME_MAX_US and _is_token(found.token) and found.expires_us <= version.TIME_MAX_US
+    return found.time_us <= _AT_MAX_US and _is_token(found.token) and found.expires_us <= _AT_MAX_US
 
 
 def _is_identity(newest: bytes) -> bool:
     found = version.split(newest + bytes(12))
-    return newest.endswith(b"\0") and version.identity(newest) == newest and found.time_us <= version.TIME_MAX_US
+    return newest.endswith(b"\0") and version.identity(newest) == newest and found.time_us <= _AT_MAX_US
 
 
 def _is_token(token: str) -> bool:

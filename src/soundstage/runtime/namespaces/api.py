@@ -106,7 +106,8 @@ class Exported(msgspec.Struct, frozen=True, kw_only=True):
 class ImportNamespace(msgspec.Struct, frozen=True, kw_only=True):
     """`engines` are the stage's defaults unless given; `config` are knobs that differ from those of the export.
 
-    With `overwrite` a namespace of that name is deleted first; without, it must be empty or not there.
+    With `overwrite` a namespace of that name is deleted first, once the file is proved to be whole; without, it must
+    be empty or not there.
     """
 
     name: Annotated[str, Meta(description="of the namespace to make")]

@@ -26,7 +26,7 @@ from soundstage.runtime.namespaces.api import (
 from soundstage.runtime.transfer.exporting import Export, Source
 from soundstage.runtime.transfer.filling import Filling, targets
 from soundstage.runtime.transfer.format import Header, blocks, check_header, packed, unpacker
-from soundstage.runtime.transfer.importing import CopyState, ImportState, fill_from_file, fill_from_tables
+from soundstage.runtime.transfer.importing import CopyState, ImportState, fill_from_file, fill_from_tables, prove
 from soundstage.runtime.transfer.reach import Administered
 from soundstage.runtime.transfer.reading import Place, Reading, transfers_of
 from soundstage.runtime.transfer.tally import Tally
@@ -66,19 +66,22 @@ class NamespaceTransfers:
         """See `NamespacesCalls.import_`."""
         header = await self._header(request.file.blob)
         spec = self._spec(request, header.namespace, None)
-        if job.state is None:
-            info = await self._control.begin_filling(spec, job.job_id, call.principal.name, overwrite=request.overwrite)
-            state = ImportState(info.generation, header.at_us)
-        else:
-            state = _decode_import(job.state)
         declared = self._control.check(spec)
         filling = self._filling(header.tables, header.namespace, declared)
-        await self._claim(filling, spec.name, state, job)
         size = (await self._files.find(request.file.blob)).size
 
         def read(offset: int) -> AsyncGenerator[bytes]:
             return self._files.read(request.file.blob, start=offset)
 
+        if job.state is None:
+            if request.overwrite:
+                # Nothing is deleted for a file that could not take its place.
+                await prove(read, size, filling.tables, job, self._compute)
+            info = await self._control.begin_filling(spec, job.job_id, call.principal.name, overwrite=request.overwrite)
+            state = ImportState(info.generation, header.at_us)
+        else:
+            state = _decode_import(job.state)
+        await self._claim(filling, spec.name, state, job)
         trailer = await fill_from_file(state, read, size, filling, job, self._compute)
         await filling.claim(state.generation, job, begun=True)
         source = Stored(info=header.namespace, earlier=header.earlier)

@@ -29,6 +29,11 @@ class Filling:
         self._tables = [table.name for table in tables]
         self._fence = 0
 
+    @property
+    def tables(self) -> int:
+        """How many there are."""
+        return len(self._tables)
+
     async def claim(self, generation: int, job: JobContext, *, begun: bool) -> None:
         """No other attempt's loads are taken any more. The tables are new unless it is `begun` already.
 

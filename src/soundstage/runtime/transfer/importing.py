@@ -6,15 +6,17 @@ namespace is served once everything is proven to be there, and nothing of it is 
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from typing import TypeVar
 
 import msgspec
 
 from soundstage.core.environment import Environment
+from soundstage.core.errors import InvalidArgument
+from soundstage.engines.records.holdings import Holding, check_holding
 from soundstage.runtime.transfer.filling import Filling
-from soundstage.runtime.transfer.format import Page, Trailer, blocks, damaged, packed
+from soundstage.runtime.transfer.format import Block, Page, Trailer, blocks, damaged, packed
 from soundstage.runtime.transfer.reading import Compute, Place, Reading
 from soundstage.runtime.transfer.tally import Tally
 from soundstage.runtime.work.context import JobContext
@@ -61,22 +63,32 @@ async def fill_from_file(
     return trailer
 
 
+async def prove(read: Read, size: int, tables: int, job: JobContext, compute: Compute) -> None:
+    """The file is one that was exported with so many tables, whole from its beginning to its trailer.
+
+    Nothing is changed. Raises `DataLoss`.
+    """
+    done = 0
+    async with aclosing(_until_trailer(read(0), b"", tables, compute)) as found:
+        async for block in found:
+            if isinstance(block.message, Page):
+                await compute(_check_holdings, block.message.holdings)
+            done += block.size
+            job.progress(done, size, "bytes", "checking")
+
+
 async def _load(
     state: ImportState, read: Read, size: int, filling: Filling, job: JobContext, compute: Compute
 ) -> Trailer:
     last: Trailer | None = None
     kept = state.offset
-    async with aclosing(read(state.offset)) as chunks, aclosing(blocks(chunks, state.chain, compute)) as found:
+    coming = _until_trailer(read(state.offset), state.chain, filling.tables, compute)
+    async with aclosing(coming) as found:
         async for block in found:
-            if last is not None:
-                # Something follows the end.
-                raise damaged()
             if isinstance(block.message, Page):
-                await filling.load(block.message.table, block.message.holdings, job)
+                await _put_in(block.message, filling, job)
             elif isinstance(block.message, Trailer):
                 last = block.message
-                if last.chain != block.before:
-                    raise damaged()
             state.offset, state.chain = state.offset + block.size, block.chain
             job.progress(state.offset, size, "bytes", "importing")
             if state.offset - kept >= CHECKPOINT_BYTES and last is None:
@@ -85,6 +97,44 @@ async def _load(
     if last is None:
         raise damaged()
     return last
+
+
+async def _until_trailer(
+    chunks: AsyncGenerator[bytes], chain: bytes, tables: int, compute: Compute
+) -> AsyncGenerator[Block]:
+    """The blocks of a file, whose last is a trailer that knows them all. Raises `DataLoss`."""
+    last: Trailer | None = None
+    async with aclosing(chunks), aclosing(blocks(chunks, chain, compute)) as found:
+        async for block in found:
+            message = block.message
+            if last is not None:
+                # Something follows the end.
+                raise damaged()
+            if isinstance(message, Page) and not 0 <= message.table < tables:
+                raise damaged()
+            if isinstance(message, Trailer):
+                last = message
+                if last.chain != block.before:
+                    raise damaged()
+            yield block
+    if last is None:
+        raise damaged()
+
+
+async def _put_in(page: Page, filling: Filling, job: JobContext) -> None:
+    try:
+        await filling.load(page.table, page.holdings, job)
+    except InvalidArgument:
+        # Engines refuse what none of them can have dumped.
+        raise damaged() from None
+
+
+def _check_holdings(holdings: Sequence[Holding]) -> None:
+    try:
+        for holding in holdings:
+            check_holding(holding)
+    except InvalidArgument:
+        raise damaged() from None
 
 
 async def fill_from_tables(

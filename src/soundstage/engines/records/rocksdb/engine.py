@@ -333,9 +333,10 @@ class RocksRecords:
         into = self._table(table)
         if fence != into.entry.fence:
             raise refusals.fenced_out(table)
-        self.database.low_water.check(sizes(holdings))
         for holding in holdings:
             check_holding(holding)
+        self.database.low_water.check(sizes(holdings))
+        for holding in holdings:
             prefix = prefix_of(into.number, holding.partition)
             rows.touch(prefix)
             writing = Writing(into, prefix, rows.rows, self._open_due(), self._environment)

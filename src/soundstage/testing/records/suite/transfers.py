@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from copy import copy
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -169,6 +170,14 @@ class TransfersHeld:
         await guarded.engine.create_table(guarded.spec.__class__(name="suite/plain"))
         await transfers_of(guarded.engine).load("suite/plain", found)
         assert [entry for each in await dumped(guarded.engine, table="suite/plain") for entry in each.ledger] == []
+
+    @requires(Capability.TRANSFER)
+    async def test_what_is_no_version_is_not_loaded(self, bench: Bench) -> None:
+        await bench.put(b"key", b"value", at=-1)
+        (found,) = await dumped(bench.engine)
+        with pytest.raises(InvalidArgument):
+            await transfers_of(bench.engine).load(TABLE, [msgspec.structs.replace(found, cells=[(b"key", b"z")])])
+        assert await bench.values() == {b"key": b"value"}
 
     @requires(Capability.TRANSFER, Capability.DURABLE)
     async def test_what_was_loaded_is_there_after_a_restart(self, bench: Bench) -> None:
