@@ -110,6 +110,33 @@ async def test_nothing_is_read_after_it(house: House, talk: Conversation) -> Non
     assert await house.talk().ask("GET", "a") is None
 
 
+class TestBrowsers:
+    POST = b"POST / HTTP/1.1\r\nHost: localhost:6379\r\nContent-Length: 15\r\n\r\nSET pwned yes\r\n"
+    PUT = POST.replace(b"POST", b"PUT")
+
+    @pytest.mark.parametrize("request_", [POST, PUT, POST.replace(b"POST", b"GET")])
+    async def test_nothing_of_what_a_page_sends_is_run(self, house: House, talk: Conversation, request_: bytes) -> None:
+        replies = await talk.raw(request_)
+        assert replies[-1].line.startswith("ERR Protocol error: this is HTTP")
+        assert talk.wire.closed
+        assert await house.talk().ask("GET", "pwned") is None
+        assert house.door.context.statistics.failures["foreign"] == 1
+
+    async def test_nor_when_it_comes_in_pieces(self, house: House, talk: Conversation) -> None:
+        for byte in self.POST:
+            talk.connection.data_received(bytes([byte]))
+        await talk.replies()
+        assert talk.wire.closed
+        assert await house.talk().ask("GET", "pwned") is None
+
+    async def test_the_log_says_so_once_a_minute(self, house: House, caplog: pytest.LogCaptureFixture) -> None:
+        with caplog.at_level(logging.WARNING, "soundstage.data.kv.resp"):
+            for seconds in (0, 1, 60):
+                house.environment.advance(seconds)
+                await house.talk().raw(self.POST)
+        assert ["spoke HTTP" in record.message for record in caplog.records] == [True, True]
+
+
 async def test_deep_arrays_are_malformed(talk: Conversation) -> None:
     (reply,) = await talk.raw(b"*1\r\n" * 10_000)
     assert reply.line.startswith("ERR Protocol error")

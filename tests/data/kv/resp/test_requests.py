@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.data.kv.resp.conversation import encoded
 
-from soundstage.data.kv.resp.requests import LINE_MAX_BYTES, UNKNOWN, Limits, Requests, words_of
+from soundstage.data.kv.resp.requests import FOREIGN, LINE_MAX_BYTES, UNKNOWN, Limits, Requests, words_of
 
 ROOMY = Limits(1_000, 1 << 20)
 
@@ -136,6 +136,39 @@ def test_who_is_unknown_may_say_little() -> None:
     assert read(encoded(*["x"] * 11), UNKNOWN)[1] == "Protocol error: unauthenticated invalid multibulk length"
     assert read(encoded("AUTH", b"x" * 20_000), UNKNOWN)[1] == "Protocol error: unauthenticated invalid bulk length"
     assert read(encoded("AUTH", "default", "token"), UNKNOWN)[1] is None
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"POST / HTTP/1.1\r\nHost: localhost:6379\r\n\r\nSET pwned yes\r\n",
+        b"post\r\nSET pwned yes\r\n",
+        b"Host: localhost:6379\r\n\r\nSET pwned yes\r\n",
+        b"hOST:x\nSET pwned yes\r\n",
+    ],
+)
+def test_after_a_word_of_http_nothing_is_read(data: bytes) -> None:
+    assert read(data) == ([], FOREIGN)
+
+
+@pytest.mark.parametrize("words", [("POST", "x"), ("GET", "Host:"), ("HOST:",)])
+def test_words_of_http_in_an_array_are_words(words: tuple[str, ...]) -> None:
+    assert read(encoded(*words))[1] is None
+
+
+def test_of_who_is_unknown_one_command_is_read_at_a_time() -> None:
+    requests = Requests(UNKNOWN)
+    assert requests.feed(encoded("AUTH", "token") + encoded("SET", "a", b"x" * 20_000)) == [[b"AUTH", b"token"]]
+    requests.limits = ROOMY
+    assert requests.feed(b"") == [[b"SET", b"a", b"x" * 20_000]]
+    assert requests.held == 0
+
+
+def test_what_is_kept_is_read_with_what_follows() -> None:
+    requests = Requests(ROOMY)
+    requests.keep(encoded("GET", "a")[:7])
+    requests.keep(encoded("GET", "a")[7:])
+    assert requests.feed(encoded("PING")) == [[b"GET", b"a"], [b"PING"]]
 
 
 def test_what_is_half_there_is_told() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest
-from tests.data.kv.resp.conversation import Conversation, Fault, House, housed, pairs
+from tests.data.kv.resp.conversation import Conversation, Fault, House, encoded, housed, pairs
 
 from soundstage import __version__
 from soundstage.core.environment import VirtualEnvironment
@@ -121,6 +121,51 @@ class TestWithAuthentication:
         talk = guarded.talk()
         await talk.ask("AUTH", await token(guarded, "app", "write"))
         assert await talk.ask("SET", "a", b"x" * 20_000) == "OK"
+
+    async def test_what_follows_in_the_same_packet_is_by_who_is_known(self, guarded: House) -> None:
+        bearer = await token(guarded, "app", "write")
+        pairs = [word for number in range(20) for word in (f"k{number}", number)]
+        replies = await guarded.talk().ask_all(
+            ("AUTH", bearer), ("SET", "a", b"x" * 20_000), ("MSET", *pairs), ("STRLEN", "a"), ("GET", "k19")
+        )
+        assert replies == ["OK", "OK", "OK", 20_000, b"19"]
+
+    async def test_also_after_hello(self, guarded: House) -> None:
+        bearer = await token(guarded, "app", "write")
+        replies = await guarded.talk().ask_all(
+            ("HELLO", 3, "AUTH", "default", bearer), ("SET", "a", b"x" * 20_000), ("GET", "a")
+        )
+        assert replies[1:] == ["OK", b"x" * 20_000]
+
+    async def test_however_the_bytes_come(self, guarded: House) -> None:
+        bearer = await token(guarded, "app", "write")
+        talk = guarded.talk()
+        whole = b"".join(
+            encoded(*words) for words in [("PING",), ("AUTH", bearer), ("SET", "a", b"x" * 20_000), ("STRLEN", "a")]
+        )
+        for start in range(0, len(whole), 1_000):
+            talk.connection.data_received(whole[start : start + 1_000])
+        assert await talk.replies() == [UNKNOWN, "OK", "OK", 20_000]
+        assert guarded.door.context.statistics.buffered == 0
+
+    async def test_a_wrong_token_lets_no_more_come(self, guarded: House) -> None:
+        replies = await guarded.talk().ask_all(("AUTH", "nothing"), ("SET", "a", b"x" * 20_000))
+        assert replies == [WRONG, Fault("ERR Protocol error: unauthenticated invalid bulk length")]
+
+    async def test_many_commands_of_who_is_unknown_are_each_refused(self, guarded: House) -> None:
+        assert await guarded.talk().ask_all(*[("GET", "a")] * 700) == [UNKNOWN] * 700
+
+    async def test_what_waits_while_replies_are_not_taken_is_read_after_who_it_is(self, guarded: House) -> None:
+        bearer = await token(guarded, "app", "write")
+        talk = guarded.talk()
+        talk.connection.pause_writing()
+        talk.connection.data_received(encoded("AUTH", bearer))
+        talk.connection.data_received(encoded("SET", "a", b"x" * 20_000))
+        talk.connection.resume_writing()
+        assert await talk.replies() == ["OK", "OK"]
+
+    async def test_after_quit_nothing_is_read(self, guarded: House) -> None:
+        assert await guarded.talk().ask_all(("QUIT",), ("PING",), ("PING",)) == ["OK"]
 
     async def test_others_are_shown_to_those_who_observe(self, guarded: House) -> None:
         talk, other = guarded.talk(), guarded.talk()

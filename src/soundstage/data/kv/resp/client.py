@@ -16,7 +16,10 @@ NO_AUTHENTICATION = "NOAUTH Authentication required."
 
 
 class Client:
-    """One connection. `session` is None until the peer has said who it is; `ends` closes it after the reply."""
+    """One connection. `session` is None until the peer has said who it is; `ends` closes it after the reply.
+
+    `discards`: a MULTI was refused, and so is all that was to be part of its transaction.
+    """
 
     __slots__ = (
         "_session",
@@ -24,6 +27,7 @@ class Client:
         "address",
         "began_ns",
         "database",
+        "discards",
         "door",
         "ends",
         "library",
@@ -46,6 +50,7 @@ class Client:
     def reset(self) -> None:
         """As at the beginning."""
         self.ends: bool = False
+        self.discards: bool = False
         self.name: str = ""
         self.database: int = 0
         self._space: Space | None = None

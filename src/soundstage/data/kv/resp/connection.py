@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from soundstage.core.errors import SoundstageError
 from soundstage.core.steps import Begun, begin
@@ -19,7 +19,8 @@ from soundstage.data.kv.resp.client import NO_AUTHENTICATION, Client
 from soundstage.data.kv.resp.commands import COMMANDS, Command, check_arity, unknown
 from soundstage.data.kv.resp.faults import CommandError, line_of
 from soundstage.data.kv.resp.replies import error
-from soundstage.data.kv.resp.requests import UNKNOWN, Requests
+from soundstage.data.kv.resp.requests import FOREIGN, UNKNOWN, Requests
+from soundstage.data.kv.resp.transactions import refuse
 from soundstage.runtime.door_connection import DoorConnection
 
 if TYPE_CHECKING:
@@ -106,7 +107,11 @@ class RespConnection(DoorConnection):
     def received(self, data: bytes) -> None:
         if self._last:
             return
-        self._queue += self._requests.feed(data)
+        if self._queue and self._requests.limits is UNKNOWN:
+            # A command before it may say who this is, and so what may come.
+            self._requests.keep(data)
+        else:
+            self._queue += self._requests.feed(data)
         # What has come and was not answered yet, whole or not.
         half = self._requests.held
         self._come = self._come + len(data) if self._queue else half
@@ -172,6 +177,8 @@ class RespConnection(DoorConnection):
                     self.transport.resume_reading()
             failure = self._requests.failure
             if failure is not None:
+                if failure == FOREIGN:
+                    self._tell_foreign()
                 replies.append(error(failure if failure.startswith("ERR") else f"ERR {failure}"))
                 self._last = True
             if replies:
@@ -183,10 +190,25 @@ class RespConnection(DoorConnection):
             self._task = None
 
     def _all_taken(self) -> None:
-        """No whole command waits."""
+        """No command waits that was read; one that the last one kept from being read is."""
         self._come = self._requests.held
         if self._held:
             self.hold(self._come)
+        if self._come and not self._ends:
+            self._queue += self._requests.feed(b"")
+
+    @property
+    def _ends(self) -> bool:
+        return self.client is not None and self.client.ends
+
+    def _tell_foreign(self) -> None:
+        self._statistics.failed("foreign")
+        if self._door.tells_foreign():
+            address = "" if self.client is None else self.client.address
+            log.warning(
+                "a connection spoke HTTP, as a browser does for a page that tries ports, and was closed",
+                extra={"door": self.context.name, "address": address},
+            )
 
     def _send(self, replies: list[bytes]) -> None:
         self.write(replies[0] if len(replies) == 1 else b"".join(replies))
@@ -199,8 +221,11 @@ class RespConnection(DoorConnection):
         statistics = self._statistics
         statistics.requests += 1
         try:
-            if command is None:
-                command = unknown(arguments)
+            if command is None or client.discards:
+                reply = refuse(client, arguments)
+                if reply is not None:
+                    return reply
+                command = command or unknown(arguments)
             if len(arguments) != command.arity:
                 check_arity(command, arguments)
             if client.session is None and not command.open:
@@ -209,7 +234,7 @@ class RespConnection(DoorConnection):
                 return await self._together(client, command, arguments)
             if command.waits:
                 return await command.answer(client, arguments)  # type: ignore[misc]
-            reply: bytes = command.answer(client, arguments)  # type: ignore[assignment]
+            reply = cast("bytes", command.answer(client, arguments))
             self._after(client)
             return reply
         except Exception as failure:  # noqa: BLE001

@@ -15,6 +15,9 @@ from soundstage.runtime.door import DoorContext, DoorSession
 
 DATABASE_MAX = 1_023
 
+FOREIGN_NS = 60_000_000_000
+"""Between two lines of the log about connections that speak HTTP."""
+
 
 class RespDoor:
     """Clients of Redis at namespaces of the key-value store."""
@@ -31,6 +34,7 @@ class RespDoor:
         now_ns = context.environment.monotonic_ns
         self._known = {namespace: Known(now_ns) for namespace in self._namespaces.values()}
         self._number = 0
+        self._foreign_ns: int | None = None
 
     async def start(self) -> None:
         """The namespaces of all databases are there."""
@@ -43,6 +47,14 @@ class RespDoor:
 
     async def stop(self) -> None:
         """Nothing is held but by connections."""
+
+    def tells_foreign(self) -> bool:
+        """Whether the log is to say that a connection spoke HTTP: once a minute."""
+        now_ns = self.context.environment.monotonic_ns()
+        if self._foreign_ns is not None and now_ns - self._foreign_ns < FOREIGN_NS:
+            return False
+        self._foreign_ns = now_ns
+        return True
 
     @property
     def databases(self) -> int:

@@ -14,6 +14,9 @@ LINE_MAX_BYTES = 64 << 10
 
 HEAD_MAX_BYTES = 32
 
+FOREIGN = "Protocol error: this is HTTP, and the door speaks RESP"
+"""What a browser is told, which sends to any port what the page in it says."""
+
 UNKNOWN_ARGUMENTS_MAX = 10
 UNKNOWN_BYTES_MAX = 16 << 10
 """Of a command from a peer that has not said who it is."""
@@ -38,7 +41,10 @@ UNKNOWN = Limits(UNKNOWN_ARGUMENTS_MAX, UNKNOWN_BYTES_MAX)
 
 
 class Requests:
-    """Reads one connection. After malformed input `failure` says what is wrong, and nothing more is read."""
+    """Reads one connection. After malformed input `failure` says what is wrong, and nothing more is read.
+
+    While the limits are `UNKNOWN`, one command is read at a time: it may change them for what follows it.
+    """
 
     __slots__ = ("_arguments", "_buffer", "_length", "_missing", "_size", "failure", "limits")
 
@@ -56,14 +62,19 @@ class Requests:
         """Bytes of a command that is half there."""
         return len(self._buffer) + self._size
 
+    def keep(self, data: bytes) -> None:
+        """`data` is read with what `feed` is given next."""
+        if self.failure is None:
+            self._buffer += data
+
     def feed(self, data: bytes) -> list[list[bytes]]:
-        """The commands that are complete with `data`, each with its name first."""
+        """The commands that are complete with `data`, each with its name first; while `UNKNOWN`, the first of them."""
         found: list[list[bytes]] = []
         if self.failure is None:
-            if not self._buffer and not self._missing:
+            if not self._buffer and not self._missing and self.limits is not UNKNOWN:
                 data = self._split(data, found)
-            if data:
-                self._buffer += data
+            self._buffer += data
+            if self._buffer:
                 self._read(found)
         return found
 
@@ -91,7 +102,7 @@ class Requests:
 
     def _read(self, found: list[list[bytes]]) -> None:
         buffer, at = self._buffer, 0
-        while self.failure is None:
+        while self.failure is None and not (found and self.limits is UNKNOWN):
             if self._length >= 0:
                 end = at + self._length
                 if len(buffer) < end + 2:
@@ -146,6 +157,9 @@ class Requests:
         words = words_of(line)
         if words is None:
             self.failure = "Protocol error: unbalanced quotes in request"
+        elif words and (words[0].upper() == b"POST" or words[0][:5].upper() == b"HOST:"):
+            # What follows is the body, or what else a page may choose: none of it is to be run.
+            self.failure = FOREIGN
         elif len(words) > self.limits.arguments:
             self.failure = "Protocol error: too many words in a line"
         elif words:
