@@ -189,6 +189,44 @@ async def test_a_stop_does_not_wait_for_ever_for_work_that_nobody_hears(caplog: 
     await eventually(lambda: compute.threads.load == 0)
 
 
+async def test_who_is_cancelled_while_it_stops_hears_of_that_alone() -> None:
+    compute = Compute(ComputeConfig(threads=1), SystemEnvironment(), stop_wait_s=20)
+    gate, begun = threading.Event(), threading.Event()
+
+    def wait() -> None:
+        begun.set()
+        gate.wait(20)
+
+    running = asyncio.ensure_future(compute.thread(wait))
+    await eventually(begun.is_set)
+    stopping = asyncio.ensure_future(compute.stop())
+    await asyncio.sleep(0)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    gate.set()
+    await stopping
+
+
+async def test_who_waits_for_a_turn_is_told_of_the_stop() -> None:
+    compute = Compute(ComputeConfig(threads=1), SystemEnvironment(), stop_wait_s=20)
+    gate, begun = threading.Event(), threading.Event()
+
+    def wait() -> None:
+        begun.set()
+        gate.wait(20)
+
+    running = asyncio.ensure_future(compute.thread(wait))
+    await eventually(begun.is_set)
+    waiting = asyncio.ensure_future(compute.thread(wait))
+    await asyncio.sleep(0)
+    stopping = asyncio.ensure_future(compute.stop())
+    with pytest.raises(Unavailable, match="stopped"):
+        await waiting
+    gate.set()
+    await asyncio.gather(running, stopping)
+
+
 async def test_a_stop_waits_for_work_that_ends_soon(compute: Compute) -> None:
     gate, begun = threading.Event(), threading.Event()
 

@@ -186,7 +186,7 @@ async def test_a_store_that_is_down_is_told_and_the_lease_kept_for_its_time(ours
 
 async def test_a_forgotten_name_begins_anew(ours: Leases) -> None:
     lease = await taken(ours)
-    await ours.forget(lease)
+    await ours.forget(lease.name)
     assert (await taken(ours)).fence == 1
 
 

@@ -160,7 +160,8 @@ class Compute:
         try:
             return await asyncio.wrap_future(running)
         except asyncio.CancelledError:
-            if self._stopped:
+            # Who is cancelled hears of that and of nothing else, whatever became of the work.
+            if self._stopped and not _is_cancelled():
                 raise _stopped_meanwhile() from None
             raise
         except BrokenExecutor:
@@ -169,6 +170,12 @@ class Compute:
             raise _stopped_meanwhile() if self._stopped else _died(None) from None
         except Exception as error:  # noqa: BLE001 - whatever the work raised is its caller's
             raise _told(error) from None
+
+
+def _is_cancelled() -> bool:
+    """Whether somebody wants the task that runs to end."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _tell(loop: asyncio.AbstractEventLoop, what: Callable[[], None]) -> None:

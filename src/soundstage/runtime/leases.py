@@ -140,9 +140,9 @@ class Leases:
         row = msgspec.msgpack.decode(entry.value, type=_Row)
         return None if row.released else row.holder
 
-    async def forget(self, lease: Lease) -> None:
+    async def forget(self, name: str) -> None:
         """The name was never held: for names that are not taken again, such as those of jobs that have ended."""
-        await self._table.write(lease.name, {_ROW: None}, {})
+        await self._table.write(name, {_ROW: None}, {})
 
     async def look(self, name: str) -> None:
         """Another's lease counts as seen from now on, so that it is taken the sooner once its holder is dead."""

@@ -170,7 +170,7 @@ class Parts:
         # A day more than the history of a job that ends when its files are written.
         kept = JobFiles(self.files, config.history_ttl // 1_000 + 86_400_000_000)
         places = Places(table, store, config, self.environment)
-        self.jobs: JobControl = JobControl(store, places, config, kept, self.environment)
+        self.jobs: JobControl = JobControl(store, places, self.leases, config, kept, self.environment)
         self.job_runner: JobRunner = JobRunner(
             self.jobs, self.leases, self.systems, Starters(self.tokens.granted, self.tokens.follow), self.environment
         )

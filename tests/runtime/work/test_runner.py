@@ -399,6 +399,54 @@ def test_what_a_process_that_died_left_half_started_is_cleared() -> None:
     simulated(main)
 
 
+def test_a_job_that_cannot_be_read_keeps_none_behind_it_waiting(caplog: pytest.LogCaptureFixture) -> None:
+    async def main(cluster: Cluster) -> None:
+        async with cluster.process(running=0) as front:
+            broken = await front.client(Errands).resuming(to=1)
+            table = front._parts.jobs.store._table  # pyright: ignore[reportPrivateUsage]
+            await table.write(f"job/{broken.job_id}", {"job": b"no job"}, {}, onward=True)
+            await table.write("open", {"no-id": b""}, {})
+            behind = await front.client(Errands).resuming(to=1)
+            async with cluster.process():
+                assert (await behind.result()).numbers == [0]
+                await asyncio.sleep(200)
+        told = [each.__dict__["job"] for each in caplog.records if "cannot be read" in each.message]
+        assert sorted(told) == sorted([broken.job_id, "no-id"])
+
+    simulated(main)
+
+
+def test_nothing_is_left_of_the_lease_of_a_job_that_was_given_back_and_cancelled() -> None:
+    async def main(cluster: Cluster) -> None:
+        async with cluster.process(running=0) as front:
+            async with cluster.process():
+                job = await front.client(Errands).resuming(to=20)
+                await asyncio.sleep(8)
+            leases = front._parts.leases._table  # pyright: ignore[reportPrivateUsage]
+            assert await leases.get(f"job/{job.job_id}", "lease") is not None
+            assert (await job.cancel()).state == "cancelled"
+            assert await leases.get(f"job/{job.job_id}", "lease") is None
+
+    simulated(main)
+
+
+def test_nothing_is_left_of_the_lease_of_a_job_whose_end_was_cut_off() -> None:
+    async def main(cluster: Cluster) -> None:
+        async with cluster.process(running=0) as front:
+            job = await front.client(Errands).resuming(to=1)
+            await job.cancel()
+            parts = front._parts  # pyright: ignore[reportPrivateUsage]
+            await parts.jobs.store._table.write("open", {job.job_id: b""}, {})  # pyright: ignore[reportPrivateUsage]
+            await parts.leases.take(f"job/{job.job_id}", 1)
+            async with cluster.process():
+                await asyncio.sleep(20)
+            leases = parts.leases._table  # pyright: ignore[reportPrivateUsage]
+            assert await leases.get(f"job/{job.job_id}", "lease") is None
+            assert await parts.jobs.store.open() == []
+
+    simulated(main)
+
+
 def test_the_code_of_a_job_knows_who_started_it() -> None:
     async def main(cluster: Cluster) -> None:
         async with cluster.process() as stage:

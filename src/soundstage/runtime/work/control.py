@@ -17,6 +17,7 @@ from soundstage.core.job import ENDED, JobInfo, JobOperation, JobStarted, JobSta
 from soundstage.core.time import Instant
 from soundstage.runtime.access import allows
 from soundstage.runtime.config import JobsConfig
+from soundstage.runtime.leases import Leases
 from soundstage.runtime.patience import within
 from soundstage.runtime.work.outputs import JobFiles
 from soundstage.runtime.work.places import Places
@@ -36,13 +37,20 @@ class JobControl:
     """The jobs of a stage."""
 
     def __init__(
-        self, store: JobStore, places: Places, config: JobsConfig, files: JobFiles, environment: Environment
+        self,
+        store: JobStore,
+        places: Places,
+        leases: Leases,
+        config: JobsConfig,
+        files: JobFiles,
+        environment: Environment,
     ) -> None:
         self.store = store
         self.places = places
         self.config = config
         self.files = files
         self.sightings: Sightings = Sightings(store, environment, config.poll_interval / 1e9)
+        self._leases = leases
         self._environment = environment
 
     async def start(
@@ -146,6 +154,7 @@ class JobControl:
             if changed.state in ENDED:
                 # It may have been begun before, by a process that stopped.
                 await self.files.clear(info)
+                await self._leases.forget(lease_of(job_id))
             return changed
 
     async def ended(self, principal: Principal, job_id: str, wait_s: float) -> JobInfo:
@@ -195,6 +204,11 @@ class JobControl:
 
     def _first_day(self) -> int:
         return self._today() - 2 - self.config.history_ttl // 1_000_000 // DAY_MS
+
+
+def lease_of(job_id: str) -> str:
+    """The name of the lease under which a job is carried out."""
+    return f"job/{job_id}"
 
 
 def _visible(principal: Principal, found: Found) -> Found:

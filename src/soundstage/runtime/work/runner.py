@@ -14,14 +14,14 @@ import msgspec
 from soundstage.core.call import Call
 from soundstage.core.codec import decoder, msgpack_encode
 from soundstage.core.environment import Environment
-from soundstage.core.errors import Internal, NotFound, SoundstageError, TooLarge, Unavailable
+from soundstage.core.errors import DeadlineExceeded, Internal, NotFound, SoundstageError, TooLarge, Unavailable
 from soundstage.core.job import ENDED, JobInfo, JobState
 from soundstage.core.operation import Operation
 from soundstage.runtime.leases import Lease, LeaseLost, Leases
 from soundstage.runtime.patience import within
 from soundstage.runtime.systems import Systems
 from soundstage.runtime.work.context import EndedMeanwhile, JobContext, JobWriter
-from soundstage.runtime.work.control import JobControl
+from soundstage.runtime.work.control import JobControl, lease_of
 from soundstage.runtime.work.starter import Starters
 from soundstage.runtime.work.store import RESULT_MAX_BYTES, Found
 
@@ -57,6 +57,7 @@ class JobRunner:
         self._places = control.places
         self._known: dict[str, str] = {}
         self._working: dict[str, asyncio.Task[Any]] = {}
+        self._unreadable: set[str] = set()
         self._stopping = False
         self._store.listeners.append(self._hear)
 
@@ -104,6 +105,7 @@ class JobRunner:
         try:
             waiting = await self._store.open()
             self._known = {job_id: self._known[job_id] for job_id in waiting if job_id in self._known}
+            self._unreadable.intersection_update(waiting)
             await self._places.look()
             full = False
             for job_id in waiting:
@@ -112,11 +114,23 @@ class JobRunner:
                 if not self._fits(job_id):
                     full = True
                 elif job_id not in self._carrying:
-                    await self._consider(job_id)
+                    await self._considered(job_id)
             if full:
                 await self._places.tidy_up()
         except SoundstageError as error:
             log.warning("jobs cannot be looked for", extra={"reason": str(error)})
+
+    async def _considered(self, job_id: str) -> None:
+        """As `_consider`, but that a job which cannot be read keeps none behind it waiting."""
+        try:
+            await self._consider(job_id)
+        except (Unavailable, DeadlineExceeded):
+            # The store would answer for the others no better.
+            raise
+        except Exception:
+            if job_id not in self._unreadable:
+                self._unreadable.add(job_id)
+                log.exception("a job cannot be read, and is passed over", extra={"job": job_id})
 
     async def _consider(self, job_id: str) -> None:
         """The job is carried out here, or was found not to be: it has ended, does not fit, or is another's."""
@@ -128,9 +142,16 @@ class JobRunner:
             return
         self._known[job_id] = _place(info)
         if info.state in ENDED:
-            await self._store.leave_queue(job_id)
+            await self._clear_away(job_id)
         elif self._fits(job_id):
             await self._take(job_id)
+
+    async def _clear_away(self, job_id: str) -> None:
+        """A job that has ended is out of the queue, and its lease is forgotten; not while another is at it still."""
+        lease = await self._leases.take(lease_of(job_id), self._control.config.lease / 1e9)
+        if lease is not None:
+            await self._store.leave_queue(job_id)
+            await self._leases.forget(lease.name)
 
     async def _take(self, job_id: str) -> None:
         """The job has a place here for as long as its lease is held here: what others carry out takes up none."""
@@ -161,7 +182,7 @@ class JobRunner:
         """
         lease_s = self._control.config.lease / 1e9
         try:
-            lease = await self._leases.take(f"job/{job_id}", lease_s)
+            lease = await self._leases.take(lease_of(job_id), lease_s)
             if lease is not None:
                 return await self._leases.hold(lease, lease_s, lambda lease: self._begin(job_id, lease, taken))
         except LeaseLost:
@@ -183,7 +204,7 @@ class JobRunner:
         ended = writer.info.state in ENDED
         if ended:
             # No one takes it again, so that its fencing number need not be remembered.
-            await self._leases.forget(lease)
+            await self._leases.forget(lease.name)
         return ended
 
     async def _proceed(self, writer: JobWriter, lease: Lease) -> None:
