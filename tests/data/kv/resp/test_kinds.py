@@ -7,7 +7,7 @@ from tests.data.kv.resp.conversation import Conversation, House
 
 from soundstage.core.environment import VirtualEnvironment
 from soundstage.data.kv import KeyValue, MatchAll, Predicate, PutItem
-from soundstage.data.kv.resp.kinds import KNOWN_MAX, Known
+from soundstage.data.kv.resp.kinds import KNOWN_MAX, Forgotten, Known
 
 
 @pytest.fixture
@@ -21,8 +21,8 @@ def test_nothing_is_known_at_first(known: Known) -> None:
 
 
 def test_what_was_seen_is_known_for_a_second(known: Known, environment: VirtualEnvironment) -> None:
-    known.learn_string("a")
-    known.learn_field("h", b"f")
+    known.learn_string("a", 0)
+    known.learn_field("h", b"f", 0)
     environment.advance(0.999)
     assert known.is_string("a")
     assert known.has_field("h", b"f")
@@ -32,9 +32,9 @@ def test_what_was_seen_is_known_for_a_second(known: Known, environment: VirtualE
 
 
 def test_what_was_changed_is_not(known: Known) -> None:
-    known.learn_string("a")
-    known.learn_field("a", b"f")
-    known.learn_field("a", b"g")
+    known.learn_string("a", 0)
+    known.learn_field("a", b"f", 0)
+    known.learn_field("a", b"g", 0)
     known.forget("a")
     known.forget("b")
     assert not known.is_string("a")
@@ -44,16 +44,48 @@ def test_what_was_changed_is_not(known: Known) -> None:
 
 def test_the_oldest_string_is_forgotten_when_there_are_too_many(known: Known) -> None:
     for number in range(KNOWN_MAX + 1):
-        known.learn_string(str(number))
+        known.learn_string(str(number), 0)
     assert not known.is_string("0")
     assert known.is_string("1")
 
 
 def test_fields_are_forgotten_when_there_are_too_many(known: Known) -> None:
     for number in range(KNOWN_MAX + 1):
-        known.learn_field(f"h{number % 3}", b"%d" % number)
+        known.learn_field(f"h{number % 3}", b"%d" % number, 0)
     assert not known.has_field("h0", b"0")
     assert known.has_field(f"h{KNOWN_MAX % 3}", b"%d" % KNOWN_MAX)
+
+
+def test_nothing_is_learned_of_what_was_forgotten_since(known: Known) -> None:
+    strings, fields = known.strings.turn, known.fields.turn
+    known.forget("a")
+    known.learn_string("a", strings)
+    known.learn_field("a", b"f", fields)
+    assert not known.is_string("a")
+    assert not known.has_field("a", b"f")
+
+
+def test_strings_and_fields_are_forgotten_apart(known: Known) -> None:
+    turn = known.fields.turn
+    known.forget_string("a")
+    known.learn_field("a", b"f", turn)
+    assert known.has_field("a", b"f")
+
+
+def test_what_others_forget_is_learned_all_the_same(known: Known) -> None:
+    turn = known.strings.turn
+    known.forget("b")
+    known.learn_string("a", turn)
+    assert known.is_string("a")
+
+
+def test_when_too_many_were_forgotten_all_may_have_been() -> None:
+    forgotten = Forgotten()
+    for number in range(KNOWN_MAX + 1):
+        forgotten.note(str(number))
+    assert forgotten.is_since("0", 0)
+    assert forgotten.is_since("never", 0)
+    assert not forgotten.is_since("never", forgotten.turn)
 
 
 async def test_a_field_that_is_overwritten_again_is_not_read(house: House, talk: Conversation) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -14,6 +15,7 @@ from soundstage.core.errors import PreconditionFailed
 from soundstage.core.operation import Operation
 from soundstage.data.kv import Item, KeyValue, PutItem
 from soundstage.data.kv.resp.faults import CommandError
+from soundstage.data.kv.resp.hashes import CONDITIONS_MAX
 from soundstage.data.kv.resp.space import ATTEMPTS, STRING, Space, at, last_of
 
 Meddle = Callable[[], Awaitable[object]]
@@ -41,6 +43,22 @@ def meddled(space: Space, name: str, meddle: Meddle, times: int = 1) -> None:
             left -= 1
             await meddle()
         return await carried(operation, request)
+
+    space._invoke = invoke  # pyright: ignore[reportPrivateUsage]
+
+
+def followed(space: Space, name: str, meddle: Meddle) -> None:
+    """After the next write by `name`, and before its reply is seen, somebody else writes."""
+    carried: Any = space._invoke  # pyright: ignore[reportPrivateUsage]
+    left = 1
+
+    async def invoke(operation: Operation[..., Any], request: Any) -> Any:
+        nonlocal left
+        reply = await carried(operation, request)
+        if operation.name == name and left:
+            left -= 1
+            await meddle()
+        return reply
 
     space._invoke = invoke  # pyright: ignore[reportPrivateUsage]
 
@@ -106,6 +124,111 @@ async def test_a_field_that_expires_otherwise_meanwhile_is_read_again(
     meddled(space, "put_items", meddle)
     assert await talk.ask("HSET", "h", "g", "2") == 1
     assert await talk.ask("TTL", "h") == 10
+
+
+@pytest.mark.parametrize(
+    "words", [("f", "2"), ("f", "2", "g", "2"), ("new", "2"), ("f", "2", "new", "2")], ids=lambda words: " ".join(words)
+)
+async def test_a_hash_that_is_to_expire_meanwhile_expires(
+    space: Space, house: House, talk: Conversation, words: tuple[str, ...]
+) -> None:
+    await talk.ask("HSET", "h", "f", "1", "g", "1")
+
+    async def meddle() -> None:
+        await house.talk().ask("EXPIRE", "h", 10)
+
+    meddled(space, "put_items", meddle)
+    await talk.ask("HSET", "h", *words)
+    assert await talk.ask("TTL", "h") == 10
+    assert await talk.ask("HGET", "h", words[-2]) == b"2"
+
+
+async def test_so_does_one_of_which_many_fields_are_overwritten(space: Space, house: House, talk: Conversation) -> None:
+    words = [word for number in range(CONDITIONS_MAX + 1) for word in (f"f{number}", number)]
+    await talk.ask("HSET", "h", *words)
+
+    async def meddle() -> None:
+        await house.talk().ask("EXPIRE", "h", 10)
+
+    meddled(space, "put_items", meddle)
+    assert await talk.ask("HSET", "h", *words) == 0
+    assert await talk.ask("TTL", "h") == 10
+
+
+async def test_a_field_of_a_hash_that_is_to_expire_is_not_known_to_stay(
+    space: Space, house: House, talk: Conversation
+) -> None:
+    await talk.ask("HSET", "h", "f", "1")
+
+    async def meddle() -> None:
+        await house.talk().ask("EXPIRE", "h", 10)
+
+    followed(space, "put_items", meddle)
+    await talk.ask("HSET", "h", "f", "2")
+    await talk.ask("HSET", "h", "f", "3")
+    assert await talk.ask("TTL", "h") == 10
+    assert await talk.ask("HGET", "h", "f") == b"3"
+
+
+@pytest.mark.parametrize("expiry", [(), ("EX", "100")], ids=["forever", "expiring"])
+async def test_a_string_that_becomes_a_hash_meanwhile_is_replaced_by_set(
+    space: Space, house: House, talk: Conversation, kv: KeyValue, expiry: tuple[str, ...]
+) -> None:
+    await talk.ask("SET", "a", "1")
+    house.environment.advance(1)
+
+    async def meddle() -> None:
+        await house.talk().ask_all(("DEL", "a"), ("HSET", "a", "f", "1"))
+
+    meddled(space, "put_items", meddle)
+    assert await talk.ask("SET", "a", "ours", *expiry) == "OK"
+    assert [(item.key, item.value) for item in (await kv.get_items(id="a")).items] == [(STRING, b"ours")]
+
+
+@pytest.mark.parametrize("before", [False, True], ids=["new", "known"])
+async def test_a_string_that_became_a_hash_before_it_was_answered_is_not_known(
+    space: Space, house: House, talk: Conversation, kv: KeyValue, before: bool
+) -> None:
+    if before:
+        await talk.ask("SET", "a", "0")
+
+    async def meddle() -> None:
+        await house.talk().ask_all(("DEL", "a"), ("HSET", "a", "f", "1"))
+
+    followed(space, "put_items", meddle)
+    await talk.ask("SET", "a", "1")
+    assert await talk.ask("SET", "a", "2") == "OK"
+    assert [item.key for item in (await kv.get_items(id="a")).items] == [STRING]
+
+
+async def test_of_two_connections_neither_undoes_an_expiry(house: House) -> None:
+    one, two = house.talk(), house.talk()
+    await one.ask("HSET", "h", "f", "0", "g", "0")
+    for number in range(1, 60):
+        words = ("f", number) if number % 2 else (f"f{number}", number)
+        await asyncio.gather(one.ask("HSET", "h", *words), two.ask("EXPIRE", "h", 100))
+        assert await two.ask("TTL", "h") == 100
+        assert await one.ask("HGET", "h", words[0]) == str(number).encode()
+        await two.ask("PERSIST", "h")
+
+
+async def test_of_many_connections_none_makes_a_key_both_string_and_hash(house: House, kv: KeyValue) -> None:
+    talks = [house.talk() for _ in range(3)]
+    for _ in range(40):
+        await asyncio.gather(
+            talks[0].ask("SET", "k", "1"),
+            talks[1].ask_all(("DEL", "k"), ("HSET", "k", "f", "1"), ("HSET", "k", "f", "2")),
+            talks[2].ask_all(("HSET", "k", "f", "3"), ("SET", "k", "2")),
+        )
+        assert len({item.key == STRING for item in (await kv.get_items(id="k")).items}) == 1
+
+
+async def test_many_that_set_one_key_are_all_answered(house: House) -> None:
+    talks = [house.talk() for _ in range(2 * ATTEMPTS)]
+    await talks[0].ask("SET", "a", "0")
+    house.environment.advance(1)
+    replies = await asyncio.gather(*(each.ask("SET", "a", number) for number, each in enumerate(talks)))
+    assert set(replies) == {"OK"}
 
 
 async def test_a_field_written_meanwhile_is_expired_too(space: Space, house: House, talk: Conversation) -> None:

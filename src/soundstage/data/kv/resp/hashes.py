@@ -11,7 +11,7 @@ from soundstage.data.kv.resp.client import Client
 from soundstage.data.kv.resp.faults import CommandError, wrong_type
 from soundstage.data.kv.resp.options import field_of, id_of
 from soundstage.data.kv.resp.replies import OK, ONE, ZERO, array, bulk, integer
-from soundstage.data.kv.resp.space import NAMES, STRING, Space, at, last_of
+from soundstage.data.kv.resp.space import NAMES, STRING, Head, Space, at, last_of
 
 CONDITIONS_MAX = 100
 """New fields that are conditions of their own; with more the whole record is the condition."""
@@ -154,24 +154,39 @@ async def _set(space: Space, arguments: list[bytes], command: str) -> int:
 
 def _setting(space: Space, id: str, pairs: dict[bytes, bytes]) -> Callable[[], Any]:
     async def attempt() -> int:
+        turn = space.turn
+        whole: Head | None = None
         if len(pairs) == 1:
-            (field,) = pairs
+            ((field, value),) = pairs.items()
+            if await space.overwrite_field(id, field, value):
+                return 0
             item = await space.field(id, field)
             found = {} if item is None else {field: item}
         else:
+            if len(pairs) > CONDITIONS_MAX:
+                whole = await space.no_string(id)
             found = await space.fields(id, list(pairs), values=False)
         added = [field for field in pairs if field not in found]
         if added:
             await _add(space, id, pairs, added)
         else:
             expires_ns = last_of(found.values())
-            await _put(space, id, pairs, expires_ns, None)
+            await _put(space, id, pairs, expires_ns, _unchanged(found, whole) if space.conditional else None)
             if expires_ns is None:
                 for field in pairs:
-                    space.has_field(id, field)
+                    space.has_field(id, field, turn)
         return len(added)
 
     return attempt
+
+
+def _unchanged(found: dict[bytes, Item], whole: Head | None) -> Condition | list[Condition]:
+    """Holds while the fields, or the whole record, are as they were read; a new expiry writes them all again."""
+    if whole is None:
+        return [at(item) for item in found.values()]
+    if whole.token is None:
+        raise PreconditionFailed("the hash was made since it was looked for")
+    return Condition(token=whole.token)
 
 
 async def _add(space: Space, id: str, pairs: dict[bytes, bytes], added: list[bytes]) -> None:
@@ -183,9 +198,8 @@ async def _add(space: Space, id: str, pairs: dict[bytes, bytes], added: list[byt
         if head.item is None:
             condition = Condition(absent=True)
         else:
-            condition = [Condition(key=field, absent=True) for field in (STRING, *added)]
-            if expires_ns is not None:
-                condition.append(at(head.item))
+            # Whoever lets the hash expire, or never again, writes that item too.
+            condition = [*(Condition(key=field, absent=True) for field in (STRING, *added)), at(head.item)]
             if len(condition) > CONDITIONS_MAX:
                 condition = Condition(token=head.token)
     await _put(space, id, pairs, expires_ns, condition)

@@ -1,8 +1,8 @@
 """A namespace as the commands see it: a record is a string, a hash, or nothing.
 
 A string is the item with the empty key; whatever other items a record has are the fields of a hash. To overwrite a
-string as a string, or a field of a hash, no condition is needed. What makes a key, changes its kind or depends on what
-was read is written under conditions where the namespace takes them, and is tried again when somebody was faster.
+string as a string, or a field of a hash that does not expire, no condition is needed while it is known to be one.
+All else is written under conditions where the namespace takes them, and is tried again when somebody was faster.
 """
 
 from __future__ import annotations
@@ -249,12 +249,13 @@ class Space:
         if not self._known.is_string(id):
             return False
         # Nothing is awaited between the look and the write, or another connection could come between.
+        turn = self._known.strings.turn
         if expires_ns is None:
             request = PutItems(namespace=self.namespace, id=id, items=[PutItem(key=STRING, value=value)])
             await self._invoke(KeyValueCalls.put_items, request)
         elif not await self.put(id, [(STRING, value)], expires_ns):
             return False
-        self._known.learn_string(id)
+        self._known.learn_string(id, turn)
         return True
 
     async def overwrite_field(self, id: str, field: bytes, value: bytes) -> bool:
@@ -306,13 +307,24 @@ class Space:
         request = DeleteItems(namespace=self.namespace, id=id, predicate=predicate, condition=condition)
         await self._invoke(KeyValueCalls.delete_items, request)
 
-    def is_string(self, id: str) -> None:
-        """The record has just been seen, or made, to be a string."""
-        self._known.learn_string(id)
+    async def put_string(
+        self, id: str, value: bytes, expires_ns: int | None, condition: Condition | None = None
+    ) -> bool:
+        """As `put` of a string's value; that the record is a string is known from then on."""
+        turn = self._known.strings.turn
+        stored = await self.put(id, [(STRING, value)], expires_ns, condition)
+        if stored:
+            self._known.learn_string(id, turn)
+        return stored
 
-    def has_field(self, id: str, field: bytes) -> None:
-        """The record has just been seen, or made, to be a hash that has the field; neither expires."""
-        self._known.learn_field(id, field)
+    @property
+    def turn(self) -> int:
+        """To be remembered before a field is read that `has_field` is to be told of."""
+        return self._known.fields.turn
+
+    def has_field(self, id: str, field: bytes, turn: int) -> None:
+        """The record was seen or made, after that turn, to be a hash that has the field; neither expires."""
+        self._known.learn_field(id, field, turn)
 
     async def for_each(self, ids: Sequence[str], write: Callable[[str], Coroutine[Any, Any, T]]) -> list[T]:
         """What `write` returns for each of `ids`. Raises once those under way have ended, and begins no further."""

@@ -133,14 +133,12 @@ async def store(space: Space, id: str, value: bytes, expires_ns: int | None = No
     if await space.overwrite(id, value, expires_ns):
         return
     head = await space.head(id)
-    if not head.is_string and space.conditional:
+    if space.conditional:
         await store_if(space, id, value, SetOptions(expires_ns), head)
         return
     if head.is_hash:
         await space.delete(id)
-    if await space.put(id, [(STRING, value)], expires_ns):
-        space.is_string(id)
-    else:
+    if not await space.put_string(id, value, expires_ns):
         await space.delete(id)
 
 
@@ -153,6 +151,8 @@ async def store_if(
 
     async def attempt() -> tuple[bool, Item | None]:
         nonlocal replaced, kept_ns, known
+        if known is None and options.is_plain and await space.overwrite(id, value, options.expires_ns):
+            return True, None
         head, known = known or await space.head(id), None
         old = head.item if head.is_string else None
         if head.is_hash:
@@ -170,9 +170,7 @@ async def store_if(
         if options.keeps_expiry:
             expires_ns = kept_ns if old is None else old.metadata.expires_at
         condition = Condition(absent=True) if old is None else at(old)
-        if await space.put(id, [(STRING, value)], expires_ns, condition):
-            space.is_string(id)
-        elif old is not None:
+        if not await space.put_string(id, value, expires_ns, condition) and old is not None:
             await space.delete(id, [STRING], at(old))
         return True, old
 
