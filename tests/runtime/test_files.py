@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import AsyncIterator
 
@@ -128,6 +129,26 @@ async def test_bounds_hold(files: Files) -> None:
         await files.put(chunks(b"x" * 80))
     assert await refused(files.put(chunks(b"x" * 11))) is Exhausted
     assert (await files.put(chunks(b"x" * 10))).size == 10
+
+
+async def test_the_quota_is_that_of_all_processes_together(environment: VirtualEnvironment) -> None:
+    blobs = MemoryBlobs(environment)
+    await blobs.start()
+    processes = [Files(blobs, FilesConfig(quota=Size(250)), environment) for _ in range(4)]
+    gate = asyncio.Event()
+
+    async def slowly() -> AsyncIterator[bytes]:
+        yield b"x" * 99
+        await gate.wait()
+        yield b"x"
+
+    sending = [asyncio.ensure_future(files.put(slowly())) for files in processes]
+    for _ in range(50):
+        await asyncio.sleep(0)
+    gate.set()
+    made = await asyncio.gather(*sending, return_exceptions=True)
+    assert [type(each) for each in made] == [File, File, Exhausted, Exhausted]
+    assert (await blobs.usage()).bytes == 200
 
 
 async def test_what_is_not_as_announced_is_refused(files: Files) -> None:

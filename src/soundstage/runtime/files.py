@@ -96,7 +96,14 @@ class Files(FileAccess):
         authorise(by, "write", (), "send files")
         chosen = self._id_for(job) if blob is None else check_blob(blob)
         await self._check_quota(size or 0)
-        expect = Expectation(size=size, sha256=sha256, max_bytes=int(self._config.size_max), absent=bool(blob or job))
+        expect = Expectation(
+            size=size,
+            sha256=sha256,
+            max_bytes=int(self._config.size_max),
+            # Other processes send files too, and only the engine knows of all of them.
+            most_in_all=int(self._config.quota),
+            absent=bool(blob or job),
+        )
         metadata = {
             "name": check_name(name),
             "media_type": check_media_type(media_type),
@@ -156,7 +163,8 @@ class Files(FileAccess):
 
         async with aclosing(self._within_quota(chunks())) as bounded:
             expires_us = self._environment.now_us() + ttl_us
-            await self._blobs.put(f"{ASIDE}/{place}", bounded, expires_us=expires_us)
+            expect = Expectation(most_in_all=int(self._config.quota))
+            await self._blobs.put(f"{ASIDE}/{place}", bounded, expect=expect, expires_us=expires_us)
 
     def read_aside(self, place: str) -> AsyncGenerator[bytes]:
         """What was put aside, in chunks; `NotFound`."""

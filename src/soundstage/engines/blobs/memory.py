@@ -33,6 +33,7 @@ class MemoryBlobs:
         self._environment = environment
         self._quota = quota
         self._index = Index()
+        self._coming_bytes = 0
         self._contents: dict[str, bytes] = {}
         self._open = False
 
@@ -57,11 +58,16 @@ class MemoryBlobs:
         self._check_free(key, expect)
         refusals.check_expiry(expires_us, self._environment.now_us())
         content = bytearray()
-        async for chunk in chunks:
-            self._check_open()
-            content += chunk
-            refusals.check_growth(len(content), expect)
-            self._check_quota(len(content))
+        try:
+            async for chunk in chunks:
+                self._check_open()
+                content += chunk
+                self._coming_bytes += len(chunk)
+                refusals.check_growth(len(content), expect)
+                refusals.check_all(self._index.usage.bytes + self._coming_bytes, self._quota, expect)
+        finally:
+            # Nothing else runs between here and the end of this put.
+            self._coming_bytes -= len(content)
         sha256 = hashlib.sha256(content).hexdigest()
         refusals.check_whole(len(content), sha256, expect)
         self._check_open()
@@ -119,10 +125,6 @@ class MemoryBlobs:
         known = self._index.find(key)
         if expect.absent and known is not None and known.is_live(self._environment.now_us()):
             raise refusals.exists(key)
-
-    def _check_quota(self, size: int) -> None:
-        if self._quota is not None and self._index.usage.bytes + size > self._quota:
-            raise refusals.over_quota(self._quota)
 
     def _check_open(self) -> None:
         if not self._open:

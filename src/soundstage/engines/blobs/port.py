@@ -66,13 +66,15 @@ class Usage(NamedTuple):
 class Expectation(msgspec.Struct, frozen=True, kw_only=True):
     """What a put must come to, else nothing is stored.
 
-    `size` and `sha256` are those the sender announced; `max_bytes` is the most that is taken. With
-    `absent` no live blob may be there.
+    `size` and `sha256` are those the sender announced; `max_bytes` is the most that is taken, and `most_in_all`
+    the most that all blobs may have then, those that are being put at the same time included. With `absent` no
+    live blob may be there.
     """
 
     size: int | None = None
     sha256: str | None = None
     max_bytes: int | None = None
+    most_in_all: int | None = None
     absent: bool = False
 
 
@@ -105,7 +107,8 @@ class Blobs(Protocol):
 
         `chunks` may be of any size. Raises `InvalidArgument` for a key that is none, for bytes that are not as
         expected, for an expiry that has passed and for metadata over 2 KiB, `TooLarge` over `max_bytes`,
-        `AlreadyExists`, `Exhausted` over the engine's quota, `Unavailable`; what `chunks` raises goes through.
+        `AlreadyExists`, `Exhausted` over the engine's quota or `most_in_all`, `Unavailable`; what `chunks` raises
+        goes through.
         """
         ...
 

@@ -26,6 +26,18 @@ def exists(key: str) -> AlreadyExists:
     return AlreadyExists(f"the blob {key!r} exists", hint="choose another key, or replace it")
 
 
+def check_all(size: int, quota: int | None, expect: Expectation) -> None:
+    """Raises `Exhausted` when all blobs, those that are being put included, have more bytes than they may."""
+    if quota is not None and size > quota:
+        raise over_quota(quota)
+    if expect.most_in_all is not None and size > expect.most_in_all:
+        raise Exhausted(
+            f"all blobs together may have {expect.most_in_all} bytes, which are used up or spoken for",
+            hint="delete some, let them expire, or raise the quota",
+            retry_after_ms=60_000,
+        )
+
+
 def over_quota(quota: int) -> Exhausted:
     return Exhausted(
         f"the engine's quota of {quota} bytes is used up",

@@ -22,7 +22,15 @@ from typing import ClassVar
 import pytest
 
 from soundstage.core.environment import VirtualEnvironment
-from soundstage.core.errors import AlreadyExists, InvalidArgument, NotFound, SoundstageError, TooLarge, Unavailable
+from soundstage.core.errors import (
+    AlreadyExists,
+    Exhausted,
+    InvalidArgument,
+    NotFound,
+    SoundstageError,
+    TooLarge,
+    Unavailable,
+)
 from soundstage.engines.blobs.port import CHUNK_MAX_BYTES, KEY_MAX_CHARS, BlobInfo, Blobs, Expectation
 from soundstage.testing.blobs.disk import STEPS, Held, Step, holding, refusing
 
@@ -369,6 +377,13 @@ class BlobsSuite:
         with pytest.raises(InvalidArgument):
             await blobs.put("a", in_chunks(b"x"), metadata={"a": "ä" * 1_024})
         await blobs.put("a", in_chunks(b"x"), metadata={"aa": "ä" * 1_023})
+
+    async def test_all_blobs_together_have_no_more_than_is_expected_of_them(self, blobs: Blobs) -> None:
+        await put(blobs, "a", b"123")
+        with pytest.raises(Exhausted):
+            await put(blobs, "b", b"1234", most_in_all=6)
+        await put(blobs, "c", b"123", most_in_all=6)
+        assert await keys(blobs) == ["a", "c"]
 
     async def test_usage_counts_blobs_and_bytes(self, blobs: Blobs) -> None:
         await put(blobs, "a", b"12345")

@@ -304,8 +304,7 @@ class FileBlobs:
 
     def _check_room(self, taken: int, more: int, expect: Expectation) -> None:
         refusals.check_growth(taken, expect)
-        if self._quota is not None and self._index.usage.bytes + self._staged_bytes > self._quota:
-            raise refusals.over_quota(self._quota)
+        refusals.check_all(self._index.usage.bytes + self._staged_bytes, self._quota, expect)
         self._low_water.check(more)
 
     def _live(self, key: str) -> BlobInfo:
