@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from soundstage.data.kv.resp.faults import CommandError
+from soundstage.data.kv.resp.gathered import Share
 from soundstage.data.kv.resp.replies import NULLS
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class Client:
         "null",
         "number",
         "protocol",
+        "share",
         "version",
     )
 
@@ -43,6 +45,7 @@ class Client:
         self.number: int = number
         self.address: str = address
         self.began_ns: int = door.context.environment.monotonic_ns()
+        self.share: Share = Share(door.gathered)
         self.library: str = ""
         self.version: str = ""
         self.reset()
@@ -86,5 +89,5 @@ class Client:
         if self._space is None:
             if self._session is None:
                 raise CommandError(NO_AUTHENTICATION)
-            self._space = self.door.space(self._session, self.database)
+            self._space = self.door.space(self._session, self.database, self.share)
         return self._space

@@ -28,6 +28,13 @@ class RespConfig(ListenerConfig, frozen=True, kw_only=True):
     max_reply: Annotated[
         Size, Meta(description="what one command may gather for its reply", extra={"bounds": ("64KiB", "1GiB")})
     ] = Size(64 << 20)
+    max_replies: Annotated[
+        Size,
+        Meta(
+            description="what the replies of all connections may hold that are made, or were not taken yet",
+            extra={"bounds": ("64KiB", "1TiB")},
+        ),
+    ] = Size(256 << 20)
     cursors: Annotated[
         int, Meta(ge=1, le=1_000_000, description="walks by SCAN and HSCAN that can go on; the oldest is forgotten")
     ] = 10_000

@@ -154,7 +154,8 @@ class RespConnection(DoorConnection):
 
     async def _answer(self) -> None:
         """Every command that has come is answered. Fails never."""
-        queue = self._queue
+        assert self.client is not None
+        queue, share = self._queue, self.client.share
         replies: list[bytes] = []
         size = done = 0
         try:
@@ -163,6 +164,8 @@ class RespConnection(DoorConnection):
                     await self.writable()
                     continue
                 reply = await self._reply(queue.popleft())
+                if len(reply) > BATCH_BYTES or share.size:
+                    share.keep(len(reply))
                 replies.append(reply)
                 size += len(reply)
                 done += 1
@@ -213,6 +216,16 @@ class RespConnection(DoorConnection):
     def _send(self, replies: list[bytes]) -> None:
         self.write(replies[0] if len(replies) == 1 else b"".join(replies))
         replies.clear()
+        self._count_unsent()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._count_unsent()
+
+    def _count_unsent(self) -> None:
+        """What is held is what the peer has not taken, if that is much."""
+        if self.client is not None:
+            self.client.share.keep(self.transport.get_write_buffer_size() if self.is_slow else 0)
 
     async def _reply(self, arguments: list[bytes]) -> bytes:
         client = self.client

@@ -7,6 +7,7 @@ from soundstage.core.namespace import NamespaceSpec
 from soundstage.data.kv.resp.config import RespConfig
 from soundstage.data.kv.resp.connection import RespConnection
 from soundstage.data.kv.resp.faults import CommandError
+from soundstage.data.kv.resp.gathered import Gathered, Share
 from soundstage.data.kv.resp.kinds import Known
 from soundstage.data.kv.resp.requests import Limits
 from soundstage.data.kv.resp.scans import Cursors
@@ -28,6 +29,7 @@ class RespDoor:
         self.config: RespConfig = config
         self.cursors: Cursors = Cursors(context)
         self.limits: Limits = Limits(config.max_arguments, int(config.max_request))
+        self.gathered: Gathered = Gathered(int(config.max_replies))
         self.began_ns: int = context.environment.monotonic_ns()
         self.connections: dict[int, RespConnection] = {}
         self._namespaces = _namespaces(config, context.name)
@@ -68,10 +70,10 @@ class RespDoor:
             raise CommandError(f"ERR DB index is out of range: databases are {sorted(self._namespaces)}")
         return namespace
 
-    def space(self, session: DoorSession, database: int) -> Space:
-        """A database as `session` reaches it."""
+    def space(self, session: DoorSession, database: int, share: Share) -> Space:
+        """A database as `session` reaches it; what is read for replies counts to `share`."""
         namespace = self.namespace_of(database)
-        return Space(self.context, session, namespace, self._known[namespace])
+        return Space(self.context, session, namespace, self._known[namespace], share)
 
 
 def _namespaces(config: RespConfig, name: str) -> dict[int, str]:

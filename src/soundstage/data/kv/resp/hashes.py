@@ -125,9 +125,8 @@ async def _everything(
         if any(item.key == STRING for item in page.items):
             raise wrong_type()
         made.append(b"".join(map(reply, page.items)))
+        size = space.gather(size, len(made[-1]))
         count += len(page.items)
-        size += len(made[-1])
-        space.check_reply(size)
     return count, b"".join(made)
 
 

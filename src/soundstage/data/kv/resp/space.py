@@ -37,6 +37,7 @@ from soundstage.data.kv.api import (
 )
 from soundstage.data.kv.namespace import takes_conditions
 from soundstage.data.kv.resp.faults import CommandError, wrong_type
+from soundstage.data.kv.resp.gathered import Share
 from soundstage.data.kv.resp.kinds import Known
 from soundstage.runtime.door import DoorContext, DoorSession
 
@@ -79,11 +80,12 @@ class Head(NamedTuple):
 class Space:
     """One namespace for one caller. Names are ids; every call goes the way of all calls."""
 
-    __slots__ = ("_context", "_invoke", "_known", "namespace", "reply_max")
+    __slots__ = ("_context", "_invoke", "_known", "_share", "namespace", "reply_max")
 
-    def __init__(self, context: DoorContext, session: DoorSession, namespace: str, known: Known) -> None:
+    def __init__(self, context: DoorContext, session: DoorSession, namespace: str, known: Known, share: Share) -> None:
         self.namespace: str = namespace
         self._known = known
+        self._share = share
         self.reply_max: int = int(context.config.max_reply)
         self._context = context
         self._invoke: Callable[[Operation[..., Any], Any], Coroutine[Any, Any, Any]] = session.invoke
@@ -109,15 +111,19 @@ class Space:
 
     async def string(self, id: str) -> Item | None:
         """The string's item."""
-        request = GetItems(namespace=self.namespace, id=id, predicate=_STRING)
-        items: list[Item] = (await self._invoke(KeyValueCalls.get_items, request)).items
-        return items[0] if items else None
+        return await self._one(id, _STRING)
 
     async def field(self, id: str, field: bytes) -> Item | None:
         """A field's item."""
-        request = GetItems(namespace=self.namespace, id=id, predicate=Predicate(match_keys=MatchKeys(keys=[field])))
+        return await self._one(id, Predicate(match_keys=MatchKeys(keys=[field])))
+
+    async def _one(self, id: str, predicate: Predicate) -> Item | None:
+        request = GetItems(namespace=self.namespace, id=id, predicate=predicate)
         items: list[Item] = (await self._invoke(KeyValueCalls.get_items, request)).items
-        return items[0] if items else None
+        if not items:
+            return None
+        self._share.take_value(items[0].value)
+        return items[0]
 
     async def head(self, id: str) -> Head:
         """What kind of record there is: the string's item with its value, else any field without."""
@@ -125,6 +131,8 @@ class Space:
         reply: GetItemsReply = await self._invoke(KeyValueCalls.get_items, request)
         if not reply.items and reply.record_token is not None:
             return await self._any(id)
+        if reply.items:
+            self._share.take_value(reply.items[0].value)
         return Head(reply.items[0] if reply.items else None, reply.record_token)
 
     async def no_string(self, id: str) -> Head:
@@ -153,7 +161,10 @@ class Space:
         """The items of those of `fields` that exist."""
         wanted = Predicate(match_keys=MatchKeys(keys=list(dict.fromkeys(fields))))
         found: dict[bytes, Item] = {}
+        size = 0
         async for reply in self.pages(id, wanted, None if values else NAMES):
+            if values:
+                size = self.gather(size, size_of(reply.items))
             found.update((item.key, item) for item in reply.items)
         return found
 
@@ -166,10 +177,15 @@ class Space:
             for item in reply.items:
                 if item.key == STRING:
                     raise wrong_type()
-                size += len(item.key) + (len(item.value) if item.value is not None else 0)
             items += reply.items
-            self.check_reply(size)
+            size = self.gather(size, size_of(reply.items))
         return items, token
+
+    def gather(self, size: int, more: int) -> int:
+        """The size of a reply that grows by `more`. Raises the error for too much of one, or of all connections."""
+        self.check_reply(size + more)
+        self._share.take(more)
+        return size + more
 
     def check_reply(self, size: int) -> None:
         """Raises the error for a reply of more than the door gathers."""
@@ -195,20 +211,22 @@ class Space:
 
     async def page(self, request: GetItems) -> GetItemsReply:
         """One page of a record."""
-        return await self._invoke(KeyValueCalls.get_items, request)
+        reply: GetItemsReply = await self._invoke(KeyValueCalls.get_items, request)
+        self._share.take(size_of(reply.items))
+        return reply
 
     async def strings(self, ids: Sequence[str]) -> list[Item | None]:
         """The items of many strings, in their order; None where there is none, or a hash."""
         found: list[Item | None] = []
         size = 0
         while len(found) < len(ids):
-            batch = ids[len(found) : len(found) + IDS_AT_ONCE]
+            start = len(found)
+            batch = ids[start : start + IDS_AT_ONCE]
             for record in await self._batch(batch, _STRING, None):
                 if record.next_page_token is not None and not record.items:
                     break
                 found.append(record.items[0] if record.items else None)
-                size += len(record.items[0].value or b"") if record.items else 0
-            self.check_reply(size)
+            size = self.gather(size, size_of(item for item in found[start:] if item is not None))
         return found
 
     async def existing(self, ids: Sequence[str]) -> int:
@@ -347,6 +365,11 @@ class Space:
             except PreconditionFailed:
                 continue
         raise CommandError("CONFLICT others keep changing the key; retry")
+
+
+def size_of(items: Iterable[Item]) -> int:
+    """Bytes of the keys and values of `items`."""
+    return sum(len(item.key) + len(item.value or b"") for item in items)
 
 
 def last_of(items: Iterable[Item]) -> int | None:
