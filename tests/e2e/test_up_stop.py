@@ -14,6 +14,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from tests.e2e.chores import installed
 from tests.e2e.conftest import Cli, Start
 from tests.e2e.processes import WITHIN_S, Running
 
@@ -83,6 +84,21 @@ def test_a_signal_ends_it_with_0(start: Start, number: signal.Signals) -> None:
     stage.ready()
     stage.signal(number)
     assert stage.ended().code == 0
+
+
+@pytest.mark.parametrize("workers", [(), ("--workers", "http=1")], ids=["alone", "workers"])
+def test_work_in_a_thread_that_never_ends_keeps_nobody(start: Start, tmp_path: Path, workers: tuple[str, ...]) -> None:
+    drained = {"SOUNDSTAGE_HTTP__DRAIN_TIMEOUT": "100ms", "SOUNDSTAGE_CONTROL__DRAIN_TIMEOUT": "100ms"}
+    stage = start("up", "--port", "0", *workers, variables=installed(tmp_path) | drained)
+    url = urlsplit(stage.ready())
+    with socket.create_connection((url.hostname or "", url.port or 0), timeout=WITHIN_S) as calling:
+        head = f"POST /v1/chores/stuck HTTP/1.1\r\nHost: {url.netloc}\r\nContent-Type: application/json\r\n"
+        calling.sendall(f"{head}Content-Length: 2\r\n\r\n{{}}".encode())
+        until((tmp_path / "notes").exists)
+        pids = [stage.pid, int((tmp_path / "notes").read_text().split()[1])]
+        stage.signal(signal.SIGTERM)
+        assert stage.ended().code == 0
+    until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids))
 
 
 def test_ctrl_c_on_its_terminal_ends_it_with_0(start: Start) -> None:

@@ -13,7 +13,7 @@ from tests.runtime import labour as work
 
 from soundstage.core.environment import SystemEnvironment, VirtualEnvironment
 from soundstage.core.errors import Exhausted, Unavailable
-from soundstage.runtime.compute import Compute
+from soundstage.runtime.compute import Compute, works_on
 from soundstage.runtime.config import ComputeConfig
 from soundstage.runtime.stage import Stage
 
@@ -185,8 +185,16 @@ async def test_a_stop_does_not_wait_for_ever_for_work_that_nobody_hears(caplog: 
     await compute.stop()
     assert (compute.threads.load, gate.is_set()) == (1, False)
     assert "goes on after the stop" in caplog.text
+    assert works_on()
     gate.set()
     await eventually(lambda: compute.threads.load == 0)
+
+
+async def test_after_a_stop_no_thread_works_on(compute: Compute) -> None:
+    assert await compute.thread(max, 1, 2) == 2
+    assert works_on()
+    await compute.stop()
+    await eventually(lambda: not works_on())
 
 
 async def test_who_is_cancelled_while_it_stops_hears_of_that_alone() -> None:

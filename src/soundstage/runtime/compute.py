@@ -16,6 +16,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
@@ -38,6 +39,7 @@ TASKS_PER_PROCESS = 10_000
 STOP_WAIT_S = 10.0
 """How long a stop waits for work in threads, when it is told nothing else."""
 
+_THREADS = "soundstage-compute"
 _PR_SET_PDEATHSIG = 1
 _STOP_STEP_S = 0.01
 
@@ -95,7 +97,7 @@ class Compute:
         if self._inline:
             return self._done_here(self.threads, do, *args, **kwargs)
         if self._thread_pool is None:
-            self._thread_pool = ThreadPoolExecutor(self.threads.workers, thread_name_prefix="soundstage-compute")
+            self._thread_pool = ThreadPoolExecutor(self.threads.workers, thread_name_prefix=_THREADS)
         running = self._thread_pool.submit(do, *args, **kwargs)
         return await self._heard(self.threads, running)
 
@@ -133,15 +135,17 @@ class Compute:
             await asyncio.to_thread(processes.join)
         if threads is not None:
             threads.shutdown(wait=False, cancel_futures=True)
-            await self._threads_ended()
+            await self._threads_ended(threads)
 
-    async def _threads_ended(self) -> None:
+    async def _threads_ended(self, threads: ThreadPoolExecutor) -> None:
         """No thread works any more; or some do, for longer than a stop waits."""
         until_ns = self._environment.monotonic_ns() + self._stop_wait_s * 1e9
         while self.threads.load and self._environment.monotonic_ns() < until_ns:
             await self._environment.sleep(_STOP_STEP_S)
         if self.threads.load:
             log.warning("work in threads goes on after the stop", extra={"pieces": self.threads.load})
+        else:
+            await asyncio.to_thread(threads.shutdown)
 
     def _check_open(self) -> None:
         if self._stopped:
@@ -170,6 +174,11 @@ class Compute:
             raise _stopped_meanwhile() if self._stopped else _died(None) from None
         except Exception as error:  # noqa: BLE001 - whatever the work raised is its caller's
             raise _told(error) from None
+
+
+def works_on() -> bool:
+    """Whether threads of some `Compute` of this process are there still, which the interpreter waits for at its end."""
+    return any(thread.name.startswith(_THREADS) for thread in threading.enumerate())
 
 
 def _is_cancelled() -> bool:

@@ -41,6 +41,10 @@ class ChoresCalls:
     def failing(self) -> Counted:
         """Counts once."""
 
+    @operation(WhereAmI, access="read")
+    def stuck(self) -> Here:
+        """Never answers: its work in a thread goes on for ever."""
+
     @operation(WhereAmI, access="read", idempotent=True)
     def where(self) -> Here:
         """The process that answers."""

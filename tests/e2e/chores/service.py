@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import threading
 
 from tests.e2e.chores.api import Count, Counted, Here, WhereAmI
 from tests.e2e.chores.notes import note, there
@@ -17,12 +18,17 @@ class ChoresService:
 
     def __init__(self, context: ServiceContext) -> None:
         self._environment = context.environment
+        self._compute = context.compute
 
     async def start(self) -> None: ...
 
     async def stop(self) -> None: ...
 
     async def where(self, call: Call, request: WhereAmI) -> Here:
+        return Here(pid=os.getpid())
+
+    async def stuck(self, call: Call, request: WhereAmI) -> Here:
+        await self._compute.thread(_hang)
         return Here(pid=os.getpid())
 
     async def resuming(self, call: Call, request: Count, job: JobContext) -> Counted:
@@ -40,6 +46,11 @@ class ChoresService:
             await job.checkpoint(str(number + 1).encode())
             note("job", number, job.fence)
         return Counted(numbers=list(range(begin, request.to)))
+
+
+def _hang() -> None:
+    note("stuck", 0, 0)
+    threading.Event().wait()
 
 
 SERVICE = ChoresService

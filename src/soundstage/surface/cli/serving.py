@@ -9,12 +9,13 @@ import os
 import signal
 import sys
 from collections.abc import AsyncGenerator, Generator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from typing import NamedTuple
 
 import msgspec
 
 from soundstage.core.errors import SoundstageError, Unavailable
+from soundstage.runtime.compute import works_on
 from soundstage.runtime.config import StageConfig
 from soundstage.runtime.doors import DoorInfo
 from soundstage.runtime.exposure import check_exposure
@@ -140,6 +141,19 @@ def signalled(stopping: asyncio.Event) -> Generator[None]:
     finally:
         for number in _SIGNALS:
             loop.remove_signal_handler(number)
+
+
+def left(code: int) -> int:
+    """`code`, for a process to exit with whose stage has stopped; it ends at once where work in threads goes on.
+
+    The interpreter would wait for that work, which nobody hears, however long it takes.
+    """
+    if works_on():
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError):
+                stream.flush()
+        os._exit(code)
+    return code
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from soundstage.runtime.stagefile import LoadedConfig
 from soundstage.surface.cli.failure import DONE, usage
 from soundstage.surface.cli.options import OUTPUT_PANEL, Folder
 from soundstage.surface.cli.output import wanted_format
-from soundstage.surface.cli.serving import Addresses, serving, signalled
+from soundstage.surface.cli.serving import Addresses, left, serving, signalled
 from soundstage.surface.cli.target import load
 
 _HTTP = Group("HTTP", sort_key=10)
@@ -106,7 +106,8 @@ def up(
     # What is no format is refused as everywhere else.
     wanted = output or wanted_format()
     loaded = load(folder, flags)
-    return uvloop.run(serve(loaded, "table" if (wanted or loaded.config.output) == "table" else "jsonl"))
+    form: Lines = "table" if (wanted or loaded.config.output) == "table" else "jsonl"
+    return left(uvloop.run(serve(loaded, form)))
 
 
 def _worker(text: str) -> tuple[str, int]:

@@ -29,7 +29,7 @@ from soundstage.runtime.workers.lifeline import die_with
 from soundstage.runtime.workers.order import Order, decoded
 from soundstage.runtime.workers.supervisor import METRICS
 from soundstage.surface.cli.failure import DONE, USAGE, CommandFailure
-from soundstage.surface.cli.serving import all_well, refusals
+from soundstage.surface.cli.serving import all_well, left, refusals
 from soundstage.surface.http.server import Server
 
 log: logging.Logger = logging.getLogger("soundstage.workers")
@@ -42,7 +42,7 @@ def main(arguments: list[str]) -> int:
     channel, parent = map(int, arguments)
     die_with(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    return uvloop.run(_Worker(socket.socket(fileno=channel)).run())
+    return left(uvloop.run(_Worker(socket.socket(fileno=channel)).run()))
 
 
 class _Worker:
