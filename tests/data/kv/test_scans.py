@@ -202,12 +202,28 @@ async def test_a_scan_has_no_reverse(plain: KeyValue) -> None:
     assert (refused.value.field, bool(refused.value.hint)) == ("selection.reverse", True)
 
 
-@pytest.mark.parametrize(("segment", "total"), [(1, 1), (5, 5), (-1, 5), (0, 0), (0, 1_025), (0, -1), (2**70, 1)])
-async def test_a_segment_that_is_none_is_refused(kv: KeyValue, segment: int, total: int) -> None:
+@pytest.mark.parametrize(("segment", "total"), [(1, 1), (5, 5)])
+async def test_a_segment_beyond_the_last_is_refused(kv: KeyValue, segment: int, total: int) -> None:
     with pytest.raises(InvalidArgument) as refused:
         await kv.scan_items(segment=segment, total_segments=total)
     assert refused.value.field == "segment"
     assert "1 to 1024 segments" in (refused.value.hint or "")
+
+
+@pytest.mark.parametrize(
+    ("segment", "total", "field"),
+    [
+        (-1, 5, "segment"),
+        (2**70, 1, "segment"),
+        (0, 0, "total_segments"),
+        (0, 1_025, "total_segments"),
+        (0, -1, "total_segments"),
+    ],
+)
+async def test_a_segment_that_is_none_is_refused(kv: KeyValue, segment: int, total: int, field: str) -> None:
+    with pytest.raises(InvalidArgument) as refused:
+        await kv.scan_items(segment=segment, total_segments=total)
+    assert (refused.value.field, bool(refused.value.hint)) == (field, True)
 
 
 async def test_a_token_of_another_segment_is_refused(kv: KeyValue, people: dict[str, list[bytes]]) -> None:

@@ -62,8 +62,9 @@ def after(storage: Storage, end: End, *, acknowledged: bool = True) -> list[byte
         if acknowledged:
             await writing
         else:
-            await environment.sleep(0)
-            await environment.sleep(0)
+            # What comes in one turn of the loop is written at its end.
+            for _ in range(5):
+                await environment.sleep(0)
             assert not writing.done()
         storage.leave(end)
         writing.cancel()

@@ -26,7 +26,6 @@ def test_a_url_names_a_node_and_a_keyspace() -> None:
         ("a:9043,b:9043", ("a", "b"), 9_043),
         ("127.0.0.1", ("127.0.0.1",), PORT),
         ("[::1]:9050", ("::1",), 9_050),
-        ("[::1],[::2]", ("::1", "::2"), PORT),
     ],
 )
 def test_nodes_share_one_port(netloc: str, hosts: tuple[str, ...], port: int) -> None:

@@ -230,10 +230,17 @@ def soundstage(*words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+def make_folder(data: Path) -> None:
+    """`data` is the folder of a stage that has a namespace."""
+    words = ("--namespace.name", "films", "--namespace.abstraction", "kv", "--data", str(data))
+    made = soundstage("namespaces", "put", *words)
+    assert made.returncode == 0, made.stderr
+
+
 @pytest.mark.slow
 def test_a_damaged_folder_is_refused_at_start_repaired_and_served(tmp_path: Path) -> None:
     data = tmp_path / "data"
-    assert soundstage("namespaces", "list", "--data", str(data)).returncode == 0
+    make_folder(data)
     table = max((data / "records").glob("*.sst"), key=lambda path: path.stat().st_mtime_ns)
     cut(table, 100)
     refused = soundstage("up", "--data", str(data), "--port", "0")
@@ -250,7 +257,7 @@ def test_a_damaged_folder_is_refused_at_start_repaired_and_served(tmp_path: Path
 @pytest.mark.slow
 def test_a_folder_of_a_newer_format_is_refused_at_start(tmp_path: Path) -> None:
     data = tmp_path / "data"
-    assert soundstage("namespaces", "list", "--data", str(data)).returncode == 0
+    make_folder(data)
     (data / "records" / "FORMAT").write_text('{"format":2,"engine":"rocksdb"}')
     refused = soundstage("up", "--data", str(data), "--port", "0")
     assert refused.returncode == 2
