@@ -509,7 +509,10 @@ ROCKS = (
     Mutant(
         "a trimmed record begins too late",
         "durability",
-        [Change(WRITING, "if first < low:", "if not first:")],
+        [
+            Change(WRITING, "if first < low:", "if not first:"),
+            Change(f"{ROCKSDB}.putting", "key if key < low else low", "low"),
+        ],
     ),
     Mutant(
         "marks outlive writes that leave the header as it was",
@@ -538,7 +541,7 @@ ROCKS = (
     Mutant(
         "what expires is not foreseen",
         "purging",
-        [Change(WRITING, "elif expires_us := version.expires_us(cell):", "elif expires_us := 0:")],
+        [Change(f"{ROCKSDB}.foresight", "elif expires_us := version.expires_us(cell):", "elif expires_us := 0:")],
     ),
     Mutant(
         "zeros in names are not escaped",
