@@ -30,6 +30,7 @@ from soundstage.engines.records.port import Batch
 from soundstage.engines.records.rocksdb import RocksOptions, RocksRecords, open_rocksdb
 from soundstage.runtime.config import FilesConfig, JobsConfig
 from soundstage.runtime.files import Files
+from soundstage.runtime.leases import Leases
 from soundstage.runtime.system_table import SystemTable
 from soundstage.runtime.work.control import JobControl
 from soundstage.runtime.work.outputs import JobFiles
@@ -96,7 +97,8 @@ class History:
         self.store = JobStore(self.table, self.environment, self.config.history_ttl // 1_000)
         files = Files(MemoryBlobs(self.environment), FilesConfig(), self.environment)
         places = Places(self.table, self.store, self.config, self.environment)
-        self.control = JobControl(self.store, places, self.config, JobFiles(files, DAY_US), self.environment)
+        kept, leases = JobFiles(files, DAY_US), Leases(self.table, self.environment, "benchmark")
+        self.control = JobControl(self.store, places, leases, self.config, kept, self.environment)
 
     async def fill(self, count: int) -> float:
         """So many more jobs were started and have ended; returns the seconds that it took."""
