@@ -120,7 +120,14 @@ async def turns(rounds: int, *sides: Callable[[], Awaitable[float]]) -> list[flo
     return [statistics.median(each) for each in found]
 
 
-async def measure(scale: Scale, host: str, port: int) -> list[Figure]:
+def measure(scale: Scale) -> list[Figure]:
+    """All figures, against a server of its own."""
+    with Cluster("memcached") as cluster:
+        (node,) = cluster.nodes
+        return asyncio.run(measured(scale, node.host, node.port))
+
+
+async def measured(scale: Scale, host: str, port: int) -> list[Figure]:
     """All figures, against the server at that address."""
     ours = MemcachedCache([(host, port)], SystemEnvironment(), MemcachedOptions(within=Duration(30 * NS_PER_S)))
     await ours.start()
@@ -155,11 +162,11 @@ async def measure(scale: Scale, host: str, port: int) -> list[Figure]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line."""
-    scale = QUICK if options(__doc__ or "", arguments).quick else FULL
-    with Cluster("memcached") as cluster:
-        (node,) = cluster.nodes
-        figures = asyncio.run(measure(scale, node.host, node.port))
-    show(f"Gets of {VALUE_BYTES} bytes from memcached, beside its bare protocol", figures)
+    chosen = options(__doc__ or "", arguments)
+    show(
+        f"Gets of {VALUE_BYTES} bytes from memcached, beside its bare protocol",
+        measure(QUICK if chosen.quick else FULL),
+    )
 
 
 if __name__ == "__main__":

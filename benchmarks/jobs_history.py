@@ -183,8 +183,13 @@ async def median_ms(ask: Callable[[], Awaitable[object]]) -> float:
     return percentile(took, 0.5)
 
 
-async def measure(scale: Scale) -> list[Figure]:
+def measure(scale: Scale) -> list[Figure]:
     """All figures."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_measured(scale))
+
+
+async def _measured(scale: Scale) -> list[Figure]:
     with tempfile.TemporaryDirectory(prefix="soundstage-bench-") as folder:
         many, few = History(Path(folder, "many")), History(Path(folder, "few"))
         await few.start()
@@ -246,8 +251,7 @@ async def _queue(many: History, few: History) -> list[Figure]:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line."""
     chosen = options(__doc__ or "", arguments)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        show("The history of jobs", runner.run(measure(QUICK if chosen.quick else FULL)))
+    show("The history of jobs", measure(QUICK if chosen.quick else FULL))
 
 
 if __name__ == "__main__":

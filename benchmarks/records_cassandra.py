@@ -199,8 +199,14 @@ def sides(url: str) -> Generator[tuple[Ours, Bare]]:
             runner.run(engine.stop())
 
 
+def measure(scale: Scale) -> list[Figure]:
+    """All figures, against a node of its own."""
+    with Cluster("cassandra") as cluster, sides(cluster.url) as (ours, bare):
+        return measured(ours, bare, scale)
+
+
 def measured(ours: Ours, bare: Bare, scale: Scale) -> list[Figure]:
-    """All figures."""
+    """All figures, against what is given."""
     calls = scale.calls
     puts = interleaved(scale.rounds, lambda: ours.puts(PLAIN, calls), lambda: bare.puts(calls))
     gets = interleaved(scale.rounds, lambda: ours.gets(PLAIN, calls), lambda: bare.gets(calls))
@@ -221,8 +227,7 @@ def measured(ours: Ours, bare: Bare, scale: Scale) -> list[Figure]:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure and print."""
     chosen = options(__doc__ or "", arguments)
-    with Cluster("cassandra") as cluster, sides(cluster.url) as (ours, bare):
-        show("Cassandra", measured(ours, bare, QUICK if chosen.quick else FULL))
+    show("Cassandra", measure(QUICK if chosen.quick else FULL))
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ TINY = cache_memcached.Scale(rounds=1, gets=200, callers=4, batch=100)
 @pytest.mark.slow
 def test_both_sides_are_measured_and_compared(memcached: Cluster) -> None:
     (node,) = memcached.nodes
-    figures = asyncio.run(cache_memcached.measure(TINY, node.host, node.port))
+    figures = asyncio.run(cache_memcached.measured(TINY, node.host, node.port))
     assert [each.bench for each in figures] == [
         "cache_memcached.get_1",
         "cache_memcached.get_4",

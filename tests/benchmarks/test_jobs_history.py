@@ -15,7 +15,7 @@ from soundstage.core.call import LOCAL
 
 @pytest.fixture(scope="module")
 def figures() -> Sequence[Figure]:
-    return asyncio.run(jobs_history.measure(jobs_history.Scale(lived=70, jobs=300, swept=100)))
+    return jobs_history.measure(jobs_history.Scale(lived=70, jobs=300, swept=100))
 
 
 @pytest.mark.slow

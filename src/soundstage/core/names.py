@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-_CUTOFF = 0.7
+_CUTOFF = 0.65
 _WORD_CUTOFF = 0.5
 
 

@@ -56,6 +56,13 @@ def test_global_names_are_no_fields_of_a_message() -> None:
 def test_every_command_of_the_list_prints_by_the_same_flag(cli: Cli) -> None:
     """The others draw on a screen: the demo, and what installs completion."""
     printing = [name for name in COMMANDS if name not in ("demo", "--install-completion")]
-    verbs = {"config": "show", "engines": "list", "data": "backup", "datasets": "list", "files": "upload"}
+    verbs = {
+        "config": "show",
+        "engines": "list",
+        "data": "backup",
+        "datasets": "list",
+        "files": "upload",
+        "servers": "status",
+    }
     for name in printing:
         assert "--output" in cli(*filter(None, (name, verbs.get(name))), "--help").out
