@@ -44,7 +44,7 @@ def test_a_port_in_use_by_the_listener_for_metrics(cli: Cli, taken: int) -> None
 
 def test_a_port_in_use_leaves_the_folder_to_others(cli: Cli, taken: int) -> None:
     refusal(cli("up", "--port", str(taken)))
-    assert cli("namespaces", "list").json == {"namespaces": []}
+    assert cli("namespaces", "put", "--namespace.name", "films", "--namespace.abstraction", "kv").code == 0
 
 
 def test_a_folder_held_by_another_process_names_it_and_its_address(start: Start, cli: Cli) -> None:
