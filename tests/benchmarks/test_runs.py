@@ -261,12 +261,15 @@ RUNNABLE = sorted(each.name for each in listed(FOLDER))
 def test_all_benchmarks_are_listed() -> None:
     assert RUNNABLE == [
         "blobs",
+        "cache_memcached",
         "feeds",
+        "jobs_history",
         "kv_deletes",
         "kv_durable",
         "kv_embedded",
         "kv_http",
         "processes",
+        "records_cassandra",
         "resp",
         "startup",
     ]
