@@ -94,8 +94,9 @@ def test_work_in_a_thread_that_never_ends_keeps_nobody(start: Start, tmp_path: P
     with socket.create_connection((url.hostname or "", url.port or 0), timeout=WITHIN_S) as calling:
         head = f"POST /v1/chores/stuck HTTP/1.1\r\nHost: {url.netloc}\r\nContent-Type: application/json\r\n"
         calling.sendall(f"{head}Content-Length: 2\r\n\r\n{{}}".encode())
-        until((tmp_path / "notes").exists)
-        pids = [stage.pid, int((tmp_path / "notes").read_text().split()[1])]
+        notes = tmp_path / "notes"
+        until(lambda: notes.exists() and notes.read_text().endswith("\n"))
+        pids = [stage.pid, int(notes.read_text().split()[1])]
         stage.signal(signal.SIGTERM)
         assert stage.ended().code == 0
     until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids))
