@@ -1,8 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from random import Random
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar
 
 import msgspec
 import pytest
@@ -12,11 +11,8 @@ from soundstage.core.job import JobInfo
 from soundstage.core.time import Instant
 from soundstage.testing.simulation.chores.api import Chore
 from soundstage.testing.simulation.chores.service import content
-from soundstage.testing.simulation.coverage import Coverage
-from soundstage.testing.simulation.episode import Episode, episodes
-from soundstage.testing.simulation.jobs import ATTEMPTS, CHORES, SCENARIO, Act, JobsBook, JobsPlay, JobStep, Story
+from soundstage.testing.simulation.jobs import ATTEMPTS, CHORES, Act, JobsBook, JobsPlay, JobStep, Story
 from soundstage.testing.simulation.scenario import Divergence, Site
-from soundstage.testing.simulation.storage import STORAGES
 from soundstage.testing.simulation.turn import present
 
 T = TypeVar("T")
@@ -253,26 +249,3 @@ def test_more_than_may_run_at_once_are_found_out() -> None:
 def test_a_file_tells_whose_it_is() -> None:
     assert content(CHORE) == b"7 7 7 7 7 "
     assert len(content(Chore(number=123, steps=0, bytes=180_000))) == 180_000
-
-
-def test_every_act_is_drawn() -> None:
-    drawn = [SCENARIO.draw(Random(seed), seed, 0) for seed in range(300)]
-    assert {getattr(each, "act", "") for each in drawn} == set(get_args(Act))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("engine", sorted(STORAGES))
-def test_a_short_run_is_explained_and_repeats_itself(engine: str) -> None:
-    first, again = (Episode(SCENARIO, STORAGES[engine], "5", 100).play() for _ in range(2))
-    assert first.divergence is None
-    assert first.digest == again.digest
-
-
-@pytest.mark.slow
-def test_every_situation_is_met_often_enough() -> None:
-    coverage = Coverage()
-    for episode in episodes(SCENARIO, STORAGES["memory"], "coverage", 1_000):
-        outcome = episode.play()
-        assert outcome.divergence is None
-        coverage.add(outcome.coverage)
-    assert coverage.missed(SCENARIO.situations) == {}

@@ -1,20 +1,16 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from random import Random
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar
 
 import pytest
 from tests.testing.simulation.theatre import at_site
 
 from soundstage.runtime.leases import Lease, Leases
 from soundstage.testing.simulation.climate import Climate
-from soundstage.testing.simulation.coverage import Coverage
-from soundstage.testing.simulation.episode import Episode, episodes
-from soundstage.testing.simulation.leases import SCENARIO, Act, Holders, LeasesPlay, LeaseStep
+from soundstage.testing.simulation.leases import Act, Holders, LeasesPlay, LeaseStep
 from soundstage.testing.simulation.process import Process
 from soundstage.testing.simulation.scenario import Divergence, Site
-from soundstage.testing.simulation.storage import STORAGES
 from soundstage.testing.simulation.turn import present
 
 T = TypeVar("T")
@@ -201,25 +197,3 @@ def test_work_that_loses_its_lease_for_no_reason_is_found_out(monkeypatch: pytes
 
     with pytest.raises(Divergence, match="lost one while nothing was wrong"):
         played(body)
-
-
-def test_every_act_is_drawn() -> None:
-    drawn = [SCENARIO.draw(Random(seed), seed, 0) for seed in range(300)]
-    assert {getattr(each, "act", "") for each in drawn} == set(get_args(Act))
-
-
-@pytest.mark.parametrize("engine", sorted(STORAGES))
-def test_a_short_run_is_explained_and_repeats_itself(engine: str) -> None:
-    first, again = (Episode(SCENARIO, STORAGES[engine], "5", 150).play() for _ in range(2))
-    assert first.divergence is None
-    assert first.digest == again.digest
-
-
-@pytest.mark.slow
-def test_every_situation_is_met_often_enough() -> None:
-    coverage = Coverage()
-    for episode in episodes(SCENARIO, STORAGES["memory"], "coverage", 12_000):
-        outcome = episode.play()
-        assert outcome.divergence is None
-        coverage.add(outcome.coverage)
-    assert coverage.missed(SCENARIO.situations) == {}

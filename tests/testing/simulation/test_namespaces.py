@@ -1,8 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from random import Random
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar
 
 import msgspec
 import pytest
@@ -12,12 +11,9 @@ from soundstage.core.errors import NotFound
 from soundstage.core.namespace import NamespaceChange, NamespaceInfo, Quotas
 from soundstage.core.time import Instant
 from soundstage.runtime.namespaces.api import NamespaceEvent
-from soundstage.testing.simulation.coverage import Coverage
-from soundstage.testing.simulation.episode import Episode, episodes
 from soundstage.testing.simulation.faults import FaultRates
 from soundstage.testing.simulation.namespaces import (
     HALF_WAY,
-    SCENARIO,
     Act,
     Delete,
     Look,
@@ -29,7 +25,6 @@ from soundstage.testing.simulation.namespaces import (
     model,
 )
 from soundstage.testing.simulation.scenario import Divergence, Site
-from soundstage.testing.simulation.storage import STORAGES
 from soundstage.testing.simulation.turn import present
 
 T = TypeVar("T")
@@ -185,28 +180,6 @@ def test_a_list_out_of_order_is_found_out() -> None:
 
     with pytest.raises(Divergence, match="the list of namespaces is"):
         played(body)
-
-
-def test_every_act_is_drawn() -> None:
-    drawn = [SCENARIO.draw(Random(seed), seed, 0) for seed in range(500)]
-    assert {getattr(each, "act", "") for each in drawn} == set(get_args(Act))
-
-
-@pytest.mark.parametrize("engine", sorted(STORAGES))
-def test_a_short_run_is_explained_and_repeats_itself(engine: str) -> None:
-    first, again = (Episode(SCENARIO, STORAGES[engine], "5", 150).play() for _ in range(2))
-    assert first.divergence is None
-    assert first.digest == again.digest
-
-
-@pytest.mark.slow
-def test_every_situation_is_met_often_enough() -> None:
-    coverage = Coverage()
-    for episode in episodes(SCENARIO, STORAGES["memory"], "coverage", 8_000):
-        outcome = episode.play()
-        assert outcome.divergence is None
-        coverage.add(outcome.coverage)
-    assert coverage.missed(SCENARIO.situations) == {}
 
 
 @pytest.mark.parametrize("clients", [(0, 0), (0, 1)])

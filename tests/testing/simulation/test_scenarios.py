@@ -2,14 +2,30 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 from random import Random
+from typing import get_args, get_type_hints
 
 import pytest
 
 from soundstage.catalogue import SYSTEMS
 from soundstage.core.errors import NotFound
+from soundstage.testing.simulation.coverage import Coverage
+from soundstage.testing.simulation.episode import Episode, episodes
 from soundstage.testing.simulation.kv import SCENARIO
 from soundstage.testing.simulation.scenarios import PACKAGE, PARTS, find_scenario, find_storages, simulated
-from soundstage.testing.simulation.storage import MemoryStorage
+from soundstage.testing.simulation.storage import STORAGES, MemoryStorage
+
+SHORT_RUNS = [
+    ("kv", "1", 120),
+    ("kv", "2", 120),
+    ("kv", "3", 120),
+    ("leases", "5", 150),
+    ("namespaces", "5", 150),
+    ("tokens", "5", 150),
+    pytest.param("jobs", "5", 100, marks=pytest.mark.slow),
+    pytest.param("schedule", "5", 80, marks=pytest.mark.slow),
+]
+LONG_RUNS = {"jobs": 1_000, "kv": 8_000, "leases": 12_000, "namespaces": 8_000, "schedule": 2_000, "tokens": 8_000}
+"""Steps in which every situation is met as often as its scenario demands."""
 
 
 def test_the_catalogue_says_which_systems_are_simulated() -> None:
@@ -36,6 +52,32 @@ def test_a_scenario_draws_the_same_steps_from_the_same_dice(system: str) -> None
 def test_a_step_is_of_its_number_and_its_client(system: str) -> None:
     step = find_scenario(system).draw(Random(3), 7, 2)
     assert (step.number, step.client) == (7, 2)
+
+
+@pytest.mark.parametrize("system", simulated())
+def test_a_scenario_draws_every_act(system: str) -> None:
+    drawn = [find_scenario(system).draw(Random(seed), seed, 0) for seed in range(3_000)]
+    acts = get_args(get_type_hints(type(drawn[0]))["act"])
+    assert {getattr(step, "act", "") for step in drawn} == set(acts)
+
+
+@pytest.mark.parametrize("engine", sorted(STORAGES))
+@pytest.mark.parametrize(("system", "seed", "steps"), SHORT_RUNS)
+def test_a_short_run_is_explained_and_repeats_itself(engine: str, system: str, seed: str, steps: int) -> None:
+    first, again = (Episode(find_scenario(system), STORAGES[engine], seed, steps).play() for _ in range(2))
+    assert first.divergence is None
+    assert first.digest == again.digest
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("system", simulated())
+def test_every_situation_is_met_often_enough(system: str) -> None:
+    scenario, coverage = find_scenario(system), Coverage()
+    for episode in episodes(scenario, STORAGES["memory"], "coverage", LONG_RUNS[system]):
+        outcome = episode.play()
+        assert outcome.divergence is None
+        coverage.add(outcome.coverage)
+    assert coverage.missed(scenario.situations) == {}
 
 
 def test_a_scenario_of_one_s_own_is_found_by_its_path() -> None:

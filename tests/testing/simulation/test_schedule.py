@@ -1,21 +1,17 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from random import Random
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar
 
 import pytest
 from tests.testing.simulation.theatre import at_site
 
 from soundstage.runtime.schedule import Schedule
 from soundstage.testing.simulation.climate import Climate
-from soundstage.testing.simulation.coverage import Coverage
 from soundstage.testing.simulation.environment import START_NS
-from soundstage.testing.simulation.episode import Episode, episodes
 from soundstage.testing.simulation.process import Process
 from soundstage.testing.simulation.scenario import Divergence, Site
-from soundstage.testing.simulation.schedule import SCENARIO, Act, Runs, SchedulePlay, ScheduleStep
-from soundstage.testing.simulation.storage import STORAGES
+from soundstage.testing.simulation.schedule import Act, Runs, SchedulePlay, ScheduleStep
 from soundstage.testing.simulation.turn import present
 
 T = TypeVar("T")
@@ -175,26 +171,3 @@ def test_what_a_fast_clock_did_excuses_what_was_due_until_it_was_seen() -> None:
         runs.check_made_up("often", START_US + 90_000_000)
 
     judged(body)
-
-
-def test_every_act_is_drawn() -> None:
-    drawn = [SCENARIO.draw(Random(seed), seed, 0) for seed in range(300)]
-    assert {getattr(each, "act", "") for each in drawn} == set(get_args(Act))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("engine", sorted(STORAGES))
-def test_a_short_run_is_explained_and_repeats_itself(engine: str) -> None:
-    first, again = (Episode(SCENARIO, STORAGES[engine], "5", 80).play() for _ in range(2))
-    assert first.divergence is None
-    assert first.digest == again.digest
-
-
-@pytest.mark.slow
-def test_every_situation_is_met_often_enough() -> None:
-    coverage = Coverage()
-    for episode in episodes(SCENARIO, STORAGES["memory"], "coverage", 2_000):
-        outcome = episode.play()
-        assert outcome.divergence is None
-        coverage.add(outcome.coverage)
-    assert coverage.missed(SCENARIO.situations) == {}

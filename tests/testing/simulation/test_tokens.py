@@ -1,21 +1,16 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from random import Random
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar
 
 import msgspec
 import pytest
 from tests.testing.simulation.theatre import at_site
 
 from soundstage.runtime.tokens.api import ListTokensReply, Tokens
-from soundstage.testing.simulation.coverage import Coverage
-from soundstage.testing.simulation.episode import Episode, episodes
 from soundstage.testing.simulation.faults import FaultRates
 from soundstage.testing.simulation.scenario import Divergence, Site
-from soundstage.testing.simulation.storage import STORAGES
 from soundstage.testing.simulation.tokens import (
-    SCENARIO,
     Act,
     Create,
     Look,
@@ -187,25 +182,3 @@ def test_tokens_are_listed_over_more_than_one_page() -> None:
         return sum("tokens/list" in line for line in site.transcript)
 
     assert played(body) == 2
-
-
-def test_every_act_is_drawn() -> None:
-    drawn = [SCENARIO.draw(Random(seed), seed, 0) for seed in range(200)]
-    assert {getattr(each, "act", "") for each in drawn} == set(get_args(Act))
-
-
-@pytest.mark.parametrize("engine", sorted(STORAGES))
-def test_a_short_run_is_explained_and_repeats_itself(engine: str) -> None:
-    first, again = (Episode(SCENARIO, STORAGES[engine], "5", 150).play() for _ in range(2))
-    assert first.divergence is None
-    assert first.digest == again.digest
-
-
-@pytest.mark.slow
-def test_every_situation_is_met_often_enough() -> None:
-    coverage = Coverage()
-    for episode in episodes(SCENARIO, STORAGES["memory"], "coverage", 8_000):
-        outcome = episode.play()
-        assert outcome.divergence is None
-        coverage.add(outcome.coverage)
-    assert coverage.missed(SCENARIO.situations) == {}

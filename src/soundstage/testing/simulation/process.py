@@ -58,7 +58,7 @@ class ProcessEnvironment(SimulatedEnvironment):
 class Process:
     """One process after the other, under one number; `life` counts them.
 
-    `pauses` counts how often it was paused. `records` and `environment` are those of the present life.
+    `pauses` counts how often it was paused or killed. `records` and `environment` are those of the present life.
     """
 
     def __init__(self, loop: SimulationLoop, host: Host, seed: str, number: int) -> None:

@@ -7,13 +7,10 @@ from tests.testing.simulation.kv.stand import step
 from tests.testing.simulation.theatre import at_site
 
 from soundstage.data.kv.api import KeyValue
-from soundstage.testing.simulation.coverage import Coverage
-from soundstage.testing.simulation.episode import Episode, episodes
 from soundstage.testing.simulation.kv import SCENARIO
 from soundstage.testing.simulation.kv.play import KeyValuePlay
 from soundstage.testing.simulation.kv.scene import NAMESPACE
 from soundstage.testing.simulation.scenario import Divergence, Site
-from soundstage.testing.simulation.storage import STORAGES
 
 REQUIRED = {
     "equal_us",
@@ -30,24 +27,6 @@ REQUIRED = {
 def test_the_scenario_demands_what_the_semantics_do() -> None:
     assert set(SCENARIO.situations) >= REQUIRED
     assert min(SCENARIO.situations[name] for name in REQUIRED) >= 0.01
-
-
-@pytest.mark.slow
-def test_every_situation_is_met_by_one_step_in_a_hundred() -> None:
-    coverage = Coverage()
-    for episode in episodes(SCENARIO, STORAGES["memory"], "coverage", 8_000):
-        outcome = episode.play()
-        assert outcome.divergence is None
-        coverage.add(outcome.coverage)
-    assert coverage.missed(SCENARIO.situations) == {}
-
-
-@pytest.mark.parametrize("engine", sorted(STORAGES))
-@pytest.mark.parametrize("seed", ["1", "2", "3"])
-def test_a_short_run_is_explained_and_repeats_itself(engine: str, seed: str) -> None:
-    first, again = (Episode(SCENARIO, STORAGES[engine], seed, 120).play() for _ in range(2))
-    assert first.divergence is None
-    assert first.digest == again.digest
 
 
 def test_everything_is_read_at_the_end() -> None:

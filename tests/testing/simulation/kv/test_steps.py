@@ -17,10 +17,6 @@ def test_one_seed_is_one_step() -> None:
     assert draw(Random(5), 1, 2) == draw(Random(5), 1, 2)
 
 
-def test_every_act_is_drawn() -> None:
-    assert {step.act for step in STEPS} == set(get_args(Act))
-
-
 def test_every_act_can_be_performed() -> None:
     async def body(scene: Scene) -> list[str]:
         return [act for act in get_args(Act) if not callable(getattr(Performer(scene), act, None))]
