@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import uuid
 
+import pytest
+
 from soundstage.core import ids
 from soundstage.core.environment import VirtualEnvironment
 
@@ -35,7 +37,14 @@ def test_a_sortable_id_is_a_uuid_of_version_7(environment: VirtualEnvironment) -
 
 def test_a_sortable_id_tells_its_millisecond() -> None:
     environment = VirtualEnvironment(start_ns=1_700_000_000_123_999_999)
-    assert uuid.UUID(ids.uuid7(environment)).int >> 80 == 1_700_000_000_123
+    made = ids.uuid7(environment)
+    assert uuid.UUID(made).int >> 80 == ids.uuid7_ms(made) == 1_700_000_000_123
+    assert re.fullmatch(ids.UUID_PATTERN, made)
+
+
+def test_what_is_no_id_tells_no_time() -> None:
+    with pytest.raises(ValueError, match="base 16"):
+        ids.uuid7_ms("no such id")
 
 
 def test_sortable_ids_sort_by_time(environment: VirtualEnvironment) -> None:

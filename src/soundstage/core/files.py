@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import msgspec
 
+from soundstage.core.ids import UUID_PATTERN
 from soundstage.core.message import Int64
 
 PATH = "/v1/blobs"
 """Where a stage has its files over HTTP."""
 
-BLOB_PATTERN = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
-"""The id of a file: a UUID in small letters."""
+BLOB_PATTERN = UUID_PATTERN
+"""The id of a file."""
 
 DEFAULT_MEDIA_TYPE = "application/octet-stream"
 

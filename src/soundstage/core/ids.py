@@ -6,6 +6,9 @@ import uuid
 
 from soundstage.core.environment import Environment
 
+UUID_PATTERN = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+"""A UUID in small letters."""
+
 _UUID4_CLEAR = ~((0xF << 76) | (0x3 << 62))
 _UUID4_SET = (0x4 << 76) | (0x2 << 62)
 
@@ -30,3 +33,8 @@ def uuid7(environment: Environment) -> str:
     fraction = (rest_ns << 12) // 1_000_000
     head = (milliseconds & 0xFFFF_FFFF_FFFF) << 80 | 0x7 << 76 | fraction << 64
     return str(uuid.UUID(int=head | 0x2 << 62 | environment.random.getrandbits(62)))
+
+
+def uuid7_ms(text: str) -> int:
+    """When a UUID of version 7 was made, in milliseconds since 1970. Raises `ValueError` for what is no UUID."""
+    return int(text.replace("-", "")[:12], 16)

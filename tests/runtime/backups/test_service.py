@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -158,6 +159,23 @@ async def test_a_deleted_backup_is_gone(backups: Backups) -> None:
     assert os.listdir(os.path.dirname(backup.folder)) == []
     with pytest.raises(NotFound, match="there is no backup 'a'"):
         await backups.delete(name="a")
+
+
+async def test_the_name_of_a_deletion_that_was_cut_off_is_free(
+    backups: Backups, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = Path((await made(backups, "a")).folder).parent
+
+    def refuse(*args: Any) -> None:
+        raise PermissionError(1, "not allowed")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(shutil, "rmtree", refuse)
+        with pytest.raises(Unavailable, match="not allowed"):
+            await backups.delete(name="a")
+    assert (await backups.list()).backups == []
+    await made(backups, "a")
+    assert [path.name for path in folder.iterdir()] == ["a"]
 
 
 async def test_what_is_no_backup_is_not_deleted(backups: Backups, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from soundstage.core.errors import AlreadyExists, DataLoss, NotFound
+from soundstage.core.errors import AlreadyExists, NotFound
 from soundstage.core.job import job
 from soundstage.core.message import Instant, Int64, Name, PageSize, PageToken
 from soundstage.core.operation import AsyncFace, SyncFace, operation
@@ -78,7 +78,7 @@ class BackupsCalls:
         Bring it back with `soundstage data restore`.
         """
 
-    @operation(ListBackups, access="admin", idempotent=True, errors=(DataLoss,))
+    @operation(ListBackups, access="admin", idempotent=True)
     def list(self) -> ListBackupsReply:
         """The backups in the stage's folder of backups that were finished."""
 

@@ -16,9 +16,10 @@ import msgspec
 from soundstage.core.call import Call
 from soundstage.core.environment import Environment
 from soundstage.core.errors import AlreadyExists, InvalidArgument, NotFound, SoundstageError, Unavailable
+from soundstage.core.ids import UUID_PATTERN, uuid7, uuid7_ms
 from soundstage.core.limits import check_namespace
 from soundstage.core.pages import PageTokens, binding_of
-from soundstage.core.time import Instant
+from soundstage.core.time import NS_PER_MS, Instant
 from soundstage.runtime.backups.api import (
     BackedUpEngine,
     Backup,
@@ -29,14 +30,13 @@ from soundstage.runtime.backups.api import (
     ListBackupsReply,
 )
 from soundstage.runtime.backups.config import SystemConfig
-from soundstage.runtime.copies import DRAFT, MANIFEST, Manifest, Reach, copy, copyable, manifest_of
+from soundstage.runtime.copies import DRAFT, MANIFEST, Manifest, Reach, copy, copyable, draft_of, manifest_of
 from soundstage.runtime.service import ServiceContext
 from soundstage.runtime.work.context import JobContext
 
 log: logging.Logger = logging.getLogger("soundstage.backups")
 
-
-_JOB = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_ID = re.compile(UUID_PATTERN)
 
 
 class _After(msgspec.Struct, array_like=True):
@@ -93,7 +93,8 @@ class BackupsService:
         return ListBackupsReply(backups=page, next_page_token=token)
 
     async def delete(self, call: Call, request: DeleteBackup) -> DeleteBackupReply:
-        await asyncio.to_thread(_delete, self._place(request.name), request.name)
+        place = self._place(request.name)
+        await asyncio.to_thread(_delete, place, draft_of(place, uuid7(self._environment)), request.name)
         return DeleteBackupReply(name=request.name)
 
     def _place(self, name: str) -> str:
@@ -116,10 +117,10 @@ class BackupsService:
         return found[:size], len(found) > size
 
     async def _clear_drafts(self) -> None:
-        """What jobs left behind that died while they copied is gone."""
+        """What was left behind is gone, by jobs that died while they copied and by deletions that were cut off."""
         for name in await asyncio.to_thread(self._names, True):
             job_id = name.removesuffix(DRAFT).rpartition(".")[2]
-            if _JOB.fullmatch(job_id) and not await self._is_busy(job_id):
+            if _ID.fullmatch(job_id) and not await self._is_busy(job_id):
                 await asyncio.to_thread(shutil.rmtree, os.path.join(self.folder, name), True)
 
     def _names(self, drafts: bool = False) -> list[str]:
@@ -157,19 +158,21 @@ def _taken(name: str) -> AlreadyExists:
 
 def _moment(job_id: str) -> str:
     """When a job was asked for, which its id begins with, as a name that sorts by it: 2026-11-26T16-40-12.345Z."""
-    milliseconds = int(job_id.replace("-", "")[:12], 16)
-    text = str(Instant(milliseconds * 1_000_000)).removesuffix("Z").replace(":", "-")
+    text = str(Instant(uuid7_ms(job_id) * NS_PER_MS)).removesuffix("Z").replace(":", "-")
     seconds, _, fraction = text.partition(".")
     return f"{seconds}.{fraction:0<3.3}Z"
 
 
-def _delete(place: str, name: str) -> None:
+def _delete(place: str, draft: str, name: str) -> None:
+    if not os.path.isfile(os.path.join(place, MANIFEST)):
+        raise NotFound(f"there is no backup {name!r}", field="name", hint="see backups/list")
     try:
-        # By its manifest first, so that what is half gone is no backup.
-        os.unlink(os.path.join(place, MANIFEST))
-        shutil.rmtree(place)
-    except (FileNotFoundError, NotADirectoryError):
-        raise NotFound(f"there is no backup {name!r}", field="name", hint="see backups/list") from None
+        # The name is free at once, and what a deletion that is cut off leaves is cleared as what jobs leave is.
+        os.rename(place, draft)
+        shutil.rmtree(draft)
+    except FileNotFoundError:
+        # Somebody else deletes it as well.
+        return
     except OSError as error:
         raise Unavailable(f"the backup {name!r} cannot be deleted: {error.strerror}", retryable=False) from None
 

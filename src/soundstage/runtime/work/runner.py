@@ -15,6 +15,7 @@ from soundstage.core.call import Call
 from soundstage.core.codec import decoder, msgpack_encode
 from soundstage.core.environment import Environment
 from soundstage.core.errors import DeadlineExceeded, Internal, NotFound, SoundstageError, TooLarge, Unavailable
+from soundstage.core.ids import uuid7_ms
 from soundstage.core.job import ENDED, JobInfo, JobState
 from soundstage.core.operation import Operation
 from soundstage.runtime.leases import Lease, LeaseLost, Leases
@@ -346,7 +347,7 @@ class JobRunner:
         return Internal("the job failed by a defect", hint=f"the log has the details under the job {info.job_id}")
 
     def _age_ms(self, job_id: str) -> int:
-        return self._environment.now_us() // 1_000 - int(job_id.replace("-", "")[:12], 16)
+        return self._environment.now_us() // 1_000 - uuid7_ms(job_id)
 
 
 def _place(info: JobInfo) -> str:

@@ -15,6 +15,7 @@ row carries. Rows of ended jobs expire together.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -24,6 +25,7 @@ from soundstage.core.call import Access, Principal
 from soundstage.core.codec import decoder, msgpack_encode
 from soundstage.core.environment import Environment
 from soundstage.core.errors import NotFound, PreconditionFailed
+from soundstage.core.ids import UUID_PATTERN, uuid7_ms
 from soundstage.core.job import ENDED, JobInfo, Restart
 from soundstage.core.signal import Signal
 from soundstage.engines.records.port import Stamp
@@ -47,6 +49,7 @@ LATE_MS = 60_000
 WHOLE_NS = 600_000_000_000
 """How often the queue is looked through from its very beginning, past all that has left it."""
 
+_ID = re.compile(UUID_PATTERN)
 _OPEN = "open"
 _JOB = "job"
 _STATE = "state"
@@ -88,13 +91,9 @@ class Raced(Exception):
 
 def day_of(job_id: str) -> int:
     """The days from 1970 to the start of a job. Raises `NotFound` for what is no id of a job."""
-    digits = job_id.replace("-", "")
-    try:
-        if len(job_id) == 36 and digits.isalnum():
-            return int(digits[:12], 16) // DAY_MS
-    except ValueError:
-        pass
-    raise unknown(job_id)
+    if not _ID.fullmatch(job_id):
+        raise unknown(job_id)
+    return uuid7_ms(job_id) // DAY_MS
 
 
 def unknown(job_id: str) -> NotFound:
