@@ -16,6 +16,7 @@ from msgspec import Meta
 
 from soundstage.core.environment import Environment
 from soundstage.core.errors import PreconditionFailed, Unavailable
+from soundstage.core.time import NS_PER_S
 from soundstage.engines.cache.port import (
     ALWAYS,
     COUNTER_LIMIT,
@@ -39,7 +40,6 @@ from soundstage.engines.cache.port import (
 
 OVERHEAD_BYTES = 200
 """About what Python needs for an entry besides key and value."""
-NS_PER_S = 1_000_000_000
 
 
 class MemoryCacheOptions(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import suppress
 
 import pytest
 
@@ -238,6 +239,49 @@ async def test_a_server_that_never_answered_is_no_server(stranger: socket.socket
     (found,) = await engine.get([b"k"], within_s=0.05)
     assert found.outcome is Outcome.UNAVAILABLE
     await engine.stop()
+
+
+async def answered_by(answer: Callable[[bytes], Awaitable[bytes]], call: Callable[[Cache], Awaitable[object]]) -> None:
+    """`call` was made of a cache whose server gives `answer` to each line."""
+
+    serving: list[asyncio.Task[None] | None] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        serving.append(asyncio.current_task())
+        with suppress(ConnectionError):
+            while line := await reader.readline():
+                writer.write(await answer(line))
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1") as server:
+        engine = MemcachedCache([server.sockets[0].getsockname()], SystemEnvironment(), PATIENT)
+        await engine.start()
+        try:
+            await call(engine)
+        finally:
+            await engine.stop()
+            await asyncio.gather(*(task for task in serving if task))
+
+
+async def test_what_is_there_cannot_be_seen_so_nothing_takes_its_place() -> None:
+    asked: list[bytes] = []
+
+    async def refuse(line: bytes) -> bytes:
+        asked.append(line)
+        return b"SERVER_ERROR out of memory for a reply\r\n"
+
+    with pytest.raises(Unavailable, match="out of memory"):
+        await answered_by(refuse, lambda cache: cache.set(b"k", b"red", when=Newer(3)))
+    assert asked == [b"mg k v f c\r\n"]
+
+
+async def test_all_tries_of_a_newer_version_together_have_the_time_of_one_call() -> None:
+    async def slow(line: bytes) -> bytes:
+        await asyncio.sleep(0.02)
+        return {b"mg": b"EN\r\n", b"ms": b"NS\r\n"}.get(line[:2], b"")
+
+    with pytest.raises(Unavailable, match="did not answer"):
+        await answered_by(slow, lambda cache: cache.set(b"k", b"red", when=Newer(3), within_s=0.1))
 
 
 async def test_a_cancelled_call_harms_no_other(cache: MemcachedCache, keys: list[bytes]) -> None:

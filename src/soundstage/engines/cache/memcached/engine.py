@@ -211,15 +211,18 @@ class MemcachedCache:
 
     async def _store_newer(self, key: bytes, value: bytes, ttl_s: int, version: int, within_s: float | None) -> bool:
         """Stored if it is newer than what is there, by looking and then changing just that."""
+        clock = asyncio.get_running_loop().time
+        ends = clock() + (self._within_s if within_s is None else within_s)
         for _ in range(TRIES):
-            reply = await self._change(key, b"mg %s v f c%s%s\r\n", b"", within_s)
+            found = await self._change(key, b"mg %s v f c%s%s\r\n", b"", ends - clock())
+            reply = _told(found, b"VA", b"EN")
             if reply.code == b"EN":
                 condition = b" ME"
             elif reply.number(b"f") in (PLAIN, VERSIONED) and _found(reply).version >= version:
                 return False
             else:
                 condition = b" C%d" % reply.number(b"c")
-            if await self._store(key, value, ttl_s, version, condition, within_s):
+            if await self._store(key, value, ttl_s, version, condition, ends - clock()):
                 return True
         raise Exhausted(f"others changed the key at each of {TRIES} tries", field="key", retry_after_ms=10)
 
