@@ -7,9 +7,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from soundstage.core.environment import VirtualEnvironment
+from soundstage.engines.records.cassandra.catalogue import Table
 from soundstage.engines.records.cassandra.link import Link
 from soundstage.engines.records.cassandra.options import parse_address
 from soundstage.engines.records.cassandra.requests import Requests
+from soundstage.engines.records.cassandra.statements import Statements
+from soundstage.engines.records.port import TableSpec
 
 ADDRESS = parse_address("main", urlsplit("cassandra://127.0.0.1/films?in_flight=2&waiting=1"), {}, None)
 
@@ -68,8 +71,20 @@ class Bound:
         self.serial_consistency_level: int | None = None
 
 
+class Text(str):
+    """A statement's text, whatever values go into it."""
+
+    def __mod__(self, values: Any) -> str:
+        return str(self)
+
+
 class Statement:
-    """One that was prepared."""
+    """One that was prepared, or one of a batch."""
+
+    keyspace = routing_key = custom_payload = None
+
+    def __init__(self, name: str = "") -> None:
+        self.query_string = Text(name)
 
     def bind(self, values: Any) -> Bound:
         return Bound(values)
@@ -80,3 +95,8 @@ def requests_of(session: Session, environment: VirtualEnvironment) -> Requests:
     link = Link(ADDRESS)
     link.session = session
     return Requests(link, environment)
+
+
+def table_of(spec: TableSpec) -> Table:
+    """The first table of a catalogue, with statements that can be sent."""
+    return Table(spec, 1, None, Statements("rows", {name: Statement(name) for name in Statements.TEXTS}))

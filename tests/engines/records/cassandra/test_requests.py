@@ -83,6 +83,21 @@ async def test_what_cannot_succeed_is_not_sent_again(environment: VirtualEnviron
     assert len(session.sent) == 1
 
 
+async def test_what_an_attempt_may_have_done_is_remembered_when_another_is_refused(
+    environment: VirtualEnvironment,
+) -> None:
+    found = await refused(requests_of(Session([TIMED_OUT, root.Unauthorized("no")]), environment).write(*ASKED))
+    assert (type(found), found.outcome) == (Forbidden, "unknown")
+
+
+async def test_a_write_under_way_when_the_engine_stops_may_have_counted(environment: VirtualEnvironment) -> None:
+    requests = requests_of(Session(), environment)
+    call = asyncio.ensure_future(requests.write(*ASKED))
+    await asyncio.sleep(0)
+    requests.close()
+    assert (await refused(call)).outcome == "unknown"
+
+
 async def test_a_read_past_too_many_tombstones_is_not_sent_again(environment: VirtualEnvironment) -> None:
     failed = root.ReadFailure("failed", error_code_map={"127.0.0.1": TOO_MANY_TOMBSTONES})
     with pytest.raises(TooManyTombstones):

@@ -33,11 +33,13 @@ class Bridge:
         return answer
 
     def close(self) -> None:
-        """Whoever waits is told that the engine is stopped; what arrives later is dropped."""
+        """Whoever waits is told that the engine is stopped, whatever becomes of it; what arrives later is dropped."""
         self._closed = True
         for answer in self._waiting:
             if not answer.done():
-                answer.set_exception(refusals.stopped())
+                stopped = refusals.stopped()
+                stopped.outcome = "unknown"
+                answer.set_exception(stopped)
         self._waiting.clear()
 
     def _answered(self, rows: Any, answer: Answer) -> None:

@@ -99,6 +99,8 @@ class Catalogue:
                     break
             elif await self._add(spec):
                 break
+        else:
+            raise _contested()
         await self.read()
 
     async def drop(self, name: str) -> None:
@@ -159,7 +161,7 @@ class Catalogue:
                     return 1
             elif await self._decided(self._ledgers.next_number, (rows[0][0] + 1, rows[0][0])):
                 return rows[0][0] + 1
-        raise Unavailable("too many tables are being made at once", hint="repeat the call", outcome="not_applied")
+        raise _contested()
 
     async def _decided(self, statement: Any, values: tuple[Any, ...]) -> bool:
         """Whether a lightweight write was applied. One of unknown outcome is tried again, and then may find itself."""
@@ -187,6 +189,10 @@ class Catalogue:
                 field="conditional",
                 hint="set paxos_variant: v2 and paxos_state_purging: repaired in cassandra.yaml of every node",
             )
+
+
+def _contested() -> Unavailable:
+    return Unavailable("too many tables are being made at once", hint="repeat the call", outcome="not_applied")
 
 
 def _place(spec: TableSpec, number: int) -> str:

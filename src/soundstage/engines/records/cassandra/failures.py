@@ -123,6 +123,12 @@ def gave_up(last: SoundstageError, outcome: Outcome) -> SoundstageError:
     )
 
 
+def remember(last: SoundstageError, outcome: Outcome) -> None:
+    """`last`, which ends a call, tells of the attempts before it too, whose `outcome` may be unknown."""
+    if outcome == "unknown" and last.outcome is not None:
+        last.outcome = outcome
+
+
 def late() -> DeadlineExceeded:
     return DeadlineExceeded("the deadline passed before the call", hint="allow more time", outcome="not_applied")
 

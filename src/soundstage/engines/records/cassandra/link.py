@@ -91,7 +91,7 @@ class Link:
             ssl_context=_tls(self.address),
             ssl_options={"server_hostname": self.address.hosts[0]} if options.tls_ca and options.tls_names else None,
             execution_profiles={cluster.EXEC_PROFILE_DEFAULT: profile},
-            reconnection_policy=policies.ExponentialReconnectionPolicy(RECONNECT_FIRST_S, RECONNECT_LAST_S),
+            reconnection_policy=reconnection(),
             connect_timeout=options.attempt_s,
             control_connection_timeout=options.attempt_s,
             max_schema_agreement_wait=options.start_s,
@@ -142,6 +142,11 @@ class Link:
         """Where a partition is on the ring."""
         parts = (number.to_bytes(4, "big", signed=True), partition)
         return token_of(b"".join(len(part).to_bytes(2, "big") + part + b"\0" for part in parts))
+
+
+def reconnection() -> Any:
+    """When a node that is gone is looked for: soon at first, then every few seconds, for as long as it takes."""
+    return policies.ExponentialReconnectionPolicy(RECONNECT_FIRST_S, RECONNECT_LAST_S, max_attempts=None)
 
 
 async def _in_thread(work: Any, *values: Any) -> None:

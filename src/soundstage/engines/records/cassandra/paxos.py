@@ -13,13 +13,13 @@ from typing import Any, NamedTuple
 
 from soundstage.core import version
 from soundstage.core.environment import Environment
-from soundstage.core.errors import Outcome, Unavailable
+from soundstage.core.errors import Outcome, SoundstageError, Unavailable
 from soundstage.engines.records import refusals
 from soundstage.engines.records.batches import Survey, check_batch, restamped
 from soundstage.engines.records.cassandra import deletions, schema
 from soundstage.engines.records.cassandra.catalogue import Table
 from soundstage.engines.records.cassandra.due import WHOLE, Agenda, Entry
-from soundstage.engines.records.cassandra.failures import Failed
+from soundstage.engines.records.cassandra.failures import Failed, remember
 from soundstage.engines.records.cassandra.reading import Reader, Statics
 from soundstage.engines.records.cassandra.requests import Requests
 from soundstage.engines.records.port import (
@@ -164,7 +164,8 @@ class Decider:
         """What `decide` makes of the partition has become of it; a number that it answers instead is returned."""
         place = (table.number, partition)
         until_ns = self._requests.until(deadline_ns)
-        tried, outcome = 0, "not_applied"
+        outcome: Outcome = "not_applied"
+        tried = 0
         await self._turns.take(place)
         try:
             while True:
@@ -178,24 +179,19 @@ class Decider:
                 try:
                     applied, _ = await self._requests.decide(self._batch(table, partition, state, change), until_ns)
                 except Failed as failed:
-                    outcome = await self._again(failed.cause, tried, until_ns, outcome)
+                    if await self._requests.undecided(failed.cause, tried, until_ns) == "unknown":
+                        outcome = "unknown"
                     tried += 1
                     continue
                 if applied:
                     return None
                 if self._requests.is_late(until_ns):
-                    raise _contested(outcome)
+                    raise _contested()
+        except SoundstageError as last:
+            remember(last, outcome)
+            raise
         finally:
             self._turns.give(place)
-
-    async def _again(self, error: BaseException, tried: int, until_ns: int, outcome: str) -> str:
-        try:
-            found: Outcome = await self._requests.undecided(error, tried, until_ns)
-        except Unavailable as last:
-            if outcome == "unknown":
-                last.outcome = "unknown"
-            raise
-        return "unknown" if found == "unknown" else outcome
 
     def _batch(self, table: Table, partition: bytes, state: State, change: Change) -> list[Statement]:
         newest, tombstone, ranges, _ = change.statics
@@ -231,7 +227,7 @@ class Decider:
             if ranges and ranges[0][3] == statics.rev:
                 return State(statics, [deletions.parse_row(row[-2], row[-1]) for row in ranges], found)
             if self._requests.is_late(deadline_ns):
-                raise _contested("not_applied")
+                raise _contested()
 
     def _accepted(
         self,
@@ -382,9 +378,9 @@ def _recorded(state: State, asked: Conditional) -> int | None:
     return int.from_bytes(kept[:STAMP_BYTES], "big")
 
 
-def _contested(outcome: str) -> Unavailable:
+def _contested() -> Unavailable:
     return Unavailable(
         "others write the record all the time",
         hint="repeat the call, with the same token",
-        outcome="unknown" if outcome == "unknown" else "not_applied",
+        outcome="not_applied",
     )

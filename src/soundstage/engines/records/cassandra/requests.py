@@ -21,6 +21,7 @@ from soundstage.engines.records.cassandra.failures import (
     is_too_many_tombstones,
     is_too_slow,
     late,
+    remember,
 )
 from soundstage.engines.records.cassandra.link import Link
 
@@ -159,24 +160,28 @@ class Requests:
         until_ns = self.until(deadline_ns)
         outcome: Outcome = "not_applied"
         tried = 0
-        while True:
-            if reading and is_too_many_tombstones(error):
-                raise TooManyTombstones from error
-            if reading and is_out_of_time(error) and self._ends_within_an_attempt(deadline_ns):
-                raise late() from error
-            if scanning and is_too_slow(error):
-                raise TooSlow from error
-            found = failure(error, reading=reading)
-            if found.error.outcome == "unknown":
-                outcome = "unknown"
-            if not found.again:
-                raise found.error from error
-            await self._pause(tried, until_ns, found.error, outcome)
-            tried += 1
-            try:
-                return await self._answer(request, self._time_left_s(until_ns))
-            except Failed as failed:
-                error = failed.cause
+        try:
+            while True:
+                if reading and is_too_many_tombstones(error):
+                    raise TooManyTombstones from error
+                if reading and is_out_of_time(error) and self._ends_within_an_attempt(deadline_ns):
+                    raise late() from error
+                if scanning and is_too_slow(error):
+                    raise TooSlow from error
+                found = failure(error, reading=reading)
+                if found.error.outcome == "unknown":
+                    outcome = "unknown"
+                if not found.again:
+                    raise found.error from error
+                await self._pause(tried, until_ns, found.error, outcome)
+                tried += 1
+                try:
+                    return await self._answer(request, self._time_left_s(until_ns))
+                except Failed as failed:
+                    error = failed.cause
+        except SoundstageError as last:
+            remember(last, outcome)
+            raise
 
     async def _pause(self, tried: int, until_ns: int, error: SoundstageError, outcome: Outcome) -> None:
         pause_s = min(PAUSE_LAST_S, PAUSE_FIRST_S * 2**tried) * (0.5 + self._environment.random.random() / 2)

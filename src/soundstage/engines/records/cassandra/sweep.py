@@ -16,6 +16,7 @@ from soundstage.engines.records.cassandra import deletions, schema
 from soundstage.engines.records.cassandra.catalogue import Catalogue, Table
 from soundstage.engines.records.cassandra.due import WHOLE, Agenda, Bucket, Entry
 from soundstage.engines.records.cassandra.erasing import Eraser
+from soundstage.engines.records.cassandra.failures import TooManyTombstones
 from soundstage.engines.records.cassandra.paxos import Decider
 from soundstage.engines.records.cassandra.reading import Reader
 from soundstage.engines.records.cassandra.requests import Requests
@@ -89,7 +90,10 @@ class Sweeper:
         done = _Round(budget_rows)
         await self._catalogue.refresh()
         by_table: dict[int, list[Bucket]] = {}
-        for bucket in await self._agenda.buckets(now_us):
+        buckets = await self._agenda.buckets(now_us)
+        # Those that another engine has closed are not heard of again.
+        self._from_us = {bucket: self._from_us[bucket] for bucket in buckets if bucket in self._from_us}
+        for bucket in buckets:
             by_table.setdefault(bucket.number, []).append(bucket)
         numbers = sorted(by_table)
         later = [number for number in numbers if number > self._last]
@@ -184,12 +188,12 @@ class Sweeper:
     async def _remove_items(
         self, table: Table, partition: bytes, entries: Sequence[Entry], is_due: Callable[[Cell], bool]
     ) -> int:
-        times = {entry.key: entry.time_us for entry in entries}
-        values = (table.number, partition, list(times))
+        # A key has an entry for each time that it was written; one of them may be of what stands there.
+        named = {(entry.key, entry.time_us) for entry in entries}
+        values = (table.number, partition, list(dict.fromkeys(entry.key for entry in entries)))
         rows = await self._requests.read(table.statements.points, values)
-        gone = [
-            (row[-2], times[row[-2]]) for row in rows if version.time_us(row[-1]) == times[row[-2]] and is_due(row[-1])
-        ]
+        found = [((row[-2], version.time_us(row[-1])), row[-1]) for row in rows]
+        gone = [each for each, cell in found if each in named and is_due(cell)]
         if not gone:
             return 0
         runs = await self._runs(table, partition, gone, is_due) if len(gone) >= RUN_MIN else []
@@ -212,7 +216,11 @@ class Sweeper:
         going = dict(gone)
         low, high = min(going), max(going)
         values = (table.number, partition, low, high + b"\0", 2 * KEYS_AT_ONCE)
-        rows = await self._requests.read(table.statements.up_to, values)
+        try:
+            rows = await self._requests.read(table.statements.up_to, values)
+        except TooManyTombstones:
+            # Too much is dead already between them: they go one by one.
+            return []
         runs: list[list[tuple[bytes, int]]] = [[]]
         for *_, key, cell in rows:
             if key in going and is_due(cell):

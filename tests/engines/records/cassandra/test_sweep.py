@@ -1,0 +1,67 @@
+"""Which rows go by which entries; the suites against a real server have the rest."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from tests.engines.records.cassandra.scripted import ADDRESS, Session, Statement, requests_of, table_of
+
+from soundstage.core import version
+from soundstage.core.environment import VirtualEnvironment
+from soundstage.engines.records.cassandra import schema
+from soundstage.engines.records.cassandra.catalogue import Catalogue
+from soundstage.engines.records.cassandra.driver import root
+from soundstage.engines.records.cassandra.due import Agenda
+from soundstage.engines.records.cassandra.engine import Parts
+from soundstage.engines.records.cassandra.failures import TOO_MANY_TOMBSTONES
+from soundstage.engines.records.cassandra.link import Link
+from soundstage.engines.records.cassandra.statements import Ledgers
+from soundstage.engines.records.port import TableSpec
+
+LEDGERS = Ledgers({name: Statement(name) for name in Ledgers.TEXTS})
+SPEC = TableSpec(name="films", max_lag_us=0, delete_ttl_min_us=0, delete_ttl_max_us=0)
+
+
+def parts_of(session: Session, environment: VirtualEnvironment) -> Parts:
+    """An engine's parts, which know one table and read nothing anew."""
+    requests = requests_of(session, environment)
+    catalogue = Catalogue(Link(ADDRESS), "main", requests, LEDGERS, environment)
+    catalogue.by_number[1] = table_of(SPEC)
+    return Parts(requests, catalogue, Agenda("main", requests, LEDGERS, environment), Link(ADDRESS), environment)
+
+
+def answers(hour: int, entries: list[tuple[bytes, int, int]], *others: Any) -> list[Any]:
+    """Of a sweep: the only hour, its entries as key, when they are due and their time, and what comes after."""
+    due = [(0, due_us, b"record", schema.ITEM, key, time_us) for key, due_us, time_us in entries]
+    return [[(hour, 1)], due, *others]
+
+
+@pytest.mark.parametrize("first_due", [1, 2])
+async def test_of_several_entries_of_a_key_the_one_that_stands_there_counts(
+    environment: VirtualEnvironment, first_due: int
+) -> None:
+    now_us = environment.now_us()
+    old_us, new_us = now_us - 7_200_000_000, now_us - 7_100_000_000
+    cell = version.put(new_us, "t", b"", expires_us=now_us - 60_000_000)
+    entries = sorted(
+        [(b"key", now_us - first_due, old_us), (b"key", now_us - (3 - first_due), new_us)], key=lambda each: each[1]
+    )
+    rows = [(b"newest", b"key", cell)]
+    session = Session([*answers(now_us // schema.HOUR_US, entries, rows, None, None), []])
+    swept = await parts_of(session, environment).sweeper.sweep(100)
+    assert swept.purged == 1
+    assert session.sent[3].request.values == (new_us, 1, b"record", schema.ITEM, b"key")
+
+
+async def test_between_too_many_dead_rows_they_go_one_by_one(environment: VirtualEnvironment) -> None:
+    now_us = environment.now_us()
+    time_us = now_us - 7_200_000_000
+    cell = version.put(time_us, "t", b"", expires_us=now_us - 60_000_000)
+    keys = [b"%d" % number for number in range(4)]
+    entries = [(key, now_us - 1, time_us) for key in keys]
+    failed = root.ReadFailure("failed", error_code_map={"127.0.0.1": TOO_MANY_TOMBSTONES})
+    rows = [(b"newest", key, cell) for key in keys]
+    session = Session([*answers(now_us // schema.HOUR_US, entries, rows, failed, None, None), []])
+    swept = await parts_of(session, environment).sweeper.sweep(100)
+    assert (swept.purged, len(session.sent[4].request)) == (4, 4)
