@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import httpx2
+import msgspec
 import pytest
 
 from soundstage.runtime.config import HttpConfig
@@ -56,3 +57,13 @@ async def test_once_it_is_started_the_same_address_answers(starting: Starting) -
     assert await server.start() == str(client.base_url).rstrip("/")
     assert (await client.get("/health/ready")).json()["status"] == "ready"
     assert (await client.post("/v1/namespaces/list", json={})).status_code == 200
+
+
+async def test_a_refusal_speaks_the_caller_s_format_and_names_its_request(starting: Starting) -> None:
+    _, _, client = starting
+    body = msgspec.msgpack.encode({"namespace": "x", "id": "a"})
+    headers = {"content-type": "application/msgpack", "x-request-id": "mine"}
+    answer = await client.post("/v1/kv/get_items", content=body, headers=headers)
+    problem = msgspec.msgpack.decode(answer.content)
+    assert (problem["code"], problem["request_id"]) == ("unavailable", "mine")
+    assert answer.headers["x-request-id"] == "mine"

@@ -14,11 +14,9 @@ from soundstage.core.codec import JSON, MSGPACK, ContentType, Decoder, decoder, 
 from soundstage.core.errors import (
     Forbidden,
     Internal,
-    InvalidArgument,
     NotFound,
     SoundstageError,
     Unauthenticated,
-    Unavailable,
 )
 from soundstage.core.ids import request_id
 from soundstage.core.names import nearest
@@ -27,23 +25,19 @@ from soundstage.runtime.dispatch import BoundOperation
 from soundstage.runtime.doors import OpenDoor
 from soundstage.runtime.following import BoundFeed
 from soundstage.runtime.stage import Stage
-from soundstage.surface.http.asgi import WHOLE, Receive, Scope, Send
+from soundstage.surface.http.asgi import Receive, Scope, Send
 from soundstage.surface.http.body import SMALL_BYTES, Bodies, Disconnected
-from soundstage.surface.http.compression import compress
 from soundstage.surface.http.feed import FeedReply, form_for, request_from_query, resumed
 from soundstage.surface.http.files import FileReply, FileRoutes, expect_stream, is_file_path, refusal
 from soundstage.surface.http.head import Head
 from soundstage.surface.http.media import reply_format, request_format
 from soundstage.surface.http.mount import MountedRequest
 from soundstage.surface.http.pages import Pages
-from soundstage.surface.http.reply import Reply, WrongMethod, problem_reply
+from soundstage.surface.http.reply import Reply, WrongMethod, closed, problem_format, problem_reply, send_reply
 
 log: logging.Logger = logging.getLogger("soundstage.surface.http")
 
 PATH_SHOWN_CHARS = 200
-
-BODILESS = frozenset((204, 304))
-"""Replies that have no body, and say nothing of its length."""
 
 _TYPE_HEADERS: dict[ContentType, tuple[bytes, bytes]] = {
     JSON: (b"content-type", b"application/json"),
@@ -99,7 +93,7 @@ class Application:
         """Calls are refused with `reason`, and those who follow feeds get it as their last word."""
         self.closed = reason
         for feed in list(self._feeds):
-            feed.end(_closed(reason))
+            feed.end(closed(reason))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request. Whatever fails is answered as a problem."""
@@ -125,10 +119,10 @@ class Application:
         except Disconnected:
             return
         except SoundstageError as error:
-            reply = problem_reply(error, _problem_format(head), given)
+            reply = problem_reply(error, problem_format(head), given)
         except Exception as error:
             log.error("a request failed by a defect", exc_info=error, extra={"request_id": given})
-            reply = problem_reply(_defect(given), _problem_format(head), given)
+            reply = problem_reply(_defect(given), problem_format(head), given)
         if isinstance(reply, FeedReply):
             self._feeds.add(reply)
             try:
@@ -138,7 +132,7 @@ class Application:
         elif isinstance(reply, FileReply):
             await reply.send(receive, send, given)
         else:
-            await _send(reply, given, scope, head, send)
+            await send_reply(reply, given, scope, head, send)
 
     async def _follow(
         self, route: Route, feed: BoundFeed, scope: Scope, head: Head, receive: Receive, given: str
@@ -184,7 +178,7 @@ class Application:
         arrived_ns = self._environment.now_ns() if self._traced else 0
         principal = LOCAL if self._open else self._stage.authenticate(head.authorization_text())
         if self.closed is not None:
-            raise _closed(self.closed)
+            raise closed(self.closed)
         return Call(
             principal=principal,
             deadline_ns=head.deadline_ns(self._environment.monotonic_ns()) if head.timeout is not None else None,
@@ -227,7 +221,7 @@ class Application:
         passed = MountedRequest(door, given)
         try:
             if self.closed is not None:
-                raise _closed(self.closed)
+                raise closed(self.closed)
             await passed.answer(scope, head, receive, send)
         except SoundstageError as error:
             passed.failed(error)
@@ -241,7 +235,7 @@ class Application:
         if passed.started:
             # Half an answer cannot be followed by another: what was left unfinished is cut off by the connection.
             return None
-        return problem_reply(failure, _problem_format(head), given)
+        return problem_reply(failure, problem_format(head), given)
 
     async def _other(self, scope: Scope, head: Head) -> Reply:
         path, method = scope["path"], scope["method"]
@@ -290,37 +284,6 @@ class Application:
                 "this stage has no authentication, so that it serves no pages of other sites",
                 hint="call it as localhost; to serve it under another name configure tokens, or pass --insecure",
             )
-
-
-async def _send(reply: Reply, given: str, scope: Scope, head: Head, send: Send) -> None:
-    status, headers, body = reply
-    if head.accept_encoding:
-        body, coding = await compress(body, head.accept_encoding)
-        if coding is not None:
-            headers += [(b"content-encoding", coding.encode()), (b"vary", b"accept-encoding")]
-    if status not in BODILESS:
-        headers.append((b"content-length", b"%d" % len(body)))
-    headers.append((b"x-request-id", given.encode("ascii")))
-    if scope["method"] == "HEAD":
-        body = b""
-    if WHOLE in scope.get("extensions", ()):
-        await send({"type": WHOLE, "status": status, "headers": headers, "body": body})
-        return
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
-
-
-def _closed(reason: str) -> Unavailable:
-    return Unavailable(reason, hint="retry, or ask another process", outcome="not_applied", retry_after_ms=1_000)
-
-
-def _problem_format(head: Head) -> ContentType:
-    """As asked for by `Accept`, else as the request's own; JSON when neither can be read."""
-    try:
-        own = request_format(head.content_type) if head.content_type else JSON
-    except InvalidArgument:
-        own = JSON
-    return reply_format(head.accept, own) if head.accept else own
 
 
 def _defect(given: str) -> Internal:

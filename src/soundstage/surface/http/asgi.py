@@ -11,6 +11,9 @@ from soundstage.core.errors import InvalidArgument
 WHOLE = "soundstage.response.whole"
 """An extension: one message with `status`, `headers` and `body` is a response, which takes half the work of two."""
 
+BODILESS = frozenset((204, 304))
+"""Statuses of replies that have no body, and say nothing of its length."""
+
 Scope: TypeAlias = dict[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[dict[str, Any]]]
 Send: TypeAlias = Callable[[dict[str, Any]], Awaitable[None]]

@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import msgspec
-
-from soundstage.core.codec import JSON
 from soundstage.core.environment import Environment
-from soundstage.core.errors import Unavailable
 from soundstage.core.ids import request_id
+from soundstage.surface.http.app import Application
 from soundstage.surface.http.asgi import Receive, Scope, Send
-from soundstage.surface.http.reply import Reply, problem_reply
+from soundstage.surface.http.head import Head
+from soundstage.surface.http.reply import LIVE, Reply, closed, health_reply, problem_format, problem_reply, send_reply
 
 STARTING = "the stage is starting"
-
-_JSON = (b"content-type", b"application/json")
-_FRESH = (b"cache-control", b"no-store")
 
 
 class Entrance:
     """Of one listener. Whoever comes before `application` is set is refused, but may ask for the stage's health."""
 
     def __init__(self, environment: Environment) -> None:
-        self.application: Any = None
+        self.application: Application | None = None
         self._environment = environment
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -31,25 +24,14 @@ class Entrance:
         if self.application is not None:
             await self.application(scope, receive, send)
         elif scope["type"] == "http":
-            status, headers, body = self._refusal(scope["path"])
-            if scope["method"] == "HEAD":
-                body = b""
-            await send({"type": "http.response.start", "status": status, "headers": headers})
-            await send({"type": "http.response.body", "body": body})
+            head = Head(scope["headers"])
+            given = head.own_request_id() or request_id(self._environment)
+            await send_reply(_refusal(scope["path"], head, given), given, scope, head, send)
 
-    def _refusal(self, path: str) -> Reply:
-        given = request_id(self._environment)
-        if path == "/health/live":
-            reply = Reply(200, [_JSON, _FRESH], b'{"status":"live"}')
-        elif path == "/health/ready":
-            told = {"status": "not ready", "reasons": [STARTING]}
-            reply = Reply(503, [_JSON, _FRESH], msgspec.json.encode(told))
-        else:
-            error = Unavailable(
-                STARTING, hint="retry, or ask another process", outcome="not_applied", retry_after_ms=1_000
-            )
-            reply = problem_reply(error, JSON, given)
-        status, headers, body = reply
-        return Reply(
-            status, [*headers, (b"content-length", b"%d" % len(body)), (b"x-request-id", given.encode())], body
-        )
+
+def _refusal(path: str, head: Head, given: str) -> Reply:
+    if path == "/health/live":
+        return health_reply(200, LIVE)
+    if path == "/health/ready":
+        return health_reply(503, {"status": "not ready", "reasons": [STARTING]})
+    return problem_reply(closed(STARTING), problem_format(head), given)

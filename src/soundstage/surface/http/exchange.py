@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
-from soundstage.surface.http.asgi import WHOLE
+from soundstage.surface.http.asgi import BODILESS, WHOLE
 
 if TYPE_CHECKING:
     from soundstage.surface.http.asgi import Scope
@@ -24,8 +24,6 @@ log: logging.Logger = logging.getLogger("soundstage.surface.http")
 
 STREAMED = "soundstage.streamed"
 """What the scope of a request says once its body is read as it comes."""
-
-_BODILESS = frozenset((204, 304))
 
 
 class Exchange:
@@ -194,7 +192,7 @@ class Exchange:
             parts += (name, b": ", value, b"\r\n")
             lines += 1
         if left is None:
-            if status in _BODILESS:
+            if status in BODILESS:
                 left = 0
             elif self.scope["http_version"] == "1.1":
                 parts.append(b"transfer-encoding: chunked\r\n")

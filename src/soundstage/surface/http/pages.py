@@ -14,7 +14,7 @@ from soundstage.runtime.access import authorise
 from soundstage.runtime.folders import without_paths
 from soundstage.runtime.stage import Stage
 from soundstage.surface.http.head import Head
-from soundstage.surface.http.reply import CHALLENGE, Reply
+from soundstage.surface.http.reply import CHALLENGE, FRESH, JSON_TYPE, LIVE, Reply, health_reply
 
 if TYPE_CHECKING:
     from soundstage.surface.console.form import Forms
@@ -24,10 +24,8 @@ Show: TypeAlias = Callable[[Principal], Awaitable[Reply]]
 CONSOLE = "/console/"
 """Where the page of each operation is: `/console/<system>/<operation>`, as data with `.json` after it."""
 
-_JSON = (b"content-type", b"application/json")
 _TEXT = (b"content-type", b"text/plain; version=0.0.4; charset=utf-8")
 _HTML = (b"content-type", b"text/html; charset=utf-8")
-_FRESH = (b"cache-control", b"no-store")
 _NOT_SNIFFED = (b"x-content-type-options", b"nosniff")
 
 
@@ -95,7 +93,7 @@ class Pages:
         return _html(login_page().encode(), 401, [CHALLENGE])
 
     async def _live(self, _: Principal) -> Reply:
-        return Reply(200, [_JSON, _FRESH], b'{"status":"live"}')
+        return health_reply(200, LIVE)
 
     async def _ready(self, _: Principal) -> Reply:
         health = self._stage.health()
@@ -105,7 +103,7 @@ class Pages:
             told["warnings"] = self._for_everyone(health.warnings)
         if health.unserved:
             told["unserved"] = self._for_everyone(health.unserved)
-        return Reply(503 if reasons else 200, [_JSON, _FRESH], msgspec.json.encode(told))
+        return health_reply(503 if reasons else 200, told)
 
     def _for_everyone(self, texts: list[str]) -> list[str]:
         """`texts` without the paths of this machine, which the status page has."""
@@ -114,13 +112,13 @@ class Pages:
     async def _metrics(self, _: Principal) -> Reply:
         gather = self._stage.gather
         text = self._stage.metrics_text() if gather is None else await gather()
-        return Reply(200, [_TEXT, _FRESH], text)
+        return Reply(200, [_TEXT, FRESH], text)
 
     async def _openapi(self, _: Principal) -> Reply:
         from soundstage.surface.openapi import document
 
         body = await self._once("/openapi.json", lambda: msgspec.json.encode(document(self._stage)))
-        return Reply(200, [_JSON, _NOT_SNIFFED], body)
+        return Reply(200, [JSON_TYPE, _NOT_SNIFFED], body)
 
     async def _docs(self, _: Principal) -> Reply:
         from soundstage.surface.console.render import docs_page
@@ -138,7 +136,7 @@ class Pages:
         from soundstage.surface.console.status import status
 
         found = await status(self._stage, principal, self._not_ready())
-        return Reply(200, [_JSON, _FRESH, _NOT_SNIFFED], json_encode(found))
+        return Reply(200, [JSON_TYPE, FRESH, _NOT_SNIFFED], json_encode(found))
 
     async def _operation(self, system: str, operation: str, as_data: bool) -> Reply:
         from soundstage.surface.console.render import operation_page
@@ -146,7 +144,7 @@ class Pages:
         declared = self._stage.operation(system, operation).operation
         form = (await self._all_forms())[declared.system, declared.name]
         if as_data:
-            return Reply(200, [_JSON, _NOT_SNIFFED], msgspec.json.encode(form))
+            return Reply(200, [JSON_TYPE, _NOT_SNIFFED], msgspec.json.encode(form))
         path = f"{CONSOLE}{system}/{operation}"
         return _html(await self._once(path, lambda: operation_page(form).encode()))
 
@@ -173,4 +171,4 @@ def _html(body: bytes, status: int = 200, headers: list[tuple[bytes, bytes]] | N
         (b"referrer-policy", b"no-referrer"),
         _NOT_SNIFFED,
     ]
-    return Reply(status, [_HTML, _FRESH, *guards, *(headers or [])], body)
+    return Reply(status, [_HTML, FRESH, *guards, *(headers or [])], body)

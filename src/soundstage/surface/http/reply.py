@@ -1,14 +1,17 @@
-"""Replies, and problems as replies."""
+"""Replies, problems as replies, and how they are sent."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from soundstage.core.codec import ContentType, encoder
-from soundstage.core.errors import InvalidArgument, SoundstageError
+from soundstage.core.codec import JSON, ContentType, encoder, json_encode
+from soundstage.core.errors import InvalidArgument, SoundstageError, Unavailable
 from soundstage.runtime.secrecy import redacted
+from soundstage.surface.http.asgi import BODILESS, WHOLE, Scope, Send
 from soundstage.surface.http.body import BodyTooLarge
-from soundstage.surface.http.media import PROBLEM, UnknownCoding
+from soundstage.surface.http.compression import compress
+from soundstage.surface.http.head import Head
+from soundstage.surface.http.media import PROBLEM, UnknownCoding, reply_format, request_format
 
 
 class Reply(NamedTuple):
@@ -18,6 +21,12 @@ class Reply(NamedTuple):
     headers: list[tuple[bytes, bytes]]
     body: bytes
 
+
+JSON_TYPE = (b"content-type", b"application/json")
+FRESH = (b"cache-control", b"no-store")
+"""Of what is not to be kept."""
+
+LIVE = {"status": "live"}
 
 CHALLENGE = (b"www-authenticate", b'Bearer realm="soundstage"')
 """What a reply of status 401 asks for."""
@@ -51,3 +60,41 @@ def problem_reply(error: SoundstageError, wire: ContentType, request_id: str) ->
         for name, member in error.problem(request_id).items()
     }
     return Reply(error.status, headers, encoder(wire)(members))
+
+
+def problem_format(head: Head) -> ContentType:
+    """As asked for by `Accept`, else as the request's own; JSON when neither can be read."""
+    try:
+        own = request_format(head.content_type) if head.content_type else JSON
+    except InvalidArgument:
+        own = JSON
+    return reply_format(head.accept, own) if head.accept else own
+
+
+def health_reply(status: int, told: dict[str, Any]) -> Reply:
+    """What is said of the health of a stage at this moment."""
+    return Reply(status, [JSON_TYPE, FRESH], json_encode(told))
+
+
+def closed(reason: str) -> Unavailable:
+    """What a call is refused with that comes while none are taken."""
+    return Unavailable(reason, hint="retry, or ask another process", outcome="not_applied", retry_after_ms=1_000)
+
+
+async def send_reply(reply: Reply, given: str, scope: Scope, head: Head, send: Send) -> None:
+    """The reply is on its way: compressed as accepted, with its length and the request id `given`."""
+    status, headers, body = reply
+    if head.accept_encoding:
+        body, coding = await compress(body, head.accept_encoding)
+        if coding is not None:
+            headers += [(b"content-encoding", coding.encode()), (b"vary", b"accept-encoding")]
+    if status not in BODILESS:
+        headers.append((b"content-length", b"%d" % len(body)))
+    headers.append((b"x-request-id", given.encode("ascii")))
+    if scope["method"] == "HEAD":
+        body = b""
+    if WHOLE in scope.get("extensions", ()):
+        await send({"type": WHOLE, "status": status, "headers": headers, "body": body})
+        return
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
