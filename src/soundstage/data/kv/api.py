@@ -113,18 +113,26 @@ class Condition(Message, kw_only=True, omit_defaults=True):
     token: IdempotencyToken | None = None
 
 
+WriteToken: TypeAlias = Annotated[
+    IdempotencyToken | None, Meta(description="names the write; made where it is left out")
+]
+
+WriteCondition: TypeAlias = Annotated[
+    Condition | list[Condition] | None,
+    Meta(description="what must hold, or nothing is written; of a list all must"),
+]
+
+Filter: TypeAlias = Annotated[Predicate | None, Meta(description="which items; none: all")]
+
+Choice: TypeAlias = Annotated[Selection | None, Meta(description="how much to return")]
+
+
 class PutItems(Message, kw_only=True):
     namespace: NamespaceName = ""
     id: RecordId
     items: Annotated[list[PutItem], Meta(description="up to 5000, together up to 4 MiB")]
-    idempotency_token: Annotated[
-        IdempotencyToken | None,
-        Meta(description="names the write; made where it is left out"),
-    ] = None
-    condition: Annotated[
-        Condition | list[Condition] | None,
-        Meta(description="what must hold, or nothing is written; of a list all must"),
-    ] = None
+    idempotency_token: WriteToken = None
+    condition: WriteCondition = None
 
 
 class PutItemsReply(Message, kw_only=True):
@@ -136,8 +144,8 @@ class PutItemsReply(Message, kw_only=True):
 class GetItems(Message, kw_only=True):
     namespace: NamespaceName = ""
     id: RecordId
-    predicate: Annotated[Predicate | None, Meta(description="which items; none: all")] = None
-    selection: Annotated[Selection | None, Meta(description="how much to return")] = None
+    predicate: Filter = None
+    selection: Choice = None
     min_version: Annotated[
         IdempotencyToken | None, Meta(description="what is read is at least as new as the write of this token")
     ] = None
@@ -156,14 +164,8 @@ class DeleteItems(Message, kw_only=True):
     namespace: NamespaceName = ""
     id: RecordId
     predicate: Annotated[Predicate, Meta(description="which items")]
-    idempotency_token: Annotated[
-        IdempotencyToken | None,
-        Meta(description="names the write; made where it is left out"),
-    ] = None
-    condition: Annotated[
-        Condition | list[Condition] | None,
-        Meta(description="what must hold, or nothing is written; of a list all must"),
-    ] = None
+    idempotency_token: WriteToken = None
+    condition: WriteCondition = None
 
 
 class DeleteItemsReply(Message, kw_only=True):
@@ -178,7 +180,7 @@ class ScanItems(Message, kw_only=True):
         int, Meta(ge=0, le=1023, description="which part of the namespace to walk, below `total_segments`")
     ] = 0
     total_segments: Annotated[int, Meta(ge=1, le=1024, description="into how many parts the namespace is divided")] = 1
-    selection: Annotated[Selection | None, Meta(description="how much to return")] = None
+    selection: Choice = None
     page_token: PageToken = None
 
 
@@ -197,8 +199,8 @@ class ScanItemsReply(Message, kw_only=True, omit_defaults=True):
 class BatchGetItems(Message, kw_only=True):
     namespace: NamespaceName = ""
     ids: Annotated[list[str], Meta(description="of the records, each 1 to 1024 bytes")]
-    predicate: Annotated[Predicate | None, Meta(description="which items; none: all")] = None
-    selection: Annotated[Selection | None, Meta(description="how much to return")] = None
+    predicate: Filter = None
+    selection: Choice = None
 
 
 class BatchRecord(Message, kw_only=True, omit_defaults=True):
@@ -218,7 +220,7 @@ class BatchGetItemsReply(Message, kw_only=True):
 class CountItems(Message, kw_only=True):
     namespace: NamespaceName = ""
     id: RecordId
-    predicate: Annotated[Predicate | None, Meta(description="which items; none: all")] = None
+    predicate: Filter = None
 
 
 class CountItemsReply(Message, kw_only=True):

@@ -8,9 +8,9 @@ import msgspec
 from xxhash import xxh3_128_digest
 
 from soundstage.core.errors import InvalidArgument, TooLarge
-from soundstage.core.limits import check_key, check_token
-from soundstage.core.misfit import ENCODE
+from soundstage.core.limits import check_token
 from soundstage.data.kv import api
+from soundstage.data.kv.predicates import check_bytes
 from soundstage.engines.records.port import Batch, Condition, Conditional, Stamp
 
 CONDITIONS_MAX = 1_000
@@ -50,12 +50,8 @@ def digest(batch: Batch, conditions: list[Condition]) -> bytes:
 
 
 def _port_condition(condition: api.Condition, field: str) -> Condition:
-    key = cast("object", condition.key)
-    if key is not None:
-        if not isinstance(key, bytes):
-            at = f"{field}.key"
-            raise InvalidArgument(f"{at} is {type(key).__name__}, not bytes", field=at, hint=ENCODE)
-        check_key(key, f"{field}.key")
+    if condition.key is not None:
+        check_bytes(condition.key, f"{field}.key")
     token = condition.token
     if condition.absent == (token is not None):
         detail = f"{field} asks for both absence and a token" if token else f"{field} says nothing"

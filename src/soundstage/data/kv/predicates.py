@@ -72,7 +72,7 @@ def bounds_of(match: MatchRange) -> tuple[bytes, bytes | None]:
     for bound in ("start", "end"):
         value = getattr(match, bound)
         if value is not None:
-            _check_bytes(value, f"predicate.match_range.{bound}")
+            check_bytes(value, f"predicate.match_range.{bound}")
     start, end = match.start or b"", match.end
     if end is not None and start > end:
         raise InvalidArgument(
@@ -103,7 +103,7 @@ def check_keys(keys: list[bytes], field: str) -> list[bytes]:
     # Checked all at once, and one by one only where something is amiss.
     if keys and (set(map(type, keys)) != {bytes} or size_of(keys) > KEY_MAX_BYTES):
         for index, key in enumerate(keys):
-            _check_bytes(key, field.format(index))
+            check_bytes(key, field.format(index))
     if len(set(keys)) != len(keys):
         raise _duplicate(keys, field)
     return keys
@@ -120,7 +120,8 @@ def _is_list(keys: object) -> bool:
     return isinstance(keys, list | tuple)
 
 
-def _check_bytes(key: object, field: str) -> None:
+def check_bytes(key: object, field: str) -> None:
+    """`key` is one of at most 4,096 bytes. Raises `InvalidArgument` or `TooLarge` with `field` otherwise."""
     if not isinstance(key, bytes):
         raise InvalidArgument(f"{field} is {type(key).__name__}, not bytes", field=field, hint=ENCODE)
     check_key(key, field)

@@ -7,7 +7,7 @@ from soundstage.data.kv.resp.faults import CommandError
 from soundstage.data.kv.resp.missing import TRANSACTIONS
 from soundstage.data.kv.resp.replies import OK
 
-_LEAVING = (b"RESET", b"QUIT")
+_PASSED_ON = (b"MULTI", b"RESET", b"QUIT")
 
 
 def refuse(client: Client, arguments: list[bytes]) -> bytes | None:
@@ -18,7 +18,7 @@ def refuse(client: Client, arguments: list[bytes]) -> bytes | None:
     name = arguments[0].upper()
     if name == b"MULTI":
         client.discards = True
-    if not client.discards or name in _LEAVING or name == b"MULTI":
+    if not client.discards or name in _PASSED_ON:
         return None
     if name == b"DISCARD":
         client.discards = False
