@@ -4,7 +4,7 @@ import asyncio
 from random import Random
 
 import pytest
-from tests.testing.simulation.theatre import at_site
+from tests.testing.simulation.theatre import at_site, noted
 
 from soundstage.core.errors import DeadlineExceeded
 from soundstage.core.message import Duration
@@ -17,19 +17,12 @@ from soundstage.testing.simulation.faults import HEALTHY, FaultRates
 from soundstage.testing.simulation.network import QUIET, NetworkRates
 from soundstage.testing.simulation.scenario import Site
 from soundstage.testing.simulation.storage import End
-from soundstage.testing.simulation.turn import present
 
 ROUGH = Climate(port=FaultRates(late=0.5), network=NetworkRates(twice=0.5), skew_s=2.0)
 
 
 def step(act: Act, **choices: object) -> Disturbance:
     return Disturbance(number=0, client=1, act=act, **choices)  # type: ignore[arg-type]
-
-
-def noted() -> set[str]:
-    turn = present()
-    assert turn is not None
-    return turn.situations
 
 
 def test_weather_turns_rough_and_fair_again() -> None:

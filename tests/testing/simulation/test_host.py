@@ -16,7 +16,7 @@ from soundstage.engines.records.memory import MemoryRecords
 from soundstage.engines.records.port import Records
 from soundstage.runtime.namespaces.api import Namespaces, NamespaceSpec
 from soundstage.testing.simulation.environment import SimulatedEnvironment
-from soundstage.testing.simulation.faults import FaultRates
+from soundstage.testing.simulation.faults import HEALTHY, FaultRates
 from soundstage.testing.simulation.host import Host
 from soundstage.testing.simulation.loop import SimulationLoop
 from soundstage.testing.simulation.scenario import SYSTEM_TABLES, Site
@@ -188,3 +188,14 @@ def test_an_engine_with_threads_of_its_own_is_refused() -> None:
     before = threading.active_count()
     assert "conformance suite" in (simulated(main) or "")
     assert threading.active_count() == before
+
+
+def test_it_is_calm_while_nothing_is_wrong_and_counts_what_was() -> None:
+    async def body(site: Site) -> None:
+        before = site.host.calm()
+        site.host.set_rates(LATE)
+        assert site.host.calm() is None
+        site.host.set_rates(HEALTHY)
+        assert site.host.calm() not in (before, None)
+
+    at_site(body)

@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 import msgspec
 import pytest
-from tests.testing.simulation.theatre import at_site
+from tests.testing.simulation.theatre import at_site, noted
 
 from soundstage.core.job import JobInfo
 from soundstage.core.time import Instant
@@ -13,7 +13,6 @@ from soundstage.testing.simulation.chores.api import Chore
 from soundstage.testing.simulation.chores.service import content
 from soundstage.testing.simulation.jobs import ATTEMPTS, CHORES, Act, JobsBook, JobsPlay, JobStep, Story
 from soundstage.testing.simulation.scenario import Divergence, Site
-from soundstage.testing.simulation.turn import present
 
 T = TypeVar("T")
 
@@ -29,12 +28,6 @@ def played(body: Callable[[Site, JobsPlay], Awaitable[T]]) -> T:
 
 def step(act: Act, number: int = 1, **choices: Any) -> JobStep:
     return JobStep(number=number, client=0, act=act, **choices)
-
-
-def noted() -> set[str]:
-    turn = present()
-    assert turn is not None
-    return turn.situations
 
 
 @pytest.mark.parametrize("operation", ["resuming", "restarting", "failing"])

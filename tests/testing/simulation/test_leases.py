@@ -4,14 +4,13 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 import pytest
-from tests.testing.simulation.theatre import at_site
+from tests.testing.simulation.theatre import at_site, noted
 
 from soundstage.runtime.leases import Lease, Leases
 from soundstage.testing.simulation.climate import Climate
 from soundstage.testing.simulation.leases import Act, Holders, LeasesPlay, LeaseStep
 from soundstage.testing.simulation.process import Process
 from soundstage.testing.simulation.scenario import Divergence, Site
-from soundstage.testing.simulation.turn import present
 
 T = TypeVar("T")
 
@@ -27,12 +26,6 @@ def played(body: Callable[[Site, LeasesPlay], Awaitable[T]]) -> T:
 
 def step(act: Act, number: int = 1, client: int = 0, **choices: Any) -> LeaseStep:
     return LeaseStep(number=number, client=client, act=act, name="one", ttl_s=2.0, **choices)
-
-
-def noted() -> set[str]:
-    turn = present()
-    assert turn is not None
-    return turn.situations
 
 
 @pytest.mark.parametrize(

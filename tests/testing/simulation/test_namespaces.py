@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 import msgspec
 import pytest
-from tests.testing.simulation.theatre import at_site
+from tests.testing.simulation.theatre import at_site, noted
 
 from soundstage.core.errors import NotFound
 from soundstage.core.namespace import NamespaceChange, NamespaceInfo, Quotas
@@ -25,7 +25,6 @@ from soundstage.testing.simulation.namespaces import (
     model,
 )
 from soundstage.testing.simulation.scenario import Divergence, Site
-from soundstage.testing.simulation.turn import present
 
 T = TypeVar("T")
 
@@ -85,9 +84,7 @@ async def play(playing: NamespacesPlay, *acts: Act) -> set[str]:
     """The situations that the acts, played one after the other, got into."""
     for number, act in enumerate(acts, 1):
         await playing.play(step(act, number))
-    turn = present()
-    assert turn is not None
-    return turn.situations
+    return noted()
 
 
 @pytest.mark.parametrize(
@@ -123,8 +120,7 @@ def test_a_change_that_nobody_knows_of_may_show_later() -> None:
             await playing.play(step("get", number))
         site.host.set_rates(FaultRates())
         await playing.settle()
-        turn = present()
-        return turn.situations if turn else set()
+        return noted()
 
     assert "uncertain" in played(body)
 
@@ -189,9 +185,7 @@ def test_who_follows_the_changes_is_told_each_once(clients: tuple[int, int]) -> 
             client = clients[number > 3] if act == "watch" else 0
             await playing.play(NamespaceStep(number=number, client=client, act=act, name="one"))  # type: ignore[arg-type]
         await playing.settle()
-        turn = present()
-        assert turn is not None
-        return turn.situations
+        return noted()
 
     assert "followed" in played(body)
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from random import Random
 from typing import TypeVar
 
 import pytest
@@ -62,8 +63,6 @@ def test_a_process_goes_on_with_what_a_host_left() -> None:
 
     class Durable(RocksStorage):
         def __init__(self) -> None:
-            from random import Random
-
             super().__init__(Random(2))
             self.durability = "group"
 
@@ -252,13 +251,14 @@ def test_a_process_may_be_killed_while_it_is_paused() -> None:
 
 
 def test_a_run_ends_though_a_process_is_paused() -> None:
-    async def body(site: Site, process: Process) -> None:
+    async def body(site: Site, process: Process) -> bool:
         process.spawn(process.environment.sleep(1))
         await asyncio.sleep(0)
         process.pause(1_000.0)
         await asyncio.sleep(5)
+        return process.is_paused
 
-    beside(body)
+    assert beside(body)
 
 
 def test_clocks_of_processes_have_nothing_in_common() -> None:

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 import pytest
-from tests.testing.simulation.theatre import at_site
+from tests.testing.simulation.theatre import at_site, noted
 
 from soundstage.runtime.schedule import Schedule
 from soundstage.testing.simulation.climate import Climate
@@ -12,7 +12,6 @@ from soundstage.testing.simulation.environment import START_NS
 from soundstage.testing.simulation.process import Process
 from soundstage.testing.simulation.scenario import Divergence, Site
 from soundstage.testing.simulation.schedule import Act, Runs, SchedulePlay, ScheduleStep
-from soundstage.testing.simulation.turn import present
 
 T = TypeVar("T")
 
@@ -51,9 +50,7 @@ def test_everything_is_done_when_it_is_due_once_the_trouble_is_over(trouble: lis
             await playing.play(each)
         await playing.play(step("audit"))
         await playing.settle()
-        turn = present()
-        assert turn is not None
-        return turn.situations
+        return noted()
 
     assert "audited" in played(body)
 
@@ -64,9 +61,7 @@ def test_an_audit_that_is_disturbed_says_nothing() -> None:
         await site.environment.sleep(5)
         await site.host.restart("kill", 1.0)
         await auditing
-        turn = present()
-        assert turn is not None
-        return turn.situations
+        return noted()
 
     assert played(body) == {"audit_disturbed"}
 

@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 import msgspec
 import pytest
-from tests.testing.simulation.theatre import at_site
+from tests.testing.simulation.theatre import at_site, noted
 
 from soundstage.runtime.tokens.api import ListTokensReply, Tokens
 from soundstage.testing.simulation.faults import FaultRates
@@ -21,7 +21,6 @@ from soundstage.testing.simulation.tokens import (
     TokenStep,
     model,
 )
-from soundstage.testing.simulation.turn import present
 
 T = TypeVar("T")
 
@@ -53,12 +52,6 @@ def played(body: Callable[[Site, TokensPlay], Awaitable[T]]) -> T:
 
 def step(act: Act, number: int = 1, name: str = "one") -> TokenStep:
     return TokenStep(number=number, client=0, act=act, name=name)
-
-
-def noted() -> set[str]:
-    turn = present()
-    assert turn is not None
-    return turn.situations
 
 
 async def play(playing: TokensPlay, *acts: Act) -> None:

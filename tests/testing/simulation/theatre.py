@@ -11,7 +11,7 @@ from soundstage.testing.simulation.climate import FAIR, Climate
 from soundstage.testing.simulation.loop import SimulationLoop, run, running_loop
 from soundstage.testing.simulation.scenario import SYSTEM_TABLES, Site
 from soundstage.testing.simulation.storage import MemoryStorage, Storage
-from soundstage.testing.simulation.turn import Turn, taking
+from soundstage.testing.simulation.turn import Turn, present, taking
 
 T = TypeVar("T")
 
@@ -43,6 +43,13 @@ def at_site(
         return run(main, seed)
     finally:
         kept.close()
+
+
+def noted() -> set[str]:
+    """The situations that the present turn got into."""
+    turn = present()
+    assert turn is not None
+    return turn.situations
 
 
 def simulated(body: Callable[[SimulationLoop], Awaitable[T]], seed: object = 0) -> T:

@@ -97,6 +97,10 @@ class Host:
         self.rates = rates
         self.engine.rates = rates
 
+    def calm(self) -> tuple[int, int] | None:
+        """What has happened so far; None while something is wrong."""
+        return (self.changes, self.restarts) if self.rates is HEALTHY and self.is_up else None
+
     async def call(self, operation: Operation[..., Any], request: Any, call: Call) -> Any:
         """The stage's reply to a request that has arrived. `CancelledError` when the process ends before it."""
         stage, task = self.stage, asyncio.current_task()

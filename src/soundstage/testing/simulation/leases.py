@@ -15,7 +15,6 @@ from soundstage.core.errors import DeadlineExceeded, PreconditionFailed, Soundst
 from soundstage.core.hlc import TokenClock
 from soundstage.runtime.leases import RENEW_SHARE, Lease, LeaseLost, Leases
 from soundstage.runtime.system_table import SystemTable
-from soundstage.testing.simulation.faults import HEALTHY
 from soundstage.testing.simulation.process import Killed, Process
 from soundstage.testing.simulation.scenario import SYSTEM_TABLES, Divergence, Play, Scenario, Site, Step
 
@@ -294,10 +293,8 @@ class LeasesPlay:
 
     def _calm(self, worker: _Worker) -> tuple[int, int, int] | None:
         """What has happened so far; None while something is wrong."""
-        host = self._site.host
-        if host.rates is not HEALTHY or not host.is_up or worker.process.is_paused:
-            return None
-        return host.changes, host.restarts, worker.process.pauses
+        calm = self._site.host.calm()
+        return None if calm is None or worker.process.is_paused else (*calm, worker.process.pauses)
 
     async def _succeed(self, worker: _Worker, name: str) -> None:
         """Takes over from whoever had it last, within its time."""

@@ -170,10 +170,10 @@ class SchedulePlay:
     async def _audit(self) -> None:
         """Nothing is wrong for a while, and everything is done when it is due."""
         self._mend()
-        calm = self._calm()
+        calm = self._site.host.calm()
         await self._site.environment.sleep(AGREE_S)
         self._check()
-        if calm != self._calm():
+        if calm != self._site.host.calm():
             self._site.note("audit_disturbed")
             return
         for name in TIMETABLES:
@@ -182,7 +182,7 @@ class SchedulePlay:
         await self._site.environment.sleep(WATCHED_S)
         until_us = self._now_us() - round((LATE_S + 60) * 1e6)
         self._check()
-        if calm != self._calm():
+        if calm != self._site.host.calm():
             self._site.note("audit_disturbed")
             return
         for name in TIMETABLES:
@@ -215,7 +215,7 @@ class SchedulePlay:
         if not process.is_up:
             return None
         self._site.tell(f"{process.name} does {name}")
-        if self._site.host.rates is not HEALTHY or not self._site.host.is_up:
+        if self._site.host.calm() is None:
             self._disturb()
         try:
             return self.runs.begin(name, process, self._now_us())
@@ -227,15 +227,11 @@ class SchedulePlay:
     def end_run(self, run: Run) -> None:
         """The work is done; whether that is known is another matter in rough weather."""
         run.end(self._now_us())
-        if self._site.host.rates is not HEALTHY or not self._site.host.is_up:
+        if self._site.host.calm() is None:
             self._disturb()
 
     def _disturb(self) -> None:
         self.runs.disturbed_us = self._now_us()
-
-    def _calm(self) -> tuple[int, int] | None:
-        host = self._site.host
-        return (host.changes, host.restarts) if host.rates is HEALTHY and host.is_up else None
 
     def _check(self) -> None:
         if self._failure is not None:

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from tests.testing.simulation.kv.stand import Liar, at_scene, step
+from tests.testing.simulation.theatre import noted
 
 from soundstage.core.errors import DeadlineExceeded, PreconditionFailed, TokenDrift, TokenReused, Unavailable
 from soundstage.data.kv.api import Condition, IdempotencyToken
@@ -24,16 +25,9 @@ from soundstage.testing.simulation.kv.writing import (
 )
 from soundstage.testing.simulation.network import NetworkRates
 from soundstage.testing.simulation.scenario import Divergence
-from soundstage.testing.simulation.turn import present
 
 TOKEN = token_at(1_000_000, "token")
 ABSENT = Condition(key=b"a", absent=True)
-
-
-def noted() -> set[str]:
-    turn = present()
-    assert turn is not None
-    return turn.situations
 
 
 def put(scene: Scene, *, age_us: int = 0, conditional: bool = False, value: bytes = b"value") -> Sent:
