@@ -1,21 +1,24 @@
 from __future__ import annotations
 
+import pytest
+
 from soundstage.servers.cluster import Cluster
 from soundstage.testing.servers import server_fixture
 
 memcached = server_fixture("memcached", nodes=2, scope="module")
 alone = server_fixture("memcached", scope="function", settings={"memory_mb": "16"})
-processes: list[int | None] = []
+seen: set[int | None] = set()
 
 
 def test_a_fixture_gives_a_cluster_that_is_ready(memcached: Cluster) -> None:
     assert memcached.kind.ready(memcached.nodes)
-    processes.append(memcached.servers[0].pid)
-
-
-def test_the_tests_of_a_scope_share_it(memcached: Cluster) -> None:
     assert len(memcached.nodes) == 2
-    assert memcached.servers[0].pid in processes
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_the_tests_of_a_scope_share_it(memcached: Cluster, number: int) -> None:
+    seen.add(memcached.servers[0].pid)
+    assert len(seen) == 1
 
 
 def test_it_has_the_settings_that_were_asked_for(alone: Cluster) -> None:

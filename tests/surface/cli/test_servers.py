@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -46,6 +48,9 @@ def test_the_table_counts_nodes_and_those_that_are_missing(cli: Cli, own_folder:
     assert "up, 2 nodes" in cli("servers", "up", "memcached", "--nodes", "2", "--output", "table").out
     state = Site(Shelf(own_folder)).state("memcached")
     assert state is not None
+    os.kill(state.processes[0].pid, signal.SIGKILL)
+    os.waitpid(state.processes[0].pid, 0)
+    assert "1 of 2 run" in cli("servers", "status", "memcached", "--output", "table").out
     assert cli("servers", "down", "memcached").code == 0
     assert "down" in cli("servers", "status", "memcached", "--output", "table").out
 

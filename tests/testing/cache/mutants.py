@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from tests.testing.examination import Examination
 
 from soundstage.core.environment import VirtualEnvironment
 from soundstage.engines.cache.memory import MemoryCache
@@ -229,29 +230,20 @@ HISTORY = (Overwriting, Careless, Reviving, Equal, Unversioned, Numberless, Nega
 """The mistakes that random histories must see by themselves."""
 
 
-class Run:
-    """A run of the suite over one engine: gives it to the subject, and keeps which tests failed."""
+class Run(Examination):
+    """A run of the suite over one engine."""
 
     def __init__(self, engine: Callable[[VirtualEnvironment], MemoryCache]) -> None:
-        self.failed: list[str] = []
-        self.passed = 0
+        super().__init__()
         self._engine = engine
 
     @pytest.fixture
     def made(self, environment: VirtualEnvironment) -> MemoryCache:
         return self._engine(environment)
 
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if report.failed:
-            self.failed.append(report.nodeid)
-        elif report.when == "call":
-            self.passed += 1
-
 
 def failures(engine: type[MemoryCache], part: str) -> Run:
     """The tests whose names have `part`, run over the engine."""
     run = Run(engine)
-    quiet = ["-q", "-p", "no:cacheprovider", "--no-header", "--no-summary", "--tb=no", "-W", "ignore"]
-    code = pytest.main([str(SUBJECT), "-k", part, *quiet], plugins=[run])
-    assert code in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED), code
+    run.run(SUBJECT, "-k", part)
     return run

@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 import pytest
 from hypothesis import Phase, given, is_hypothesis_test, settings
+from tests.testing.examination import Examination
 
 from soundstage.core.environment import Environment
 from soundstage.core.errors import SoundstageError
@@ -123,12 +124,11 @@ def load(engine: str, changes: Sequence[Change]) -> ModuleType:
             sys.meta_path.remove(finder)
 
 
-class _Examination:
-    """A plugin of pytest: gives the subject its engine, chooses one part of the suite, remembers what failed."""
+class _Part(Examination):
+    """One part of the suite, over the engine of a module."""
 
     def __init__(self, module: ModuleType, part: str) -> None:
-        self.failed: list[str] = []
-        self.ran = 0
+        super().__init__()
         self._module = module
         self._part = part
 
@@ -144,21 +144,11 @@ class _Examination:
             if item.function.__module__.rpartition(".")[2] == self._part and not is_hypothesis_test(item.function)
         ]
 
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        self.ran += report.when == "call"
-        if report.failed:
-            self.failed.append(f"{report.nodeid} ({report.when})")
-
 
 def failures(engine: str, part: str, changes: Sequence[Change]) -> list[str]:
     """The first test of `part` that fails on the changed engine; empty when all pass."""
-    examination = _Examination(load(engine, changes), part)
-    code = pytest.main(
-        [str(SUBJECT), "-x", "-q", "-p", "no:cacheprovider", "--no-header", "--no-summary", "--tb=no", "-W", "ignore"],
-        plugins=[examination],
-    )
-    assert code in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED), code
-    assert examination.ran, f"{part} is no part of the suite"
+    examination = _Part(load(engine, changes), part)
+    examination.run(SUBJECT, "-x")
     return examination.failed
 
 
