@@ -52,6 +52,27 @@ def test_it_runs_in_a_group_of_its_own(child: Child) -> None:
     assert os.getpgid(child.pid) == child.pid != os.getpgrp()
 
 
+def test_once_it_is_paused_no_thread_of_it_goes_on(tmp_path: Path) -> None:
+    program = "import threading; [threading.Thread(target=lambda: [None for _ in iter(int, 1)]).start() for _ in '123']"
+    child = Child((sys.executable, "-c", program), folder=tmp_path, log=tmp_path / "log", variables={})
+    try:
+        wait_until(f"[ $(ls /proc/{child.pid}/task | wc -l) -gt 3 ]")
+        child.pause()
+        stats = [path.read_text() for path in Path(f"/proc/{child.pid}/task").glob("*/stat")]
+        assert {stat.rpartition(") ")[2][0] for stat in stats} == {"T"}
+        child.signal(signal.SIGCONT)
+        wait_for_state(child.pid, "RS")
+    finally:
+        child.reap()
+
+
+def test_one_that_has_ended_is_not_waited_for_to_stand_still(tmp_path: Path) -> None:
+    child = Child(("true",), folder=tmp_path, log=tmp_path / "log", variables={})
+    assert child.ends(30)
+    child.pause()
+    assert child.reap() == 0
+
+
 def test_what_it_prints_is_appended_to_its_log(tmp_path: Path) -> None:
     (tmp_path / "log").write_text("before\n")
     child = Child(("echo", "printed"), folder=tmp_path, log=tmp_path / "log", variables={})

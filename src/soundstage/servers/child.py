@@ -66,6 +66,13 @@ class Child:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.pid, number)
 
+    def pause(self) -> None:
+        """The server's process stands still, all its threads; or it has ended."""
+        self.signal(signal.SIGSTOP)
+        if self._process.returncode is None:
+            # The signal is only the wish: a thread that is under way answers one more request.
+            os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+
     def ends(self, within_s: float) -> bool:
         """Whether the process ends within `within_s`, or has."""
         limit = time.monotonic() + within_s

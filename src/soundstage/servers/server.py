@@ -47,11 +47,11 @@ class Server:
 
     def pause(self) -> None:
         """It does nothing, and its connections stay open: what a machine that hangs looks like."""
-        self._signal(signal.SIGSTOP)
+        self._running().pause()
 
     def resume(self) -> None:
         """It goes on."""
-        self._signal(signal.SIGCONT)
+        self._running().signal(signal.SIGCONT)
 
     def kill(self) -> None:
         """Its process is gone, without a chance to write anything."""
@@ -81,10 +81,10 @@ class Server:
         """The last `lines` of what it printed; the kind's own log files are below its folder."""
         return tail(self.log, lines)
 
-    def _signal(self, number: signal.Signals) -> None:
+    def _running(self) -> Child:
         if self._child is None:
             raise PreconditionFailed(f"node {self.node.number} is not running", hint="start it first")
-        self._child.signal(number)
+        return self._child
 
 
 def tail(path: Path, lines: int) -> str:

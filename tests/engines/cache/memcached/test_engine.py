@@ -191,6 +191,9 @@ async def test_a_server_that_hangs_is_out_of_time_and_then_passed_over(
         (found,) = await cache.get([keys[0]], within_s=0.05)
         assert found.outcome is Outcome.UNAVAILABLE
     assert cache.nodes[0].down
+    with pytest.raises(Unavailable) as caught:
+        await cache.set(keys[0], b"blue", within_s=0.05)
+    assert caught.value.outcome == "not_applied"
     own.servers[0].resume()
 
     async def up() -> bool:

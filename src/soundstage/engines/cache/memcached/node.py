@@ -51,14 +51,14 @@ class Node:
         Whoever hears `Silent` says so by `failed`.
         """
         connection = self._connection
-        if connection is not None and not connection.closed:
+        if connection is not None and not (connection.closed or self.down):
             return connection.ask(request, replies, within_s)
         return self._asked_anew(request, replies, within_s)
 
     def get(self, request: bytes, keys: int, within_s: float) -> Awaitable[list[Found]]:
         """The same for a request that gets keys."""
         connection = self._connection
-        if connection is not None and not connection.closed:
+        if connection is not None and not (connection.closed or self.down):
             return connection.get(request, keys, within_s)
         return self._got_anew(request, keys, within_s)
 
@@ -95,6 +95,7 @@ class Node:
     async def _connected(self, within_s: float) -> tuple[Connection, float]:
         """A connection, and what is left of the time."""
         if self.down:
+            # It may be connected: to be asked whether it is back, or since before it fell silent.
             raise Silent(sent=False)
         loop = asyncio.get_running_loop()
         deadline = loop.time() + within_s
