@@ -11,8 +11,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import quote
@@ -20,6 +19,7 @@ from urllib.parse import quote
 import msgspec
 
 from soundstage.core.codec import JSON, decoder, json_encode
+from soundstage.core.completion import to_the_end
 from soundstage.core.errors import AlreadyExists, DataLoss, InvalidArgument, NotFound, Unavailable
 from soundstage.core.time import Instant
 from soundstage.engines.blobs.port import BlobCheckpoints
@@ -119,7 +119,7 @@ async def copy(
     draft = draft_of(target, job)
     try:
         await _in_thread(_begin, draft, target)
-        parts = await _to_the_end(_copied(found, draft, told))
+        parts = await to_the_end(_copied(found, draft, told))
         manifest = Manifest(made_at=made_at, job=job, parts=parts, left_out=found.left_out)
         await _in_thread(_finish, draft, target, msgspec.json.format(json_encode(manifest)))
         return manifest
@@ -278,19 +278,4 @@ def _sync(path: Path) -> None:
 
 
 async def _in_thread(do: Callable[..., T], *args: Any) -> T:
-    return await _to_the_end(asyncio.to_thread(do, *args))
-
-
-async def _to_the_end(work: Coroutine[Any, Any, T]) -> T:
-    """What `work` returns. Who is cancelled leaves when it is done, so that no thread writes behind their back."""
-    running = asyncio.ensure_future(work)
-    try:
-        return await asyncio.shield(running)
-    except asyncio.CancelledError:
-        while not running.done():
-            with suppress(asyncio.CancelledError):
-                await asyncio.wait([running])
-        if not running.cancelled():
-            # Who left does not want to hear it; asyncio would complain that nobody did.
-            running.exception()
-        raise
+    return await to_the_end(asyncio.to_thread(do, *args))

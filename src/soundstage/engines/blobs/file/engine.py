@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Coroutine, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Annotated, ParamSpec, TypeVar
 import msgspec
 from msgspec import Meta
 
+from soundstage.core.completion import ended, to_the_end
 from soundstage.core.environment import Environment
 from soundstage.core.errors import AlreadyExists, SoundstageError, Unavailable
 from soundstage.core.ids import uuid4_hex
@@ -146,7 +147,7 @@ class FileBlobs:
         finally:
             self._staged_bytes -= taken
             if writing is not None:
-                await _ended(writing)
+                await ended(writing)
             await self._discard(staged)
 
     async def head(self, key: str) -> BlobInfo:
@@ -173,7 +174,7 @@ class FileBlobs:
     async def delete(self, key: str) -> bool:
         self._check_open()
         async with self._alone(check_key(key)):
-            return await _to_the_end(self._delete(key))
+            return await to_the_end(self._delete(key))
 
     async def _delete(self, key: str) -> bool:
         if key in self._replaced:
@@ -218,7 +219,7 @@ class FileBlobs:
     async def restore(self, folder: str) -> int:
         """See `BlobCheckpoints`."""
         self._check_open()
-        return await _to_the_end(self._restore(folder))
+        return await to_the_end(self._restore(folder))
 
     async def _restore(self, folder: str) -> int:
         found = await self._in_thread(found_in, folder)
@@ -248,7 +249,7 @@ class FileBlobs:
                 metadata=metadata,
             )
             await self._in_thread(staged.seal, info, durable=self._durable)
-            await _to_the_end(self._name(info, staged))
+            await to_the_end(self._name(info, staged))
             return info
 
     async def _name(self, info: BlobInfo, staged: Staged) -> None:
@@ -327,7 +328,7 @@ class FileBlobs:
             return await asyncio.shield(running)
         except asyncio.CancelledError:
             # The thread still uses the file that the caller is about to close.
-            await _ended(running)
+            await ended(running)
             if running.exception() is None and isinstance(opened := running.result(), Reading):
                 opened.close()
             raise
@@ -356,21 +357,3 @@ def _refused(folder: Path, error: OSError) -> SoundstageError:
         hint="free some space, or check that this user may write there",
         outcome="unknown" if isinstance(error, Undecided) else "not_applied",
     )
-
-
-async def _to_the_end(changing: Coroutine[None, None, T]) -> T:
-    """What `changing` returns; it is done to its end even for a caller who is cancelled."""
-    running = asyncio.ensure_future(changing)
-    try:
-        return await asyncio.shield(running)
-    except asyncio.CancelledError:
-        await _ended(running)
-        raise
-
-
-async def _ended(running: asyncio.Future[T]) -> None:
-    """`running` has ended, however, and however often who waits is cancelled: the disk is at work for a moment."""
-    while not running.done():
-        with suppress(asyncio.CancelledError):
-            await asyncio.wait([running])
-    running.exception()
