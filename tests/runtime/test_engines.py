@@ -9,6 +9,7 @@ import pytest
 from soundstage.core.environment import Environment, VirtualEnvironment
 from soundstage.core.errors import InvalidArgument
 from soundstage.engines.cache.memcached import MemcachedCache
+from soundstage.engines.cache.memory import MemoryCache
 from soundstage.engines.records.memory import MemoryRecords
 from soundstage.engines.records.port import Records
 from soundstage.runtime import engines as module
@@ -41,7 +42,7 @@ def toys(monkeypatch: pytest.MonkeyPatch) -> None:
     OPENED.clear()
     path = "tests.runtime.test_engines"
     schemes = {
-        "toy": Scheme({"records": f"{path}:open_toy"}),
+        "toy": Scheme({"records": f"{path}:open_toy"}, folder=True),
         "costly": Scheme({"records": f"{path}:open_missing"}, "costly"),
     }
     monkeypatch.setattr(module, "SCHEMES", {**module.SCHEMES, **schemes})
@@ -234,3 +235,8 @@ def test_options_of_a_cluster_stand_in_the_stage_file_too(environment: VirtualEn
     with pytest.raises(InvalidArgument) as refused:
         opened(environment, shared=EngineConfig(url="cassandra://one/films", options={"consistancy": "one"}))
     assert refused.value.field == "engines.shared.options.consistancy"
+
+
+def test_what_is_given_by_the_name_of_a_cache_and_is_none_is_left_aside(environment: VirtualEnvironment) -> None:
+    engines = Engines({"hot": EngineConfig(url="lru:")}, "/data", environment, {"hot": MemoryRecords(environment)})
+    assert isinstance(engines.cache("hot", "engine"), MemoryCache)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 from soundstage.core.environment import SystemEnvironment, VirtualEnvironment
 from soundstage.core.errors import InvalidArgument
+from soundstage.engines.blobs.memory import MemoryBlobs
+from soundstage.engines.blobs.port import BlobInfo
 from soundstage.engines.cache.memory import MemoryCache
 from soundstage.engines.cache.port import Found
 from soundstage.runtime import engines as module
@@ -104,3 +106,27 @@ async def test_an_engine_that_has_something_else_is_told(tmp_path: Path, monkeyp
         "data_loss",
         "the engine did not read what it was given",
     )
+
+
+class Mistaken(MemoryBlobs):
+    """Reads something else than it was given."""
+
+    left: ClassVar[list[BlobInfo]] = []
+
+    async def open(self, key: str, start: int = 0, end: int | None = None) -> AsyncGenerator[bytes]:
+        yield b"other"
+
+    async def stop(self) -> None:
+        self.left[:] = await self.list("", "", 10)
+        await super().stop()
+
+
+def open_mistaken(place: Place, config: EngineConfig, environment: VirtualEnvironment) -> Mistaken:
+    return Mistaken(environment)
+
+
+async def test_a_trial_that_failed_leaves_nothing_either(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mistaken = Scheme({"blobs": "tests.runtime.test_trial:open_mistaken"})
+    monkeypatch.setattr(module, "SCHEMES", {**module.SCHEMES, "mistaken": mistaken})
+    (trial,) = await trials("mistaken://x", tmp_path)
+    assert (trial.code, Mistaken.left) == ("data_loss", [])

@@ -1,7 +1,8 @@
 """What is wrong with a message that a caller in the same process made, who may pass anything.
 
-Those that come from elsewhere are checked by their decoder. Here nothing is checked on the way in, for its cost;
-a message that something failed on is looked at afterwards.
+Those that come from elsewhere are checked by their decoder, and those of this process are read as if they did, by
+`soundstage.core.given`. This gives what was refused there its name in Python. Operations that check types themselves
+are spared that reading for its cost; a message that one of them failed on is looked at afterwards.
 """
 
 from __future__ import annotations

@@ -230,7 +230,7 @@ class BoundOperation:
             stats.failed(error.code)
             raise
         except Exception as error:
-            # Of who calls in the same process nothing was checked so far.
+            # A service that checks types itself may have missed one.
             failure = misfit(request) or self._internal(error, LOCAL_CALL)
             stats.failed(failure.code)
             raise failure from error

@@ -53,7 +53,7 @@ Port: TypeAlias = Literal["records", "blobs", "cache"]
 HostedPort: TypeAlias = Literal["records", "blobs"]
 """Those that one process can use of another's."""
 
-_CALLS: Mapping[Port, str] = {"records": "apply", "blobs": "put"}
+_CALLS: Mapping[Port, str] = {"records": "apply", "blobs": "put", "cache": "touch"}
 """What engines of a port have and others have not."""
 
 Engine: TypeAlias = Any
@@ -65,12 +65,14 @@ Opener: TypeAlias = Callable[[Place, EngineConfig, Environment], Engine]
 class Scheme(NamedTuple):
     """How engines of one scheme are opened, for each port they offer; `extra` is what must be installed for it.
 
-    `shared` engines may be open in several processes at once.
+    `shared` engines may be open in several processes at once. One with a `folder` keeps what it
+    holds in one of its own.
     """
 
     openers: Mapping[Port, str]
     extra: str | None = None
     shared: bool = False
+    folder: bool = False
 
 
 _HERE = "soundstage.runtime.engines"
@@ -80,9 +82,9 @@ HOST_SOCKET = "HOST"
 
 SCHEMES: Mapping[str, Scheme] = {
     "memory": Scheme({"records": f"{_HERE}:open_memory", "blobs": f"{_HERE}:open_memory_blobs"}),
-    "rocksdb": Scheme({"records": f"{_HERE}:open_rocks"}),
+    "rocksdb": Scheme({"records": f"{_HERE}:open_rocks"}, folder=True),
     "cassandra": Scheme({"records": f"{_HERE}:open_cassandra"}, extra="cassandra", shared=True),
-    "file": Scheme({"blobs": f"{_HERE}:open_files"}),
+    "file": Scheme({"blobs": f"{_HERE}:open_files"}, folder=True),
     "lru": Scheme({"cache": f"{_HERE}:open_memory_cache"}, shared=True),
     "lfu": Scheme({"cache": f"{_HERE}:open_memory_cache"}, shared=True),
     "memcached": Scheme({"cache": f"{_HERE}:open_memcached"}, shared=True),
@@ -315,7 +317,8 @@ def _opened(
     shared: dict[tuple[str, str, Port], tuple[str, EngineConfig, Engine]],
 ) -> Engine:
     """The engine at `place`; names with the same folder share one, for a folder has one owner."""
-    if place.url.scheme in {"memory", "host", "lru", "lfu"} or place.url.netloc:
+    scheme = SCHEMES.get(place.url.scheme)
+    if place.url.netloc or (scheme is not None and not scheme.folder):
         return _open(place, port, config, environment)
     _opener(place, port)
     key = (place.url.scheme, place.folder, port)

@@ -11,15 +11,11 @@ import msgspec
 
 from soundstage.core.errors import SoundstageError
 from soundstage.runtime.config import StageConfig
-from soundstage.runtime.engines import Place
+from soundstage.runtime.engines import SCHEMES, Place
 from soundstage.runtime.urls import split_url
 
 _MODULES = {"rocksdb": "soundstage.engines.records.rocksdb"}
-"""Schemes with a folder, and the module that has `holder` and `repair` for it."""
-
-
-_WITH_FOLDER = ("rocksdb", "file")
-"""Schemes whose engines keep what they hold in a folder of their own."""
+"""Schemes with a folder that one process has open, and the module that has `holder` and `repair` for it."""
 
 
 class EngineFolder(NamedTuple):
@@ -49,18 +45,16 @@ class Repaired(msgspec.Struct, frozen=True):
 def engine_folders(config: StageConfig) -> Iterator[EngineFolder]:
     """The folders of embedded engines, each once."""
     seen: set[str] = set()
-    for name, engine in config.engines.items():
-        place = Place(name, split_url(name, engine.url), config.data)
+    for place in _places(config):
         module = _MODULES.get(place.url.scheme)
         if module is not None and place.folder not in seen:
             seen.add(place.folder)
-            yield EngineFolder(name, place.folder, module)
+            yield EngineFolder(place.name, place.folder, module)
 
 
 def absent(config: StageConfig) -> str | None:
     """That there is no folder, where embedded engines have none yet; None when one has, or when none needs any."""
-    places = [Place(name, split_url(name, engine.url), config.data) for name, engine in config.engines.items()]
-    found = [place.folder for place in places if place.url.scheme in _WITH_FOLDER]
+    found = [place.folder for place in _places(config)]
     if not found or any(map(os.path.isdir, found)):
         return None
     if os.path.isdir(config.data):
@@ -70,10 +64,7 @@ def absent(config: StageConfig) -> str | None:
 
 def without_paths(text: str, config: StageConfig) -> str:
     """`text` for whoever may hear that something is wrong, and not where on this machine."""
-    places = [Place(name, split_url(name, engine.url), config.data) for name, engine in config.engines.items()]
-    named = {
-        place.folder: f"the folder of the engine {place.name!r}" for place in places if place.url.scheme in _WITH_FOLDER
-    }
+    named = {place.folder: f"the folder of the engine {place.name!r}" for place in _places(config)}
     for data in (os.path.realpath(config.data), os.path.abspath(config.data)):
         named.setdefault(data, "the data folder")
     for path in sorted(named, key=len, reverse=True):
@@ -105,3 +96,9 @@ def repair(config: StageConfig, *, accept_loss: bool) -> list[Repaired]:
             raise
         done.append(Repaired(folder.name, folder.path, report.method))
     return done
+
+
+def _places(config: StageConfig) -> list[Place]:
+    """The engines that have a folder of their own."""
+    places = [Place(name, split_url(name, engine.url), config.data) for name, engine in config.engines.items()]
+    return [place for place in places if (scheme := SCHEMES.get(place.url.scheme)) is not None and scheme.folder]

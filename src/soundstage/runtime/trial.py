@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import suppress
 
 import msgspec
 
@@ -78,7 +79,12 @@ async def _round_trips(port: Port, engine: Engine, environment: Environment, rou
     if port == "records":
         return await _records(engine, name, environment, rounds)
     steps = _blobs(engine, name) if port == "blobs" else _cache(engine, name)
-    return await _timed(steps, environment, rounds)
+    try:
+        return await _timed(steps, environment, rounds)
+    except SoundstageError:
+        with suppress(SoundstageError):
+            await steps["delete"]()
+        raise
 
 
 async def _records(records: Records, name: str, environment: Environment, rounds: int) -> Mapping[str, Latency]:
