@@ -206,3 +206,19 @@ def test_a_binding_is_the_same_for_a_request_of_an_older_release() -> None:
         page_token: str | None = None
 
     assert binding_of(OlderRead(namespace="profiles")) == BINDING
+
+
+def test_a_place_comes_back_in_the_next_request_of_the_list(tokens: PageTokens) -> None:
+    token = tokens.seal_place("read", REQUEST, "a\0é")
+    assert tokens.open_place("read", msgspec.structs.replace(REQUEST, page_token=token)) == "a\0é"
+
+
+def test_a_request_without_a_token_begins_anywhere(tokens: PageTokens) -> None:
+    assert tokens.open_place("read", REQUEST) is None
+
+
+def test_a_place_is_of_one_list(tokens: PageTokens) -> None:
+    token = tokens.seal_place("read", REQUEST, "a")
+    for kind, other in (("scan", REQUEST), ("read", Read(namespace="other"))):
+        with pytest.raises(InvalidArgument, match="another request"):
+            tokens.open_place(kind, msgspec.structs.replace(other, page_token=token))

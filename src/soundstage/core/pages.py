@@ -80,6 +80,12 @@ class KeyRing(msgspec.Struct, frozen=True):
         return ring
 
 
+class _Place(msgspec.Struct, array_like=True):
+    """Where a list goes on that is in the order of names, ids or other text."""
+
+    text: str
+
+
 class PageTokens:
     """Seals and opens page tokens; `keys` may be replaced at any time by a rotated ring."""
 
@@ -119,6 +125,16 @@ class PageTokens:
             return msgspec.msgpack.decode(body[_STATE_AT:], type=type, dec_hook=decode_scalar)
         except (msgspec.DecodeError, ValueError):
             raise _refusal("the page token was made by another release", _AGAIN) from None
+
+    def seal_place(self, kind: str, request: msgspec.Struct, place: str) -> str:
+        """The token from which `open_place` gives `place` back, in the next request of the list that `request` asks."""
+        return self.seal(kind, binding_of(request), _Place(place))
+
+    def open_place(self, kind: str, request: Any) -> str | None:
+        """The place that the page token of `request` was sealed with; None without one. Raises as `open` does."""
+        if request.page_token is None:
+            return None
+        return self.open(request.page_token, kind, binding_of(request), _Place).text
 
     def _authentic(self, token: str) -> bytes:
         raw = _decoded(token)

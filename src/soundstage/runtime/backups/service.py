@@ -11,14 +11,12 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
-import msgspec
-
 from soundstage.core.call import Call
 from soundstage.core.environment import Environment
 from soundstage.core.errors import AlreadyExists, InvalidArgument, NotFound, SoundstageError, Unavailable
 from soundstage.core.ids import UUID_PATTERN, uuid7, uuid7_ms
 from soundstage.core.limits import check_namespace
-from soundstage.core.pages import PageTokens, binding_of
+from soundstage.core.pages import PageTokens
 from soundstage.core.time import NS_PER_MS, Instant
 from soundstage.runtime.backups.api import (
     BackedUpEngine,
@@ -37,10 +35,6 @@ from soundstage.runtime.work.context import JobContext
 log: logging.Logger = logging.getLogger("soundstage.backups")
 
 _ID = re.compile(UUID_PATTERN)
-
-
-class _After(msgspec.Struct, array_like=True):
-    name: str
 
 
 class BackupsService:
@@ -85,11 +79,9 @@ class BackupsService:
         return _backup(name, place, made)
 
     async def list(self, call: Call, request: ListBackups) -> ListBackupsReply:
-        after = ""
-        if request.page_token is not None:
-            after = self._page_tokens.open(request.page_token, "backups/list", binding_of(request), _After).name
+        after = self._page_tokens.open_place("backups/list", request) or ""
         page, more = await asyncio.to_thread(self._listed, after, request.page_size)
-        token = self._page_tokens.seal("backups/list", binding_of(request), _After(page[-1].name)) if more else None
+        token = self._page_tokens.seal_place("backups/list", request, page[-1].name) if more else None
         return ListBackupsReply(backups=page, next_page_token=token)
 
     async def delete(self, call: Call, request: DeleteBackup) -> DeleteBackupReply:

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Iterable
 from typing import Any, cast
 
-import msgspec
-
 from soundstage.core.call import Call
 from soundstage.core.errors import InvalidArgument
 from soundstage.core.feed import Position
 from soundstage.core.job import JobInfo, JobOperation
-from soundstage.core.pages import PageTokens, binding_of
+from soundstage.core.pages import PageTokens
 from soundstage.core.plain import plain
 from soundstage.core.time import NS_PER_S
 from soundstage.runtime.jobs.api import (
@@ -30,10 +28,6 @@ from soundstage.runtime.work.runner import Administered
 
 WAIT_MAX_S = 3_600
 _LIST = "jobs/list"
-
-
-class _Before(msgspec.Struct, array_like=True):
-    job_id: str
 
 
 class JobsService:
@@ -56,13 +50,11 @@ class JobsService:
         return (await self._jobs.visible(call.principal, request.job_id)).stored.info
 
     async def list(self, call: Call, request: ListJobs) -> ListJobsReply:
-        before = None
-        if request.page_token is not None:
-            before = self._page_tokens.open(request.page_token, _LIST, binding_of(request), _Before).job_id
+        before = self._page_tokens.open_place(_LIST, request)
         page, last = await self._jobs.listed(
             call.principal, request.state, request.operation, before, request.page_size
         )
-        token = None if last is None else self._page_tokens.seal(_LIST, binding_of(request), _Before(last))
+        token = None if last is None else self._page_tokens.seal_place(_LIST, request, last)
         return ListJobsReply(jobs=page, next_page_token=token)
 
     async def cancel(self, call: Call, request: CancelJob) -> JobInfo:

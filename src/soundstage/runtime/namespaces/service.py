@@ -13,7 +13,7 @@ from soundstage.core.call import Call
 from soundstage.core.errors import InvalidArgument
 from soundstage.core.feed import Position
 from soundstage.core.namespace import NamespaceChange, NamespaceInfo
-from soundstage.core.pages import PageTokens, binding_of
+from soundstage.core.pages import PageTokens
 from soundstage.runtime.access import allows
 from soundstage.runtime.control.changes import NamespaceControl
 from soundstage.runtime.namespaces.api import (
@@ -42,12 +42,6 @@ WATCH_BATCH = 100
 """Changes read at once for one who follows."""
 
 _POSITION = re.compile(r"[0-9]{1,12}")
-
-
-class _After(msgspec.Struct, array_like=True):
-    """The place of the last entry of the page before."""
-
-    place: str
 
 
 class NamespacesService:
@@ -81,7 +75,7 @@ class NamespacesService:
         return _own(self._control.get(request.name))
 
     async def list(self, call: Call, request: ListNamespaces) -> ListNamespacesReply:
-        after = self._after("namespaces/list", request)
+        after = self._page_tokens.open_place("namespaces/list", request)
         infos, unserved = self._control.applied.known, self._control.applied.unserved
         names = sorted(
             name
@@ -95,7 +89,7 @@ class NamespacesService:
         return ListNamespacesReply(
             namespaces=[_own(infos[name]) for name in page],
             unserved={name: unserved[name].problem for name in page if name in unserved} or None,
-            next_page_token=self._token("namespaces/list", request, page[-1]) if more else None,
+            next_page_token=self._page_tokens.seal_place("namespaces/list", request, page[-1]) if more else None,
         )
 
     async def delete(self, call: Call, request: DeleteNamespace) -> DeleteNamespaceReply:
@@ -103,7 +97,7 @@ class NamespacesService:
         return DeleteNamespaceReply(name=info.name, version=info.version, left=left)
 
     async def history(self, call: Call, request: NamespaceHistory) -> NamespaceHistoryReply:
-        before = self._after("namespaces/history", request)
+        before = self._page_tokens.open_place("namespaces/history", request)
         found = await self._control.store.history(request.name, before, request.page_size + 1)
         if not found and before is None:
             raise self._control.unknown(request.name)
@@ -111,7 +105,7 @@ class NamespacesService:
         more = len(found) > len(page)
         return NamespaceHistoryReply(
             changes=[change for _, change in page],
-            next_page_token=self._token("namespaces/history", request, page[-1][0]) if more else None,
+            next_page_token=self._page_tokens.seal_place("namespaces/history", request, page[-1][0]) if more else None,
         )
 
     async def watch(self, call: Call, request: WatchNamespaces) -> AsyncGenerator[NamespaceEvent | Position]:
@@ -167,14 +161,6 @@ class NamespacesService:
 
     async def copy(self, call: Call, request: CopyNamespace, job: JobContext) -> Filled:
         return await self._transfers.copy(call, request, job)
-
-    def _after(self, kind: str, request: ListNamespaces | NamespaceHistory) -> str | None:
-        if request.page_token is None:
-            return None
-        return self._page_tokens.open(request.page_token, kind, binding_of(request), _After).place
-
-    def _token(self, kind: str, request: ListNamespaces | NamespaceHistory, place: str) -> str:
-        return self._page_tokens.seal(kind, binding_of(request), _After(place))
 
 
 def _wanted(request: WatchNamespaces, change: NamespaceChange) -> bool:

@@ -7,15 +7,13 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-import msgspec
-
 from soundstage.core.call import LOCAL, Access, Call
 from soundstage.core.credential import TokenInfo
 from soundstage.core.environment import Environment
 from soundstage.core.errors import InvalidArgument
 from soundstage.core.ids import uuid7
 from soundstage.core.limits import check_namespace
-from soundstage.core.pages import PageTokens, binding_of
+from soundstage.core.pages import PageTokens
 from soundstage.core.time import Instant
 from soundstage.runtime.bounds import check_bounds
 from soundstage.runtime.credentials import TokenStore
@@ -33,10 +31,6 @@ audit: logging.Logger = logging.getLogger("soundstage.audit")
 """Who made and revoked which token."""
 
 _PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}\*?|\*")
-
-
-class _After(msgspec.Struct, array_like=True):
-    id: str
 
 
 class TokensService:
@@ -76,13 +70,13 @@ class TokensService:
 
     async def list(self, call: Call, request: ListTokens) -> ListTokensReply:
         infos = self._store.infos()
-        if request.page_token is not None:
-            after = self._page_tokens.open(request.page_token, "tokens/list", binding_of(request), _After).id
+        after = self._page_tokens.open_place("tokens/list", request)
+        if after is not None:
             infos = [info for info in infos if info.id > after]
         page = infos[: request.page_size]
         token = None
         if len(infos) > len(page):
-            token = self._page_tokens.seal("tokens/list", binding_of(request), _After(page[-1].id))
+            token = self._page_tokens.seal_place("tokens/list", request, page[-1].id)
         return ListTokensReply(tokens=page, next_page_token=token)
 
     async def revoke(self, call: Call, request: RevokeToken) -> RevokeTokenReply:
