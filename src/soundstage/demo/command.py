@@ -42,8 +42,8 @@ def demo(
         once: End after the summary: with 0, or with 1 when something read differs from the source.
         port: Port to serve on; 0 picks a free one.
         data: Data folder, kept afterwards; without it a temporary one.
-        engine: What holds the records: files in the data folder, or a real server that is started for it, which
-            the first time means fetching it.
+        engine: What holds the records: files in the data folder, or a real server that is started for it and
+            ends with it, records and all; the first time it is fetched.
     """
     import uvloop
 

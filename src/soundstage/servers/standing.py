@@ -72,7 +72,8 @@ class Site:
     ) -> Standing:
         """The cluster runs and is ready, and stays when this process ends.
 
-        Raises `AlreadyExists` when it runs. What an earlier one left on disk is used again if it had as many nodes.
+        Raises `AlreadyExists` when it runs. What an earlier one left on disk is used again if it had as many nodes and
+        `port` is 0 or the same; else it is deleted.
         """
         kind = find(name)
         chosen = settled(kind, settings or {})

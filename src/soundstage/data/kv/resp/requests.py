@@ -59,7 +59,7 @@ class Requests:
 
     @property
     def held(self) -> int:
-        """Bytes of a command that is half there."""
+        """Bytes of which no command was made yet."""
         return len(self._buffer) + self._size
 
     def keep(self, data: bytes) -> None:
