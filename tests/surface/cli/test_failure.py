@@ -79,6 +79,8 @@ def test_operations_in_a_hint_are_as_they_are_typed() -> None:
     assert typed(hint) == "create it with `soundstage namespaces put`, or see `soundstage jobs list-all`"
 
 
-@pytest.mark.parametrize("hint", ["read /v1/namespaces/put", "see https://a.example/tokens/list", "my-jobs/list"])
-def test_what_is_part_of_an_address_stays_in_a_hint(hint: str) -> None:
+@pytest.mark.parametrize(
+    "hint", ["read /v1/namespaces/put", "see https://a.example/tokens/list", "my-jobs/list", "see to data/records"]
+)
+def test_what_is_part_of_an_address_or_a_folder_stays_in_a_hint(hint: str) -> None:
     assert typed(hint) == hint

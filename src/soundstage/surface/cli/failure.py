@@ -12,7 +12,7 @@ import sys
 import msgspec
 
 from soundstage.core.errors import DataLoss, Internal, InvalidArgument, SoundstageError
-from soundstage.surface.cli.commands import COMMANDS, systems
+from soundstage.surface.cli.commands import systems
 from soundstage.surface.cli.notation import harmless
 
 log: logging.Logger = logging.getLogger("soundstage.cli")
@@ -82,8 +82,7 @@ _OPERATION = re.compile(r"(?<![\w/.`-])([a-z]+)/([a-z_]+)(?![\w/.])")
 
 
 def _command(found: re.Match[str]) -> str:
-    known = found[1] in systems() or found[1] in COMMANDS
-    return f"`soundstage {found[1]} {found[2].replace('_', '-')}`" if known else found[0]
+    return f"`soundstage {found[1]} {found[2].replace('_', '-')}`" if found[1] in systems() else found[0]
 
 
 def _paragraph(error: SoundstageError) -> str:
