@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from tests.testing.simulation.theatre import at_site, noted
 
-from soundstage.core.job import JobInfo
+from soundstage.core.job import ENDED, JobInfo
 from soundstage.core.time import Instant
 from soundstage.testing.simulation.chores.api import Chore
 from soundstage.testing.simulation.chores.service import content
@@ -93,15 +93,17 @@ def test_a_cancelled_job_ends_as_such() -> None:
 
 
 def test_a_process_that_is_stopped_gives_its_jobs_back() -> None:
-    async def body(site: Site, playing: JobsPlay) -> None:
+    async def body(site: Site, playing: JobsPlay) -> list[tuple[str, int]]:
         for number in (1, 2, 3):
             await playing.play(step("start", number, steps=20))
         await site.environment.sleep(5)
         await playing.play(step("stop", 4, choice=0))
         await playing.play(step("stop", 5, choice=1))
         await playing.settle()
+        ended = [each.ended for each in playing.book.stories.values()]
+        return [("", 0) if each is None else (each.state, each.attempt) for each in ended]
 
-    played(body)
+    assert played(body) == [("succeeded", 1)] * 3
 
 
 def test_one_key_is_one_job() -> None:
@@ -167,7 +169,9 @@ def test_an_end_that_is_not_right_is_found_out(known: dict[str, Any], shown: dic
     ],
 )
 def test_an_end_that_is_right_is_none_to_complain_of(known: dict[str, Any], shown: dict[str, Any]) -> None:
-    story(**known).see(info(**shown), None)
+    told = story(**known)
+    told.see(info(**shown), None)
+    assert (told.ended is not None) == (shown["state"] in ENDED)
 
 
 def test_a_job_that_goes_on_behind_its_end_is_found_out() -> None:

@@ -116,6 +116,7 @@ def test_a_holder_that_gave_up_is_no_other_holder() -> None:
     def body(holders: Holders, first: Process, second: Process) -> None:
         holders.taken(first, Always(1, held=False), 0)
         holders.taken(second, Always(2), 1)
+        assert holders.greatest == 2
 
     with_processes(body)
 
@@ -127,6 +128,7 @@ def test_a_dead_holder_is_no_other_holder() -> None:
         holders.taken(second, Always(2), 1)
         first.begin()
         holders.check()
+        assert holders.greatest == 2
 
     with_processes(body)
 

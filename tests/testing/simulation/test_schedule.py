@@ -114,6 +114,7 @@ def test_work_may_be_done_again_after_trouble() -> None:
         runs.begin("often", first, START_US + 21_000_000).end(START_US + 21_500_000)
         runs.disturbed_us = START_US + 21_200_000
         runs.begin("often", second, START_US + 21_600_000)
+        assert [run.process for run in runs.all["often"]] == [first, second]
 
     judged(body)
 
@@ -122,6 +123,7 @@ def test_work_that_was_cut_off_is_done_again() -> None:
     def body(runs: Runs, first: Process, second: Process) -> None:
         runs.begin("often", first, START_US + 21_000_000)
         runs.begin("often", second, START_US + 21_600_000)
+        assert [run.process for run in runs.all["often"]] == [first, second]
 
     judged(body)
 
