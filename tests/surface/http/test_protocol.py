@@ -13,7 +13,7 @@ from tests.surface.http.wire import Wire, ask, request, until
 
 from soundstage.core.size import Size
 from soundstage.surface.http.asgi import Receive, Scope, Send, disconnected, send_part
-from soundstage.surface.http.protocol import LINGER_S, PIPELINE_MAX, LimitedProtocol, connections_of
+from soundstage.surface.http.protocol import LINGER_MAX_BYTES, LINGER_S, PIPELINE_MAX, LimitedProtocol, connections_of
 
 GET = request("/a", method="GET")
 
@@ -506,6 +506,17 @@ class TestHalfClosed:
             await wire.send(b"more")
             assert listener.state.connections
             connection.check_time(connection.loop.time() + LINGER_S + 1)
+            await settled(listener)
+
+    async def test_who_sends_too_much_after_it_is_cut_off_at_once(self) -> None:
+        async with Listener(echo) as listener, await Wire.open(listener.url) as wire:
+            await wire.send(b"rubbish\r\n\r\n")
+            assert (await wire.response()).status == 400
+            connection = only(listener)
+            for _ in range(LINGER_MAX_BYTES >> 20):
+                connection.data_received(bytes(1 << 20))
+            assert listener.state.connections
+            connection.data_received(b"more")
             await settled(listener)
 
     async def test_who_resets_the_connection_is_told_of_to_the_application(self) -> None:

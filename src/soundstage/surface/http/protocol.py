@@ -38,6 +38,9 @@ LINGER_S = 2.0
 LINGER_MAX_S = 60.0
 """The same for one that goes on sending a file, since most clients read no answer before they have sent all."""
 
+LINGER_MAX_BYTES = 64 << 20
+"""What such a connection takes meanwhile, to no effect, of a peer that sends anything but a file."""
+
 PIPELINE_MAX = 64
 """Requests of one connection that wait for the answer to the one before them."""
 
@@ -80,6 +83,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._closing_since: float | None = None
         self._closing_until = 0.0
         self._goes_on = False
+        self._dropped_bytes = 0
         self._unsent_bytes = 0
         self._unsent_since = 0.0
 
@@ -99,7 +103,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         if self._deaf:
-            self._goes_on = True
+            self._drop(data)
             return
         if self.phase == "body":
             self._framing_bytes += len(data)
@@ -110,6 +114,12 @@ class LimitedProtocol(HttpToolsProtocol):
         self._feed(data)
         if self._head_bytes > self._max_headers or self._framing_bytes > self._max_headers:
             self._check_sizes()
+
+    def _drop(self, data: bytes) -> None:
+        self._goes_on = True
+        self._dropped_bytes += len(data)
+        if self._dropped_bytes > LINGER_MAX_BYTES and not self._sends_a_file:
+            self.transport.abort()
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """The peer has nothing more to say; what it asked before is answered."""
@@ -240,7 +250,7 @@ class LimitedProtocol(HttpToolsProtocol):
             self._check_closing(now, self._closing_since)
         elif self.flow.write_paused:
             self._check_reader(now)
-        elif self.flow.read_paused and self._read is not None and self._read.is_streamed:
+        elif self.flow.read_paused and self._sends_a_file:
             # What is not taken cannot come.
             self._since = now
         elif self._running is None or self.phase == "body":
@@ -250,10 +260,14 @@ class LimitedProtocol(HttpToolsProtocol):
         if self.transport.get_write_buffer_size():
             self._closing_since = now
             self._check_reader(now)
-        elif self._goes_on and now < self._closing_until and self._read is not None and self._read.is_streamed:
+        elif self._goes_on and now < self._closing_until and self._sends_a_file:
             self._closing_since, self._goes_on = now, False
         elif now - since > LINGER_S:
             self.transport.abort()
+
+    @property
+    def _sends_a_file(self) -> bool:
+        return self._read is not None and self._read.is_streamed
 
     def _check_reader(self, now: float) -> None:
         """A peer that takes nothing of its reply is left; a slow one is not.
