@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from soundstage.core.environment import VirtualEnvironment
-from soundstage.core.errors import NotFound, Unavailable
+from soundstage.core.errors import DataLoss, NotFound, Unavailable
 from soundstage.core.hlc import TokenClock
 from soundstage.core.ids import uuid7
 from soundstage.core.job import JobInfo, JobState
@@ -55,6 +55,25 @@ async def test_a_job_is_found_as_it_was_added(store: JobStore, environment: Virt
     found = await added(store, environment)
     assert await store.find(found.stored.info.job_id) == found
     assert await store.open() == [found.stored.info.job_id]
+
+
+async def spoilt(store: JobStore, environment: VirtualEnvironment) -> str:
+    """A job of which something else is stored than a job."""
+    job_id = (await added(store, environment)).stored.info.job_id
+    await store._table.write(f"job/{job_id}", {"job": b"\xc1"}, {})  # pyright: ignore[reportPrivateUsage]
+    return job_id
+
+
+async def test_a_job_that_cannot_be_read_is_told_to_be_lost(store: JobStore, environment: VirtualEnvironment) -> None:
+    job_id = await spoilt(store, environment)
+    with pytest.raises(DataLoss, match=f"what is stored of the job {job_id} cannot be read"):
+        await store.find(job_id)
+
+
+async def test_a_job_that_cannot_be_read_hides_no_other(store: JobStore, environment: VirtualEnvironment) -> None:
+    broken, whole = await spoilt(store, environment), await added(store, environment)
+    whole_id = whole.stored.info.job_id
+    assert await store.find_many([broken, whole_id]) == {whole_id: whole}
 
 
 class Failing(MemoryRecords):

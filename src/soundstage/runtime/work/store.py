@@ -17,19 +17,20 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from contextlib import suppress
+from typing import NamedTuple
 
 import msgspec
 
 from soundstage.core.call import Access, Principal
 from soundstage.core.codec import decoder, msgpack_encode
 from soundstage.core.environment import Environment
-from soundstage.core.errors import NotFound, PreconditionFailed
+from soundstage.core.errors import DataLoss, InvalidArgument, NotFound, PreconditionFailed
 from soundstage.core.ids import UUID_PATTERN, uuid7_ms
 from soundstage.core.job import ENDED, JobInfo, Restart
 from soundstage.core.signal import Signal
 from soundstage.engines.records.port import Stamp
-from soundstage.runtime.system_table import SystemTable
+from soundstage.runtime.system_table import Entry, SystemTable
 
 STATE_MAX_BYTES = 256 << 10
 RESULT_MAX_BYTES = 1 << 20
@@ -141,21 +142,29 @@ class JobStore:
         return Found(stored, stamp)
 
     async def find(self, job_id: str) -> Found:
-        """The job; `NotFound`."""
+        """The job. Raises `NotFound`, and `DataLoss` for one that cannot be read."""
         day_of(job_id)
         entry = await self._table.get(_place(job_id), _JOB)
         if entry is None:
             raise unknown(job_id)
-        return Found(_decode(entry.value), entry.stamp)
+        try:
+            return _found(entry)
+        except InvalidArgument as error:
+            raise DataLoss(
+                f"what is stored of the job {job_id} cannot be read: {error.detail}",
+                hint="ask a process of the release that started it",
+            ) from None
 
     async def find_many(self, job_ids: Sequence[str]) -> dict[str, Found]:
-        """Those of the jobs that are known, by id."""
+        """Those of the jobs that are known and can be read, by id."""
         entries = await self._table.get_many([_place(job_id) for job_id in job_ids], _JOB)
-        return {
-            job_id: Found(_decode(entry.value), entry.stamp)
-            for job_id, entry in zip(job_ids, entries, strict=True)
-            if entry is not None
-        }
+        found: dict[str, Found] = {}
+        for job_id, entry in zip(job_ids, entries, strict=True):
+            if entry is not None:
+                # One that cannot be read hides none of the others.
+                with suppress(InvalidArgument):
+                    found[job_id] = _found(entry)
+        return found
 
     async def put(self, found: Found, stored: Stored, *, result: bytes | None = None) -> Found:
         """`stored` replaces `found`, at the next revision; one that has ended leaves the queue. Raises `Raced`."""
@@ -256,8 +265,8 @@ def _place(job_id: str) -> str:
     return f"job/{job_id}"
 
 
-_STORED: Any = decoder(Stored, "application/msgpack", strict=False)
+_STORED = decoder(Stored, "application/msgpack", strict=False)
 
 
-def _decode(value: bytes) -> Stored:
-    return _STORED.decode(value)
+def _found(entry: Entry) -> Found:
+    return Found(_STORED.decode(entry.value), entry.stamp)
