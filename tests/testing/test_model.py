@@ -146,3 +146,10 @@ def test_a_refusal_changes_nothing_and_is_not_remembered() -> None:
     assert attempt(model, put(50, "new"), Condition(K, None)) == "precondition_failed"
     assert model.items("record", 100) == before
     assert attempt(model, put(50, "new"), digest=b"other") == 50
+
+
+@pytest.mark.parametrize(("at", "answer"), [(50, "token_reused"), (61, "token_reused"), (62, 62)])
+def test_a_write_without_conditions_under_the_token_is_reused_until_its_time(at: int, answer: int | str) -> None:
+    model = model_of(put(60))
+    attempt(model, put(50, "new"))
+    assert model.apply("record", put(at, "new")) == answer

@@ -135,8 +135,11 @@ class Model:
         """The record of that name; one without versions for a name never written."""
         return self.records.get(name, Record())
 
-    def apply(self, name: Hashable, write: Write) -> int:
-        """`write` is accepted; returns its time."""
+    def apply(self, name: Hashable, write: Write) -> int | Refusal:
+        """`write` is accepted; returns its time. One under the token of a conditional write is refused."""
+        known = self.record(name).ledger.get(write.token)
+        if known is not None and write.time_us <= known[0]:
+            return "token_reused"
         self.records.setdefault(name, Record()).accept(write, write.time_us)
         return write.time_us
 

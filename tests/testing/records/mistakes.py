@@ -237,6 +237,16 @@ CONDITIONAL = (
     Mutant(
         "a token that was used is applied anew", "ledger", [Change(MEMORY, "if recorded is not None:", "if False:")]
     ),
+    Mutant(
+        "a token that was used may name a write without conditions",
+        "ledger",
+        [Change(MEMORY, "if recorded is not None and version", "if False and version")],
+    ),
+    Mutant(
+        "a token that was used is refused at any time",
+        "ledger",
+        [Change(MEMORY, "if recorded is not None and version.time_us(greatest) <= recorded[0]:", "if recorded:")],
+    ),
     Mutant("digests are not compared", "ledger", [Change(MEMORY, "recorded[1] != asked.digest", "False")]),
     Mutant(
         "conditions come before the ledger",
@@ -557,6 +567,22 @@ ROCKS = (
         "tokens are not written down",
         "ledger",
         [Change(f"{ROCKSDB}.engine", "writing.enter_ledger(conditional.token, stamp_us, conditional.digest)", "pass")],
+    ),
+    Mutant(
+        "a token that was used may name a larger write without conditions",
+        "ledger",
+        [Change(f"{ROCKSDB}.engine", "check_unrecorded(into, prefix, known, survey)", "pass")],
+    ),
+    Mutant(
+        "a token that was used may name a single write of the same moment",
+        "ledger",
+        [
+            Change(
+                f"{ROCKSDB}.putting",
+                "newest[: TIME.size] <= known.newest[: TIME.size]",
+                "newest <= known.newest",
+            )
+        ],
     ),
     Mutant(
         "a table that is being restored is swept",

@@ -214,8 +214,12 @@ class MemoryRecords:
             raise refusals.deadline_passed()
         if conditional is not None:
             return self._apply_conditional(into, partition, batch, conditional)
+        greatest = max(versions(batch))
+        recorded = into.partitions.get(partition, _Partition()).ledger.get(version.token(greatest).encode())
+        if recorded is not None and version.time_us(greatest) <= recorded[0]:
+            raise refusals.token_reused(version.token(greatest))
         into.accept(partition, batch)
-        return max(map(version.time_us, versions(batch)))
+        return version.time_us(greatest)
 
     def _apply_conditional(self, table: _Table, name: bytes, batch: Batch, asked: Conditional) -> int:
         if not table.spec.conditional:

@@ -232,7 +232,8 @@ class Records(Protocol):
 
         With `conditional` (conditional tables only, else `InvalidArgument`): all conditions held, the
         cells carry max(their time, the record's greatest + 1), and a ledger entry makes a repetition of
-        the same token and digest return the same answer without effect; another digest is `TokenReused`.
+        the same token and digest return the same answer without effect; another digest is `TokenReused`, and
+        so is a batch without `conditional` under that token, of the time of that call or before.
         A condition that fails is `PreconditionFailed`; a stamp over `limit_us` is `Unavailable`.
         Raises `TooLarge` over 4 MiB or 5,000 items.
         """

@@ -110,11 +110,13 @@ class Decider:
         keys = [(schema.ITEM, key) for key in survey.keys]
         if asked is not None:
             keys += [(schema.ITEM, each.key) for each in asked.conditions if each.key is not None]
-            keys.append((schema.LEDGER, asked.token.encode()))
+        token = version.token(survey.greatest) if asked is None else asked.token
+        keys.append((schema.LEDGER, token.encode()))
         stamp_us = version.time_us(survey.greatest)
 
         async def decide(state: State) -> Change | int:
             if asked is None:
+                _check_unrecorded(state, survey)
                 return self._accepted(table, partition, state, batch, survey, None)
             recorded = _recorded(state, asked)
             if recorded is not None:
@@ -376,6 +378,14 @@ def _recorded(state: State, asked: Conditional) -> int | None:
     if kept[STAMP_BYTES:] != asked.digest:
         raise refusals.token_reused(asked.token)
     return int.from_bytes(kept[:STAMP_BYTES], "big")
+
+
+def _check_unrecorded(state: State, survey: Survey) -> None:
+    """Raise `TokenReused` where a write without conditions has the token of one that had some."""
+    token = version.token(survey.greatest)
+    kept = state.rows.get((schema.LEDGER, token.encode()))
+    if kept is not None and version.time_us(survey.greatest) <= int.from_bytes(kept[:STAMP_BYTES], "big"):
+        raise refusals.token_reused(token)
 
 
 def _contested() -> Unavailable:

@@ -22,6 +22,20 @@ def recorded(table: Table, prefix: bytes, asked: Conditional) -> int | None:
     return TIME.unpack_from(stored)[0]
 
 
+def check_unrecorded(table: Table, prefix: bytes, known: Header | None, survey: Survey) -> None:
+    """Raise `TokenReused` where a write without conditions has the token of one that had some.
+
+    That one raised the record past its own time, so that a write newer than the record need not be looked up.
+    """
+    time_us = version.time_us(survey.greatest)
+    if known is None or not table.spec.conditional or time_us > version.time_us(known.newest):
+        return
+    token = version.token(survey.greatest)
+    stored: bytes | None = table.db.get(prefix + HEAD + LEDGER + token.encode())
+    if stored is not None and time_us <= TIME.unpack_from(stored)[0]:
+        raise refusals.token_reused(token)
+
+
 def asks_for_absence(conditional: Conditional) -> bool:
     """Whether it must be known that a record has no live row, which may take long to see."""
     return any(each.key is None and each.stamp is None for each in conditional.conditions)

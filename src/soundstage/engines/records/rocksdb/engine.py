@@ -27,7 +27,7 @@ from soundstage.engines.records.port import (
     TableStatistics,
     WalkPage,
 )
-from soundstage.engines.records.rocksdb.conditions import asks_for_absence, check, recorded, stamp_for
+from soundstage.engines.records.rocksdb.conditions import asks_for_absence, check, check_unrecorded, recorded, stamp_for
 from soundstage.engines.records.rocksdb.header import Header
 from soundstage.engines.records.rocksdb.putting import SHARED_MAX_BYTES, is_one_item, put, raised
 from soundstage.engines.records.rocksdb.reading import (
@@ -199,6 +199,8 @@ class RocksRecords:
                 check(into, prefix, known, condition, now_us, passed)
             batch = restamped(batch, stamp_for(known, survey, conditional))
             survey = check_batch(batch)
+        else:
+            check_unrecorded(into, prefix, known, survey)
         self._check_room(into, survey)
         stamp_us = version.time_us(survey.greatest)
         writing = Writing(into, prefix, rows.rows, self._open_due(), self._environment)

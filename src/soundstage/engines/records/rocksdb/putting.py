@@ -13,7 +13,7 @@ from soundstage.engines.records.port import BATCH_MAX_BYTES, KEY_MAX_BYTES, Batc
 from soundstage.engines.records.rocksdb import header as headers
 from soundstage.engines.records.rocksdb.foresight import foresee_end
 from soundstage.engines.records.rocksdb.header import Header
-from soundstage.engines.records.rocksdb.rowkeys import HEAD, HEADER, ITEMS
+from soundstage.engines.records.rocksdb.rowkeys import HEAD, HEADER, ITEMS, TIME
 from soundstage.engines.records.rocksdb.tables import Table
 from soundstage.engines.rocks.database import Family
 
@@ -36,8 +36,9 @@ def raised(known: Header | None, key: bytes, cell: bytes) -> Header | None:
     newest = version.identity(cell)
     if known is None:
         return Header(newest, None, (), key, key + b"\0")
-    # The greatest cell ever accepted may be any that begins as the header says.
-    if newest <= known.newest:
+    # The greatest cell ever accepted may be any that begins as the header says, and a write without conditions may
+    # only have the token of one with conditions whose time is no less.
+    if newest[: TIME.size] <= known.newest[: TIME.size]:
         return None
     low, high = known.low, known.high
     return Header(

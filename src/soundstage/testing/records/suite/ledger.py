@@ -8,7 +8,7 @@ import pytest
 
 from soundstage.core.errors import PreconditionFailed, TokenReused
 from soundstage.engines.records.port import Capability
-from soundstage.testing.model import Put
+from soundstage.testing.model import Put, Write
 from soundstage.testing.records.bench import KEPT_US, Bench
 from soundstage.testing.records.requirements import requires
 from soundstage.testing.records.suite.conditions import ABSENT, KEY
@@ -18,6 +18,14 @@ async def call(bench: Bench, digest: bytes = b"digest", at: int = 0, record: byt
     """One and the same conditional write, every time."""
     write = bench.write(at=at, token="call", puts={KEY: Put(b"first")})
     return await bench.send(write, record, conditions=[ABSENT], digest=digest)
+
+
+def without_conditions(bench: Bench, shape: str, at: int) -> Write:
+    """A write of its own, under the token of `call`."""
+    puts = {KEY: Put(b"second")} if shape in ("put", "two") else {}
+    markers = [KEY] if shape == "delete" else [b"more"] if shape == "two" else []
+    ranges = [(KEY, None)] if shape == "range" else []
+    return bench.write(at=at, token="call", puts=puts, markers=markers, ranges=ranges, whole=shape == "record")
 
 
 class Ledger:
@@ -71,6 +79,30 @@ class Ledger:
         await call(guarded)
         write = guarded.write(at=0, token="call", puts={KEY: Put(b"first")})
         assert await guarded.send(write, conditions=[ABSENT, ABSENT]) == 0
+
+    @requires(Capability.CONDITIONAL)
+    @pytest.mark.parametrize("at", [0, 40, 41])
+    @pytest.mark.parametrize("shape", ["put", "delete", "range", "record", "two"])
+    async def test_a_write_without_conditions_under_the_token_is_refused(
+        self, guarded: Bench, shape: str, at: int
+    ) -> None:
+        await guarded.put(b"other", b"", at=40)
+        await call(guarded)
+        before = await guarded.page()
+        with pytest.raises(TokenReused):
+            await guarded.send(without_conditions(guarded, shape, at))
+        assert await guarded.page() == before
+
+    @requires(Capability.CONDITIONAL)
+    async def test_the_token_means_nothing_to_another_record(self, guarded: Bench) -> None:
+        await call(guarded)
+        await guarded.put(b"other", b"", at=40, record=b"elsewhere")
+        assert await guarded.send(without_conditions(guarded, "put", 0), b"elsewhere") == 0
+
+    @requires(Capability.CONDITIONAL)
+    async def test_the_token_of_a_later_time_is_another(self, guarded: Bench) -> None:
+        first_us = await call(guarded)
+        assert await guarded.send(without_conditions(guarded, "put", first_us + 1)) == first_us + 1
 
     @requires(Capability.CONDITIONAL)
     async def test_a_failure_is_not_recorded(self, guarded: Bench) -> None:

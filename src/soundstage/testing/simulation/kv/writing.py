@@ -237,8 +237,8 @@ class Writer:
         if write.time_us is not None and time_us != write.time_us:
             raise Divergence(f"{write.token} of {write.time_us} was answered with {time_us}")
         self._check_admitted(write, moment)
+        self._check_no_reuse(write)
         if write.conditional:
-            self._check_no_reuse(write)
             conditions.check_accepted(scene, write, sent.request["condition"], time_us, moment)
             scene.ledger[write.record, write.token] = write
             scene.site.note("condition_held")
