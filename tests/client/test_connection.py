@@ -31,11 +31,26 @@ from soundstage.core.errors import (
     TooLarge,
     Unavailable,
 )
+from soundstage.core.namespace import NamespaceInfo, NamespaceSpec, Quotas
 from soundstage.core.policy import RetryPolicy
+from soundstage.core.time import Instant
 from soundstage.data.kv.api import GetItems, KeyValue, PutItem, PutItems
 from soundstage.runtime.namespaces.api import DeleteNamespaceReply, Namespaces
 
 DELETED = reply(DeleteNamespaceReply(name="x", version=3))
+CREATED = NamespaceInfo(
+    name="x",
+    abstraction="kv",
+    engines={},
+    config={},
+    slos={},
+    quotas=Quotas(),
+    version=1,
+    generation=1,
+    managed_by="api",
+    created_at=Instant(0),
+    updated_at=Instant(0),
+)
 DOWN = problem(Unavailable("the disk is gone", outcome="unknown"))
 
 
@@ -236,6 +251,28 @@ async def test_an_idempotency_key_makes_any_call_repeatable(meet: Meet) -> None:
     connection, far = meet(DOWN, DELETED)
     await connection.client(Namespaces).with_options(idempotency_key="once").delete(name="x")
     assert far.headers("idempotency-key") == ["once", "once"]
+
+
+async def test_what_only_creates_is_repeated_under_one_key(meet: Meet) -> None:
+    connection, far = meet(DOWN, reply(CREATED))
+    namespace = NamespaceSpec(name="x", abstraction="kv")
+    assert (await connection.client(Namespaces).put(namespace=namespace, expected_version=0)).version == 1
+    first, second = far.headers("idempotency-key")
+    assert first is not None
+    assert second == first
+
+
+async def test_what_creates_or_changes_is_repeated_without_a_key(meet: Meet) -> None:
+    connection, far = meet(DOWN, reply(CREATED))
+    await connection.client(Namespaces).put(namespace=NamespaceSpec(name="x", abstraction="kv"), expected_version=1)
+    assert far.headers("idempotency-key") == [None, None]
+
+
+async def test_the_key_of_the_caller_is_kept(meet: Meet) -> None:
+    connection, far = meet(reply(CREATED))
+    creating = connection.client(Namespaces).with_options(idempotency_key="mine")
+    await creating.put(namespace=NamespaceSpec(name="x", abstraction="kv"), expected_version=0)
+    assert far.headers("idempotency-key") == ["mine"]
 
 
 @pytest.mark.parametrize("answer", [silent(), trickling()])

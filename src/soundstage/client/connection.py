@@ -88,6 +88,8 @@ class Connection:
         if self._closed:
             raise _closed()
         request = with_token(operation, request, self.clock)
+        if operation.keyed is not None and operation.keyed(request):
+            options = self._keyed(options)
         timeout_s = self.settings.timeout if options.deadline is None else options.deadline
         deadline_ns = self._deadline_ns(timeout_s)
         body = self._wire.encode(request)
@@ -128,10 +130,13 @@ class Connection:
         """The job that `request` starts. It carries an `Idempotency-Key`, so that a lost answer starts no second."""
         from soundstage.core.jobs import StartedJob
 
-        if options.idempotency_key is None:
-            options = msgspec.structs.replace(options, idempotency_key=uuid4_hex(self.environment))
-        started = await self.invoke(operation, request, options)
+        started = await self.invoke(operation, request, self._keyed(options))
         return StartedJob(self, started.job_id, operation.reply)
+
+    def _keyed(self, options: CallOptions) -> CallOptions:
+        if options.idempotency_key is not None:
+            return options
+        return msgspec.structs.replace(options, idempotency_key=uuid4_hex(self.environment))
 
     async def _opened(
         self,

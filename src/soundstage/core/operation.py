@@ -45,7 +45,8 @@ class Operation(Generic[P, R]):
     may be answered late because nothing has happened yet: its callers count as followers of feeds do. One that
     `reads` changes nothing that is stored, and finds nothing where nothing is. One that
     `checks_types` is handed the requests of callers in process as they are: its service answers for every field, and
-    is spared the reading that all others' requests go through.
+    is spared the reading that all others' requests go through. Requests that are `keyed` are sent by clients under an
+    `Idempotency-Key` of their own making: repeated without one, they would be answered otherwise than the first time.
     """
 
     kind: ClassVar[Kind]
@@ -63,6 +64,7 @@ class Operation(Generic[P, R]):
         errors: tuple[type[SoundstageError], ...],
         waits: bool = False,
         checks_types: bool = False,
+        keyed: Callable[[Any], bool] | None = None,
     ) -> None:
         self.request: type[Any] = typing.cast("type[Any]", request)
         self.declared = declared
@@ -71,6 +73,7 @@ class Operation(Generic[P, R]):
         self.errors = errors
         self.waits = waits
         self.checks_types = checks_types
+        self.keyed: Callable[[Any], bool] | None = keyed
         self.doc: str = inspect.getdoc(declared) or ""
         fields: tuple[str, ...] = self.request.__struct_fields__
         self.namespaced: bool = "namespace" in fields
@@ -129,6 +132,7 @@ def operation(
     errors: tuple[type[SoundstageError], ...] = (),
     waits: bool = False,
     checks_types: bool = False,
+    keyed: Callable[[Any], bool] | None = None,
 ) -> Callable[[Callable[[Any], R]], CallOperation[P, R]]:
     """Declare the method below as an operation that takes the message `request`."""
 
@@ -141,6 +145,7 @@ def operation(
             errors=errors,
             waits=waits,
             checks_types=checks_types,
+            keyed=keyed,
         )
 
     return declare

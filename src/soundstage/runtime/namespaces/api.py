@@ -136,13 +136,22 @@ class Filled(msgspec.Struct, frozen=True, kw_only=True):
     bytes: Int64
 
 
+def creates(request: PutNamespace) -> bool:
+    """Whether `request` is only to create, which a repetition can do no more."""
+    return request.expected_version == 0
+
+
 class NamespacesCalls:
     """The units of configuration and isolation."""
 
     system = "namespaces"
 
     @operation(
-        PutNamespace, access="admin", idempotent=True, errors=(PreconditionFailed, AlreadyExists, InProgress, NotFound)
+        PutNamespace,
+        access="admin",
+        idempotent=True,
+        errors=(PreconditionFailed, AlreadyExists, InProgress, NotFound),
+        keyed=creates,
     )
     def put(self) -> NamespaceInfo:
         """Create or change a namespace; its tables exist when this answers, and this process applies it.
