@@ -10,11 +10,13 @@ from tests.data.kv.conftest import ALL, OpenStage, item, keys, make, served, val
 from tests.data.kv.engines import Slow
 from tests.data.kv.test_reads import fill, size, within
 
+from soundstage.core import version
 from soundstage.core.environment import VirtualEnvironment
-from soundstage.core.errors import InvalidArgument
+from soundstage.core.errors import DataLoss, InvalidArgument
 from soundstage.core.namespace import LatencyObjective, Objective
 from soundstage.core.time import Duration
 from soundstage.data.kv.api import KeyValue, ScanItemsReply, Selection
+from soundstage.engines.records.port import Batch
 from soundstage.runtime.stage import Stage
 
 
@@ -231,6 +233,15 @@ async def test_a_token_of_another_segment_is_refused(kv: KeyValue, people: dict[
     page = await kv.scan_items(segment=0, total_segments=2, selection=selection)
     with pytest.raises(InvalidArgument, match="another request"):
         await kv.scan_items(segment=1, total_segments=2, selection=selection, page_token=page.next_page_token)
+
+
+async def test_an_id_that_is_no_text_is_told_as_lost(kv: KeyValue, stage: Stage) -> None:
+    await kv.put_items(id="person", items=[item(b"key", b"value")])
+    people = served(stage)
+    cell = version.put(1, "token", b"value")
+    await people.records.apply(people.table, b"\xff\xfe", Batch(cells=[(b"key", cell)]))
+    with pytest.raises(DataLoss, match="no text"):
+        await kv.scan_items()
 
 
 async def test_a_slow_store_never_makes_a_scan_late(open_stage: OpenStage, environment: VirtualEnvironment) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from operator import itemgetter
 
 from soundstage.core import version
-from soundstage.core.errors import InvalidArgument
+from soundstage.core.errors import DataLoss, InvalidArgument
 from soundstage.data.kv.api import ScanItems, ScannedRecord, Selection
 from soundstage.data.kv.cursors import Cursor
 from soundstage.data.kv.namespace import ServedNamespace
@@ -66,6 +66,16 @@ def check_scan(selection: Selection) -> None:
         )
 
 
+def _id_of(partition: bytes) -> str:
+    try:
+        return partition.decode()
+    except UnicodeDecodeError:
+        raise DataLoss(
+            f"a record of the namespace has an id that is no text: {partition[:40]!r}",
+            hint="kv has not written it; import or copy the namespace again from where it came from",
+        ) from None
+
+
 async def _take(
     result: ScanResult, found: Sequence[tuple[bytes, list[Row]]], filling: Filling, patience: Patience
 ) -> bool:
@@ -75,7 +85,7 @@ async def _take(
     count = total = 0
     for number, (partition, rows) in enumerate(found, 1):
         items, weight = await filling.shape(rows, ROOMY, patience)
-        records.append(ScannedRecord(id=partition.decode(), items=items))
+        records.append(ScannedRecord(id=_id_of(partition), items=items))
         count, total = count + len(items), total + weight
         if number % PARTITIONS_AT_ONCE == 0:
             await patience.give_way()
