@@ -1,4 +1,4 @@
-"""One worker: a child process, started again when it ends."""
+"""One worker: a child process, started again when it ends, and ended when it answers no more."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ import msgspec
 from soundstage.core.environment import Environment
 from soundstage.core.errors import SoundstageError, Unavailable, from_problem
 from soundstage.runtime.workers.channel import Channel
+from soundstage.runtime.workers.liveness import falls_silent
 from soundstage.runtime.workers.order import Order, encoded
 
 log: logging.Logger = logging.getLogger("soundstage.workers")
@@ -26,6 +27,8 @@ PROGRAM = "soundstage.surface.cli.worker"
 
 BACKOFF_MIN_S = 0.25
 BACKOFF_MAX_S = 30.0
+SILENT = "it does not answer"
+
 STEADY_S = 60.0
 """A worker that was ready for so long is started again as if it had never ended before."""
 
@@ -47,6 +50,7 @@ class Worker:
         self._environment = environment
         self._answer = answer
         self._stopping = False
+        self._up = asyncio.Event()
         self._ready_ns: int | None = None
         self._reason: str | None = "it is starting"
         self._problem: SoundstageError | None = None
@@ -103,6 +107,7 @@ class Worker:
         """The exit code of the process, which ran."""
         ours, theirs = socket.socketpair()
         self._ready_ns, self._problem = None, None
+        self._up.clear()
         try:
             self.process = await asyncio.create_subprocess_exec(
                 sys.executable,
@@ -122,6 +127,7 @@ class Worker:
         self.channel = channel = await Channel.over(ours, self._answer, self._told)
         channel.tell("order", encoded(self._order))
         listening = asyncio.ensure_future(channel.run())
+        watching = asyncio.ensure_future(self._watch(channel, self.process))
         try:
             if self._stopping:
                 # It was told to stop while the process was being made.
@@ -132,13 +138,27 @@ class Worker:
             return code
         finally:
             channel.close()
-            listening.cancel()
-            await asyncio.gather(listening, return_exceptions=True)
+            for task in (listening, watching):
+                task.cancel()
+            await asyncio.gather(listening, watching, return_exceptions=True)
             self.channel = None
+
+    async def _watch(self, channel: Channel, process: Process) -> None:
+        """A process that has been ready and answers no more is killed, so that another takes its place."""
+        await self._up.wait()
+        if await falls_silent(channel.ask, self._environment, self._heard):
+            log.error("a worker does not answer and is killed", extra={"worker": self.name})
+            with suppress(ProcessLookupError):
+                process.kill()
+
+    def _heard(self, answered: bool) -> None:
+        if self._reason in (None, SILENT):
+            self._reason = None if answered else SILENT
 
     def _told(self, kind: str, body: bytes) -> None:
         if kind == "ready":
             self._ready_ns, self._reason = self._now_ns(), None
+            self._up.set()
             if not self.ready.done():
                 self.ready.set_result(body.decode())
         elif kind == "failed":
