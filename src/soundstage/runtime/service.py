@@ -2,7 +2,8 @@
 
 A system's package holds `api.py` (with `CALLS`), `config.py` (with `NamespaceConfig`, for abstractions that
 have namespaces, or `SystemConfig`, for knobs under `[systems.NAME]`) and `service.py` (with `SERVICE`, a
-class that takes a `ServiceContext`). The stage opens each on first use.
+class that takes a `ServiceContext`). The stage opens each on first use. A `SystemConfig` may have a method `check`
+that raises `InvalidArgument` for what the types of its fields let pass.
 """
 
 from __future__ import annotations

@@ -179,7 +179,10 @@ class Systems:
                 raise InvalidArgument(f"the system {system.name!r} has no knobs", field=f"systems.{system.name}")
             return None
         try:
-            return convert(knobs or {}, config)
+            converted = convert(knobs or {}, config)
+            if hasattr(converted, "check"):
+                converted.check()
+            return converted
         except InvalidArgument as error:
             field = ".".join(filter(None, ("systems", system.name, error.field)))
             raise InvalidArgument(error.detail, field=field, hint=error.hint) from None

@@ -28,8 +28,11 @@ from soundstage.runtime.backups.api import (
     ListBackupsReply,
 )
 from soundstage.runtime.backups.config import SystemConfig
+from soundstage.runtime.backups.naming import moment
 from soundstage.runtime.copies import DRAFT, MANIFEST, Manifest, Reach, copy, copyable, draft_of, manifest_of
+from soundstage.runtime.schedule import Schedule
 from soundstage.runtime.service import ServiceContext
+from soundstage.runtime.timetable import Timetable
 from soundstage.runtime.work.context import JobContext
 
 log: logging.Logger = logging.getLogger("soundstage.backups")
@@ -44,6 +47,9 @@ class BackupsService:
         administered: Reach = context.administers
         config: SystemConfig = context.config
         self.folder: str = os.path.abspath(os.path.join(administered.data, os.path.expanduser(config.folder)))
+        self.timetable: Timetable | None = config.timetable()
+        self.keep: int = config.keep
+        self.schedule: Schedule = context.schedule
         self._engines = administered.engines
         self._is_busy = administered.is_busy
         self._environment: Environment = context.environment
@@ -65,7 +71,7 @@ class BackupsService:
             raise _taken(request.name)
 
     async def create(self, call: Call, request: CreateBackup, job: JobContext) -> Backup:
-        name = request.name or _moment(job.job_id)
+        name = request.name or moment(Instant(uuid7_ms(job.job_id) * NS_PER_MS))
         place = self._place(name)
         await self._clear_drafts()
         made = await asyncio.to_thread(_made_by, job.job_id, place)
@@ -146,13 +152,6 @@ def _taken(name: str) -> AlreadyExists:
         field="name",
         hint="choose another name, or delete it first with backups/delete",
     )
-
-
-def _moment(job_id: str) -> str:
-    """When a job was asked for, which its id begins with, as a name that sorts by it: 2026-11-26T16-40-12.345Z."""
-    text = str(Instant(uuid7_ms(job_id) * NS_PER_MS)).removesuffix("Z").replace(":", "-")
-    seconds, _, fraction = text.partition(".")
-    return f"{seconds}.{fraction:0<3.3}Z"
 
 
 def _delete(place: str, draft: str, name: str) -> None:
