@@ -100,6 +100,8 @@ class Link:
         )
         try:
             self.session = self._cluster.connect()
+            # Every read has a limit of its own; the driver's would cut its answer without a word.
+            self.session.default_fetch_size = None
             self.settings = self._settings()
             schema.make_keyspace(self.session, self.address, self._cluster.metadata)
             self.session.set_keyspace(self.address.keyspace)
