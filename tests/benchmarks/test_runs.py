@@ -14,7 +14,7 @@ import benchmarks.startup
 import pytest
 from benchmarks.report import Figure
 
-from benchmarks import feeds, kv_deletes, kv_durable, kv_embedded, kv_http, processes, resp, startup
+from benchmarks import feeds, kv_deletes, kv_durable, kv_embedded, kv_http, log_embedded, processes, resp, startup
 from soundstage.core.codec import JSON, MSGPACK, ContentType
 from soundstage.surface.cli.bench import benchmarks as listed
 
@@ -268,6 +268,7 @@ def test_all_benchmarks_are_listed() -> None:
         "kv_durable",
         "kv_embedded",
         "kv_http",
+        "log_embedded",
         "processes",
         "records_cassandra",
         "resp",
@@ -294,3 +295,20 @@ def test_each_benchmark_is_quick_when_asked(name: str, monkeypatch: pytest.Monke
     module.main(["--quick"])
     module.main([])
     assert measured == [module.QUICK, module.FULL]
+
+
+@pytest.fixture(scope="module")
+def logged() -> list[Figure]:
+    return log_embedded.measure_here(log_embedded.Scale(rounds=1, appends=2, batches=1, readable=10_000))
+
+
+@pytest.mark.slow
+def test_the_embedded_log_is_measured_beside_bare_rocksdict(logged: list[Figure]) -> None:
+    sound(logged)
+    assert {figure.bench for figure in logged if figure.rival is None} == {"log_embedded.read"}
+
+
+@pytest.mark.slow
+def test_what_was_promised_of_the_embedded_log_is_what_is_measured(logged: list[Figure]) -> None:
+    promised = {figure.bench: figure.target for figure in logged if figure.target is not None}
+    assert promised == {"log_embedded.append_64": 10, "log_embedded.read": 500_000}

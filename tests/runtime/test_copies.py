@@ -15,6 +15,7 @@ from soundstage.core.errors import AlreadyExists, DataLoss, InvalidArgument, Not
 from soundstage.core.size import Size
 from soundstage.core.time import Instant
 from soundstage.engines.blobs.port import Blobs
+from soundstage.engines.log.port import Entry, TopicSpec
 from soundstage.engines.records.port import Records, TableSpec
 from soundstage.runtime.config import EngineConfig
 from soundstage.runtime.copies import (
@@ -98,6 +99,29 @@ async def test_a_copy_brings_all_of_it_back(copied: str, tmp_path: Path) -> None
         assert back == [Back("default", tables=2), Back("blobs", blobs=1)]
         assert await names(other) == ["films", "people"]
         assert await read(blobs(other), "files/a") == b"content"
+
+
+async def test_a_log_beside_records_is_copied_with_them_and_comes_back(stored: Engines, tmp_path: Path) -> None:
+    log = stored.log("default", "")
+    await log.create_topic(TopicSpec(name="plays", partitions=2))
+    await log.append("plays", [Entry(b"a"), Entry(b"b")], partition=1)
+    target = str(tmp_path / "copy")
+    manifest = await copy(copyable(stored), target, MADE_AT)
+    assert manifest.parts[0].topics == ["plays"]
+    async with opened(tmp_path / "other") as other:
+        await bring_back(copyable(other), target, whole(target))
+        page = await other.log("default", "").read("plays", 1, 0)
+    assert [each.value for each in page.entries] == [b"a", b"b"]
+
+
+async def test_a_topic_that_is_there_is_not_written_over(stored: Engines, tmp_path: Path) -> None:
+    target = str(tmp_path / "copy")
+    await stored.log("default", "").create_topic(TopicSpec(name="plays"))
+    await copy(copyable(stored), target, MADE_AT)
+    async with opened(tmp_path / "other") as other:
+        await other.log("default", "").create_topic(TopicSpec(name="plays"))
+        with pytest.raises(AlreadyExists, match="plays"):
+            await bring_back(copyable(other), target, whole(target))
 
 
 async def test_one_table_comes_back_alone(copied: str, tmp_path: Path) -> None:

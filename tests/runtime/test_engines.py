@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from soundstage.core.environment import Environment, VirtualEnvironment
+from soundstage.core.environment import Environment, SystemEnvironment, VirtualEnvironment
 from soundstage.core.errors import InvalidArgument
 from soundstage.engines.cache.memcached import MemcachedCache
 from soundstage.engines.cache.memory import MemoryCache
+from soundstage.engines.log.port import LogCapability, TopicSpec
 from soundstage.engines.records.memory import MemoryRecords
 from soundstage.engines.records.port import Records
 from soundstage.runtime import engines as module
@@ -32,7 +33,7 @@ def open_missing(place: Place, config: EngineConfig, environment: Environment) -
     return MemoryRecords(environment)
 
 
-def opened(environment: VirtualEnvironment, data: str = "/data", **urls: str | EngineConfig) -> Engines:
+def opened(environment: Environment, data: str = "/data", **urls: str | EngineConfig) -> Engines:
     configs = {name: url if isinstance(url, EngineConfig) else EngineConfig(url=url) for name, url in urls.items()}
     return Engines(configs, data, environment)
 
@@ -175,8 +176,36 @@ def test_a_scheme_may_offer_several_ports(environment: VirtualEnvironment, tmp_p
     engines = opened(environment, str(tmp_path), both="memory:", rows="toy:x", files="file:y")
     assert list(engines.distinct()) == ["both", "rows"]
     assert list(engines.distinct_blobs()) == ["both", "files"]
-    assert len(engines.everything()) == 4
+    assert list(engines.distinct_logs()) == ["both"]
+    assert len(engines.everything()) == 5
     assert engines.blobs("files", "f") is engines["files"]
+    assert engines.log("both", "f") is engines.ports("both")["log"]
+
+
+async def test_a_log_shares_the_database_of_the_records_beside_it(tmp_path: Path) -> None:
+    engines = opened(SystemEnvironment(), str(tmp_path), a="rocksdb:x", b="rocksdb:./x", c="rocksdb:y")
+    shared, apart = engines.ports("a"), engines.ports("c")
+    assert engines.ports("b") == shared
+    assert shared["log"].database is shared["records"].database
+    assert apart["log"].database is not shared["log"].database
+    assert LogCapability.ATOMIC_WITH_LOG in engines.log("a", "f").capabilities
+    await engines.start()
+    await engines.log("b", "f").create_topic(TopicSpec(name="topic"))
+    await engines.stop()
+
+
+def test_a_folder_that_something_given_stands_in_for_stays_closed(environment: VirtualEnvironment) -> None:
+    configs = {"a": EngineConfig(url="rocksdb:x"), "b": EngineConfig(url="memory:")}
+    given = {name: MemoryRecords(environment) for name in configs}
+    engines = Engines(configs, "/data", environment, given)
+    assert (list(engines.distinct()), list(engines.distinct_logs())) == (["a", "b"], ["b"])
+
+
+def test_an_engine_without_a_log_is_told(environment: VirtualEnvironment) -> None:
+    engines = opened(environment, rows="toy:x", both="memory:")
+    with pytest.raises(InvalidArgument, match="holds no log") as caught:
+        engines.log("rows", "events.engine")
+    assert (caught.value.field, caught.value.hint) == ("events.engine", "engines for log are both")
 
 
 @pytest.mark.parametrize(("name", "said"), [("rows", "holds no blobs"), ("fils", "there is no engine")])

@@ -4,10 +4,12 @@ from tests.runtime.conftest import OpenStage, make
 
 from soundstage.core import version
 from soundstage.core.environment import VirtualEnvironment
+from soundstage.engines.log.memory import MemoryLog
+from soundstage.engines.log.port import Entry, LogSweep, TopicSpec
 from soundstage.engines.records.memory import MemoryRecords
 from soundstage.engines.records.port import Batch, Sweep, TableSpec
 from soundstage.runtime.config import SweeperConfig
-from soundstage.runtime.sweeper import Sweeper
+from soundstage.runtime.sweeper import LogSweeper, Sweeper
 
 CONFIG = SweeperConfig(rows_per_round=100, rows_per_second=1_000)
 
@@ -89,3 +91,46 @@ async def test_a_stage_sweeps_each_engine_once(open_stage: OpenStage) -> None:
         text = stage.metrics_text().decode()
     for engine in ("default", "other"):
         assert f'soundstage_background_rounds_total{{round="sweeper of {engine}"}} 1.0' in text
+
+
+class LongLog(MemoryLog):
+    """A log of so many entries, of which every look takes its time."""
+
+    left = 0
+    seconds = 0.0
+
+    def __init__(self, environment: VirtualEnvironment) -> None:
+        super().__init__(environment)
+        self.virtual = environment
+
+    async def sweep(self, budget: int) -> LogSweep:
+        examined = min(self.left, budget)
+        self.left -= examined
+        self.virtual.advance(self.seconds)
+        return LogSweep(examined, examined // 2, self.left > 0)
+
+
+async def test_a_round_over_a_log_takes_its_share_and_keeps_to_its_rate(environment: VirtualEnvironment) -> None:
+    log = LongLog(environment)
+    log.left, log.seconds = 150, 0.04
+    sweeper = LogSweeper("default", log, CONFIG, environment)
+    assert await sweeper.round() == 0.1 - 0.04
+    assert (await sweeper.round(), sweeper.removed, log.left) == (None, 75, 0)
+
+
+async def test_a_slow_log_is_swept_on_at_once(environment: VirtualEnvironment) -> None:
+    log = LongLog(environment)
+    log.left, log.seconds = 500, 1.0
+    assert await LogSweeper("default", log, CONFIG, environment).round() == 0.0
+
+
+async def test_a_stage_sweeps_its_logs(open_stage: OpenStage) -> None:
+    async with open_stage() as stage:
+        log = stage.log()
+        await log.create_topic(TopicSpec(name="topic", retention_bytes=0))
+        await log.append("topic", [Entry(b"a"), Entry(b"b")])
+        await stage.run_background()
+        text = stage.metrics_text().decode()
+        assert await log.bounds("topic") == [(2, 2)]
+    assert 'soundstage_log_removed_entries_total{engine="default"} 2.0' in text
+    assert 'soundstage_background_rounds_total{round="sweeper of the log default"} 1.0' in text

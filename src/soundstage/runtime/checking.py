@@ -85,5 +85,6 @@ class _Contexts:
             files=_NOT_THERE,
             leases=_NOT_THERE,
             schedule=_NOT_THERE,
+            logs=_NOT_THERE,
             config=config,
         )

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import quote
@@ -23,6 +23,7 @@ from soundstage.core.completion import to_the_end
 from soundstage.core.errors import AlreadyExists, DataLoss, InvalidArgument, NotFound, Unavailable
 from soundstage.core.time import Instant
 from soundstage.engines.blobs.port import BlobCheckpoints
+from soundstage.engines.log.port import Log, LogCheckpoints
 from soundstage.engines.records.port import Checkpoints, Records
 from soundstage.runtime.engines import Engines
 
@@ -36,13 +37,14 @@ FORMAT = 1
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):
-    """What a copy has of one engine: tables or blobs, in so many `files` of `size` bytes together.
+    """What a copy has of one engine: tables and topics, or blobs, in so many `files` of `size` bytes together.
 
-    A table that was made or dropped meanwhile may be in it and is not named.
+    A table or topic that was made or dropped meanwhile may be in it and is not named.
     """
 
     engine: str
     tables: list[str] = []
+    topics: list[str] = []
     blobs: int = 0
     files: int = 0
     size: int = 0
@@ -75,11 +77,12 @@ class Back(NamedTuple):
 
 
 class Copyable(NamedTuple):
-    """The engines of which copies can be made, by name."""
+    """The engines of which copies can be made, by name; `logs` are those in the folders of records."""
 
     records: Mapping[str, tuple[Records, Checkpoints]]
     blobs: Mapping[str, BlobCheckpoints]
     left_out: list[str]
+    logs: Mapping[str, tuple[Log, LogCheckpoints]]
 
     def __len__(self) -> int:
         return len(self.records) + len(self.blobs)
@@ -97,10 +100,15 @@ def copyable(engines: Engines) -> Copyable:
     """Raises `InvalidArgument` when no copy can be made of any of `engines`, which have started."""
     records = {name: (each, each) for name, each in engines.distinct().items() if isinstance(each, Checkpoints)}
     blobs = {name: each for name, each in engines.distinct_blobs().items() if isinstance(each, BlobCheckpoints)}
+    logs = {
+        name: (each, each)
+        for name, each in engines.distinct_logs().items()
+        if name in records and isinstance(each, LogCheckpoints)
+    }
     every = {**engines.distinct(), **engines.distinct_blobs()}
     if not records and not blobs:
         raise InvalidArgument("no engine of this configuration can be copied", hint="see soundstage engines list")
-    return Copyable(records, blobs, sorted(every.keys() - records.keys() - blobs.keys()))
+    return Copyable(records, blobs, sorted(every.keys() - records.keys() - blobs.keys()), logs)
 
 
 async def copy(
@@ -197,11 +205,21 @@ async def bring_back(found: Copyable, copied: str, manifest: Manifest, tables: l
         came = await _names(engine) - before
         lost = set(parts[name].tables) - came if tables is None else set[str]()
         back.append(_proven(Back(name, tables=len(came)), f"{len(lost)} tables" if lost else ""))
+        if tables is None and name in found.logs:
+            await _topics_back(found.logs[name], place_in(copied, name), parts[name])
     for name, blobs in found.blobs.items() if tables is None else ():
         count = await blobs.restore(place_in(copied, name))
         lost_blobs = parts[name].blobs - count
         back.append(_proven(Back(name, blobs=count), f"{lost_blobs} files" if lost_blobs else ""))
     return back
+
+
+async def _topics_back(found: tuple[Log, LogCheckpoints], place: str, part: Part) -> None:
+    log, copies = found
+    before = await _topics(log)
+    await copies.restore(place)
+    lost = set(part.topics) - (await _topics(log) - before)
+    _proven(Back(part.engine), f"{len(lost)} topics" if lost else "")
 
 
 def _proven(back: Back, lost: str) -> Back:
@@ -217,6 +235,10 @@ async def _names(engine: Records) -> set[str]:
     return {spec.name for spec in await engine.tables()}
 
 
+async def _topics(log: Log) -> set[str]:
+    return {spec.name for spec in await log.topics()}
+
+
 def taken(target: str) -> AlreadyExists:
     """What is answered to who names a folder that is there."""
     return AlreadyExists(f"{target} exists", hint="name a folder that does not")
@@ -226,18 +248,23 @@ async def _copied(found: Copyable, draft: str, told: Callable[[int, str], None])
     parts: list[Part] = []
     for name, (engine, copies) in found.records.items():
         told(len(parts), name)
-        before = await _names(engine)
+        log = found.logs[name][0] if name in found.logs else None
+        before, begun = await _names(engine), set[str]() if log is None else await _topics(log)
         await copies.checkpoint(place_in(draft, name))
-        parts.append(await _part(draft, name, tables=sorted(before & await _names(engine))))
+        tables = sorted(before & await _names(engine))
+        topics = [] if log is None else sorted(begun & await _topics(log))
+        parts.append(await _part(draft, name, tables=tables, topics=topics))
     for name, blobs in found.blobs.items():
         told(len(parts), name)
         parts.append(await _part(draft, name, blobs=await blobs.checkpoint(place_in(draft, name))))
     return parts
 
 
-async def _part(draft: str, engine: str, *, tables: list[str] | None = None, blobs: int = 0) -> Part:
+async def _part(
+    draft: str, engine: str, *, tables: Sequence[str] = (), topics: Sequence[str] = (), blobs: int = 0
+) -> Part:
     files, size = await _in_thread(_measured, place_in(draft, engine))
-    return Part(engine=engine, tables=tables or [], blobs=blobs, files=files, size=size)
+    return Part(engine=engine, tables=list(tables), topics=list(topics), blobs=blobs, files=files, size=size)
 
 
 def _measured(folder: str) -> tuple[int, int]:

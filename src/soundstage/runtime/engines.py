@@ -23,6 +23,7 @@ from soundstage.core.errors import InvalidArgument
 from soundstage.core.names import nearest
 from soundstage.engines.blobs.port import Blobs
 from soundstage.engines.cache.port import Cache
+from soundstage.engines.log.port import Log
 from soundstage.engines.records.port import Records
 from soundstage.runtime.config import EngineConfig
 from soundstage.runtime.urls import split_url
@@ -30,12 +31,27 @@ from soundstage.runtime.urls import split_url
 ENTRY_POINTS = "soundstage.engines"
 
 
+Port: TypeAlias = Literal["records", "blobs", "cache", "log"]
+HostedPort: TypeAlias = Literal["records", "blobs", "log"]
+"""Those that one process can use of another's."""
+
+_CALLS: Mapping[Port, str] = {"records": "apply", "blobs": "put", "cache": "touch", "log": "append"}
+"""What engines of a port have and others have not."""
+
+Engine: TypeAlias = Any
+"""`Records`, `Blobs`, `Cache` or `Log`, as the port says."""
+
+
 class Place(NamedTuple):
-    """Where an engine is: its parsed URL, and the data folder that relative paths start from."""
+    """Where an engine is: its parsed URL, and the data folder that relative paths start from.
+
+    `beside` are the engines for other ports that were opened there before, which may share what they stand on.
+    """
 
     name: str
     url: SplitResult
     data: str
+    beside: Mapping[Port, Engine] = MappingProxyType({})
 
     @property
     def folder(self) -> str:
@@ -48,16 +64,6 @@ class Place(NamedTuple):
             )
         return os.path.realpath(Path(self.data, unquote(self.url.path)))
 
-
-Port: TypeAlias = Literal["records", "blobs", "cache"]
-HostedPort: TypeAlias = Literal["records", "blobs"]
-"""Those that one process can use of another's."""
-
-_CALLS: Mapping[Port, str] = {"records": "apply", "blobs": "put", "cache": "touch"}
-"""What engines of a port have and others have not."""
-
-Engine: TypeAlias = Any
-"""`Records`, `Blobs` or `Cache`, as the port says."""
 
 Opener: TypeAlias = Callable[[Place, EngineConfig, Environment], Engine]
 
@@ -81,14 +87,27 @@ HOST_SOCKET = "HOST"
 """Of the process that has a data folder open, in that folder, where it offers its engines to others."""
 
 SCHEMES: Mapping[str, Scheme] = {
-    "memory": Scheme({"records": f"{_HERE}:open_memory", "blobs": f"{_HERE}:open_memory_blobs"}),
-    "rocksdb": Scheme({"records": f"{_HERE}:open_rocks"}, folder=True),
+    "memory": Scheme(
+        {
+            "records": f"{_HERE}:open_memory",
+            "blobs": f"{_HERE}:open_memory_blobs",
+            "log": f"{_HERE}:open_memory_log",
+        }
+    ),
+    "rocksdb": Scheme({"records": f"{_HERE}:open_rocks", "log": f"{_HERE}:open_rocks_log"}, folder=True),
     "cassandra": Scheme({"records": f"{_HERE}:open_cassandra"}, extra="cassandra", shared=True),
     "file": Scheme({"blobs": f"{_HERE}:open_files"}, folder=True),
     "lru": Scheme({"cache": f"{_HERE}:open_memory_cache"}, shared=True),
     "lfu": Scheme({"cache": f"{_HERE}:open_memory_cache"}, shared=True),
     "memcached": Scheme({"cache": f"{_HERE}:open_memcached"}, shared=True),
-    "host": Scheme({"records": f"{_HERE}:open_host_records", "blobs": f"{_HERE}:open_host_blobs"}, shared=True),
+    "host": Scheme(
+        {
+            "records": f"{_HERE}:open_host_records",
+            "blobs": f"{_HERE}:open_host_blobs",
+            "log": f"{_HERE}:open_host_log",
+        },
+        shared=True,
+    ),
 }
 
 
@@ -130,6 +149,12 @@ def open_memcached(place: Place, config: EngineConfig, environment: Environment)
     return _load(f"{module}:MemcachedCache")(places, environment, options)
 
 
+def open_memory_log(place: Place, config: EngineConfig, environment: Environment) -> Log:
+    """The same for the log."""
+    _check_no_options(place, config)
+    return _load("soundstage.engines.log.memory:MemoryLog")(environment)
+
+
 def open_files(place: Place, config: EngineConfig, environment: Environment) -> Blobs:
     """Blobs as files of the URL's folder; `options` are those of `FileOptions`."""
     module = "soundstage.engines.blobs.file"
@@ -154,6 +179,12 @@ def open_cassandra(place: Place, config: EngineConfig, environment: Environment)
     return _load(f"{package}:open_cassandra")(address, environment)
 
 
+def open_rocks_log(place: Place, config: EngineConfig, environment: Environment) -> Log:
+    """The log in the same database, so that one batch may hold records and entries."""
+    records = place.beside["records"]
+    return _load("soundstage.engines.log.rocksdb:RocksLog")(records.database, environment, records.enlist)
+
+
 def open_host_records(place: Place, config: EngineConfig, environment: Environment) -> Records:
     """An engine of the process whose data folder the URL names (`host:`: this stage's); see `HostOptions`."""
     return _open_host("records", place, config, environment)
@@ -162,6 +193,11 @@ def open_host_records(place: Place, config: EngineConfig, environment: Environme
 def open_host_blobs(place: Place, config: EngineConfig, environment: Environment) -> Blobs:
     """The same for blobs."""
     return _open_host("blobs", place, config, environment)
+
+
+def open_host_log(place: Place, config: EngineConfig, environment: Environment) -> Log:
+    """The same for the log."""
+    return _open_host("log", place, config, environment)
 
 
 def _open_host(port: Port, place: Place, config: EngineConfig, environment: Environment) -> Any:
@@ -206,7 +242,7 @@ class Engines:
         given: Mapping[str, Records | Blobs] = MappingProxyType({}),
     ) -> None:
         self._names = list(configs)
-        self._by_port: dict[Port, dict[str, Engine]] = {"records": {}, "blobs": {}, "cache": {}}
+        self._by_port: dict[Port, dict[str, Engine]] = {"records": {}, "blobs": {}, "cache": {}, "log": {}}
         self._started: list[Engine] = []
         self._shared: set[str] = set()
         shared: dict[tuple[str, str, Port], tuple[str, EngineConfig, Engine]] = {}
@@ -218,7 +254,11 @@ class Engines:
             for port in _ports(place, config):
                 engine = given.get(name)
                 fits = engine is not None and hasattr(engine, _CALLS[port])
-                self._by_port[port][name] = engine if fits else _opened(place, port, config, environment, shared)
+                if engine is not None and port == "log" and not fits and place.url.scheme != "memory":
+                    # What is given stands in for the folder, which stays closed.
+                    continue
+                beside = place._replace(beside=self.ports(name))
+                self._by_port[port][name] = engine if fits else _opened(beside, port, config, environment, shared)
 
     def __getitem__(self, name: str) -> Engine:
         """An engine of that name, of whatever port."""
@@ -246,6 +286,10 @@ class Engines:
         """The cache engine of that name; `InvalidArgument` as for `get`."""
         return self._get("cache", name, field)
 
+    def log(self, name: str, field: str) -> Log:
+        """The log engine of that name; `InvalidArgument` as for `get`."""
+        return self._get("log", name, field)
+
     def distinct(self) -> dict[str, Records]:
         """Each records engine once, by the first of its names."""
         return _distinct(self._by_port["records"])
@@ -253,6 +297,10 @@ class Engines:
     def distinct_blobs(self) -> dict[str, Blobs]:
         """Each blobs engine once, by the first of its names."""
         return _distinct(self._by_port["blobs"])
+
+    def distinct_logs(self) -> dict[str, Log]:
+        """Each log engine once, by the first of its names."""
+        return _distinct(self._by_port["log"])
 
     def is_shared(self, name: str) -> bool:
         """Whether other processes may have the engine open too."""

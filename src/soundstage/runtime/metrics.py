@@ -182,7 +182,12 @@ class StageCollector:
             purged.add_metric((sweeper.name,), sweeper.purged)
             backlog.add_metric((sweeper.name,), sweeper.backlog)
             overdue.add_metric((sweeper.name,), sweeper.overdue_s(now_us))
-        yield from (purged, backlog, overdue)
+        removed = CounterMetricFamily(
+            "soundstage_log_removed_entries", "entries removed by retention and compaction", labels=("engine",)
+        )
+        for log_sweeper in self._parts.log_sweepers:
+            removed.add_metric((log_sweeper.name,), log_sweeper.removed)
+        yield from (purged, backlog, overdue, removed)
 
     def _measured(self) -> Iterator[tuple[dict[str, str], Measurement]]:
         for name, engine in self._parts.engines.distinct().items():

@@ -44,7 +44,7 @@ from soundstage.runtime.roles import CONTROL, DOORS, HTTP, Role, RoleContext, ch
 from soundstage.runtime.schedule import Schedule, Timed
 from soundstage.runtime.service import ServiceContext
 from soundstage.runtime.signing_keys import SigningKeys
-from soundstage.runtime.sweeper import Sweeper
+from soundstage.runtime.sweeper import LogSweeper, Sweeper
 from soundstage.runtime.system_table import SystemTable
 from soundstage.runtime.systems import Systems
 from soundstage.runtime.timetable import Every
@@ -96,6 +96,7 @@ class Parts:
         self.doors: Doors = Doors(config, self.systems, background)
         self.loop_lag: LoopLag = LoopLag(environment)
         self.sweepers: list[Sweeper] = []
+        self.log_sweepers: list[LogSweeper] = []
         self.watched: list[Watched] = []
         self.bound: dict[tuple[str, str], BoundOperation] = {}
         self._runs_background = background
@@ -235,6 +236,11 @@ class Parts:
             self.sweepers.append(Sweeper(name, engine, sweeper, self.environment))
             if sweeper.enabled:
                 sweeps[name] = add(f"sweeper of {name}", sweeper.interval / 1e9, self.sweepers[-1].round)
+        for name, log in self.engines.distinct_logs().items():
+            self.log_sweepers.append(LogSweeper(name, log, sweeper, self.environment))
+            if sweeper.enabled:
+                round_of_log = self.log_sweepers[-1].round
+                sweeps[f"{name} log"] = add(f"sweeper of the log {name}", sweeper.interval / 1e9, round_of_log)
         expired = [
             add(f"expired blobs of {name}", EXPIRED_INTERVAL.seconds, partial(_sweep_blobs, blobs))
             for name, blobs in self.engines.distinct_blobs().items()
@@ -285,6 +291,7 @@ class Parts:
             files=self.files,
             leases=self.leases,
             schedule=self.schedule,
+            logs=self.engines,
             config=config,
             administers=administers.get(name),
         )

@@ -17,6 +17,7 @@ from soundstage.core.environment import Environment
 from soundstage.core.hlc import TokenClock
 from soundstage.core.namespace import Objective
 from soundstage.core.pages import PageTokens
+from soundstage.engines.log.port import Log
 from soundstage.engines.records.port import Records, TableSpec
 from soundstage.runtime.compute import Compute
 from soundstage.runtime.files import Files
@@ -63,11 +64,23 @@ class Namespaces(Protocol):
         ...
 
 
+class Logs(Protocol):
+    """The log engines of this stage."""
+
+    def log(self, name: str, field: str) -> Log:
+        """The log engine that the stage file calls `name`, as the knob `field` says; else `InvalidArgument`.
+
+        An engine whose URL holds records and a log writes both in one batch where it announces `atomic_with_log`.
+        """
+        ...
+
+
 class ServiceContext(msgspec.Struct, frozen=True, kw_only=True):
     """What the stage hands to a service when it opens it. `config` is the `SystemConfig`, if any.
 
-    `files` are what callers sent and jobs leave; `leases` and `schedule` are shared by all processes of the stage.
-    These three are there once the service is started: one that is only asked what a namespace needs has none.
+    `files` are what callers sent and jobs leave; `leases` and `schedule` are shared by all processes of the stage;
+    `logs` are its logs. These four are there once the service is started: one that is only asked what a namespace
+    needs has none.
     `administers` is the part of the stage that a system of the runtime itself makes reachable, None for all
     other systems.
     """
@@ -80,6 +93,7 @@ class ServiceContext(msgspec.Struct, frozen=True, kw_only=True):
     files: Files
     leases: Leases
     schedule: Schedule
+    logs: Logs
     config: Any = None
     administers: Any = None
 

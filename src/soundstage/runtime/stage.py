@@ -25,6 +25,7 @@ from soundstage.core.operation import AsyncFace, Operation, face_of
 from soundstage.core.policy import RetryPolicy, repeatable, retry_budget, retrying, with_token
 from soundstage.core.system import System
 from soundstage.engines.blobs.port import Blobs
+from soundstage.engines.log.port import Log
 from soundstage.engines.records.port import Records
 from soundstage.runtime.compute import Compute
 from soundstage.runtime.config import StageConfig
@@ -153,6 +154,13 @@ class Stage:
     def engines(self) -> Engines:
         """The engines by name; only while started."""
         return self._running().engines
+
+    def log(self, engine: str = "default") -> Log:
+        """The log that the engine of that name has beside its records, for programs of one's own.
+
+        Raises `InvalidArgument` for an engine that is not there or has none.
+        """
+        return self.engines.log(engine, "engine")
 
     @property
     def namespaces(self) -> NamespaceControl:

@@ -149,7 +149,7 @@ def test_contracts_that_differ_in_anything_have_another_fingerprint() -> None:
     assert Contract("shelf", Shelf, {"dust": Dusted}).fingerprint == SHELF.fingerprint
 
 
-@pytest.mark.parametrize(("port", "calls"), [("records", 10), ("blobs", 7)])
+@pytest.mark.parametrize(("port", "calls"), [("records", 10), ("blobs", 7), ("log", 9)])
 def test_every_port_has_a_contract_of_all_its_calls(port: str, calls: int) -> None:
     assert len(contract(port).methods) == calls
 

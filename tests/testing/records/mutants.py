@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import importlib
 import sys
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from pathlib import Path
 from types import CodeType, ModuleType
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import pytest
 from hypothesis import Phase, given, is_hypothesis_test, settings
@@ -38,6 +38,10 @@ VERSION = "soundstage.core.version"
 
 SHARED = (f"{RECORDS}.port", f"{RECORDS}.refusals")
 """Modules whose types cross between engine and suite; they are never loaded twice."""
+
+
+IsEngine: TypeAlias = Callable[[str], bool]
+"""Whether a module is imported anew for a mutant: those of the engine, and not those whose types cross."""
 
 
 class Change(NamedTuple):
@@ -91,7 +95,7 @@ class _Changer(MetaPathFinder):
 
 
 @contextmanager
-def _forgotten(names: Sequence[str]) -> Generator[None]:
+def _forgotten(names: Sequence[str], is_engine: IsEngine) -> Generator[None]:
     """Within, the modules `names` are as if never imported; afterwards they are back."""
     kept: Mapping[str, ModuleType] = {name: sys.modules.pop(name) for name in names}
     for name in names:
@@ -100,7 +104,7 @@ def _forgotten(names: Sequence[str]) -> Generator[None]:
     try:
         yield
     finally:
-        for name in [name for name in sys.modules if _is_engine(name)]:
+        for name in [name for name in sys.modules if is_engine(name)]:
             del sys.modules[name]
         sys.modules.update(kept)
         for name, module in kept.items():
@@ -112,11 +116,11 @@ def _is_engine(name: str) -> bool:
     return name == VERSION or (name.startswith(f"{RECORDS}.") and name not in SHARED)
 
 
-def load(engine: str, changes: Sequence[Change]) -> ModuleType:
+def load(engine: str, changes: Sequence[Change], is_engine: IsEngine = _is_engine) -> ModuleType:
     """The module `engine`, imported anew with everything that it stands on, `changes` made."""
     importlib.import_module(engine)
     finder = _Changer(changes)
-    with _forgotten([name for name in sys.modules if _is_engine(name)]):
+    with _forgotten([name for name in sys.modules if is_engine(name)], is_engine):
         sys.meta_path.insert(0, finder)
         try:
             return importlib.import_module(engine)
@@ -145,10 +149,17 @@ class _Part(Examination):
         ]
 
 
-def failures(engine: str, part: str, changes: Sequence[Change]) -> list[str]:
+def failures(
+    engine: str,
+    part: str,
+    changes: Sequence[Change],
+    *,
+    subject: Path = SUBJECT,
+    is_engine: IsEngine = _is_engine,
+) -> list[str]:
     """The first test of `part` that fails on the changed engine; empty when all pass."""
-    examination = _Part(load(engine, changes), part)
-    examination.run(SUBJECT, "-x")
+    examination = _Part(load(engine, changes, is_engine), part)
+    examination.run(subject, "-x")
     return examination.failed
 
 

@@ -46,6 +46,7 @@ class EngineStatus(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     capabilities: list[str]
     tables: int | None = None
     blobs: int | None = None
+    topics: int | None = None
     bytes: int | None = None
     problem: str | None = None
 
@@ -140,6 +141,8 @@ async def _holdings(stage: Stage, name: str, port: str) -> dict[str, Any]:
             return {"blobs": usage.blobs, "bytes": usage.bytes}
         if port == "cache":
             return {}
+        if port == "log":
+            return {"topics": len(await stage.engines.log(name, "engines").topics())}
         return {"tables": len(await stage.engines.get(name, "engines").tables())}
     except SoundstageError as error:
         return {"problem": error.detail}

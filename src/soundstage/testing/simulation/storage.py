@@ -19,6 +19,7 @@ from soundstage.engines.records.port import Records
 from soundstage.testing.simulation.environment import SimulatedEnvironment
 
 if TYPE_CHECKING:
+    from soundstage.engines.rocks.database import Database
     from soundstage.testing.simulation.disk import ForgetfulDisk
 
 End: TypeAlias = Literal["stop", "kill", "power"]
@@ -95,8 +96,14 @@ class RocksStorage:
 
     def open(self, environment: SimulatedEnvironment) -> Records:
         # The driver is loaded only by runs on this engine.
-        from soundstage.engines.records.rocksdb import RocksOptions, RocksRecords
+        from soundstage.engines.records.rocksdb import RocksRecords
+
+        return RocksRecords(self.database(environment), environment)
+
+    def database(self, environment: SimulatedEnvironment) -> Database:
+        """The database of the next process, for whatever ports are to be on it."""
         from soundstage.engines.rocks.database import Database
+        from soundstage.engines.rocks.options import RocksOptions
         from soundstage.testing.simulation.disk import ForgetfulDisk
 
         for number in range(self._removed, self._folders):
@@ -104,7 +111,7 @@ class RocksStorage:
         self._removed = self._folders
         options = RocksOptions(durability=self.durability, cache=Size(8 * _MIB), low_water=Size(0))
         self._disk = ForgetfulDisk(str(self.folder), environment, self.flush_s)
-        return RocksRecords(Database(str(self.folder), options, environment, disk=self._disk), environment)
+        return Database(str(self.folder), options, environment, disk=self._disk)
 
     def leave(self, end: End) -> None:
         if end == "stop" or self._disk is None:
