@@ -251,7 +251,7 @@ def test_an_option_that_a_cache_has_not_is_refused(environment: VirtualEnvironme
 
 
 def test_a_cache_is_not_offered_to_other_processes(environment: VirtualEnvironment) -> None:
-    assert {port for port, _ in opened(environment, a="lru:", b="memory:").offered()} == {"records", "blobs"}
+    assert {port for port, _ in opened(environment, a="lru:", b="memory:").offered()} == {"records", "blobs", "log"}
 
 
 def test_a_cluster_is_named_by_its_url(environment: VirtualEnvironment) -> None:
