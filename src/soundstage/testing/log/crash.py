@@ -92,6 +92,11 @@ def _round(data: Path, plan: LogPlan, promises: _Promises, calls: int, variables
             raise Broken("the process that was to be killed ended by itself")
         while len(promises.acked) < wanted and (line := process.stdout.readline()):
             promises.hear(_decode(line))
+        # To the next thing that is shown: if it was shown too soon, it is not on the disk yet.
+        while line := process.stdout.readline():
+            promises.hear(told := _decode(line))
+            if isinstance(told, Shown):
+                break
         process.kill()
         for line in process.stdout:
             # What it had told before it died is promised too; of the last line a part may be missing.
