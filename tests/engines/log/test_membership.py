@@ -94,6 +94,16 @@ def test_a_generation_begins_with_every_change_and_with_nothing_else() -> None:
     assert (group.generation, len(group.assignment("y").partitions["a"])) == (8, 12)
 
 
+def test_who_joins_for_fewer_topics_gives_up_the_others() -> None:
+    group = Group("g")
+    both = {"a": 2, "b": 2}
+    group.join("x", ["a", "b"], SESSION_NS, both, 0)
+    group.join("y", ["a", "b"], SESSION_NS, both, 0)
+    group.join("y", ["a"], SESSION_NS, {"a": 2}, 0)
+    assert group.generation == 3
+    assert (group.assignment("x").partitions, group.assignment("y").partitions) == ({"b": [0, 1]}, {"a": [0, 1]})
+
+
 def test_who_is_not_heard_of_is_gone_at_the_nanosecond() -> None:
     group = Group("g")
     joined(group, "x")

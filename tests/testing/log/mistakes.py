@@ -136,8 +136,8 @@ MISTAKES = (
     _memory(
         "a stop wakes nobody",
         "waits",
-        "self._open = False\n        self._watch.tell_all()",
-        "self._open = False",
+        "for name, group in self._groups.items()}\n        self._watch.tell_all()",
+        "for name, group in self._groups.items()}",
     ),
     _memory(
         "a stopped engine answers",

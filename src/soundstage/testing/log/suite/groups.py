@@ -117,6 +117,16 @@ class GroupsHeld:
         assert after.partitions == {TOPIC: [0, 1, 2], "suite/other": [0]}
 
     @requires(LogCapability.GROUPS)
+    async def test_a_member_may_join_for_fewer_topics(self, bench: LogBench) -> None:
+        await bench.another("suite/other", partitions=2)
+        await join(bench, "one", TOPIC, "suite/other")
+        before = await join(bench, "two", TOPIC, "suite/other")
+        after = await join(bench, "two", TOPIC)
+        assert after.generation > before.generation
+        assert list(after.partitions) == [TOPIC]
+        assert (await join(bench, "one", TOPIC, "suite/other")).partitions["suite/other"] == [0, 1]
+
+    @requires(LogCapability.GROUPS)
     async def test_positions_are_kept_by_partition(self, bench: LogBench) -> None:
         await bench.append(*[b""] * 5, partition=0)
         await bench.append(*[b""] * 5, partition=2)
