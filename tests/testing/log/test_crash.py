@@ -30,11 +30,14 @@ GroupCommit.gate_each = lambda self, keys: None
 """
 
 IN_TWO_BATCHES = f"""
+import asyncio
 from soundstage.engines.log.port import Together
 from soundstage.engines.log.rocksdb import RocksLog
 
 async def apart(self, writes, appends, deadline_ns=None):
     spots = [await self.append(each.topic, each.entries) for each in appends]
+    # So long that a kill at any moment finds some producer between the halves.
+    await asyncio.sleep(0.05)
     done = await self.database.atomically(self._together, writes, [])
     return Together(done.stamps, spots)
 
