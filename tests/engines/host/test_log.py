@@ -16,7 +16,9 @@ from soundstage.testing.log import LogSuite, OpenLog
 
 
 class TestMemory(LogSuite):
-    capabilities = frozenset({LogCapability.TOKEN_DEDUP, LogCapability.STATISTICS, LogCapability.GROUPS})
+    capabilities = frozenset(
+        {LogCapability.TOKEN_DEDUP, LogCapability.STATISTICS, LogCapability.GROUPS, LogCapability.EXACT}
+    )
 
     @pytest.fixture
     def open_log(self, tmp_path: Path) -> OpenLog:
@@ -38,6 +40,7 @@ class TestRocks(LogSuite):
             LogCapability.TOKEN_DEDUP,
             LogCapability.STATISTICS,
             LogCapability.GROUPS,
+            LogCapability.EXACT,
             LogCapability.CHECKPOINT,
             LogCapability.DURABLE,
         }

@@ -10,7 +10,9 @@ from soundstage.testing.log import LogSuite, OpenLog
 
 
 class TestMemory(LogSuite):
-    capabilities = frozenset({LogCapability.TOKEN_DEDUP, LogCapability.STATISTICS, LogCapability.GROUPS})
+    capabilities = frozenset(
+        {LogCapability.TOKEN_DEDUP, LogCapability.STATISTICS, LogCapability.GROUPS, LogCapability.EXACT}
+    )
 
     @pytest.fixture
     def open_log(self) -> OpenLog:

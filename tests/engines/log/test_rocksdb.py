@@ -11,7 +11,13 @@ from soundstage.engines.log.port import LogCapability
 from soundstage.testing.log import LogSuite, OpenLog
 
 ALWAYS = frozenset(
-    {LogCapability.TOKEN_DEDUP, LogCapability.STATISTICS, LogCapability.GROUPS, LogCapability.CHECKPOINT}
+    {
+        LogCapability.TOKEN_DEDUP,
+        LogCapability.STATISTICS,
+        LogCapability.GROUPS,
+        LogCapability.CHECKPOINT,
+        LogCapability.EXACT,
+    }
 )
 
 

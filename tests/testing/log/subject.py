@@ -13,7 +13,9 @@ from soundstage.testing.log import LogSuite, OpenLog
 
 
 class TestSubject(LogSuite):
-    capabilities = frozenset({LogCapability.TOKEN_DEDUP, LogCapability.STATISTICS, LogCapability.GROUPS})
+    capabilities = frozenset(
+        {LogCapability.TOKEN_DEDUP, LogCapability.STATISTICS, LogCapability.GROUPS, LogCapability.EXACT}
+    )
 
     @pytest.fixture
     def open_log(self, engine_module: ModuleType, tmp_path: Path) -> OpenLog:

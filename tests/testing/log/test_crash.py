@@ -12,7 +12,7 @@ import pytest
 from soundstage.testing.crash import Broken, build_shim
 from soundstage.testing.log.crash import LogPlan, crash_log
 
-QUICK = LogPlan(rounds=2, calls_per_round=150)
+QUICK = LogPlan(rounds=2, calls_per_round=60)
 
 START = "from soundstage.testing.log.victim import main; import sys; main(sys.argv[1:])"
 
@@ -61,7 +61,7 @@ def planned(**changes: Any) -> LogPlan:
 
 @pytest.mark.slow
 def test_a_killed_process_keeps_every_promise(tmp_path: Path) -> None:
-    report = crash_log(tmp_path, planned(seed=1, rounds=3))
+    report = crash_log(tmp_path, planned(seed=1))
     assert report.acknowledged > 0
     assert report.shown > 0
 
@@ -84,8 +84,10 @@ def test_a_build_that_skips_the_flush_is_found_out(tmp_path: Path, shim: Path) -
 
 @pytest.mark.slow
 def test_a_build_that_shows_what_is_not_flushed_is_found_out(tmp_path: Path, shim: Path) -> None:
+    # Each round it dies right after it showed something, a flush takes that long, and one round is enough.
+    slow = planned(seed=5, shim=shim, delay_ms=250, rounds=8, calls_per_round=1, program=build(WITHOUT_GATES))
     with pytest.raises(Broken, match="shown"):
-        crash_log(tmp_path, planned(seed=5, shim=shim, delay_ms=30, rounds=6, program=build(WITHOUT_GATES)))
+        crash_log(tmp_path, slow)
 
 
 @pytest.mark.slow

@@ -15,14 +15,14 @@ from soundstage.testing.log.stores import LogStore, MemoryLogStore, memory, rock
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(6))
 def test_crowds_on_the_memory_engine_keep_every_promise(seed: int) -> None:
     report = crowd(memory, seed)
     assert report.applied >= report.appended > 0
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(3))
 def test_crowds_on_the_embedded_engine_keep_every_promise(seed: int) -> None:
     report = crowd(rocksdb, seed)
     assert report.applied >= report.appended > 0

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
-from tests.testing.log.mistakes import GROUPS, LOG, MEMORY, MISTAKES, ROCKS, ROCKSDB
-from tests.testing.records.mutants import Mutant, failures
+from tests.testing.log.mistakes import GROUPS, MEMORY, MISTAKES, ROCKS, ROCKSDB
+from tests.testing.log.mutants import Examined
+from tests.testing.records.mutants import Mutant
 
-SUBJECT = Path(__file__).with_name("subject.py")
-
-SHARED = (f"{LOG}.port", f"{LOG}.refusals")
-"""Modules whose types cross between engine and suite; they are never loaded twice."""
+PARTS = sorted({mutant.part for mutant in MISTAKES + GROUPS})
+RIGHT = tuple(Mutant(f"no mistake in {part}", part, []) for part in PARTS)
 
 
-def is_engine(name: str) -> bool:
-    return name.startswith(f"{LOG}.") and name not in SHARED
+@pytest.fixture(scope="module")
+def in_memory() -> Examined:
+    return Examined(MEMORY, MISTAKES + GROUPS + RIGHT)
+
+
+@pytest.fixture(scope="module")
+def on_disk() -> Examined:
+    return Examined(ROCKSDB, ROCKS)
 
 
 def name_of(mutant: Mutant) -> str:
@@ -24,19 +27,22 @@ def name_of(mutant: Mutant) -> str:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("mutant", MISTAKES + GROUPS, ids=name_of)
-def test_the_suite_sees_that(mutant: Mutant) -> None:
-    seen = failures(MEMORY, mutant.part, mutant.changes, subject=SUBJECT, is_engine=is_engine)
-    assert seen, f"survived: {mutant.name}"
+def test_the_suite_sees_that(in_memory: Examined, mutant: Mutant) -> None:
+    assert in_memory.seen[mutant.name], f"survived: {mutant.name}"
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("mutant", ROCKS, ids=name_of)
-def test_the_suite_sees_that_the_embedded_engine_errs(mutant: Mutant) -> None:
-    seen = failures(ROCKSDB, mutant.part, mutant.changes, subject=SUBJECT, is_engine=is_engine)
-    assert seen, f"survived: {mutant.name}"
+def test_the_suite_sees_that_the_embedded_engine_errs(on_disk: Examined, mutant: Mutant) -> None:
+    assert on_disk.seen[mutant.name], f"survived: {mutant.name}"
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("part", sorted({mutant.part for mutant in MISTAKES + GROUPS}))
-def test_an_engine_without_a_mistake_passes(part: str) -> None:
-    assert failures(MEMORY, part, [], subject=SUBJECT, is_engine=is_engine) == []
+@pytest.mark.parametrize("right", RIGHT, ids=name_of)
+def test_an_engine_without_a_mistake_passes(in_memory: Examined, right: Mutant) -> None:
+    assert in_memory.seen[right.name] == []
+
+
+def test_no_two_mistakes_have_one_name() -> None:
+    for mistakes in (MISTAKES + GROUPS, ROCKS):
+        assert len({mutant.name for mutant in mistakes}) == len(mistakes)

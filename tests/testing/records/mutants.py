@@ -39,7 +39,6 @@ VERSION = "soundstage.core.version"
 SHARED = (f"{RECORDS}.port", f"{RECORDS}.refusals")
 """Modules whose types cross between engine and suite; they are never loaded twice."""
 
-
 IsEngine: TypeAlias = Callable[[str], bool]
 """Whether a module is imported anew for a mutant: those of the engine, and not those whose types cross."""
 
@@ -149,17 +148,10 @@ class _Part(Examination):
         ]
 
 
-def failures(
-    engine: str,
-    part: str,
-    changes: Sequence[Change],
-    *,
-    subject: Path = SUBJECT,
-    is_engine: IsEngine = _is_engine,
-) -> list[str]:
+def failures(engine: str, part: str, changes: Sequence[Change]) -> list[str]:
     """The first test of `part` that fails on the changed engine; empty when all pass."""
-    examination = _Part(load(engine, changes, is_engine), part)
-    examination.run(subject, "-x")
+    examination = _Part(load(engine, changes), part)
+    examination.run(SUBJECT, "-x")
     return examination.failed
 
 

@@ -136,7 +136,7 @@ class MemoryLog:
 
     def __init__(self, environment: Environment) -> None:
         self.capabilities: frozenset[LogCapability] = frozenset(
-            {LogCapability.TOKEN_DEDUP, LogCapability.STATISTICS, LogCapability.GROUPS}
+            {LogCapability.TOKEN_DEDUP, LogCapability.STATISTICS, LogCapability.GROUPS, LogCapability.EXACT}
         )
         self._environment = environment
         self._topics: dict[str, _Topic] = {}

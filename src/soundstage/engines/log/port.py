@@ -56,6 +56,9 @@ class LogCapability(StrEnum):
     CHECKPOINT = "checkpoint"
     ATOMIC_WITH_LOG = "atomic_with_log"
     GROUPS = "groups"
+    EXACT = "exact"
+    """What servers do in ways of their own. No time of a partition is less than the one before it. Retention by bytes
+    and compaction are done by the sweep, to the entry. Members of groups keep most of what they have."""
 
 
 class TopicSpec(msgspec.Struct, frozen=True, kw_only=True):

@@ -14,6 +14,7 @@ TOPIC = "suite/events"
 PARTITIONS = 3
 SWEEPS_MAX = 1_000
 PAGES_MAX = 10_000
+START_NS = 1_700_000_000_000_000_000
 
 
 class OpenLog(Protocol):
@@ -35,8 +36,8 @@ def entry(value: bytes | None = b"", key: bytes | None = None, **more: Any) -> E
 class LogBench:
     """The topic `suite/events` with three partitions, on a clock that moves when told to."""
 
-    def __init__(self, open_log: OpenLog, seed: int = 0) -> None:
-        self.environment: VirtualEnvironment = VirtualEnvironment(seed)
+    def __init__(self, open_log: OpenLog, seed: int = 0, start_ns: int = START_NS) -> None:
+        self.environment: VirtualEnvironment = VirtualEnvironment(seed, start_ns)
         self.spec: TopicSpec = TopicSpec(name=TOPIC, partitions=PARTITIONS)
         self.log: Log
         self._open_log = open_log

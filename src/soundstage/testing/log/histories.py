@@ -83,16 +83,17 @@ def histories(*, compact: bool) -> st.SearchStrategy[list[Step]]:
 
 
 class _Kept:
-    """What one partition was given."""
+    """What one partition was given. `exact`: no time is less than the one before it."""
 
-    def __init__(self) -> None:
+    def __init__(self, exact: bool) -> None:
+        self.exact = exact
         self.entries: list[Stored] = []
         self.start = 0
         self.may_go: set[int] = set()
         self.gone: set[int] = set()
 
     def append(self, entry: Entry, now_us: int) -> int:
-        last_us = self.entries[-1].time_us if self.entries else 0
+        last_us = self.entries[-1].time_us if self.entries and self.exact else 0
         time_us = max(last_us, now_us if entry.time_us is None else entry.time_us)
         self.entries.append(Stored(len(self.entries), time_us, entry.key, entry.value, entry.headers))
         return len(self.entries) - 1
@@ -132,13 +133,14 @@ class Player:
 
     def __init__(self, bench: LogBench, topic: str, *, compact: bool) -> None:
         self._bench = bench
-        self._kept = [_Kept() for _ in range(PARTITIONS)]
+        exact = LogCapability.EXACT in bench.log.capabilities
+        self._kept = [_Kept(exact) for _ in range(PARTITIONS)]
         self._tokens: dict[str, tuple[int, Sent, list[Spot]]] = {}
         self._spec = TopicSpec(
             name=topic,
             partitions=PARTITIONS,
             retention_us=None if compact else RETENTION_US,
-            retention_bytes=None if compact else RETENTION_BYTES,
+            retention_bytes=None if compact or not exact else RETENTION_BYTES,
             compact=compact,
             compact_lag_us=LAG_US,
             delete_retention_us=DELETE_US,

@@ -52,7 +52,13 @@ Enlist: TypeAlias = Callable[[AtomicBatch, str, bytes, Batch, Conditional | None
 """Puts a write of records into a batch, as `RocksRecords.enlist` does."""
 
 _ALWAYS = frozenset(
-    {LogCapability.TOKEN_DEDUP, LogCapability.STATISTICS, LogCapability.CHECKPOINT, LogCapability.GROUPS}
+    {
+        LogCapability.TOKEN_DEDUP,
+        LogCapability.STATISTICS,
+        LogCapability.CHECKPOINT,
+        LogCapability.GROUPS,
+        LogCapability.EXACT,
+    }
 )
 
 _encode = msgspec.msgpack.Encoder().encode

@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 
 from soundstage.engines.log.port import LogCapability
-from soundstage.testing.log.bench import LogBench, OpenLog
+from soundstage.testing.log.bench import START_NS, LogBench, OpenLog
 from soundstage.testing.log.suite.appends import Appends
 from soundstage.testing.log.suite.checkpoints import CheckpointsHeld
 from soundstage.testing.log.suite.compaction import Compaction
@@ -45,11 +45,13 @@ class LogSuite(
 ):
     """What every engine of the log port does. Subclass it with a fixture `open_log`, see `OpenLog`.
 
-    `capabilities` are those that the engine announces; tests that need others are not there.
+    `capabilities` are those that the engine announces; tests that need others are not there. `start_ns` is the time
+    at which the tests begin: one to come, for an engine whose server has a clock of its own to forget things by.
     """
 
     pytestmark: ClassVar[list[pytest.MarkDecorator]] = [pytest.mark.asyncio]
     capabilities: ClassVar[frozenset[LogCapability]] = frozenset()
+    start_ns: ClassVar[int] = START_NS
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -58,7 +60,7 @@ class LogSuite(
     @pytest_asyncio.fixture
     async def bench(self, open_log: OpenLog) -> AsyncIterator[LogBench]:
         """A bench with an empty topic."""
-        bench = LogBench(open_log)
+        bench = LogBench(open_log, start_ns=self.start_ns)
         await bench.open()
         yield bench
         await bench.close()

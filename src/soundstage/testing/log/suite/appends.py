@@ -8,8 +8,9 @@ import pytest
 
 from soundstage.core.errors import DeadlineExceeded, InvalidArgument
 from soundstage.engines.log.arrivals import partition_of
-from soundstage.engines.log.port import TIME_AHEAD_MAX_US, Stored
+from soundstage.engines.log.port import TIME_AHEAD_MAX_US, LogCapability, Stored
 from soundstage.testing.log.bench import PARTITIONS, TOPIC, LogBench, entry, offsets
+from soundstage.testing.records.requirements import requires
 
 
 class Appends:
@@ -103,6 +104,7 @@ class Appends:
         await bench.send(entry(time_us=7), entry(time_us=bench.now_us + TIME_AHEAD_MAX_US), partition=0)
         assert [each.time_us for each in await bench.everything()] == [7, bench.now_us + TIME_AHEAD_MAX_US]
 
+    @requires(LogCapability.EXACT)
     async def test_times_never_go_back_in_a_partition(self, bench: LogBench) -> None:
         await bench.send(entry(time_us=9), entry(time_us=5), partition=0)
         await bench.send(entry(time_us=8), entry(time_us=11), partition=0)
@@ -110,6 +112,7 @@ class Appends:
         assert [each.time_us for each in await bench.everything()] == [9, 9, 9, 11]
         assert [each.time_us for each in await bench.everything(1)] == [3]
 
+    @requires(LogCapability.EXACT)
     async def test_a_clock_that_steps_back_does_not_take_entries_along(self, bench: LogBench) -> None:
         await bench.append(b"a")
         before = bench.now_us

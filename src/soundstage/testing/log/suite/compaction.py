@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from soundstage.core.errors import InvalidArgument
+from soundstage.engines.log.port import LogCapability
 from soundstage.testing.log.bench import LogBench, contents, entry, offsets
+from soundstage.testing.records.requirements import requires
 
 NAME = "suite/states"
 LAG_US = 1_000
@@ -26,6 +28,7 @@ async def left(bench: LogBench) -> list[tuple[bytes | None, bytes | None]]:
 
 
 class Compaction:
+    @requires(LogCapability.EXACT)
     async def test_the_newest_of_each_key_stays_where_it_was(self, bench: LogBench) -> None:
         await compacted(bench)
         await write(bench, (b"a", b"1"), (b"b", b"1"), (b"a", b"2"))
@@ -36,6 +39,7 @@ class Compaction:
         found = await bench.everything(topic=NAME)
         assert (contents(found), offsets(found)) == ([(b"a", b"3"), (b"c", b"1"), (b"b", b"2")], [3, 4, 5])
 
+    @requires(LogCapability.EXACT)
     async def test_bounds_and_pages_stay_what_they_are(self, bench: LogBench) -> None:
         await compacted(bench)
         await write(bench, *[(b"a", b"%d" % number) for number in range(10)])
@@ -44,6 +48,7 @@ class Compaction:
         page = await bench.page(3, topic=NAME)
         assert (offsets(page.entries), page.next, page.start, page.end) == ([9], 10, 0, 10)
 
+    @requires(LogCapability.EXACT)
     async def test_what_is_young_stays(self, bench: LogBench) -> None:
         await compacted(bench)
         await write(bench, (b"a", b"1"))
@@ -53,6 +58,7 @@ class Compaction:
         bench.advance_us(1)
         assert (await bench.swept(), await left(bench)) == (1, [(b"a", b"2")])
 
+    @requires(LogCapability.EXACT)
     async def test_what_is_young_does_not_drive_out_what_is_old(self, bench: LogBench) -> None:
         await compacted(bench)
         await write(bench, (b"a", b"1"), (b"a", b"2"))
@@ -61,6 +67,7 @@ class Compaction:
         await bench.swept()
         assert await left(bench) == [(b"a", b"2"), (b"a", b"3")]
 
+    @requires(LogCapability.EXACT)
     async def test_partitions_are_compacted_apart(self, bench: LogBench) -> None:
         await compacted(bench)
         for partition in (0, 1):
@@ -69,6 +76,7 @@ class Compaction:
         assert await bench.swept() == 2
         assert [await bench.values(partition, NAME) for partition in (0, 1)] == [[b"2"], [b"2"]]
 
+    @requires(LogCapability.EXACT)
     async def test_a_delete_is_kept_for_its_time_and_then_goes(self, bench: LogBench) -> None:
         await compacted(bench)
         await write(bench, (b"a", b"1"), (b"b", b"1"), (b"a", None))
@@ -81,6 +89,7 @@ class Compaction:
         await bench.swept()
         assert await left(bench) == [(b"b", b"1"), (b"c", b"3")]
 
+    @requires(LogCapability.EXACT)
     async def test_a_key_may_come_back(self, bench: LogBench) -> None:
         await compacted(bench)
         await write(bench, (b"a", b"1"), (b"a", None), (b"a", b"2"))
@@ -88,6 +97,7 @@ class Compaction:
         await bench.swept()
         assert await left(bench) == [(b"a", b"2")]
 
+    @requires(LogCapability.EXACT)
     async def test_a_compacted_topic_may_be_emptied_and_goes_on(self, bench: LogBench) -> None:
         await compacted(bench)
         await write(bench, (b"a", b"1"), (b"a", None))
@@ -98,6 +108,7 @@ class Compaction:
         assert (await bench.page(0, topic=NAME)).next == 2
         assert await bench.send(entry(b"2", b"a"), topic=NAME, partition=0) == [(0, 2)]
 
+    @requires(LogCapability.EXACT)
     async def test_what_was_compacted_stays_gone_after_a_restart(self, bench: LogBench) -> None:
         await compacted(bench)
         await write(bench, *[(b"%d" % (number % 3), b"%d" % number) for number in range(30)])
@@ -106,6 +117,7 @@ class Compaction:
         await bench.reopen()
         assert await left(bench) == [(b"0", b"27"), (b"1", b"28"), (b"2", b"29")]
 
+    @requires(LogCapability.EXACT)
     async def test_a_second_round_compacts_what_came_since(self, bench: LogBench) -> None:
         await compacted(bench)
         for begin in range(0, 60, 20):
@@ -115,6 +127,7 @@ class Compaction:
             await bench.reopen()
         assert await left(bench) == [(b"%d" % (number % 5), b"%d" % number) for number in range(55, 60)]
 
+    @requires(LogCapability.EXACT)
     async def test_a_small_budget_gets_there_too(self, bench: LogBench) -> None:
         await compacted(bench)
         for begin in range(0, 100, 10):
@@ -123,6 +136,7 @@ class Compaction:
         await bench.swept(budget=3)
         assert await left(bench) == [(b"%d" % (number % 7), b"%d" % number) for number in range(93, 100)]
 
+    @requires(LogCapability.EXACT)
     async def test_times_are_found_among_what_is_left(self, bench: LogBench) -> None:
         await compacted(bench)
         first_us = bench.now_us
@@ -155,6 +169,7 @@ class Compaction:
         await bench.swept()
         assert await bench.values() == [b"1", b"2"]
 
+    @requires(LogCapability.EXACT)
     async def test_young_entries_of_a_call_stay_where_old_ones_go(self, bench: LogBench) -> None:
         await compacted(bench)
         now_us = bench.now_us
@@ -164,6 +179,7 @@ class Compaction:
         await bench.swept()
         assert await left(bench) == [(b"k", b"1"), (b"k", b"2"), (b"k", b"3")]
 
+    @requires(LogCapability.EXACT)
     async def test_much_is_compacted_to_its_end(self, bench: LogBench) -> None:
         await compacted(bench)
         for number in range(20):

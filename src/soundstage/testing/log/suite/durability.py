@@ -37,7 +37,7 @@ class Durability:
         assert await bench.append(b"b") == [0]
 
     async def test_settings_are_the_same_after_a_restart(self, bench: LogBench) -> None:
-        await bench.alter(retention_us=7, retention_bytes=8)
+        await bench.alter(retention_us=7_000, retention_bytes=8)
         await bench.reopen()
         assert await bench.log.topics() == [bench.spec]
 

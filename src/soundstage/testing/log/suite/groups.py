@@ -89,7 +89,7 @@ class GroupsHeld:
             bench.advance_us(SESSION_US - 1)
             assert await groups_of(bench).beat(GROUP, "one", assignment.generation)
 
-    @requires(LogCapability.GROUPS)
+    @requires(LogCapability.GROUPS, LogCapability.EXACT)
     async def test_what_members_have_they_keep(self, bench: LogBench) -> None:
         await bench.another("suite/wide", partitions=12)
         for member in ("a", "b", "c"):

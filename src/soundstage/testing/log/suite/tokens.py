@@ -69,6 +69,11 @@ class Tokens:
             assert len(await bench.values()) == there
 
     @requires(LogCapability.TOKEN_DEDUP)
+    async def test_for_how_long_tokens_are_remembered_can_be_changed(self, bench: LogBench) -> None:
+        await bench.alter(token_us=9)
+        assert await bench.log.topics() == [bench.spec]
+
+    @requires(LogCapability.TOKEN_DEDUP)
     async def test_a_token_is_remembered_after_a_restart(self, bench: LogBench) -> None:
         first = await bench.send(entry(b"a"), partition=0, token="t")
         await bench.reopen()

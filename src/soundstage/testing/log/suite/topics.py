@@ -28,7 +28,7 @@ class Topics:
         assert await bench.log.topics() == [bench.spec]
 
     async def test_other_settings_can_be_changed(self, bench: LogBench) -> None:
-        await bench.alter(retention_us=5, retention_bytes=6, compact_lag_us=7, delete_retention_us=8, token_us=9)
+        await bench.alter(retention_us=5_000, retention_bytes=6, compact_lag_us=7_000, delete_retention_us=8_000)
         assert await bench.log.topics() == [bench.spec]
 
     async def test_topics_are_listed_by_name(self, bench: LogBench) -> None:
