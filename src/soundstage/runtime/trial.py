@@ -1,6 +1,6 @@
 """A trial of an engine: it is opened, asked what it can, and made to keep a value for a moment, timed.
 
-What is written has a random name and is deleted again: a table of its own on the records port, one key elsewhere.
+What is written has a random name and is deleted again: a table of its own on the records port, a topic on the log port, one key elsewhere.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from soundstage.core.environment import Environment
 from soundstage.core.errors import DataLoss, SoundstageError
 from soundstage.engines.blobs.port import Blobs
 from soundstage.engines.cache.port import Cache
+from soundstage.engines.log.port import Entry, Log, Spot, TopicSpec
 from soundstage.engines.records.port import Batch, Records, TableSpec
 from soundstage.runtime.config import EngineConfig
 from soundstage.runtime.engines import Engine, Engines, Port
@@ -78,6 +79,8 @@ async def _round_trips(port: Port, engine: Engine, environment: Environment, rou
     name = f"check-{environment.random.getrandbits(64):016x}"
     if port == "records":
         return await _records(engine, name, environment, rounds)
+    if port == "log":
+        return await _log(engine, name, environment, rounds)
     steps = _blobs(engine, name) if port == "blobs" else _cache(engine, name)
     try:
         return await _timed(steps, environment, rounds)
@@ -107,6 +110,29 @@ async def _records(records: Records, name: str, environment: Environment, rounds
         return await _timed(steps, environment, rounds)
     finally:
         await records.drop_table(name)
+
+
+async def _log(log: Log, name: str, environment: Environment, rounds: int) -> Mapping[str, Latency]:
+    spots: list[Spot] = []
+
+    async def append() -> bool:
+        spots[:] = await log.append(name, [Entry(VALUE)])
+        return len(spots) == 1
+
+    async def read() -> bool:
+        page = await log.read(name, spots[0].partition, spots[0].offset)
+        return [entry.value for entry in page.entries] == [VALUE]
+
+    async def drop() -> bool:
+        await log.drop_topic(name)
+        return True
+
+    await log.create_topic(TopicSpec(name=name))
+    try:
+        found = await _timed({"write": append, "read": read}, environment, rounds)
+        return {**found, **await _timed({"delete": drop}, environment, 1)}
+    finally:
+        await log.drop_topic(name)
 
 
 def _blobs(blobs: Blobs, name: str) -> dict[str, Step]:
