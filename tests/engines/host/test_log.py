@@ -17,7 +17,13 @@ from soundstage.testing.log import LogSuite, OpenLog
 
 class TestMemory(LogSuite):
     capabilities = frozenset(
-        {LogCapability.TOKEN_DEDUP, LogCapability.STATISTICS, LogCapability.GROUPS, LogCapability.EXACT}
+        {
+            LogCapability.TOKEN_DEDUP,
+            LogCapability.STATISTICS,
+            LogCapability.GROUPS,
+            LogCapability.TRANSACTIONS,
+            LogCapability.EXACT,
+        }
     )
 
     @pytest.fixture
@@ -40,6 +46,7 @@ class TestRocks(LogSuite):
             LogCapability.TOKEN_DEDUP,
             LogCapability.STATISTICS,
             LogCapability.GROUPS,
+            LogCapability.TRANSACTIONS,
             LogCapability.EXACT,
             LogCapability.CHECKPOINT,
             LogCapability.DURABLE,

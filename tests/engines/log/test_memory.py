@@ -11,7 +11,13 @@ from soundstage.testing.log import LogSuite, OpenLog
 
 class TestMemory(LogSuite):
     capabilities = frozenset(
-        {LogCapability.TOKEN_DEDUP, LogCapability.STATISTICS, LogCapability.GROUPS, LogCapability.EXACT}
+        {
+            LogCapability.TOKEN_DEDUP,
+            LogCapability.STATISTICS,
+            LogCapability.GROUPS,
+            LogCapability.TRANSACTIONS,
+            LogCapability.EXACT,
+        }
     )
 
     @pytest.fixture

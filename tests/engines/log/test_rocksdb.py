@@ -16,6 +16,7 @@ ALWAYS = frozenset(
         LogCapability.STATISTICS,
         LogCapability.GROUPS,
         LogCapability.CHECKPOINT,
+        LogCapability.TRANSACTIONS,
         LogCapability.EXACT,
     }
 )

@@ -14,7 +14,13 @@ from soundstage.testing.log import LogSuite, OpenLog
 
 class TestSubject(LogSuite):
     capabilities = frozenset(
-        {LogCapability.TOKEN_DEDUP, LogCapability.STATISTICS, LogCapability.GROUPS, LogCapability.EXACT}
+        {
+            LogCapability.TOKEN_DEDUP,
+            LogCapability.STATISTICS,
+            LogCapability.GROUPS,
+            LogCapability.TRANSACTIONS,
+            LogCapability.EXACT,
+        }
     )
 
     @pytest.fixture

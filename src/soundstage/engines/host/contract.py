@@ -182,7 +182,15 @@ def _is_call(name: str, found: object) -> bool:
 def contract(port: str) -> Contract:
     """The contract of a port by its name. Raises `InvalidArgument` for one that there is not."""
     from soundstage.engines.blobs.port import BlobCapability, BlobCheckpoints, Blobs
-    from soundstage.engines.log.port import AtomicWithLog, Groups, Log, LogCapability, LogCheckpoints, LogStatistics
+    from soundstage.engines.log.port import (
+        AtomicWithLog,
+        Groups,
+        Log,
+        LogCapability,
+        LogCheckpoints,
+        LogStatistics,
+        Transactions,
+    )
     from soundstage.engines.records.holdings import Transfers
     from soundstage.engines.records.port import Capability, Checkpoints, Records, Statistics
 
@@ -201,6 +209,7 @@ def contract(port: str) -> Contract:
             LogCapability.CHECKPOINT: LogCheckpoints,
             LogCapability.ATOMIC_WITH_LOG: AtomicWithLog,
             LogCapability.GROUPS: Groups,
+            LogCapability.TRANSACTIONS: Transactions,
         }
         return Contract(port, Log, more)
     raise InvalidArgument(f"there is no port {port!r}", field="port", hint="ports are records, blobs, log")

@@ -31,6 +31,7 @@ from soundstage.engines.log.membership import Group
 from soundstage.engines.log.port import (
     GROUPS_MAX,
     TOPICS_MAX,
+    Appending,
     Assignment,
     Bounds,
     Commit,
@@ -130,13 +131,28 @@ class _Topic:
     def partition(self, number: int) -> _Partition:
         return self.partitions[check_partition(self.spec, number)]
 
+    def remembered(self, entries: Sequence[Entry], partition: int | None, token: str, now_us: int) -> list[Spot] | None:
+        """Where the entries went when they were first appended under the token."""
+        before = self.tokens.get(check_token(token))
+        if before is None or now_us >= before.time_us + self.spec.token_us:
+            return None
+        if before.digest != digest_of(entries, partition):
+            raise refusals.token_reused(token)
+        return before.spots
+
 
 class MemoryLog:
     """In one process, for one event loop; forgets everything with it."""
 
     def __init__(self, environment: Environment) -> None:
         self.capabilities: frozenset[LogCapability] = frozenset(
-            {LogCapability.TOKEN_DEDUP, LogCapability.STATISTICS, LogCapability.GROUPS, LogCapability.EXACT}
+            {
+                LogCapability.TOKEN_DEDUP,
+                LogCapability.STATISTICS,
+                LogCapability.GROUPS,
+                LogCapability.TRANSACTIONS,
+                LogCapability.EXACT,
+            }
         )
         self._environment = environment
         self._topics: dict[str, _Topic] = {}
@@ -181,19 +197,44 @@ class MemoryLog:
     ) -> list[Spot]:
         into, now_us = self._topic(topic), self._environment.now_us()
         check_entries(into.spec, entries, now_us)
-        if deadline_ns is not None and self._environment.monotonic_ns() >= deadline_ns:
-            raise refusals.deadline_passed()
+        self._check_deadline(deadline_ns)
+        return self._append_once(into, entries, partition, token, now_us)
+
+    async def append_together(
+        self, appends: Sequence[Appending], commits: Sequence[Commit] = (), deadline_ns: int | None = None
+    ) -> list[list[Spot]]:
+        now_us = self._environment.now_us()
+        into = [self._topic(each.topic) for each in appends]
+        for topic, each in zip(into, appends, strict=True):
+            check_entries(topic.spec, each.entries, now_us)
+            spread(topic.spec, each.entries, each.partition, topic.keyless)
+            if each.token is not None:
+                topic.remembered(each.entries, each.partition, each.token, now_us)
+        for each in commits:
+            self._check_commit(each)
+        self._check_deadline(deadline_ns)
+        for each in commits:
+            self._commit(each)
+        return [
+            self._append_once(topic, each.entries, each.partition, each.token, now_us)
+            for topic, each in zip(into, appends, strict=True)
+        ]
+
+    def _append_once(
+        self, into: _Topic, entries: Sequence[Entry], partition: int | None, token: str | None, now_us: int
+    ) -> list[Spot]:
         if token is None:
             return self._append(into, entries, partition, now_us)
-        named, digest = check_token(token), digest_of(entries, partition)
-        before = into.tokens.get(named)
-        if before is not None and now_us < before.time_us + into.spec.token_us:
-            if before.digest != digest:
-                raise refusals.token_reused(token)
-            return before.spots
+        before = into.remembered(entries, partition, token, now_us)
+        if before is not None:
+            return before
         spots = self._append(into, entries, partition, now_us)
-        into.tokens[named] = _Remembered(now_us, digest, spots)
+        into.tokens[check_token(token)] = _Remembered(now_us, digest_of(entries, partition), spots)
         return spots
+
+    def _check_deadline(self, deadline_ns: int | None) -> None:
+        if deadline_ns is not None and self._environment.monotonic_ns() >= deadline_ns:
+            raise refusals.deadline_passed()
 
     def _append(self, into: _Topic, entries: Sequence[Entry], partition: int | None, now_us: int) -> list[Spot]:
         places = spread(into.spec, entries, partition, into.keyless)
@@ -260,10 +301,16 @@ class MemoryLog:
             self._groups[group].leave(member, self._environment.monotonic_ns())
 
     async def commit(self, commit: Commit) -> None:
+        self._check_commit(commit)
+        self._commit(commit)
+
+    def _check_commit(self, commit: Commit) -> None:
         for at in commit.positions:
             partition = self._topic(at.topic).partition(at.partition)
             refusals.check_position(at, partition.end)
         self._group(commit.group).check(commit, self._environment.monotonic_ns())
+
+    def _commit(self, commit: Commit) -> None:
         for at in commit.positions:
             self._topic(at.topic).positions.setdefault(commit.group, {})[at.partition] = at.offset
 

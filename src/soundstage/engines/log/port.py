@@ -56,6 +56,7 @@ class LogCapability(StrEnum):
     CHECKPOINT = "checkpoint"
     ATOMIC_WITH_LOG = "atomic_with_log"
     GROUPS = "groups"
+    TRANSACTIONS = "transactions"
     EXACT = "exact"
     """What servers do in ways of their own. No time of a partition is less than the one before it. Retention by bytes
     and compaction are done by the sweep, to the entry. Members of groups keep most of what they have."""
@@ -350,6 +351,21 @@ class Together(msgspec.Struct, frozen=True):
 
     stamps: list[int]
     spots: list[list[Spot]]
+
+
+@runtime_checkable
+class Transactions(Protocol):
+    """`LogCapability.TRANSACTIONS`: appends to several topics in one, with positions of groups beside them."""
+
+    async def append_together(
+        self, appends: Sequence[Appending], commits: Sequence[Commit] = (), deadline_ns: int | None = None
+    ) -> list[list[Spot]]:
+        """All entries and positions are there, durable, or none of them; where, append by append.
+
+        Readers are shown all of it or nothing. A partition of a topic is appended to once, and what one of them
+        refuses refuses all. Offsets between such appends may be of no entry.
+        """
+        ...
 
 
 @runtime_checkable

@@ -57,6 +57,7 @@ _ALWAYS = frozenset(
         LogCapability.STATISTICS,
         LogCapability.CHECKPOINT,
         LogCapability.GROUPS,
+        LogCapability.TRANSACTIONS,
         LogCapability.EXACT,
     }
 )
@@ -257,10 +258,21 @@ class RocksLog:
         stamps = [
             self._enlist_records(batch, each.table, each.partition, each.batch, each.conditional) for each in writes
         ]
+        return Together(stamps, self._enlisted(batch, appends, commits))
+
+    async def append_together(
+        self, appends: Sequence[Appending], commits: Sequence[Commit] = (), deadline_ns: int | None = None
+    ) -> list[list[Spot]]:
+        """See `Transactions`: one batch."""
+        return await self.database.atomically(self._enlisted, appends, commits, deadline_ns=deadline_ns)
+
+    def _enlisted(
+        self, batch: AtomicBatch, appends: Sequence[Appending], commits: Sequence[Commit]
+    ) -> list[list[Spot]]:
         spots = [self.enlist(batch, each.topic, each.entries, each.partition, each.token) for each in appends]
         for each in commits:
             self._open_groups().enlist(batch, each)
-        return Together(stamps, spots)
+        return spots
 
     async def read(
         self, topic: str, partition: int, offset: int, limit_entries: int = 1_000, limit_bytes: int = 1 << 20

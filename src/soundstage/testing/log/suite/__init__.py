@@ -23,6 +23,7 @@ from soundstage.testing.log.suite.retention import Retention
 from soundstage.testing.log.suite.times import Times
 from soundstage.testing.log.suite.tokens import Tokens
 from soundstage.testing.log.suite.topics import Topics
+from soundstage.testing.log.suite.transactions import TransactionsHeld
 from soundstage.testing.log.suite.waits import Waits
 from soundstage.testing.records.requirements import select
 
@@ -39,6 +40,7 @@ class LogSuite(
     Limits,
     Durability,
     GroupsHeld,
+    TransactionsHeld,
     OutboxHeld,
     CheckpointsHeld,
     Histories,
