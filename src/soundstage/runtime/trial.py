@@ -1,6 +1,7 @@
 """A trial of an engine: it is opened, asked what it can, and made to keep a value for a moment, timed.
 
-What is written has a random name and is deleted again: a table of its own on the records port, a topic on the log port, one key elsewhere.
+What is written has a random name and is deleted again: a table of its own on the records port, a topic on the log
+port, one key elsewhere.
 """
 
 from __future__ import annotations

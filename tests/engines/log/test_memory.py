@@ -10,15 +10,11 @@ from soundstage.testing.log import LogSuite, OpenLog
 
 
 class TestMemory(LogSuite):
-    capabilities = frozenset(
-        {
-            LogCapability.TOKEN_DEDUP,
-            LogCapability.STATISTICS,
-            LogCapability.GROUPS,
-            LogCapability.TRANSACTIONS,
-            LogCapability.EXACT,
-        }
-    )
+    capabilities = frozenset(LogCapability) - {
+        LogCapability.DURABLE,
+        LogCapability.CHECKPOINT,
+        LogCapability.ATOMIC_WITH_LOG,
+    }
 
     @pytest.fixture
     def open_log(self) -> OpenLog:
