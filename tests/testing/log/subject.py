@@ -10,6 +10,7 @@ import pytest
 from soundstage.core.environment import Environment
 from soundstage.engines.log.port import Log, LogCapability
 from soundstage.testing.log import LogSuite, OpenLog
+from soundstage.testing.log.suite import waits
 
 
 class TestSubject(LogSuite):
@@ -18,6 +19,11 @@ class TestSubject(LogSuite):
         LogCapability.CHECKPOINT,
         LogCapability.ATOMIC_WITH_LOG,
     }
+
+    @pytest.fixture(autouse=True)
+    def patience(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Engines that wake nobody are many here, and all are in this process."""
+        monkeypatch.setattr(waits, "WOKEN_WITHIN_S", 1.0)
 
     @pytest.fixture
     def open_log(self, engine_module: ModuleType, tmp_path: Path) -> OpenLog:

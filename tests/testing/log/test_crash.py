@@ -85,7 +85,7 @@ def test_a_build_that_skips_the_flush_is_found_out(tmp_path: Path, shim: Path) -
 @pytest.mark.slow
 def test_a_build_that_shows_what_is_not_flushed_is_found_out(tmp_path: Path, shim: Path) -> None:
     # Each round it dies right after it showed something, a flush takes that long, and one round is enough.
-    slow = planned(seed=5, shim=shim, delay_ms=250, rounds=8, calls_per_round=1, program=build(WITHOUT_GATES))
+    slow = planned(seed=5, shim=shim, delay_ms=120, rounds=8, calls_per_round=1, program=build(WITHOUT_GATES))
     with pytest.raises(Broken, match="shown"):
         crash_log(tmp_path, slow)
 
