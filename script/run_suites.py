@@ -1,29 +1,25 @@
 """Runs the suites that `script/suites` expects and says, last, how many checks passed and failed.
 
-A suite fails when a test fails or is skipped, when it ran fewer tests than the list says it has at least, when it ends
-otherwise than its results say, and when it takes too long. A run of the whole list fails when any of that happened, so
-a suite that cannot start is never taken for one that passed.
+A run of the whole list fails when one of its suites does (`suite_run` says when), so a suite that cannot start is
+never taken for one that passed. Few failed tests have a second try (`second_try`).
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
-import os
-import signal
 import subprocess
 import sys
 import time
-import xml.etree.ElementTree as ElementTree
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+from second_try import SecondTries
+from suite_run import ROOT, Outcome, Suite, run
+
 LIST = ROOT / "script" / "suites"
 LOGS = ROOT / ".cache" / "suites"
-LIMIT_SECONDS = 900
 LOG_TAIL_LINES = 400
+LOG_WHOLE_LINES = 5000
 
 SERVERS: dict[str, tuple[str, ...]] = {
     "servers": ("cassandra", "kafka", "memcached", "redis"),
@@ -42,29 +38,6 @@ SERVERS: dict[str, tuple[str, ...]] = {
 
 class BadList(Exception):
     """The list of suites, or a name asked for, is not as it should be."""
-
-
-@dataclass(frozen=True)
-class Suite:
-    """One line of the list. `at_least` is the least number of tests; None for a command that is one check."""
-
-    name: str
-    at_least: int | None
-    command: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a suite came to. `reason` is empty when it passed."""
-
-    passed: int = 0
-    failed: int = 0
-    skipped: int = 0
-    reason: str = ""
-
-    @property
-    def ok(self) -> bool:
-        return not self.reason
 
 
 def read_suites(text: str) -> list[Suite]:
@@ -94,90 +67,31 @@ def chosen(suites: Sequence[Suite], names: Sequence[str]) -> list[Suite]:
     return [suite for suite in suites if not names or suite.name in names]
 
 
-def judge(suite: Suite, status: int | None, report: Path) -> Outcome:
-    """The outcome of a suite that ended with `status` (None: it was stopped for its time) and wrote `report`."""
-    if suite.at_least is None:
-        return Outcome(passed=1) if status == 0 else Outcome(failed=1, reason=ending(status))
-    try:
-        root = ElementTree.parse(report).getroot()
-    except (OSError, ElementTree.ParseError):
-        return Outcome(failed=1, reason=f"left no results; {ending(status)}")
-    counts = {
-        key: sum(int(part.get(key, 0)) for part in root.iter("testsuite"))
-        for key in ("tests", "failures", "errors", "skipped")
-    }
-    failed, skipped = counts["failures"] + counts["errors"], counts["skipped"]
-    passed = max(0, counts["tests"] - failed - skipped)
-    reasons: list[str] = []
-    if failed:
-        reasons.append(f"{failed} failed")
-    if skipped:
-        reasons.append(f"{skipped} skipped, and a skipped test fails its suite")
-    if passed + failed + skipped < suite.at_least:
-        reasons.append(f"ran {passed + failed + skipped} tests, expected at least {suite.at_least}")
-    if status != 0 and not failed:
-        reasons.append(ending(status))
-    return Outcome(passed, max(failed, 1 if reasons and not skipped else 0), skipped, "; ".join(reasons))
-
-
-def ending(status: int | None) -> str:
-    return f"stopped after {LIMIT_SECONDS} s" if status is None else f"ended with status {status}"
-
-
-def clean_environment() -> dict[str, str]:
-    """The environment without settings of Soundstage's own, which would reach the programs under test."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("SOUNDSTAGE_")}
-
-
-def run(suite: Suite, logs: Path, limit_seconds: float = LIMIT_SECONDS) -> Outcome:
-    """The suite ran in a process group of its own, of which nothing is left; its output is in `logs`."""
-    report = logs / f"{suite.name}.xml"
-    report.unlink(missing_ok=True)
-    command = [*suite.command] if suite.at_least is None else [*suite.command, f"--junitxml={report}"]
-    with (logs / f"{suite.name}.log").open("wb") as log:
-        try:
-            process = subprocess.Popen(
-                command,
-                cwd=ROOT,
-                env=clean_environment(),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        except OSError as error:
-            return Outcome(failed=1, reason=f"cannot start {command[0]}: {error.strerror}")
-        try:
-            status = process.wait(limit_seconds)
-        except subprocess.TimeoutExpired:
-            status = None
-        finally:
-            end_group(process)
-    return judge(suite, status, report)
-
-
-def end_group(process: subprocess.Popen[bytes]) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-
-
-def run_all(suites: Sequence[Suite], logs: Path) -> list[Outcome]:
+def run_all(suites: Sequence[Suite], logs: Path, place: Path = ROOT) -> tuple[list[Outcome], SecondTries]:
+    """What the suites came to, told of line by line, and what of it is owed to second tries."""
     logs.mkdir(parents=True, exist_ok=True)
     outcomes: list[Outcome] = []
+    tries = SecondTries()
     for suite in suites:
-        print(f"{suite.name:<16}", end="", flush=True)
+        print(f"{suite.name:<21}", end="", flush=True)
         started = time.monotonic()
-        outcome = run(suite, logs)
-        seconds = time.monotonic() - started
-        print(
-            f"{outcome.passed:>6} passed {seconds:>7.1f} s  {'' if outcome.ok else 'FAILED: ' + outcome.reason}",
-            flush=True,
-        )
-        if not outcome.ok:
-            print_log(logs / f"{suite.name}.log")
+        first = run(suite, logs, place=place)
+        outcome = tries.outcome(suite, first, logs, place)
+        print(result_line(outcome, time.monotonic() - started), flush=True)
+        if not first.ok:
+            print_log(logs / f"{suite.name}.log", LOG_WHOLE_LINES if outcome.second_try else LOG_TAIL_LINES)
+        if not outcome.ok and outcome is not first:
+            print_log(logs / f"{suite.name}.again.log")
         outcomes.append(outcome)
-    return outcomes
+    return outcomes, tries
+
+
+def result_line(outcome: Outcome, seconds: float) -> str:
+    """What is said of a suite behind its name: what passed, seconds by the clock and of processors, and why not all."""
+    second = f", of which {len(outcome.second_try)} at the second try: {', '.join(outcome.second_try)}"
+    passed = f"{outcome.passed:>6} passed{second if outcome.second_try else ''}"
+    line = f"{passed} {seconds:>7.1f} s {outcome.cpu_seconds:>7.1f} s cpu"
+    return line if outcome.ok else f"{line}  FAILED: {outcome.reason}"
 
 
 def bring_servers(suites: Sequence[Suite], command: Sequence[str] = ("soundstage", "servers", "install")) -> int:
@@ -189,11 +103,11 @@ def bring_servers(suites: Sequence[Suite], command: Sequence[str] = ("soundstage
     return subprocess.run([*command, *names], cwd=ROOT, stdout=subprocess.DEVNULL, check=False).returncode
 
 
-def print_log(path: Path) -> None:
+def print_log(path: Path, lines_max: int = LOG_TAIL_LINES) -> None:
     lines = path.read_text(errors="replace").splitlines()
-    if len(lines) > LOG_TAIL_LINES:
-        print(f"    … the first {len(lines) - LOG_TAIL_LINES} lines are in {path}")
-    for line in lines[-LOG_TAIL_LINES:]:
+    if len(lines) > lines_max:
+        print(f"    … the first {len(lines) - lines_max} lines are in {path}")
+    for line in lines[-lines_max:]:
         print(f"    {line}")
 
 
@@ -217,17 +131,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     if options.list:
         for suite in suites:
-            print(f"{suite.name:<16}{' '.join(suite.command)}")
+            print(f"{suite.name:<21}{' '.join(suite.command)}")
         return 0
     if bring_servers(suites):
         print("the servers that these suites start could not be installed; what to install by hand is said above")
         return 3
-    outcomes = run_all(suites, LOGS)
+    outcomes, tries = run_all(suites, LOGS)
     bad = [suite.name for suite, outcome in zip(suites, outcomes, strict=True) if not outcome.ok]
     if bad:
         print(f"failed suites: {', '.join(bad)}; again with: script/test {' '.join(bad)}")
     if len(suites) < len(expected):
         print(f"{len(suites)} of {len(expected)} suites ran, as asked")
+    print("".join(f"{line}\n" for line in tries.lines()), end="")
     print(closing_line(outcomes))
     return 1 if bad else 0
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from run_suites import Suite, read_suites
+from run_suites import read_suites
+from suite_run import Suite
 from tests.architecture.source import PACKAGE, ROOT, TESTS
 
 import soundstage

@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from pathlib import Path
 
 import pytest
 import run_suites
-from run_suites import BadList, Outcome, Suite, chosen, closing_line, judge, read_suites, run, run_all
+from run_suites import BadList, chosen, closing_line, read_suites, result_line, run_all
+from suite_run import Outcome, Suite
+from tests.script.sample_suites import suite_of
 
 from soundstage.servers.catalogue import KINDS
-
-PYTEST = (
-    f"env PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 {sys.executable} -m pytest -q -p no:cacheprovider -c /dev/null --rootdir=/"
-)
-
-
-def suite_of(tmp_path: Path, code: str, at_least: int = 1) -> Suite:
-    path = tmp_path / "test_sample.py"
-    path.write_text(code)
-    return Suite("sample", at_least, (*shlex.split(PYTEST), str(path)))
 
 
 def test_a_list_is_read_line_by_line() -> None:
@@ -54,76 +44,47 @@ def test_an_unknown_suite_is_refused_and_the_known_are_named() -> None:
         chosen(read_suites("a check true"), ["d"])
 
 
-def test_passing_tests_are_counted(tmp_path: Path) -> None:
-    suite = suite_of(tmp_path, "def test_a(): pass\ndef test_b(): pass\n")
-    assert run(suite, tmp_path) == Outcome(passed=2)
-
-
-def test_a_failing_test_fails_its_suite(tmp_path: Path) -> None:
-    suite = suite_of(tmp_path, "def test_a(): pass\ndef test_b(): raise ValueError\n")
-    assert run(suite, tmp_path) == Outcome(passed=1, failed=1, reason="1 failed")
-
-
-# The names of pytest's own marks are taken apart, for no test of this project may bear them.
-@pytest.mark.parametrize("mark", ["sk" + "ip", "x" + "fail"])
-def test_a_skipped_test_fails_its_suite(tmp_path: Path, mark: str) -> None:
-    body = "raise ValueError" if mark.startswith("x") else "pass"
-    suite = suite_of(tmp_path, f"import pytest\ndef test_a(): pass\n@pytest.mark.{mark}\ndef test_b(): {body}\n")
-    outcome = run(suite, tmp_path)
-    assert (outcome.passed, outcome.skipped, outcome.ok) == (1, 1, False)
-
-
-def test_a_suite_without_a_test_fails(tmp_path: Path) -> None:
-    outcome = run(suite_of(tmp_path, "x = 1\n"), tmp_path)
-    assert outcome.failed == 1
-    assert "ran 0 tests, expected at least 1" in outcome.reason
-
-
-def test_fewer_tests_than_expected_fail(tmp_path: Path) -> None:
-    outcome = run(suite_of(tmp_path, "def test_a(): pass\n", at_least=2), tmp_path)
-    assert outcome == Outcome(passed=1, failed=1, reason="ran 1 tests, expected at least 2")
-
-
-def test_a_suite_that_cannot_be_collected_fails(tmp_path: Path) -> None:
-    assert run(suite_of(tmp_path, "import no_such_module\n"), tmp_path).failed == 1
-
-
-def test_a_suite_whose_folder_is_gone_fails(tmp_path: Path) -> None:
-    suite = Suite("gone", 1, (*shlex.split(PYTEST), str(tmp_path / "gone")))
-    assert run(suite, tmp_path).failed == 1
-
-
-def test_a_suite_that_dies_leaves_no_old_results(tmp_path: Path) -> None:
-    run(suite_of(tmp_path, "def test_a(): pass\n"), tmp_path)
-    outcome = run(suite_of(tmp_path, "import os\nos._exit(0)\n"), tmp_path)
-    assert outcome == Outcome(failed=1, reason="left no results; ended with status 0")
-
-
-def test_a_good_report_with_a_bad_status_fails(tmp_path: Path) -> None:
-    suite = suite_of(tmp_path, "def test_a(): pass\n")
-    run(suite, tmp_path)
-    assert judge(suite, 3, tmp_path / "sample.xml").reason == "ended with status 3"
-
-
-@pytest.mark.parametrize(("command", "ok"), [(("true",), True), (("false",), False), (("no-such-program",), False)])
-def test_a_command_is_one_check(tmp_path: Path, command: tuple[str, ...], ok: bool) -> None:
-    outcome = run(Suite("command", None, command), tmp_path)
-    assert (outcome.passed, outcome.failed) == ((1, 0) if ok else (0, 1))
-
-
-def test_a_suite_over_its_time_is_stopped_with_its_children(tmp_path: Path) -> None:
-    outcome = run(Suite("slow", None, ("sh", "-c", "sleep 60 & sleep 60")), tmp_path, limit_seconds=0.2)
-    assert outcome.reason.startswith("stopped after")
-
-
-def test_settings_of_soundstage_do_not_reach_a_suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SOUNDSTAGE_URL", "http://elsewhere")
-    assert run(Suite("clean", None, ("sh", "-c", 'test -z "${SOUNDSTAGE_URL:-}"')), tmp_path).ok
-
-
 def test_the_log_of_a_failed_suite_is_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run_all([Suite("noisy", None, ("sh", "-c", "echo the reason; false"))], tmp_path)
     assert "    the reason\n" in capsys.readouterr().out
+
+
+def test_a_line_tells_the_seconds_of_the_clock_and_of_processors() -> None:
+    assert result_line(Outcome(passed=12, cpu_seconds=1.25), 2.0) == "    12 passed     2.0 s     1.2 s cpu"
+
+
+def test_a_line_names_what_passed_only_at_the_second_try() -> None:
+    line = result_line(Outcome(passed=12, second_try=("tests/test_a.py::test_b",)), 2.0)
+    assert line.startswith("    12 passed, of which 1 at the second try: tests/test_a.py::test_b ")
+
+
+FLAKY = """
+from pathlib import Path
+
+def test_a(): pass
+
+def test_b():
+    before = Path("before")
+    if not before.exists():
+        before.touch()
+        raise ValueError("the first try")
+"""
+
+
+def test_what_passes_at_the_second_try_is_told_of_with_its_first_failure(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    outcomes, tries = run_all([suite_of(tmp_path, FLAKY)], tmp_path, tmp_path)
+    assert outcomes == [Outcome(passed=2, second_try=("test_sample.py::test_b",))]
+    assert tries.passed == ["test_sample.py::test_b"]
+    assert "E           ValueError: the first try" in capsys.readouterr().out
+
+
+def test_the_logs_of_both_tries_are_shown_when_both_failed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run_all([suite_of(tmp_path, "def test_a(): raise ValueError('always')\n")], tmp_path, tmp_path)
+    out = capsys.readouterr().out
+    assert "FAILED: 1 failed, at the second try too" in out
+    assert out.count("E       ValueError: always") == 2
 
 
 def test_the_closing_line_counts_all_suites() -> None:
@@ -171,6 +132,20 @@ def test_a_partial_run_says_so(listed: Path, capsys: pytest.CaptureFixture[str])
     listed.write_text("a check true\nb check true")
     run_suites.main(["a"])
     assert "1 of 2 suites ran, as asked" in capsys.readouterr().out
+
+
+def test_the_end_of_a_run_lists_what_passed_only_at_the_second_try(
+    listed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    suite = suite_of(tmp_path, FLAKY)
+    place = f"env --chdir={tmp_path} {' '.join(suite.command)}"
+    listed.write_text(f"sample 2 {place}")
+    assert run_suites.main([]) == 0
+    assert capsys.readouterr().out.splitlines()[-3:] == [
+        "passed only at the second try (each is a defect: mend it):",
+        "    test_sample.py::test_b",
+        "2 passed, 0 failed",
+    ]
 
 
 def recorder(tmp_path: Path, status: int = 0) -> tuple[str, ...]:
