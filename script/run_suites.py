@@ -7,12 +7,14 @@ never taken for one that passed. Few failed tests have a second try (`second_try
 from __future__ import annotations
 
 import argparse
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from lanes import lanes, run_in_lanes
 from second_try import SecondTries
 from suite_run import ROOT, Outcome, Suite, run
 
@@ -67,23 +69,31 @@ def chosen(suites: Sequence[Suite], names: Sequence[str]) -> list[Suite]:
     return [suite for suite in suites if not names or suite.name in names]
 
 
-def run_all(suites: Sequence[Suite], logs: Path, place: Path = ROOT) -> tuple[list[Outcome], SecondTries]:
-    """What the suites came to, told of line by line, and what of it is owed to second tries."""
+def run_all(
+    suites: Sequence[Suite], logs: Path, place: Path = ROOT, count: int = 1
+) -> tuple[list[Outcome], SecondTries]:
+    """What the suites came to, `count` at a time, told of when they end, and what of it is owed to second tries."""
     logs.mkdir(parents=True, exist_ok=True)
-    outcomes: list[Outcome] = []
     tries = SecondTries()
-    for suite in suites:
-        print(f"{suite.name:<21}", end="", flush=True)
+
+    def both(suite: Suite) -> tuple[Outcome, Outcome, float]:
         started = time.monotonic()
         first = run(suite, logs, place=place)
-        outcome = tries.outcome(suite, first, logs, place)
-        print(result_line(outcome, time.monotonic() - started), flush=True)
+        return first, tries.outcome(suite, first, logs, place), time.monotonic() - started
+
+    outcomes: dict[str, Outcome] = {}
+    for suite, (first, outcome, seconds) in run_in_lanes(suites, count, servers_of, both):
+        print(f"{suite.name:<21}{result_line(outcome, seconds)}", flush=True)
         if not first.ok:
             print_log(logs / f"{suite.name}.log", LOG_WHOLE_LINES if outcome.second_try else LOG_TAIL_LINES)
         if not outcome.ok and outcome is not first:
             print_log(logs / f"{suite.name}.again.log")
-        outcomes.append(outcome)
-    return outcomes, tries
+        outcomes[suite.name] = outcome
+    return [outcomes[suite.name] for suite in suites], tries
+
+
+def servers_of(suite: Suite) -> tuple[str, ...]:
+    return SERVERS.get(suite.name, ())
 
 
 def result_line(outcome: Outcome, seconds: float) -> str:
@@ -96,7 +106,7 @@ def result_line(outcome: Outcome, seconds: float) -> str:
 
 def bring_servers(suites: Sequence[Suite], command: Sequence[str] = ("soundstage", "servers", "install")) -> int:
     """What the `suites` start is installed; the exit status of whoever installs, who says what it could not bring."""
-    names = sorted({name for suite in suites for name in SERVERS.get(suite.name, ())})
+    names = sorted({name for suite in suites for name in servers_of(suite)})
     if not names:
         return 0
     print(f"servers for the tests: {', '.join(names)}", flush=True)
@@ -122,6 +132,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="script/test", description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("suite", nargs="*", help="run only these suites")
     parser.add_argument("--list", action="store_true", help="print the suites and their commands")
+    parser.add_argument("--lanes", type=int, default=lanes(), help="run so many suites at once (default: %(default)s)")
     options = parser.parse_args(arguments)
     try:
         expected = read_suites(LIST.read_text())
@@ -136,7 +147,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if bring_servers(suites):
         print("the servers that these suites start could not be installed; what to install by hand is said above")
         return 3
-    outcomes, tries = run_all(suites, LOGS)
+    began = time.monotonic()
+    outcomes, tries = run_all(suites, LOGS, count=max(1, options.lanes))
+    print(f"{time.monotonic() - began:.0f} s, {sum(outcome.cpu_seconds for outcome in outcomes):.0f} s cpu")
     bad = [suite.name for suite, outcome in zip(suites, outcomes, strict=True) if not outcome.ok]
     if bad:
         print(f"failed suites: {', '.join(bad)}; again with: script/test {' '.join(bad)}")
@@ -148,4 +161,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    # Whoever ends it by a signal leaves nothing running.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     sys.exit(main())

@@ -8,6 +8,7 @@ has failed. What has no chance in it is never tried again: checks, suites that c
 
 from __future__ import annotations
 
+import threading
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Sequence
 from dataclasses import replace
@@ -29,6 +30,7 @@ class SecondTries:
 
     def __init__(self) -> None:
         self.left = RUN_MAX
+        self._deciding = threading.Lock()
         self.passed: list[str] = []
 
     def outcome(self, suite: Suite, first: Outcome, logs: Path, place: Path = ROOT) -> Outcome:
@@ -37,9 +39,10 @@ class SecondTries:
         It is `first` itself when nothing failed, and when nothing may be tried again.
         """
         tests = failed_tests(logs / f"{suite.name}.xml") if first.only_tests_failed else []
-        if not 0 < len(tests) <= min(SUITE_MAX, self.left):
-            return first
-        self.left -= len(tests)
+        with self._deciding:
+            if not 0 < len(tests) <= min(SUITE_MAX, self.left):
+                return first
+            self.left -= len(tests)
         second = again(suite, tests)
         result = run(second, logs, LIMIT_SECONDS, place)
         twice = failed_tests(logs / f"{second.name}.xml") if result.only_tests_failed else tests

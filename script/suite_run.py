@@ -18,6 +18,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 LIMIT_SECONDS = 900
 
+_running: set[subprocess.Popen[bytes]] = set()
+
 
 @dataclass(frozen=True)
 class Suite:
@@ -68,9 +70,11 @@ def run(suite: Suite, logs: Path, limit_seconds: float = LIMIT_SECONDS, place: P
             )
         except OSError as error:
             return Outcome(failed=1, reason=f"cannot start {command[0]}: {error.strerror}")
+        _running.add(process)
         try:
             status, cpu_seconds = end_of(process, limit_seconds)
         finally:
+            _running.discard(process)
             end_group(process)
     return replace(judge(suite, status, report), cpu_seconds=cpu_seconds)
 
@@ -111,6 +115,12 @@ def end_group(process: subprocess.Popen[bytes]) -> None:
 def kill_group(process: subprocess.Popen[bytes]) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
+
+
+def kill_all() -> None:
+    """Nothing is left of the suites that were running."""
+    for process in list(_running):
+        kill_group(process)
 
 
 def judge(suite: Suite, status: int | None, report: Path) -> Outcome:

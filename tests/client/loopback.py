@@ -17,13 +17,19 @@ from soundstage.data.kv.api import GetItems, GetItemsReply, Item, ItemMetadata, 
 TOKEN = IdempotencyToken(Instant(0), "t")
 
 
+class Crowded(ThreadingHTTPServer):
+    """Lets as many wait to be taken as come at once: one that is turned away asks again after a second."""
+
+    request_queue_size = 128
+
+
 class Loopback:
     """Serves two pages of items for every record and accepts every put, in threads, until the block ends."""
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.request_ids: list[str | None] = []
         self.authorizations: list[str | None] = []
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server = Crowded(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
         if tls is not None:
             self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)

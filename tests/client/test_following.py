@@ -221,7 +221,7 @@ async def test_a_server_that_is_replaced_is_followed_on(stage: Stage) -> None:
     server = Server(stage, HttpConfig(port=0))
     url = await server.start()
     port = int(url.rpartition(":")[2])
-    settings = Settings(retry=RetryPolicy(retries=20, base_s=0.01, cap_s=0.05))
+    settings = Settings(retry=RetryPolicy(retries=1_000, base_s=0.01, cap_s=0.05))
     async with (
         connect(url, settings=settings) as connection,
         aclosing(connection.client(Namespaces).watch()) as events,

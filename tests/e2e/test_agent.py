@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import random
 
 import pytest
 from tests.e2e.chores import installed
 from tests.e2e.conftest import Start
 from tests.e2e.processes import Place
-from tests.e2e.test_workers import free_port, noted, until
+from tests.e2e.test_workers import noted, until
+
+from soundstage.servers.ports import free_port
 
 pytestmark = pytest.mark.slow
 
@@ -40,7 +43,8 @@ def test_an_agent_tells_programs_that_it_began(start: Start, chores: dict[str, s
 
 
 def test_an_agent_waits_for_a_stage_that_is_not_there_yet(start: Start, place: Place, chores: dict[str, str]) -> None:
-    port = str(free_port())
+    # Not one that the system gives to whoever asks for any, in the meantime.
+    port = str(free_port(["127.0.0.1"], random.Random(), set()))
     agent = start("agent", "chores-ask", "--url", f"http://127.0.0.1:{port}", variables=chores)
     until(lambda: "a role failed" in agent.errors)
     stage = start("up", "--port", port, "--roles", "http", variables=chores)

@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx2
 import pytest
 from tests.e2e.conftest import Cli, Start
+from tests.e2e.processes import Place
 
 MIB = 1 << 20
 SIZE = 256 * MIB
@@ -53,17 +54,23 @@ def test_a_large_file_goes_through_with_little_memory(start: Start) -> None:
     assert peak_bytes(process.pid) - before < GROWTH_MAX
 
 
-def test_files_go_to_a_stage_elsewhere_and_back(start: Start, cli: Cli, tmp_path: Path) -> None:
-    url = start("up", "--port", "0").ready()
+@pytest.mark.slow
+def test_files_go_to_a_stage_elsewhere_and_back(url: str, cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "talk.txt").write_bytes(b"hello")
     blob = cli("files", "upload", "talk.txt", "--url", url, "--output", "json").json["files"][0]["blob"]
     assert cli("files", "download", blob, "--url", url, "--out", "back").code == 0
     assert (tmp_path / "back" / "talk.txt").read_bytes() == b"hello"
 
 
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with Place(tmp_path_factory.mktemp("files")) as place:
+        yield place.start("up", "--port", "0").ready()
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("path", ["/etc/passwd", "../../../../etc/passwd", "file:///etc/passwd", "path:/etc/passwd"])
-def test_a_server_opens_no_path_that_a_caller_names(start: Start, path: str) -> None:
-    url = start("up", "--port", "0").ready()
+def test_a_server_opens_no_path_that_a_caller_names(url: str, path: str) -> None:
     with httpx2.Client(base_url=url) as client:
         got = client.get(httpx2.URL(f"{url}/v1/blobs/" + path.replace("/", "%2F")))
         put = client.put(httpx2.URL(f"{url}/v1/blobs/" + path.replace("/", "%2F")), content=b"x")

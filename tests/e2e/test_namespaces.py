@@ -136,18 +136,18 @@ def test_a_change_holds_for_the_next_call_without_a_restart(served: Served) -> N
 
 
 def test_a_quota_refuses_with_the_time_to_wait(served: Served) -> None:
-    served.make("slow", quotas={"writes_per_second": 0.5, "burst": "2s"})
+    served.make("slow", quotas={"writes_per_second": 0.001, "burst": "2s"})
     first, second = (ask(f"{served.url}/v1/kv/put_items", {"namespace": "slow", **PUT}) for _ in range(2))
     assert first.status == 200
     assert (second.status, second.json["code"], second.json["retryable"]) == (429, "exhausted", True)
-    assert 0 < second.json["retry_after_ms"] <= 2_000
-    assert 1 <= int(second.headers["Retry-After"]) <= 2
+    assert 0 < second.json["retry_after_ms"] <= 1_000_000
+    assert 1 <= int(second.headers["Retry-After"]) <= 1_000
     assert "writes_per_second" in second.json["detail"]
     assert ask(f"{served.url}/v1/kv/get_items", {"namespace": "slow", "id": "1"}).status == 200
 
 
 def test_a_quota_of_one_namespace_is_none_of_another(served: Served) -> None:
-    served.make("bounded", quotas={"writes_per_second": 0.5, "burst": "2s"})
+    served.make("bounded", quotas={"writes_per_second": 0.001, "burst": "2s"})
     served.make("free")
     calls = [
         ask(f"{served.url}/v1/kv/put_items", {"namespace": name, **PUT}).status for name in ("bounded", "free") * 3

@@ -17,6 +17,7 @@ import pytest
 from tests.e2e.chores import installed
 from tests.e2e.conftest import Cli, Start
 from tests.e2e.processes import WITHIN_S, Running
+from tests.e2e.web import ask
 
 pytestmark = pytest.mark.slow
 
@@ -121,14 +122,14 @@ def test_calls_under_way_are_answered_before_it_ends(stage: Running, cli: Cli, n
     assert [item["value"] for item in kept["items"]] == ["Ada"]
 
 
-def test_while_it_drains_it_says_so_and_takes_no_further_calls(stage: Running, cli: Cli) -> None:
+def test_while_it_drains_it_says_so_and_takes_no_further_calls(stage: Running) -> None:
     url = stage.ready()
     call = SlowCall(url)
     stage.signal(signal.SIGTERM)
     until(lambda: status_of(f"{url}/health/ready") == 503)
-    refused = cli("namespaces", "list", "--url", url, "--timeout", "500ms", "--output", "json")
-    assert (refused.code, refused.problem["code"]) == (1, "unavailable")
-    assert "stopping" in refused.problem["detail"]
+    refused = ask(f"{url}/v1/namespaces/list", {})
+    assert (refused.status, refused.json["code"]) == (503, "unavailable")
+    assert "stopping" in refused.json["detail"]
     assert status_of(f"{url}/health/live") == 200
     assert call.answer()[0] == 200
     assert stage.ended().code == 0

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
@@ -82,7 +81,7 @@ def samples(url: str, name: str) -> dict[str, float]:
 
 
 def make_namespace(url: str, **parts: Any) -> None:
-    """The namespace `home` is there, for every worker from the moment that one has answered."""
+    """The namespace `home` is there, or one of another `name`, for every worker once one has answered."""
     namespace = {"name": "home", "abstraction": "kv", **parts}
     assert ask(f"{url}/v1/namespaces/put", {"namespace": namespace}).status == 200
 
@@ -111,8 +110,18 @@ def noted(place: Place, word: str) -> list[list[int]]:
 
 
 class TestAnswering:
-    def test_all_workers_answer_at_one_address(self, two: Running, url: str) -> None:
-        assert len(children(two.pid)) == 2
+    @pytest.fixture(scope="class")
+    def lasting(self, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+        """One for all who do it no harm."""
+        with Place(tmp_path_factory.mktemp("answering")) as place:
+            yield place.start(*UP_TWO, variables=QUICK)
+
+    @pytest.fixture(scope="class")
+    def url(self, lasting: Running) -> str:
+        return lasting.ready()
+
+    def test_all_workers_answer_at_one_address(self, lasting: Running, url: str) -> None:
+        assert len(children(lasting.pid)) == 2
         make_namespace(url)
         assert statuses(url, "/v1/kv/put_items", ITEM) == {200}
         calls = samples(url, "soundstage_calls_started_total")
@@ -139,16 +148,18 @@ class TestAnswering:
     def test_a_condition_holds_for_one_of_all_whichever_worker_gets_it(self, url: str) -> None:
         make_namespace(url)
         found = [
-            ask(f"{url}/v1/kv/put_items", ITEM | {"condition": {"key": "bmFtZQ==", "absent": True}}).status
+            ask(
+                f"{url}/v1/kv/put_items", ITEM | {"id": "once", "condition": {"key": "bmFtZQ==", "absent": True}}
+            ).status
             for _ in range(CONNECTIONS)
         ]
         assert sorted(found) == [200] + [412] * (CONNECTIONS - 1)
 
     def test_a_page_token_of_one_worker_is_good_for_all(self, url: str) -> None:
-        make_namespace(url)
+        make_namespace(url, name="pages")
         for number in range(3):
-            ask(f"{url}/v1/kv/put_items", ITEM | {"id": f"u{number}"})
-        scan = {"namespace": "home", "selection": {"item_limit": 3, "page_size_bytes": 1}}
+            ask(f"{url}/v1/kv/put_items", ITEM | {"namespace": "pages", "id": f"u{number}"})
+        scan = {"namespace": "pages", "selection": {"item_limit": 3, "page_size_bytes": 1}}
         token = ask(f"{url}/v1/kv/scan_items", scan).json["next_page_token"]
         assert statuses(url, "/v1/kv/scan_items", scan | {"page_token": token}) == {200}
 
@@ -162,7 +173,8 @@ class TestAnswering:
                 assert client.get(sent.headers["location"]).content == content
         assert samples(url, "soundstage_info").keys() == {"main", "http-1", "http-2"}
 
-    def test_a_file_whose_worker_is_killed_under_way_leaves_nothing(self, two: Running, url: str) -> None:
+    def test_a_file_whose_worker_is_killed_under_way_leaves_nothing(self, two: Running) -> None:
+        url = two.ready()
         with httpx2.Client(base_url=url, timeout=WITHIN_S) as client, pytest.raises(httpx2.TransportError):
             client.put(f"/v1/blobs/{uuid4()}", content=killing(children(two.pid)))
         until(lambda: statuses_of_the_living(url) == {200})
@@ -170,9 +182,9 @@ class TestAnswering:
         until(lambda: list(staging.iterdir()) == [])
 
     def test_quotas_hold_for_all_workers_together(self, url: str) -> None:
-        make_namespace(url, quotas={"reads_per_second": 1, "burst": "10ms"})
+        make_namespace(url, name="slow", quotas={"reads_per_second": 1, "burst": "10ms"})
         began = time.monotonic()
-        found = [answer.status for answer in answers(url, "/v1/kv/get_items", {"namespace": "home", "id": "u1"})]
+        found = [answer.status for answer in answers(url, "/v1/kv/get_items", {"namespace": "slow", "id": "u1"})]
         assert found.count(200) <= 2 + (time.monotonic() - began)
 
 
@@ -217,7 +229,7 @@ class TestEnds:
         until(lambda: len(set(children(two.pid)) - {victim}) == 2)
         until(lambda: statuses_of_the_living(url) == {200})
         until(lambda: sum(samples(url, "soundstage_worker_restarts_total").values()) == 1)
-        assert "a worker ended and is started again" in two.errors
+        until(lambda: "a worker ended and is started again" in two.errors)
 
     def test_a_worker_told_to_end_drains_and_is_started_again(self, two: Running, url: str) -> None:
         victim = children(two.pid)[0]
@@ -227,14 +239,13 @@ class TestEnds:
         assert json.loads(line)["exit_code"] == 0
 
     def test_a_worker_that_keeps_ending_is_given_up_and_told_of(self, start: Start) -> None:
-        port = free_port()
         running = start(
-            *("up", "--port", "0", "--workers", "http=2", "--metrics-listen", f"127.0.0.1:{port}"),
+            *("up", "--port", "0", "--workers", "http=2", "--metrics-listen", "127.0.0.1:0"),
             variables=QUICK | {"SOUNDSTAGE_PROCESSES__RESTARTS": "0"},
         )
+        health = running.line("metrics ").split()[1].replace("/metrics", "/health/ready")
         running.ready()
         os.kill(children(running.pid)[0], signal.SIGKILL)
-        health = f"http://127.0.0.1:{port}/health/ready"
         until(lambda: "not started again" in ask(health).body.decode())
         assert ask(health).status == 503
         until(lambda: "a worker is given up" in running.errors)
@@ -300,9 +311,10 @@ class TestRoles:
         before = len(noted(place, "guard"))
         os.kill(first[0], signal.SIGCONT)
         until(lambda: "a role was lost to another process" in running.errors)
-        until(lambda: len(noted(place, "guard")) > before)
+        until(lambda: len(noted(place, "guard")) > before + 3)
         later = noted(place, "guard")[before:]
-        assert {tuple(line) for line in later} == {tuple(second)}
+        # One note may have been under way when it was paused.
+        assert [line for line in later if line[1] < second[1]][1:] == []
 
 
 class TestSharing:
@@ -392,7 +404,7 @@ class TestJobs:
         assert ended["result"] == {"numbers": [3, 4, 5]}
         assert self.ended(url, job_id) == ended
         assert [line[1] for line in noted(place, "job")] == [0, 1, 2, 3, 4, 5]
-        assert {line[2] for line in noted(place, "job")[3:]} == {first[2] + 1}
+        assert min(line[2] for line in noted(place, "job")[3:]) > first[2]
 
     def test_a_killed_stage_goes_on_with_its_jobs_when_it_is_started_again(
         self, start: Start, place: Place, chores: dict[str, str]
@@ -427,9 +439,3 @@ def killing(victims: list[int]) -> Iterator[bytes]:
 def ask_folder(running: Running) -> str:
     """The data folder of a stage that runs in the folder of the test."""
     return f"/proc/{running.pid}/cwd/soundstage-data"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]

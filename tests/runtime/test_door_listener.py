@@ -92,10 +92,9 @@ async def test_a_silent_connection_is_closed() -> None:
 
 
 async def test_one_that_waits_for_an_answer_is_not() -> None:
-    async with opened(doors(idle_timeout="20ms")) as stage, peer(where(stage)) as caller:
-        await caller.ask("anyone")
+    async with opened(doors(idle_timeout="250ms")) as stage, peer(where(stage)) as caller:
         caller.say("wait")
-        asyncio.get_running_loop().call_later(0.1, lines_door(stage).gate.set)
+        asyncio.get_running_loop().call_later(0.4, lines_door(stage).gate.set)
         assert await caller.hear() == "waited"
 
 

@@ -80,6 +80,17 @@ def test_what_passes_at_the_second_try_is_told_of_with_its_first_failure(
     assert "E           ValueError: the first try" in capsys.readouterr().out
 
 
+def test_suites_are_told_of_as_they_end_and_counted_in_their_order(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gate = tmp_path / "gate"
+    waiting = Suite("first", None, ("sh", "-c", f"until test -e {gate}; do sleep 0.01; done; false"))
+    outcomes, _ = run_all([waiting, Suite("second", None, ("touch", str(gate)))], tmp_path, count=2)
+    assert [outcome.ok for outcome in outcomes] == [False, True]
+    out = capsys.readouterr().out
+    assert out.index("second") < out.index("first")
+
+
 def test_the_logs_of_both_tries_are_shown_when_both_failed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run_all([suite_of(tmp_path, "def test_a(): raise ValueError('always')\n")], tmp_path, tmp_path)
     out = capsys.readouterr().out
@@ -113,6 +124,7 @@ def listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("a check true", ["b"], 2),
         ("a", [], 2),
         ("a check false", ["--list"], 0),
+        ("a check true\nb check true", ["--lanes", "1"], 0),
     ],
 )
 def test_the_exit_status_tells_whether_all_ran_and_passed(

@@ -126,7 +126,7 @@ def test_without_either_the_folder_is_opened() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "says"), [("soon", "soon"), ("0s", "leaves no time"), ("-1s", "-1s"), ("", None), ("250ms", None)]
+    ("text", "says"), [("soon", "soon"), ("0s", "leaves no time"), ("-1s", "-1s"), ("", None), ("2500ms", None)]
 )
 async def test_a_deadline_is_a_duration(text: str, says: str | None) -> None:
     if says is None:

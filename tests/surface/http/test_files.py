@@ -325,9 +325,9 @@ class TestSockets:
         assert await usage(kept) == (0, 0)
 
     async def test_a_body_has_the_time_it_needs_while_it_comes(self, kept: Stage, serve: Serve) -> None:
-        async with await Wire.open(await serve(kept, body_timeout=Duration.parse("400ms"))) as wire:
-            await wire.send(request(PLACE, b"", "PUT", length=12))
-            for _ in range(12):
+        async with await Wire.open(await serve(kept, body_timeout=Duration.parse("1s"))) as wire:
+            await wire.send(request(PLACE, b"", "PUT", length=24))
+            for _ in range(24):
                 await asyncio.sleep(0.05)
                 await wire.send(b"x")
             assert (await wire.response()).status == 201

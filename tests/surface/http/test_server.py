@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import socket
+import random
 import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -24,6 +24,7 @@ from soundstage.core.time import Duration
 from soundstage.engines.rocks.folder import holder
 from soundstage.runtime.config import AuthConfig, HttpConfig, TlsConfig
 from soundstage.runtime.stage import Stage
+from soundstage.servers import ports
 from soundstage.surface.http.server import Server
 
 WRITE, DISTURB = "/v1/notes/write", "/v1/notes/disturb"
@@ -36,8 +37,8 @@ def port_of(url: str) -> int:
 
 
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return probe.getsockname()[1]
+    """None that the system gives, in the meantime, to whoever asks for any."""
+    return ports.free_port(["127.0.0.1"], random.Random(), set())
 
 
 class TestStart:
@@ -120,11 +121,14 @@ class TestStarting:
 
 class TestMetricsListener:
     @pytest.fixture
-    async def observed(self, open_stage: OpenStage, serve: Serve) -> tuple[str, str]:
+    async def observed(self, open_stage: OpenStage) -> AsyncIterator[tuple[str, str]]:
         """The addresses of a guarded stage and of its listener for metrics."""
-        port = free_port()
         stage = await open_stage(auth={"mode": "tokens"})
-        return await serve(stage, metrics_listen=f"127.0.0.1:{port}"), f"http://127.0.0.1:{port}"
+        server = Server(stage, HttpConfig(port=0, metrics_listen="127.0.0.1:0"))
+        url = await server.start()
+        assert server.metrics_url is not None
+        yield url, server.metrics_url.removesuffix("/metrics")
+        await server.stop()
 
     @pytest.mark.parametrize("path", ["/metrics", "/health/live", "/health/ready"])
     async def test_it_shows_metrics_and_health_to_all(self, observed: tuple[str, str], path: str) -> None:
@@ -158,9 +162,10 @@ class TestConnections:
 
     @pytest.mark.parametrize("first", ["G", "POST /v1/notes/write HTTP/1.1\r\nX: ", ""])
     async def test_connections_that_drip_do_not_keep_others_out(self, stage: Stage, serve: Serve, first: str) -> None:
-        url = await serve(stage, header_timeout=ms(50), idle_timeout=ms(50), max_connections=60)
+        limits = {"header_timeout": ms(50)} if first else {"idle_timeout": ms(250)}
+        url = await serve(stage, max_connections=60, **limits)
         async with several(url, 50) as dripping:
-            for wire in dripping:
+            for wire in dripping if first else ():
                 await wire.send(first.encode())
             assert (await ask(url, WRITE, NOTE)).status == 200
             for wire in dripping:
@@ -232,7 +237,7 @@ class TestTls:
     async def test_a_handshake_that_never_comes_is_ended_and_keeps_nobody_out(
         self, stage: Stage, serve: Serve, files: TlsConfig, trusting: ssl.SSLContext
     ) -> None:
-        url = await serve(stage, tls=files, header_timeout=ms(50))
+        url = await serve(stage, tls=files, header_timeout=ms(1_000))
         async with several(url.replace("https", "http"), 20) as silent:
             async with await Wire.open(url, trusting) as wire:
                 assert (await wire.ask(WRITE, NOTE)).status == 200
