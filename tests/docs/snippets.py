@@ -20,9 +20,9 @@ import importlib
 import inspect
 import io
 import os
+import random
 import re
 import signal
-import socket
 import subprocess
 import sys
 from codeop import CommandCompiler
@@ -31,6 +31,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import CodeType, TracebackType
 from typing import Any, Self
+
+from soundstage.servers.ports import free_port
 
 FENCE = re.compile(
     r"(?:<!-- snippet: (?P<marker>[\w-]+) -->\n)?"
@@ -112,18 +114,13 @@ def refused_line(code: str) -> str | None:
     return statement[0] if any(statement) else None
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 class Page:
     """One page being read; use as a context manager."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.port = str(free_port())
+        # Not one that the system gives to whoever asks for any, in the meantime.
+        self.port = str(free_port(["127.0.0.1"], random.Random(), set()))
         self.namespace: dict[str, Any] = {"__name__": "__page__"}
         self.servers: list[subprocess.Popen[bytes]] = []
         self.runner = asyncio.Runner()

@@ -35,7 +35,8 @@ async def eventually(true: Callable[[], bool]) -> None:
 def is_alive(pid: int) -> bool:
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
+    except OSError:
+        # Not there, or gone while it was read.
         return False
     return state != "Z"
 

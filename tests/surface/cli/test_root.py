@@ -19,6 +19,11 @@ HEAVY = {
 
 HELP_CPU_S_MAX = 0.3
 
+HELP_SHARE_MAX = 3.0
+"""Of what loading some large modules of Python takes, which tells slow machines from slow commands."""
+
+LARGE_MODULES = "asyncio, http.client, email.message, json, logging, argparse, decimal, dataclasses, unittest.mock"
+
 MEASURE = """
 import sys
 sys.argv = ["soundstage", *{arguments!r}]
@@ -49,8 +54,19 @@ def test_the_front_page_loads_nothing_heavy(arguments: Sequence[str]) -> None:
     assert {name.partition(".")[0] for name in modules(*arguments)} & HEAVY == set()
 
 
+def least_cpu_s(*arguments: str) -> float:
+    """The least of three counts: the first fills caches."""
+    return min(cpu_s(sys.executable, *arguments) for _ in range(3))
+
+
 def test_the_front_page_takes_less_than_300_ms_of_cpu() -> None:
-    assert min(cpu_s(sys.executable, "-m", "soundstage", "--help") for _ in range(3)) < HELP_CPU_S_MAX
+    spent = least_cpu_s("-m", "soundstage", "--help")
+    assert spent < max(HELP_CPU_S_MAX, HELP_SHARE_MAX * least_cpu_s("-c", f"import {LARGE_MODULES}"))
+
+
+def test_the_measure_sees_what_is_not_cheap() -> None:
+    code = f"import time\nwhile time.process_time() < {HELP_CPU_S_MAX}: pass"
+    assert least_cpu_s("-c", code) >= HELP_CPU_S_MAX
 
 
 def test_the_help_of_an_operation_loads_no_driver_and_no_server() -> None:

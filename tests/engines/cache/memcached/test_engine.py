@@ -82,7 +82,7 @@ async def until(condition: Callable[[], Awaitable[bool]]) -> None:
 
 
 async def test_each_server_has_its_share(cache: MemcachedCache, own: Cluster) -> None:
-    for number in range(40):
+    for number in range(400):
         await cache.set(b"%d" % number, b"red")
     counts: list[int] = []
     for node in own.nodes:
@@ -92,8 +92,8 @@ async def test_each_server_has_its_share(cache: MemcachedCache, own: Cluster) ->
             while not answer.endswith(b"END\r\n"):
                 answer += connection.recv(4096)
         counts.append(int(answer.partition(b"curr_items ")[2].split()[0]))
-    assert sum(counts) == 40
-    assert all(count > 5 for count in counts)
+    assert sum(counts) == 400
+    assert all(count > 50 for count in counts)
 
 
 async def test_a_prefix_keeps_programs_apart(shared: Cluster) -> None:
