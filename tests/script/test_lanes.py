@@ -91,5 +91,8 @@ def test_one_that_fails_to_run_ends_all_that_run(tmp_path: Path) -> None:
 def test_there_are_as_many_lanes_as_processors_up_to_two(
     monkeypatch: pytest.MonkeyPatch, processors: set[int], count: int
 ) -> None:
-    monkeypatch.setattr("os.sched_getaffinity", lambda _: processors)
+    def affinity(_: int) -> set[int]:
+        return processors
+
+    monkeypatch.setattr("os.sched_getaffinity", affinity)
     assert lanes.lanes() == count
