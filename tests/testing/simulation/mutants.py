@@ -169,6 +169,7 @@ MUTANTS: dict[str, Mutant] = {
             ),
         ),
         steps=20_000,
+        seed=5,
     ),
     "a_killed_process_takes_its_writes_along": Mutant(
         "rocksdb",
@@ -320,6 +321,7 @@ MUTANTS: dict[str, Mutant] = {
         ),
         system="leases",
         steps=20_000,
+        seed=2,
     ),
     "a_renewal_is_taken_for_the_lease_that_was_seen_before": Mutant(
         "memory", (Edit(LEASES, "if stamp != entry.stamp:", "if stamp is None:"),), system="leases"
@@ -415,7 +417,8 @@ MUTANTS: dict[str, Mutant] = {
             ),
         ),
         system="jobs",
-        steps=1_500,
+        steps=400,
+        seed=5,
     ),
     "a_job_that_should_begin_anew_goes_on": Mutant(
         "memory",
@@ -439,7 +442,8 @@ MUTANTS: dict[str, Mutant] = {
             ),
         ),
         system="jobs",
-        steps=1_500,
+        # It is seen at the end, when the jobs do not end, for which all of them are waited for.
+        steps=60,
     ),
     "files_of_jobs_that_failed_are_told_of": Mutant(
         "memory",

@@ -13,7 +13,7 @@ from tests.testing.simulation.mutants import MUTANTS, Edit
 from tests.testing.simulation.mutation import StaleMutant, edited
 
 ROOT = Path(__file__).resolve().parents[3]
-SEEDS = 2
+SEEDS = 3
 """A mutant has as many chances; most need one."""
 
 
