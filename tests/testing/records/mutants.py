@@ -13,6 +13,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
+from inspect import isfunction
 from pathlib import Path
 from types import CodeType, ModuleType
 from typing import NamedTuple, TypeAlias
@@ -139,13 +140,14 @@ class _Part(Examination):
     def engine_module(self) -> ModuleType:
         return self._module
 
-    def pytest_collection_modifyitems(self, items: list[pytest.Function]) -> None:
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_pycollect_makeitem(self, name: str, obj: object) -> list[pytest.Item] | None:
+        """Nothing is made of tests that are not asked, which takes longer than those that are."""
+        return [] if name.startswith("test") and not self._asks(obj) else None
+
+    def _asks(self, test: object) -> bool:
         # Properties would be shrunk for minutes; they are asked by `differs`.
-        items[:] = [
-            item
-            for item in items
-            if item.function.__module__.rpartition(".")[2] == self._part and not is_hypothesis_test(item.function)
-        ]
+        return isfunction(test) and test.__module__.rpartition(".")[2] == self._part and not is_hypothesis_test(test)
 
 
 def failures(engine: str, part: str, changes: Sequence[Change]) -> list[str]:
