@@ -9,7 +9,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 from uuid import uuid4
 
 import httpx2
@@ -96,6 +96,20 @@ def url(two: Running) -> str:
     return two.ready()
 
 
+class Lasting(NamedTuple):
+    """A stage with two workers for all tests that do it no harm."""
+
+    stage: Running
+    url: str
+
+
+@pytest.fixture(scope="module")
+def lasting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lasting]:
+    with Place(tmp_path_factory.mktemp("lasting")) as place:
+        stage = place.start(*UP_TWO, variables=QUICK)
+        yield Lasting(stage, stage.ready())
+
+
 @pytest.fixture
 def chores(place: Place) -> dict[str, str]:
     return QUICK | installed(place.folder)
@@ -110,18 +124,12 @@ def noted(place: Place, word: str) -> list[list[int]]:
 
 
 class TestAnswering:
-    @pytest.fixture(scope="class")
-    def lasting(self, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-        """One for all who do it no harm."""
-        with Place(tmp_path_factory.mktemp("answering")) as place:
-            yield place.start(*UP_TWO, variables=QUICK)
+    @pytest.fixture
+    def url(self, lasting: Lasting) -> str:
+        return lasting.url
 
-    @pytest.fixture(scope="class")
-    def url(self, lasting: Running) -> str:
-        return lasting.ready()
-
-    def test_all_workers_answer_at_one_address(self, lasting: Running, url: str) -> None:
-        assert len(children(lasting.pid)) == 2
+    def test_all_workers_answer_at_one_address(self, lasting: Lasting, url: str) -> None:
+        assert len(children(lasting.stage.pid)) == 2
         make_namespace(url)
         assert statuses(url, "/v1/kv/put_items", ITEM) == {200}
         calls = samples(url, "soundstage_calls_started_total")
