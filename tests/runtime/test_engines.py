@@ -13,6 +13,7 @@ from soundstage.engines.cache.memory import MemoryCache
 from soundstage.engines.log.port import LogCapability, TopicSpec
 from soundstage.engines.records.memory import MemoryRecords
 from soundstage.engines.records.port import Records
+from soundstage.engines.search.memory import MemorySearch
 from soundstage.runtime import engines as module
 from soundstage.runtime.config import EngineConfig
 from soundstage.runtime.engines import Engines, Place, Scheme
@@ -177,7 +178,7 @@ def test_a_scheme_may_offer_several_ports(environment: VirtualEnvironment, tmp_p
     assert list(engines.distinct()) == ["both", "rows"]
     assert list(engines.distinct_blobs()) == ["both", "files"]
     assert list(engines.distinct_logs()) == ["both"]
-    assert len(engines.everything()) == 5
+    assert len(engines.everything()) == 6
     assert engines.blobs("files", "f") is engines["files"]
     assert engines.log("both", "f") is engines.ports("both")["log"]
 
@@ -251,7 +252,20 @@ def test_an_option_that_a_cache_has_not_is_refused(environment: VirtualEnvironme
 
 
 def test_a_cache_is_not_offered_to_other_processes(environment: VirtualEnvironment) -> None:
-    assert {port for port, _ in opened(environment, a="lru:", b="memory:").offered()} == {"records", "blobs", "log"}
+    offered = opened(environment, a="lru:", b="memory:").offered()
+    assert {port for port, _ in offered} == {"records", "blobs", "log", "search"}
+
+
+def test_indexes_in_memory_are_those_of_one_engine(environment: VirtualEnvironment) -> None:
+    engines = opened(environment, a="memory:", b="memory:")
+    assert isinstance(engines.search("a", "engine"), MemorySearch)
+    assert engines.search("a", "engine") is not engines.search("b", "engine")
+
+
+def test_an_engine_without_indexes_is_told_from_those_with_them(environment: VirtualEnvironment) -> None:
+    with pytest.raises(InvalidArgument) as refused:
+        opened(environment, a="lru:", b="memory:").search("a", "engine")
+    assert refused.value.hint == "engines for search are b"
 
 
 def test_a_cluster_is_named_by_its_url(environment: VirtualEnvironment) -> None:

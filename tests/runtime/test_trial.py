@@ -31,7 +31,7 @@ async def trials(url: str, data: Path, **options: object) -> list[Trial]:
 @pytest.mark.parametrize(
     ("url", "ports"),
     [
-        ("memory:", ["records", "blobs", "log"]),
+        ("memory:", ["records", "blobs", "log", "search"]),
         ("rocksdb:x", ["records", "log"]),
         ("file:y", ["blobs"]),
         ("lru:", ["cache"]),

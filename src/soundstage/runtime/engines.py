@@ -25,21 +25,28 @@ from soundstage.engines.blobs.port import Blobs
 from soundstage.engines.cache.port import Cache
 from soundstage.engines.log.port import Log
 from soundstage.engines.records.port import Records
+from soundstage.engines.search.port import Search
 from soundstage.runtime.config import EngineConfig
 from soundstage.runtime.urls import split_url
 
 ENTRY_POINTS = "soundstage.engines"
 
 
-Port: TypeAlias = Literal["records", "blobs", "cache", "log"]
-HostedPort: TypeAlias = Literal["records", "blobs", "log"]
+Port: TypeAlias = Literal["records", "blobs", "cache", "log", "search"]
+HostedPort: TypeAlias = Literal["records", "blobs", "log", "search"]
 """Those that one process can use of another's."""
 
-_CALLS: Mapping[Port, str] = {"records": "apply", "blobs": "put", "cache": "touch", "log": "append"}
+_CALLS: Mapping[Port, str] = {
+    "records": "apply",
+    "blobs": "put",
+    "cache": "touch",
+    "log": "append",
+    "search": "delete_where",
+}
 """What engines of a port have and others have not."""
 
 Engine: TypeAlias = Any
-"""`Records`, `Blobs`, `Cache` or `Log`, as the port says."""
+"""`Records`, `Blobs`, `Cache`, `Log` or `Search`, as the port says."""
 
 
 class Place(NamedTuple):
@@ -92,6 +99,7 @@ SCHEMES: Mapping[str, Scheme] = {
             "records": f"{_HERE}:open_memory",
             "blobs": f"{_HERE}:open_memory_blobs",
             "log": f"{_HERE}:open_memory_log",
+            "search": f"{_HERE}:open_memory_search",
         }
     ),
     "rocksdb": Scheme({"records": f"{_HERE}:open_rocks", "log": f"{_HERE}:open_rocks_log"}, folder=True),
@@ -105,6 +113,7 @@ SCHEMES: Mapping[str, Scheme] = {
             "records": f"{_HERE}:open_host_records",
             "blobs": f"{_HERE}:open_host_blobs",
             "log": f"{_HERE}:open_host_log",
+            "search": f"{_HERE}:open_host_search",
         },
         shared=True,
     ),
@@ -136,6 +145,12 @@ def open_memory_cache(place: Place, config: EngineConfig, environment: Environme
     given = {"max_bytes": int(config.cache), "policy": place.url.scheme}
     options = _options(place, config, _load(f"{module}:MemoryCacheOptions"), given)
     return _load(f"{module}:MemoryCache")(environment, options)
+
+
+def open_memory_search(place: Place, config: EngineConfig, environment: Environment) -> Search:
+    """Indexes of this process that are gone when it stops."""
+    _check_no_options(place, config)
+    return _load("soundstage.engines.search.memory:MemorySearch")(environment)
 
 
 def open_memcached(place: Place, config: EngineConfig, environment: Environment) -> Cache:
@@ -200,6 +215,11 @@ def open_host_log(place: Place, config: EngineConfig, environment: Environment) 
     return _open_host("log", place, config, environment)
 
 
+def open_host_search(place: Place, config: EngineConfig, environment: Environment) -> Search:
+    """The same for indexes."""
+    return _open_host("search", place, config, environment)
+
+
 def _open_host(port: Port, place: Place, config: EngineConfig, environment: Environment) -> Any:
     folder = place.folder if place.url.path else os.path.realpath(place.data)
     name = host_options(place.name, config).engine or place.name
@@ -242,7 +262,7 @@ class Engines:
         given: Mapping[str, Records | Blobs] = MappingProxyType({}),
     ) -> None:
         self._names = list(configs)
-        self._by_port: dict[Port, dict[str, Engine]] = {"records": {}, "blobs": {}, "cache": {}, "log": {}}
+        self._by_port: dict[Port, dict[str, Engine]] = {"records": {}, "blobs": {}, "cache": {}, "log": {}, "search": {}}
         self._started: list[Engine] = []
         self._shared: set[str] = set()
         shared: dict[tuple[str, str, Port], tuple[str, EngineConfig, Engine]] = {}
@@ -289,6 +309,10 @@ class Engines:
     def log(self, name: str, field: str) -> Log:
         """The log engine of that name; `InvalidArgument` as for `get`."""
         return self._get("log", name, field)
+
+    def search(self, name: str, field: str) -> Search:
+        """The search engine of that name; `InvalidArgument` as for `get`."""
+        return self._get("search", name, field)
 
     def distinct(self) -> dict[str, Records]:
         """Each records engine once, by the first of its names."""

@@ -27,6 +27,7 @@ from soundstage.core.system import System
 from soundstage.engines.blobs.port import Blobs
 from soundstage.engines.log.port import Log
 from soundstage.engines.records.port import Records
+from soundstage.engines.search.port import Search
 from soundstage.runtime.compute import Compute
 from soundstage.runtime.config import StageConfig
 from soundstage.runtime.control.changes import NamespaceControl
@@ -161,6 +162,13 @@ class Stage:
         Raises `InvalidArgument` for an engine that is not there or has none.
         """
         return self.engines.log(engine, "engine")
+
+    def search(self, engine: str = "default") -> Search:
+        """The indexes that the engine of that name holds, for programs of one's own.
+
+        Raises `InvalidArgument` for an engine that is not there or has none.
+        """
+        return self.engines.search(engine, "engine")
 
     @property
     def namespaces(self) -> NamespaceControl:

@@ -1,7 +1,7 @@
 """A trial of an engine: it is opened, asked what it can, and made to keep a value for a moment, timed.
 
 What is written has a random name and is deleted again: a table of its own on the records port, a topic on the log
-port, one key elsewhere.
+port, an index on the search port, one key elsewhere.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from soundstage.engines.blobs.port import Blobs
 from soundstage.engines.cache.port import Cache
 from soundstage.engines.log.port import Entry, Log, Spot, TopicSpec
 from soundstage.engines.records.port import Batch, Records, TableSpec
+from soundstage.engines.search.port import Action, Delete, Field, IndexSpec, Kind, Put, Search, Status
 from soundstage.runtime.config import EngineConfig
 from soundstage.runtime.engines import Engine, Engines, Port
 
@@ -82,6 +83,8 @@ async def _round_trips(port: Port, engine: Engine, environment: Environment, rou
         return await _records(engine, name, environment, rounds)
     if port == "log":
         return await _log(engine, name, environment, rounds)
+    if port == "search":
+        return await _search(engine, name, environment, rounds)
     steps = _blobs(engine, name) if port == "blobs" else _cache(engine, name)
     try:
         return await _timed(steps, environment, rounds)
@@ -134,6 +137,28 @@ async def _log(log: Log, name: str, environment: Environment, rounds: int) -> Ma
         return {**found, **await _timed({"delete": drop}, environment, 1)}
     finally:
         await log.drop_topic(name)
+
+
+async def _search(search: Search, name: str, environment: Environment, rounds: int) -> Mapping[str, Latency]:
+    fields = {"name": VALUE.decode()}
+
+    async def made(action: Action) -> bool:
+        return [each.status for each in await search.bulk(name, [action])] == [Status.APPLIED]
+
+    async def read() -> bool:
+        (found,) = await search.get(name, ["key"])
+        return found is not None and found.fields == fields
+
+    steps: dict[str, Step] = {
+        "write": lambda: made(Put("key", fields)),
+        "read": read,
+        "delete": lambda: made(Delete("key")),
+    }
+    await search.create_index(IndexSpec(name=name, fields={"name": Field(kind=Kind.TEXT)}))
+    try:
+        return await _timed(steps, environment, rounds)
+    finally:
+        await search.drop_index(name)
 
 
 def _blobs(blobs: Blobs, name: str) -> dict[str, Step]:

@@ -48,7 +48,9 @@ def worker(environment: VirtualEnvironment, name: str, line: Line | None) -> Wor
 async def test_engines_of_one_process_are_offered_with_their_ports(open_stage: OpenStage) -> None:
     config = load_config(tree={"engines": {"far": {"url": "host:"}}, "data": "memory:"}).config
     async with open_stage() as stage:
-        assert hosted_ports(stage.engines, config) == {key: ["records", "blobs", "log"] for key in ("default", "blobs")}
+        assert hosted_ports(stage.engines, config) == {
+            key: ["records", "blobs", "log", "search"] for key in ("default", "blobs")
+        }
 
 
 async def test_workers_that_do_not_work_are_reasons(open_stage: OpenStage, environment: VirtualEnvironment) -> None:

@@ -57,7 +57,7 @@ def test_an_engine_is_tried_by_its_address(cli: Cli) -> None:
 def test_an_engine_is_tried_by_its_name(cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "stage.toml").write_text("[engines.fast]\nurl = 'memory:'\n")
     found = cli("engines", "check", "fast", "--stage", "stage.toml").json["ports"]
-    assert [port["port"] for port in found] == ["records", "blobs", "log"]
+    assert [port["port"] for port in found] == ["records", "blobs", "log", "search"]
 
 
 def test_the_table_of_a_trial_has_its_times(cli: Cli) -> None:

@@ -193,6 +193,7 @@ def contract(port: str) -> Contract:
     )
     from soundstage.engines.records.holdings import Transfers
     from soundstage.engines.records.port import Capability, Checkpoints, Records, Statistics
+    from soundstage.engines.search.port import Search, SearchCapability, VectorSearch
 
     if port == "records":
         extras: dict[str, type[Any]] = {
@@ -212,4 +213,6 @@ def contract(port: str) -> Contract:
             LogCapability.TRANSACTIONS: Transactions,
         }
         return Contract(port, Log, more)
-    raise InvalidArgument(f"there is no port {port!r}", field="port", hint="ports are records, blobs, log")
+    if port == "search":
+        return Contract(port, Search, {SearchCapability.VECTORS: VectorSearch})
+    raise InvalidArgument(f"there is no port {port!r}", field="port", hint="ports are records, blobs, log, search")

@@ -10,7 +10,7 @@ from typing import Any
 
 from soundstage import __version__
 from soundstage.core.environment import Environment
-from soundstage.core.errors import SoundstageError
+from soundstage.core.errors import InvalidArgument, SoundstageError
 from soundstage.engines.host import place, refusals
 from soundstage.engines.host.contract import Method, contract, encode
 from soundstage.engines.host.frames import PROTOCOL, Hello
@@ -83,7 +83,11 @@ class HostEngine:
 
         async def call(*given: Any, **named: Any) -> Any:
             link = self._link or self._absent()
-            return decode(await link.call(number, encode(arguments(*given, **named))))
+            try:
+                body = encode(arguments(*given, **named))
+            except (UnicodeEncodeError, OverflowError) as error:
+                raise InvalidArgument(f"what was given cannot be sent: {error}") from None
+            return decode(await link.call(number, body))
 
         return call
 

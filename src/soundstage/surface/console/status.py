@@ -139,7 +139,7 @@ async def _holdings(stage: Stage, name: str, port: str) -> dict[str, Any]:
         if port == "blobs":
             usage = await stage.engines.blobs(name, "engines").usage()
             return {"blobs": usage.blobs, "bytes": usage.bytes}
-        if port == "cache":
+        if port in ("cache", "search"):
             return {}
         if port == "log":
             return {"topics": len(await stage.engines.log(name, "engines").topics())}

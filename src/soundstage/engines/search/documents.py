@@ -1,0 +1,98 @@
+"""What is given to `bulk`, checked: all of it before any of it is made."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from soundstage.core.errors import InvalidArgument, TooLarge
+from soundstage.engines.search import refusals
+from soundstage.engines.search.port import (
+    BULK_MAX_ACTIONS,
+    BULK_MAX_BYTES,
+    DOCUMENT_MAX_BYTES,
+    GET_MAX_IDS,
+    ID_MAX_BYTES,
+    Absent,
+    Action,
+    Delete,
+    IndexSpec,
+    Put,
+    Unchanged,
+)
+from soundstage.engines.search.values import fields_of, text
+
+ACTION_BYTES = 64
+"""What an action counts for besides its document."""
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+class Prepared(NamedTuple):
+    """One action. `fields` are in the form that is compared, `body` is their JSON; both are None for a delete."""
+
+    id: str
+    when: Absent | Unchanged | None
+    fields: dict[str, Any] | None = None
+    body: bytes = b""
+
+
+def prepare(spec: IndexSpec, actions: Sequence[Action]) -> list[Prepared]:
+    """The actions, each as it is to be made. Raises `InvalidArgument` and `TooLarge`, naming the action."""
+    if len(actions) > BULK_MAX_ACTIONS:
+        raise refusals.too_many("actions in a call", BULK_MAX_ACTIONS, "actions")
+    found: list[Prepared] = []
+    size = 0
+    for number, action in enumerate(actions):
+        each = _prepared(spec, action, number)
+        size += len(each.body) + ACTION_BYTES
+        if size > BULK_MAX_BYTES:
+            raise refusals.too_many("bytes in a call", BULK_MAX_BYTES, "actions")
+        found.append(each)
+    return found
+
+
+def chosen(body: bytes, names: Sequence[str] | None) -> dict[str, Any]:
+    """The fields of these names, None for all, of a document as it is kept."""
+    fields = _decode(body)
+    return fields if names is None else {name: value for name, value in fields.items() if name in names}
+
+
+def check_id(id: str, place: str) -> None:
+    """Raises `InvalidArgument` for an empty id and `TooLarge` for one of more than 512 bytes."""
+    text(id, place)
+    if not id:
+        raise InvalidArgument("an id has at least one character", field=place)
+    if len(id) * 4 > ID_MAX_BYTES and len(id.encode()) > ID_MAX_BYTES:
+        raise TooLarge(f"an id has at most {ID_MAX_BYTES} bytes", field=place)
+
+
+def check_ids(ids: Sequence[str]) -> None:
+    """Raises for one that is no id, and `TooLarge` for more than a call takes."""
+    if len(ids) > GET_MAX_IDS:
+        raise refusals.too_many("ids in a call", GET_MAX_IDS, "ids")
+    for number, id in enumerate(ids):
+        check_id(id, f"ids[{number}]")
+
+
+def _prepared(spec: IndexSpec, action: Action, number: int) -> Prepared:
+    place = f"actions[{number}]"
+    check_id(action.id, f"{place}.id")
+    if isinstance(action, Delete):
+        return Prepared(action.id, action.when)
+    return _put(spec, action, place)
+
+
+def _put(spec: IndexSpec, action: Put, place: str) -> Prepared:
+    fields = fields_of(spec.fields, action.fields, f"{place}.fields")
+    body = _encode(fields)
+    if len(body) > DOCUMENT_MAX_BYTES:
+        raise TooLarge(
+            f"a document has at most {DOCUMENT_MAX_BYTES} bytes, this one has {len(body)}",
+            field=f"{place}.fields",
+            hint="index what is searched, and keep the rest elsewhere under the same id",
+        )
+    return Prepared(action.id, action.when, fields, body)

@@ -1,0 +1,72 @@
+"""What the words of a text are."""
+
+from __future__ import annotations
+
+import sys
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from soundstage.engines.search.analysis import WORD_MAX_CHARS, caseless, words
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", []),
+        ("The Quick Brown Fox", ["the", "quick", "brown", "fox"]),
+        ("don't snake_case 3.14 0x1F", ["don", "t", "snake", "case", "3", "14", "0x1f"]),
+        ("  \t\r\n…!?", []),
+        ("Straße STRASSE", ["strasse", "strasse"]),
+        ("ΟΔΟΣ οδός", ["οδοσ", "οδόσ"]),
+        ("cafe\u0301 café", ["café", "café"]),
+        ("\ufb01ne \uff46\uff55\uff4c\uff4c \u2167", ["fine", "full", "viii"]),
+        ("七人の侍", ["七", "人", "の", "侍"]),
+        ("カタカナ ひら", ["カタカナ", "ひ", "ら"]),
+        ("हिन्दी में", ["हिन्दी", "में"]),
+        ("안녕하세요 film", ["안녕하세요", "film"]),
+        ("🎬 film🎬2", ["film", "2"]),
+        ("a\u00adb c\u200bd", ["a", "b", "c", "d"]),
+    ],
+)
+def test_the_words_of(text: str, expected: list[str]) -> None:
+    assert words(text) == expected
+
+
+def test_a_long_word_counts_by_its_beginning() -> None:
+    assert words(f"{'w' * 500} ä{'ö' * 500}") == ["w" * WORD_MAX_CHARS, "ä" + "ö" * (WORD_MAX_CHARS - 1)]
+
+
+@given(st.text())
+def test_words_are_their_own_words(text: str) -> None:
+    found = words(text)
+    assert [word for each in found for word in words(each)] == found
+
+
+@given(st.text())
+def test_a_text_without_case_is_its_own_such_text(text: str) -> None:
+    assert caseless(caseless(text)) == caseless(text)
+
+
+@given(st.text())
+def test_words_are_never_empty_and_hold_no_white_space(text: str) -> None:
+    assert all(word and not any(character.isspace() for character in word) for word in words(text))
+
+
+@given(st.text(), st.text())
+def test_texts_side_by_side_have_the_words_of_both(left: str, right: str) -> None:
+    assert words(f"{left} {right}") == words(left) + words(right)
+
+
+@given(st.text(st.characters(max_codepoint=127)))
+def test_plain_texts_are_split_as_all_others(text: str) -> None:
+    assert words(text) == words(f"{text} ä")[:-1]
+
+
+def test_every_mark_stays_with_its_letter() -> None:
+    marks = [chr(code) for code in range(sys.maxunicode + 1) if unicodedata.category(chr(code)) in ("Mn", "Mc")]
+    split = [hex(ord(mark)) for mark in marks if len(words(f"g{mark}g")) != 1]
+    # Those that the compatible form turns into spaces and a mark, or takes away.
+    assert split == []

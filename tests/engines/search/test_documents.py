@@ -1,0 +1,78 @@
+"""What is given to `bulk` is checked whole."""
+
+from __future__ import annotations
+
+import pytest
+
+from soundstage.core.errors import InvalidArgument, TooLarge
+from soundstage.engines.search.documents import Prepared, check_ids, chosen, prepare
+from soundstage.engines.search.port import (
+    BULK_MAX_ACTIONS,
+    DOCUMENT_MAX_BYTES,
+    GET_MAX_IDS,
+    Absent,
+    Delete,
+    Field,
+    IndexSpec,
+    Kind,
+    Put,
+    Unchanged,
+)
+
+SPEC = IndexSpec(name="films", fields={"title": Field(kind=Kind.TEXT), "rating": Field(kind=Kind.DOUBLE)})
+
+
+def test_actions_are_prepared_in_their_order() -> None:
+    actions = [Put("1", {"rating": 8}, Absent()), Delete("2"), Delete("3", Unchanged("r"))]
+    assert prepare(SPEC, actions) == [
+        Prepared("1", Absent(), {"rating": 8.0}, b'{"rating":8.0}'),
+        Prepared("2", None),
+        Prepared("3", Unchanged("r")),
+    ]
+
+
+def test_a_refusal_names_the_action() -> None:
+    with pytest.raises(InvalidArgument) as refusal:
+        prepare(SPEC, [Delete("1"), Put("2", {"rating": "good"})])
+    assert refusal.value.field == "actions[1].fields.rating"
+
+
+def test_a_document_has_so_many_bytes_and_no_more() -> None:
+    room = DOCUMENT_MAX_BYTES - len(b'{"title":""}')
+    prepare(SPEC, [Put("1", {"title": "t" * room})])
+    with pytest.raises(TooLarge):
+        prepare(SPEC, [Put("1", {"title": "t" * (room + 1)})])
+
+
+def test_bytes_are_those_of_the_text_not_its_characters() -> None:
+    with pytest.raises(TooLarge):
+        prepare(SPEC, [Put("1", {"title": "侍" * (DOCUMENT_MAX_BYTES // 3)})])
+
+
+def test_a_call_has_so_many_actions_and_no_more() -> None:
+    assert len(prepare(SPEC, [Delete("1")] * BULK_MAX_ACTIONS)) == BULK_MAX_ACTIONS
+    with pytest.raises(TooLarge):
+        prepare(SPEC, [Delete("1")] * (BULK_MAX_ACTIONS + 1))
+
+
+def test_a_call_has_so_many_bytes_and_no_more() -> None:
+    large = Put("1", {"title": "t" * (DOCUMENT_MAX_BYTES - 100)})
+    prepare(SPEC, [large] * 15)
+    with pytest.raises(TooLarge):
+        prepare(SPEC, [large] * 17)
+
+
+def test_ids_are_checked_with_their_place() -> None:
+    check_ids(["a"] * GET_MAX_IDS)
+    with pytest.raises(TooLarge):
+        check_ids(["a"] * (GET_MAX_IDS + 1))
+    with pytest.raises(InvalidArgument) as refusal:
+        check_ids(["a", ""])
+    assert refusal.value.field == "ids[1]"
+
+
+def test_the_fields_that_were_asked_for_are_chosen() -> None:
+    body = b'{"title":"Heat","rating":8.0}'
+    assert chosen(body, None) == {"title": "Heat", "rating": 8.0}
+    assert chosen(body, ["rating", "year"]) == {"rating": 8.0}
+    assert chosen(body, []) == {}
