@@ -262,7 +262,7 @@ class Engines:
         given: Mapping[str, Records | Blobs] = MappingProxyType({}),
     ) -> None:
         self._names = list(configs)
-        self._by_port: dict[Port, dict[str, Engine]] = {"records": {}, "blobs": {}, "cache": {}, "log": {}, "search": {}}
+        self._by_port: dict[Port, dict[str, Engine]] = {port: {} for port in _CALLS}
         self._started: list[Engine] = []
         self._shared: set[str] = set()
         shared: dict[tuple[str, str, Port], tuple[str, EngineConfig, Engine]] = {}

@@ -20,7 +20,7 @@ from soundstage.testing.search.bench import ids_of, own_name
 
 SMALL = {"name": Field(kind=Kind.KEYWORD)}
 
-WRONG_FIELDS = {
+WRONG_FIELDS: dict[str, dict[str, Field]] = {
     "none": {},
     "capital letters": {"Name": Field(kind=Kind.KEYWORD)},
     "a point": {"a.b": Field(kind=Kind.KEYWORD)},
