@@ -24,13 +24,14 @@ LOG_TAIL_LINES = 400
 LOG_WHOLE_LINES = 5000
 
 SERVERS: dict[str, tuple[str, ...]] = {
-    "servers": ("cassandra", "kafka", "memcached", "redis"),
+    "servers": ("cassandra", "kafka", "memcached", "postgresql", "redis", "s3"),
     "cassandra": ("cassandra",),
+    "s3": ("s3",),
     "engines": ("cassandra", "memcached"),
     "runtime": ("memcached",),
     "testing": ("memcached",),
     "surface": ("memcached",),
-    "docs": ("memcached",),
+    "docs": ("memcached", "s3"),
     "examples": ("cassandra",),
     "demo": ("cassandra",),
     "benchmarks": ("cassandra", "memcached"),

@@ -261,6 +261,7 @@ RUNNABLE = sorted(each.name for each in listed(FOLDER))
 def test_all_benchmarks_are_listed() -> None:
     assert RUNNABLE == [
         "blobs",
+        "blobs_s3",
         "cache_memcached",
         "feeds",
         "jobs_history",

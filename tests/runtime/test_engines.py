@@ -280,6 +280,18 @@ def test_options_of_a_cluster_stand_in_the_stage_file_too(environment: VirtualEn
     assert refused.value.field == "engines.shared.options.consistancy"
 
 
+def test_a_bucket_is_named_by_its_url(environment: VirtualEnvironment) -> None:
+    engines = opened(environment, films="s3://films/stage?region=eu-west-1", own="file:own")
+    assert (type(engines.blobs("films", "engine")).__name__, engines.is_shared("films")) == ("S3Blobs", True)
+    assert not engines.is_shared("own")
+
+
+def test_an_option_that_a_bucket_has_not_is_refused(environment: VirtualEnvironment) -> None:
+    with pytest.raises(InvalidArgument) as refused:
+        opened(environment, films=EngineConfig(url="s3://films", options={"regoin": "eu-west-1"}))
+    assert refused.value.field == "engines.films.options.regoin"
+
+
 def test_what_is_given_by_the_name_of_a_cache_and_is_none_is_left_aside(environment: VirtualEnvironment) -> None:
     engines = Engines({"hot": EngineConfig(url="lru:")}, "/data", environment, {"hot": MemoryRecords(environment)})
     assert isinstance(engines.cache("hot", "engine"), MemoryCache)

@@ -25,9 +25,9 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True):
     url: Annotated[
         str,
         Meta(
-            description="`memory:`, `rocksdb:///folder`, `rocksdb:folder` below `data`, `file:…` for blobs, `host:` "
-            "for an engine of the process that has the data folder open, `cassandra://host/keyspace`, or a third "
-            "party's scheme"
+            description="`memory:`, `rocksdb:///folder`, `rocksdb:folder` below `data`, `file:…` and "
+            "`s3://bucket/prefix` for blobs, `host:` for an engine of the process that has the data folder open, "
+            "`cassandra://host/keyspace`, or a third party's scheme"
         ),
     ]
     durability: Annotated[

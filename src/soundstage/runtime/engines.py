@@ -105,6 +105,7 @@ SCHEMES: Mapping[str, Scheme] = {
     "rocksdb": Scheme({"records": f"{_HERE}:open_rocks", "log": f"{_HERE}:open_rocks_log"}, folder=True),
     "cassandra": Scheme({"records": f"{_HERE}:open_cassandra"}, extra="cassandra", shared=True),
     "file": Scheme({"blobs": f"{_HERE}:open_files"}, folder=True),
+    "s3": Scheme({"blobs": f"{_HERE}:open_s3"}, extra="s3", shared=True),
     "lru": Scheme({"cache": f"{_HERE}:open_memory_cache"}, shared=True),
     "lfu": Scheme({"cache": f"{_HERE}:open_memory_cache"}, shared=True),
     "memcached": Scheme({"cache": f"{_HERE}:open_memcached"}, shared=True),
@@ -176,6 +177,13 @@ def open_files(place: Place, config: EngineConfig, environment: Environment) -> 
     given = {"durability": config.durability, "low_water": config.low_water}
     options = _options(place, config, _load(f"{module}:FileOptions"), given)
     return _load(f"{module}:FileBlobs")(place.folder, options, environment)
+
+
+def open_s3(place: Place, config: EngineConfig, environment: Environment) -> Blobs:
+    """Blobs as objects of the URL's bucket; its query and `options` are those of `S3Options`."""
+    package = "soundstage.engines.blobs.s3"
+    address = _load(f"{package}:parse_address")(place.name, place.url, config.options, config.password_file)
+    return _load(f"{package}:S3Blobs")(address, environment)
 
 
 def open_rocks(place: Place, config: EngineConfig, environment: Environment) -> Records:

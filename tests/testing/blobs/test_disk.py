@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from soundstage.testing.blobs.disk import holding, refusing
+from soundstage.testing.blobs.disk import diskless, holding, refusing
 
 
 def test_from_the_named_time_on_a_step_is_refused(tmp_path: Path) -> None:
@@ -51,3 +51,12 @@ async def test_the_loop_itself_never_waits(tmp_path: Path) -> None:
     with holding("unlink", 1) as held:
         (tmp_path / "a").unlink()
         assert not held.reached.is_set()
+
+
+def test_a_suite_without_a_disk_has_its_other_tests() -> None:
+    class Suite:
+        def test_of_the_disk(self) -> None: ...
+        def test_of_the_rest(self) -> None: ...
+
+    left = diskless(Suite)
+    assert (left.test_of_the_disk, callable(left.test_of_the_rest)) == (None, True)

@@ -26,6 +26,7 @@ CHUNK_MAX_BYTES = 256 << 10
 KEY_MAX_CHARS = 512
 METADATA_MAX_BYTES = 2_048
 """Names and values of a blob's metadata together, in UTF-8."""
+METADATA_MAX_NAMES = 128
 LIST_MAX = 1_000
 
 _KEY = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*(?:/[A-Za-z0-9_-][A-Za-z0-9_.-]*)*")
@@ -106,7 +107,7 @@ class Blobs(Protocol):
         """The blob is what `chunks` gave, durably, or everything is as it was.
 
         `chunks` may be of any size. Raises `InvalidArgument` for a key that is none, for bytes that are not as
-        expected, for an expiry that has passed and for metadata over 2 KiB, `TooLarge` over `max_bytes`,
+        expected, for an expiry that has passed and for metadata over 2 KiB or 128 names, `TooLarge` over `max_bytes`,
         `AlreadyExists`, `Exhausted` over the engine's quota or `most_in_all`, `Unavailable`; what `chunks` raises
         goes through.
         """
@@ -156,11 +157,17 @@ def check_key(key: str) -> str:
 
 
 def check_metadata(metadata: Mapping[str, str]) -> dict[str, str]:
-    """`metadata` as a dictionary; `InvalidArgument` over 2 KiB."""
+    """`metadata` as a dictionary; `InvalidArgument` over 2 KiB or 128 names."""
     size = sum(len(name.encode()) + len(value.encode()) for name, value in metadata.items())
     if size > METADATA_MAX_BYTES:
         raise InvalidArgument(
             f"the metadata has {size} bytes, the limit is {METADATA_MAX_BYTES}", field="metadata", hint="shorten it"
+        )
+    if len(metadata) > METADATA_MAX_NAMES:
+        raise InvalidArgument(
+            f"the metadata has {len(metadata)} names, the limit is {METADATA_MAX_NAMES}",
+            field="metadata",
+            hint="put several values under one name",
         )
     return dict(metadata)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from soundstage.testing.blobs.disk import diskless
 from soundstage.testing.blobs.suite import BlobsSuite
 
-__all__ = ["BlobsSuite"]
+__all__ = ["BlobsSuite", "diskless"]

@@ -378,6 +378,13 @@ class BlobsSuite:
             await blobs.put("a", in_chunks(b"x"), metadata={"a": "ä" * 1_024})
         await blobs.put("a", in_chunks(b"x"), metadata={"aa": "ä" * 1_023})
 
+    async def test_of_a_blob_many_things_are_said_and_not_too_many(self, blobs: Blobs) -> None:
+        said = {f"{number:03x}": "" for number in range(128)}
+        await blobs.put("a", in_chunks(b"x"), metadata=said)
+        assert (await blobs.head("a")).metadata == said
+        with pytest.raises(InvalidArgument):
+            await blobs.put("a", in_chunks(b"x"), metadata={**said, "more": ""})
+
     async def test_all_blobs_together_have_no_more_than_is_expected_of_them(self, blobs: Blobs) -> None:
         await put(blobs, "a", b"123")
         with pytest.raises(Exhausted):

@@ -1,0 +1,86 @@
+"""PostgreSQL, from Debian's packages. What it acknowledged survives that it is killed, but no disk is waited for.
+
+PostgreSQL refuses to run as root. For root it runs in a namespace of users where its files, and it, are somebody
+else's: so no user is made, nothing changes hands, and everything may lie in root's own folders.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from soundstage.servers.kind import Launch, Node, Settings, Standalone
+from soundstage.servers.ports import answers
+from soundstage.servers.programs import Program, Tool, Toolbox
+
+PROGRAM = Program("postgres", ("postgresql",), "usr/lib/postgresql/*/bin/postgres")
+USER, PASSWORD = "postgres", "postgres"
+
+_AS_SOMEBODY = ("unshare", "--user", "--map-user=1000", "--map-group=1000")
+_START = (
+    '[ -f data/PG_VERSION ] || "$0/initdb" -D data -U {user} -A "$1" --pwfile=password -E UTF8 --locale=C --no-sync'
+    ' >initdb.log 2>&1 || {{ cat initdb.log; exit 1; }}; exec "$0/postgres" -D data -c config_file="$PWD/server.conf"'
+)
+_CONFIGURATION = """listen_addresses = '{host}'
+port = {port}
+unix_socket_directories = ''
+hba_file = '{folder}/data/pg_hba.conf'
+ident_file = '{folder}/data/pg_ident.conf'
+max_connections = {connections}
+shared_buffers = 32MB
+dynamic_shared_memory_type = mmap
+fsync = off
+full_page_writes = off
+wal_level = logical
+timezone = 'GMT'
+log_timezone = 'GMT'
+autovacuum_naptime = 10s
+"""
+
+# Version 3.0, user and database postgres; the answer begins an authentication, or is an error while it is starting.
+_PARAMETERS = b"user\0postgres\0database\0postgres\0\0"
+_QUESTION = (8 + len(_PARAMETERS)).to_bytes(4, "big") + (3 << 16).to_bytes(4, "big") + _PARAMETERS
+
+
+class PostgreSQL(Standalone):
+    """Servers that know nothing of each other. With `auth` scram-sha-256 the password is `PASSWORD`."""
+
+    name: str = "postgresql"
+    summary: str = "tables and transactions"
+    version: str = "Debian's (15 or newer)"
+    ports: tuple[str, ...] = ("postgresql",)
+    settings: Settings = MappingProxyType({"auth": "trust", "connections": "50"})
+    ready_within_s: float = 60.0
+    stop_within_s: float = 20.0
+    # Ends sessions, and then itself in good order.
+    stop_signal: signal.Signals = signal.SIGINT
+
+    def install(self, toolbox: Toolbox) -> PostgreSQLKit:
+        """See `Kind`."""
+        return PostgreSQLKit(toolbox.program(PROGRAM))
+
+    def ready(self, nodes: Sequence[Node]) -> bool:
+        """See `Kind`."""
+        return all(answers(node.host, node.port, _QUESTION, b"R") for node in nodes)
+
+    def url(self, nodes: Sequence[Node]) -> str:
+        """See `Kind`. Of the first node, for one client speaks to one."""
+        return f"postgresql://{USER}@{nodes[0].address}/postgres"
+
+
+@dataclass(frozen=True)
+class PostgreSQLKit:
+    """The program as it was found or brought; initdb is beside it."""
+
+    tool: Tool
+
+    def launch(self, node: Node, nodes: Sequence[Node]) -> Launch:
+        """See `Kit`. The first start of a folder makes the database."""
+        settings = {"folder": node.folder, "connections": node.settings["connections"]}
+        (node.folder / "server.conf").write_text(_CONFIGURATION.format(host=node.host, port=node.port, **settings))
+        (node.folder / "password").write_text(f"{PASSWORD}\n")
+        run = ("/bin/sh", "-c", _START.format(user=USER), str(self.tool.path.resolve().parent), node.settings["auth"])
+        return Launch((*(_AS_SOMEBODY if os.geteuid() == 0 else ()), *run), self.tool.variables)

@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from soundstage.servers.cluster import Cluster
+from soundstage.servers.kind import Node
+from soundstage.servers.kinds.postgresql import PROGRAM, PostgreSQL, PostgreSQLKit
+from soundstage.servers.ports import answers
+from soundstage.servers.programs import Tool
+
+ASKED_FOR_A_PASSWORD = b"R\0\0\0\x17\0\0\0\x0a"
+LET_IN = b"R\0\0\0\x08\0\0\0\0"
+
+PARAMETERS = b"user\0postgres\0database\0postgres\0\0"
+HELLO = (8 + len(PARAMETERS)).to_bytes(4, "big") + b"\0\3\0\0" + PARAMETERS
+
+
+@pytest.mark.slow
+def test_it_lets_everybody_in_and_keeps_its_files_when_it_is_killed() -> None:
+    with Cluster("postgresql") as cluster:
+        (node,) = cluster.nodes
+        assert cluster.url == f"postgresql://postgres@{node.address}/postgres"
+        assert answers(node.host, node.port, HELLO, LET_IN)
+        made = (node.folder / "data" / "PG_VERSION").stat().st_mtime_ns
+        cluster.restart()
+        assert answers(node.host, node.port, HELLO, LET_IN)
+        assert (node.folder / "data" / "PG_VERSION").stat().st_mtime_ns == made
+
+
+@pytest.mark.slow
+def test_it_asks_for_a_password_where_it_is_told_to() -> None:
+    with Cluster("postgresql", settings={"auth": "scram-sha-256"}) as cluster:
+        (node,) = cluster.nodes
+        assert answers(node.host, node.port, HELLO, ASKED_FOR_A_PASSWORD)
+
+
+def test_for_root_it_runs_as_somebody_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    node = Node(0, tmp_path, "127.0.0.1", {"postgresql": 25_432}, PostgreSQL.settings)
+    kit = PostgreSQLKit(Tool(Path("/usr/lib/postgresql/15/bin/postgres")))
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    assert kit.launch(node, [node]).command[:2] == ("unshare", "--user")
+    monkeypatch.setattr(os, "geteuid", lambda: 1_000)
+    assert kit.launch(node, [node]).command[0] == "/bin/sh"
+
+
+def test_its_configuration_names_its_place(tmp_path: Path) -> None:
+    node = Node(0, tmp_path, "127.0.0.1", {"postgresql": 25_432}, PostgreSQL.settings)
+    PostgreSQLKit(Tool(Path("/usr/lib/postgresql/15/bin/postgres"))).launch(node, [node])
+    written = (tmp_path / "server.conf").read_text()
+    assert "port = 25432\n" in written
+    assert f"hba_file = '{tmp_path}/data/pg_hba.conf'" in written
+
+
+def test_it_is_found_where_debian_keeps_it() -> None:
+    assert Path("usr/lib/postgresql/15/bin/postgres").match(PROGRAM.pattern)
