@@ -20,6 +20,7 @@ HOMES = {
     "hypothesis": ("soundstage.testing",),
     "jinja2": ("soundstage.surface",),
     "msgspec": ("soundstage",),
+    "numpy": ("soundstage.engines.search.tantivy",),
     "opentelemetry": ("soundstage.runtime", "soundstage.surface", "soundstage.client"),
     "pebble": ("soundstage.runtime",),
     "prometheus_client": ("soundstage.runtime",),
@@ -28,6 +29,7 @@ HOMES = {
     "rich": ("soundstage.surface.cli", "soundstage.demo"),
     "rocksdict": ("soundstage.engines",),
     "structlog": ("soundstage.runtime",),
+    "tantivy": ("soundstage.engines",),
     "uvicorn": ("soundstage.surface.http",),
     "uvloop": ("soundstage.surface", "soundstage.demo"),
     "xxhash": ("soundstage.data.kv", "soundstage.engines"),
@@ -37,7 +39,7 @@ HOMES = {
 
 HEAVY = {
     "asyncio", "cyclopts", "httptools", "httpx2", "hypothesis", "jinja2", "opentelemetry", "prometheus_client",
-    "pytest", "rich", "rocksdict", "structlog", "uvicorn", "uvloop", "zstandard",
+    "numpy", "pytest", "rich", "rocksdict", "structlog", "tantivy", "uvicorn", "uvloop", "zstandard",
 }  # fmt: skip
 """What `import soundstage` loads none of."""
 

@@ -14,6 +14,7 @@ from soundstage.engines.log.port import LogCapability, TopicSpec
 from soundstage.engines.records.memory import MemoryRecords
 from soundstage.engines.records.port import Records
 from soundstage.engines.search.memory import MemorySearch
+from soundstage.engines.search.tantivy import TantivySearch
 from soundstage.runtime import engines as module
 from soundstage.runtime.config import EngineConfig
 from soundstage.runtime.engines import Engines, Place, Scheme
@@ -260,6 +261,21 @@ def test_indexes_in_memory_are_those_of_one_engine(environment: VirtualEnvironme
     engines = opened(environment, a="memory:", b="memory:")
     assert isinstance(engines.search("a", "engine"), MemorySearch)
     assert engines.search("a", "engine") is not engines.search("b", "engine")
+
+
+def test_indexes_on_disk_are_kept_in_the_folder_of_their_url(environment: VirtualEnvironment, tmp_path: Path) -> None:
+    config = EngineConfig(url="tantivy:films", options={"memory": "20MiB"})
+    engines = opened(environment, str(tmp_path), a=config, b=config)
+    found = engines.search("a", "engine")
+    assert isinstance(found, TantivySearch)
+    assert found is engines.search("b", "engine")
+    assert found.folder == tmp_path / "films"
+
+
+def test_options_of_indexes_are_checked(environment: VirtualEnvironment, tmp_path: Path) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        opened(environment, str(tmp_path), a=EngineConfig(url="tantivy:films", options={"memmory": 5}))
+    assert caught.value.field == "engines.a.options.memmory"
 
 
 def test_an_engine_without_indexes_is_told_from_those_with_them(environment: VirtualEnvironment) -> None:

@@ -35,6 +35,7 @@ async def trials(url: str, data: Path, **options: object) -> list[Trial]:
         ("rocksdb:x", ["records", "log"]),
         ("file:y", ["blobs"]),
         ("lru:", ["cache"]),
+        ("tantivy:z", ["search"]),
     ],
 )
 async def test_every_port_is_tried(tmp_path: Path, url: str, ports: list[str]) -> None:

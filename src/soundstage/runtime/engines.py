@@ -109,6 +109,7 @@ SCHEMES: Mapping[str, Scheme] = {
     "lru": Scheme({"cache": f"{_HERE}:open_memory_cache"}, shared=True),
     "lfu": Scheme({"cache": f"{_HERE}:open_memory_cache"}, shared=True),
     "memcached": Scheme({"cache": f"{_HERE}:open_memcached"}, shared=True),
+    "tantivy": Scheme({"search": f"{_HERE}:open_tantivy"}, extra="search", folder=True),
     "host": Scheme(
         {
             "records": f"{_HERE}:open_host_records",
@@ -184,6 +185,13 @@ def open_s3(place: Place, config: EngineConfig, environment: Environment) -> Blo
     package = "soundstage.engines.blobs.s3"
     address = _load(f"{package}:parse_address")(place.name, place.url, config.options, config.password_file)
     return _load(f"{package}:S3Blobs")(address, environment)
+
+
+def open_tantivy(place: Place, config: EngineConfig, environment: Environment) -> Search:
+    """Indexes in the folder of the URL; `options` are those of `TantivyOptions`."""
+    package = "soundstage.engines.search.tantivy"
+    options = _options(place, config, _load(f"{package}:TantivyOptions"), {"low_water": config.low_water})
+    return _load(f"{package}:TantivySearch")(place.folder, options, environment)
 
 
 def open_rocks(place: Place, config: EngineConfig, environment: Environment) -> Records:
