@@ -87,7 +87,8 @@ async def test_logs_are_written_while_it_serves_and_not_after(capsys: pytest.Cap
         log.warning("within", extra={"token": "hidden-one"})
     within = capsys.readouterr().err
     log.warning("after")
-    assert json.loads(within)["event"] == "within"
+    # On a machine that stands still for a while a stage has something to say, too.
+    assert "within" in [json.loads(line)["event"] for line in within.splitlines()]
     assert "hidden-one" not in within
     assert capsys.readouterr().err == ""
 
