@@ -10,7 +10,8 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -29,6 +30,15 @@ ON_TERMINAL = (
     "os.execv(sys.executable, [sys.executable, '-m', 'soundstage', *sys.argv[1:]])",
 )
 """The same with standard input as its controlling terminal, from which Ctrl-C comes."""
+
+
+def until(true: Callable[[], Any]) -> Any:
+    """What `true` returns once it is; fails when that takes too long. Others have the processor between two looks."""
+    ends, pause = time.monotonic() + WITHIN_S, threading.Event()
+    while not (found := true()):
+        assert time.monotonic() < ends, "it took too long"
+        pause.wait(0.005)
+    return found
 
 
 class Ended(NamedTuple):

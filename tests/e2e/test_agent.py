@@ -8,8 +8,8 @@ import random
 import pytest
 from tests.e2e.chores import installed
 from tests.e2e.conftest import Start
-from tests.e2e.processes import Place
-from tests.e2e.test_workers import noted, until
+from tests.e2e.processes import Place, until
+from tests.e2e.test_workers import noted
 
 from soundstage.servers.ports import free_port
 

@@ -6,14 +6,13 @@ import json
 import re
 import signal
 import socket
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 from tests.e2e.conftest import Cli, Start
-from tests.e2e.processes import WITHIN_S, Ended, Place
+from tests.e2e.processes import Ended, Place, until
 
 pytestmark = pytest.mark.slow
 
@@ -191,10 +190,4 @@ def test_ctrl_c_ends_a_command_that_waits(start: Start, silent: str, terminal: i
 
 def connected(pid: int, port: int) -> None:
     """Returns once the process has a connection to `port`."""
-    wanted = f":{port:04X} 01 "
-    ends = time.monotonic() + WITHIN_S
-    while time.monotonic() < ends:
-        lines = Path(f"/proc/{pid}/net/tcp").read_text().splitlines()
-        if any(wanted in line for line in lines):
-            return
-    raise AssertionError("it never connected")
+    until(lambda: f":{port:04X} 01 " in Path(f"/proc/{pid}/net/tcp").read_text())

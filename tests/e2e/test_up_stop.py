@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 import signal
 import socket
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -16,7 +14,7 @@ from urllib.parse import urlsplit
 import pytest
 from tests.e2e.chores import installed
 from tests.e2e.conftest import Cli, Start
-from tests.e2e.processes import WITHIN_S, Running
+from tests.e2e.processes import WITHIN_S, Running, until
 from tests.e2e.web import ask
 
 pytestmark = pytest.mark.slow
@@ -54,13 +52,6 @@ class SlowCall:
         with self.socket, suppress(ConnectionError):
             return self.socket.recv(1) == b""
         return True
-
-
-def until(true: Callable[[], bool]) -> None:
-    """Returns once `true` is; fails when that takes too long."""
-    ends = time.monotonic() + WITHIN_S
-    while not true():
-        assert time.monotonic() < ends
 
 
 def status_of(url: str) -> int:

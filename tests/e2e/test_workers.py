@@ -6,7 +6,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
@@ -16,7 +16,7 @@ import httpx2
 import pytest
 from tests.e2e.chores import installed
 from tests.e2e.conftest import Start
-from tests.e2e.processes import WITHIN_S, Place, Running
+from tests.e2e.processes import WITHIN_S, Place, Running, until
 from tests.e2e.web import Answer, ask
 
 from soundstage.core.errors import Unavailable
@@ -35,15 +35,6 @@ ITEM = {"namespace": "home", "id": "u1", "items": [{"key": "bmFtZQ==", "value": 
 UP_TWO = ("up", "--port", "0", "--workers", "http=2")
 CONNECTIONS = 24
 """So many that each of two processes gets some of them."""
-
-
-def until(true: Callable[[], Any]) -> Any:
-    """What `true` returns once it is; fails when that takes too long."""
-    ends = time.monotonic() + WITHIN_S
-    while not (found := true()):
-        assert time.monotonic() < ends, "it took too long"
-        os.sched_yield()
-    return found
 
 
 def children(pid: int) -> list[int]:
