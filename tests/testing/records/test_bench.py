@@ -157,3 +157,19 @@ async def test_cells_are_those_of_the_rule(bench: Bench) -> None:
     await bench.put(b"key", b"value", at=3, token="t")
     assert await bench.rows() == [(b"key", version.put(bench.at(3), "t", b"value"))]
     assert (await bench.page(RECORD)).stamp == (bench.at(3), "t")
+
+
+@pytest.mark.parametrize(("examples", "taken"), [(None, 5), (3, 3), (0, 0)])
+def test_properties_are_tried_with_so_many_examples(examples: int | None, taken: int) -> None:
+    bench = Bench(in_memory(), conditional=False, examples=examples)
+    assert sum(bench.takes_example() for _ in range(5)) == taken
+
+
+def test_a_heavy_example_is_worth_several() -> None:
+    bench = Bench(in_memory(), conditional=False, examples=7)
+    assert [bench.takes_example(weight=3) for _ in range(4)] == [True, True, False, False]
+
+
+@pytest.mark.parametrize(("examples", "tries"), [(None, 120), (60, 120), (100, 120), (30, 60), (0, 1)])
+def test_engines_that_answer_slowly_are_tried_less(examples: int | None, tries: int) -> None:
+    assert Bench(in_memory(), conditional=False, examples=examples).tries(120) == tries

@@ -88,6 +88,19 @@ def test_a_suite_derived_from_another_keeps_its_choice() -> None:
     assert held_to(Again) == held_to(Counting)
 
 
+def test_what_works_at_a_conditional_table_always_can_be_left_to_another() -> None:
+    class Rest(RecordsSuite):
+        capabilities = frozenset({Capability.CONDITIONAL})
+        guarded_too = False
+
+    class Whole(RecordsSuite):
+        capabilities = frozenset({Capability.CONDITIONAL})
+
+    left_out = set(held_to(Whole)) - set(held_to(Rest))
+    assert "test_a_write_passes_where_its_item_is_absent" in left_out
+    assert all("guarded" in inspect.signature(getattr(Whole, name)).parameters for name in left_out)
+
+
 def test_one_choice_leaves_the_suite_itself_whole() -> None:
     before = held_to(RecordsSuite)
 

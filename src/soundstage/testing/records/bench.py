@@ -29,6 +29,8 @@ MAX_LAG_US = 600_000_000
 KEPT_US = MAX_LAG_US + 60_000_000
 """How long tombstones and ledger entries are kept: the table's greatest lag and the minute of a call in flight."""
 
+USUAL_EXAMPLES = 60
+
 PAGES_MAX = 20_000
 """More pages than any test reads."""
 
@@ -65,12 +67,16 @@ class BenchEnvironment(VirtualEnvironment):
 class Bench:
     """Times are microseconds from the moment the bench was set up, which is where its clock stands."""
 
-    def __init__(self, open_engine: OpenEngine, *, conditional: bool, seed: int = 0) -> None:
+    def __init__(
+        self, open_engine: OpenEngine, *, conditional: bool, seed: int = 0, examples: int | None = None
+    ) -> None:
+        """`examples` is how many a property is tried with at most; None: as many as it asks for."""
         self.environment: BenchEnvironment = BenchEnvironment(seed)
         self.start_us: int = self.environment.now_us()
         self.spec: TableSpec = msgspec.structs.replace(SPEC, conditional=conditional)
         self.engine: Records
         self._open_engine = open_engine
+        self._examples = self._examples_left = examples
         self._taken = 0
 
     async def open(self) -> None:
@@ -218,6 +224,19 @@ class Bench:
         """A number that this bench has not given before, for a record or token of one's own."""
         self._taken += 1
         return self._taken
+
+    def takes_example(self, weight: int = 1) -> bool:
+        """Whether a property is to be tried with the example at hand, which takes as long as `weight` others."""
+        if self._examples_left is None:
+            return True
+        self._examples_left -= weight
+        return self._examples_left >= 0
+
+    def tries(self, count: int) -> int:
+        """`count`, or as much less as properties are tried with fewer examples than usual."""
+        return (
+            count if self._examples is None else max(1, count * min(self._examples, USUAL_EXAMPLES) // USUAL_EXAMPLES)
+        )
 
     def late(self) -> Budget:
         """A budget whose time is over."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 
+from soundstage.testing.records.bench import USUAL_EXAMPLES
+
 EXAMPLES = settings(
     phases=[Phase.explicit, Phase.generate, Phase.shrink],
-    max_examples=60,
+    max_examples=USUAL_EXAMPLES,
     derandomize=True,
     deadline=None,
     database=None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from enum import StrEnum
 from typing import Any, TypeVar
@@ -27,4 +28,12 @@ def select(suite: type, capabilities: frozenset[StrEnum]) -> None:
         needs: frozenset[StrEnum] = getattr(getattr(suite, name), _NEEDS, frozenset())
         if not needs <= capabilities:
             # pytest collects what can be called.
+            setattr(suite, name, None)
+
+
+def leave_out(suite: type, fixture: str) -> None:
+    """`suite` has none of the tests that ask for `fixture`."""
+    for name in dir(suite):
+        test = getattr(suite, name)
+        if name.startswith("test_") and callable(test) and fixture in inspect.signature(test).parameters:
             setattr(suite, name, None)

@@ -10,7 +10,7 @@ import pytest_asyncio
 
 from soundstage.engines.records.port import Capability
 from soundstage.testing.records.bench import Bench, OpenEngine
-from soundstage.testing.records.requirements import select
+from soundstage.testing.records.requirements import leave_out, select
 from soundstage.testing.records.suite.atomicity import Atomicity
 from soundstage.testing.records.suite.checkpoints import CheckpointsHeld
 from soundstage.testing.records.suite.conditions import Conditions
@@ -60,21 +60,26 @@ class RecordsSuite(
     """What every engine of the records port does. Subclass it with a fixture `open_engine`, see `OpenEngine`.
 
     `capabilities` are those that the engine announces; tests that need others are not there. With
-    `conditional` every test works at a conditional table.
+    `conditional` every test works at a conditional table. Some tests do so always: with `guarded_too` false they are
+    left to another subclass. `examples` bounds what the properties are tried with, for engines that answer slowly.
     """
 
     pytestmark: ClassVar[list[pytest.MarkDecorator]] = [pytest.mark.asyncio]
     capabilities: ClassVar[frozenset[Capability]] = frozenset()
     conditional: ClassVar[bool] = False
+    guarded_too: ClassVar[bool] = True
+    examples: ClassVar[int | None] = None
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         select(cls, cls.capabilities)
+        if not cls.guarded_too:
+            leave_out(cls, "guarded")
 
     @pytest_asyncio.fixture
     async def bench(self, open_engine: OpenEngine) -> AsyncIterator[Bench]:
         """A bench with an empty table."""
-        bench = Bench(open_engine, conditional=self.conditional)
+        bench = Bench(open_engine, conditional=self.conditional, examples=self.examples)
         await bench.open()
         yield bench
         await bench.close()
@@ -82,7 +87,7 @@ class RecordsSuite(
     @pytest_asyncio.fixture
     async def guarded(self, open_engine: OpenEngine) -> AsyncIterator[Bench]:
         """A bench with an empty table that takes conditions."""
-        bench = Bench(open_engine, conditional=True)
+        bench = Bench(open_engine, conditional=True, examples=self.examples)
         await bench.open()
         yield bench
         await bench.close()

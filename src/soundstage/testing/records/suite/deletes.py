@@ -157,11 +157,13 @@ class Deletes:
         assert await bench.values() == {}
 
     async def test_trimming_a_growing_record_never_runs_out_of_ranges(self, bench: Bench) -> None:
+        # At a conditional table they wait for one another.
+        count = bench.tries(TOMBSTONES_MAX + 50) if bench.spec.conditional else TOMBSTONES_MAX + 50
         calls = [
             bench.write(
                 at=number, token=f"t{number}", puts={b"%06d" % number: Put(b"")}, ranges=[(b"", b"%06d" % (number - 2))]
             )
-            for number in range(2, TOMBSTONES_MAX + 50)
+            for number in range(2, count)
         ]
         for start in range(0, len(calls), 50):
             await asyncio.gather(*map(bench.send, calls[start : start + 50]))

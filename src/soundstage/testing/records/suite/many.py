@@ -117,6 +117,8 @@ class Many:
     async def test_pages_and_what_follows_them_add_up_to_the_whole(
         self, bench: Bench, contents: list[dict[bytes, bytes]], span: Span, budget: Budget
     ) -> None:
+        if not bench.takes_example():
+            return
         records = [b"record-%d" % bench.take_number() for _ in contents]
         for record, items in zip(records, contents, strict=True):
             if items:

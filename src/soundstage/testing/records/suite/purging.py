@@ -216,7 +216,7 @@ class Purging:
         random, model = bench.environment.random, Model()
         random.seed(seed)
         keys = [b"%d" % number for number in range(6)]
-        for number in range(120):
+        for number in range(bench.tries(120)):
             write = self._any_write(bench, number, keys)
             await bench.send(write)
             model.apply("record", write)

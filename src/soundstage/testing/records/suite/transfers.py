@@ -53,6 +53,9 @@ async def twin_of(bench: Bench, budget: Budget = SMALL) -> Bench:
 
 async def go_on(bench: Bench, before: list[Step], after: list[Step]) -> None:
     """Two engines answer alike after the one was given what the other kept."""
+    # A second engine is filled for it.
+    if not bench.takes_example(weight=3):
+        return
     history = History(b"record-%d" % bench.take_number(), bench)
     for step in before:
         await history.take(step)
@@ -95,7 +98,8 @@ class TransfersHeld:
             await bench.send(bench.write(at=-9, puts=puts), b"record-%d\0" % number)
             await bench.delete_range(b"3", b"4", at=-7, record=b"record-%d\0" % number)
         twin = await twin_of(bench, budget)
-        assert await walk(twin) == await walk(bench)
+        # The order is each table's own.
+        assert sorted(await walk(twin)) == sorted(await walk(bench))
         await twin.engine.stop()
 
     @requires(Capability.TRANSFER)
@@ -161,6 +165,14 @@ class TransfersHeld:
         twin = await twin_of(bench, Budget(rows=700, bytes=1 << 20))
         assert await twin.values() == await bench.values()
         await twin.engine.stop()
+
+    @requires(Capability.TRANSFER)
+    async def test_many_small_rows_come_out_whatever_a_page_holds(self, bench: Bench) -> None:
+        for record in (b"one", b"two"):
+            puts = {b"%05d" % number: Put(b"") for number in range(4_000)}
+            await bench.send(bench.write(at=-1, puts=puts), record)
+        found = await dumped(bench.engine, Budget())
+        assert sum(len(each.cells) for each in found) == 8_000
 
     @requires(Capability.TRANSFER, Capability.CONDITIONAL)
     async def test_the_ledger_is_left_out_where_no_conditions_are_taken(self, guarded: Bench) -> None:
@@ -249,5 +261,7 @@ class TransfersHeld:
     @given(st.binary(max_size=20))
     @settings(EXAMPLES, max_examples=20)
     async def test_a_position_that_is_none_is_refused_or_ends(self, bench: Bench, position: bytes) -> None:
+        if not bench.takes_example():
+            return
         with suppress(InvalidArgument):
             await transfers_of(bench.engine).dump(TABLE, position, SMALL)
