@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Literal, NamedTuple, Protocol, runtime_checkable
+from collections.abc import Iterable
+from typing import Protocol, runtime_checkable
 
+from soundstage.core.measurement import Measurement
 
-class Measurement(NamedTuple):
-    """One number at this moment. `name` ends in its unit, such as `kv_read_bytes`; counters only grow."""
-
-    name: str
-    help: str
-    value: float
-    kind: Literal["counter", "gauge"] = "gauge"
-    labels: Mapping[str, str] = {}
+__all__ = ["Measured", "Measurement"]
 
 
 @runtime_checkable

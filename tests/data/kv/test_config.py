@@ -93,3 +93,14 @@ async def test_a_choice_that_is_none_is_refused_with_the_choices(plain_stage: St
 
 def test_what_is_fixed_is_what_the_control_plane_holds_fixed() -> None:
     assert set(FIXED_OF_TABLES.values()) == FIXED
+
+
+def test_conditions_are_refused_where_what_was_written_last_is_not_known() -> None:
+    with pytest.raises(InvalidArgument) as refused:
+        check_together(NamespaceConfig(conditional_writes=True, consistency="eventual"))
+    assert refused.value.field == "consistency"
+
+
+@pytest.mark.parametrize("conditional", [None, False])
+def test_a_namespace_without_conditions_may_be_eventual(conditional: bool | None) -> None:
+    check_together(NamespaceConfig(conditional_writes=conditional, consistency="eventual"))

@@ -154,3 +154,9 @@ def test_descending_order_is_known(environment: VirtualEnvironment) -> None:
 
 def test_tables_of_kv_are_told_from_those_of_others() -> None:
     assert table_name("people") == "kv/people"
+
+
+@pytest.mark.parametrize(("config", "eventual"), [({}, False), ({"consistency": "eventual"}, True)])
+def test_the_table_knows_whether_replicas_are_to_agree(config: dict[str, Any], eventual: bool) -> None:
+    (table,) = tables("people", NamespaceConfig(**config), UNABLE)
+    assert table.eventual is eventual

@@ -31,6 +31,15 @@ def test_every_node_is_a_seed_with_its_port(tmp_path: Path) -> None:
     assert f'seeds: "127.0.0.1:{port},127.0.0.2:{port}"' in configuration(nodes[1], nodes)
 
 
+@pytest.mark.parametrize("tls_pem", ["", "/etc/node.pem"])
+def test_clients_may_use_tls_where_there_is_a_certificate(tmp_path: Path, tls_pem: str) -> None:
+    kind = Cassandra()
+    settings = {**kind.settings, "tls_pem": tls_pem}
+    (node,) = nodes = plan(kind, 1, tmp_path, 0, settings, SystemEnvironment())
+    found = [line.strip() for line in configuration(node, nodes).splitlines() if "keystore" in line]
+    assert found == (["keystore: /etc/node.pem"] if tls_pem else [])
+
+
 @pytest.mark.slow
 def test_it_is_the_version_that_is_said(cassandra: Cluster) -> None:
     (node,) = cassandra.nodes

@@ -44,6 +44,13 @@ class NamespaceConfig(msgspec.Struct, frozen=True, kw_only=True):
         bool | None,
         Meta(description="take writes with a `condition`; none: where that costs the engine little; fixed"),
     ] = None
+    consistency: Annotated[
+        Literal["strong", "eventual"],
+        Meta(
+            description="`eventual`: where the engine keeps replicas, one of them answers, and may not know yet what "
+            "was just written"
+        ),
+    ] = "strong"
     dedicated: Annotated[
         bool,
         Meta(description="files of its own instead of shared ones; for large namespaces, of which few; fixed"),
@@ -109,6 +116,12 @@ class NamespaceConfig(msgspec.Struct, frozen=True, kw_only=True):
 
 def check_together(config: NamespaceConfig) -> None:
     """Raise `InvalidArgument` for a knob that contradicts another."""
+    if config.conditional_writes and config.consistency == "eventual":
+        raise InvalidArgument(
+            "conditions are about what was written last, which an `eventual` namespace does not know",
+            field="consistency",
+            hint="leave `consistency` strong, or set `conditional_writes` to false",
+        )
     for low, high in (
         ("delete_ttl_min", "delete_ttl_max"),
         ("page_size_bytes", "page_size_max"),

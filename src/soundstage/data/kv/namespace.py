@@ -81,6 +81,7 @@ def tables(name: str, config: NamespaceConfig, capabilities: frozenset[str]) -> 
             max_lag_us=config.drift_past.us,
             delete_ttl_min_us=config.delete_ttl_min.us,
             delete_ttl_max_us=config.delete_ttl_max.us,
+            eventual=config.consistency == "eventual",
         )
     ]
 

@@ -51,7 +51,8 @@ class TableSpec(msgspec.Struct, frozen=True, kw_only=True):
     """A table as created. `name` is `<system>/<namespace>` or `<system>/<namespace>/<part>`.
 
     Fixed at creation: `conditional`, `key_order`, `dedicated`. `max_lag_us` bounds how old an accepted
-    write may be; the two `delete_ttl` bounds spread the removal of item markers.
+    write may be; the two `delete_ttl` bounds spread the removal of item markers. `eventual`: where an engine keeps
+    several replicas, calls need not reach most of them, so that nobody is promised to see what was just written.
     """
 
     name: str
@@ -61,6 +62,7 @@ class TableSpec(msgspec.Struct, frozen=True, kw_only=True):
     max_lag_us: int = 600_000_000
     delete_ttl_min_us: int = 3_600_000_000
     delete_ttl_max_us: int = 86_400_000_000
+    eventual: bool = False
 
 
 class RangeDelete(NamedTuple):

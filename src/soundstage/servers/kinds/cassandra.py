@@ -100,9 +100,22 @@ paxos_state_purging: repaired
 tombstone_failure_threshold: {tombstones}
 """
 
+_ENCRYPTION = """client_encryption_options:
+  enabled: true
+  optional: true
+  require_client_auth: false
+  ssl_context_factory:
+    class_name: org.apache.cassandra.security.PEMBasedSslContextFactory
+  keystore: {file}
+  truststore: {file}
+"""
+
 
 class Cassandra:
-    """A ring in one data centre, `datacenter1`. With `authenticator` PasswordAuthenticator: cassandra, cassandra."""
+    """A ring in one data centre, `datacenter1`. With `authenticator` PasswordAuthenticator: cassandra, cassandra.
+
+    `tls_pem` names a file with a key, as PKCS 8, and its certificates: clients may then use TLS at the same port.
+    """
 
     name: str = "cassandra"
     summary: str = "wide rows, spread and replicated"
@@ -116,6 +129,7 @@ class Cassandra:
             "authenticator": "AllowAllAuthenticator",
             "skip_sync": "true",
             "tombstone_failure_threshold": "100000",
+            "tls_pem": "",
         }
     )
     ready_within_s: float = 180.0
@@ -184,7 +198,8 @@ class CassandraKit:
 
 def configuration(node: Node, nodes: Sequence[Node]) -> str:
     """The node's cassandra.yaml: tokens at equal distances, every node a seed."""
-    return _CONFIGURATION.format(
+    tls_pem = node.settings["tls_pem"]
+    text = _CONFIGURATION.format(
         token=node.number * RING // len(nodes) - RING // 2,
         host=node.host,
         storage=node.ports["storage"],
@@ -193,6 +208,7 @@ def configuration(node: Node, nodes: Sequence[Node]) -> str:
         authenticator=node.settings["authenticator"],
         tombstones=node.settings["tombstone_failure_threshold"],
     )
+    return text + _ENCRYPTION.format(file=tls_pem) if tls_pem else text
 
 
 def _own_options(node: Node) -> tuple[str, ...]:

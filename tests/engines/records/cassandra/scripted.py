@@ -14,7 +14,8 @@ from soundstage.engines.records.cassandra.requests import Requests
 from soundstage.engines.records.cassandra.statements import Statements
 from soundstage.engines.records.port import TableSpec
 
-ADDRESS = parse_address("main", urlsplit("cassandra://127.0.0.1/films?in_flight=2&waiting=1"), {}, None)
+URL = "cassandra://127.0.0.1/films?in_flight=2&waiting=1"
+ADDRESS = parse_address("main", urlsplit(URL), {}, None)
 
 
 class Response:
@@ -90,9 +91,9 @@ class Statement:
         return Bound(values)
 
 
-def requests_of(session: Session, environment: VirtualEnvironment) -> Requests:
-    """What an engine has between itself and `session`."""
-    link = Link(ADDRESS)
+def requests_of(session: Session, environment: VirtualEnvironment, query: str = "") -> Requests:
+    """What an engine has between itself and `session`; `query` are further options of the URL."""
+    link = Link(parse_address("main", urlsplit(f"{URL}&{query}"), {}, None))
     link.session = session
     return Requests(link, environment)
 

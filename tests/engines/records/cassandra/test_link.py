@@ -3,11 +3,34 @@
 from __future__ import annotations
 
 from itertools import islice
+from urllib.parse import urlsplit
 
-from soundstage.engines.records.cassandra.link import RECONNECT_LAST_S, reconnection
+import pytest
+
+from soundstage.engines.records.cassandra.link import RECONNECT_LAST_S, reconnection, server_name
+from soundstage.engines.records.cassandra.options import parse_address
 
 
 def test_a_node_that_is_gone_for_hours_is_still_looked_for_every_few_seconds() -> None:
     pauses = list(islice(reconnection().new_schedule(), 5_000))
     assert len(pauses) == 5_000
     assert max(pauses) <= RECONNECT_LAST_S
+
+
+@pytest.mark.parametrize(
+    ("hosts", "query", "named"),
+    [
+        ("10.0.0.1,10.0.0.2", "tls_ca=ca.pem", None),
+        ("one.example,two.example", "tls_ca=ca.pem", None),
+        ("ring.example", "tls_ca=ca.pem", "ring.example"),
+        ("10.0.0.1", "tls_ca=ca.pem", None),
+        ("10.0.0.1,10.0.0.2", "tls_ca=ca.pem&tls_server_name=ring.example", "ring.example"),
+        ("ring.example", "tls_ca=ca.pem&tls_names=false", None),
+        ("ring.example", "", None),
+    ],
+)
+def test_certificates_name_the_node_that_shows_them_unless_one_name_is_of_all(
+    hosts: str, query: str, named: str | None
+) -> None:
+    address = parse_address("main", urlsplit(f"cassandra://{hosts}/films?{query}"), {}, None)
+    assert server_name(address) == (None if named is None else {"server_hostname": named})

@@ -177,3 +177,37 @@ async def test_whoever_is_under_way_or_waits_ends_when_the_engine_stops(environm
     ended = await asyncio.gather(*calls, return_exceptions=True)
     assert [type(each) for each in ended] == [Unavailable] * 3
     assert (await refused(requests.write(*ASKED))).outcome == "not_applied"
+
+
+@pytest.mark.parametrize(("consistency", "level"), [("quorum", "one"), ("local_quorum", "local_one")])
+async def test_what_need_not_be_seen_at_once_is_asked_of_one_replica(
+    environment: VirtualEnvironment, consistency: str, level: str
+) -> None:
+    session = Session([[], [], None, None])
+    requests = requests_of(session, environment, f"consistency={consistency}")
+    await requests.read(*ASKED, eventual=True)
+    await requests.scan(*ASKED, eventual=True)
+    await requests.write(*ASKED, eventual=True)
+    await requests.write_all([ASKED, ASKED], eventual=True)
+    assert {each.request.consistency_level for each in session.sent} == {LEVELS[level]}
+
+
+async def test_failures_are_known_until_anything_is_answered(environment: VirtualEnvironment) -> None:
+    session = Session([TIMED_OUT, REFUSED])
+    requests = requests_of(session, environment)
+    call = asyncio.ensure_future(requests.write(*ASKED))
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert requests.failing is not None
+    assert (requests.retried, requests.in_flight) == (2, 1)
+    session.sent[-1].answer(None)
+    await call
+    assert (requests.failing, requests.in_flight) == (None, 0)
+
+
+async def test_reads_that_meet_too_many_dead_rows_are_counted(environment: VirtualEnvironment) -> None:
+    error = root.ReadFailure("failed", error_code_map={"127.0.0.1": TOO_MANY_TOMBSTONES})
+    requests = requests_of(Session([error]), environment)
+    with pytest.raises(TooManyTombstones):
+        await requests.read(*ASKED)
+    assert requests.overrun == 1

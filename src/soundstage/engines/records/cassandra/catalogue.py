@@ -39,6 +39,10 @@ class Table:
     def conditional(self) -> bool:
         return self.spec.conditional
 
+    @property
+    def eventual(self) -> bool:
+        return self.spec.eventual
+
 
 class Catalogue:
     """What is known of it; read anew now and then, and whenever a name is not known."""
@@ -113,6 +117,8 @@ class Catalogue:
             if not spec.dedicated:
                 await self._requests.write(self._ledgers.add_dropped, (self._space, number, place))
             await self._decided(self._ledgers.remove_table, (self._space, name, number))
+            if await self._requests.read_serially(self._ledgers.fence, (number,)):
+                await self._decided(self._ledgers.remove_fence, (number,))
             if spec.dedicated:
                 await self._link.change_schema(schema.drop(self._link.address.keyspace, place))
         await self.read()
@@ -122,6 +128,17 @@ class Catalogue:
         table = await self.table(name)
         await self._decided(self._ledgers.set_floor, (floor_us, self._space, name, table.number))
         table.floor_us = floor_us
+
+    async def fence(self, table: Table) -> int | None:
+        """The fence that loads are taken under, as all engines see it."""
+        rows = await self._requests.read_serially(self._ledgers.fence, (table.number,))
+        return rows[0][0] if rows else None
+
+    async def set_fence(self, table: Table, known: int | None, fence: int) -> bool:
+        """Whether `fence` took the place of `known`; it has not where another was faster."""
+        if known is None:
+            return await self._decided(self._ledgers.first_fence, (table.number, fence))
+        return await self._decided(self._ledgers.next_fence, (fence, table.number, known))
 
     async def dropped(self) -> Table | None:
         """A table that was dropped and whose rows are still to be erased."""

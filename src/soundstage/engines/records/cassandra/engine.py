@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from soundstage.core import version
 from soundstage.core.environment import Environment
+from soundstage.core.measurement import Measurement
 from soundstage.engines.records import refusals
 from soundstage.engines.records.batches import check_batch, check_partition
 from soundstage.engines.records.cassandra.catalogue import Catalogue
@@ -19,8 +20,11 @@ from soundstage.engines.records.cassandra.requests import Requests
 from soundstage.engines.records.cassandra.statements import ledgers
 from soundstage.engines.records.cassandra.statistics import statistics
 from soundstage.engines.records.cassandra.sweep import Sweeper
+from soundstage.engines.records.cassandra.transferring import Transfer
+from soundstage.engines.records.cassandra.vitals import Vitals
 from soundstage.engines.records.cassandra.walking import Walker
 from soundstage.engines.records.cassandra.writing import Writer
+from soundstage.engines.records.holdings import Holding, HoldingsPage
 from soundstage.engines.records.metering import Meter
 from soundstage.engines.records.port import (
     Batch,
@@ -44,7 +48,13 @@ class CassandraRecords:
     def __init__(self, link: Link, environment: Environment, space: str | None = None) -> None:
         """`space` None: the one of the link's address. Engines may share a link."""
         self.capabilities: frozenset[Capability] = frozenset(
-            {Capability.CONDITIONAL, Capability.COSTLY_CONDITIONS, Capability.STATISTICS, Capability.DURABLE}
+            {
+                Capability.CONDITIONAL,
+                Capability.COSTLY_CONDITIONS,
+                Capability.STATISTICS,
+                Capability.DURABLE,
+                Capability.TRANSFER,
+            }
         )
         self._link = link
         self._space = link.address.options.space if space is None else space
@@ -59,6 +69,21 @@ class CassandraRecords:
             raise refusals.stopped()
         self._parts.requests.check_open()
         return self._parts
+
+    @property
+    def lost(self) -> str | None:
+        """Why the cluster cannot be used, as readiness tells; None while it can, and while this is not started."""
+        return None if self._parts is None else self._parts.vitals.lost
+
+    @property
+    def warning(self) -> str | None:
+        """What of the cluster should be seen to, though it can be used."""
+        return None if self._parts is None else self._parts.vitals.warning
+
+    def measurements(self) -> Iterator[Measurement]:
+        """See `Vitals`."""
+        if self._parts is not None:
+            yield from self._parts.vitals.measurements()
 
     async def start(self) -> None:
         """The cluster is connected and all tables that are shared are there."""
@@ -149,8 +174,25 @@ class CassandraRecords:
         source = await parts.catalogue.table(table)
         return await parts.walker.page(source, segment, segments, position, budget, now_us)
 
+    async def dump(self, table: str, position: bytes | None, budget: Budget) -> HoldingsPage:
+        """See `Transfers`; a record whose rows fill several pages is put together again by who loads them."""
+        parts = self.parts
+        return await parts.transfer.dump(await parts.catalogue.table(table), position, budget)
+
+    async def load(self, table: str, holdings: Sequence[Holding], fence: int | None = None) -> None:
+        """See `Transfers`."""
+        parts = self.parts
+        await parts.transfer.load(await parts.catalogue.table(table), holdings, fence)
+
+    async def admit(self, table: str, fence: int, least: int | None = None) -> None:
+        """See `Transfers`."""
+        parts = self.parts
+        await parts.transfer.admit(await parts.catalogue.table(table), fence, least)
+
     async def sweep(self, budget_rows: int) -> Sweep:
-        return await self.parts.sweeper.sweep(budget_rows)
+        parts = self.parts
+        await parts.vitals.look()
+        return await parts.sweeper.sweep(budget_rows)
 
     async def statistics(self, table: str) -> TableStatistics:
         parts = self.parts
@@ -163,10 +205,12 @@ class Parts:
     def __init__(self, requests: Requests, catalogue: Catalogue, agenda: Agenda, link: Link, env: Environment) -> None:
         self.requests: Requests = requests
         self.catalogue: Catalogue = catalogue
+        self.vitals: Vitals = Vitals(link, requests, env)
         self.reader: Reader = Reader(requests, env)
         self.writer: Writer = Writer(requests, agenda)
         self.decider: Decider = Decider(requests, agenda, self.reader, env)
         self.walker: Walker = Walker(link, requests, self.reader, env)
+        self.transfer: Transfer = Transfer(catalogue, requests, self.walker, self.writer, self.decider)
         self.sweeper: Sweeper = Sweeper(
             catalogue, agenda, requests, self.reader, self.decider, Eraser(catalogue, requests, self.walker), env
         )

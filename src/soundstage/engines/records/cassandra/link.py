@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import logging
 import ssl
 import threading
@@ -89,7 +90,7 @@ class Link:
             protocol_version=PROTOCOL,
             auth_provider=_credentials(self.address),
             ssl_context=_tls(self.address),
-            ssl_options={"server_hostname": self.address.hosts[0]} if options.tls_ca and options.tls_names else None,
+            ssl_options=server_name(self.address),
             execution_profiles={cluster.EXEC_PROFILE_DEFAULT: profile},
             reconnection_policy=reconnection(),
             connect_timeout=options.attempt_s,
@@ -133,6 +134,13 @@ class Link:
         if self._cluster is not None:
             self._cluster.shutdown()
             self._cluster = None
+
+    def nodes(self) -> dict[str, bool]:
+        """The nodes that are known, by their addresses, and whether each answers."""
+        if self._cluster is None:
+            return {}
+        # What has not been tried yet is not known to be down.
+        return {str(host.endpoint): host.is_up is not False for host in self._cluster.metadata.all_hosts()}
 
     def grace_s(self, place: str) -> int:
         """How long Cassandra keeps tombstones of a table; a table not known yet keeps them for as long as any."""
@@ -186,6 +194,26 @@ def _tls(address: Address) -> ssl.SSLContext | None:
     except OSError as error:
         raise InvalidArgument(f"the TLS files cannot be used: {error}", field="engines.options.tls_ca") from None
     return context
+
+
+def server_name(address: Address) -> dict[str, str] | None:
+    """Which host certificates must name; None: each node the address that it is asked at."""
+    options = address.options
+    if options.tls_ca is None or not options.tls_names:
+        return None
+    name = options.tls_server_name
+    if name is None and len(address.hosts) == 1 and not _is_address(address.hosts[0]):
+        # The driver knows nodes by their addresses alone.
+        name = address.hosts[0]
+    return None if name is None else {"server_hostname": name}
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _read(path: str, field: str) -> str:

@@ -41,6 +41,10 @@ class CassandraOptions(msgspec.Struct, frozen=True, kw_only=True):
     tls_cert: Annotated[str | None, Meta(description="PEM file of this client's certificate")] = None
     tls_key: Annotated[str | None, Meta(description="PEM file of this client's key")] = None
     tls_names: Annotated[bool, Meta(description="whether a node's certificate must name its host")] = True
+    tls_server_name: Annotated[
+        str | None,
+        Meta(description="host that the certificate of every node names; by default each names its own address"),
+    ] = None
     patience_s: Annotated[
         float, Meta(gt=0, le=600, description="how long a call without a deadline is tried, in seconds")
     ] = 10.0

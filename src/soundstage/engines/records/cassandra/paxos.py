@@ -8,7 +8,7 @@ in these tables and mean nothing; deleted ranges and records are rows, and reade
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NamedTuple
 
 from soundstage.core import version
@@ -22,6 +22,7 @@ from soundstage.engines.records.cassandra.due import WHOLE, Agenda, Entry
 from soundstage.engines.records.cassandra.failures import Failed, remember
 from soundstage.engines.records.cassandra.reading import Reader, Statics
 from soundstage.engines.records.cassandra.requests import Requests
+from soundstage.engines.records.holdings import Holding, batch_of
 from soundstage.engines.records.port import (
     ALL,
     Batch,
@@ -128,6 +129,21 @@ class Decider:
 
         done = await self._turn(table, partition, keys, bool(batch.ranges), decide, deadline_ns)
         return stamp_us if done is None else done
+
+    async def load(self, table: Table, holding: Holding, check: Callable[[], Awaitable[None]]) -> None:
+        """What the partition keeps, and `holding` besides.
+
+        `check` raises where nothing may be written. It is asked after the partition was read: whoever takes the table
+        over, and then changes the partition, changes its revision.
+        """
+        keys = [(schema.ITEM, key) for key, _ in holding.cells]
+        keys += [(schema.LEDGER, entry.token.encode()) for entry in holding.ledger]
+
+        async def decide(state: State) -> Change:
+            await check()
+            return self._loaded(table, state, holding)
+
+        await self._turn(table, holding.partition, keys, True, decide, None)
 
     async def remove(
         self, table: Table, partition: bytes, entries: Sequence[Entry], due: Callable[[Cell], bool]
@@ -259,17 +275,36 @@ class Decider:
             if known < cell and (over is None or over <= cell):
                 statements.append(self._set(table, partition, schema.ITEM, key, cell))
                 entries.append(self._agenda.entry(table, partition, schema.ITEM, key, cell))
-        if asked is not None:
-            time_us = version.time_us(survey.greatest)
-            kept = time_us.to_bytes(STAMP_BYTES, "big") + asked.digest
-            token = asked.token.encode()
-            statements.append(self._set(table, partition, schema.LEDGER, token, kept))
-            cell = version.delete(time_us, asked.token)
-            entries.append(self._agenda.entry(table, partition, schema.LEDGER, token, cell))
         newest = max(state.newest, version.identity(survey.greatest))
         kept_rows = len(state.ranges) - len(plan.go) + len(plan.come)
         statics = Statics(newest, tombstone, bool(kept_rows) or None, state.statics.rev)
-        return Change(statics, statements, [each for each in entries if each is not None])
+        change = Change(statics, statements, [each for each in entries if each is not None])
+        if asked is not None:
+            time_us = version.time_us(survey.greatest)
+            kept = time_us.to_bytes(STAMP_BYTES, "big") + asked.digest
+            self._enter(change, table, partition, time_us, asked.token, kept)
+        return change
+
+    def _loaded(self, table: Table, state: State, holding: Holding) -> Change:
+        """What the partition becomes with all that `holding` tells of it."""
+        found, partition = batch_of(holding), holding.partition
+        if found is None:
+            change = Change(state.statics, [], [])
+        else:
+            change = self._accepted(table, partition, state, *found, None)
+        for entry in holding.ledger:
+            token, kept = entry.token.encode(), entry.stamp_us.to_bytes(STAMP_BYTES, "big") + entry.digest
+            if state.rows.get((schema.LEDGER, token)) != kept:
+                self._enter(change, table, partition, entry.stamp_us, entry.token, kept)
+        newest = max(change.statics.newest or b"", holding.newest)
+        return change._replace(statics=change.statics._replace(newest=newest))
+
+    def _enter(self, change: Change, table: Table, partition: bytes, stamp_us: int, token: str, kept: bytes) -> None:
+        """An entry of the ledger is part of the change."""
+        change.statements.append(self._set(table, partition, schema.LEDGER, token.encode(), kept))
+        cell = version.delete(stamp_us, token)
+        entry = self._agenda.entry(table, partition, schema.LEDGER, token.encode(), cell)
+        change.entries.extend([] if entry is None else [entry])
 
     async def _passed(self, table: Table, partition: bytes, state: State, survey: Survey, asked: Conditional) -> int:
         """All conditions hold; the time that the write is stamped with."""

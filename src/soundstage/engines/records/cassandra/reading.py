@@ -152,15 +152,16 @@ class Reader:
         self, table: Table, partition: bytes, statement: Any, values: tuple[Any, ...], deadline_ns: int | None
     ) -> Found:
         """What a read found, as of one moment."""
+        eventual = table.eventual
         for _ in range(TRIES_MAX):
-            rows = await self._requests.read(statement, values, deadline_ns)
+            rows = await self._requests.read(statement, values, deadline_ns, eventual=eventual)
             if rows:
                 statics = Statics(*rows[0][:-2])
             else:
                 # An older stamp than the rows are of does no harm, a newer one would hide what came between.
                 statics = await self.header(table, partition, deadline_ns)
                 if statics.newest is not None:
-                    rows = await self._requests.read(statement, values, deadline_ns)
+                    rows = await self._requests.read(statement, values, deadline_ns, eventual=eventual)
                     statics = Statics(*rows[0][:-2]) if rows else statics
             if not table.conditional or not statics.ranges:
                 return Found(statics, rows, ())
@@ -184,7 +185,8 @@ class Reader:
 
     async def header(self, table: Table, partition: bytes, deadline_ns: int | None = None) -> Statics:
         """What all rows of a partition share, though it have no rows."""
-        rows = await self._requests.read(table.statements.header, (table.number, partition), deadline_ns)
+        values = (table.number, partition)
+        rows = await self._requests.read(table.statements.header, values, deadline_ns, eventual=table.eventual)
         return Statics(*rows[0]) if rows else Statics()
 
     async def ranges(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import Any
+from typing import Any, NamedTuple
 
 from soundstage.core.environment import Environment
-from soundstage.core.errors import Exhausted, Outcome, SoundstageError
+from soundstage.core.errors import Exhausted, Outcome, SoundstageError, Unavailable
 from soundstage.engines.records import refusals
 from soundstage.engines.records.cassandra.bridge import Bridge
 from soundstage.engines.records.cassandra.driver import LEVELS, LOCAL_SERIAL, SERIAL, unlogged_batch
@@ -28,6 +28,13 @@ from soundstage.engines.records.cassandra.link import Link
 PAUSE_FIRST_S, PAUSE_LAST_S = 0.02, 1.0
 
 
+class Failing(NamedTuple):
+    """Requests have failed since then, and none was answered."""
+
+    since_ns: int
+    reason: str
+
+
 class Requests:
     """What one engine asks of the cluster. Reads and writes go out at the engine's consistency.
 
@@ -38,6 +45,7 @@ class Requests:
         options = link.address.options
         self.level: int = LEVELS[options.consistency]
         local = options.consistency.startswith("local")
+        self.eventual_level: int = LEVELS["local_one" if local else "one"]
         self.serial_level: int = LOCAL_SERIAL if local else SERIAL
         self.commit_level: int = LEVELS["local_quorum" if local else "quorum"]
         self._link = link
@@ -49,6 +57,20 @@ class Requests:
         self._waiting_max = options.waiting
         self._queue: deque[asyncio.Future[None]] = deque()
         self._closed = False
+        self.failing: Failing | None = None
+        self.retried: int = 0
+        self.overrun: int = 0
+        self._in_flight_max = options.in_flight
+
+    @property
+    def in_flight(self) -> int:
+        """Requests under way."""
+        return self._in_flight_max - self._free
+
+    @property
+    def waiting(self) -> int:
+        """Requests that wait for their turn."""
+        return len(self._queue)
 
     def close(self) -> None:
         """Calls under way end with `Unavailable`; no more are taken."""
@@ -66,19 +88,23 @@ class Requests:
     def is_late(self, deadline_ns: int | None) -> bool:
         return deadline_ns is not None and self._environment.monotonic_ns() >= deadline_ns
 
-    async def read(self, statement: Any, values: tuple[Any, ...], deadline_ns: int | None = None) -> list[Any]:
+    async def read(
+        self, statement: Any, values: tuple[Any, ...], deadline_ns: int | None = None, *, eventual: bool = False
+    ) -> list[Any]:
         """The rows of a read, which is sent again until it is answered or the time is over.
 
-        Raises `TooManyTombstones` where the same read must fail again.
+        `eventual`: as one replica has them. Raises `TooManyTombstones` where the same read must fail again.
         """
         bound = statement.bind(values)
-        bound.consistency_level = self.level
+        bound.consistency_level = self.eventual_level if eventual else self.level
         return await self._sent(bound, deadline_ns, reading=True)
 
-    async def scan(self, statement: Any, values: tuple[Any, ...], deadline_ns: int | None = None) -> list[Any]:
+    async def scan(
+        self, statement: Any, values: tuple[Any, ...], deadline_ns: int | None = None, *, eventual: bool = False
+    ) -> list[Any]:
         """As `read`, but `TooSlow` where it did not end in time: a smaller part of the ring might."""
         bound = statement.bind(values)
-        bound.consistency_level = self.level
+        bound.consistency_level = self.eventual_level if eventual else self.level
         return await self._sent(bound, deadline_ns, reading=True, scanning=True)
 
     async def read_serially(self, statement: Any, values: tuple[Any, ...], deadline_ns: int | None = None) -> list[Any]:
@@ -87,17 +113,21 @@ class Requests:
         bound.consistency_level = self.serial_level
         return await self._sent(bound, deadline_ns, reading=True)
 
-    async def write(self, statement: Any, values: tuple[Any, ...], deadline_ns: int | None = None) -> None:
-        """The write is acknowledged; sent again until it is or the time is over."""
+    async def write(
+        self, statement: Any, values: tuple[Any, ...], deadline_ns: int | None = None, *, eventual: bool = False
+    ) -> None:
+        """The write is acknowledged, if it is `eventual` by one replica; sent again until then or the time is over."""
         bound = statement.bind(values)
-        bound.consistency_level = self.level
+        bound.consistency_level = self.eventual_level if eventual else self.level
         await self._sent(bound, deadline_ns)
 
-    async def write_all(self, batch: list[tuple[Any, tuple[Any, ...]]], deadline_ns: int | None = None) -> None:
+    async def write_all(
+        self, batch: list[tuple[Any, tuple[Any, ...]]], deadline_ns: int | None = None, *, eventual: bool = False
+    ) -> None:
         """All statements, which are of one partition, at once or not at all."""
         if len(batch) == 1:
-            return await self.write(*batch[0], deadline_ns=deadline_ns)
-        whole = unlogged_batch(self.level)
+            return await self.write(*batch[0], deadline_ns=deadline_ns, eventual=eventual)
+        whole = unlogged_batch(self.eventual_level if eventual else self.level)
         for statement, values in batch:
             whole.add(statement, values)
         await self._sent(whole, deadline_ns)
@@ -134,6 +164,7 @@ class Requests:
         found = failure(error)
         if not found.again:
             raise found.error
+        self._failed(found.error)
         outcome: Outcome = "unknown" if found.error.outcome is None else found.error.outcome
         await self._pause(tried, deadline_ns, found.error, outcome)
         return outcome
@@ -148,7 +179,9 @@ class Requests:
     ) -> Any:
         await self._take_turn()
         try:
-            return await self._answer(request, self._time_left_s(deadline_ns))
+            rows = await self._answer(request, self._time_left_s(deadline_ns))
+            self.failing = None
+            return rows
         except Failed as failed:
             return await self._sent_again(request, deadline_ns, failed.cause, reading, scanning)
         finally:
@@ -163,6 +196,7 @@ class Requests:
         try:
             while True:
                 if reading and is_too_many_tombstones(error):
+                    self.overrun += 1
                     raise TooManyTombstones from error
                 if reading and is_out_of_time(error) and self._ends_within_an_attempt(deadline_ns):
                     raise late() from error
@@ -173,15 +207,25 @@ class Requests:
                     outcome = "unknown"
                 if not found.again:
                     raise found.error from error
+                self._failed(found.error)
                 await self._pause(tried, until_ns, found.error, outcome)
                 tried += 1
                 try:
-                    return await self._answer(request, self._time_left_s(until_ns))
+                    rows = await self._answer(request, self._time_left_s(until_ns))
+                    self.failing = None
+                    return rows
                 except Failed as failed:
                     error = failed.cause
         except SoundstageError as last:
             remember(last, outcome)
             raise
+
+    def _failed(self, error: SoundstageError) -> None:
+        """What failed is sent again, and known as the reason until anything is answered."""
+        self.retried += 1
+        if isinstance(error, Unavailable):
+            since_ns = self._environment.monotonic_ns() if self.failing is None else self.failing.since_ns
+            self.failing = Failing(since_ns, error.detail)
 
     async def _pause(self, tried: int, until_ns: int, error: SoundstageError, outcome: Outcome) -> None:
         pause_s = min(PAUSE_LAST_S, PAUSE_FIRST_S * 2**tried) * (0.5 + self._environment.random.random() / 2)

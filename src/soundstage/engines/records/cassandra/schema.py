@@ -4,6 +4,7 @@
                     only, and the two never mix. `rows_7`, `paxos_7`: those of a namespace with a table of its own
     catalogue       which tables of the port there are, by space; changed by lightweight writes
     numbers         the last number given to a table of the port; no number is given twice
+    fences          who may load into a table of the port, by its number; changed by lightweight writes
     dropped         numbers whose rows in a shared table are still to be erased
     due             what may be forgotten when: a partition for each table, hour and one of 16 hashes
     hours           which of those partitions there are
@@ -24,7 +25,7 @@ from soundstage.engines.records.port import IN_FLIGHT_MAX_US
 RANGE, SENTINEL, ITEM, LEDGER = 0, 1, 2, 3
 """Kinds of rows, in their order."""
 
-ROWS, PAXOS = "rows", "paxos"
+ROWS, PAXOS, DUE = "rows", "paxos", "due"
 
 SHARDS = 16
 HOUR_US = 3_600_000_000
@@ -76,9 +77,10 @@ def shared_tables(keyspace: str) -> list[str]:
         make_rows(keyspace, PAXOS),
         make("catalogue", "space text, name text, number int, spec blob, floor bigint, PRIMARY KEY (space, name)"),
         make("numbers", "name text PRIMARY KEY, last int"),
+        make("fences", "number int PRIMARY KEY, fence bigint"),
         make("dropped", "space text, number int, place text, PRIMARY KEY (space, number)"),
         make(
-            "due",
+            DUE,
             "number int, hour bigint, shard tinyint, due_us bigint, id blob, kind tinyint, key blob, time_us bigint, "
             "PRIMARY KEY ((number, hour, shard), due_us, id, kind, key, time_us)",
         ),

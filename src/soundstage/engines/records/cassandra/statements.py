@@ -40,6 +40,9 @@ class Statements:
         "AND key >= ? AND key < ? ORDER BY kind DESC, key DESC LIMIT ?",
         "ring": "SELECT id, {1}, kind, key, cell FROM {0} "
         "WHERE token(number, id) >= ? AND token(number, id) <= ? AND number = ? LIMIT ? ALLOW FILTERING",
+        "held": f"SELECT id, {_STATICS}, kind, key, cell FROM {{0}} "
+        "WHERE token(number, id) >= ? AND token(number, id) <= ? AND number = ? LIMIT ? ALLOW FILTERING",
+        "rest": f"SELECT {_STATICS}, kind, key, cell FROM {{0}} WHERE {_PARTITION} AND (kind, key) >= (?, ?) LIMIT ?",
         "survey": "SELECT id, tombstone, kind, key, cell FROM {0} "
         "WHERE token(number, id) >= ? AND token(number, id) <= ? AND number = ? LIMIT ? ALLOW FILTERING",
         "ids": "SELECT DISTINCT number, id FROM {0} WHERE token(number, id) = ?",
@@ -84,6 +87,10 @@ class Ledgers:
         "number": "SELECT last FROM numbers WHERE name = 'tables'",
         "first_number": "INSERT INTO numbers (name, last) VALUES ('tables', 1) IF NOT EXISTS",
         "next_number": "UPDATE numbers SET last = ? WHERE name = 'tables' IF last = ?",
+        "fence": "SELECT fence FROM fences WHERE number = ?",
+        "first_fence": "INSERT INTO fences (number, fence) VALUES (?, ?) IF NOT EXISTS",
+        "next_fence": "UPDATE fences SET fence = ? WHERE number = ? IF fence = ?",
+        "remove_fence": "DELETE FROM fences WHERE number = ? IF EXISTS",
         "dropped": "SELECT number, place FROM dropped WHERE space = ? LIMIT ?",
         "add_dropped": "INSERT INTO dropped (space, number, place) VALUES (?, ?, ?)",
         "remove_dropped": "DELETE FROM dropped WHERE space = ? AND number = ?",

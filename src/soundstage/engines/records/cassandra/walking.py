@@ -69,7 +69,7 @@ class Walker:
             after, start = self._parse(table, position, first, last)
             if self._requests.is_late(budget.deadline_ns):
                 return WalkPage([], position)
-            for partition, begin in [(after, start), *((one, b"") for one in await self._neighbours(table, after))]:
+            for partition, begin in [(after, start), *((one, b"") for one in await self.neighbours(table, after))]:
                 page = await self._reader.page(table, partition, Span(begin), budget, now_us)
                 ended = _take(partitions, partition, page.rows, page.resume, meter, begin)
                 if ended is not None:
@@ -97,6 +97,10 @@ class Walker:
                 continue
             return Stretch(rows, high, len(rows) < limit)
 
+    def limit(self, table: Table, budget: Budget) -> int:
+        """How many rows to ask for at once."""
+        return max(LIMIT_MIN, min(budget.rows + 1, int(budget.bytes / table.row_bytes) + 1, LIMIT_MAX))
+
     def token(self, table: Table, partition: bytes) -> int:
         """Where a partition is on the ring."""
         return self._link.token(table.number, partition)
@@ -111,7 +115,7 @@ class Walker:
         budget: Budget,
         now_us: int,
     ) -> WalkPage:
-        limit = max(LIMIT_MIN, min(budget.rows + 1, int(budget.bytes / table.row_bytes) + 1, LIMIT_MAX))
+        limit = self.limit(table, budget)
         while first <= last:
             found = await self.rows(table, table.statements.ring, first, last, limit, budget.deadline_ns)
             for partition, rows, is_last in split(found.rows, table.conditional):
@@ -125,7 +129,7 @@ class Walker:
                 return await self._where_to_begin(table, first, last, partitions)
         return WalkPage(partitions, None)
 
-    async def _neighbours(self, table: Table, partition: bytes) -> list[bytes]:
+    async def neighbours(self, table: Table, partition: bytes) -> list[bytes]:
         """The partitions that lie behind one at its own token, which hardly ever are any."""
         token = self._link.token(table.number, partition)
         rows = await self._requests.read(table.statements.ids, (token,))

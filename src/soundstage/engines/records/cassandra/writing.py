@@ -15,6 +15,7 @@ from soundstage.engines.records.cassandra.catalogue import Table
 from soundstage.engines.records.cassandra.due import WHOLE, Agenda, Entry
 from soundstage.engines.records.cassandra.failures import TooManyTombstones
 from soundstage.engines.records.cassandra.requests import Requests
+from soundstage.engines.records.holdings import Holding, batch_of
 from soundstage.engines.records.port import Batch, Cell, RangeDelete
 from soundstage.engines.records.tombstones import greatest
 
@@ -34,7 +35,20 @@ class Writer:
         """All of `batch` counts from now on, or nothing."""
         if len(batch.cells) == 1 and not batch.ranges and batch.partition is None:
             return await self._apply_one(table, partition, *batch.cells[0], deadline_ns)
-        newest = version.identity(survey.greatest)
+        return await self._apply(table, partition, batch, version.identity(survey.greatest), deadline_ns)
+
+    async def load(self, table: Table, holding: Holding) -> None:
+        """What a table without conditions keeps of `holding` is there, and the greatest version it ever accepted."""
+        found = batch_of(holding)
+        if found is None:
+            batch, newest = Batch(), holding.newest
+        else:
+            batch, newest = found[0], max(holding.newest, version.identity(found[1].greatest))
+        await self._apply(table, holding.partition, batch, newest, None)
+
+    async def _apply(
+        self, table: Table, partition: bytes, batch: Batch, newest: bytes, deadline_ns: int | None
+    ) -> None:
         statements: list[Statement] = []
         entries: list[Entry] = []
         if batch.partition is not None:
@@ -52,15 +66,14 @@ class Writer:
         statements.append((table.statements.put_header, (version.time_us(newest), newest, table.number, partition)))
         if entries:
             await self._agenda.add(table, entries, deadline_ns)
-        await self._requests.write_all(statements, deadline_ns)
-        return None
+        await self._requests.write_all(statements, deadline_ns, eventual=table.eventual)
 
     async def _apply_one(self, table: Table, partition: bytes, key: bytes, cell: Cell, deadline_ns: int | None) -> None:
         entries = self._entries(table, partition, schema.ITEM, key, cell)
         if entries:
             await self._agenda.add(table, entries, deadline_ns)
         values = (table.number, partition, schema.ITEM, key, cell, version.identity(cell), version.time_us(cell))
-        await self._requests.write(table.statements.put_newest, values, deadline_ns)
+        await self._requests.write(table.statements.put_newest, values, deadline_ns, eventual=table.eventual)
 
     def _entries(self, table: Table, partition: bytes, kind: int, key: bytes, cell: Cell) -> list[Entry]:
         entry = self._agenda.entry(table, partition, kind, key, cell)

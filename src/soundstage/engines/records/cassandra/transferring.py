@@ -1,0 +1,281 @@
+"""Dumps a table along the ring, and loads what was dumped, here or by another engine.
+
+A partition that one request brought whole is of that request's moment. Of one that is cut, what hides its rows is
+looked at before and after them, and must be the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from operator import itemgetter
+from typing import Any, NamedTuple
+
+import msgspec
+
+from soundstage.core.errors import InvalidArgument, Unavailable
+from soundstage.engines.records import refusals
+from soundstage.engines.records.cassandra import deletions, schema
+from soundstage.engines.records.cassandra.catalogue import Catalogue, Table
+from soundstage.engines.records.cassandra.failures import TooManyTombstones
+from soundstage.engines.records.cassandra.paxos import STAMP_BYTES, Decider
+from soundstage.engines.records.cassandra.reading import Statics
+from soundstage.engines.records.cassandra.requests import Requests
+from soundstage.engines.records.cassandra.walking import RING_HIGH, RING_LOW, Walker
+from soundstage.engines.records.cassandra.writing import Writer
+from soundstage.engines.records.holdings import Holding, HoldingsPage, LedgerEntry, admits, check_holding, pieces
+from soundstage.engines.records.port import KEY_CEILING, PARTITION_MAX_BYTES, Budget, Row
+from soundstage.engines.records.tombstones import Fragments, covering, greatest
+
+WRITE_BYTES = 1 << 20
+"""Of rows in one write at most, but for a single larger one."""
+
+TRIES_MAX = 20
+
+_parse = msgspec.msgpack.Decoder(tuple[bytes, int, bytes]).decode
+_partition_of = itemgetter(0)
+
+
+class Place(NamedTuple):
+    """Where in a partition a dump goes on; rows are in the order of their kinds and keys."""
+
+    kind: int = schema.ITEM
+    key: bytes = b""
+
+
+BEGINNING = Place()
+
+
+class Covers(NamedTuple):
+    """What a partition shares, and the rows of its deleted ranges."""
+
+    statics: Statics
+    rows: Sequence[Any]
+
+    def agrees(self, other: Covers) -> bool:
+        """Whether nothing was deleted between the two; writes of rows alone are no matter."""
+        return (self.statics.tombstone, self.rows) == (other.statics.tombstone, other.rows)
+
+    def fragments(self) -> Fragments:
+        found = [deletions.parse_row(row[-2], row[-1]) for row in self.rows if row[-1]]
+        return deletions.fragments_of(found, self.statics.tombstone)
+
+
+class Taken:
+    """What a page has taken, and what it may still take."""
+
+    def __init__(self, budget: Budget) -> None:
+        self.holdings: list[Holding] = []
+        self._rows = budget.rows
+        self._bytes = budget.bytes
+
+    @property
+    def is_full(self) -> bool:
+        return self._rows <= 0 or self._bytes <= 0
+
+    def take(self, partition: bytes, covers: Covers, rows: Sequence[Any]) -> Place | None:
+        """A holding of these rows is taken; where the partition goes on if they do not fit."""
+        statics, fragments = covers.statics, covers.fragments()
+        if statics.newest is None:
+            return None
+        cells: list[Row] = []
+        ledger: list[LedgerEntry] = []
+        resume: Place | None = None
+        self._count(len(partition) + sum(len(each.start) + len(each.cell) for each in fragments))
+        seen = 0
+        for *_, kind, key, cell in rows:
+            if kind not in (schema.ITEM, schema.LEDGER):
+                continue
+            # A page without a row would not come on.
+            if seen and self.is_full:
+                resume = Place(kind, key)
+                break
+            seen += 1
+            self._count(len(key) + len(cell))
+            if kind == schema.LEDGER:
+                ledger.append(LedgerEntry(key.decode(), int.from_bytes(cell[:STAMP_BYTES], "big"), cell[STAMP_BYTES:]))
+            elif (over := greatest(statics.tombstone, covering(fragments, key))) is None or over <= cell:
+                cells.append((key, cell))
+        self.holdings.append(
+            Holding(
+                partition=partition,
+                newest=statics.newest,
+                tombstone=statics.tombstone,
+                ranges=fragments,
+                cells=cells,
+                ledger=ledger,
+            )
+        )
+        return resume
+
+    def page(self, partition: bytes, place: Place) -> HoldingsPage:
+        return HoldingsPage(self.holdings, msgspec.msgpack.encode((partition, *place)))
+
+    def _count(self, size: int) -> None:
+        self._rows -= 1
+        self._bytes -= size
+
+
+class Transfer:
+    """Dumps and loads tables of both kinds."""
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        requests: Requests,
+        walker: Walker,
+        writer: Writer,
+        decider: Decider,
+    ) -> None:
+        self._catalogue = catalogue
+        self._requests = requests
+        self._walker = walker
+        self._writer = writer
+        self._decider = decider
+
+    async def dump(self, table: Table, position: bytes | None, budget: Budget) -> HoldingsPage:
+        """See `Transfers`."""
+        taken, first = Taken(budget), RING_LOW
+        limit = self._walker.limit(table, budget)
+        if position is not None:
+            partition, place = parsed(position)
+            ended = await self._rest(table, partition, place, limit, taken)
+            if ended is not None:
+                return ended
+            first = self._walker.token(table, partition) + 1
+        while first <= RING_HIGH:
+            found = await self._walker.rows(table, table.statements.held, first, RING_HIGH, limit)
+            first = found.high + 1
+            for partition, rows, is_last in _partitions(found.rows):
+                if taken.is_full:
+                    return taken.page(partition, BEGINNING)
+                if is_last and not found.is_whole:
+                    ended = await self._rest(table, partition, BEGINNING, limit, taken)
+                    if ended is not None:
+                        return ended
+                    first = self._walker.token(table, partition) + 1
+                    continue
+                ranges = [row for row in rows if row[-3] == schema.RANGE]
+                resume = taken.take(partition, Covers(Statics(*rows[0][1:5]), ranges), rows)
+                if resume is not None:
+                    return taken.page(partition, resume)
+        return HoldingsPage(taken.holdings, None)
+
+    async def load(self, table: Table, holdings: Sequence[Holding], fence: int | None) -> None:
+        """See `Transfers`.
+
+        The fence is looked at before each piece. What a hung process sends behind that for a table without conditions
+        is hidden by Cassandra's own tombstones, for the ten days that it keeps them, where it was deleted meanwhile.
+        """
+        for holding in holdings:
+            check_holding(holding)
+        loads = [self._load(table, piece, fence) for piece in pieces(holdings)] or [self._check(table, fence)]
+        for failed in await asyncio.gather(*loads, return_exceptions=True):
+            if isinstance(failed, BaseException):
+                raise failed
+
+    async def admit(self, table: Table, fence: int, least: int | None) -> None:
+        """See `Transfers`."""
+        while True:
+            known = await self._catalogue.fence(table)
+            if not admits(known, fence, least):
+                raise refusals.fenced_out(table.spec.name)
+            if known == fence or await self._catalogue.set_fence(table, known, fence):
+                return
+
+    async def _load(self, table: Table, piece: Sequence[Holding], fence: int | None) -> None:
+        if not table.conditional:
+            await self._check(table, fence)
+        for failed in await asyncio.gather(
+            *(self._load_one(table, holding, fence) for holding in piece), return_exceptions=True
+        ):
+            if isinstance(failed, BaseException):
+                raise failed
+
+    async def _load_one(self, table: Table, holding: Holding, fence: int | None) -> None:
+        for portion in portions(holding):
+            if table.conditional:
+                await self._decider.load(table, portion, lambda: self._check(table, fence))
+            else:
+                await self._writer.load(table, portion)
+
+    async def _check(self, table: Table, fence: int | None) -> None:
+        if await self._catalogue.fence(table) != fence:
+            raise refusals.fenced_out(table.spec.name)
+
+    async def _rest(
+        self, table: Table, partition: bytes, place: Place, limit: int, taken: Taken
+    ) -> HoldingsPage | None:
+        """The page ends in what is left of a partition, or in those at the very same token; None where it does not."""
+        behind = await self._walker.neighbours(table, partition)
+        for each, begin in [(partition, place), *((one, BEGINNING) for one in behind)]:
+            if taken.is_full:
+                return taken.page(each, begin)
+            covers, rows = await self._part(table, each, begin, limit)
+            resume = taken.take(each, covers, rows)
+            if resume is None and len(rows) >= limit:
+                resume = Place(rows[-1][-3], rows[-1][-2] + b"\0")
+            if resume is not None:
+                return taken.page(each, resume)
+        return None
+
+    async def _part(self, table: Table, partition: bytes, begin: Place, limit: int) -> tuple[Covers, Sequence[Any]]:
+        values = (table.number, partition, *begin, limit)
+        before = await self._covers(table, partition)
+        for _ in range(TRIES_MAX):
+            try:
+                rows = await self._requests.read(table.statements.rest, values)
+            except TooManyTombstones:
+                raise Unavailable(
+                    "one record has too many deleted rows", hint="compact the table in Cassandra"
+                ) from None
+            after = await self._covers(table, partition)
+            if after.agrees(before):
+                # What was accepted last may be greater than the rows by now, and must not be ahead of them.
+                return before, rows
+            before = after
+        raise Unavailable("the record is deleted from faster than it can be read", hint="repeat the call")
+
+    async def _covers(self, table: Table, partition: bytes) -> Covers:
+        try:
+            rows = await self._requests.read(table.statements.kind, (table.number, partition, schema.RANGE))
+        except TooManyTombstones:
+            # A record that is trimmed all the time: what hides is Cassandra's own.
+            rows = []
+        header = rows or await self._requests.read(table.statements.header, (table.number, partition))
+        statics = Statics(*header[0][:4]) if header else Statics()
+        return Covers(statics, [row[-2:] for row in rows if row[-1] is not None])
+
+
+def _partitions(rows: Sequence[Any]) -> Iterator[tuple[bytes, list[Any], bool]]:
+    groups = [(partition, list(group)) for partition, group in groupby(rows, _partition_of)]
+    for partition, group in groups:
+        yield partition, group, group is groups[-1][1]
+
+
+def portions(holding: Holding) -> Iterator[Holding]:
+    """The same in parts that are small enough for one write each."""
+    part: list[Row] = []
+    size = 0
+    rest = holding
+    for row in holding.cells:
+        if part and size + len(row[0]) + len(row[1]) > WRITE_BYTES:
+            yield msgspec.structs.replace(rest, cells=part)
+            part, size = [], 0
+            rest = Holding(partition=holding.partition, newest=holding.newest)
+        part.append(row)
+        size += len(row[0]) + len(row[1])
+    yield msgspec.structs.replace(rest, cells=part)
+
+
+def parsed(position: bytes) -> tuple[bytes, Place]:
+    try:
+        partition, kind, key = _parse(position)
+        fits = 1 <= len(partition) <= PARTITION_MAX_BYTES and len(key) <= len(KEY_CEILING)
+    except msgspec.MsgspecError:
+        fits = False
+        partition, kind, key = b"", 0, b""
+    if not fits or kind not in (schema.ITEM, schema.LEDGER):
+        raise InvalidArgument("the position is none that a dump returned", field="position")
+    return partition, Place(kind, key)

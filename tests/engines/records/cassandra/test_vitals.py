@@ -1,0 +1,120 @@
+"""How the cluster does, as readiness and metrics tell it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from tests.engines.records.cassandra.scripted import ADDRESS, Session, Statement
+
+from soundstage.core.environment import VirtualEnvironment
+from soundstage.engines.records.cassandra.driver import root
+from soundstage.engines.records.cassandra.link import Link
+from soundstage.engines.records.cassandra.requests import Failing, Requests
+from soundstage.engines.records.cassandra.vitals import LOOK_EVERY_NS, LOST_AFTER_NS, REPAIR_WITHIN_S, Vitals
+
+
+class Preparing(Session):
+    """A session that prepares statements too."""
+
+    def prepare(self, text: str) -> Statement:
+        return Statement(text)
+
+
+class Seen:
+    """Vitals of a cluster whose nodes and answers are given."""
+
+    def __init__(self, environment: VirtualEnvironment, answers: Sequence[Any] = (), **nodes: bool) -> None:
+        link = Link(ADDRESS)
+        link.session = self.session = Preparing(answers)
+        hosts = [SimpleNamespace(endpoint=name, is_up=is_up) for name, is_up in nodes.items()]
+        link._cluster = SimpleNamespace(metadata=SimpleNamespace(all_hosts=lambda: hosts))  # pyright: ignore[reportPrivateUsage]
+        self.requests: Requests = Requests(link, environment)
+        self.vitals: Vitals = Vitals(link, self.requests, environment)
+
+    def value(self, name: str, **labels: str) -> float | None:
+        found = [
+            each for each in self.vitals.measurements() if each.name == name and labels.items() <= each.labels.items()
+        ]
+        return found[0].value if found else None
+
+
+def repaired(environment: VirtualEnvironment, days_ago: float, status: str = "SUCCESS") -> tuple[str, datetime]:
+    return status, datetime.fromtimestamp(environment.now_us() / 1e6 - days_ago * 86_400, UTC)
+
+
+@pytest.mark.parametrize(("passed_ns", "lost"), [(0, False), (LOST_AFTER_NS - 1, False), (LOST_AFTER_NS, True)])
+async def test_a_cluster_is_lost_that_has_not_answered_for_a_while(
+    environment: VirtualEnvironment, passed_ns: int, lost: bool
+) -> None:
+    seen = Seen(environment)
+    seen.requests.failing = Failing(environment.monotonic_ns(), "no node is up")
+    environment.advance(passed_ns / 1e9)
+    assert (seen.vitals.lost is not None and "no node is up" in seen.vitals.lost) is lost
+
+
+async def test_a_cluster_that_answers_is_not_lost(environment: VirtualEnvironment) -> None:
+    seen = Seen(environment, one=True)
+    assert (seen.vitals.lost, seen.vitals.warning) == (None, None)
+
+
+async def test_nodes_that_are_down_are_named(environment: VirtualEnvironment) -> None:
+    seen = Seen(environment, one=True, two=False, three=False)
+    assert "three, two" in str(seen.vitals.warning)
+    assert (seen.value("cassandra_nodes"), seen.value("cassandra_nodes_up")) == (3, 1)
+
+
+async def test_what_the_cluster_says_of_dead_rows_is_told(environment: VirtualEnvironment) -> None:
+    seen = Seen(environment, [[(5.0, 90)], [], [(0.0, None)], []])
+    await seen.vitals.look()
+    assert seen.value("cassandra_tombstones_per_read", table="rows", quantile="1") == 90
+    assert seen.value("cassandra_tombstones_per_read", table="rows", quantile="0.99") == 5
+    assert seen.value("cassandra_tombstones_per_read", table="paxos") is None
+
+
+async def test_the_last_repair_that_succeeded_is_told(environment: VirtualEnvironment) -> None:
+    found = [repaired(environment, 3), repaired(environment, 2), repaired(environment, 1, "FAILED"), ("STARTED", None)]
+    seen = Seen(environment, [[], [], [], found])
+    await seen.vitals.look()
+    assert seen.value("cassandra_repair_age_seconds") == pytest.approx(2 * 86_400)
+
+
+@pytest.mark.parametrize(("days", "nodes", "warned"), [(7, 3, False), (9, 3, True), (9, 1, False)])
+async def test_a_ring_that_is_not_repaired_is_warned_of(
+    environment: VirtualEnvironment, days: float, nodes: int, warned: bool
+) -> None:
+    assert REPAIR_WITHIN_S == 8 * 86_400
+    seen = Seen(environment, [[], [], [], [repaired(environment, days)]], **{f"n{each}": True for each in range(nodes)})
+    await seen.vitals.look()
+    assert ("9 days ago" in str(seen.vitals.warning)) is warned
+
+
+async def test_a_ring_of_which_no_repair_is_known_has_no_age(environment: VirtualEnvironment) -> None:
+    seen = Seen(environment, [[], [], [], []], one=True, two=True)
+    await seen.vitals.look()
+    assert seen.value("cassandra_repair_age_seconds") is None
+
+
+async def test_it_is_looked_at_once_a_minute(environment: VirtualEnvironment) -> None:
+    seen = Seen(environment, [[]] * 8)
+    await seen.vitals.look()
+    await seen.vitals.look()
+    assert len(seen.session.sent) == 4
+    environment.advance(LOOK_EVERY_NS / 1e9)
+    await seen.vitals.look()
+    assert len(seen.session.sent) == 8
+
+
+async def test_a_role_that_may_not_look_goes_on_without(environment: VirtualEnvironment) -> None:
+    seen = Seen(environment, [root.Unauthorized("no")])
+    await seen.vitals.look()
+    assert seen.value("cassandra_tombstones_per_read") is None
+
+
+async def test_what_is_under_way_is_counted(environment: VirtualEnvironment) -> None:
+    seen = Seen(environment)
+    names = {each.name for each in seen.vitals.measurements()}
+    assert {"cassandra_in_flight_requests", "cassandra_waiting_requests", "cassandra_retried_requests"} <= names
