@@ -29,7 +29,7 @@ def problems(
     """Everything that would keep a stage of this configuration from starting, but for what only opening shows."""
     environment = environment or SystemEnvironment()
     found: list[SoundstageError] = []
-    catalogue = Systems(systems, _Contexts(config, environment), config.systems)
+    catalogue = Systems(systems, Contexts(config, environment), config.systems)
     engines: Engines | None = None
     try:
         engines = Engines(config.engines, config.data, environment)
@@ -67,7 +67,7 @@ _NOT_THERE = cast("Any", None)
 """What stands on engines, of which none is open."""
 
 
-class _Contexts:
+class Contexts:
     """What services are given that are opened only to be asked about their namespaces."""
 
     def __init__(self, config: StageConfig, environment: Environment) -> None:

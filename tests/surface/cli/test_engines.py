@@ -1,8 +1,18 @@
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from tests.surface.cli.conftest import Cli
+
+from soundstage.data.kv import KeyValue, PutItem
+from soundstage.engines.host import HostServer
+from soundstage.runtime.engines import HOST_SOCKET
+from soundstage.runtime.namespaces import Namespaces, NamespaceSpec
+from soundstage.runtime.stage import Stage
 
 
 def test_without_a_stage_file_the_engines_are_in_the_data_folder(cli: Cli) -> None:
@@ -76,3 +86,66 @@ def test_what_is_neither_a_name_nor_an_address_is_refused(cli: Cli) -> None:
     ended = cli("engines", "check", "fast")
     assert ended.code == 2
     assert "known schemes" in ended.err
+
+
+def test_a_copy_holds_what_the_engine_does_and_takes_its_place(cli: Cli, tmp_path: Path) -> None:
+    cli("namespaces", "put", "--namespace.name", "films", "--namespace.abstraction", "kv")
+    cli("kv", "put-items", "--namespace", "films", "--id", "alien", "--item", "year=1979")
+    done = cli("engines", "copy", "default", "rocksdb:spare").json
+    assert (done["finished"], done["rounds"]) == (True, 1)
+    (tmp_path / "stage.toml").write_text("[engines.default]\nurl = 'rocksdb:spare'\n")
+    found = cli("kv", "get-items", "--namespace", "films", "--id", "alien", "--stage", "stage.toml")
+    assert "1979" in found.out
+
+
+@asynccontextmanager
+async def offered(stage: Stage, folder: Path) -> AsyncGenerator[None]:
+    """Other processes may use the engines of the stage, as with `processes.shared`."""
+    server = HostServer(stage.engines.offered(), folder / "soundstage-data" / HOST_SOCKET, stage.environment)
+    await server.start()
+    yield
+    await server.stop()
+
+
+def test_an_engine_is_copied_while_its_stage_is_up_and_then_the_rest(cli: Cli, tmp_path: Path) -> None:
+    async def copied_while_it_is_up() -> Any:
+        async with Stage.open(data="soundstage-data", variables={}) as stage, offered(stage, tmp_path):
+            await stage.client(Namespaces).put(namespace=NamespaceSpec(name="films", abstraction="kv"))
+            films = stage.client(KeyValue, "films")
+            await films.put_items(id="alien", items=[PutItem(key=b"year", value=b"1979")])
+            done = await asyncio.to_thread(cli, "engines", "copy", "default", "rocksdb:spare", "--running")
+            await films.put_items(id="aliens", items=[PutItem(key=b"year", value=b"1986")])
+            return done.json
+
+    begun = asyncio.run(copied_while_it_is_up())
+    done = cli("engines", "copy", "default", "rocksdb:spare", "--since", begun["until"]).json
+    assert (begun["finished"], done["finished"]) == (False, True)
+    (tmp_path / "stage.toml").write_text("[engines.default]\nurl = 'rocksdb:spare'\n")
+    for film, year in (("alien", "1979"), ("aliens", "1986")):
+        assert year in cli("kv", "get-items", "--namespace", "films", "--id", film, "--stage", "stage.toml").out
+
+
+def test_a_copy_into_an_engine_that_holds_something_is_refused_unless_it_goes_on(cli: Cli) -> None:
+    cli("namespaces", "put", "--namespace.name", "films", "--namespace.abstraction", "kv")
+    cli("engines", "copy", "default", "rocksdb:spare")
+    ended = cli("engines", "copy", "default", "rocksdb:spare")
+    assert (ended.code, "--since" in ended.err) == (1, True)
+
+
+def test_a_copy_that_is_given_up_can_be_begun_again(cli: Cli) -> None:
+    cli("namespaces", "put", "--namespace.name", "films", "--namespace.abstraction", "kv")
+    cli("engines", "copy", "default", "rocksdb:spare")
+    assert cli("engines", "copy", "default", "rocksdb:spare", "--give-up").code == 0
+    assert cli("engines", "copy", "default", "rocksdb:spare").json["finished"]
+
+
+def test_an_engine_is_no_copy_of_itself(cli: Cli) -> None:
+    assert cli("engines", "copy", "default", "default").code == 2
+
+
+def test_an_engine_that_is_not_there_is_not_copied(cli: Cli) -> None:
+    assert cli("engines", "copy", "none", "memory:").code == 2
+
+
+def test_a_stage_that_is_not_up_is_not_copied_as_running(cli: Cli) -> None:
+    assert cli("engines", "copy", "default", "memory:", "--running").code != 0
