@@ -97,3 +97,19 @@ async def test_tombstones_outlive_the_oldest_write(engine: CassandraRecords, lin
     grace = "SELECT gc_grace_seconds, read_repair FROM system_schema.tables WHERE keyspace_name = 'suite' "
     row = link.session.execute(f"{grace}AND table_name = 'rows_{number}'").one()
     assert row == (30 * 86_400 + 3_660, "BLOCKING")
+
+
+async def test_what_the_cluster_says_of_itself_is_told(engine: CassandraRecords, link: Link) -> None:
+    history = "system_distributed.repair_history (keyspace_name, columnfamily_name, id, status, finished_at)"
+    link.session.execute(
+        f"INSERT INTO {history} VALUES ('suite', 'rows', now(), 'SUCCESS', toTimestamp(now())) USING TTL 60"
+    )
+    await engine.create_table(TableSpec(name=NAME))
+    await engine.apply(NAME, b"record", put(b"key"))
+    await engine.read(NAME, b"record", ALL, Budget(), now_us())
+    await engine.sweep(1)
+    found = {each.name: each.value for each in engine.measurements()}
+    assert (found["cassandra_nodes"], found["cassandra_nodes_up"]) == (1, 1)
+    assert found["cassandra_tombstones_per_read"] >= 0
+    assert 0 <= found["cassandra_repair_age_seconds"] < 60
+    assert (engine.lost, engine.warning) == (None, None)

@@ -6,10 +6,17 @@ import asyncio
 import random
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+from collections.abc import AsyncIterator, Awaitable, Generator
 from pathlib import Path
 
 import pytest
+import trustme
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
 from tests.conformance.cassandra.conftest import link_to
 
 from soundstage.core import version
@@ -19,7 +26,6 @@ from soundstage.engines.records.cassandra import CassandraRecords, Link
 from soundstage.engines.records.port import ALL, Batch, Budget, Conditional, Span, TableSpec
 from soundstage.servers import Cluster
 from soundstage.servers.ports import free_port
-from soundstage.testing.servers import server_fixture
 
 TOMBSTONES_MAX = 1_000
 SETTINGS = {
@@ -31,7 +37,27 @@ PLAIN, GUARDED = "faults/plain", "faults/guarded"
 
 pytestmark = pytest.mark.slow
 
-guarded_node: Callable[[], Generator[Cluster]] = server_fixture("cassandra", scope="module", settings=SETTINGS)
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`node.pem`, the key of a node with its certificate for 127.0.0.1, `ca.pem`, who signed it, and a stranger's."""
+    folder = tmp_path_factory.mktemp("tls")
+    authority = trustme.CA()
+    issued = authority.issue_cert("127.0.0.1")
+    key = load_pem_private_key(issued.private_key_pem.bytes(), None)
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    chain = b"".join(each.bytes() for each in issued.cert_chain_pems)
+    (folder / "node.pem").write_bytes(pem + chain + authority.cert_pem.bytes())
+    authority.cert_pem.write_to_path(str(folder / "ca.pem"))
+    trustme.CA().cert_pem.write_to_path(str(folder / "stranger.pem"))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def guarded_node(certificates: Path) -> Generator[Cluster]:
+    """It asks for passwords, and takes TLS and plain connections."""
+    with Cluster("cassandra", settings={**SETTINGS, "tls_pem": str(certificates / "node.pem")}) as started:
+        yield started
 
 
 @pytest.fixture(scope="module")
@@ -102,14 +128,14 @@ async def timed(call: Awaitable[object]) -> tuple[SoundstageError, float]:
     return refused.value, time.monotonic() - began
 
 
-@pytest.mark.parametrize("table", [PLAIN, GUARDED])
 async def test_nothing_acknowledged_is_lost_when_the_node_is_killed(
-    engine: CassandraRecords, guarded_node: Cluster, table: str
+    engine: CassandraRecords, guarded_node: Cluster
 ) -> None:
-    acknowledged: set[bytes] = set()
+    tables = (PLAIN, GUARDED)
+    acknowledged: dict[str, set[bytes]] = {table: set() for table in tables}
     stopping, progress = asyncio.Event(), asyncio.Event()
 
-    async def write(writer: int) -> None:
+    async def write(table: str, writer: int) -> None:
         number = 0
         while not stopping.is_set():
             key = b"%d-%06d" % (writer, number)
@@ -118,16 +144,16 @@ async def test_nothing_acknowledged_is_lost_when_the_node_is_killed(
                 await engine.apply(table, b"record-%d" % writer, put(key), deadline_ns=within(1))
             except (Unavailable, DeadlineExceeded):
                 continue
-            acknowledged.add(key)
+            acknowledged[table].add(key)
             progress.set()
 
     async def more(count: int) -> None:
-        until = len(acknowledged) + count
-        while len(acknowledged) < until:
+        until = {table: len(keys) + count for table, keys in acknowledged.items()}
+        while any(len(acknowledged[table]) < wanted for table, wanted in until.items()):
             progress.clear()
             await progress.wait()
 
-    writers = [asyncio.ensure_future(write(number)) for number in range(8)]
+    writers = [asyncio.ensure_future(write(table, number)) for table in tables for number in range(8)]
     await more(100)
     guarded_node.servers[0].kill()
     await asyncio.to_thread(guarded_node.restart)
@@ -135,8 +161,11 @@ async def test_nothing_acknowledged_is_lost_when_the_node_is_killed(
     await more(50)
     stopping.set()
     await asyncio.gather(*writers)
-    kept = set[bytes]().union(*[await keys_of(engine, table, b"record-%d" % number) for number in range(8)])
-    assert acknowledged <= kept
+    kept = {
+        table: set[bytes]().union(*[await keys_of(engine, table, b"record-%d" % number) for number in range(8)])
+        for table in tables
+    }
+    assert {table: acknowledged[table] - kept[table] for table in tables} == {table: set[bytes]() for table in tables}
 
 
 async def test_a_node_that_hangs_ends_calls_at_their_deadline(engine: CassandraRecords, guarded_node: Cluster) -> None:
@@ -205,6 +234,26 @@ async def test_a_wrong_password_fails_the_start_at_once(guarded_node: Cluster, l
     engine = CassandraRecords(link_to(guarded_node.url, "user=cassandra", str(path)), SystemEnvironment())
     error, _ = await timed(engine.start())
     assert (type(error), bool(error.hint)) == (Unauthenticated, True)
+
+
+async def test_over_tls_all_is_as_without(guarded_node: Cluster, certificates: Path, password_file: str) -> None:
+    query = f"user=cassandra&tls_ca={certificates}/ca.pem&space=tls"
+    engine = CassandraRecords(link_to(guarded_node.url, query, password_file), SystemEnvironment())
+    await engine.start()
+    await engine.create_table(TableSpec(name=PLAIN))
+    await engine.apply(PLAIN, b"record", put(b"key"))
+    kept = await keys_of(engine, PLAIN, b"record")
+    await engine.stop()
+    assert kept == {b"key"}
+
+
+@pytest.mark.parametrize("query", ["tls_ca={0}/stranger.pem", "tls_ca={0}/ca.pem&tls_server_name=elsewhere.example"])
+async def test_a_node_that_is_not_who_it_should_be_fails_the_start_with_the_reason(
+    guarded_node: Cluster, certificates: Path, password_file: str, query: str
+) -> None:
+    link = link_to(guarded_node.url, f"user=cassandra&{query.format(certificates)}", password_file)
+    error, _ = await timed(CassandraRecords(link, SystemEnvironment()).start())
+    assert "certificate" in str(error).lower()
 
 
 async def test_an_engine_that_stops_leaves_no_thread(guarded_node: Cluster, password_file: str, link: Link) -> None:

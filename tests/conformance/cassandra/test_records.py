@@ -10,15 +10,26 @@ from soundstage.engines.records.port import Capability
 from soundstage.testing.records import RecordsSuite
 
 CAPABILITIES = frozenset(
-    {Capability.CONDITIONAL, Capability.COSTLY_CONDITIONS, Capability.STATISTICS, Capability.DURABLE}
+    {
+        Capability.CONDITIONAL,
+        Capability.COSTLY_CONDITIONS,
+        Capability.STATISTICS,
+        Capability.DURABLE,
+        Capability.TRANSFER,
+    }
 )
+
+EXAMPLES = 25
+"""Of each property: the memory and the embedded engine are tried with all of them."""
 
 
 @pytest.mark.slow
 class TestByTimes(RecordsSuite):
-    """At the times of the versions."""
+    """At the times of the versions. What works at conditional tables always is left to the other one."""
 
     capabilities: ClassVar[frozenset[Capability]] = CAPABILITIES
+    guarded_too: ClassVar[bool] = False
+    examples: ClassVar[int | None] = EXAMPLES
 
 
 @pytest.mark.slow
@@ -27,3 +38,4 @@ class TestByPaxos(RecordsSuite):
 
     capabilities: ClassVar[frozenset[Capability]] = CAPABILITIES
     conditional: ClassVar[bool] = True
+    examples: ClassVar[int | None] = EXAMPLES

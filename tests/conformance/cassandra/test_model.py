@@ -1,0 +1,18 @@
+"""The key-value store on a real Cassandra beside the model: what it answers after hundreds of drawn calls."""
+
+from __future__ import annotations
+
+import pytest
+
+from soundstage.testing.kv.walk import walk
+from soundstage.testing.records import OpenEngine
+
+pytestmark = pytest.mark.slow
+
+STEPS = 400
+"""The memory and the embedded engine walk thousands, and seeds that nobody has chosen."""
+
+
+@pytest.mark.parametrize("seed", [1, 3])
+def test_a_walk_is_answered_as_by_the_model(open_engine: OpenEngine, seed: int) -> None:
+    assert walk(open_engine, seed, STEPS)["steps"] == STEPS
