@@ -39,7 +39,7 @@ three_nodes: Callable[[], Generator[Cluster]] = server_fixture(
 
 @pytest.fixture(scope="module")
 def link(three_nodes: Cluster) -> Generator[Link]:
-    found = link_to(three_nodes.url, "attempt_s=1&patience_s=20")
+    found = link_to(three_nodes.url, "attempt_s=2&patience_s=20")
     found.hold()
     yield found
     found.let_go()

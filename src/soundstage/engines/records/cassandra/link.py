@@ -113,7 +113,8 @@ class Link:
             raise
 
     def _settings(self) -> Settings:
-        rows = self.session.execute("SELECT name, value FROM system_views.settings WHERE name = 'paxos_variant'").all()
+        asked = "SELECT name, value FROM system_views.settings WHERE name = 'paxos_variant'"
+        rows = self.session.execute(asked, timeout=self.address.options.start_s).all()
         return Settings(dict(rows).get("paxos_variant", ""), len(self._cluster.metadata.all_hosts()))
 
     def _prepare(self, statements: tuple[str, ...]) -> None:

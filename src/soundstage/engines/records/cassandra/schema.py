@@ -100,7 +100,8 @@ def make_keyspace(session: Any, address: Address, metadata: Any) -> None:
     )
     session.execute(
         f"CREATE KEYSPACE IF NOT EXISTS {address.keyspace} "
-        f"WITH replication = {{'class': 'NetworkTopologyStrategy', {copies}}}"
+        f"WITH replication = {{'class': 'NetworkTopologyStrategy', {copies}}}",
+        timeout=address.options.start_s,
     )
 
 
