@@ -27,6 +27,7 @@ SERVERS: dict[str, tuple[str, ...]] = {
     "servers": ("cassandra", "kafka", "memcached", "postgresql", "redis", "s3"),
     "cassandra": ("cassandra",),
     "s3": ("s3",),
+    "tables": ("postgresql",),
     "engines": ("cassandra", "memcached"),
     "runtime": ("memcached",),
     "testing": ("memcached",),

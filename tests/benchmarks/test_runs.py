@@ -274,6 +274,7 @@ def test_all_benchmarks_are_listed() -> None:
         "records_cassandra",
         "resp",
         "startup",
+        "tables_iceberg",
     ]
 
 

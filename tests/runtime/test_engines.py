@@ -308,6 +308,33 @@ def test_an_option_that_a_bucket_has_not_is_refused(environment: VirtualEnvironm
     assert refused.value.field == "engines.films.options.regoin"
 
 
+@pytest.mark.parametrize(
+    ("url", "kind", "shared"),
+    [
+        ("arrow:", "MemoryTables", False),
+        ("iceberg:tables", "IcebergTables", False),
+        ("iceberg+postgresql://db/films?warehouse=/shared", "IcebergTables", True),
+    ],
+)
+def test_tables_are_opened_by_where_their_catalogue_is(
+    environment: VirtualEnvironment, url: str, kind: str, shared: bool
+) -> None:
+    engines = opened(environment, a=url)
+    assert (type(engines.tables("a", "engine")).__name__, engines.is_shared("a")) == (kind, shared)
+
+
+def test_names_of_one_folder_share_its_tables(environment: VirtualEnvironment) -> None:
+    engines = opened(environment, a="iceberg:tables", b="iceberg:tables", c="iceberg:others")
+    assert engines.tables("a", "engine") is engines.tables("b", "engine")
+    assert engines.tables("a", "engine") is not engines.tables("c", "engine")
+
+
+def test_an_option_that_tables_have_not_is_refused(environment: VirtualEnvironment) -> None:
+    with pytest.raises(InvalidArgument) as refused:
+        opened(environment, a=EngineConfig(url="iceberg:tables", options={"flie": "1MiB"}))
+    assert refused.value.field == "engines.a.options.flie"
+
+
 def test_what_is_given_by_the_name_of_a_cache_and_is_none_is_left_aside(environment: VirtualEnvironment) -> None:
     engines = Engines({"hot": EngineConfig(url="lru:")}, "/data", environment, {"hot": MemoryRecords(environment)})
     assert isinstance(engines.cache("hot", "engine"), MemoryCache)

@@ -36,6 +36,8 @@ async def trials(url: str, data: Path, **options: object) -> list[Trial]:
         ("file:y", ["blobs"]),
         ("lru:", ["cache"]),
         ("tantivy:z", ["search"]),
+        ("arrow:", ["tables"]),
+        ("iceberg:z", ["tables"]),
     ],
 )
 async def test_every_port_is_tried(tmp_path: Path, url: str, ports: list[str]) -> None:

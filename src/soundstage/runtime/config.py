@@ -26,7 +26,8 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True):
         str,
         Meta(
             description="`memory:`, `rocksdb:///folder`, `rocksdb:folder` below `data`, `file:…` and "
-            "`s3://bucket/prefix` for blobs, `host:` for an engine of the process that has the data folder open, "
+            "`s3://bucket/prefix` for blobs, `iceberg:folder` for tables, "
+            "`host:` for an engine of the process that has the data folder open, "
             "`cassandra://host/keyspace`, or a third party's scheme"
         ),
     ]

@@ -26,13 +26,14 @@ from soundstage.engines.cache.port import Cache
 from soundstage.engines.log.port import Log
 from soundstage.engines.records.port import Records
 from soundstage.engines.search.port import Search
+from soundstage.engines.tables.port import Tables
 from soundstage.runtime.config import EngineConfig
 from soundstage.runtime.urls import split_url
 
 ENTRY_POINTS = "soundstage.engines"
 
 
-Port: TypeAlias = Literal["records", "blobs", "cache", "log", "search"]
+Port: TypeAlias = Literal["records", "blobs", "cache", "log", "search", "tables"]
 HostedPort: TypeAlias = Literal["records", "blobs", "log", "search"]
 """Those that one process can use of another's."""
 
@@ -42,11 +43,12 @@ _CALLS: Mapping[Port, str] = {
     "cache": "touch",
     "log": "append",
     "search": "delete_where",
+    "tables": "overwrite",
 }
 """What engines of a port have and others have not."""
 
 Engine: TypeAlias = Any
-"""`Records`, `Blobs`, `Cache`, `Log` or `Search`, as the port says."""
+"""`Records`, `Blobs`, `Cache`, `Log`, `Search` or `Tables`, as the port says."""
 
 
 class Place(NamedTuple):
@@ -110,6 +112,9 @@ SCHEMES: Mapping[str, Scheme] = {
     "lfu": Scheme({"cache": f"{_HERE}:open_memory_cache"}, shared=True),
     "memcached": Scheme({"cache": f"{_HERE}:open_memcached"}, shared=True),
     "tantivy": Scheme({"search": f"{_HERE}:open_tantivy"}, extra="search", folder=True),
+    "arrow": Scheme({"tables": f"{_HERE}:open_memory_tables"}, extra="tables"),
+    "iceberg": Scheme({"tables": f"{_HERE}:open_iceberg"}, extra="tables", folder=True),
+    "iceberg+postgresql": Scheme({"tables": f"{_HERE}:open_shared_iceberg"}, extra="tables", shared=True),
     "host": Scheme(
         {
             "records": f"{_HERE}:open_host_records",
@@ -214,6 +219,27 @@ def open_rocks_log(place: Place, config: EngineConfig, environment: Environment)
     """The log in the same database, so that one batch may hold records and entries."""
     records = place.beside["records"]
     return _load("soundstage.engines.log.rocksdb:RocksLog")(records.database, environment, records.enlist)
+
+
+def open_memory_tables(place: Place, config: EngineConfig, environment: Environment) -> Tables:
+    """Tables of this process, forgotten when it ends."""
+    _check_no_options(place, config)
+    return _load("soundstage.engines.tables.memory:MemoryTables")(environment)
+
+
+def open_iceberg(place: Place, config: EngineConfig, environment: Environment) -> Tables:
+    """Tables and their catalogue in the folder of the URL; `options` are those of `IcebergOptions`."""
+    package = "soundstage.engines.tables.iceberg"
+    address = _load(f"{package}:embedded_address")(place.name, place.folder, config.options)
+    return _load(f"{package}:IcebergTables")(address, environment, durable=config.durability != "os")
+
+
+def open_shared_iceberg(place: Place, config: EngineConfig, environment: Environment) -> Tables:
+    """Tables whose catalogue is in the database of the URL; its query and `options` are those of `IcebergOptions`."""
+    package = "soundstage.engines.tables.iceberg"
+    parse = _load(f"{package}:shared_address")
+    address = parse(place.name, place.url, config.options, config.password_file)
+    return _load(f"{package}:IcebergTables")(address, environment, durable=config.durability != "os")
 
 
 def open_host_records(place: Place, config: EngineConfig, environment: Environment) -> Records:
@@ -329,6 +355,10 @@ class Engines:
     def search(self, name: str, field: str) -> Search:
         """The search engine of that name; `InvalidArgument` as for `get`."""
         return self._get("search", name, field)
+
+    def tables(self, name: str, field: str) -> Tables:
+        """The tables engine of that name; `InvalidArgument` as for `get`."""
+        return self._get("tables", name, field)
 
     def distinct(self) -> dict[str, Records]:
         """Each records engine once, by the first of its names."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import suppress
+from importlib import import_module
 
 import msgspec
 
@@ -20,10 +21,15 @@ from soundstage.engines.cache.port import Cache
 from soundstage.engines.log.port import Entry, Log, Spot, TopicSpec
 from soundstage.engines.records.port import Batch, Records, TableSpec
 from soundstage.engines.search.port import Action, Delete, Field, IndexSpec, Kind, Put, Search, Status
+from soundstage.engines.tables.filters import ALL
+from soundstage.engines.tables.port import Tables
 from soundstage.runtime.config import EngineConfig
 from soundstage.runtime.engines import Engine, Engines, Port
 
 ROUNDS = 20
+TABLE_ROUNDS = 5
+"""Changes of tables take longer than all else."""
+
 VALUE = b"soundstage"
 
 Step = Callable[[], Awaitable[bool]]
@@ -85,6 +91,8 @@ async def _round_trips(port: Port, engine: Engine, environment: Environment, rou
         return await _log(engine, name, environment, rounds)
     if port == "search":
         return await _search(engine, name, environment, rounds)
+    if port == "tables":
+        return await _tables(engine, name.replace("-", "_"), environment, min(rounds, TABLE_ROUNDS))
     steps = _blobs(engine, name) if port == "blobs" else _cache(engine, name)
     try:
         return await _timed(steps, environment, rounds)
@@ -159,6 +167,25 @@ async def _search(search: Search, name: str, environment: Environment, rounds: i
         return await _timed(steps, environment, rounds)
     finally:
         await search.drop_index(name)
+
+
+async def _tables(tables: Tables, name: str, environment: Environment, rounds: int) -> Mapping[str, Latency]:
+    spec, rows = import_module("soundstage.engines.tables.sample").sample(name)
+
+    async def write() -> bool:
+        return (await tables.append(name, rows)).rows == len(rows)
+
+    async def read() -> bool:
+        return [row async for batch in tables.scan(name) for row in batch.to_pylist()] == rows.to_pylist()
+
+    async def delete() -> bool:
+        return await tables.delete(name, ALL) is not None
+
+    await tables.create(spec)
+    try:
+        return await _timed({"write": write, "read": read, "delete": delete}, environment, rounds)
+    finally:
+        await tables.drop(name)
 
 
 def _blobs(blobs: Blobs, name: str) -> dict[str, Step]:

@@ -1,0 +1,1 @@
+"""The tables port and its engines."""

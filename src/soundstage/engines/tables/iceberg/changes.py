@@ -1,0 +1,193 @@
+"""What one thread does to one table: reads its state, writes files, commits. Blocking."""
+
+from __future__ import annotations
+
+import itertools
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeAlias
+
+from soundstage.core.errors import NotFound
+from soundstage.engines.tables import refusals
+from soundstage.engines.tables.arrow import Touched, slices
+from soundstage.engines.tables.filters import Filter
+from soundstage.engines.tables.iceberg.driver import database, io
+from soundstage.engines.tables.iceberg.failures import Overtaken, failure
+from soundstage.engines.tables.iceberg.translation import (
+    TYPES,
+    branches_of,
+    condition,
+    line,
+    spec_of,
+    summary_of,
+)
+from soundstage.engines.tables.port import (
+    AddColumn,
+    ArrowStream,
+    ColumnChange,
+    DropColumn,
+    RelaxColumn,
+    RenameColumn,
+    Snapshot,
+    TableSpec,
+    WidenColumn,
+)
+
+Check: TypeAlias = Callable[[], None]
+"""Raises where the engine has been stopped or the caller has gone."""
+
+
+class Call(NamedTuple):
+    """A change that is asked for: of which branch, of which kind, and what is said of it. `fresh` makes ids."""
+
+    name: str
+    branch: str
+    expect: int | None
+    change: str
+    said: Mapping[str, str]
+    id: str
+    fresh: Callable[[], str]
+
+    @property
+    def summary(self) -> dict[str, str]:
+        """What is kept with the snapshot."""
+        return summary_of(self.id, self.change, self.said)
+
+
+def head_of(table: Any, call: Call) -> int:
+    """Where the branch is. Raises `NotFound`, and `PreconditionFailed` where that is not expected."""
+    head = branches_of(table.metadata).get(call.branch)
+    if head is None:
+        raise refusals.no_branch(call.name, call.branch)
+    if call.expect is not None and head != call.expect:
+        raise refusals.moved(call.branch, head, call.expect)
+    return head
+
+
+def written(table: Any, call: Call, data: ArrowStream, check: Check, touched: Touched | None = None) -> list[Any]:
+    """The files that hold the rows of `data`, as the driver describes them; nobody sees them yet."""
+    spec = spec_of(call.name, table.metadata)
+    counter, number = itertools.count(), uuid.UUID(call.fresh())
+    files: list[Any] = []
+    for part in slices(data, spec.columns):
+        check()
+        if touched is not None:
+            touched.add(part)
+        files += io._dataframe_to_data_files(table.metadata, part, table.io, number, counter)
+    return files
+
+
+def appended(table: Any, call: Call, files: Sequence[Any], check: Check) -> Snapshot:
+    """The files are rows of the table. Raises `Overtaken`."""
+    head_of(table, call)
+    transaction = table.transaction()
+    _add(transaction, call, files)
+    return committed(transaction, call, check)
+
+
+def overwritten(table: Any, call: Call, files: Sequence[Any], where: Filter | None, check: Check) -> Snapshot:
+    """The files are rows of the table, in place of those for which `where` holds. Raises `Overtaken`."""
+    head = head_of(table, call)
+    transaction = table.transaction()
+    if where is not None and head:
+        transaction.delete(condition(where), snapshot_properties=call.summary, branch=call.branch)
+    _add(transaction, call, files)
+    return committed(transaction, call, check)
+
+
+def deleted(table: Any, call: Call, where: Filter, check: Check) -> Snapshot | None:
+    """The rows for which `where` holds are gone; None when there were none. Raises `Overtaken`."""
+    head = head_of(table, call)
+    if not head:
+        return None
+    transaction = table.transaction()
+    transaction.delete(condition(where), snapshot_properties=call.summary, branch=call.branch)
+    if branches_of(transaction.table_metadata)[call.branch] == head:
+        return None
+    return committed(transaction, call, check)
+
+
+def replaced(table: Any, call: Call, old: Sequence[Any], new: Sequence[Any], check: Check) -> Snapshot:
+    """The new files are in the place of the old, which hold the same rows. Raises `Overtaken`."""
+    transaction = table.transaction()
+    update = transaction.update_snapshot(snapshot_properties=call.summary, branch=call.branch)
+    with update.overwrite() as producer:
+        for file in old:
+            producer.delete_data_file(file)
+        for file in new:
+            producer.append_data_file(file)
+    return committed(transaction, call, check)
+
+
+def committed(transaction: Any, call: Call, check: Check) -> Snapshot:
+    """The change is made: the snapshot that came of it. Raises `Overtaken`, with nothing changed."""
+    check()
+    wanted = branches_of(transaction.table_metadata)[call.branch]
+    try:
+        metadata = transaction.commit_transaction().metadata
+    except (database.SQLAlchemyError, OSError) as error:
+        metadata = _landed(transaction, wanted, call, error)
+    return next(line(metadata, wanted))
+
+
+def evolve(table: Any, spec: TableSpec, changes: Sequence[ColumnChange]) -> None:
+    """The columns of `spec` are changed, which allows it. Raises `Overtaken`."""
+    if spec_of(spec.name, table.metadata) != spec:
+        raise Overtaken
+    transaction = table.transaction()
+    for change in changes:
+        with transaction.update_schema() as update:
+            _change(update, change)
+    transaction.commit_transaction()
+
+
+def point(table: Any, name: str, branch: str, snapshot: int, expect: int | None) -> None:
+    """The branch is at the snapshot. Raises `Overtaken`."""
+    if table.metadata.snapshot_by_id(snapshot) is None:
+        raise refusals.no_snapshot(name, snapshot)
+    found = branches_of(table.metadata).get(branch, 0)
+    if expect is not None and found != expect:
+        raise refusals.moved(branch, found, expect)
+    if found != snapshot:
+        table.manage_snapshots().create_branch(snapshot, branch).commit()
+
+
+def at_time(name: str, metadata: Any, time_us: int) -> int:
+    """The snapshot that `main` was at. Raises `NotFound`."""
+    for snapshot in line(metadata, branches_of(metadata)["main"]):
+        if snapshot.committed_us <= time_us:
+            return snapshot.id
+    raise refusals.no_snapshot(name, f"as of {time_us}")
+
+
+def _add(transaction: Any, call: Call, files: Sequence[Any]) -> None:
+    update = transaction.update_snapshot(snapshot_properties=call.summary, branch=call.branch)
+    with update.fast_append() as producer:
+        for file in files:
+            producer.append_data_file(file)
+
+
+def _landed(transaction: Any, wanted: int, call: Call, error: Exception) -> Any:
+    """The table's metadata, if the change was made although its answer was lost; else the error, as the port's."""
+    refusal = failure(error, call.name, reading=False)
+    try:
+        table = transaction._table.refresh()
+    except (database.SQLAlchemyError, OSError, NotFound):
+        raise refusal from None
+    if table.metadata.snapshot_by_id(wanted) is None:
+        raise refusal from None
+    return table.metadata
+
+
+def _change(update: Any, change: ColumnChange) -> None:
+    match change:
+        case AddColumn(column):
+            update.add_column(column.name, TYPES[column.type](), doc=column.doc or None, required=False)
+        case DropColumn(name):
+            update.delete_column(name)
+        case RenameColumn(name, to):
+            update.rename_column(name, to)
+        case WidenColumn(name, kind):
+            update.update_column(name, field_type=TYPES[kind]())
+        case RelaxColumn(name):
+            update.make_column_optional(name)

@@ -1,0 +1,437 @@
+"""The tables port on Iceberg.
+
+The driver blocks, so each step of a call is one piece of work for a thread of the engine. A change that another was
+quicker than is made again from the state that the other has left; rows that it wrote stay written for that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import threading
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, TypeVar
+
+from soundstage.core.completion import ended
+from soundstage.core.environment import Environment
+from soundstage.core.errors import Exhausted, SoundstageError
+from soundstage.core.ids import uuid4_hex
+from soundstage.engines.tables import refusals
+from soundstage.engines.tables.arrow import Touched, checked
+from soundstage.engines.tables.evolution import evolved
+from soundstage.engines.tables.filters import ALL, Filter
+from soundstage.engines.tables.iceberg import changes as edits
+from soundstage.engines.tables.iceberg import upkeep
+from soundstage.engines.tables.iceberg.changes import Call
+from soundstage.engines.tables.iceberg.driver import catalog, exceptions
+from soundstage.engines.tables.iceberg.failures import ERRORS, Overtaken, failure
+from soundstage.engines.tables.iceberg.files import NAME as DURABLE_FILES
+from soundstage.engines.tables.iceberg.options import Address
+from soundstage.engines.tables.iceberg.reading import batches_of, planned
+from soundstage.engines.tables.iceberg.translation import branches_of, line, partitions_of, schema_of, spec_of
+from soundstage.engines.tables.port import (
+    MAIN,
+    NOW,
+    SNAPSHOTS_MAX,
+    ArrowStream,
+    At,
+    ColumnChange,
+    RecordBatch,
+    Snapshot,
+    TableCapability,
+    TableInfo,
+    TableSpec,
+    check_at,
+    check_branch,
+    check_name,
+    check_spec,
+    check_summary,
+)
+
+T = TypeVar("T")
+
+WAITING_MAX = 1_000
+"""Calls that wait for a thread."""
+
+NAMELESS = "_"
+"""The driver's namespace of tables whose names have no dot; no table's name begins so."""
+
+PAUSE_S, PAUSE_MAX_S = 0.02, 1.0
+"""Before a change is made again, about: at first, and at most."""
+
+
+class _Leave:
+    """Whether who asked for work has gone."""
+
+    def __init__(self) -> None:
+        self.wanted: bool = False
+
+
+class IcebergTables:
+    """Durable; not for use from several event loops. With a shared catalogue, in several processes at once."""
+
+    def __init__(self, address: Address, environment: Environment, *, durable: bool = True) -> None:
+        told = {TableCapability.BRANCHES, TableCapability.UPKEEP, TableCapability.FILES}
+        told |= {TableCapability.DURABLE} if durable else set()
+        told |= {TableCapability.SHARED} if address.shared else set()
+        self.capabilities: frozenset[TableCapability] = frozenset(told)
+        self._address = address
+        self._environment = environment
+        self._durable = durable
+        self._catalogue: Any = None
+        self._executor: ThreadPoolExecutor | None = None
+        self._asking = 0
+        self._turns: dict[str, threading.Lock] = {}
+
+    async def start(self) -> None:
+        executor = ThreadPoolExecutor(self._address.options.threads, thread_name_prefix="tables")
+        self._executor = executor
+        try:
+            self._catalogue = await self._run("", self._connect, reading=True)
+        except BaseException:
+            self._executor = None
+            executor.shutdown(wait=False)
+            raise
+
+    async def stop(self) -> None:
+        executor, self._executor = self._executor, None
+        if executor is None:
+            return
+        await asyncio.get_running_loop().run_in_executor(None, executor.shutdown)
+        found, self._catalogue = self._catalogue, None
+        if found is not None:
+            found.close()
+
+    async def create(self, spec: TableSpec) -> TableInfo:
+        self._check_open()
+        check_spec(spec)
+        place = f"{self._address.warehouse}/{spec.name}-{uuid4_hex(self._environment)[:12]}"
+
+        def work(_: Callable[[], None]) -> TableInfo:
+            space, name = _identifier(spec.name)
+            if not self._catalogue.namespace_exists(space):
+                with suppress(exceptions.NamespaceAlreadyExistsError):
+                    self._catalogue.create_namespace(space)
+            self._catalogue.create_table(
+                (space, name),
+                schema_of(spec.columns),
+                location=f"file://{place}",
+                partition_spec=partitions_of(spec),
+                properties=self._properties(),
+            )
+            return self._info(spec.name)
+
+        return await self._run(spec.name, work)
+
+    async def drop(self, name: str) -> bool:
+        self._check_open()
+        check_name(name)
+
+        def work(_: Callable[[], None]) -> bool:
+            try:
+                folder = upkeep.folder_of(self._load(name).metadata)
+                self._catalogue.drop_table(_identifier(name))
+            except exceptions.NoSuchTableError:
+                return False
+            shutil.rmtree(folder, ignore_errors=True)
+            return True
+
+        return await self._run(name, work)
+
+    async def tables(self) -> list[str]:
+        self._check_open()
+
+        def work(_: Callable[[], None]) -> list[str]:
+            found: list[str] = []
+            for (space,) in self._catalogue.list_namespaces():
+                found += [_named(space, name) for *_, name in self._catalogue.list_tables(space)]
+            return sorted(found)
+
+        return await self._run("", work, reading=True)
+
+    async def info(self, name: str) -> TableInfo:
+        self._check_open()
+        check_name(name)
+        return await self._run(name, lambda _: self._info(name), reading=True)
+
+    async def append(
+        self,
+        name: str,
+        data: ArrowStream,
+        *,
+        branch: str = MAIN,
+        summary: Mapping[str, str] = MappingProxyType({}),
+        expect: int | None = None,
+    ) -> Snapshot:
+        call = self._call(name, branch, expect, "append", summary)
+
+        def write(check: Callable[[], None]) -> list[Any]:
+            table = self._load(name)
+            edits.head_of(table, call)
+            return edits.written(table, call, data, check)
+
+        files = await self._run(name, write)
+        return await self._changed(name, lambda table, check: edits.appended(table, call, files, check))
+
+    async def overwrite(
+        self,
+        name: str,
+        data: ArrowStream,
+        where: Filter | None = None,
+        *,
+        branch: str = MAIN,
+        summary: Mapping[str, str] = MappingProxyType({}),
+        expect: int | None = None,
+    ) -> Snapshot:
+        call = self._call(name, branch, expect, "overwrite", summary)
+
+        def write(check: Callable[[], None]) -> tuple[list[Any], Filter | None]:
+            table = self._load(name)
+            edits.head_of(table, call)
+            spec = spec_of(name, table.metadata)
+            if where is not None:
+                gone = checked(where, spec.columns)
+                return edits.written(table, call, data, check), gone
+            touched = Touched(spec.partitions)
+            files = edits.written(table, call, data, check, touched)
+            return files, touched.filter()
+
+        files, gone = await self._run(name, write)
+        return await self._changed(name, lambda table, check: edits.overwritten(table, call, files, gone, check))
+
+    async def delete(
+        self,
+        name: str,
+        where: Filter,
+        *,
+        branch: str = MAIN,
+        summary: Mapping[str, str] = MappingProxyType({}),
+        expect: int | None = None,
+    ) -> Snapshot | None:
+        call = self._call(name, branch, expect, "delete", summary)
+
+        def work(table: Any, check: Callable[[], None]) -> Snapshot | None:
+            gone = checked(where, spec_of(name, table.metadata).columns)
+            return edits.deleted(table, call, gone, check)
+
+        return await self._changed(name, work)
+
+    async def scan(
+        self,
+        name: str,
+        where: Filter = ALL,
+        *,
+        columns: Sequence[str] | None = None,
+        at: At = NOW,
+        limit: int | None = None,
+    ) -> AsyncGenerator[RecordBatch]:
+        self._check_open()
+        check_name(name)
+        check_at(at)
+        plan = await self._run(name, lambda _: planned(name, self._load(name), where, columns, at), reading=True)
+        left = limit
+        ahead: deque[asyncio.Task[list[Any]]] = deque()
+        tasks = iter(plan.tasks)
+        try:
+            while True:
+                while len(ahead) < self._address.options.threads and (task := next(tasks, None)) is not None:
+                    read = self._run(name, lambda _, task=task: batches_of(plan, task), reading=True)
+                    ahead.append(asyncio.ensure_future(read))
+                if not ahead or left == 0:
+                    return
+                for batch in await ahead.popleft():
+                    self._check_open()
+                    wanted = batch if left is None else batch.slice(0, left)
+                    left = left if left is None else left - wanted.num_rows
+                    yield wanted
+                    if left == 0:
+                        return
+        finally:
+            for each in ahead:
+                each.cancel()
+            await asyncio.gather(*ahead, return_exceptions=True)
+
+    async def evolve(self, name: str, changes: Sequence[ColumnChange]) -> TableInfo:
+        self._check_open()
+        check_name(name)
+
+        def work(table: Any, _: Callable[[], None]) -> TableInfo:
+            spec = spec_of(name, table.metadata)
+            evolved(spec, changes)
+            edits.evolve(table, spec, changes)
+            return self._info(name)
+
+        return await self._changed(name, work)
+
+    async def snapshots(self, name: str, branch: str = MAIN, limit: int = SNAPSHOTS_MAX) -> list[Snapshot]:
+        self._check_open()
+        check_name(name)
+        check_branch(branch)
+
+        def work(_: Callable[[], None]) -> list[Snapshot]:
+            metadata = self._load(name).metadata
+            head = branches_of(metadata).get(branch)
+            if head is None:
+                raise refusals.no_branch(name, branch)
+            return [snapshot for _, snapshot in zip(range(limit), line(metadata, head), strict=False)]
+
+        return await self._run(name, work, reading=True)
+
+    async def point(self, name: str, branch: str, snapshot: int, *, expect: int | None = None) -> None:
+        self._check_open()
+        check_name(name)
+        check_branch(branch)
+        await self._changed(name, lambda table, _: edits.point(table, name, branch, snapshot, expect))
+
+    async def drop_branch(self, name: str, branch: str) -> bool:
+        self._check_open()
+        check_name(name)
+        if check_branch(branch) == MAIN:
+            raise refusals.main_stays()
+
+        def work(table: Any, _: Callable[[], None]) -> bool:
+            if branch not in branches_of(table.metadata):
+                return False
+            table.manage_snapshots().remove_branch(branch).commit()
+            return True
+
+        return await self._changed(name, work)
+
+    async def compact(self, name: str, *, branch: str = MAIN, small_bytes: int = 32 << 20) -> Snapshot | None:
+        call = self._call(name, branch, None, "compact", {})
+        # Parquet's rows are several times as large in memory.
+        together = self._address.options.file // 4
+
+        def work(table: Any, check: Callable[[], None]) -> Snapshot | None:
+            return upkeep.compacted(table, call, small_bytes, together, check)
+
+        return await self._changed(name, work)
+
+    async def expire(self, name: str, before_us: int, keep: int = 1) -> int:
+        self._check_open()
+        check_name(name)
+        return await self._changed(name, lambda table, _: upkeep.expired(table, before_us, keep))
+
+    async def clean(self, name: str, before_us: int) -> int:
+        self._check_open()
+        check_name(name)
+        return await self._run(name, lambda check: upkeep.cleaned(self._load(name), before_us, check))
+
+    async def location(self, name: str) -> str:
+        """The address of the Iceberg metadata of the table as it is, to be read and not to be written."""
+        self._check_open()
+        check_name(name)
+        return await self._run(name, lambda _: str(self._load(name).metadata_location), reading=True)
+
+    async def server_version(self) -> str:
+        """What the tables are of."""
+        self._check_open()
+        return f"Iceberg 2, catalogue on {self._catalogue.engine.dialect.name}"
+
+    async def _changed(self, name: str, work: Callable[[Any, Callable[[], None]], T]) -> T:
+        """What `work` comes to on the table as it then is, done again while others are quicker."""
+        pause_s = PAUSE_S
+        for _ in range(self._address.options.tries):
+            try:
+                return await self._run(name, lambda check: self._in_turn(name, work, check))
+            except Overtaken:
+                await self._environment.sleep(pause_s * self._environment.random.uniform(0.5, 1.0))
+                pause_s = min(PAUSE_MAX_S, pause_s * 2)
+        raise Exhausted(
+            f"others changed the table {name!r} at each of {self._address.options.tries} tries",
+            hint="change it less often, or in larger pieces",
+            retry_after_ms=1_000,
+            outcome="not_applied",
+        )
+
+    def _in_turn(self, name: str, work: Callable[[Any, Callable[[], None]], T], check: Callable[[], None]) -> T:
+        """In this process changes of one table wait for each other, rather than be made twice."""
+        with self._turns.setdefault(name, threading.Lock()):
+            check()
+            return work(self._load(name), check)
+
+    async def _run(self, table: str, work: Callable[[Callable[[], None]], T], *, reading: bool = False) -> T:
+        """What `work` comes to in a thread. It is told by its argument, which raises, when nobody waits any more."""
+        executor = self._executor
+        if executor is None:
+            raise refusals.stopped()
+        if self._asking >= WAITING_MAX:
+            raise Exhausted(f"{WAITING_MAX} calls wait for the tables", retry_after_ms=1_000, outcome="not_applied")
+        leave = _Leave()
+
+        def check() -> None:
+            if leave.wanted or self._executor is not executor:
+                raise refusals.stopped()
+
+        self._asking += 1
+        running = asyncio.get_running_loop().run_in_executor(executor, _translated, table, work, check, reading)
+        try:
+            return await asyncio.shield(running)
+        except asyncio.CancelledError:
+            leave.wanted = True
+            await ended(running)
+            raise
+        finally:
+            self._asking -= 1
+
+    def _connect(self, _: Callable[[], None]) -> Any:
+        Path(self._address.warehouse).mkdir(parents=True, exist_ok=True)
+        properties = {"uri": self._address.database, "warehouse": f"file://{self._address.warehouse}"}
+        if self._durable:
+            properties["py-io-impl"] = DURABLE_FILES
+        if self._address.shared:
+            properties["pool_pre_ping"] = "true"
+        return catalog.SqlCatalog(self._address.options.catalogue, **properties)
+
+    def _properties(self) -> dict[str, str]:
+        """Of a table that is made. Commits are tried again here, where it is known what may be."""
+        return {
+            "format-version": "2",
+            "commit.retry.num-retries": "0",
+            "write.target-file-size-bytes": str(int(self._address.options.file)),
+            "write.metadata.delete-after-commit.enabled": "true",
+        }
+
+    def _load(self, name: str) -> Any:
+        return self._catalogue.load_table(_identifier(name))
+
+    def _info(self, name: str) -> TableInfo:
+        metadata = self._load(name).metadata
+        return TableInfo(spec=spec_of(name, metadata), branches=branches_of(metadata))
+
+    def _call(self, name: str, branch: str, expect: int | None, change: str, said: Mapping[str, str]) -> Call:
+        self._check_open()
+        check_name(name)
+
+        def fresh() -> str:
+            return uuid4_hex(self._environment)
+
+        return Call(name, check_branch(branch), expect, change, check_summary(said), fresh(), fresh)
+
+    def _check_open(self) -> None:
+        if self._executor is None:
+            raise refusals.stopped()
+
+
+def _translated(table: str, work: Callable[[Callable[[], None]], T], check: Callable[[], None], reading: bool) -> T:
+    """What `work` comes to, and its failure as one of the port's."""
+    try:
+        return work(check)
+    except (SoundstageError, Overtaken):
+        raise
+    except ERRORS as error:
+        raise failure(error, table, reading=reading) from error
+
+
+def _identifier(name: str) -> tuple[str, str]:
+    space, _, last = name.rpartition(".")
+    return (space or NAMELESS), last
+
+
+def _named(space: str, name: str) -> str:
+    return name if space == NAMELESS else f"{space}.{name}"

@@ -1,0 +1,99 @@
+"""Where tables and their catalogue are: what the URL of an engine says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import SplitResult, parse_qsl, quote, unquote
+
+import msgspec
+from msgspec import Meta
+
+from soundstage.core.codec import convert
+from soundstage.core.errors import InvalidArgument, Unauthenticated
+from soundstage.core.size import Size
+
+CATALOGUE = "catalogue.db"
+
+
+class IcebergOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """Options of an engine of Iceberg tables, each of which may stand in the query of a URL with a host too."""
+
+    warehouse: Annotated[
+        str | None, Meta(description="folder, which all processes see, of the tables; only where the URL has a host")
+    ] = None
+    catalogue: Annotated[
+        str, Meta(pattern="^[a-z0-9_.-]{1,64}$", description="engines of one catalogue see the same tables")
+    ] = "soundstage"
+    file: Annotated[
+        Size,
+        Meta(description="about how large a file of rows becomes in memory", extra={"bounds": ("1MiB", "1GiB")}),
+    ] = Size(128 << 20)
+    threads: Annotated[int, Meta(ge=1, le=64, description="that read and write at once")] = 4
+    tries: Annotated[int, Meta(ge=1, le=1_000, description="of a change that others were quicker than")] = 20
+    password_file: Annotated[str | None, Meta(description="file whose first line is the password")] = None
+
+
+class Address(msgspec.Struct, frozen=True):
+    """Where the catalogue and the warehouse are. `database` is a URL of SQLAlchemy, and may hold a password."""
+
+    database: str
+    warehouse: str
+    shared: bool
+    options: IcebergOptions
+
+
+def embedded_address(name: str, folder: str, options: Mapping[str, Any]) -> Address:
+    """Everything in one folder, the catalogue as a database of SQLite. Raises `InvalidArgument`."""
+    found = _options(name, options)
+    if found.warehouse is not None:
+        raise InvalidArgument(
+            "tables lie in the folder of the URL", field=f"engines.{name}.options.warehouse", hint="leave it out"
+        )
+    return Address(f"sqlite:///{folder}/{CATALOGUE}", f"{folder}/warehouse", False, found)
+
+
+def shared_address(name: str, url: SplitResult, options: Mapping[str, Any], password_file: str | None) -> Address:
+    """`iceberg+postgresql://role@host:port/database?warehouse=/folder` taken apart. Raises `InvalidArgument`."""
+    field = f"engines.{name}.url"
+    database = url.path.strip("/")
+    if not url.hostname or not database:
+        raise InvalidArgument(
+            "the URL names no database",
+            field=field,
+            hint="write iceberg+postgresql://role@host/database?warehouse=/folder",
+        )
+    given: dict[str, Any] = dict(parse_qsl(url.query, keep_blank_values=True))
+    for key in ("threads", "tries"):
+        if str(given.get(key, "")).isdecimal():
+            given[key] = int(given[key])
+    if password_file is not None:
+        given["password_file"] = password_file
+    found = _options(name, {**given, **options})
+    if found.warehouse is None or not Path(found.warehouse).is_absolute():
+        raise InvalidArgument(
+            "tables need a folder that all processes see",
+            field=f"engines.{name}.options.warehouse",
+            hint="name it by its absolute path",
+        )
+    who = quote(unquote(url.username or "postgres"))
+    secret = f":{quote(_secret(found.password_file), safe='')}" if found.password_file else ""
+    host = f"[{url.hostname}]" if ":" in url.hostname else url.hostname
+    place = f"{who}{secret}@{host}:{url.port or 5432}/{quote(unquote(database))}"
+    return Address(f"postgresql+psycopg://{place}", found.warehouse, True, found)
+
+
+def _options(name: str, given: Mapping[str, Any]) -> IcebergOptions:
+    try:
+        return convert(dict(given), IcebergOptions)
+    except InvalidArgument as error:
+        raise InvalidArgument(error.detail, field=f"engines.{name}.options.{error.field}", hint=error.hint) from None
+
+
+def _secret(path: str) -> str:
+    try:
+        lines = Path(path).read_text("utf-8").splitlines()
+    except (OSError, ValueError) as error:
+        raise Unauthenticated(f"the file with the password cannot be read: {error}", hint="check its path") from None
+    return lines[0].strip() if lines else ""

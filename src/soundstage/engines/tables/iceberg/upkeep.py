@@ -1,0 +1,126 @@
+"""Small files made one, snapshots forgotten, files that nothing needs removed. Blocking."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from soundstage.core.errors import Unavailable
+from soundstage.engines.tables.iceberg.changes import Call, Check, head_of, replaced, written
+from soundstage.engines.tables.iceberg.driver import expressions, io
+from soundstage.engines.tables.iceberg.driver import table as driver_table
+from soundstage.engines.tables.iceberg.translation import branches_of, call_of, line
+from soundstage.engines.tables.port import Snapshot
+
+TOGETHER_MAX = 1_000
+"""Files that become one."""
+
+_SCHEME = "file://"
+
+
+def compacted(table: Any, call: Call, small_bytes: int, together_bytes: int, check: Check) -> Snapshot | None:
+    """The branch with small files of a partition as one; None when there are none. Raises `Overtaken`."""
+    head = head_of(table, call)
+    if not head:
+        return None
+    metadata = table.metadata
+    tasks = list(driver_table.DataScan(table_metadata=metadata, io=table.io, snapshot_id=head).plan_files())
+    reader = io.ArrowScan(metadata, table.io, metadata.schema(), expressions.AlwaysTrue())
+    old: list[Any] = []
+    new: list[Any] = []
+    for group in _groups(tasks, small_bytes, together_bytes):
+        check()
+        new += written(table, call, reader.to_table(group), check)
+        old += [task.file for task in group]
+    return replaced(table, call, old, new, check) if old else None
+
+
+def expired(table: Any, before_us: int, keep: int) -> int:
+    """Snapshots committed before are gone, but for the last of each branch and those with a tag. Raises `Overtaken`."""
+    metadata = table.metadata
+    kept = {ref.snapshot_id for ref in metadata.refs.values()}
+    for head in branches_of(metadata).values():
+        kept |= {snapshot.id for snapshot in islice(line(metadata, head), max(1, keep))}
+    calls = {call_of(each) for each in metadata.snapshots if each.snapshot_id in kept}
+    # A change is as old as the last of its snapshots, and goes with all of them.
+    calls |= {call_of(each) for each in metadata.snapshots if each.timestamp_ms * 1_000 >= before_us}
+    gone = [each for each in metadata.snapshots if call_of(each) not in calls]
+    if not gone:
+        return 0
+    table.maintenance.expire_snapshots().by_ids([each.snapshot_id for each in gone]).commit()
+    return len({call_of(each) for each in gone})
+
+
+def cleaned(table: Any, before_us: int, check: Check) -> int:
+    """Files of the table that no snapshot of it needs, and that were written before, are gone; how many."""
+    folder = folder_of(table.metadata)
+    # What is there is looked at before what is needed: a file that is committed meanwhile is in the second alone.
+    candidates = list(_written_before(folder, before_us))
+    needed = _needed(table.refresh(), check)
+    removed = 0
+    for path in candidates:
+        if path not in needed:
+            check()
+            Path(path).unlink(missing_ok=True)
+            removed += 1
+    return removed
+
+
+def folder_of(metadata: Any) -> Path:
+    """Where the table lies. Raises `Unavailable` for one that is not on this machine."""
+    location: str = metadata.location
+    if not location.startswith((_SCHEME, "/")):
+        raise Unavailable(f"the table lies at {location}, not in a folder", outcome="not_applied", retryable=False)
+    return Path(location.removeprefix(_SCHEME))
+
+
+def _groups(tasks: Sequence[Any], small_bytes: int, together_bytes: int) -> Iterator[list[Any]]:
+    """Small files of one partition, two or more at a time and no more than may be in memory together."""
+    by_partition: dict[Any, list[Any]] = defaultdict(list)
+    for task in tasks:
+        if task.file.file_size_in_bytes < small_bytes:
+            by_partition[task.file.spec_id, str(task.file.partition)].append(task)
+    for group in by_partition.values():
+        taken: list[Any] = []
+        size = 0
+        for task in group:
+            if taken and (size + task.file.file_size_in_bytes > together_bytes or len(taken) == TOGETHER_MAX):
+                if len(taken) > 1:
+                    yield taken
+                taken, size = [], 0
+            taken.append(task)
+            size += task.file.file_size_in_bytes
+        if len(taken) > 1:
+            yield taken
+
+
+def _needed(table: Any, check: Check) -> set[str]:
+    """The paths of all files that the table's snapshots and its metadata name."""
+    metadata = table.metadata
+    found = {table.metadata_location, *(entry.metadata_file for entry in metadata.metadata_log)}
+    found |= {each.statistics_path for each in (*metadata.statistics, *metadata.partition_statistics)}
+    manifests: dict[str, Any] = {}
+    for snapshot in metadata.snapshots:
+        check()
+        found.add(snapshot.manifest_list)
+        manifests |= {manifest.manifest_path: manifest for manifest in snapshot.manifests(table.io)}
+    for path, manifest in manifests.items():
+        check()
+        found.add(path)
+        found |= {entry.data_file.file_path for entry in manifest.fetch_manifest_entry(table.io)}
+    return {os.path.realpath(str(each).removeprefix(_SCHEME)) for each in found}
+
+
+def _written_before(folder: Path, before_us: int) -> Iterator[str]:
+    for place, _, names in os.walk(folder):
+        for name in names:
+            path = os.path.realpath(os.path.join(place, name))
+            try:
+                if os.stat(path).st_mtime_ns < before_us * 1_000:
+                    yield path
+            except FileNotFoundError:
+                continue

@@ -1,0 +1,1 @@
+"""The conformance suite of the tables port: `main`, and `branches` for engines that have them."""
