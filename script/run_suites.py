@@ -76,21 +76,26 @@ def run_all(
 ) -> tuple[list[Outcome], SecondTries]:
     """What the suites came to, `count` at a time, told of when they end, and what of it is owed to second tries."""
     logs.mkdir(parents=True, exist_ok=True)
-    tries = SecondTries()
+    tries, begun = SecondTries(), list[str]()
 
     def both(suite: Suite) -> tuple[Outcome, Outcome, float]:
+        begun.append(suite.name)
         started = time.monotonic()
         first = run(suite, logs, place=place)
         return first, tries.outcome(suite, first, logs, place), time.monotonic() - started
 
     outcomes: dict[str, Outcome] = {}
-    for suite, (first, outcome, seconds) in run_in_lanes(suites, count, servers_of, both):
-        print(f"{suite.name:<21}{result_line(outcome, seconds)}", flush=True)
-        if not first.ok:
-            print_log(logs / f"{suite.name}.log", LOG_WHOLE_LINES if outcome.second_try else LOG_TAIL_LINES)
-        if not outcome.ok and outcome is not first:
-            print_log(logs / f"{suite.name}.again.log")
-        outcomes[suite.name] = outcome
+    try:
+        for suite, (first, outcome, seconds) in run_in_lanes(suites, count, servers_of, both):
+            print(f"{suite.name:<21}{result_line(outcome, seconds)}", flush=True)
+            if not first.ok:
+                print_log(logs / f"{suite.name}.log", LOG_WHOLE_LINES if outcome.second_try else LOG_TAIL_LINES)
+            if not outcome.ok and outcome is not first:
+                print_log(logs / f"{suite.name}.again.log")
+            outcomes[suite.name] = outcome
+    except BaseException:
+        print(f"stopped while these ran: {', '.join(name for name in begun if name not in outcomes)}", flush=True)
+        raise
     return [outcomes[suite.name] for suite in suites], tries
 
 

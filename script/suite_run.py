@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-LIMIT_SECONDS = 900
+LIMIT_SECONDS = 1_500
 
 _running: set[subprocess.Popen[bytes]] = set()
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -85,8 +88,10 @@ def test_suites_are_told_of_as_they_end_and_counted_in_their_order(
 ) -> None:
     gate = tmp_path / "gate"
     waiting = Suite("first", None, ("sh", "-c", f"until test -e {gate}; do sleep 0.01; done; false"))
-    outcomes, _ = run_all([waiting, Suite("second", None, ("touch", str(gate)))], tmp_path, count=2)
-    assert [outcome.ok for outcome in outcomes] == [False, True]
+    # The third begins when a lane is free, and lets the first end.
+    suites = [waiting, Suite("second", None, ("true",)), Suite("third", None, ("touch", str(gate)))]
+    outcomes, _ = run_all(suites, tmp_path, count=2)
+    assert [outcome.ok for outcome in outcomes] == [False, True, True]
     out = capsys.readouterr().out
     assert out.index("second") < out.index("first")
 
@@ -104,6 +109,32 @@ def test_the_closing_line_counts_all_suites() -> None:
 
 def test_the_closing_line_names_what_was_skipped() -> None:
     assert closing_line([Outcome(passed=2, skipped=1, reason="1 skipped")]) == "2 passed, 0 failed, 1 skipped"
+
+
+STOPPABLE = """
+import signal, sys
+from pathlib import Path
+import run_suites
+folder = Path(sys.argv[1])
+run_suites.LIST, run_suites.LOGS = folder / "suites", folder / "logs"
+signal.signal(signal.SIGTERM, run_suites.stopped)
+sys.exit(run_suites.main(["--lanes", "1"]))
+"""
+
+
+def test_a_run_that_is_told_to_end_says_what_ran_and_leaves_none_of_it(tmp_path: Path) -> None:
+    (tmp_path / "suites").write_text(f"quick check true\nslow check sh {tmp_path}/slow.sh\n")
+    # The shell tells that it has begun, and waits for a child that would go on without it.
+    os.mkfifo(tmp_path / "begun")
+    (tmp_path / "slow.sh").write_text(f"sleep 600 & echo $! >{tmp_path}/begun; wait\n")
+    command = (sys.executable, "-c", STOPPABLE, str(tmp_path))
+    with subprocess.Popen(command, cwd=run_suites.ROOT / "script", stdout=subprocess.PIPE, text=True) as running:
+        child = (tmp_path / "begun").read_text().strip()
+        running.terminate()
+        out, _ = running.communicate(timeout=60)
+    assert (running.returncode, out.splitlines()[-1]) == (143, "stopped while these ran: slow")
+    stat = Path("/proc", child, "stat")
+    assert not stat.exists() or ") Z " in stat.read_text()
 
 
 @pytest.fixture
