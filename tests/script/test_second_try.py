@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 import second_try
@@ -27,42 +28,74 @@ def code_of(*bodies: str) -> str:
     return ONCE + "".join(f"\ndef test_{number}(): {body}\n" for number, body in enumerate(bodies))
 
 
-def tried(suite: Suite, folder: Path, tries: SecondTries | None = None) -> Outcome:
-    return (tries or SecondTries()).outcome(suite, ran(suite, folder), folder, folder)
+def tried(suite: Suite, folder: Path) -> Outcome:
+    return SecondTries().outcome(suite, ran(suite, folder), folder, folder)
 
 
-def test_a_test_that_passes_at_the_second_try_has_passed_and_is_named(tmp_path: Path) -> None:
+FIXTURES = """
+import pytest
+
+@pytest.fixture
+def before(): fails_once("before")
+
+@pytest.fixture
+def after():
+    yield
+    fails_once("after")
+"""
+
+
+class Mixed(NamedTuple):
+    """What came of a suite in which four tests fail, of which three pass at the second try."""
+
+    first: Outcome
+    outcome: Outcome
+    folder: Path
+
+
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory: pytest.TempPathFactory) -> Mixed:
+    folder = tmp_path_factory.mktemp("mixed")
+    code = code_of("fails_once('a')", "1 / 0", "open('others', 'a').write('ran ')") + FIXTURES
+    suite = suite_of(folder, f"{code}\ndef test_before(before): pass\ndef test_after(after): fails_once('b')\n")
+    first = ran(suite, folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(second_try, "SUITE_MAX", 4)
+        return Mixed(first, SecondTries().outcome(suite, first, folder, folder), folder)
+
+
+@pytest.mark.parametrize("name", ["test_0", "test_before", "test_after"])
+def test_a_test_that_passes_at_the_second_try_is_named(mixed: Mixed, name: str) -> None:
+    """Also one whose fixture failed, and one that failed and could not be cleaned up."""
+    assert f"test_sample.py::{name}" in mixed.outcome.second_try
+
+
+def test_a_test_that_fails_twice_has_failed_and_the_others_have_passed(mixed: Mixed) -> None:
+    outcome = mixed.outcome
+    assert (outcome.failed, outcome.reason) == (1, "1 failed, at the second try too")
+    assert len(outcome.second_try) == 3
+
+
+def test_every_test_counts_once(mixed: Mixed) -> None:
+    assert mixed.outcome.passed == 4
+
+
+def test_only_the_failed_tests_run_again(mixed: Mixed) -> None:
+    assert (mixed.folder / "others").read_text() == "ran "
+
+
+def test_the_processors_seconds_of_both_tries_are_counted(mixed: Mixed) -> None:
+    assert mixed.outcome.cpu_seconds > mixed.first.cpu_seconds
+
+
+def test_a_suite_whose_failed_tests_all_pass_then_has_passed(tmp_path: Path) -> None:
     suite = suite_of(tmp_path, code_of("pass", "fails_once('a')"))
     assert tried(suite, tmp_path) == Outcome(passed=2, second_try=("test_sample.py::test_1",))
 
 
-def test_a_test_that_fails_twice_has_failed(tmp_path: Path) -> None:
-    suite = suite_of(tmp_path, code_of("pass", "fails_once('a')", "1 / 0"))
-    assert tried(suite, tmp_path) == Outcome(
-        passed=2, failed=1, reason="1 failed, at the second try too", second_try=("test_sample.py::test_1",)
-    )
-
-
-def test_only_the_failed_tests_run_again(tmp_path: Path) -> None:
-    suite = suite_of(tmp_path, code_of("fails_once('a')", "open('others', 'a').write('ran ')"))
-    tried(suite, tmp_path)
-    assert (tmp_path / "others").read_text() == "ran "
-
-
-def test_a_suite_that_passed_stays_as_it_is(tmp_path: Path) -> None:
-    assert tried(suite_of(tmp_path, code_of("pass")), tmp_path) == Outcome(passed=1)
-
-
-def test_a_failed_fixture_has_a_second_try(tmp_path: Path) -> None:
-    fixture = "\nimport pytest\n@pytest.fixture\ndef once(): fails_once('a')\ndef test_1(once): pass\n"
-    assert tried(suite_of(tmp_path, code_of("pass") + fixture), tmp_path).second_try == ("test_sample.py::test_1",)
-
-
-def test_a_test_that_failed_and_could_not_be_cleaned_up_counts_once(tmp_path: Path) -> None:
-    fixture = "\nimport pytest\n@pytest.fixture\ndef f():\n yield\n fails_once('a')\ndef test_1(f): fails_once('b')\n"
-    assert tried(suite_of(tmp_path, code_of("pass") + fixture), tmp_path) == Outcome(
-        passed=2, second_try=("test_sample.py::test_1",)
-    )
+@pytest.mark.parametrize("first", [Outcome(passed=1), Outcome(failed=1, reason="1 failed; ended with status 3")])
+def test_a_suite_that_passed_or_has_more_wrong_than_failed_tests_stays_as_it_is(tmp_path: Path, first: Outcome) -> None:
+    assert SecondTries().outcome(Suite("sample", 1, ("false",)), first, tmp_path, tmp_path) is first
 
 
 def test_more_failed_tests_than_chance_explains_are_not_tried_again(tmp_path: Path) -> None:
@@ -71,39 +104,15 @@ def test_more_failed_tests_than_chance_explains_are_not_tried_again(tmp_path: Pa
 
 
 def test_a_run_has_second_tries_for_so_many_tests_only(tmp_path: Path) -> None:
-    tries = SecondTries()
+    tries, suite = SecondTries(), suite_of(tmp_path, code_of("fails_once('a')", "fails_once('b')"))
     tries.left = 3
-    suites = [replace(suite_of(tmp_path, code_of("fails_once('a')", "fails_once('b')")), name=name) for name in "xy"]
-    first = tried(suites[0], tmp_path, tries)
-    (tmp_path / "a").unlink()
-    (tmp_path / "b").unlink()
-    assert (first.ok, tried(suites[1], tmp_path, tries).reason) == (True, "2 failed")
+    first = ran(suite, tmp_path)
+    outcomes = [tries.outcome(suite, first, tmp_path, tmp_path) for _ in range(2)]
+    assert [outcome.reason for outcome in outcomes] == ["", "2 failed"]
 
 
 def test_a_run_begins_with_all_its_second_tries() -> None:
     assert SecondTries().left == second_try.RUN_MAX
-
-
-@pytest.mark.parametrize(
-    ("bodies", "at_least"),
-    [
-        (("fails_once('a')",), 2),
-        (("fails_once('a')", "__import__('pytest').exit('no more', 3)"), 1),
-        (("fails_once('a')", "__import__('os')._exit(1)"), 1),
-        (("fails_once('a')", "__import__('pytest').sk" + "ip('not today')"), 1),
-    ],
-    ids=["too few tests", "stopped early", "crashed", "left one out"],
-)
-def test_a_suite_with_more_wrong_than_failed_tests_has_no_second_try(
-    tmp_path: Path, bodies: tuple[str, ...], at_least: int
-) -> None:
-    outcome = tried(suite_of(tmp_path, code_of(*bodies), at_least), tmp_path)
-    assert (outcome.ok, outcome.second_try) == (False, ())
-
-
-def test_a_file_that_cannot_be_collected_has_no_second_try(tmp_path: Path) -> None:
-    code = ONCE + "fails_once('a')\ndef test_0(): pass\n"
-    assert not tried(suite_of(tmp_path, code), tmp_path).ok
 
 
 def test_a_check_has_no_second_try(tmp_path: Path) -> None:
@@ -128,12 +137,6 @@ def test_b():
 def test_a_second_try_that_crashes_is_no_pass(tmp_path: Path) -> None:
     outcome = tried(suite_of(tmp_path, CRASHES_AGAIN), tmp_path)
     assert outcome == Outcome(passed=1, failed=1, reason="1 failed, at the second try too")
-
-
-def test_the_processors_seconds_of_both_tries_are_counted(tmp_path: Path) -> None:
-    suite = suite_of(tmp_path, code_of("fails_once('a')"))
-    first = ran(suite, tmp_path)
-    assert SecondTries().outcome(suite, first, tmp_path, tmp_path).cpu_seconds > first.cpu_seconds
 
 
 NESTED = """

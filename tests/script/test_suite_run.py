@@ -43,6 +43,7 @@ def test_a_skipped_test_fails_its_suite(tmp_path: Path, mark: str) -> None:
     suite = suite_of(tmp_path, f"import pytest\ndef test_a(): pass\n@pytest.mark.{mark}\ndef test_b(): {body}\n")
     outcome = ran(suite, tmp_path)
     assert (outcome.passed, outcome.skipped, outcome.ok) == (1, 1, False)
+    assert not outcome.only_tests_failed
 
 
 def test_a_suite_without_a_test_fails(tmp_path: Path) -> None:
