@@ -26,6 +26,7 @@ LOG_WHOLE_LINES = 5000
 SERVERS: dict[str, tuple[str, ...]] = {
     "servers": ("cassandra", "kafka", "memcached", "postgresql", "redis", "s3"),
     "cassandra": ("cassandra",),
+    "opensearch": ("opensearch",),
     "s3": ("s3",),
     "tables": ("postgresql",),
     "engines": ("cassandra", "memcached"),

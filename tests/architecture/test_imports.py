@@ -16,7 +16,12 @@ HOMES = {
     "cronsim": ("soundstage.runtime",),
     "cyclopts": ("soundstage.surface.cli",),
     "httptools": ("soundstage.surface.http",),
-    "httpx2": ("soundstage.client", "soundstage.surface.cli", "soundstage.testing"),
+    "httpx2": (
+        "soundstage.client",
+        "soundstage.engines.search.opensearch",
+        "soundstage.surface.cli",
+        "soundstage.testing",
+    ),
     "hypothesis": ("soundstage.testing",),
     "jinja2": ("soundstage.surface",),
     "msgspec": ("soundstage",),

@@ -14,6 +14,7 @@ from soundstage.engines.log.port import LogCapability, TopicSpec
 from soundstage.engines.records.memory import MemoryRecords
 from soundstage.engines.records.port import Records
 from soundstage.engines.search.memory import MemorySearch
+from soundstage.engines.search.opensearch import OpenSearchSearch
 from soundstage.engines.search.tantivy import TantivySearch
 from soundstage.runtime import engines as module
 from soundstage.runtime.config import EngineConfig
@@ -106,7 +107,7 @@ def test_an_unknown_scheme_lists_the_known_and_what_to_install(environment: Virt
         opened(environment, a=url)
     assert caught.value.field == "engines.a.url"
     assert 'costly (pip install "soundstage[costly]")' in str(caught.value.hint)
-    assert "memory, rocksdb, file, lru, lfu, memcached, host, toy, cassandra" in str(caught.value.hint)
+    assert "memory, rocksdb, file, lru, lfu, memcached, opensearch, host, toy, cassandra" in str(caught.value.hint)
 
 
 def test_a_url_without_a_scheme_shows_how_one_is_written(environment: VirtualEnvironment) -> None:
@@ -276,6 +277,19 @@ def test_options_of_indexes_are_checked(environment: VirtualEnvironment, tmp_pat
     with pytest.raises(InvalidArgument) as caught:
         opened(environment, str(tmp_path), a=EngineConfig(url="tantivy:films", options={"memmory": 5}))
     assert caught.value.field == "engines.a.options.memmory"
+
+
+def test_indexes_on_a_cluster_are_named_by_its_url(environment: VirtualEnvironment) -> None:
+    engines = opened(environment, a="opensearch://one:9201,two/films?shards=2")
+    assert isinstance(engines.search("a", "engine"), OpenSearchSearch)
+    assert engines.is_shared("a")
+
+
+@pytest.mark.parametrize("url", ["opensearch:", "opensearch://one:x", "opensearch://one/A", "opensearch://one?shads=2"])
+def test_a_cluster_without_a_good_address_is_refused(environment: VirtualEnvironment, url: str) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        opened(environment, a=url)
+    assert str(caught.value.field).startswith("engines.a.")
 
 
 def test_an_engine_without_indexes_is_told_from_those_with_them(environment: VirtualEnvironment) -> None:

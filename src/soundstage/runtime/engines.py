@@ -111,6 +111,7 @@ SCHEMES: Mapping[str, Scheme] = {
     "lru": Scheme({"cache": f"{_HERE}:open_memory_cache"}, shared=True),
     "lfu": Scheme({"cache": f"{_HERE}:open_memory_cache"}, shared=True),
     "memcached": Scheme({"cache": f"{_HERE}:open_memcached"}, shared=True),
+    "opensearch": Scheme({"search": f"{_HERE}:open_opensearch"}, shared=True),
     "tantivy": Scheme({"search": f"{_HERE}:open_tantivy"}, extra="search", folder=True),
     "arrow": Scheme({"tables": f"{_HERE}:open_memory_tables"}, extra="tables"),
     "iceberg": Scheme({"tables": f"{_HERE}:open_iceberg"}, extra="tables", folder=True),
@@ -190,6 +191,13 @@ def open_s3(place: Place, config: EngineConfig, environment: Environment) -> Blo
     package = "soundstage.engines.blobs.s3"
     address = _load(f"{package}:parse_address")(place.name, place.url, config.options, config.password_file)
     return _load(f"{package}:S3Blobs")(address, environment)
+
+
+def open_opensearch(place: Place, config: EngineConfig, environment: Environment) -> Search:
+    """Indexes of the URL's space on a cluster; its query and `options` are those of `OpenSearchOptions`."""
+    package = "soundstage.engines.search.opensearch"
+    address = _load(f"{package}:parse_address")(place.name, place.url, config.options, config.password_file)
+    return _load(f"{package}:OpenSearchSearch")(address, environment)
 
 
 def open_tantivy(place: Place, config: EngineConfig, environment: Environment) -> Search:

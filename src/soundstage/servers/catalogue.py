@@ -8,11 +8,12 @@ from soundstage.servers.kind import Kind
 from soundstage.servers.kinds.cassandra import Cassandra
 from soundstage.servers.kinds.kafka import Kafka
 from soundstage.servers.kinds.memcached import Memcached
+from soundstage.servers.kinds.opensearch import OpenSearch
 from soundstage.servers.kinds.postgresql import PostgreSQL
 from soundstage.servers.kinds.redis import Redis
 from soundstage.servers.kinds.s3 import S3
 
-KINDS: tuple[Kind, ...] = (Cassandra(), Kafka(), Memcached(), PostgreSQL(), Redis(), S3())
+KINDS: tuple[Kind, ...] = (Cassandra(), Kafka(), Memcached(), OpenSearch(), PostgreSQL(), Redis(), S3())
 
 
 def find(name: str) -> Kind:

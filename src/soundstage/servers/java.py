@@ -12,12 +12,14 @@ import os
 import shutil
 import ssl
 import struct
+from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
 
 from soundstage.core.errors import DataLoss
 from soundstage.datasets.archive import sha256_of
 from soundstage.servers.programs import Program, Tool, Toolbox
+from soundstage.servers.work import Work
 
 PACKAGES = ("openjdk-17-jre-headless", "maven")
 JAVA = Program("java", PACKAGES, "usr/lib/jvm/java-17-openjdk-*/bin/java")
@@ -38,10 +40,13 @@ def java(toolbox: Toolbox) -> Tool:
     return toolbox.unpacked(JAVA)
 
 
-def jars(name: str, pom: str, digests: str, toolbox: Toolbox) -> Path:
+def jars(
+    name: str, pom: str, digests: str, toolbox: Toolbox, finish: Callable[[Path, Work], None] | None = None
+) -> Path:
     """The folder of the jars that `pom` asks for, each as the list `digests` of this package states.
 
-    Raises `DataLoss` when Maven brought another set or other bytes, which is then not kept.
+    `finish` makes of them what is kept, once. Raises `DataLoss` when Maven brought another set or other bytes, which is
+    then not kept.
     """
     stated = read_digests(digests)
 
@@ -55,6 +60,8 @@ def jars(name: str, pom: str, digests: str, toolbox: Toolbox) -> Path:
         work.run(f"downloading {name} by Maven", (str(maven), *quiet, PLUGIN, *wanted), variables)
         toolbox.note(f"checking {name}")
         require_digests(folder, stated)
+        if finish is not None:
+            finish(folder, work)
 
     return toolbox.shelf.bring(name, install, toolbox.note)
 

@@ -23,7 +23,7 @@ CAST = Field(kind=Kind.NESTED, fields={"actor": Field(kind=Kind.KEYWORD), "roles
     [
         (Field(kind=Kind.KEYWORD), "", ""),
         (Field(kind=Kind.TEXT), "Heat", "Heat"),
-        (Field(kind=Kind.INTEGER), -(1 << 63), -(1 << 63)),
+        (Field(kind=Kind.INTEGER), 1 - (1 << 63), 1 - (1 << 63)),
         (DOUBLE, 8, 8.0),
         (DOUBLE, -0.0, 0.0),
         (Field(kind=Kind.BOOLEAN), False, False),
@@ -54,7 +54,8 @@ def test_there_is_one_zero() -> None:
         (Field(kind=Kind.KEYWORD), "\udfff", InvalidArgument, "p"),
         (Field(kind=Kind.KEYWORD), "ä" * (KEYWORD_MAX_BYTES // 2 + 1), TooLarge, "p"),
         (Field(kind=Kind.INTEGER), True, InvalidArgument, "p"),
-        (Field(kind=Kind.INTEGER), 1 << 63, InvalidArgument, "p"),
+        (Field(kind=Kind.INTEGER), (1 << 63) - 1, InvalidArgument, "p"),
+        (Field(kind=Kind.INTEGER), -(1 << 63), InvalidArgument, "p"),
         (Field(kind=Kind.INSTANT), -INSTANT_MAX_US - 1, InvalidArgument, "p"),
         (DOUBLE, math.inf, InvalidArgument, "p"),
         (DOUBLE, 10**400, InvalidArgument, "p"),

@@ -81,7 +81,7 @@ def check_deletion(spec: IndexSpec, query: Query, limit: int) -> Query:
 
 
 def check_query(spec: IndexSpec, query: Query, place: str = "query") -> Query:
-    """The query in the form that engines take. Raises `InvalidArgument`, and `TooLarge` over 1,000 clauses."""
+    """The query in the form that engines take. Raises `InvalidArgument`, and `TooLarge` over 500 clauses."""
     checker = _Checker()
     found = checker.query(spec.fields, query, place, 1, inside=False)
     if checker.clauses > CLAUSES_MAX:

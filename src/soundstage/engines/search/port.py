@@ -47,8 +47,8 @@ SCORED_MAX_HITS = 10_000
 """How far pages in the order of scores go."""
 
 NEAREST_MAX = 1_000
-CLAUSES_MAX = 1_000
-"""Of a query, words and values counted."""
+CLAUSES_MAX = 500
+"""Of a query, words and values counted; engines make two of some, and have a limit at 1,024."""
 
 DEPTH_MAX = 8
 SORTS_MAX = 4
@@ -86,7 +86,7 @@ class Kind(StrEnum):
     TEXT = "text"
     """A string that is found by its words."""
     INTEGER = "integer"
-    """64 bits with a sign."""
+    """64 bits with a sign, but for the least and the greatest of them."""
     DOUBLE = "double"
     """Neither infinite nor not a number."""
     BOOLEAN = "boolean"

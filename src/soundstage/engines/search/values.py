@@ -18,7 +18,9 @@ from soundstage.engines.search.port import (
 )
 from soundstage.engines.search.queries import Scalar
 
-INTEGER_MIN, INTEGER_MAX = -(1 << 63), (1 << 63) - 1
+INTEGER_MIN, INTEGER_MAX = 1 - (1 << 63), (1 << 63) - 2
+"""The two outermost of 64 bits are what some engine sorts those by that have none."""
+
 _SINGLE_MAX = 3.4028234663852886e38
 """The greatest number of 32 bits."""
 

@@ -17,8 +17,8 @@
             return asyncio.sleep
 
 `capabilities` chooses the tests; an engine is held to all that it announces. The engine may hold what others put there:
-the suite has names of its own, and one index `films` that it makes once and only reads. Needs the extra
-`soundstage[testing]`.
+the suite has names of its own, and the indexes `films`, which it makes once and only reads, and `plain`, which it
+empties. Needs the extra `soundstage[testing]`.
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ VALUES: dict[str, Callable[[random.Random], Any]] = {
     "words": lambda chance: chance.sample(_KEYWORDS, chance.randint(0, 3)),
     "number": lambda chance: chance.randint(-3, 6),
     "numbers": lambda chance: chance.sample(range(-3, 7), chance.randint(0, 3)),
-    "large": lambda chance: chance.choice((-(1 << 63), -(1 << 53) - 1, 1 << 53, (1 << 63) - 1)),
+    "large": lambda chance: chance.choice((1 - (1 << 63), -(1 << 53) - 1, 1 << 53, (1 << 63) - 2)),
     "double": lambda chance: chance.choice(_DOUBLES),
     "flag": lambda chance: chance.random() < 0.5,
     "when": lambda chance: chance.choice(_INSTANTS),

@@ -9,8 +9,9 @@ import pytest
 import pytest_asyncio
 
 from soundstage.engines.search.port import IndexSpec, Search, SearchCapability
+from soundstage.engines.search.queries import All
 from soundstage.testing.records.requirements import select
-from soundstage.testing.search.bench import OpenIndexes, own_name
+from soundstage.testing.search.bench import OpenIndexes
 from soundstage.testing.search.films import PLAIN
 from soundstage.testing.search.suite.counts import Counts
 from soundstage.testing.search.suite.indexes import Indexes
@@ -21,6 +22,8 @@ from soundstage.testing.search.suite.questions import Questions
 from soundstage.testing.search.suite.requests import Requests
 from soundstage.testing.search.suite.vectors import Vectors
 from soundstage.testing.search.suite.writes import Writes
+
+PLAIN_NAME = "plain"
 
 
 class SearchSuite(Indexes, Writes, Questions, Orders, Counts, Objects, Vectors, Requests, Lifecycle):
@@ -44,12 +47,13 @@ class SearchSuite(Indexes, Writes, Questions, Orders, Counts, Objects, Vectors, 
         await engine.stop()
 
     @pytest_asyncio.fixture
-    async def plain(self, search: Search) -> AsyncIterator[str]:
+    async def plain(self, search: Search) -> str:
         """The name of an empty index with the fields that every engine has."""
-        name = own_name()
-        await search.create_index(IndexSpec(name=name, fields=PLAIN))
-        yield name
-        await search.drop_index(name)
+        await search.create_index(IndexSpec(name=PLAIN_NAME, fields=PLAIN))
+        # To make and drop one for each test takes some engines long.
+        while await search.delete_where(PLAIN_NAME, All()):
+            pass
+        return PLAIN_NAME
 
     async def test_the_engine_announces_what_it_is_held_to(self, search: Search) -> None:
         assert search.capabilities == self.capabilities

@@ -1,0 +1,391 @@
+"""The search port on a cluster."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any, NamedTuple, cast
+from urllib.parse import quote
+
+import msgspec
+
+from soundstage.core.environment import Environment
+from soundstage.core.errors import AlreadyExists, NotFound, TooLarge
+from soundstage.core.time import NS_PER_S
+from soundstage.engines.search import refusals, tokens
+from soundstage.engines.search.checks import check_deletion, check_nearest, check_request
+from soundstage.engines.search.counting import check_results
+from soundstage.engines.search.documents import Prepared, check_ids, prepare
+from soundstage.engines.search.opensearch import failures
+from soundstage.engines.search.opensearch.asking import Asking
+from soundstage.engines.search.opensearch.hits import Found, fitting, likeness_of, sort_of, sort_values
+from soundstage.engines.search.opensearch.link import Answer, AnswerTooLarge, Link
+from soundstage.engines.search.opensearch.mapping import SPACES, Writer, has_objects, settings, spec_of
+from soundstage.engines.search.opensearch.options import OpenSearchAddress
+from soundstage.engines.search.port import (
+    DELETE_MAX,
+    INDEXES_MAX,
+    SCORED_MAX_HITS,
+    VISIBLE_WITHIN_S,
+    Absent,
+    Action,
+    Document,
+    Hit,
+    IndexInfo,
+    IndexSpec,
+    Nearest,
+    Outcome,
+    Page,
+    Request,
+    SearchCapability,
+    Status,
+    Unchanged,
+)
+from soundstage.engines.search.queries import Query, Sort
+from soundstage.engines.search.specs import check_name, check_spec
+
+_REVISION = re.compile(r"(0|[1-9]\d{0,17})\.([1-9]\d{0,17})")
+_encode = msgspec.json.Encoder().encode
+
+
+class _Known(NamedTuple):
+    """What a name stood for when it was last asked: an index there, and its fields."""
+
+    place: str
+    spec: IndexSpec
+    writer: Writer
+    asking: Asking
+    at_ns: int
+
+
+class OpenSearchSearch:
+    """Indexes that other processes see too. Which index a name stands for is asked again after a second."""
+
+    def __init__(self, address: OpenSearchAddress, environment: Environment) -> None:
+        self.capabilities: frozenset[SearchCapability] = frozenset(SearchCapability)
+        self._address = address
+        self._environment = environment
+        self._prefix = f"{address.space}-"
+        self._link: Link | None = None
+        self._known: dict[str, _Known] = {}
+
+    async def start(self) -> None:
+        link = Link(self._address, self._environment)
+        try:
+            _json(await link.ask("GET", "/"))
+        except BaseException:
+            await link.close()
+            raise
+        self._link = link
+
+    async def stop(self) -> None:
+        link, self._link = self._link, None
+        self._known.clear()
+        if link is not None:
+            await link.close()
+
+    @property
+    def lost(self) -> str | None:
+        """Why the cluster cannot be reached, None while it can."""
+        return None if self._link is None else self._link.lost
+
+    async def server_version(self) -> str:
+        """What the cluster says it is."""
+        said = _json(await self._open().ask("GET", "/"))["version"]
+        return f"{said.get('distribution', 'elasticsearch')} {said['number']}"
+
+    async def create_index(self, spec: IndexSpec) -> None:
+        link = self._open()
+        check_spec(spec, self.capabilities)
+        known = await self._look(spec.name, None)
+        if known is None:
+            if len(await self.indexes()) >= INDEXES_MAX:
+                raise refusals.too_many("indexes in an engine", INDEXES_MAX, "name")
+            body = _encode(settings(spec, self._address.options))
+            # Another may be quicker, or an attempt whose answer was lost.
+            with suppress(AlreadyExists):
+                _json(await link.change("PUT", f"/{self._prefix}{spec.name}", body))
+            known = await self._look(spec.name, None)
+        if known is None or known.place != f"{self._prefix}{spec.name}":
+            raise refusals.name_taken(spec.name, "an alias")
+        if known.spec != spec:
+            raise refusals.other_fields(spec)
+
+    async def drop_index(self, name: str) -> None:
+        link = self._open()
+        check_name(name)
+        known = await self._look(name, None)
+        if known is None:
+            return
+        if known.place != f"{self._prefix}{name}":
+            raise refusals.is_alias(name)
+        self._known.clear()
+        with suppress(NotFound):
+            _json(await link.ask("DELETE", f"/{known.place}"))
+        self._known.clear()
+
+    async def indexes(self) -> list[IndexInfo]:
+        link = self._open()
+        everywhere = f"/{self._prefix}*"
+        mappings = _json(await link.ask("GET", f"{everywhere}/_mapping"))
+        aliases = _json(await link.ask("GET", f"{everywhere}/_alias"))
+        found: list[IndexInfo] = []
+        for name in sorted(mappings):
+            spec = spec_of(mappings[name].get("mappings", {}))
+            if spec is not None:
+                named = sorted(alias.removeprefix(self._prefix) for alias in aliases.get(name, {}).get("aliases", {}))
+                found.append(IndexInfo(spec=spec, aliases=named))
+        return sorted(found, key=lambda info: info.spec.name)
+
+    async def point(self, alias: str, index: str | None) -> None:
+        link = self._open()
+        check_name(alias, "alias")
+        there = f"{self._prefix}{alias}"
+        standing = await self._look(alias, None)
+        if standing is not None and standing.place == there:
+            raise refusals.name_taken(alias, "an index")
+        if index is None and standing is None:
+            return
+        actions: list[dict[str, Any]] = []
+        if standing is not None:
+            actions.append({"remove": {"index": f"{self._prefix}*", "alias": there}})
+        if index is not None:
+            actions.append({"add": {"index": (await self._index(index, None)).place, "alias": there}})
+        _json(await link.change("POST", "/_aliases", _encode({"actions": actions})))
+        self._known.pop(alias, None)
+
+    async def bulk(self, index: str, actions: Sequence[Action], *, deadline_ns: int | None = None) -> list[Outcome]:
+        known = await self._index(index, deadline_ns)
+        prepared = prepare(known.spec, actions)
+        sent = {n: lines for n, each in enumerate(prepared) if (lines := _lines(each, known.writer)) is not None}
+        outcomes = [Outcome(Status.CONFLICT)] * len(prepared)
+        if sent:
+            body = b"".join(sent.values())
+            path = f"/{known.place}/_bulk?filter_path={_BULK_FIELDS}"
+            answer = await self._open().change("POST", path, body, lines=True, deadline_ns=deadline_ns)
+            for number, item in zip(sent, _json(answer).get("items", ()), strict=True):
+                outcomes[number] = _outcome(next(iter(item.values())), index)
+        return outcomes
+
+    async def get(self, index: str, ids: Sequence[str], *, deadline_ns: int | None = None) -> list[Document | None]:
+        known = await self._index(index, deadline_ns)
+        check_ids(ids)
+        if not ids:
+            return []
+        distinct = list(dict.fromkeys(ids))
+        body = _encode({"ids": distinct})
+        answer = await self._open().ask("POST", f"/{known.place}/_mget", body, deadline_ns=deadline_ns)
+        docs: list[dict[str, Any]] = _json(answer)["docs"]
+        found = {each["_id"]: Found.of(each) for each in docs if each.get("found")}
+        if any(_gone(each) for each in docs):
+            raise refusals.no_index(index)
+        return [None if id not in found else found[id].shown(known.spec) for id in ids]
+
+    async def search(self, index: str, request: Request, *, deadline_ns: int | None = None) -> Page:
+        for attempt in range(2):
+            known = await self._index(index, deadline_ns)
+            asked = check_request(known.spec, request)
+            try:
+                return await self._page(known, asked, deadline_ns)
+            except NotFound:
+                # The alias was pointed elsewhere, and the index that it stood for was dropped.
+                self._known.pop(index, None)
+                if attempt:
+                    raise refusals.no_index(index) from None
+        raise refusals.no_index(index)
+
+    async def nearest(self, index: str, request: Nearest, *, deadline_ns: int | None = None) -> list[Hit]:
+        known = await self._index(index, deadline_ns)
+        asked = check_nearest(known.spec, request)
+        similarity = known.spec.fields[asked.field].similarity
+        where = None if asked.where is None else known.asking.query(asked.where)
+        query = _approximate(asked, where) if asked.approximate else _exact(asked, where, SPACES[similarity])
+        body = {"query": query, "size": asked.limit, "track_total_hits": False, **_returned(known.spec, asked.fields)}
+        hits: list[Hit] = []
+        for each in (await self._searched(known, body, deadline_ns))["hits"]["hits"]:
+            found = Found.of(each)
+            score = likeness_of(similarity, float(each["_score"]))
+            hits.append(Hit(found.shown(known.spec, asked.fields), score))
+        return hits
+
+    async def refresh(self, index: str, *, deadline_ns: int | None = None) -> None:
+        known = await self._index(index, deadline_ns)
+        _json(await self._open().ask("POST", f"/{known.place}/_refresh", deadline_ns=deadline_ns))
+
+    async def delete_where(
+        self, index: str, query: Query, *, limit: int = DELETE_MAX, deadline_ns: int | None = None
+    ) -> int:
+        known = await self._index(index, deadline_ns)
+        asked = check_deletion(known.spec, query, limit)
+        await self.refresh(index, deadline_ns=deadline_ns)
+        path = f"/{known.place}/_delete_by_query?conflicts=proceed&refresh=true&max_docs={limit}"
+        body = _encode({"query": known.asking.query(asked)})
+        answer = await self._open().change("POST", path, body, deadline_ns=deadline_ns)
+        return int(_json(answer)["deleted"])
+
+    async def _page(self, known: _Known, asked: Request, deadline_ns: int | None) -> Page:
+        body: dict[str, Any] = {
+            "query": known.asking.query(asked.query),
+            "track_total_hits": asked.count,
+            **_returned(known.spec, asked.fields, asked.sort),
+        }
+        if asked.aggregations:
+            body["aggs"] = known.asking.aggregations(asked.aggregations)
+        skipped = 0
+        begin: tokens.Position | None = None
+        if asked.sort:
+            begin = tokens.position(asked, known.spec)
+            body["sort"] = sort_of(asked.sort, known.spec)
+            if begin is not None:
+                body["search_after"] = sort_values(asked.sort, known.spec, begin)
+        else:
+            skipped = tokens.passed(asked)
+            body["from"] = skipped
+        most = asked.limit if asked.sort else min(asked.limit, SCORED_MAX_HITS - skipped)
+        if most <= 0:
+            body.pop("from", None)
+        spare = int(bool(most) and (bool(asked.sort) or skipped + most < SCORED_MAX_HITS))
+        found = await self._some(known, body, max(0, most) + spare, deadline_ns)
+        every = [Found.of(each) for each in found["hits"]["hits"]]
+        taken = fitting(every[: max(0, most)])
+        results = known.asking.results(asked.aggregations, found.get("aggregations", {}))
+        check_results(results)
+        after = None
+        if (taken and len(taken) < len(every)) or (taken and found["cut"]):
+            last = taken[-1]
+            after = (
+                tokens.sorted_token(asked, last.position(asked.sort))
+                if asked.sort
+                else tokens.scored_token(asked, skipped + len(taken))
+            )
+        hits = [Hit(each.shown(known.spec, asked.fields), None if asked.sort else each.score) for each in taken]
+        total = int(found["hits"]["total"]["value"]) if asked.count else None
+        return Page(hits=hits, total=total, after=after, aggregations=results)
+
+    async def _some(self, known: _Known, body: Mapping[str, Any], size: int, deadline_ns: int | None) -> dict[str, Any]:
+        """The answer with up to `size` hits, or with the first of them where all would be too many bytes: `cut`."""
+        asked = size
+        while True:
+            try:
+                return {**await self._searched(known, {**body, "size": asked}, deadline_ns), "cut": asked < size}
+            except AnswerTooLarge:
+                if asked <= 1:
+                    raise TooLarge("the answer has too many bytes", hint="ask for fewer fields or buckets") from None
+                asked //= 2
+
+    async def _searched(self, known: _Known, body: Mapping[str, Any], deadline_ns: int | None) -> dict[str, Any]:
+        path = f"/{known.place}/_search"
+        found = _json(await self._open().ask("POST", path, _encode(body), deadline_ns=deadline_ns))
+        failed = found["_shards"].get("failures")
+        if found.get("timed_out") or failed:
+            raise failures.meaning(
+                503, failures.Cause(reason=f"not all shards answered: {failed or 'it took too long'}")
+            )
+        return found
+
+    async def _index(self, name: str, deadline_ns: int | None) -> _Known:
+        self._open()
+        if deadline_ns is not None and self._environment.monotonic_ns() >= deadline_ns:
+            raise refusals.deadline_passed()
+        known = self._known.get(name)
+        if known is None or self._environment.monotonic_ns() - known.at_ns >= VISIBLE_WITHIN_S * NS_PER_S:
+            check_name(name, "index")
+            known = await self._look(name, deadline_ns)
+        if known is None:
+            raise refusals.no_index(name)
+        return known
+
+    async def _look(self, name: str, deadline_ns: int | None) -> _Known | None:
+        """What the name stands for now, if anything."""
+        at_ns = self._environment.monotonic_ns()
+        self._known.pop(name, None)
+        try:
+            answer = await self._open().ask("GET", f"/{self._prefix}{name}/_mapping", deadline_ns=deadline_ns)
+            mappings = _json(answer)
+        except NotFound:
+            return None
+        index, mapping = next(iter(mappings.items()))
+        spec = spec_of(mapping.get("mappings", {}))
+        if spec is None:
+            return None
+        earlier = next((each for each in self._known.values() if each.place == index and each.spec == spec), None)
+        writer = Writer(spec.fields) if earlier is None else earlier.writer
+        known = _Known(index, spec, writer, Asking(spec.fields), at_ns)
+        if len(self._known) >= 2 * INDEXES_MAX:
+            self._known.clear()
+        self._known[name] = known
+        return known
+
+    def _open(self) -> Link:
+        if self._link is None:
+            raise refusals.stopped()
+        return self._link
+
+
+_BULK_FIELDS = quote("items.*.status,items.*.result,items.*._seq_no,items.*._primary_term,items.*.error", safe="*._,")
+
+
+def _lines(action: Prepared, writer: Writer) -> bytes | None:
+    """An action as it is sent; None for one whose condition cannot hold."""
+    said: dict[str, Any] = {"_id": action.id}
+    if isinstance(action.when, Unchanged):
+        parts = _REVISION.fullmatch(action.when.revision)
+        if parts is None:
+            return None
+        said |= {"if_seq_no": int(parts[1]), "if_primary_term": int(parts[2])}
+    if action.fields is None:
+        return _encode({"delete": said}) + b"\n"
+    verb = "create" if isinstance(action.when, Absent) else "index"
+    return _encode({verb: said}) + b"\n" + writer.source(action) + b"\n"
+
+
+def _outcome(item: Mapping[str, Any], index: str) -> Outcome:
+    status = int(item["status"])
+    if status in (200, 201):
+        if item.get("result") == "deleted":
+            return Outcome(Status.APPLIED)
+        return Outcome(Status.APPLIED, f"{item['_seq_no']}.{item['_primary_term']}")
+    if status == 409:
+        return Outcome(Status.CONFLICT)
+    error: Mapping[str, Any] = item.get("error") or {}
+    if status == 404 and not error:
+        return Outcome(Status.MISSING)
+    cause = failures.Cause(str(error.get("type", "")), str(error.get("reason", "")))
+    if cause.type == "index_not_found_exception":
+        raise refusals.no_index(index)
+    return Outcome(Status.REJECTED, reason=cause.shown)
+
+
+def _gone(document: Mapping[str, Any]) -> bool:
+    error = document.get("error")
+    return isinstance(error, dict) and cast("dict[str, Any]", error).get("type") == "index_not_found_exception"
+
+
+def _exact(asked: Nearest, where: Any, space: str) -> dict[str, Any]:
+    some = [{"exists": {"field": asked.field}}, *([] if where is None else [where])]
+    params = {"field": asked.field, "query_value": list(asked.vector), "space_type": space}
+    script = {"lang": "knn", "source": "knn_score", "params": params}
+    return {"script_score": {"query": {"bool": {"filter": some}}, "script": script}}
+
+
+def _approximate(asked: Nearest, where: Any) -> dict[str, Any]:
+    said = {"vector": list(asked.vector), "k": asked.limit}
+    return {"knn": {asked.field: said if where is None else {**said, "filter": where}}}
+
+
+def _returned(spec: IndexSpec, fields: Sequence[str] | None, sorts: Sequence[Sort] = ()) -> dict[str, Any]:
+    """What comes with a document: the fields that were asked for, and those that say where the next page begins."""
+    names = None if fields is None else [*fields, *(sort.field for sort in sorts)]
+    whole = names is None or (names and has_objects(spec))
+    return {"seq_no_primary_term": True, "_source": True if whole else names or False}
+
+
+def _json(answer: Answer) -> dict[str, Any]:
+    """What a good answer says. Raises what a bad one means."""
+    if answer.status >= 400:
+        raise failures.meaning(answer.status, failures.cause_of(answer.body))
+    try:
+        return msgspec.json.decode(answer.body, type=dict[str, Any])
+    except msgspec.DecodeError as error:
+        raise failures.broken(f"an answer that is none: {error}", "unknown") from None

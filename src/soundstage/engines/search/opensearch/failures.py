@@ -1,0 +1,120 @@
+"""What the answers of OpenSearch mean that are no good news, and what it means that there is none."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from soundstage.core.errors import (
+    AlreadyExists,
+    DeadlineExceeded,
+    Exhausted,
+    Forbidden,
+    Internal,
+    NotFound,
+    SoundstageError,
+    TooLarge,
+    Unauthenticated,
+    Unavailable,
+)
+
+OutcomeOf: TypeAlias = Literal["not_applied", "unknown"]
+
+_SAID_MAX = 300
+
+
+class Cause(msgspec.Struct, frozen=True):
+    """What an answer says of an error: its kind, and in words."""
+
+    type: str = ""
+    reason: str = ""
+
+    @property
+    def shown(self) -> str:
+        """The words, shortened."""
+        text = " ".join((self.reason or self.type or "without a reason").split())
+        return text if len(text) <= _SAID_MAX else f"{text[:_SAID_MAX]}…"
+
+
+class _Causes(msgspec.Struct, frozen=True):
+    root_cause: list[Cause] = []
+    type: str = ""
+    reason: str = ""
+
+
+class _Refusal(msgspec.Struct, frozen=True):
+    error: _Causes | str
+
+
+def cause_of(body: bytes) -> Cause:
+    """The first cause in the body of an answer."""
+    try:
+        error = msgspec.json.decode(body, type=_Refusal).error
+    except msgspec.MsgspecError:
+        return Cause(reason=body[:_SAID_MAX].decode("utf-8", "replace"))
+    if isinstance(error, str):
+        return Cause(reason=error)
+    return error.root_cause[0] if error.root_cause else Cause(error.type, error.reason)
+
+
+def meaning(status: int, cause: Cause) -> SoundstageError:
+    """The error that an answer stands for."""
+    if cause.type == "index_not_found_exception":
+        return NotFound(f"OpenSearch: {cause.shown}", hint="make the index, or point the alias at one")
+    if cause.type in (
+        "resource_already_exists_exception",
+        "invalid_alias_name_exception",
+        "invalid_index_name_exception",
+    ):
+        return AlreadyExists(f"OpenSearch: {cause.shown}", field="name", hint="choose another name")
+    if cause.type in ("too_many_buckets_exception", "circuit_breaking_exception"):
+        return TooLarge(f"OpenSearch: {cause.shown}", field="aggregations", hint="count over less, or in wider steps")
+    if cause.type == "cluster_block_exception":
+        return Unavailable(f"OpenSearch: {cause.shown}", hint="see to its disk", outcome="not_applied")
+    match status:
+        case 401:
+            return Unauthenticated("OpenSearch does not know the user or the password", hint="see `password_file`")
+        case 403:
+            return Forbidden(f"OpenSearch: {cause.shown}", hint="the user needs all rights on the indexes of its space")
+        case 404:
+            return NotFound(f"OpenSearch: {cause.shown}")
+        case 408 | 502 | 503 | 504:
+            return Unavailable(f"OpenSearch answers {status}: {cause.shown}", outcome="unknown")
+        case 413:
+            return TooLarge(f"OpenSearch: {cause.shown}", hint="raise http.max_content_length")
+        case 429:
+            return Exhausted(f"OpenSearch: {cause.shown}", retry_after_ms=500, outcome="not_applied")
+        case _:
+            return Internal(f"OpenSearch answers {status}, {cause.type}: {cause.shown}", hint="please report it")
+
+
+def refused(reason: str) -> Unavailable:
+    """No node takes connections."""
+    return Unavailable(
+        f"no node of OpenSearch can be reached: {reason}", hint="see that it runs, and where", outcome="not_applied"
+    )
+
+
+def broken(reason: str, outcome: OutcomeOf) -> Unavailable:
+    """A connection was lost before the answer came."""
+    return Unavailable(f"the connection to OpenSearch was lost: {reason}", outcome=outcome)
+
+
+def late(outcome: OutcomeOf) -> DeadlineExceeded:
+    """The answer did not come in time."""
+    return DeadlineExceeded("OpenSearch did not answer in time", hint="allow more time", outcome=outcome)
+
+
+def silent(outcome: OutcomeOf) -> Unavailable:
+    """The same for a call without a deadline."""
+    return Unavailable("OpenSearch did not answer in time", hint="see what it does", outcome=outcome)
+
+
+def crowded() -> Exhausted:
+    """All connections are taken."""
+    return Exhausted(
+        "all connections to OpenSearch are taken",
+        hint="ask less at once, or raise `connections`",
+        outcome="not_applied",
+    )

@@ -1,0 +1,120 @@
+"""Where a cluster is and how it is spoken to: what the URL of an engine says."""
+
+from __future__ import annotations
+
+import re
+import ssl
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import SplitResult, parse_qsl, unquote
+
+import msgspec
+from msgspec import Meta
+
+from soundstage.core.codec import convert
+from soundstage.core.errors import InvalidArgument
+
+PORT = 9200
+_SPACE = re.compile(r"[a-z0-9][a-z0-9_]{0,63}")
+_NUMBERS = {"shards": int, "replicas": int, "connections": int, "patience_s": float}
+
+
+class OpenSearchOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """Options of an engine on OpenSearch, each of which may stand in the URL's query too."""
+
+    user: Annotated[str | None, Meta(description="who logs in; the password is in `password_file`")] = None
+    password_file: Annotated[str | None, Meta(description="file whose first line is the password")] = None
+    tls: Annotated[bool, Meta(description="HTTPS, by the certificates that this machine trusts")] = False
+    tls_ca: Annotated[str | None, Meta(description="PEM file of who signs the nodes' certificates; turns TLS on")] = (
+        None
+    )
+    tls_cert: Annotated[str | None, Meta(description="PEM file of this client's certificate")] = None
+    tls_key: Annotated[str | None, Meta(description="PEM file of this client's key")] = None
+    tls_names: Annotated[bool, Meta(description="whether a node's certificate must name its host")] = True
+    shards: Annotated[int, Meta(ge=1, le=100, description="of an index that is made; counts are exact with one")] = 1
+    replicas: Annotated[int, Meta(ge=0, le=10, description="copies of an index that is made, besides the first")] = 0
+    patience_s: Annotated[float, Meta(gt=0, le=600, description="how long a call without a deadline is tried")] = 10.0
+    connections: Annotated[int, Meta(ge=1, le=1_000, description="requests under way at once")] = 32
+
+
+class OpenSearchAddress(msgspec.Struct, frozen=True):
+    """What an engine's URL says: nodes, the space that its indexes are in, and options."""
+
+    hosts: tuple[str, ...]
+    space: str
+    options: OpenSearchOptions
+
+    @property
+    def bases(self) -> tuple[str, ...]:
+        """The addresses of the nodes."""
+        scheme = "https" if self.options.tls or self.options.tls_ca else "http"
+        return tuple(f"{scheme}://{host}" for host in self.hosts)
+
+
+def parse_address(
+    name: str, url: SplitResult, options: Mapping[str, Any], password_file: str | None
+) -> OpenSearchAddress:
+    """The parts of an engine's URL. Raises `InvalidArgument`."""
+    field = f"engines.{name}.url"
+    hosts = tuple(_host(each, field) for each in url.netloc.rpartition("@")[2].split(","))
+    space = unquote(url.path.strip("/")) or "main"
+    if not _SPACE.fullmatch(space):
+        raise InvalidArgument(
+            f"{space!r} is no name of a space", field=field, hint="write opensearch://host/space with a-z, 0-9 and _"
+        )
+    given: dict[str, Any] = {key: _typed(key, value) for key, value in parse_qsl(url.query, keep_blank_values=True)}
+    if url.username:
+        given["user"] = unquote(url.username)
+    if password_file is not None:
+        given["password_file"] = password_file
+    try:
+        found = convert({**given, **options}, OpenSearchOptions)
+    except InvalidArgument as error:
+        raise InvalidArgument(error.detail, field=f"engines.{name}.options.{error.field}", hint=error.hint) from None
+    return OpenSearchAddress(hosts, space, found)
+
+
+def password(options: OpenSearchOptions) -> str:
+    """The first line of the file. Raises `InvalidArgument`."""
+    if options.password_file is None:
+        raise InvalidArgument("a user has a password", field="password_file", hint="name the file that holds it")
+    try:
+        return Path(options.password_file).read_text().partition("\n")[0]
+    except OSError as error:
+        raise InvalidArgument(
+            f"{options.password_file} cannot be read: {error.strerror}", field="password_file"
+        ) from None
+
+
+def tls_context(options: OpenSearchOptions) -> ssl.SSLContext:
+    """What is trusted and shown. Raises `InvalidArgument` for a file that is none."""
+    try:
+        context = ssl.create_default_context(cafile=options.tls_ca)
+        if options.tls_cert is not None:
+            context.load_cert_chain(options.tls_cert, options.tls_key)
+    except (OSError, ssl.SSLError) as error:
+        raise InvalidArgument(f"the files of TLS cannot be used: {error}", field="tls_ca") from None
+    context.check_hostname = options.tls_names
+    return context
+
+
+def _host(text: str, field: str) -> str:
+    host, colon, port = text.rpartition(":")
+    if not colon or text.endswith("]"):
+        host, port = text, str(PORT)
+    if not host.strip("[]") or not port.isdecimal() or not 0 < int(port) < 1 << 16:
+        raise InvalidArgument(
+            f"{text!r} names no node", field=field, hint="write opensearch://host[:port][,host…][/space]"
+        )
+    return f"{host}:{port}"
+
+
+def _typed(key: str, value: str) -> Any:
+    """An option of the query as the type that it has."""
+    if key in ("tls", "tls_names"):
+        return {"true": True, "false": False}.get(value.lower(), value)
+    try:
+        return _NUMBERS[key](value) if key in _NUMBERS else value
+    except ValueError:
+        return value

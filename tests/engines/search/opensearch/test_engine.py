@@ -1,0 +1,175 @@
+"""What the engine makes of answers that no healthy node gives: those of a server that says what it is told to."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any, TypeAlias
+from urllib.parse import urlsplit
+
+import pytest
+
+from soundstage.core.environment import SystemEnvironment
+from soundstage.core.errors import SoundstageError
+from soundstage.engines.search.opensearch import OpenSearchSearch, parse_address
+from soundstage.engines.search.opensearch.mapping import settings
+from soundstage.engines.search.opensearch.options import OpenSearchOptions
+from soundstage.engines.search.port import Field, IndexSpec, Kind, Nearest, Put, Request, Status
+from soundstage.engines.search.queries import All
+
+SPEC = IndexSpec(name="films", fields={"year": Field(kind=Kind.INTEGER), "mood": Field(kind=Kind.VECTOR, dimensions=1)})
+MAPPING = {"main-films": {"mappings": settings(SPEC, OpenSearchOptions())["mappings"]}}
+
+Said: TypeAlias = tuple[int, Any]
+
+
+class Node:
+    """Answers `GET`s like a healthy node, and everything else as `says` has it."""
+
+    def __init__(self) -> None:
+        self.says: Said | bytes = (200, {})
+        self.asked: list[tuple[str, str, str]] = []
+        self.server: asyncio.Server | None = None
+
+    async def start(self) -> str:
+        self.server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        return f"opensearch://127.0.0.1:{self.server.sockets[0].getsockname()[1]}"
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while head := await reader.readuntil(b"\r\n\r\n"):
+                text = head.decode()
+                method, path, _ = text.split("\r\n")[0].split(" ")
+                headers = {k.lower(): v for k, _, v in (line.partition(": ") for line in text.split("\r\n")[1:])}
+                await reader.readexactly(int(headers.get("content-length", "0")))
+                self.asked.append((method, path, headers.get("authorization", "")))
+                said = self._said(method, path)
+                writer.write(said if isinstance(said, bytes) else _http(*said))
+                await writer.drain()
+                if isinstance(said, bytes):
+                    break
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            writer.close()
+
+    def _said(self, method: str, path: str) -> Said | bytes:
+        if method == "GET" and path == "/":
+            return 200, {"version": {"distribution": "opensearch", "number": "2.19.1"}}
+        if method == "GET" and path == "/main-films/_mapping":
+            return 200, MAPPING
+        return self.says
+
+
+def _http(status: int, body: Any) -> bytes:
+    content = json.dumps(body).encode()
+    return b"HTTP/1.1 %d X\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%s" % (
+        status,
+        len(content),
+        content,
+    )
+
+
+@pytest.fixture
+async def node() -> AsyncIterator[Node]:
+    made = Node()
+    yield made
+    if made.server is not None:
+        made.server.close()
+
+
+Open: TypeAlias = Callable[..., Any]
+
+
+@pytest.fixture
+async def search(node: Node) -> AsyncIterator[OpenSearchSearch]:
+    address = parse_address("a", urlsplit(await node.start()), {"patience_s": 0.3}, None)
+    engine = OpenSearchSearch(address, SystemEnvironment())
+    await engine.start()
+    yield engine
+    await engine.stop()
+
+
+def error(type: str, reason: str = "why") -> dict[str, Any]:
+    cause = {"type": type, "reason": reason}
+    return {"error": {**cause, "root_cause": [cause]}}
+
+
+ANSWERS: dict[str, tuple[Said | bytes, str]] = {
+    "who is not known": ((401, {}), "unauthenticated"),
+    "who has not the right": ((403, error("security_exception")), "forbidden"),
+    "a block": ((403, error("cluster_block_exception")), "unavailable"),
+    "too much at once": ((429, error("rejected_execution_exception")), "exhausted"),
+    "no memory": ((429, error("circuit_breaking_exception")), "too_large"),
+    "no cluster": ((503, error("no_cluster_manager")), "unavailable"),
+    "a proxy": ((502, "<html>"), "unavailable"),
+    "a mistake of ours": ((400, error("parsing_exception")), "internal"),
+    "a failure": ((500, {"error": "text"}), "internal"),
+    "nothing": (b"", "unavailable"),
+    "half an answer": (b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{", "unavailable"),
+    "another protocol": (b"SSH-2.0-OpenSSH\r\n", "unavailable"),
+    "no JSON": (b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nyes", "unavailable"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", ANSWERS)
+async def test_no_answer_is_anything_but_an_error_of_ours(search: OpenSearchSearch, node: Node, case: str) -> None:
+    node.says, code = ANSWERS[case]
+    for call in (
+        search.search("films", Request()),
+        search.get("films", ["1"]),
+        search.bulk("films", [Put("1", {})]),
+        search.refresh("films"),
+        search.delete_where("films", All()),
+        search.nearest("films", Nearest(field="mood", vector=[1.0])),
+        search.indexes(),
+        search.point("shown", "films"),
+    ):
+        with pytest.raises(SoundstageError) as refusal:
+            await call
+        assert refusal.value.code == code, refusal.value
+
+
+async def test_a_write_is_not_sent_again_when_it_may_have_been_made(search: OpenSearchSearch, node: Node) -> None:
+    node.says = b""
+    with pytest.raises(SoundstageError) as refusal:
+        await search.bulk("films", [Put("1", {})])
+    assert refusal.value.outcome == "unknown"
+    assert len([path for method, path, _ in node.asked if method == "POST" and "_bulk" in path]) == 1
+
+
+async def test_a_write_that_was_turned_away_is_sent_again(search: OpenSearchSearch, node: Node) -> None:
+    node.says = (429, error("rejected_execution_exception"))
+    with pytest.raises(SoundstageError) as refusal:
+        await search.bulk("films", [Put("1", {})])
+    assert refusal.value.outcome == "not_applied"
+    assert len([path for method, path, _ in node.asked if "_bulk" in path]) > 1
+
+
+async def test_an_action_without_room_is_rejected_by_itself(search: OpenSearchSearch, node: Node) -> None:
+    full = {"status": 429, "error": {"type": "rejected_execution_exception", "reason": "queue is full"}}
+    made = {"status": 201, "result": "created", "_seq_no": 4, "_primary_term": 1}
+    node.says = (200, {"items": [{"index": full}, {"index": made}]})
+    outcomes = await search.bulk("films", [Put("1", {}), Put("2", {})])
+    assert [each.status for each in outcomes] == [Status.REJECTED, Status.APPLIED]
+    assert (outcomes[0].reason, outcomes[1].revision) == ("queue is full", "4.1")
+
+
+async def test_an_answer_of_some_shards_is_none(search: OpenSearchSearch, node: Node) -> None:
+    node.says = (200, {"_shards": {"failures": [{"reason": {"type": "x"}}]}, "hits": {"hits": []}})
+    with pytest.raises(SoundstageError) as refusal:
+        await search.search("films", Request())
+    assert refusal.value.code == "unavailable"
+
+
+async def test_the_password_is_the_first_line_of_its_file(node: Node, tmp_path: Path) -> None:
+    secret = tmp_path / "password"
+    secret.write_text("open sesame\nnot this\n")
+    url = (await node.start()).replace("//", "//ali@")
+    engine = OpenSearchSearch(parse_address("a", urlsplit(url), {}, str(secret)), SystemEnvironment())
+    await engine.start()
+    await engine.stop()
+    assert node.asked[0][2] == "Basic YWxpOm9wZW4gc2VzYW1l"

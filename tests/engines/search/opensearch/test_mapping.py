@@ -1,0 +1,69 @@
+"""How documents lie in OpenSearch."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from soundstage.engines.search.documents import prepare
+from soundstage.engines.search.opensearch.mapping import Writer, settings, spec_of
+from soundstage.engines.search.opensearch.options import OpenSearchOptions
+from soundstage.engines.search.port import Field, IndexSpec, Kind, Put
+
+TEXT, WORD = Field(kind=Kind.TEXT), Field(kind=Kind.KEYWORD)
+PLAIN = IndexSpec(name="films", fields={"title": TEXT, "code": WORD})
+DEEP = IndexSpec(
+    name="films",
+    fields={"title": TEXT, "cast": Field(kind=Kind.NESTED, fields={"role": TEXT, "actor": WORD})},
+)
+
+
+def written(spec: IndexSpec, fields: dict[str, Any]) -> dict[str, Any]:
+    (action,) = prepare(spec, [Put("1", fields)])
+    return json.loads(Writer(spec.fields).source(action))
+
+
+@pytest.mark.parametrize(
+    ("spec", "fields", "expected"),
+    [
+        (PLAIN, {}, {"ID": "1"}),
+        (PLAIN, {"code": "A b"}, {"code": "A b", "ID": "1"}),
+        (PLAIN, {"title": "The HEAT!"}, {"title": "The HEAT!", "ID": "1", "WORDS": {"title": "the heat"}}),
+        (PLAIN, {"title": "…"}, {"title": "…", "ID": "1"}),
+        (DEEP, {"cast": [{}]}, {"cast": [{}], "ID": "1"}),
+        (
+            DEEP,
+            {"cast": [{"role": "Neil", "actor": "X"}]},
+            {"cast": [{"role": "Neil", "actor": "X", "WORDS": {"role": "neil"}}], "ID": "1"},
+        ),
+    ],
+)
+def test_a_document_has_its_words_beside_it(spec: IndexSpec, fields: dict[str, Any], expected: dict[str, Any]) -> None:
+    assert written(spec, fields) == expected
+
+
+def test_the_fields_of_an_index_are_read_back() -> None:
+    for spec in (PLAIN, DEEP):
+        assert spec_of(settings(spec, OpenSearchOptions())["mappings"]) == spec
+
+
+@pytest.mark.parametrize(
+    "mappings", [{}, {"_meta": {}}, {"_meta": {"soundstage": "{"}}, {"_meta": {"soundstage": "{}"}}]
+)
+def test_an_index_of_others_is_none_of_ours(mappings: dict[str, Any]) -> None:
+    assert spec_of(mappings) is None
+
+
+def test_what_nobody_asks_for_is_not_kept_unless_objects_are() -> None:
+    kept, deep = (settings(spec, OpenSearchOptions())["mappings"]["_source"] for spec in (PLAIN, DEEP))
+    assert (kept, deep) == ({"excludes": ["ID", "WORDS"]}, {})
+
+
+def test_vectors_turn_the_plugin_on() -> None:
+    vector = Field(kind=Kind.VECTOR, dimensions=3, similarity="euclidean")
+    made = settings(IndexSpec(name="films", fields={"mood": vector}), OpenSearchOptions(shards=2))
+    assert (made["settings"]["index"]["knn"], made["settings"]["index"]["number_of_shards"]) == (True, 2)
+    assert made["mappings"]["properties"]["mood"]["method"]["space_type"] == "l2"
+    assert "knn" not in settings(PLAIN, OpenSearchOptions())["settings"]["index"]
