@@ -273,6 +273,8 @@ def test_all_benchmarks_are_listed() -> None:
         "processes",
         "records_cassandra",
         "resp",
+        "search_opensearch",
+        "search_tantivy",
         "startup",
         "tables_iceberg",
     ]

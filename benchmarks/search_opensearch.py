@@ -1,0 +1,182 @@
+"""How much does the search port cost over OpenSearch's bare interface? Documents of 20 words, in bulk.
+
+The rival is the same HTTP client and does nothing else: no check of fields, no words, no outcomes; the server makes the
+words, by its standard analyser. Both send the same documents to indexes of one shard, from one process and in turns.
+`soundstage.servers` brings and starts the server.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import random
+import statistics
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx2
+import msgspec
+
+from benchmarks.report import Figure, figure, options, show
+from soundstage.core.environment import SystemEnvironment
+from soundstage.engines.search.opensearch import OpenSearchSearch, parse_address
+from soundstage.engines.search.port import Field, IndexSpec, Kind, Put, Request
+from soundstage.engines.search.queries import Match
+from soundstage.servers.cluster import Cluster
+
+WORDS = 20
+TARGET = 0.9
+FIELDS = {
+    "title": Field(kind=Kind.TEXT),
+    "genre": Field(kind=Kind.KEYWORD),
+    "year": Field(kind=Kind.INTEGER),
+    "rating": Field(kind=Kind.DOUBLE),
+}
+MAPPINGS = {
+    "title": {"type": "text"},
+    "genre": {"type": "keyword"},
+    "year": {"type": "long"},
+    "rating": {"type": "double"},
+}
+
+
+class Scale(msgspec.Struct, frozen=True):
+    """How much is done: `documents` in each turn, in calls of `batch`, by `callers` at once; `searches`."""
+
+    rounds: int
+    documents: int
+    batch: int = 1_000
+    callers: int = 2
+    searches: int = 200
+
+
+FULL = Scale(rounds=7, documents=20_000)
+QUICK = Scale(rounds=3, documents=6_000)
+
+
+def documents(count: int) -> list[dict[str, Any]]:
+    """Documents, the same each time."""
+    chance = random.Random(7)
+    vocabulary = [f"word{number}" for number in range(5_000)]
+    return [
+        {
+            "title": " ".join(chance.choices(vocabulary, k=WORDS)),
+            "genre": f"genre {chance.randrange(20)}",
+            "year": chance.randrange(1900, 2027),
+            "rating": chance.random() * 10,
+        }
+        for _ in range(count)
+    ]
+
+
+class Bare:
+    """The interface of OpenSearch and nothing else."""
+
+    def __init__(self, base: str, index: str) -> None:
+        self._client = httpx2.AsyncClient(base_url=base, timeout=60, trust_env=False)
+        self._index = index
+
+    async def create(self) -> None:
+        body = {
+            "settings": {"number_of_shards": 1, "number_of_replicas": 0},
+            "mappings": {"properties": MAPPINGS},
+        }
+        (await self._client.put(f"/{self._index}", json=body)).raise_for_status()
+
+    async def bulk(self, start: int, batch: Sequence[dict[str, Any]]) -> None:
+        lines: list[bytes] = []
+        for number, each in enumerate(batch, start):
+            lines += [msgspec.json.encode({"index": {"_id": f"{number}"}}), msgspec.json.encode(each)]
+        body = b"\n".join(lines) + b"\n"
+        headers = {"content-type": "application/x-ndjson"}
+        answer = await self._client.post(f"/{self._index}/_bulk", content=body, headers=headers)
+        assert not msgspec.json.decode(answer.content)["errors"]
+
+    async def search(self, word: str) -> int:
+        body = {"query": {"match": {"title": word}}}
+        answer = await self._client.post(f"/{self._index}/_search", json=body)
+        return len(msgspec.json.decode(answer.content)["hits"]["hits"])
+
+    async def close(self) -> None:
+        await self._client.aclose()
+
+
+async def bulks(scale: Scale, every: Sequence[Any], bulk: Callable[[int, Sequence[Any]], Awaitable[object]]) -> float:
+    """Documents per second."""
+    starts = iter(range(0, len(every), scale.batch))
+
+    async def caller() -> None:
+        for start in starts:
+            await bulk(start, every[start : start + scale.batch])
+
+    began = time.perf_counter()
+    await asyncio.gather(*(caller() for _ in range(scale.callers)))
+    return len(every) / (time.perf_counter() - began)
+
+
+async def searches(scale: Scale, search: Callable[[str], Awaitable[object]]) -> float:
+    """Searches per second, one after the other."""
+    began = time.perf_counter()
+    for number in range(scale.searches):
+        await search(f"word{number}")
+    return scale.searches / (time.perf_counter() - began)
+
+
+async def turns(rounds: int, *sides: Callable[[], Awaitable[float]]) -> list[float]:
+    """The median of each side's figures over `rounds` turns, taken one after the other."""
+    found: list[list[float]] = [[] for _ in sides]
+    for number in range(rounds):
+        order = list(enumerate(sides))
+        for place, side in order if number % 2 == 0 else reversed(order):
+            gc.collect()
+            found[place].append(await side())
+    return [statistics.median(each) for each in found]
+
+
+async def measured(scale: Scale, url: str) -> list[Figure]:
+    """All figures, against the server at that address."""
+    space = f"bench{time.time_ns()}"
+    address = parse_address("bench", urlsplit(f"{url}/{space}"), {"patience_s": 60.0}, None)
+    ours, bare = OpenSearchSearch(address, SystemEnvironment()), Bare(address.bases[0], f"{space}-bare")
+    await ours.start()
+    await ours.create_index(IndexSpec(name="films", fields=FIELDS))
+    await bare.create()
+    every = documents(scale.documents)
+    puts = [Put(f"{number}", each) for number, each in enumerate(every)]
+
+    async def our_bulk(start: int, batch: Sequence[Any]) -> None:
+        await ours.bulk("films", batch)
+
+    async def our_search(word: str) -> None:
+        await ours.search("films", Request(query=Match("title", word), count=False))
+
+    mine, rival = await turns(
+        scale.rounds, lambda: bulks(scale, puts, our_bulk), lambda: bulks(scale, every, bare.bulk)
+    )
+    figures = [figure("search_opensearch.bulk", mine, rival, "documents/s", "higher", target=TARGET)]
+    await ours.refresh("films")
+    mine, rival = await turns(scale.rounds, lambda: searches(scale, our_search), lambda: searches(scale, bare.search))
+    figures.append(figure("search_opensearch.match", mine, rival, "searches/s", "higher"))
+    await ours.drop_index("films")
+    await ours.stop()
+    await bare.close()
+    return figures
+
+
+def measure(scale: Scale) -> list[Figure]:
+    """All figures, against a server of its own."""
+    with Cluster("opensearch") as cluster:
+        return asyncio.run(measured(scale, cluster.url))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line."""
+    chosen = options(__doc__ or "", arguments)
+    title = f"Documents of {WORDS} words in OpenSearch, beside its bare interface"
+    show(title, measure(QUICK if chosen.quick else FULL))
+
+
+if __name__ == "__main__":
+    main()
