@@ -15,7 +15,7 @@ FUNCTION_LINES_MAX = 70
 FUNCTION_LINES_P90_MAX = 35
 
 REASONS: dict[str, str] = {
-    "soundstage.runtime.engines": "the table of schemes, and the few lines that open an engine of each, are read together",
+    "soundstage.runtime.engines": "the table of schemes and the few lines that open an engine of each are one",
 }
 """Modules of more than 500 lines and why they are one."""
 
