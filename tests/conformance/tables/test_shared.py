@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -112,6 +113,27 @@ async def test_a_database_that_was_killed_is_unavailable_and_used_again_when_it_
     assert [(type(each), each.retryable) for each in failures] == [(Unavailable, True)] * 2
     await engine.append("films", rows(film(3)))
     assert await ids(engine) == [1, 3]
+
+
+async def test_a_database_that_hangs_is_unavailable_in_time_and_used_again_when_it_goes_on(
+    postgresql: Cluster, tmp_path: Path, catalogue: str
+) -> None:
+    engine = engine_on(address_at(postgresql.url, tmp_path, catalogue, "attempt=2s"))
+    await engine.start()
+    await engine.create(SPEC)
+    postgresql.servers[0].pause()
+    began = time.monotonic()
+    try:
+        failures = await asyncio.gather(
+            refused(engine.info("films")), refused(engine.append("films", rows(film(1)))), refused(ids(engine))
+        )
+    finally:
+        postgresql.servers[0].resume()
+    assert {(type(each), each.retryable, each.outcome) for each in failures} == {(Unavailable, True, "not_applied")}
+    assert time.monotonic() - began < 8
+    await engine.append("films", rows(film(2)))
+    assert await ids(engine) == [2]
+    await engine.stop()
 
 
 async def test_a_refused_connection_fails_the_start_with_the_reason(tmp_path: Path) -> None:

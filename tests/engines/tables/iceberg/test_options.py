@@ -32,15 +32,21 @@ def test_an_embedded_one_has_no_warehouse_elsewhere() -> None:
 @pytest.mark.parametrize(
     ("place", "database"),
     [
-        ("db/films", "postgresql+psycopg://postgres@db:5432/films"),
-        ("reader@db:6432/films", "postgresql+psycopg://reader@db:6432/films"),
-        ("a%40b@[::1]/films", "postgresql+psycopg://a%40b@[::1]:5432/films"),
+        ("db/films", "postgresql+psycopg://postgres@db:5432/films?connect_timeout=5"),
+        ("reader@db:6432/films", "postgresql+psycopg://reader@db:6432/films?connect_timeout=5"),
+        ("a%40b@[::1]/films", "postgresql+psycopg://a%40b@[::1]:5432/films?connect_timeout=5"),
     ],
 )
 def test_a_shared_catalogue_is_in_the_database_of_the_url(place: str, database: str) -> None:
     found = shared(f"iceberg+postgresql://{place}?warehouse=/shared&threads=8&catalogue=films")
     assert (found.database, found.warehouse, found.shared) == (database, "/shared", True)
     assert (found.options.threads, found.options.catalogue) == (8, "films")
+
+
+@pytest.mark.parametrize(("attempt", "seconds"), [("1s", 2), ("2500ms", 2), ("30s", 30)])
+def test_the_database_has_whole_seconds_to_let_one_in(attempt: str, seconds: int) -> None:
+    found = shared(f"iceberg+postgresql://db/films?warehouse=/a&attempt={attempt}")
+    assert found.database.endswith(f"?connect_timeout={seconds}")
 
 
 def test_options_of_the_stage_file_go_before_those_of_the_query() -> None:
@@ -50,7 +56,7 @@ def test_options_of_the_stage_file_go_before_those_of_the_query() -> None:
 def test_the_password_comes_from_its_file(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("p@ss/word\nmore\n")
     found = shared("iceberg+postgresql://db/films?warehouse=/a", password_file=str(tmp_path / "secret"))
-    assert found.database == "postgresql+psycopg://postgres:p%40ss%2Fword@db:5432/films"
+    assert found.database == "postgresql+psycopg://postgres:p%40ss%2Fword@db:5432/films?connect_timeout=5"
 
 
 def test_a_password_that_cannot_be_read_is_told(tmp_path: Path) -> None:

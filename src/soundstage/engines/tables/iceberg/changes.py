@@ -12,7 +12,7 @@ from soundstage.engines.tables import refusals
 from soundstage.engines.tables.arrow import Touched, slices
 from soundstage.engines.tables.filters import Filter
 from soundstage.engines.tables.iceberg.driver import database, io
-from soundstage.engines.tables.iceberg.failures import Overtaken, failure
+from soundstage.engines.tables.iceberg.failures import OVERTAKEN, Overtaken, failure
 from soundstage.engines.tables.iceberg.translation import (
     TYPES,
     branches_of,
@@ -125,6 +125,8 @@ def committed(transaction: Any, call: Call, check: Check) -> Snapshot:
     wanted = branches_of(transaction.table_metadata)[call.branch]
     try:
         metadata = transaction.commit_transaction().metadata
+    except OVERTAKEN as error:
+        raise Overtaken from error
     except (database.SQLAlchemyError, OSError) as error:
         metadata = _landed(transaction, wanted, call, error)
     return next(line(metadata, wanted))

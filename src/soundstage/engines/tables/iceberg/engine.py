@@ -28,7 +28,7 @@ from soundstage.engines.tables.filters import ALL, Filter
 from soundstage.engines.tables.iceberg import changes as edits
 from soundstage.engines.tables.iceberg import upkeep
 from soundstage.engines.tables.iceberg.changes import Call
-from soundstage.engines.tables.iceberg.driver import catalog, exceptions
+from soundstage.engines.tables.iceberg.driver import catalog, exceptions, pool, sqlalchemy
 from soundstage.engines.tables.iceberg.failures import ERRORS, Overtaken, failure
 from soundstage.engines.tables.iceberg.files import NAME as DURABLE_FILES
 from soundstage.engines.tables.iceberg.options import Address
@@ -170,13 +170,14 @@ class IcebergTables:
     ) -> Snapshot:
         call = self._call(name, branch, expect, "append", summary)
 
-        def write(check: Callable[[], None]) -> list[Any]:
+        def write(check: Callable[[], None]) -> tuple[list[Any], Snapshot | None]:
             table = self._load(name)
             edits.head_of(table, call)
-            return edits.written(table, call, data, check)
+            files = edits.written(table, call, data, check)
+            return files, self._at_once(name, lambda: edits.appended(table, call, files, check))
 
-        files = await self._run(name, write)
-        return await self._changed(name, lambda table, check: edits.appended(table, call, files, check))
+        files, made = await self._run(name, write)
+        return made or await self._changed(name, lambda table, check: edits.appended(table, call, files, check))
 
     async def overwrite(
         self,
@@ -349,6 +350,14 @@ class IcebergTables:
             outcome="not_applied",
         )
 
+    def _at_once(self, name: str, work: Callable[[], T]) -> T | None:
+        """What `work` comes to on a table as it was loaded, if nobody has changed it since; else None."""
+        try:
+            with self._turns.setdefault(name, threading.Lock()):
+                return work()
+        except Overtaken:
+            return None
+
     def _in_turn(self, name: str, work: Callable[[Any, Callable[[], None]], T], check: Callable[[], None]) -> T:
         """In this process changes of one table wait for each other, rather than be made twice."""
         with self._turns.setdefault(name, threading.Lock()):
@@ -384,9 +393,12 @@ class IcebergTables:
         properties = {"uri": self._address.database, "warehouse": f"file://{self._address.warehouse}"}
         if self._durable:
             properties["py-io-impl"] = DURABLE_FILES
+        found = catalog.SqlCatalog(self._address.options.catalogue, **properties)
         if self._address.shared:
-            properties["pool_pre_ping"] = "true"
-        return catalog.SqlCatalog(self._address.options.catalogue, **properties)
+            # A server that hangs lets nobody in, and that has its time; on an open connection one would wait for ever.
+            found.engine.dispose()
+            found.engine = sqlalchemy.create_engine(self._address.database, poolclass=pool.NullPool)
+        return found
 
     def _properties(self) -> dict[str, str]:
         """Of a table that is made. Commits are tried again here, where it is known what may be."""

@@ -36,7 +36,7 @@ ERRORS: tuple[type[Exception], ...] = (
 """What calls of the driver raise, among them what it lets through from below."""
 
 _ABSENT = (exceptions.NoSuchTableError, exceptions.NoSuchNamespaceError, exceptions.NoSuchIdentifierError)
-_OVERTAKEN = (exceptions.CommitFailedException, exceptions.ValidationException, exceptions.WaitingForLockException)
+OVERTAKEN = (exceptions.CommitFailedException, exceptions.ValidationException, exceptions.WaitingForLockException)
 
 
 def failure(error: BaseException, table: str, *, reading: bool) -> SoundstageError:
@@ -47,7 +47,7 @@ def failure(error: BaseException, table: str, *, reading: bool) -> SoundstageErr
         return refusals.no_table(table)
     if isinstance(error, exceptions.TableAlreadyExistsError):
         return refusals.exists(table)
-    if isinstance(error, _OVERTAKEN) or is_locked(error):
+    if isinstance(error, OVERTAKEN) or is_locked(error):
         raise Overtaken from error
     if isinstance(error, database.IntegrityError):
         return AlreadyExists(f"{table!r} was made by another at the same moment", hint="look whether it is yours")
@@ -87,7 +87,7 @@ def _catalogue(error: BaseException, reading: bool) -> SoundstageError:
         )
     if "permission denied" in words:
         return Forbidden(f"the catalogue's database refuses: {words}", hint="grant the role the right")
-    connecting = "connection failed" in words or "connection is bad" in words
+    connecting = any(each in words for each in ("connection failed", "connection is bad", "connection timeout"))
     return Unavailable(
         f"the catalogue's database did not answer: {words}",
         hint="repeat the call; see to the database if it goes on",

@@ -13,6 +13,7 @@ from msgspec import Meta
 from soundstage.core.codec import convert
 from soundstage.core.errors import InvalidArgument, Unauthenticated
 from soundstage.core.size import Size
+from soundstage.core.time import NS_PER_S, Duration
 
 CATALOGUE = "catalogue.db"
 
@@ -32,6 +33,10 @@ class IcebergOptions(msgspec.Struct, frozen=True, kw_only=True):
     ] = Size(128 << 20)
     threads: Annotated[int, Meta(ge=1, le=64, description="that read and write at once")] = 4
     tries: Annotated[int, Meta(ge=1, le=1_000, description="of a change that others were quicker than")] = 20
+    attempt: Annotated[
+        Duration,
+        Meta(description="how long the catalogue's database may take to let one in; 2s or more"),
+    ] = Duration(5 * NS_PER_S)
     password_file: Annotated[str | None, Meta(description="file whose first line is the password")] = None
 
 
@@ -81,7 +86,8 @@ def shared_address(name: str, url: SplitResult, options: Mapping[str, Any], pass
     secret = f":{quote(_secret(found.password_file), safe='')}" if found.password_file else ""
     host = f"[{url.hostname}]" if ":" in url.hostname else url.hostname
     place = f"{who}{secret}@{host}:{url.port or 5432}/{quote(unquote(database))}"
-    return Address(f"postgresql+psycopg://{place}", found.warehouse, True, found)
+    within_s = max(2, found.attempt // NS_PER_S)
+    return Address(f"postgresql+psycopg://{place}?connect_timeout={within_s}", found.warehouse, True, found)
 
 
 def _options(name: str, given: Mapping[str, Any]) -> IcebergOptions:
