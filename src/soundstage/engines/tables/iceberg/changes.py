@@ -81,8 +81,8 @@ def appended(table: Any, call: Call, files: Sequence[Any], check: Check) -> Snap
     """The files are rows of the table. Raises `Overtaken`."""
     head_of(table, call)
     transaction = table.transaction()
-    _add(transaction, call, files)
-    return committed(transaction, call, check)
+    made = _add(transaction, call, files)
+    return committed(transaction, call, made, check)
 
 
 def overwritten(table: Any, call: Call, files: Sequence[Any], where: Filter | None, check: Check) -> Snapshot:
@@ -91,8 +91,8 @@ def overwritten(table: Any, call: Call, files: Sequence[Any], where: Filter | No
     transaction = table.transaction()
     if where is not None and head:
         transaction.delete(condition(where), snapshot_properties=call.summary, branch=call.branch)
-    _add(transaction, call, files)
-    return committed(transaction, call, check)
+    made = _add(transaction, call, files)
+    return committed(transaction, call, made, check)
 
 
 def deleted(table: Any, call: Call, where: Filter, check: Check) -> Snapshot | None:
@@ -102,9 +102,8 @@ def deleted(table: Any, call: Call, where: Filter, check: Check) -> Snapshot | N
         return None
     transaction = table.transaction()
     transaction.delete(condition(where), snapshot_properties=call.summary, branch=call.branch)
-    if branches_of(transaction.table_metadata)[call.branch] == head:
-        return None
-    return committed(transaction, call, check)
+    made = branches_of(transaction.table_metadata)[call.branch]
+    return None if made == head else committed(transaction, call, made, check)
 
 
 def replaced(table: Any, call: Call, old: Sequence[Any], new: Sequence[Any], check: Check) -> Snapshot:
@@ -116,13 +115,12 @@ def replaced(table: Any, call: Call, old: Sequence[Any], new: Sequence[Any], che
             producer.delete_data_file(file)
         for file in new:
             producer.append_data_file(file)
-    return committed(transaction, call, check)
+    return committed(transaction, call, producer.snapshot_id, check)
 
 
-def committed(transaction: Any, call: Call, check: Check) -> Snapshot:
-    """The change is made: the snapshot that came of it. Raises `Overtaken`, with nothing changed."""
+def committed(transaction: Any, call: Call, wanted: int, check: Check) -> Snapshot:
+    """The change is made, and `wanted` is the last of its snapshots. Raises `Overtaken`, with nothing changed."""
     check()
-    wanted = branches_of(transaction.table_metadata)[call.branch]
     try:
         metadata = transaction.commit_transaction().metadata
     except OVERTAKEN as error:
@@ -162,11 +160,13 @@ def at_time(name: str, metadata: Any, time_us: int) -> int:
     raise refusals.no_snapshot(name, f"as of {time_us}")
 
 
-def _add(transaction: Any, call: Call, files: Sequence[Any]) -> None:
+def _add(transaction: Any, call: Call, files: Sequence[Any]) -> int:
+    """The files are added, which will be the snapshot that is returned."""
     update = transaction.update_snapshot(snapshot_properties=call.summary, branch=call.branch)
     with update.fast_append() as producer:
         for file in files:
             producer.append_data_file(file)
+    return int(producer.snapshot_id)
 
 
 def _landed(transaction: Any, wanted: int, call: Call, error: Exception) -> Any:
