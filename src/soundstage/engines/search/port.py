@@ -317,5 +317,6 @@ class VectorSearch(Protocol):
         """The documents, the most alike first; equally alike ones in any order, also where the limit cuts.
 
         Scores are the cosine, the dot product, or 1 / (1 + d²) of the distance, within a thousandth, on every engine.
+        Raises `TooLarge` where the documents have more bytes than an engine returns: ask for fewer fields.
         """
         ...

@@ -13,7 +13,7 @@ import pytest
 
 from soundstage.core.environment import SystemEnvironment
 from soundstage.core.errors import SoundstageError
-from soundstage.engines.search.opensearch import OpenSearchSearch, parse_address
+from soundstage.engines.search.opensearch import OpenSearchSearch, link, parse_address
 from soundstage.engines.search.opensearch.mapping import settings
 from soundstage.engines.search.opensearch.options import OpenSearchOptions
 from soundstage.engines.search.port import Field, IndexSpec, Kind, Nearest, Put, Request, Status
@@ -26,10 +26,14 @@ Said: TypeAlias = tuple[int, Any]
 
 
 class Node:
-    """Answers `GET`s like a healthy node, and everything else as `says` has it."""
+    """Answers `GET`s like a healthy node, and everything else as `first` and then `says` have it."""
 
     def __init__(self) -> None:
         self.says: Said | bytes = (200, {})
+        self.first: list[Said | bytes] = []
+        self.silent = False
+        self.heard = asyncio.Semaphore(0)
+        self.over = asyncio.Event()
         self.asked: list[tuple[str, str, str]] = []
         self.server: asyncio.Server | None = None
 
@@ -45,6 +49,10 @@ class Node:
                 headers = {k.lower(): v for k, _, v in (line.partition(": ") for line in text.split("\r\n")[1:])}
                 await reader.readexactly(int(headers.get("content-length", "0")))
                 self.asked.append((method, path, headers.get("authorization", "")))
+                if self.silent:
+                    self.heard.release()
+                    await self.over.wait()
+                    break
                 said = self._said(method, path)
                 writer.write(said if isinstance(said, bytes) else _http(*said))
                 await writer.drain()
@@ -60,7 +68,7 @@ class Node:
             return 200, {"version": {"distribution": "opensearch", "number": "2.19.1"}}
         if method == "GET" and path == "/main-films/_mapping":
             return 200, MAPPING
-        return self.says
+        return self.first.pop(0) if self.first else self.says
 
 
 def _http(status: int, body: Any) -> bytes:
@@ -76,6 +84,7 @@ def _http(status: int, body: Any) -> bytes:
 async def node() -> AsyncIterator[Node]:
     made = Node()
     yield made
+    made.over.set()
     if made.server is not None:
         made.server.close()
 
@@ -141,12 +150,24 @@ async def test_a_write_is_not_sent_again_when_it_may_have_been_made(search: Open
     assert len([path for method, path, _ in node.asked if method == "POST" and "_bulk" in path]) == 1
 
 
-async def test_a_write_that_was_turned_away_is_sent_again(search: OpenSearchSearch, node: Node) -> None:
-    node.says = (429, error("rejected_execution_exception"))
-    with pytest.raises(SoundstageError) as refusal:
-        await search.bulk("films", [Put("1", {})])
-    assert refusal.value.outcome == "not_applied"
-    assert len([path for _, path, _ in node.asked if "_bulk" in path]) > 1
+async def test_a_write_that_was_turned_away_is_sent_again(node: Node) -> None:
+    address = parse_address("a", urlsplit(await node.start()), {"patience_s": 60}, None)
+    search = OpenSearchSearch(address, SystemEnvironment())
+    await search.start()
+    node.first = [(429, error("rejected_execution_exception"))]
+    node.says = (200, {"items": [{"index": {"status": 201, "_seq_no": 0, "_primary_term": 1}}]})
+    assert [each.status for each in await search.bulk("films", [Put("1", {})])] == [Status.APPLIED]
+    await search.stop()
+
+
+async def test_a_question_whose_connection_was_lost_is_asked_again(node: Node) -> None:
+    address = parse_address("a", urlsplit(await node.start()), {"patience_s": 60}, None)
+    search = OpenSearchSearch(address, SystemEnvironment())
+    await search.start()
+    node.first = [b"", (503, error("no_cluster_manager"))]
+    node.says = (200, {"docs": [{"_id": "1", "found": False}]})
+    assert await search.get("films", ["1"]) == [None]
+    await search.stop()
 
 
 async def test_an_action_without_room_is_rejected_by_itself(search: OpenSearchSearch, node: Node) -> None:
@@ -173,3 +194,51 @@ async def test_the_password_is_the_first_line_of_its_file(node: Node, tmp_path: 
     await engine.start()
     await engine.stop()
     assert node.asked[0][2] == "Basic YWxpOm9wZW4gc2VzYW1l"
+
+
+async def test_an_answer_of_too_many_bytes_is_asked_for_in_smaller_parts(
+    search: OpenSearchSearch, node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(link, "ANSWER_MAX_BYTES", 600)
+    hit = {"_id": "1", "_source": {"year": 1}, "_seq_no": 0, "_primary_term": 1, "_score": 1.0}
+    found = {"_shards": {}, "hits": {"total": {"value": 9}, "hits": [hit]}}
+    large = {"_shards": {}, "hits": {"total": {"value": 9}, "hits": [hit] * 9}}
+    node.first = [(200, large), (200, found)]
+    page = await search.search("films", Request(limit=9))
+    assert (len(page.hits), page.after is not None) == (1, True)
+    node.says = (200, large)
+    for call in (
+        search.search("films", Request(limit=1)),
+        search.nearest("films", Nearest(field="mood", vector=[1.0])),
+    ):
+        with pytest.raises(SoundstageError) as refusal:
+            await call
+        assert refusal.value.code == "too_large"
+
+
+async def test_calls_that_are_under_way_when_the_engine_stops_are_told_so(node: Node) -> None:
+    address = parse_address("a", urlsplit(await node.start()), {"patience_s": 60}, None)
+    search = OpenSearchSearch(address, SystemEnvironment())
+    await search.start()
+    await search.get("films", [])
+    node.silent = True
+    calls: list[asyncio.Task[Any]] = [
+        asyncio.create_task(search.search("films", Request())),
+        asyncio.create_task(search.bulk("films", [Put("1", {})])),
+    ]
+    for _ in calls:
+        await node.heard.acquire()
+    await search.stop()
+    results = await asyncio.gather(*calls, return_exceptions=True)
+    assert [getattr(each, "code", None) for each in results] == ["unavailable", "unavailable"]
+
+
+async def test_a_node_that_says_nothing_is_waited_for_no_longer_than_said(search: OpenSearchSearch, node: Node) -> None:
+    await search.get("films", [])
+    node.silent = True
+    with pytest.raises(SoundstageError) as refusal:
+        await search.get("films", ["1"])
+    assert (refusal.value.code, refusal.value.outcome) == ("unavailable", "unknown")
+    with pytest.raises(SoundstageError) as refusal:
+        await search.get("films", ["1"], deadline_ns=SystemEnvironment().monotonic_ns() + 200_000_000)
+    assert (refusal.value.code, refusal.value.outcome) == ("deadline", "unknown")

@@ -11,7 +11,7 @@ from urllib.parse import quote
 import msgspec
 
 from soundstage.core.environment import Environment
-from soundstage.core.errors import AlreadyExists, NotFound, TooLarge
+from soundstage.core.errors import AlreadyExists, NotFound
 from soundstage.core.time import NS_PER_S
 from soundstage.engines.search import refusals, tokens
 from soundstage.engines.search.checks import check_deletion, check_nearest, check_request
@@ -202,8 +202,9 @@ class OpenSearchSearch:
         where = None if asked.where is None else known.asking.query(asked.where)
         query = _approximate(asked, where) if asked.approximate else _exact(asked, where, SPACES[similarity])
         body = {"query": query, "size": asked.limit, "track_total_hits": False, **_returned(known.spec, asked.fields)}
+        answer = await self._searched(known, body, deadline_ns)
         hits: list[Hit] = []
-        for each in (await self._searched(known, body, deadline_ns))["hits"]["hits"]:
+        for each in answer["hits"]["hits"]:
             found = Found.of(each)
             score = likeness_of(similarity, float(each["_score"]))
             hits.append(Hit(found.shown(known.spec, asked.fields), score))
@@ -271,7 +272,7 @@ class OpenSearchSearch:
                 return {**await self._searched(known, {**body, "size": asked}, deadline_ns), "cut": asked < size}
             except AnswerTooLarge:
                 if asked <= 1:
-                    raise TooLarge("the answer has too many bytes", hint="ask for fewer fields or buckets") from None
+                    raise
                 asked //= 2
 
     async def _searched(self, known: _Known, body: Mapping[str, Any], deadline_ns: int | None) -> dict[str, Any]:

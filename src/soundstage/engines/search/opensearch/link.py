@@ -8,7 +8,7 @@ import httpx2
 
 from soundstage import __version__
 from soundstage.core.environment import Environment
-from soundstage.core.errors import Exhausted, SoundstageError, Unavailable
+from soundstage.core.errors import Exhausted, SoundstageError, TooLarge, Unavailable
 from soundstage.core.time import NS_PER_S
 from soundstage.engines.search import refusals
 from soundstage.engines.search.opensearch import failures
@@ -29,8 +29,13 @@ class Answer(NamedTuple):
     body: bytes
 
 
-class AnswerTooLarge(Exception):
+class AnswerTooLarge(TooLarge):
     """An answer has more bytes than are taken; to be asked for in smaller parts."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the answer has too many bytes", field="fields", hint="ask for fewer fields, documents or buckets"
+        )
 
 
 class Link:
@@ -43,6 +48,7 @@ class Link:
         self._bases = address.bases
         self._turn = 0
         self.lost: str | None = None
+        self._closed = False
         self._client = httpx2.AsyncClient(
             auth=None if options.user is None else (options.user, password(options)),
             verify=tls_context(options) if self._bases[0].startswith("https") else True,
@@ -52,7 +58,8 @@ class Link:
         )
 
     async def close(self) -> None:
-        """No connection is left."""
+        """No connection is left; calls still under way end with `Unavailable`."""
+        self._closed = True
         await self._client.aclose()
 
     async def ask(self, method: str, path: str, body: bytes = b"", *, deadline_ns: int | None = None) -> Answer:
@@ -98,6 +105,8 @@ class Link:
 
     async def _paused(self, pause_s: float, end_ns: int, error: SoundstageError) -> float:
         """The pause after this one; raises `error` when there is no time for another attempt."""
+        if self._closed:
+            raise refusals.stopped()
         pause_s *= self._environment.random.uniform(0.5, 1.0)
         if self._environment.monotonic_ns() + pause_s * NS_PER_S >= end_ns:
             raise error
@@ -121,8 +130,12 @@ class Link:
                 raise failures.crowded() from None
             except httpx2.TimeoutException:
                 raise (failures.late if told else failures.silent)("unknown") from None
-            except httpx2.HTTPError as error:
+            except (httpx2.HTTPError, httpx2.StreamError) as error:
                 raise failures.broken(str(error) or type(error).__name__, "unknown") from None
+            except RuntimeError:
+                if not self._closed:
+                    raise
+                raise refusals.stopped() from None
             self.lost = None
             return answer
         self.lost = f"no node of OpenSearch can be reached: {reason}"
