@@ -56,9 +56,10 @@ def test_an_index_of_others_is_none_of_ours(mappings: dict[str, Any]) -> None:
     assert spec_of(mappings) is None
 
 
-def test_what_nobody_asks_for_is_not_kept_unless_objects_are() -> None:
-    kept, deep = (settings(spec, OpenSearchOptions())["mappings"]["_source"] for spec in (PLAIN, DEEP))
-    assert (kept, deep) == ({"excludes": ["ID", "WORDS"]}, {})
+def test_a_text_is_kept_and_its_words_are_searched() -> None:
+    properties = settings(PLAIN, OpenSearchOptions())["mappings"]["properties"]
+    assert properties["title"] == {"type": "object", "enabled": False}
+    assert properties["WORDS"] == {"properties": {"title": {"type": "text", "analyzer": "whitespace"}}}
 
 
 def test_vectors_turn_the_plugin_on() -> None:

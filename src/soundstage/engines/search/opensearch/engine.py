@@ -6,7 +6,6 @@ import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple, cast
-from urllib.parse import quote
 
 import msgspec
 
@@ -162,7 +161,7 @@ class OpenSearchSearch:
         outcomes = [Outcome(Status.CONFLICT)] * len(prepared)
         if sent:
             body = b"".join(sent.values())
-            path = f"/{known.place}/_bulk?filter_path={_BULK_FIELDS}"
+            path = f"/{known.place}/_bulk"
             answer = await self._open().change("POST", path, body, lines=True, deadline_ns=deadline_ns)
             for number, item in zip(sent, _json(answer).get("items", ()), strict=True):
                 outcomes[number] = _outcome(next(iter(item.values())), index)
@@ -322,9 +321,6 @@ class OpenSearchSearch:
         if self._link is None:
             raise refusals.stopped()
         return self._link
-
-
-_BULK_FIELDS = quote("items.*.status,items.*.result,items.*._seq_no,items.*._primary_term,items.*.error", safe="*._,")
 
 
 def _lines(action: Prepared, writer: Writer) -> bytes | None:

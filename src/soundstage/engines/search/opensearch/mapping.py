@@ -41,11 +41,10 @@ def settings(spec: IndexSpec, options: OpenSearchOptions) -> dict[str, Any]:
     }
     if any(field.kind is Kind.VECTOR for field in spec.fields.values()):
         index["knn"] = True
-    properties = {ID: {"type": "keyword"}, **_properties(spec.fields)}
+    properties = {ID: {"type": "keyword", "index": False}, **_properties(spec.fields)}
     mappings = {
         "dynamic": "strict",
         "_meta": {SPEC: _encode(spec).decode()},
-        "_source": {} if has_objects(spec) else {"excludes": [ID, WORDS]},
         "properties": properties,
     }
     return {"settings": {"index": index}, "mappings": mappings}
@@ -115,7 +114,7 @@ def _properties(fields: Mapping[str, Field]) -> dict[str, Any]:
 def _property(field: Field) -> dict[str, Any]:
     match field.kind:
         case Kind.TEXT:
-            return {"type": "text", "index": False, "norms": False}
+            return {"type": "object", "enabled": False}
         case Kind.NESTED:
             return {"type": "nested", "dynamic": "strict", "properties": _properties(field.fields)}
         case Kind.VECTOR:
