@@ -26,6 +26,7 @@ LOG_WHOLE_LINES = 5000
 SERVERS: dict[str, tuple[str, ...]] = {
     "servers": ("cassandra", "kafka", "memcached", "postgresql", "redis", "s3"),
     "cassandra": ("cassandra",),
+    "kafka": ("kafka",),
     "opensearch": ("opensearch",),
     "s3": ("s3",),
     "tables": ("postgresql",),

@@ -270,6 +270,7 @@ def test_all_benchmarks_are_listed() -> None:
         "kv_embedded",
         "kv_http",
         "log_embedded",
+        "log_kafka",
         "processes",
         "records_cassandra",
         "resp",

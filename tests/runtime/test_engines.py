@@ -352,3 +352,17 @@ def test_an_option_that_tables_have_not_is_refused(environment: VirtualEnvironme
 def test_what_is_given_by_the_name_of_a_cache_and_is_none_is_left_aside(environment: VirtualEnvironment) -> None:
     engines = Engines({"hot": EngineConfig(url="lru:")}, "/data", environment, {"hot": MemoryRecords(environment)})
     assert isinstance(engines.cache("hot", "engine"), MemoryCache)
+
+
+def test_a_log_on_kafka_is_opened_by_its_url(environment: VirtualEnvironment) -> None:
+    engines = opened(environment, events="kafka://one,two:19092?space=films", own="memory:")
+    assert LogCapability.TRANSACTIONS in engines.log("events", "f").capabilities
+    assert engines.is_shared("events")
+    with pytest.raises(InvalidArgument, match="holds no records"):
+        engines.get("events", "f")
+
+
+def test_options_of_kafka_stand_in_the_stage_file_too(environment: VirtualEnvironment) -> None:
+    with pytest.raises(InvalidArgument) as refused:
+        opened(environment, events=EngineConfig(url="kafka://one", options={"compresion": "zstd"}))
+    assert refused.value.field == "engines.events.options.compresion"

@@ -28,7 +28,7 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True):
             description="`memory:`, `rocksdb:///folder`, `rocksdb:folder` below `data`, `file:…` and "
             "`s3://bucket/prefix` for blobs, `iceberg:folder` for tables, "
             "`host:` for an engine of the process that has the data folder open, "
-            "`cassandra://host/keyspace`, or a third party's scheme"
+            "`cassandra://host/keyspace`, `kafka://host` for the log, or a third party's scheme"
         ),
     ]
     durability: Annotated[

@@ -106,6 +106,7 @@ SCHEMES: Mapping[str, Scheme] = {
     ),
     "rocksdb": Scheme({"records": f"{_HERE}:open_rocks", "log": f"{_HERE}:open_rocks_log"}, folder=True),
     "cassandra": Scheme({"records": f"{_HERE}:open_cassandra"}, extra="cassandra", shared=True),
+    "kafka": Scheme({"log": f"{_HERE}:open_kafka"}, extra="kafka", shared=True),
     "file": Scheme({"blobs": f"{_HERE}:open_files"}, folder=True),
     "s3": Scheme({"blobs": f"{_HERE}:open_s3"}, extra="s3", shared=True),
     "lru": Scheme({"cache": f"{_HERE}:open_memory_cache"}, shared=True),
@@ -248,6 +249,13 @@ def open_shared_iceberg(place: Place, config: EngineConfig, environment: Environ
     parse = _load(f"{package}:shared_address")
     address = parse(place.name, place.url, config.options, config.password_file)
     return _load(f"{package}:IcebergTables")(address, environment, durable=config.durability != "os")
+
+
+def open_kafka(place: Place, config: EngineConfig, environment: Environment) -> Log:
+    """Topics on the cluster of the URL, whose query and `options` are those of `KafkaOptions`."""
+    package = "soundstage.engines.log.kafka"
+    address = _load(f"{package}:parse_address")(place.name, place.url, config.options, config.password_file)
+    return _load(f"{package}:open_kafka_log")(address, environment)
 
 
 def open_host_records(place: Place, config: EngineConfig, environment: Environment) -> Records:

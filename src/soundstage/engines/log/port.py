@@ -58,8 +58,9 @@ class LogCapability(StrEnum):
     GROUPS = "groups"
     TRANSACTIONS = "transactions"
     EXACT = "exact"
-    """What servers do in ways of their own. No time of a partition is less than the one before it. Retention by bytes
-    and compaction are done by the sweep, to the entry. Members of groups keep most of what they have."""
+    """What servers do in ways of their own. No time of a partition is less than the one before it, and the engine's own
+    are told to the microsecond. Retention by bytes and compaction are done by the sweep, to the entry. Members of
+    groups keep most of what they have."""
 
 
 class TopicSpec(msgspec.Struct, frozen=True, kw_only=True):

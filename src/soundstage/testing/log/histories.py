@@ -83,7 +83,7 @@ def histories(*, compact: bool) -> st.SearchStrategy[list[Step]]:
 
 
 class _Kept:
-    """What one partition was given. `exact`: no time is less than the one before it."""
+    """What one partition was given. `exact`: no time is less than the one before it, nor cut to milliseconds."""
 
     def __init__(self, exact: bool) -> None:
         self.exact = exact
@@ -94,7 +94,8 @@ class _Kept:
 
     def append(self, entry: Entry, now_us: int) -> int:
         last_us = self.entries[-1].time_us if self.entries and self.exact else 0
-        time_us = max(last_us, now_us if entry.time_us is None else entry.time_us)
+        told_us = now_us if self.exact else now_us // 1_000 * 1_000
+        time_us = max(last_us, told_us if entry.time_us is None else entry.time_us)
         self.entries.append(Stored(len(self.entries), time_us, entry.key, entry.value, entry.headers))
         return len(self.entries) - 1
 

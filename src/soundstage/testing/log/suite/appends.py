@@ -96,9 +96,9 @@ class Appends:
 
     async def test_the_engine_tells_the_time_of_an_entry(self, bench: LogBench) -> None:
         await bench.append(b"a")
-        bench.advance_us(5)
+        bench.advance_us(5_000)
         await bench.append(b"b")
-        assert [each.time_us for each in await bench.everything()] == [bench.now_us - 5, bench.now_us]
+        assert [each.time_us for each in await bench.everything()] == [bench.now_us - 5_000, bench.now_us]
 
     async def test_a_producer_may_tell_the_time(self, bench: LogBench) -> None:
         await bench.send(entry(time_us=7), entry(time_us=bench.now_us + TIME_AHEAD_MAX_US), partition=0)

@@ -1,0 +1,104 @@
+"""Questions to the cluster that are answered one by one: their time, and how often they are asked again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Future
+from typing import Any
+
+from soundstage.core.environment import Environment
+from soundstage.core.errors import Outcome, SoundstageError
+from soundstage.engines.log.kafka.bridge import Bridge
+from soundstage.engines.log.kafka.driver import COMMITTED, EARLIEST, LATEST, TopicPartition, at_time
+from soundstage.engines.log.kafka.failures import failure, not_known
+from soundstage.engines.log.kafka.link import Link
+from soundstage.engines.log.membership import Place
+from soundstage.engines.log.port import Bounds
+
+PAUSE_FIRST_S, PAUSE_LAST_S = 0.02, 0.5
+UNKNOWN_TRIES = 20
+NONE = -1
+"""The offset of a time that is after all entries."""
+
+
+class Asking:
+    """What one engine asks, besides appending and reading. Every question may be asked twice."""
+
+    def __init__(self, link: Link, bridge: Bridge, environment: Environment) -> None:
+        self._link = link
+        self._bridge = bridge
+        self._environment = environment
+        self._attempt_s = link.address.options.attempt_s
+        self._patience_s = link.address.options.patience_s
+
+    async def answer(
+        self,
+        ask: str,
+        *given: Any,
+        reading: bool = True,
+        **named: Any,
+    ) -> list[Any]:
+        """What `ask`, a call of the driver's client, is answered, part by part; asked anew until patience ends."""
+        left_s, tried, outcome = self._patience_s, 0, "not_applied"
+        while True:
+            began_s = self._bridge.loop.time()
+            try:
+                call = getattr(self._link.admin, ask)
+                asked: Mapping[Any, Future[Any]] | Future[Any] = call(
+                    *given, request_timeout=min(left_s, self._attempt_s), **named
+                )
+                async with asyncio.timeout_at(began_s + max(left_s, PAUSE_FIRST_S)):
+                    return await self._all([asked] if isinstance(asked, Future) else asked.values())
+            except Exception as error:
+                found = failure(error, reading=reading)
+                outcome = "unknown" if found.error.outcome == "unknown" else outcome
+                pause_s = min(PAUSE_LAST_S, PAUSE_FIRST_S * 2**tried)
+                left_s -= self._bridge.loop.time() - began_s + pause_s
+                if not found.again or left_s <= 0:
+                    raise _told(found.error, outcome) from error
+                tried += 1
+                await self._bridge.pause(pause_s)
+                if tried > 1:
+                    # A client that knew brokers as they were before may go on asking for that.
+                    self._link.renew()
+
+    async def _all(self, asked: Iterable[Future[Any]]) -> list[Any]:
+        answers = await asyncio.gather(*map(self._bridge.answer, asked), return_exceptions=True)
+        for each in answers:
+            if isinstance(each, BaseException):
+                raise each
+        return answers
+
+    async def pause(self, seconds: float) -> None:
+        """See `Bridge.pause`."""
+        await self._bridge.pause(seconds)
+
+    async def offsets(self, places: Sequence[Place], which: Any) -> list[int]:
+        """An offset of each place, of which Kafka has several kinds."""
+        asked = {TopicPartition(topic, partition): which for topic, partition in places}
+        for _ in range(UNKNOWN_TRIES):
+            found = await self.answer("list_offsets", asked, isolation_level=COMMITTED)
+            offsets = [each.offset for each in found]
+            if min(offsets) >= NONE:
+                return offsets
+            # A broker that has just come back says nothing of some.
+            await self._bridge.pause(PAUSE_LAST_S)
+            self._link.renew()
+        raise not_known()
+
+    async def bounds(self, places: Sequence[Place]) -> list[Bounds]:
+        """The first offset of each place, and the one after its last committed entry."""
+        starts, ends = await asyncio.gather(self.offsets(places, EARLIEST), self.offsets(places, LATEST))
+        return [Bounds(start, max(start, end)) for start, end in zip(starts, ends, strict=True)]
+
+    async def offset_at(self, place: Place, time_ms: int) -> int | None:
+        """The first offset that is not older than a time; None when all are."""
+        (found,) = await self.offsets([place], at_time(time_ms))
+        return None if found < 0 else found
+
+
+def _told(error: SoundstageError, outcome: Outcome | str) -> SoundstageError:
+    if outcome == "unknown" and error.outcome is not None:
+        error.outcome = "unknown"
+    return error

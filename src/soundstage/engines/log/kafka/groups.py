@@ -1,0 +1,210 @@
+"""Groups of consumers, which are Kafka's own: who is in them here, and the positions they got to."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from soundstage.core.environment import Environment
+from soundstage.core.errors import InvalidArgument, NotFound, PreconditionFailed, Unavailable
+from soundstage.engines.log import refusals
+from soundstage.engines.log.arrivals import check_name
+from soundstage.engines.log.kafka.asking import Asking
+from soundstage.engines.log.kafka.bridge import Bridge
+from soundstage.engines.log.kafka.driver import TopicPartition, root
+from soundstage.engines.log.kafka.link import Link
+from soundstage.engines.log.kafka.members import Attendant, Member
+from soundstage.engines.log.kafka.names import group_here, group_in_kafka
+from soundstage.engines.log.kafka.transacting import Offered
+from soundstage.engines.log.port import MEMBERS_MAX, Assignment, GroupInfo, Position
+
+
+class Memberships:
+    """The members that live in this process, and what Kafka knows of all groups."""
+
+    def __init__(self, link: Link, bridge: Bridge, asking: Asking, environment: Environment, space: str) -> None:
+        self._link = link
+        self._bridge = bridge
+        self._asking = asking
+        self._environment = environment
+        self._space = space
+        self._patience_s = link.address.options.patience_s
+        self._attendant = Attendant(link, bridge)
+        self._members: dict[tuple[str, str], Member] = {}
+        self._turn = asyncio.Lock()
+
+    async def join(self, group: str, name: str, topics: Sequence[str], session_us: int) -> Assignment:
+        """`topics` are names in Kafka. Returns what the member has once the group is put together."""
+        wanted = frozenset(topics)
+        async with self._turn:
+            await self.expire()
+            member = self._members.get((group, name))
+            if member is None:
+                self._check_room(group)
+                member = Member(group_in_kafka(self._space, check_name(group, "group")), name, wanted, session_us)
+                self._unsettle(group)
+                await self._attendant.admit(member)
+                self._members[group, name] = member
+            elif member.topics != wanted:
+                self._unsettle(group)
+                await self._attendant.subscribe(member, wanted)
+            self._hear(member)
+        return await self._settled(member)
+
+    async def beat(self, group: str, name: str, generation: int) -> bool:
+        """The member was heard of; whether its share is still that of the generation."""
+        await self.expire()
+        member = self._members.get((group, name))
+        if member is None:
+            return False
+        self._hear(member)
+        return member.share is not None and member.share.generation == generation
+
+    async def leave(self, group: str, name: str) -> None:
+        """Others read what it had."""
+        await self.expire()
+        await self._dismiss(group, name)
+
+    async def commit(self, group: str, name: str | None, generation: int | None, positions: Sequence[Any]) -> None:
+        """The positions are the group's, unless the generation is over."""
+        await self.expire()
+        if name is None:
+            await self._commit_for_nobody(group, positions)
+            return
+        member, its_generation = self._checked(group, name, generation, positions)
+        await self._attendant.commit(member, its_generation, positions)
+
+    async def offered(self, group: str, name: str | None, generation: int | None, positions: Sequence[Any]) -> Offered:
+        """The same for a transaction, which Kafka refuses where the generation has gone on meanwhile."""
+        await self.expire()
+        if name is None:
+            raise InvalidArgument(
+                "in Kafka, positions in a transaction are a member's",
+                field="member",
+                hint="join the group, or commit them by themselves",
+            )
+        member, its_generation = self._checked(group, name, generation, positions)
+        return Offered(positions, await self._attendant.identity(member, its_generation))
+
+    def _checked(self, group: str, name: str, generation: int | None, positions: Sequence[Any]) -> tuple[Member, int]:
+        member = self._members.get((group, name))
+        if member is None:
+            raise refusals.fenced(group, f"{name!r} is no member here, or was not heard of for too long")
+        share = member.share
+        if share is None or share.generation != generation:
+            raise refusals.fenced(group, f"its generation is not {generation} any more")
+        for at in positions:
+            if at.partition not in share.partitions.get(at.topic, ()):
+                raise refusals.fenced(group, f"the partition {at.partition} of {at.topic!r} is another member's")
+        return member, share.generation
+
+    async def committed(self, group: str, topic: str, incarnation: str) -> dict[int, int]:
+        """The positions in a topic of Kafka, of those in the topic that is there now."""
+        asked = [root.ConsumerGroupTopicPartitions(group_in_kafka(self._space, group))]
+        try:
+            (found,) = await self._asking.answer("list_consumer_group_offsets", asked, require_stable=True)
+        except NotFound:
+            return {}
+        return {
+            at.partition: at.offset
+            for at in sorted(found.topic_partitions)
+            if at.topic == topic and at.offset >= 0 and at.metadata == incarnation
+        }
+
+    async def groups(self) -> list[GroupInfo]:
+        """All groups of the space. A generation that only Kafka knows is told as 0."""
+        await self.expire()
+        (listed,) = await self._asking.answer("list_consumer_groups")
+        names = [each.group_id for each in listed.valid if group_here(self._space, each.group_id) is not None]
+        if not names:
+            return []
+        described = await self._asking.answer("describe_consumer_groups", names)
+        return sorted((self._info(each) for each in described), key=lambda info: info.name)
+
+    async def forget(self, group: str) -> None:
+        """Kafka does not know the group. Raises `PreconditionFailed` while it has members."""
+        await self.expire()
+        if any(known == group for known, _ in self._members):
+            raise refusals.in_use(group)
+        try:
+            await self._asking.answer("delete_consumer_groups", [group_in_kafka(self._space, group)], reading=False)
+        except NotFound:
+            return
+
+    async def expire(self) -> None:
+        """Members of this process that were not heard of in time have left."""
+        now_ns = self._environment.monotonic_ns()
+        gone = [key for key, member in self._members.items() if member.deadline_ns and now_ns >= member.deadline_ns]
+        for group, name in gone:
+            await self._dismiss(group, name)
+
+    async def close(self) -> None:
+        """Nobody is a member any more."""
+        self._members.clear()
+        await self._attendant.close()
+
+    async def _dismiss(self, group: str, name: str) -> None:
+        member = self._members.pop((group, name), None)
+        if member is not None:
+            if member.share is not None:
+                self._unsettle(group)
+            await self._attendant.dismiss(member)
+
+    async def _commit_for_nobody(self, group: str, positions: Sequence[Any]) -> None:
+        if any(known == group for known, _ in self._members):
+            raise refusals.fenced(group, "it has members, and who commits is none of them")
+        asked = [root.ConsumerGroupTopicPartitions(group_in_kafka(self._space, group), list(positions))]
+        try:
+            (answer,) = await self._asking.answer("alter_consumer_group_offsets", asked, reading=False)
+        except PreconditionFailed:
+            raise refusals.fenced(group, "it has members, and who commits is none of them") from None
+        for at in answer.topic_partitions:
+            if at.error is not None:
+                raise Unavailable(f"Kafka did not keep a position: {at.error.str()}", outcome="unknown")
+
+    async def _settled(self, member: Member) -> Assignment:
+        ends_s = self._bridge.loop.time() + self._patience_s
+        while member.share is None:
+            if member.error is not None:
+                raise member.error
+            waiter = self._bridge.promise()
+            member.waiters.add(waiter)
+            try:
+                async with asyncio.timeout_at(ends_s):
+                    await waiter
+            except TimeoutError:
+                why = self._link.trouble or "it did not become whole in time"
+                raise Unavailable(f"the group {member.group!r} has no shares: {why}", hint="join again") from None
+            finally:
+                member.waiters.discard(waiter)
+        return member.share
+
+    def _unsettle(self, group: str) -> None:
+        """Kafka is going to put the group together anew: nobody goes on as if it had happened already."""
+        for (known, _), member in self._members.items():
+            if known == group:
+                member.given(None)
+
+    def _hear(self, member: Member) -> None:
+        member.deadline_ns = self._environment.monotonic_ns() + member.session_us * 1_000
+
+    def _check_room(self, group: str) -> None:
+        if sum(known == group for known, _ in self._members) >= MEMBERS_MAX:
+            raise refusals.too_many_members(group)
+
+    def _info(self, described: Any) -> GroupInfo:
+        name = group_here(self._space, described.group_id) or ""
+        shares = [member.share for (known, _), member in self._members.items() if known == name]
+        return GroupInfo(
+            name=name,
+            generation=max((share.generation for share in shares if share is not None), default=0),
+            members=sorted(each.client_id for each in described.members),
+        )
+
+
+def in_kafka(positions: Sequence[Position], topics: Mapping[str, tuple[str, str]]) -> list[Any]:
+    """Positions as Kafka keeps them, with the incarnation of their topic: one of the same name is another topic."""
+    return [
+        TopicPartition(topics[topic][0], partition, offset, topics[topic][1]) for topic, partition, offset in positions
+    ]

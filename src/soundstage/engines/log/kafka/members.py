@@ -1,0 +1,210 @@
+"""Members of groups: one client of the driver each, which Kafka gives a share, and the thread that looks after all."""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from functools import partial
+from typing import Any
+
+from soundstage.core.errors import SoundstageError
+from soundstage.engines.log.kafka.bridge import Bridge
+from soundstage.engines.log.kafka.driver import KafkaError, KafkaException, TopicPartition
+from soundstage.engines.log.kafka.failures import failure, timed_out
+from soundstage.engines.log.kafka.link import HEARTBEAT_MS, Link
+from soundstage.engines.log.port import Assignment
+
+ROUND_S = 0.02
+FOREVER_MS = 86_400_000
+_GENERATION = struct.Struct("=7si")
+
+
+class Member:
+    """`share` is what Kafka gave it, by the names of topics in Kafka; None while the group is being put together."""
+
+    def __init__(self, group: str, name: str, topics: frozenset[str], session_us: int) -> None:
+        self.group: str = group
+        self.name: str = name
+        self.topics: frozenset[str] = topics
+        self.session_us: int = session_us
+        self.deadline_ns: int = 0
+        self.share: Assignment | None = None
+        self.error: SoundstageError | None = None
+        self.consumer: Any = None
+        self.commits: deque[asyncio.Future[Any]] = deque()
+        self.waiters: set[asyncio.Future[None]] = set()
+
+    def given(self, share: Assignment | None) -> None:
+        """Kafka has given it a share, or taken it back."""
+        self.share = share
+        if share is not None:
+            self.error = None
+            self._wake()
+
+    def refused(self, error: SoundstageError) -> None:
+        """Kafka does not take it."""
+        self.error = error
+        self._wake()
+
+    def _wake(self) -> None:
+        for waiter in self.waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+        self.waiters.clear()
+
+
+class Attendant:
+    """Calls the driver on behalf of members, in a thread: it wants to be asked again and again, and blocks at times."""
+
+    def __init__(self, link: Link, bridge: Bridge) -> None:
+        self._link = link
+        self._bridge = bridge
+        self._members: list[Member] = []
+        self._orders: deque[tuple[Future[Any], Callable[[], Any]]] = deque()
+        self._ordered = threading.Event()
+        self._closed = False
+        self._thread: threading.Thread | None = None
+
+    async def admit(self, member: Member) -> None:
+        """Kafka has been asked to take `member` into its group."""
+        await self._order(lambda: self._admit(member))
+
+    async def subscribe(self, member: Member, topics: frozenset[str]) -> None:
+        """The member is to share other topics."""
+        member.topics = topics
+        member.given(None)
+        await self._order(lambda: self._subscribe(member))
+
+    async def dismiss(self, member: Member) -> None:
+        """Kafka gives to others what `member` had."""
+        await self._order(lambda: self._dismiss(member))
+
+    async def commit(self, member: Member, generation: int, positions: Sequence[Any]) -> None:
+        """The positions are the group's. Kafka refuses them where the generation has gone on meanwhile."""
+        kept = self._bridge.promise()
+        await self._order(lambda: self._commit(member, generation, positions, kept))
+        try:
+            async with asyncio.timeout_at(self._bridge.loop.time() + self._link.address.options.patience_s):
+                await asyncio.shield(kept)
+        except TimeoutError:
+            raise timed_out(self._link.trouble).error from None
+
+    async def identity(self, member: Member, generation: int) -> Any:
+        """What a transaction is to say of who commits positions in it."""
+        return await self._order(lambda: self._identity(member, generation))
+
+    async def close(self) -> None:
+        """Nobody is a member any more, the thread has ended."""
+        self._closed = True
+        self._ordered.set()
+        if self._thread is not None:
+            await self._bridge.loop.run_in_executor(None, self._thread.join)
+
+    async def _order(self, order: Callable[[], Any]) -> Any:
+        done: Future[Any] = Future()
+        self._orders.append((done, order))
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="soundstage-kafka-groups", daemon=True)
+            self._thread.start()
+        self._ordered.set()
+        return await self._bridge.answer(done)
+
+    def _run(self) -> None:
+        while not self._closed:
+            # With members it looks after them at least that often.
+            self._ordered.wait(ROUND_S if self._members else None)
+            self._ordered.clear()
+            while self._orders:
+                done, order = self._orders.popleft()
+                try:
+                    done.set_result(order())
+                except Exception as error:  # noqa: BLE001 - handed to whoever asked
+                    done.set_exception(failure(error).error)
+            for member in list(self._members):
+                self._look_after(member)
+        for member in list(self._members):
+            self._dismiss(member)
+
+    def _look_after(self, member: Member) -> None:
+        heard = member.consumer.poll(0)
+        if heard is not None and heard.error() is not None:
+            found = failure(heard.error(), reading=True)
+            if not found.again:
+                self._bridge.tell(member.refused, found.error)
+
+    def _admit(self, member: Member) -> None:
+        session_ms = member.session_us // 1_000
+        member.consumer = self._link.consumer(
+            member.group,
+            **{
+                "client.id": member.name,
+                "session.timeout.ms": session_ms,
+                "heartbeat.interval.ms": min(HEARTBEAT_MS, session_ms // 3),
+                # Who is not heard of for too long is sent away by the engine, by the clock it was given.
+                "max.poll.interval.ms": max(FOREVER_MS, session_ms),
+                "partition.assignment.strategy": "roundrobin",
+                "on_commit": partial(self._hear_commit, member),
+            },
+        )
+        self._members.append(member)
+        self._subscribe(member)
+
+    def _subscribe(self, member: Member) -> None:
+        def assigned(consumer: Any, places: list[Any]) -> None:
+            # A member reads through other clients; this one fetches nothing.
+            consumer.assign([TopicPartition(place.topic, place.partition, 0) for place in places])
+            if places:
+                consumer.pause(places)
+            share: dict[str, list[int]] = {}
+            for topic, partition in sorted((place.topic, place.partition) for place in places):
+                share.setdefault(topic, []).append(partition)
+            self._bridge.tell(member.given, Assignment(generation_of(consumer), share))
+
+        def revoked(consumer: Any, _places: list[Any]) -> None:
+            consumer.unassign()
+            self._bridge.tell(member.given, None)
+
+        member.consumer.subscribe(sorted(member.topics), on_assign=assigned, on_revoke=revoked, on_lost=revoked)
+
+    def _dismiss(self, member: Member) -> None:
+        if member in self._members:
+            self._members.remove(member)
+            member.consumer.close()
+
+    def _identity(self, member: Member, generation: int) -> Any:
+        if member not in self._members or generation_of(member.consumer) != generation:
+            raise KafkaException(KafkaError(KafkaError.ILLEGAL_GENERATION))
+        return member.consumer.consumer_group_metadata()
+
+    def _commit(self, member: Member, generation: int, positions: Sequence[Any], kept: asyncio.Future[Any]) -> None:
+        self._identity(member, generation)
+        if not positions:
+            self._bridge.tell(_committed, kept, None)
+            return
+        # The driver answers in the order it was asked in.
+        member.commits.append(kept)
+        member.consumer.commit(offsets=list(positions), asynchronous=True)
+
+    def _hear_commit(self, member: Member, error: Any, positions: Sequence[Any]) -> None:
+        first = error or next((each.error for each in positions if each.error is not None), None)
+        if member.commits:
+            self._bridge.tell(_committed, member.commits.popleft(), first)
+
+
+def _committed(kept: asyncio.Future[Any], error: Any) -> None:
+    """Who waits for a commit learns what became of it."""
+    if kept.done():
+        return
+    if error is None:
+        kept.set_result(None)
+    else:
+        kept.set_exception(failure(error).error)
+
+
+def generation_of(consumer: Any) -> int:
+    """The generation of a member's group, which the driver tells only together with what it hands to transactions."""
+    return _GENERATION.unpack_from(consumer.consumer_group_metadata())[1]

@@ -1,0 +1,264 @@
+"""Appends on their way: what each call was told so far, and how much is under way at once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from itertools import repeat
+from typing import Any
+
+from soundstage.core.errors import Exhausted, Unavailable
+from soundstage.engines.log import refusals
+from soundstage.engines.log.kafka.bridge import Bridge
+from soundstage.engines.log.kafka.failures import failure, late
+from soundstage.engines.log.kafka.link import Link
+from soundstage.engines.log.port import Entry, Headers, Spot
+
+SERVE_FIRST_S, SERVE_LAST_S = 0.0005, 0.01
+"""How soon the driver is asked again what arrived, while something is under way."""
+
+FLUSH_S = 1.0
+"""For what was handed over when the engine stops."""
+
+US_HEADER = "soundstage-us"
+"""What a producer's own time has beyond its milliseconds, which are all that Kafka keeps; and no time there is 0."""
+
+
+class Arrivals:
+    """Of so many entries: their offsets by partition, as Kafka tells them, and what went wrong first."""
+
+    def __init__(self, count: int) -> None:
+        self.offsets: dict[int, list[int]] = {}
+        self.error: Any = None
+        self.left: int = count
+
+    def hear(self, error: Any, message: Any) -> bool:
+        """One entry has arrived, or has not; whether it was the last."""
+        if error is None:
+            partition = message.partition()
+            if partition in self.offsets:
+                self.offsets[partition].append(message.offset())
+            else:
+                self.offsets[partition] = [message.offset()]
+        elif self.error is None:
+            self.error = error
+        self.left -= 1
+        return not self.left
+
+    def spots(self, places: Sequence[int]) -> list[Spot]:
+        """Where the entries are, of which each was to go to its place; those of a place keep their order."""
+        if len(self.offsets) == 1:
+            ((place, offsets),) = self.offsets.items()
+            return list(map(Spot._make, zip(repeat(place), offsets, strict=False)))
+        following = {place: iter(offsets) for place, offsets in self.offsets.items()}
+        return [Spot(place, next(following[place])) for place in places]
+
+
+class Sending(Arrivals):
+    """One call, and who waits for what becomes of it."""
+
+    def __init__(self, told: asyncio.Future[Any], count: int) -> None:
+        super().__init__(count)
+        self.told: asyncio.Future[Any] = told
+
+
+class Producing:
+    """A client of the driver that appends, and is asked what became of that for as long as something is under way.
+
+    It needs no thread: one that heard of each entry would take turns with the event loop for each.
+    """
+
+    def __init__(self, link: Link, bridge: Bridge) -> None:
+        self._link = link
+        self._bridge = bridge
+        self._producer: Any = link.producer()
+        self._room = link.address.options.in_flight
+        self._free = self._room
+        self._waiting_max = link.address.options.waiting
+        self._queue: deque[tuple[int, asyncio.Future[None]]] = deque()
+        self._left: list[Any] = []
+        self._broken = False
+        self._closed = False
+        self._under_way = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._pause_s = SERVE_FIRST_S
+
+    async def append(
+        self, topic: str, entries: Sequence[Entry], places: Sequence[int], now_us: int, size: int, left_s: float | None
+    ) -> list[Spot]:
+        """The entries are at their places, on as many brokers as the topic demands. `left_s`: of real time."""
+        taken = min(self._room, size + 100 * len(entries))
+        ends_s = None if left_s is None else self._bridge.loop.time() + left_s
+        await self._take(taken, ends_s)
+        sending = Sending(self._bridge.promise(), len(entries))
+        # Who is cancelled leaves; what it sent goes on, and gives back its room then.
+        sending.told.add_done_callback(lambda _: self._give(taken))
+        try:
+            self._send(topic, entries, places, now_us, sending)
+            self._under_way += 1
+            self._serve()
+        except BaseException:
+            sending.told.cancel()
+            raise
+        await self._heard(sending, ends_s)
+        return sending.spots(places)
+
+    def _send(self, topic: str, entries: Sequence[Entry], places: Sequence[int], now_us: int, sending: Sending) -> None:
+        producer = self._renewed() if self._broken else self._producer
+        produce(producer, topic, entries, places, now_us, self._listener(sending, places))
+
+    def _listener(self, sending: Sending, places: Sequence[int]) -> Any:
+        if sending.left > 1 and places.count(places[0]) < len(places):
+            hear = sending.hear
+
+            def heard(error: Any, message: Any) -> None:
+                if hear(error, message):
+                    self._ended(sending)
+
+            return heard
+        # Most calls have one place, and this is done for each entry.
+        add = sending.offsets.setdefault(places[0], []).append
+
+        def heard_of_one(error: Any, message: Any) -> None:
+            if error is None:
+                add(message.offset())
+            elif sending.error is None:
+                sending.error = error
+            sending.left -= 1
+            if not sending.left:
+                self._ended(sending)
+
+        return heard_of_one
+
+    def _serve(self) -> None:
+        """The driver has told what arrived, and is asked again soon while something is under way."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        served = self._producer.poll(0) + sum(left.poll(0) for left in self._left)
+        self._left = [left for left in self._left if len(left)]
+        self._pause_s = SERVE_FIRST_S if served else min(SERVE_LAST_S, 2 * self._pause_s)
+        if self._under_way and not self._closed:
+            self._timer = self._bridge.loop.call_later(self._pause_s, self._serve)
+
+    def _ended(self, sending: Sending) -> None:
+        self._under_way -= 1
+        if sending.told.done():
+            return
+        if sending.error is None:
+            sending.told.set_result(None)
+            return
+        # The driver would not append anything more with this client.
+        self._broken = self._broken or sending.error.fatal()
+        found = failure(sending.error).error
+        if isinstance(found, Unavailable) or sending.error.fatal():
+            # Parts of a call may have been sent, whatever its first part met with.
+            why = "" if self._link.trouble is None else f" ({self._link.trouble})"
+            found = Unavailable(f"{found.detail}{why}", hint=found.hint, outcome="unknown")
+        elif any(sending.offsets.values()):
+            found.outcome = "unknown"
+        sending.told.set_exception(found)
+
+    async def _heard(self, sending: Sending, ends_s: float | None) -> None:
+        """Returns when all of it is acknowledged; by the deadline whoever waits is told that it is over."""
+        if ends_s is None:
+            await asyncio.shield(sending.told)
+            return
+        try:
+            async with asyncio.timeout_at(ends_s):
+                await asyncio.shield(sending.told)
+        except TimeoutError:
+            raise late("unknown") from None
+
+    def _renewed(self) -> Any:
+        """A client in place of one that appends no more, which still has to tell what became of its entries."""
+        self._broken = False
+        self._left.append(self._producer)
+        self._producer = self._link.producer()
+        return self._producer
+
+    async def _take(self, size: int, ends_s: float | None) -> None:
+        if self._closed:
+            raise refusals.stopped()
+        if not self._queue and self._free >= size:
+            self._free -= size
+            return
+        if len(self._queue) >= self._waiting_max:
+            raise Exhausted(
+                f"{self._waiting_max} appends wait for Kafka already",
+                hint="append less often, or raise in_flight",
+                retry_after_ms=100,
+                outcome="not_applied",
+            )
+        turn: asyncio.Future[None] = self._bridge.loop.create_future()
+        self._queue.append((size, turn))
+        try:
+            async with asyncio.timeout_at(ends_s):
+                await turn
+        except TimeoutError:
+            self._leave(size, turn)
+            raise late() from None
+        except asyncio.CancelledError:
+            self._leave(size, turn)
+            raise
+
+    def _leave(self, size: int, turn: asyncio.Future[None]) -> None:
+        if turn.done() and not turn.cancelled() and turn.exception() is None:
+            self._give(size)
+
+    def _give(self, size: int) -> None:
+        self._free += size
+        while self._queue and (self._queue[0][1].done() or self._queue[0][0] <= self._free):
+            wanted, turn = self._queue.popleft()
+            if not turn.done():
+                self._free -= wanted
+                turn.set_result(None)
+
+    async def close(self) -> None:
+        """What was handed over is sent, if that can be done soon; and no more is. Idempotent."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+        for _, turn in self._queue:
+            if not turn.done():
+                turn.set_exception(refusals.stopped())
+        await self._bridge.loop.run_in_executor(None, self._end)
+
+    def _end(self) -> None:
+        self._producer.flush(FLUSH_S)
+        self._producer.purge()
+        self._producer.flush(FLUSH_S)
+        self._producer, self._left = None, []
+
+
+def produce(
+    producer: Any, topic: str, entries: Sequence[Entry], places: Sequence[int], now_us: int, heard: Any
+) -> None:
+    """The driver has all entries; `heard` is told of each. Raises the tree's errors."""
+    hand_over, now_ms = producer.produce, now_us // 1_000
+    sent = 0
+    try:
+        for entry, place in zip(entries, places, strict=True):
+            time_us, headers = entry.time_us, entry.headers
+            if time_us is None:
+                hand_over(topic, entry.value, entry.key, place, heard, None, now_ms, list(headers) if headers else None)
+            else:
+                time_ms = time_us // 1_000 or 1
+                more = _headers(headers, time_us - time_ms * 1_000)
+                hand_over(topic, entry.value, entry.key, place, heard, None, time_ms, more)
+            sent += 1
+    except Exception as error:
+        # What was handed over before goes on by itself.
+        found = failure(error)
+        if sent:
+            found.error.outcome = "unknown"
+        raise found.error from error
+
+
+def _headers(headers: Headers, beyond_us: int) -> Any:
+    if not beyond_us:
+        return list(headers) or None
+    return [*headers, (US_HEADER, b"%d" % beyond_us)]

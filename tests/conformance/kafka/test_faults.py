@@ -1,0 +1,197 @@
+"""A real broker that is killed, hangs or refuses: what callers see, and what is kept."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+
+import pytest
+from tests.conformance.kafka.conftest import link_to
+
+from soundstage.core.environment import SystemEnvironment
+from soundstage.core.errors import DeadlineExceeded, SoundstageError, Unavailable
+from soundstage.engines.log.consumer import Consumer, ConsumerOptions
+from soundstage.engines.log.kafka import KafkaLog
+from soundstage.engines.log.port import Appending, Entry, Position, Spot, TopicSpec
+from soundstage.servers import Cluster
+from soundstage.servers.ports import free_port
+from soundstage.testing.servers import server_fixture
+
+TOPIC, OTHER = "faults/events", "faults/others"
+PARTITIONS = 3
+PRODUCERS = 8
+NUMBERS = {b"%d" % number for number in range(10)}
+
+pytestmark = pytest.mark.slow
+
+broker: Callable[[], Generator[Cluster]] = server_fixture("kafka", scope="module")
+
+
+@pytest.fixture
+async def log(broker: Cluster) -> AsyncIterator[KafkaLog]:
+    opened = KafkaLog(link_to(broker.url, "patience_s=3&attempt_s=1"), SystemEnvironment(), f"f{time.time_ns()}")
+    await opened.start()
+    await opened.create_topic(TopicSpec(name=TOPIC, partitions=PARTITIONS))
+    yield opened
+    await opened.stop()
+
+
+def within(seconds: float) -> int:
+    return time.monotonic_ns() + round(seconds * 1e9)
+
+
+async def timed(call: Awaitable[object]) -> tuple[SoundstageError, float]:
+    """The refusal that a call ends with, and after how long."""
+    began = time.monotonic()
+    with pytest.raises(SoundstageError) as refused:
+        await call
+    return refused.value, time.monotonic() - began
+
+
+async def values(log: KafkaLog, topic: str = TOPIC, partitions: int = PARTITIONS) -> list[bytes]:
+    found: list[bytes] = []
+    for partition in range(partitions):
+        offset = 0
+        while True:
+            page = await log.read(topic, partition, offset, 10_000, 8 << 20)
+            found += [each.value or b"" for each in page.entries]
+            offset = page.next
+            if offset >= page.end:
+                break
+    return found
+
+
+async def recovered(log: KafkaLog, within_s: float = 30.0) -> None:
+    """The engine appends again."""
+    ends = time.monotonic() + within_s
+    while True:
+        try:
+            await log.append(TOPIC, [Entry(b"recovered")], deadline_ns=within(2))
+        except (Unavailable, DeadlineExceeded):
+            assert time.monotonic() < ends, "it did not recover"
+        else:
+            return
+
+
+async def test_nothing_is_lost_doubled_or_halved_when_the_broker_is_killed(log: KafkaLog, broker: Cluster) -> None:
+    await log.create_topic(TopicSpec(name=OTHER, partitions=2))
+    acknowledged: dict[bytes, Spot] = {}
+    transacted: set[bytes] = set()
+    sent: set[bytes] = set()
+    stopping, progress = asyncio.Event(), asyncio.Event()
+
+    async def repeat(producer: int, call: Callable[[bytes], Awaitable[None]]) -> None:
+        number = 0
+        while not stopping.is_set():
+            value = b"%d-%06d" % (producer, number)
+            number += 1
+            try:
+                await call(value)
+            except Unavailable:
+                continue
+            progress.set()
+
+    async def append(value: bytes) -> None:
+        sent.add(value)
+        (acknowledged[value],) = await log.append(TOPIC, [Entry(value, value)])
+
+    async def transact(value: bytes) -> None:
+        both = [Appending(topic=OTHER, entries=[Entry(value)] * 2, partition=number) for number in range(2)]
+        await log.append_together(both)
+        transacted.add(value)
+
+    async def more(count: int) -> None:
+        wanted = len(acknowledged) + 10 * count, len(transacted) + count
+        while len(acknowledged) < wanted[0] or len(transacted) < wanted[1]:
+            progress.clear()
+            await progress.wait()
+
+    producers = [asyncio.ensure_future(repeat(number, append)) for number in range(PRODUCERS)]
+    producers += [asyncio.ensure_future(repeat(number, transact)) for number in range(3)]
+    await more(30)
+    broker.servers[0].kill()
+    await asyncio.to_thread(broker.restart)
+    await more(30)
+    stopping.set()
+    await asyncio.gather(*producers)
+    kept = await values(log)
+    assert set(acknowledged) <= set(kept) <= sent
+    assert len(kept) == len(set(kept))
+    value, (partition, offset) = max(acknowledged.items(), key=lambda each: each[1])
+    assert (await log.read(TOPIC, partition, offset)).entries[0].value == value
+    whole = Counter(await values(log, OTHER, 2))
+    assert transacted <= set(whole)
+    assert set(whole.values()) == {4}
+
+
+async def test_a_broker_that_hangs_ends_appends_at_their_deadline(log: KafkaLog, broker: Cluster) -> None:
+    await log.append(TOPIC, [Entry(b"before")])
+    broker.servers[0].pause()
+    try:
+        late, took_s = await timed(log.append(TOPIC, [Entry(b"during")], deadline_ns=within(1)))
+        asked, asked_s = await timed(log.bounds(TOPIC))
+    finally:
+        broker.servers[0].resume()
+    assert (type(late), late.outcome, took_s < 2) == (DeadlineExceeded, "unknown", True)
+    assert (type(asked), asked.outcome, asked.retryable, asked_s < 12) == (Unavailable, "not_applied", True, True)
+    await recovered(log)
+    kept = await values(log)
+    assert (kept.count(b"before"), kept.count(b"during") <= 1) == (1, True)
+
+
+async def test_all_go_on_after_a_broker_was_down(log: KafkaLog, broker: Cluster) -> None:
+    options = ConsumerOptions(session_us=6_000_000)
+    for partition in range(PARTITIONS):
+        await log.append(TOPIC, [Entry(b"%d" % number) for number in range(10)], partition=partition)
+    seen: list[bytes] = []
+    waiting = asyncio.ensure_future(log.wait([Position(TOPIC, 1, 11)], within(100)))
+    async with Consumer(log, "faults/readers", [TOPIC], SystemEnvironment(), options) as consumer:
+        seen += [each.value or b"" for each in (await anext(consumer)).entries]
+        await consumer.commit()
+        broker.servers[0].kill()
+        try:
+            refused, took_s = await timed(log.append(TOPIC, [Entry(b"down")]))
+            asked, _ = await timed(log.topics())
+        finally:
+            await asyncio.to_thread(broker.restart)
+        await recovered(log)
+        await log.append(TOPIC, [Entry(b"at last")] * 2, partition=1)
+        ends = time.monotonic() + 90
+        while len(seen) < 10 * PARTITIONS and time.monotonic() < ends:
+            try:
+                batch = await consumer.poll()
+                seen += [each.value or b"" for each in batch.entries if each.value in NUMBERS] if batch else []
+                await consumer.commit()
+            except Unavailable:
+                await asyncio.sleep(0.1)
+    assert (type(refused), refused.outcome, refused.retryable, took_s < 12) == (Unavailable, "unknown", True, True)
+    assert (type(asked), asked.retryable) == (Unavailable, True)
+    assert set(seen) == NUMBERS
+    assert await waiting == [Position(TOPIC, 1, 11)]
+
+
+async def test_a_refused_connection_fails_the_start_with_the_reason() -> None:
+    port = free_port(["127.0.0.1"], random.Random(), set())
+    engine = KafkaLog(link_to(f"kafka://127.0.0.1:{port}", "start_s=1"), SystemEnvironment())
+    error, took_s = await timed(engine.start())
+    assert (type(error), took_s < 10) == (Unavailable, True)
+    assert "refused" in str(error)
+    await engine.stop()
+
+
+async def test_an_engine_that_stops_leaves_no_thread(broker: Cluster) -> None:
+    before = {thread.name for thread in threading.enumerate() if "asyncio" not in thread.name}
+    for _ in range(2):
+        own = KafkaLog(link_to(broker.url), SystemEnvironment(), f"f{time.time_ns()}")
+        await own.start()
+        await own.create_topic(TopicSpec(name=TOPIC))
+        await own.append(TOPIC, [Entry(b"a")])
+        await own.read(TOPIC, 0, 0)
+        await own.join("faults/leavers", "one", [TOPIC], 6_000_000)
+        await own.stop()
+    left = {thread.name for thread in threading.enumerate() if "asyncio" not in thread.name} - before
+    assert left == set()

@@ -1,0 +1,116 @@
+"""Appends that no broker takes: how they end, and how many may be under way at once."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from urllib.parse import urlsplit
+
+import pytest
+
+from soundstage.core.errors import DeadlineExceeded, Exhausted, Unavailable
+from soundstage.engines.log.kafka import Link, parse_address
+from soundstage.engines.log.kafka import producing as module
+from soundstage.engines.log.kafka.bridge import Bridge
+from soundstage.engines.log.kafka.driver import KafkaError, code_of
+from soundstage.engines.log.kafka.producing import Arrivals, Producing
+from soundstage.engines.log.port import Entry, Spot
+from soundstage.servers.ports import free_port
+
+MIB = 1 << 20
+SOON_S = 0.05
+
+
+@pytest.fixture
+async def producing(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Producing]:
+    """One MiB may be under way, and two appends wait, to a broker that is not there."""
+    monkeypatch.setattr(module, "FLUSH_S", 0.01)
+    port = free_port(["127.0.0.1"], random.Random(), set())
+    url = urlsplit(f"kafka://127.0.0.1:{port}?in_flight={MIB}&waiting=2&patience_s=60")
+    bridge = Bridge()
+    found = Producing(Link(parse_address("test", url, {}, None)), bridge)
+    yield found
+    bridge.close()
+    await found.close()
+
+
+async def append(producing: Producing, size: int, left_s: float | None = None) -> list[Spot]:
+    return await producing.append("topic", [Entry(bytes(size))], [0], 1_000_000, size, left_s)
+
+
+async def test_an_append_that_nobody_takes_ends_at_its_deadline(producing: Producing) -> None:
+    with pytest.raises(DeadlineExceeded) as refused:
+        await append(producing, 10, SOON_S)
+    assert refused.value.outcome == "unknown"
+
+
+async def test_an_append_that_never_had_its_turn_was_not_made(producing: Producing) -> None:
+    first = asyncio.ensure_future(append(producing, MIB))
+    await asyncio.sleep(0)
+    with pytest.raises(DeadlineExceeded) as refused:
+        await append(producing, 10, SOON_S)
+    assert refused.value.outcome == "not_applied"
+    first.cancel()
+
+
+async def test_no_more_wait_than_are_allowed_to(producing: Producing) -> None:
+    waiting = [asyncio.ensure_future(append(producing, MIB)) for _ in range(3)]
+    await asyncio.sleep(0)
+    with pytest.raises(Exhausted) as refused:
+        await append(producing, 10)
+    assert (refused.value.outcome, refused.value.retry_after_ms) == ("not_applied", 100)
+    for each in waiting:
+        each.cancel()
+
+
+async def test_who_left_takes_no_turn(producing: Producing) -> None:
+    first, second, third = (asyncio.ensure_future(append(producing, MIB)) for _ in range(3))
+    await asyncio.sleep(0)
+    second.cancel()
+    await asyncio.sleep(0)
+    fourth = asyncio.ensure_future(append(producing, MIB))
+    await asyncio.sleep(0)
+    with pytest.raises(Exhausted):
+        await append(producing, 10)
+    for each in (first, third, fourth):
+        each.cancel()
+
+
+async def test_who_waits_when_it_closes_is_told(producing: Producing) -> None:
+    waiting = [asyncio.ensure_future(append(producing, MIB)) for _ in range(2)]
+    await asyncio.sleep(0)
+    await producing.close()
+    with pytest.raises(Unavailable):
+        await waiting[1]
+    waiting[0].cancel()
+    with pytest.raises(Unavailable):
+        await append(producing, 10)
+
+
+class Message:
+    """What the driver tells of an entry that has arrived."""
+
+    def __init__(self, partition: int, offset: int) -> None:
+        self._at = (partition, offset)
+
+    def partition(self) -> int:
+        return self._at[0]
+
+    def offset(self) -> int:
+        return self._at[1]
+
+
+def test_arrivals_of_several_places_are_told_in_the_order_of_the_call() -> None:
+    arrivals = Arrivals(4)
+    heard = [arrivals.hear(None, Message(*at)) for at in ((1, 7), (0, 3), (1, 8), (0, 4))]
+    assert heard == [False, False, False, True]
+    assert arrivals.spots([0, 1, 1, 0]) == [(0, 3), (1, 7), (1, 8), (0, 4)]
+
+
+def test_the_first_that_went_wrong_is_kept() -> None:
+    arrivals = Arrivals(2)
+    first = KafkaError(code_of("_MSG_TIMED_OUT"))
+    arrivals.hear(first, Message(0, -1))
+    assert arrivals.hear(KafkaError(code_of("_TRANSPORT")), Message(0, -1))
+    assert arrivals.error is first
