@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 import yaml
 
 from soundstage.servers.catalogue import KINDS
-from soundstage.servers.kinds import cassandra, kafka
+from soundstage.servers.kinds import cassandra, kafka, opensearch
 
 ROOT = Path(__file__).resolve().parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
@@ -40,6 +41,7 @@ def test_every_image_has_a_version(name: str) -> None:
 def test_images_and_servers_are_of_one_version() -> None:
     assert SERVICES["cassandra"]["image"] == f"cassandra:{cassandra.VERSION}"
     assert SERVICES["kafka"]["image"] == f"apache/kafka:{kafka.VERSION}"
+    assert SERVICES["opensearch"]["image"] == f"opensearchproject/opensearch:{opensearch.VERSION}"
 
 
 def test_every_volume_is_declared() -> None:
@@ -65,6 +67,13 @@ def test_what_the_image_copies_is_let_through_and_there() -> None:
     }
     assert copied == let_through
     assert all((ROOT / name).exists() for name in copied)
+
+
+def test_the_image_has_the_driver_of_every_engine() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    found = re.search(r'"\.\[(.+?)\]"', DOCKERFILE)
+    assert found is not None
+    assert found[1].split(",") == sorted(set(extras) - {"all", "testing"})
 
 
 def test_the_locks_constraints_are_read_as_the_image_reads_them() -> None:
