@@ -1,4 +1,4 @@
-"""Writes the reference pages of the docs from the code: errors, operations, configuration.
+"""Writes the reference pages of the docs from the code: errors, operations, configuration, metrics, engines.
 
 `poe reference` writes them; `tests/docs/test_reference.py` fails when they are not what the code says.
 """
@@ -21,9 +21,12 @@ from msgspec import inspect as shapes
 from soundstage.catalogue import SYSTEMS
 from soundstage.core.call import DEFAULT_OPTIONS
 from soundstage.core.codec import convert
+from soundstage.core.environment import VirtualEnvironment
 from soundstage.core.errors import ERRORS, SoundstageError
 from soundstage.core.operation import Operation, operations_of
 from soundstage.core.system import System
+from soundstage.runtime.config import EngineConfig
+from soundstage.runtime.engines import SCHEMES, Engines
 from soundstage.runtime.metrics import DescribedMetric
 from soundstage.runtime.namespaces import Namespaces, NamespaceSpec
 from soundstage.runtime.settings import Key, keys
@@ -57,6 +60,43 @@ METRICS_INTRODUCTION = (
     "What `GET /metrics` serves, in the text format of Prometheus, besides the `process_…` metrics of its client "
     "library. Counters also end in `_total` there."
 )
+
+
+ENGINES_INTRODUCTION = (
+    "An engine is opened by its URL. Each port has calls that every engine of it answers in the same way, and "
+    "capabilities beyond those that some have: a namespace or a program that needs one is refused where it lacks. "
+    "A capability is marked as an engine with default options has it. *Shared* engines may be open in several "
+    "processes at once; of the others one process has each, and offers it to its workers by `host:`. The extra is what "
+    'is installed for it, as in `pip install "soundstage[cassandra]"`. `soundstage engines check URL` tells the same '
+    "of one that runs."
+)
+
+ENGINE_URLS = (
+    "memory:",
+    "rocksdb:records",
+    "cassandra://127.0.0.1/soundstage",
+    "kafka://127.0.0.1:9092",
+    "file:blobs",
+    "s3://bucket?endpoint=http://127.0.0.1:9000",
+    "lru:",
+    "lfu:",
+    "memcached://127.0.0.1:11211",
+    "opensearch://127.0.0.1:9200",
+    "tantivy:indexes",
+    "arrow:",
+    "iceberg:tables",
+    "iceberg+postgresql://127.0.0.1/soundstage?warehouse=/srv/tables",
+)
+"""One of each scheme but `host`, which is what it leads to."""
+
+PORT_PAGES = {
+    "records": "records-port.md",
+    "log": "log-port.md",
+    "cache": "cache-port.md",
+    "search": "search-port.md",
+    "tables": "tables-port.md",
+    "blobs": "blobs-port.md",
+}
 
 
 def first_sentence(text: str) -> str:
@@ -230,6 +270,35 @@ class NoKnobs(msgspec.Struct):
     """What a system without knobs has."""
 
 
+def engines_page() -> str:
+    """Every engine by its ports, with what it can."""
+    parts: list[list[str]] = []
+    for port, document in PORT_PAGES.items():
+        found = {url: engine for url in ENGINE_URLS if (engine := opened(url, port)) is not None}
+        known = sorted({str(each) for engine in found.values() for each in engine.capabilities})
+        rows = [engine_row(url, engine, known) for url, engine in found.items()]
+        heads = ["engine", "shared", "extra", *(f"`{each}`" for each in known)]
+        parts.append([f"## {port}", "", f"[The port](../{document}).", "", *table(heads, rows)])
+    return page("Engines", ENGINES_INTRODUCTION, *parts)
+
+
+def opened(url: str, port: str) -> Any:
+    """An engine that was made and not started, None for one without that port."""
+    engines = Engines({"engine": EngineConfig(url=url)}, "soundstage-data", VirtualEnvironment())
+    return {str(each): found for each, found in engines.ports("engine").items()}.get(port)
+
+
+def engine_row(url: str, engine: Any, known: list[str]) -> list[str]:
+    scheme = SCHEMES[url.partition(":")[0]]
+    mine = {str(each) for each in engine.capabilities}
+    return [
+        f"`{url}`",
+        "yes" if scheme.shared else "",
+        f"`{scheme.extra}`" if scheme.extra else "",
+        *("yes" if each in mine else "" for each in known),
+    ]
+
+
 def metrics_page() -> str:
     """Every metric that a stage has of its own."""
     rows = [
@@ -262,6 +331,7 @@ def pages() -> dict[str, str]:
     """The pages by file name."""
     return {
         "configuration.md": configuration_page(),
+        "engines.md": engines_page(),
         "errors.md": errors_page(),
         "metrics.md": metrics_page(),
         "operations.md": operations_page(),

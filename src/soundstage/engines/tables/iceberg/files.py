@@ -1,7 +1,7 @@
 """Files that are on disk when they are closed: the driver itself leaves that to the operating system.
 
 A catalogue that is flushed and names metadata that is not would be unreadable after a power cut. The driver finds
-`DurableFiles` by its name, in the option `py-io-impl`.
+them by `NAME`, in the option `py-io-impl`.
 """
 
 from __future__ import annotations
@@ -13,8 +13,6 @@ from typing import Any
 from soundstage.engines.rocks.folder import sync_folder
 from soundstage.engines.tables.arrow import pa
 from soundstage.engines.tables.iceberg.driver import io
-
-NAME = f"{__name__}.DurableFiles"
 
 
 class _Stream(pa.OSFile):
@@ -44,10 +42,14 @@ class _File(io.PyArrowFile):
         return _Stream(self._path, mode="w")
 
 
-class DurableFiles(io.PyArrowFileIO):
+class _DurableFiles(io.PyArrowFileIO):
     """The driver's files of this machine, flushed."""
 
     def new_output(self, location: str) -> Any:
         """See the driver."""
         scheme, netloc, path = self.parse_location(location, self.properties)
         return _File(fs=self.fs_by_scheme(scheme, netloc), location=location, path=path)
+
+
+NAME = f"{__name__}.{_DurableFiles.__name__}"
+"""By which the driver finds them."""
