@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
+
 from soundstage.core.environment import Environment
 from soundstage.core.errors import InvalidArgument
 from soundstage.core.hlc import TokenClock
@@ -81,7 +83,7 @@ def tables(name: str, config: NamespaceConfig, capabilities: frozenset[str]) -> 
             max_lag_us=config.drift_past.us,
             delete_ttl_min_us=config.delete_ttl_min.us,
             delete_ttl_max_us=config.delete_ttl_max.us,
-            eventual=config.consistency == "eventual",
+            eventual=True if config.consistency == "eventual" else msgspec.UNSET,
         )
     ]
 

@@ -62,7 +62,7 @@ class TableSpec(msgspec.Struct, frozen=True, kw_only=True):
     max_lag_us: int = 600_000_000
     delete_ttl_min_us: int = 3_600_000_000
     delete_ttl_max_us: int = 86_400_000_000
-    eventual: bool = False
+    eventual: Literal[True] | msgspec.UnsetType = msgspec.UNSET
 
 
 class RangeDelete(NamedTuple):

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 import trustme
 
 from soundstage.core.errors import InvalidArgument
 from soundstage.engines.search.opensearch.options import OpenSearchAddress, parse_address, password, tls_context
+from soundstage.runtime.urls import split_url
 
 
 def parsed(url: str, password_file: str | None = None, **options: object) -> OpenSearchAddress:
-    return parse_address("films", urlsplit(url), options, password_file)
+    return parse_address("films", split_url("films", url), options, password_file)
 
 
 def test_a_host_alone_is_enough() -> None:

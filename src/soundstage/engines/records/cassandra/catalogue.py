@@ -41,7 +41,7 @@ class Table:
 
     @property
     def eventual(self) -> bool:
-        return self.spec.eventual
+        return self.spec.eventual is True
 
 
 class Catalogue:
