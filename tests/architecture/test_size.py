@@ -14,9 +14,7 @@ MODULE_LINES_MEDIAN_MAX = 200
 FUNCTION_LINES_MAX = 70
 FUNCTION_LINES_P90_MAX = 35
 
-REASONS: dict[str, str] = {
-    "soundstage.runtime.engines": "the table of schemes and the few lines that open an engine of each are one",
-}
+REASONS: dict[str, str] = {}
 """Modules of more than 500 lines and why they are one."""
 
 

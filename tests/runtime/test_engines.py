@@ -18,7 +18,8 @@ from soundstage.engines.search.opensearch import OpenSearchSearch
 from soundstage.engines.search.tantivy import TantivySearch
 from soundstage.runtime import engines as module
 from soundstage.runtime.config import EngineConfig
-from soundstage.runtime.engines import Engines, Place, Scheme
+from soundstage.runtime.engines import Engines, Scheme
+from soundstage.runtime.openers import Place
 from soundstage.runtime.urls import split_url
 
 OPENED: list[Place] = []

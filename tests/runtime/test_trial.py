@@ -16,7 +16,8 @@ from soundstage.engines.cache.memory import MemoryCache
 from soundstage.engines.cache.port import Found
 from soundstage.runtime import engines as module
 from soundstage.runtime.config import EngineConfig
-from soundstage.runtime.engines import Engines, Place, Scheme
+from soundstage.runtime.engines import Engines, Scheme
+from soundstage.runtime.openers import Place
 from soundstage.runtime.trial import Trial, try_engine
 from soundstage.servers.cluster import Cluster
 from soundstage.testing.servers import server_fixture

@@ -6,18 +6,12 @@ function `(Place, EngineConfig, Environment) -> Records`.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from importlib import import_module
-from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, Literal, NamedTuple, TypeAlias, get_args
-from urllib.parse import SplitResult, unquote
+from typing import NamedTuple, TypeAlias, get_args
 
 import msgspec
-from msgspec import Meta
 
-from soundstage.core.codec import convert
 from soundstage.core.environment import Environment
 from soundstage.core.errors import InvalidArgument
 from soundstage.core.names import nearest
@@ -28,14 +22,10 @@ from soundstage.engines.records.port import Records
 from soundstage.engines.search.port import Search
 from soundstage.engines.tables.port import Tables
 from soundstage.runtime.config import EngineConfig
+from soundstage.runtime.openers import Engine, HostedPort, Place, Port, host_options, load
 from soundstage.runtime.urls import split_url
 
 ENTRY_POINTS = "soundstage.engines"
-
-
-Port: TypeAlias = Literal["records", "blobs", "cache", "log", "search", "tables"]
-HostedPort: TypeAlias = Literal["records", "blobs", "log", "search"]
-"""Those that one process can use of another's."""
 
 _CALLS: Mapping[Port, str] = {
     "records": "apply",
@@ -46,33 +36,6 @@ _CALLS: Mapping[Port, str] = {
     "tables": "overwrite",
 }
 """What engines of a port have and others have not."""
-
-Engine: TypeAlias = Any
-"""`Records`, `Blobs`, `Cache`, `Log`, `Search` or `Tables`, as the port says."""
-
-
-class Place(NamedTuple):
-    """Where an engine is: its parsed URL, and the data folder that relative paths start from.
-
-    `beside` are the engines for other ports that were opened there before, which may share what they stand on.
-    """
-
-    name: str
-    url: SplitResult
-    data: str
-    beside: Mapping[Port, Engine] = MappingProxyType({})
-
-    @property
-    def folder(self) -> str:
-        """The absolute path that the URL names: `scheme:///absolute`, or `scheme:relative` below the data folder."""
-        if self.url.netloc or not self.url.path:
-            raise InvalidArgument(
-                f"the engine {self.name!r} names no folder",
-                field=f"engines.{self.name}.url",
-                hint=f"write {self.url.scheme}:///absolute/folder, or {self.url.scheme}:folder below the data folder",
-            )
-        return os.path.realpath(Path(self.data, unquote(self.url.path)))
-
 
 Opener: TypeAlias = Callable[[Place, EngineConfig, Environment], Engine]
 
@@ -90,10 +53,7 @@ class Scheme(NamedTuple):
     folder: bool = False
 
 
-_HERE = "soundstage.runtime.engines"
-
-HOST_SOCKET = "HOST"
-"""Of the process that has a data folder open, in that folder, where it offers its engines to others."""
+_HERE = "soundstage.runtime.openers"
 
 SCHEMES: Mapping[str, Scheme] = {
     "memory": Scheme(
@@ -127,183 +87,6 @@ SCHEMES: Mapping[str, Scheme] = {
         shared=True,
     ),
 }
-
-
-class HostOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """Options of a `host:` engine. `engine` is its name in the process that has it, by default the same."""
-
-    ports: Annotated[tuple[HostedPort, ...], Meta(description="what it holds", min_length=1)] = ("records",)
-    engine: str | None = None
-
-
-def open_memory(place: Place, config: EngineConfig, environment: Environment) -> Records:
-    """An engine of its own that forgets everything when it stops."""
-    _check_no_options(place, config)
-    return _load("soundstage.engines.records.memory:MemoryRecords")(environment)
-
-
-def open_memory_blobs(place: Place, config: EngineConfig, environment: Environment) -> Blobs:
-    """The same for blobs."""
-    _check_no_options(place, config)
-    return _load("soundstage.engines.blobs.memory:MemoryBlobs")(environment)
-
-
-def open_memory_cache(place: Place, config: EngineConfig, environment: Environment) -> Cache:
-    """A cache of this process, of `cache` bytes, that evicts as its scheme says: `lru:` or `lfu:`."""
-    module = "soundstage.engines.cache.memory"
-    given = {"max_bytes": int(config.cache), "policy": place.url.scheme}
-    options = _options(place, config, _load(f"{module}:MemoryCacheOptions"), given)
-    return _load(f"{module}:MemoryCache")(environment, options)
-
-
-def open_memory_search(place: Place, config: EngineConfig, environment: Environment) -> Search:
-    """Indexes of this process that are gone when it stops."""
-    _check_no_options(place, config)
-    return _load("soundstage.engines.search.memory:MemorySearch")(environment)
-
-
-def open_memcached(place: Place, config: EngineConfig, environment: Environment) -> Cache:
-    """The servers of the URL, `memcached://host:port,host:port`; `options` are those of `MemcachedOptions`."""
-    module = "soundstage.engines.cache.memcached"
-    options = _options(place, config, _load(f"{module}:MemcachedOptions"), {})
-    try:
-        places = _load(f"{module}:addresses")(place.url.netloc)
-    except InvalidArgument as error:
-        raise InvalidArgument(error.detail, field=f"engines.{place.name}.url", hint=error.hint) from None
-    return _load(f"{module}:MemcachedCache")(places, environment, options)
-
-
-def open_memory_log(place: Place, config: EngineConfig, environment: Environment) -> Log:
-    """The same for the log."""
-    _check_no_options(place, config)
-    return _load("soundstage.engines.log.memory:MemoryLog")(environment)
-
-
-def open_files(place: Place, config: EngineConfig, environment: Environment) -> Blobs:
-    """Blobs as files of the URL's folder; `options` are those of `FileOptions`."""
-    module = "soundstage.engines.blobs.file"
-    given = {"durability": config.durability, "low_water": config.low_water}
-    options = _options(place, config, _load(f"{module}:FileOptions"), given)
-    return _load(f"{module}:FileBlobs")(place.folder, options, environment)
-
-
-def open_s3(place: Place, config: EngineConfig, environment: Environment) -> Blobs:
-    """Blobs as objects of the URL's bucket; its query and `options` are those of `S3Options`."""
-    package = "soundstage.engines.blobs.s3"
-    address = _load(f"{package}:parse_address")(place.name, place.url, config.options, config.password_file)
-    return _load(f"{package}:S3Blobs")(address, environment)
-
-
-def open_opensearch(place: Place, config: EngineConfig, environment: Environment) -> Search:
-    """Indexes of the URL's space on a cluster; its query and `options` are those of `OpenSearchOptions`."""
-    package = "soundstage.engines.search.opensearch"
-    address = _load(f"{package}:parse_address")(place.name, place.url, config.options, config.password_file)
-    return _load(f"{package}:OpenSearchSearch")(address, environment)
-
-
-def open_tantivy(place: Place, config: EngineConfig, environment: Environment) -> Search:
-    """Indexes in the folder of the URL; `options` are those of `TantivyOptions`."""
-    package = "soundstage.engines.search.tantivy"
-    options = _options(place, config, _load(f"{package}:TantivyOptions"), {"low_water": config.low_water})
-    return _load(f"{package}:TantivySearch")(place.folder, options, environment)
-
-
-def open_rocks(place: Place, config: EngineConfig, environment: Environment) -> Records:
-    """The database in the folder of the URL; `options` are those of `RocksOptions`."""
-    module = "soundstage.engines.records.rocksdb"
-    given = {"durability": config.durability, "cache": config.cache, "low_water": config.low_water}
-    options = _options(place, config, _load(f"{module}:RocksOptions"), given)
-    return _load(f"{module}:open_rocksdb")(place.folder, options, environment)
-
-
-def open_cassandra(place: Place, config: EngineConfig, environment: Environment) -> Records:
-    """The tables in the keyspace of the URL, whose query and `options` are those of `CassandraOptions`."""
-    package = "soundstage.engines.records.cassandra"
-    parse = _load(f"{package}:parse_address")
-    address = parse(place.name, place.url, config.options, config.password_file)
-    return _load(f"{package}:open_cassandra")(address, environment)
-
-
-def open_rocks_log(place: Place, config: EngineConfig, environment: Environment) -> Log:
-    """The log in the same database, so that one batch may hold records and entries."""
-    records = place.beside["records"]
-    return _load("soundstage.engines.log.rocksdb:RocksLog")(records.database, environment, records.enlist)
-
-
-def open_memory_tables(place: Place, config: EngineConfig, environment: Environment) -> Tables:
-    """Tables of this process, forgotten when it ends."""
-    _check_no_options(place, config)
-    return _load("soundstage.engines.tables.memory:MemoryTables")(environment)
-
-
-def open_iceberg(place: Place, config: EngineConfig, environment: Environment) -> Tables:
-    """Tables and their catalogue in the folder of the URL; `options` are those of `IcebergOptions`."""
-    package = "soundstage.engines.tables.iceberg"
-    address = _load(f"{package}:embedded_address")(place.name, place.folder, config.options)
-    return _load(f"{package}:IcebergTables")(address, environment, durable=config.durability != "os")
-
-
-def open_shared_iceberg(place: Place, config: EngineConfig, environment: Environment) -> Tables:
-    """Tables whose catalogue is in the database of the URL; its query and `options` are those of `IcebergOptions`."""
-    package = "soundstage.engines.tables.iceberg"
-    parse = _load(f"{package}:shared_address")
-    address = parse(place.name, place.url, config.options, config.password_file)
-    return _load(f"{package}:IcebergTables")(address, environment, durable=config.durability != "os")
-
-
-def open_kafka(place: Place, config: EngineConfig, environment: Environment) -> Log:
-    """Topics on the cluster of the URL, whose query and `options` are those of `KafkaOptions`."""
-    package = "soundstage.engines.log.kafka"
-    address = _load(f"{package}:parse_address")(place.name, place.url, config.options, config.password_file)
-    return _load(f"{package}:open_kafka_log")(address, environment)
-
-
-def open_host_records(place: Place, config: EngineConfig, environment: Environment) -> Records:
-    """An engine of the process whose data folder the URL names (`host:`: this stage's); see `HostOptions`."""
-    return _open_host("records", place, config, environment)
-
-
-def open_host_blobs(place: Place, config: EngineConfig, environment: Environment) -> Blobs:
-    """The same for blobs."""
-    return _open_host("blobs", place, config, environment)
-
-
-def open_host_log(place: Place, config: EngineConfig, environment: Environment) -> Log:
-    """The same for the log."""
-    return _open_host("log", place, config, environment)
-
-
-def open_host_search(place: Place, config: EngineConfig, environment: Environment) -> Search:
-    """The same for indexes."""
-    return _open_host("search", place, config, environment)
-
-
-def _open_host(port: Port, place: Place, config: EngineConfig, environment: Environment) -> Any:
-    folder = place.folder if place.url.path else os.path.realpath(place.data)
-    name = host_options(place.name, config).engine or place.name
-    return _load("soundstage.engines.host:HostEngine")(Path(folder, HOST_SOCKET), port, name, environment)
-
-
-def host_options(name: str, config: EngineConfig) -> HostOptions:
-    """The options of the `host:` engine called `name`. Raises `InvalidArgument`."""
-    try:
-        return convert(config.options, HostOptions)
-    except InvalidArgument as error:
-        field = f"engines.{name}.options.{error.field}"
-        raise InvalidArgument(error.detail, field=field, hint=error.hint) from None
-
-
-def _check_no_options(place: Place, config: EngineConfig) -> None:
-    if config.options:
-        raise InvalidArgument("the memory engine has no options", field=f"engines.{place.name}.options")
-
-
-def _options(place: Place, config: EngineConfig, options: type[Any], given: Mapping[str, Any]) -> Any:
-    try:
-        return convert({**config.options, **given}, options)
-    except InvalidArgument as error:
-        field = f"engines.{place.name}.options.{error.field}"
-        raise InvalidArgument(error.detail, field=field, hint=error.hint) from None
 
 
 class Engines:
@@ -489,13 +272,7 @@ def _opener(place: Place, port: Port) -> Opener:
     scheme = SCHEMES.get(place.url.scheme)
     if scheme is None:
         return _third_party(place)
-    return _load(scheme.openers[port])
-
-
-def _load(path: str) -> Any:
-    """What `module:name` says, loaded only when an engine needs it."""
-    module, _, name = path.partition(":")
-    return getattr(import_module(module), name)
+    return load(scheme.openers[port])
 
 
 def _third_party(place: Place) -> Opener:

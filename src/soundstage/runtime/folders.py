@@ -11,7 +11,8 @@ import msgspec
 
 from soundstage.core.errors import SoundstageError
 from soundstage.runtime.config import StageConfig
-from soundstage.runtime.engines import SCHEMES, Place
+from soundstage.runtime.engines import SCHEMES
+from soundstage.runtime.openers import Place
 from soundstage.runtime.urls import split_url
 
 _MODULES = {"rocksdb": "soundstage.engines.records.rocksdb"}

@@ -28,8 +28,7 @@ class Sweeper:
         self.backlog, self.oldest_due_us = sweep.backlog, sweep.oldest_due_us
         if not sweep.purged or not sweep.backlog:
             return None
-        took_s = (self._environment.monotonic_ns() - began_ns) / 1e9
-        return max(0.0, sweep.purged / self._config.rows_per_second - took_s)
+        return _rest_s(sweep.purged, self._config, self._environment.monotonic_ns() - began_ns)
 
     def overdue_s(self, now_us: int) -> float:
         """For how long the oldest dead row has been waiting to be removed."""
@@ -53,5 +52,9 @@ class LogSweeper:
         self.removed += sweep.removed
         if not sweep.more:
             return None
-        took_s = (self._environment.monotonic_ns() - began_ns) / 1e9
-        return max(0.0, sweep.examined / self._config.rows_per_second - took_s)
+        return _rest_s(sweep.examined, self._config, self._environment.monotonic_ns() - began_ns)
+
+
+def _rest_s(rows: int, config: SweeperConfig, took_ns: int) -> float:
+    """Until as much time has passed as the stage file wants for so many rows."""
+    return max(0.0, rows / config.rows_per_second - took_ns / 1e9)

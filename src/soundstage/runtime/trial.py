@@ -24,7 +24,8 @@ from soundstage.engines.search.port import Action, Delete, Field, IndexSpec, Kin
 from soundstage.engines.tables.filters import ALL
 from soundstage.engines.tables.port import Tables
 from soundstage.runtime.config import EngineConfig
-from soundstage.runtime.engines import Engine, Engines, Port
+from soundstage.runtime.engines import Engines
+from soundstage.runtime.openers import Engine, Port
 
 ROUNDS = 20
 TABLE_ROUNDS = 5

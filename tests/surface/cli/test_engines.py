@@ -10,8 +10,8 @@ from tests.surface.cli.conftest import Cli
 
 from soundstage.data.kv import KeyValue, PutItem
 from soundstage.engines.host import HostServer
-from soundstage.runtime.engines import HOST_SOCKET
 from soundstage.runtime.namespaces import Namespaces, NamespaceSpec
+from soundstage.runtime.openers import HOST_SOCKET
 from soundstage.runtime.stage import Stage
 
 

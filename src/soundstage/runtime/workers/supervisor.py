@@ -12,8 +12,9 @@ from pathlib import Path
 from soundstage.core.errors import SoundstageError
 from soundstage.engines.host import HostServer
 from soundstage.runtime.config import MEMORY, StageConfig
-from soundstage.runtime.engines import HOST_SOCKET, SCHEMES, Engines
+from soundstage.runtime.engines import SCHEMES, Engines
 from soundstage.runtime.measurement import Measurement
+from soundstage.runtime.openers import HOST_SOCKET
 from soundstage.runtime.roles import HTTP
 from soundstage.runtime.stage import Stage
 from soundstage.runtime.urls import split_url
