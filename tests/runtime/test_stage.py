@@ -319,3 +319,30 @@ async def test_two_runs_of_one_seed_make_the_same_tokens() -> None:
             await make(stage)
             stamps.append(await stage.namespaces.store.stamp())
     assert stamps[0] == stamps[1]
+
+
+async def test_engines_of_each_port_are_reached_by_their_names() -> None:
+    engines = {
+        "rows": {"url": "memory:"},
+        "hot": {"url": "lru:"},
+        "wide": {"url": "arrow:"},
+        "default": {"url": "memory:"},
+    }
+    async with Stage.open(data="memory:", config={"engines": engines}) as stage:
+        reached = (stage.log("rows"), stage.search("rows"), stage.cache("hot"), stage.tables("wide"))
+        assert reached == (
+            stage.engines.ports("rows")["log"],
+            stage.engines.ports("rows")["search"],
+            stage.engines["hot"],
+            stage.engines["wide"],
+        )
+
+
+@pytest.mark.parametrize("port", ["log", "search", "cache", "tables"])
+async def test_an_engine_without_the_port_is_refused(port: str) -> None:
+    engines = {"default": {"url": "memory:"}, "hot": {"url": "lru:"}, "wide": {"url": "arrow:"}}
+    other = "wide" if port == "cache" else "hot"
+    async with Stage.open(data="memory:", config={"engines": engines}) as stage:
+        with pytest.raises(InvalidArgument, match=f"holds no {port}") as refused:
+            getattr(stage, port)(other)
+        assert refused.value.field == "engine"

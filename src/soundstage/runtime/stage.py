@@ -25,9 +25,11 @@ from soundstage.core.operation import AsyncFace, Operation, face_of
 from soundstage.core.policy import RetryPolicy, repeatable, retry_budget, retrying, with_token
 from soundstage.core.system import System
 from soundstage.engines.blobs.port import Blobs
+from soundstage.engines.cache.port import Cache
 from soundstage.engines.log.port import Log
 from soundstage.engines.records.port import Records
 from soundstage.engines.search.port import Search
+from soundstage.engines.tables.port import Tables
 from soundstage.runtime.compute import Compute
 from soundstage.runtime.config import StageConfig
 from soundstage.runtime.control.changes import NamespaceControl
@@ -169,6 +171,14 @@ class Stage:
         Raises `InvalidArgument` for an engine that is not there or has none.
         """
         return self.engines.search(engine, "engine")
+
+    def tables(self, engine: str) -> Tables:
+        """The columnar tables of the engine of that name, for programs of one's own. Raises as `log` does."""
+        return self.engines.tables(engine, "engine")
+
+    def cache(self, engine: str) -> Cache:
+        """The cache of that name, for programs of one's own. Raises as `log` does."""
+        return self.engines.cache(engine, "engine")
 
     @property
     def namespaces(self) -> NamespaceControl:
