@@ -19,9 +19,11 @@ from soundstage.engines.tables.port import (
     MAIN,
     NOW,
     SNAPSHOTS_MAX,
+    AddColumn,
     ArrowStream,
     At,
     ColumnChange,
+    DropColumn,
     RecordBatch,
     RenameColumn,
     Snapshot,
@@ -30,6 +32,7 @@ from soundstage.engines.tables.port import (
     TableSpec,
     check_at,
     check_branch,
+    check_name,
     check_spec,
     check_summary,
 )
@@ -63,14 +66,16 @@ class _Table:
         """The table has the columns of `spec`, which `changes` made of those it has."""
         ids = dict(zip((column.name for column in self.shape.spec.columns), self.shape.ids, strict=True))
         for change in changes:
-            if isinstance(change, RenameColumn):
-                ids[change.to] = ids.pop(change.name)
-            elif not any(column.name == getattr(change, "name", "") for column in spec.columns):
-                ids.pop(getattr(change, "name", ""), None)
-        for column in spec.columns:
-            if column.name not in ids:
-                ids[column.name] = str(self._ids)
-                self._ids += 1
+            match change:
+                case RenameColumn(name, to):
+                    ids[to] = ids.pop(name)
+                case DropColumn(name):
+                    del ids[name]
+                case AddColumn(column):
+                    ids[column.name] = str(self._ids)
+                    self._ids += 1
+                case _:
+                    continue
         self.shape = _Shape(spec, tuple(ids[column.name] for column in spec.columns))
 
 
@@ -100,7 +105,7 @@ class MemoryTables:
 
     async def drop(self, name: str) -> bool:
         self._check_open()
-        return self._tables.pop(name, None) is not None
+        return self._tables.pop(check_name(name), None) is not None
 
     async def tables(self) -> list[str]:
         self._check_open()
@@ -291,7 +296,7 @@ class MemoryTables:
 
     def _table(self, name: str) -> _Table:
         self._check_open()
-        found = self._tables.get(name)
+        found = self._tables.get(check_name(name))
         if found is None:
             raise refusals.no_table(name)
         return found

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Any
 
-from soundstage.core.extras import library
+from soundstage.engines.tables.arrow import TYPES, pa
 from soundstage.engines.tables.filters import (
     ALL,
     Filter,
@@ -23,8 +23,6 @@ from soundstage.engines.tables.filters import (
     unequal,
 )
 from soundstage.engines.tables.port import NOW, At, Column, PartitionField, Tables, TableSpec
-
-pa: Any = library("pyarrow", "tables")
 
 Row = Mapping[str, object]
 
@@ -112,19 +110,8 @@ WRONG_FILTERS: tuple[Filter, ...] = (
 
 def rows(*given: Row, columns: Sequence[Column] = COLUMNS) -> Any:
     """Rows as a table of Arrow, in the types of `columns`."""
-    types = {
-        "boolean": pa.bool_(),
-        "int32": pa.int32(),
-        "int64": pa.int64(),
-        "float32": pa.float32(),
-        "float64": pa.float64(),
-        "text": pa.string(),
-        "bytes": pa.binary(),
-        "date": pa.date32(),
-        "instant": pa.timestamp("us", tz="UTC"),
-    }
     names = [column for column in columns if not given or column.name in given[0]]
-    return pa.table({each.name: pa.array([row.get(each.name) for row in given], types[each.type]) for each in names})
+    return pa.table({each.name: pa.array([row.get(each.name) for row in given], TYPES[each.type]) for each in names})
 
 
 def film(number: int, genre: str | None = "drama", stars: float | None = 1.0) -> Row:

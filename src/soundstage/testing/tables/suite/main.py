@@ -25,7 +25,6 @@ from soundstage.core.errors import (
     InvalidArgument,
     NotFound,
     PreconditionFailed,
-    SoundstageError,
     TooLarge,
     Unavailable,
 )
@@ -35,23 +34,18 @@ from soundstage.engines.tables.filters import (
     Filter,
     at_least,
     equal,
-    missing,
 )
 from soundstage.engines.tables.port import (
     BATCH_MAX_ROWS,
     PARTITIONS_MAX,
     SUMMARY_MAX_BYTES,
-    AddColumn,
     At,
     Column,
     DropColumn,
     PartitionField,
-    RelaxColumn,
-    RenameColumn,
     Snapshot,
     Tables,
     TableSpec,
-    WidenColumn,
 )
 from soundstage.testing.tables.samples import (
     BY_GENRE,
@@ -69,11 +63,12 @@ from soundstage.testing.tables.samples import (
     ids,
     rows,
 )
+from soundstage.testing.tables.suite.columns import ColumnChanges
 
 pa: Any = library("pyarrow", "tables")
 
 
-class TablesSuite:
+class TablesSuite(ColumnChanges):
     """Subclass it and give a fixture `tables`: a started engine, empty. `writers` are those that write at once."""
 
     writers: ClassVar[int] = 3
@@ -127,6 +122,11 @@ class TablesSuite:
         )
         for attempt in attempts:
             with pytest.raises(NotFound):
+                await attempt
+
+    async def test_what_is_no_name_of_a_table_is_refused_wherever_it_is_given(self, tables: Tables) -> None:
+        for attempt in (tables.info("A B"), tables.drop("A B"), tables.append("A B", rows(film(1)))):
+            with pytest.raises(InvalidArgument):
                 await attempt
 
     async def test_what_was_appended_is_read(self, films: Tables) -> None:
@@ -397,75 +397,6 @@ class TablesSuite:
     async def test_an_overwrite_beside_an_append_comes_before_or_after_it(self, films: Tables) -> None:
         await asyncio.gather(films.overwrite("films", rows(film(9))), films.append("films", rows(film(10))))
         assert await ids(films) in ([9], [9, 10])
-
-    async def test_a_column_that_was_added_has_no_value_in_old_rows(self, films: Tables) -> None:
-        info = await films.evolve("films", [AddColumn(Column(name="year", type="int32", doc="of the release"))])
-        assert info.spec.columns == (*COLUMNS, Column(name="year", type="int32", doc="of the release"))
-        await films.append("films", pa.table({"id": [9], "year": pa.array([1995], pa.int32())}))
-        assert await found(films, missing("year")) == [{**row, "year": None} for row in FILMS]
-        assert await found(films, equal("year", 1995)) == [{**film(9, None, None), "year": 1995}]
-
-    async def test_a_column_that_was_dropped_is_in_the_past_alone(self, films: Tables) -> None:
-        (first,) = await films.snapshots("films")
-        await films.evolve("films", [DropColumn("genre")])
-        assert [sorted(row) for row in await found(films, equal("id", 1))] == [["id", "stars"]]
-        assert await found(films, at=At(snapshot=first.id)) == list(FILMS)
-        with pytest.raises(InvalidArgument):
-            await films.append("films", rows(film(9)))
-
-    async def test_a_column_of_a_name_that_was_dropped_is_another(self, films: Tables) -> None:
-        await films.evolve("films", [DropColumn("genre")])
-        await films.evolve("films", [AddColumn(Column(name="genre", type="text"))])
-        assert {row["genre"] for row in await found(films)} == {None}
-
-    async def test_a_renamed_column_has_its_values(self, films: Tables) -> None:
-        info = await films.evolve("films", [RenameColumn("genre", "kind")])
-        assert [column.name for column in info.spec.columns] == ["id", "kind", "stars"]
-        assert [row["kind"] for row in await found(films)] == ["drama", "crime", None, "drama"]
-        assert await ids(films, equal("kind", "crime")) == [2]
-
-    async def test_a_column_becomes_wider_and_keeps_its_values(self, tables: Tables) -> None:
-        columns = (Column(name="n", type="int32"), Column(name="x", type="float32"))
-        await tables.create(TableSpec(name="numbers", columns=columns))
-        await tables.append("numbers", rows({"n": 7, "x": 0.5}, columns=columns))
-        info = await tables.evolve("numbers", [WidenColumn("n", "int64"), WidenColumn("x", "float64")])
-        await tables.append("numbers", rows({"n": 1 << 40, "x": 0.1}, columns=info.spec.columns))
-        assert await found(tables, name="numbers") == [{"n": 7, "x": 0.5}, {"n": 1 << 40, "x": 0.1}]
-
-    async def test_a_required_column_may_miss_values_once_it_is_relaxed(self, films: Tables) -> None:
-        await films.evolve("films", [RelaxColumn("id")])
-        await films.append("films", pa.table({"genre": ["noir"]}))
-        assert await found(films, missing("id")) == [{"id": None, "genre": "noir", "stars": None}]
-
-    @pytest.mark.parametrize(
-        ("changes", "refusal"),
-        [
-            ([], InvalidArgument),
-            ([DropColumn("year")], NotFound),
-            ([RenameColumn("genre", "Stars")], AlreadyExists),
-            ([AddColumn(Column(name="genre", type="text"))], AlreadyExists),
-            ([AddColumn(Column(name="year", type="int32", required=True))], InvalidArgument),
-            ([WidenColumn("id", "int32")], InvalidArgument),
-            ([DropColumn("stars"), DropColumn("year")], NotFound),
-        ],
-        ids=str,
-    )
-    async def test_changes_of_columns_are_all_made_or_none(
-        self, films: Tables, changes: list[Any], refusal: type[SoundstageError]
-    ) -> None:
-        with pytest.raises(refusal):
-            await films.evolve("films", changes)
-        assert (await films.info("films")).spec == SPEC
-
-    async def test_a_column_that_partitions_rows_is_renamed_but_not_dropped(self, tables: Tables) -> None:
-        await tables.create(BY_GENRE)
-        await tables.append("films", rows(*FILMS))
-        with pytest.raises(InvalidArgument):
-            await tables.evolve("films", [DropColumn("genre")])
-        info = await tables.evolve("films", [RenameColumn("genre", "kind")])
-        assert info.spec.partitions == (PartitionField(column="kind"),)
-        await tables.overwrite("films", pa.table({"id": [9], "kind": ["drama"]}))
-        assert await ids(tables) == [2, 3, 9]
 
     async def test_what_was_answered_is_there_after_a_restart(self, films: Tables) -> None:
         before = (await films.info("films"), await films.snapshots("films"))
