@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import subprocess
 import sys
 import time
@@ -10,6 +11,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import duckdb
+import msgspec
 import polars
 import pyarrow as pa
 import pytest
@@ -270,6 +272,41 @@ async def test_a_change_that_others_are_always_quicker_than_is_given_up(
     with pytest.raises(Exhausted) as refused:
         await engine.append("films", rows(film(9)))
     assert (refused.value.outcome, refused.value.retryable) == ("not_applied", True)
+    await engine.stop()
+
+
+async def test_a_catalogue_that_another_program_locks_is_unavailable_until_it_is_free(
+    films: IcebergTables, tmp_path: Path
+) -> None:
+    address = msgspec.structs.replace(films._address, database=f"{films._address.database}?timeout=0.01")
+    impatient = IcebergTables(address, SystemEnvironment(), durable=False)
+    await impatient.start()
+    other = sqlite3.connect(tmp_path / CATALOGUE)
+    other.execute("BEGIN EXCLUSIVE")
+    spec = TableSpec(name="more", columns=SPEC.columns)
+    calls = (impatient.info("films"), ids(impatient), impatient.append("films", rows(film(9))), impatient.create(spec))
+    for call in calls:
+        with pytest.raises(Unavailable) as refused:
+            await call
+        assert (refused.value.outcome, refused.value.retryable) == ("not_applied", True)
+    other.close()
+    await impatient.create(spec)
+    assert await ids(impatient) == [1, 2, 3, 4]
+    await impatient.stop()
+
+
+async def test_changes_that_wait_for_their_turn_leave_the_threads_to_readers(
+    films: IcebergTables, tmp_path: Path
+) -> None:
+    engine = engine_in(tmp_path, threads=1)
+    await engine.start()
+    async with engine._turns.at("films"):
+        change = asyncio.ensure_future(engine.delete("films", equal("id", 1)))
+        await asyncio.sleep(0)
+        assert await ids(engine) == [1, 2, 3, 4]
+        assert not change.done()
+    await change
+    assert await ids(engine) == [2, 3, 4]
     await engine.stop()
 
 

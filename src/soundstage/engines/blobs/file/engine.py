@@ -19,6 +19,7 @@ from soundstage.core.environment import Environment
 from soundstage.core.errors import AlreadyExists, SoundstageError, Unavailable
 from soundstage.core.ids import uuid4_hex
 from soundstage.core.size import Size
+from soundstage.core.turns import Turns
 from soundstage.engines.blobs import refusals
 from soundstage.engines.blobs.file.copies import bring_back, copy_to, found_in
 from soundstage.engines.blobs.file.objects import STAGING, Reading, Undecided, name, path_of, prepare, remove, survey
@@ -78,7 +79,7 @@ class FileBlobs:
         self._replaced: dict[str, list[int]] = {}
         self._last_sequence = 0
         self._staged_bytes = 0
-        self._changing: dict[str, asyncio.Lock] = {}
+        self._changing = Turns[str]()
 
     async def start(self) -> None:
         lock = FolderLock(str(self.folder))
@@ -173,7 +174,7 @@ class FileBlobs:
 
     async def delete(self, key: str) -> bool:
         self._check_open()
-        async with self._alone(check_key(key)):
+        async with self._changing.at(check_key(key)):
             return await to_the_end(self._delete(key))
 
     async def _delete(self, key: str) -> bool:
@@ -237,7 +238,7 @@ class FileBlobs:
     async def _keep(
         self, key: str, staged: Staged, expect: Expectation, expires_us: int, metadata: dict[str, str]
     ) -> BlobInfo:
-        async with self._alone(key):
+        async with self._changing.at(key):
             self._check_free(key, expect)
             now_us = self._environment.now_us()
             info = BlobInfo(
@@ -296,12 +297,6 @@ class FileBlobs:
             await self._in_thread(staged.discard)
         else:
             staged.discard()
-
-    def _alone(self, key: str) -> asyncio.Lock:
-        """Held by who changes the blob of `key`."""
-        if len(self._changing) > 1_000:
-            self._changing = {each: lock for each, lock in self._changing.items() if lock.locked()}
-        return self._changing.setdefault(key, asyncio.Lock())
 
     def _check_room(self, taken: int, more: int, expect: Expectation) -> None:
         refusals.check_growth(taken, expect)

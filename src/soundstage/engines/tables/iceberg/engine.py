@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import threading
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -21,6 +20,7 @@ from soundstage.core.completion import ended
 from soundstage.core.environment import Environment
 from soundstage.core.errors import Exhausted, SoundstageError
 from soundstage.core.ids import uuid4_hex
+from soundstage.core.turns import Turns
 from soundstage.engines.tables import refusals
 from soundstage.engines.tables.arrow import Touched, checked
 from soundstage.engines.tables.evolution import evolved
@@ -29,7 +29,7 @@ from soundstage.engines.tables.iceberg import changes as edits
 from soundstage.engines.tables.iceberg import upkeep
 from soundstage.engines.tables.iceberg.changes import Call
 from soundstage.engines.tables.iceberg.driver import catalog, exceptions, pool, sqlalchemy
-from soundstage.engines.tables.iceberg.failures import ERRORS, Overtaken, failure
+from soundstage.engines.tables.iceberg.failures import ERRORS, Overtaken, busy, failure
 from soundstage.engines.tables.iceberg.files import NAME as DURABLE_FILES
 from soundstage.engines.tables.iceberg.options import Address
 from soundstage.engines.tables.iceberg.reading import batches_of, planned
@@ -56,7 +56,7 @@ from soundstage.engines.tables.port import (
 T = TypeVar("T")
 
 WAITING_MAX = 1_000
-"""Calls that wait for a thread."""
+"""Calls that wait for a thread, or for their turn at a table."""
 
 NAMELESS = "_"
 """The driver's namespace of tables whose names have no dot; no table's name begins so."""
@@ -86,7 +86,7 @@ class IcebergTables:
         self._catalogue: Any = None
         self._executor: ThreadPoolExecutor | None = None
         self._asking = 0
-        self._turns: dict[str, threading.Lock] = {}
+        self._turns = Turns[str]()
 
     async def start(self) -> None:
         executor = ThreadPoolExecutor(self._address.options.threads, thread_name_prefix="tables")
@@ -170,14 +170,16 @@ class IcebergTables:
     ) -> Snapshot:
         call = self._call(name, branch, expect, "append", summary)
 
-        def write(check: Callable[[], None]) -> tuple[list[Any], Snapshot | None]:
+        def write(check: Callable[[], None]) -> tuple[Any, list[Any]]:
             table = self._load(name)
             edits.head_of(table, call)
-            files = edits.written(table, call, data, check)
-            return files, self._at_once(name, lambda: edits.appended(table, call, files, check))
+            return table, edits.written(table, call, data, check)
 
-        files, made = await self._run(name, write)
-        return made or await self._changed(name, lambda table, check: edits.appended(table, call, files, check))
+        table, files = await self._run(name, write)
+        with suppress(Overtaken):
+            # The table as it was loaded, if nobody has changed it since.
+            return await self._in_turn(name, lambda check: edits.appended(table, call, files, check))
+        return await self._changed(name, lambda table, check: edits.appended(table, call, files, check))
 
     async def overwrite(
         self,
@@ -239,11 +241,11 @@ class IcebergTables:
         ahead: deque[asyncio.Task[list[Any]]] = deque()
         tasks = iter(plan.tasks)
         try:
-            while True:
+            while left != 0:
                 while len(ahead) < self._address.options.threads and (task := next(tasks, None)) is not None:
-                    read = self._run(name, lambda _, task=task: batches_of(plan, task), reading=True)
+                    read = self._run(name, lambda check, task=task: batches_of(plan, task, check), reading=True)
                     ahead.append(asyncio.ensure_future(read))
-                if not ahead or left == 0:
+                if not ahead:
                     return
                 for batch in await ahead.popleft():
                     self._check_open()
@@ -339,7 +341,7 @@ class IcebergTables:
         pause_s = PAUSE_S
         for _ in range(self._address.options.tries):
             try:
-                return await self._run(name, lambda check: self._in_turn(name, work, check))
+                return await self._in_turn(name, lambda check: work(self._load(name), check))
             except Overtaken:
                 await self._environment.sleep(pause_s * self._environment.random.uniform(0.5, 1.0))
                 pause_s = min(PAUSE_MAX_S, pause_s * 2)
@@ -350,34 +352,42 @@ class IcebergTables:
             outcome="not_applied",
         )
 
-    def _at_once(self, name: str, work: Callable[[], T]) -> T | None:
-        """What `work` comes to on a table as it was loaded, if nobody has changed it since; else None."""
-        try:
-            with self._turns.setdefault(name, threading.Lock()):
-                return work()
-        except Overtaken:
-            return None
-
-    def _in_turn(self, name: str, work: Callable[[Any, Callable[[], None]], T], check: Callable[[], None]) -> T:
-        """In this process changes of one table wait for each other, rather than be made twice."""
-        with self._turns.setdefault(name, threading.Lock()):
-            check()
-            return work(self._load(name), check)
+    async def _in_turn(self, name: str, work: Callable[[Callable[[], None]], T]) -> T:
+        """In this process changes of one table wait for each other, without a thread, rather than be made twice."""
+        with self._asked():
+            async with self._turns.at(name):
+                return await self._in_thread(name, work, reading=False)
 
     async def _run(self, table: str, work: Callable[[Callable[[], None]], T], *, reading: bool = False) -> T:
-        """What `work` comes to in a thread. It is told by its argument, which raises, when nobody waits any more."""
+        """What `work` comes to in a thread, once."""
+        with self._asked():
+            try:
+                return await self._in_thread(table, work, reading=reading)
+            except Overtaken as error:
+                raise busy(table) from error
+
+    @contextmanager
+    def _asked(self) -> Generator[None]:
+        """Within the block one more call waits. Raises `Exhausted` where too many do."""
+        if self._asking >= WAITING_MAX:
+            raise Exhausted(f"{WAITING_MAX} calls wait for the tables", retry_after_ms=1_000, outcome="not_applied")
+        self._asking += 1
+        try:
+            yield
+        finally:
+            self._asking -= 1
+
+    async def _in_thread(self, table: str, work: Callable[[Callable[[], None]], T], *, reading: bool) -> T:
+        """What `work` comes to. It is told by its argument, which raises, when nobody waits any more."""
         executor = self._executor
         if executor is None:
             raise refusals.stopped()
-        if self._asking >= WAITING_MAX:
-            raise Exhausted(f"{WAITING_MAX} calls wait for the tables", retry_after_ms=1_000, outcome="not_applied")
         leave = _Leave()
 
         def check() -> None:
             if leave.wanted or self._executor is not executor:
                 raise refusals.stopped()
 
-        self._asking += 1
         running = asyncio.get_running_loop().run_in_executor(executor, _translated, table, work, check, reading)
         try:
             return await asyncio.shield(running)
@@ -385,8 +395,6 @@ class IcebergTables:
             leave.wanted = True
             await ended(running)
             raise
-        finally:
-            self._asking -= 1
 
     def _connect(self, _: Callable[[], None]) -> Any:
         Path(self._address.warehouse).mkdir(parents=True, exist_ok=True)

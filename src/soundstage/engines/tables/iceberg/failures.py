@@ -74,6 +74,13 @@ def failure(error: BaseException, table: str, *, reading: bool) -> SoundstageErr
     return Internal(f"the driver of Iceberg failed: {type(error).__name__} {_line(error)}")
 
 
+def busy(table: str) -> Unavailable:
+    """What is said of a call that is not made again here, when others were quicker."""
+    return Unavailable(
+        f"others write to the catalogue or to {table!r} at this moment", hint="repeat the call", outcome="not_applied"
+    )
+
+
 def is_locked(error: BaseException) -> bool:
     """Whether the catalogue was being written to by another for longer than one waits."""
     return isinstance(error, database.OperationalError) and "database is locked" in str(error)

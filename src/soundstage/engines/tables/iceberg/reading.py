@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from soundstage.engines.tables import refusals
 from soundstage.engines.tables.arrow import checked, chosen, schema_of
 from soundstage.engines.tables.filters import Filter
-from soundstage.engines.tables.iceberg.changes import at_time
+from soundstage.engines.tables.iceberg.changes import Check, at_time
 from soundstage.engines.tables.iceberg.driver import io
 from soundstage.engines.tables.iceberg.driver import table as driver_table
 from soundstage.engines.tables.iceberg.translation import branches_of, condition, spec_of
@@ -40,10 +40,11 @@ def planned(name: str, table: Any, where: Filter, columns: Sequence[str] | None,
     return Plan(name, list(scan.plan_files()), reader, shown)
 
 
-def batches_of(plan: Plan, task: Any) -> list[Any]:
+def batches_of(plan: Plan, task: Any, check: Check) -> list[Any]:
     """The rows of one file, in bounded batches of the port's types."""
     found: list[Any] = []
     for batch in plan.reader.to_record_batches([task]):
+        check()
         fitting = batch.select(plan.schema.names)
         if fitting.schema != plan.schema:
             fitting = fitting.cast(plan.schema)
