@@ -286,6 +286,18 @@ async def test_a_blob_that_was_replaced_by_one_that_lasts_is_not_swept(
     assert (await engine.sweep(10), await keys(engine)) == (1, ["a"])
 
 
+async def test_a_sweep_ends_after_so_many_that_were_deleted_before_they_expired(
+    engine: S3Blobs, environment: VirtualEnvironment
+) -> None:
+    expires_us = environment.now_us() + 1_000_000
+    for key in ("a", "b", "c"):
+        await engine.put(key, in_chunks(b"old"), expires_us=expires_us)
+    assert await engine.delete("a")
+    assert await engine.delete("b")
+    environment.advance(2)
+    assert [await engine.sweep(2), await engine.sweep(2)] == [0, 1]
+
+
 async def test_what_has_expired_is_replaced_where_no_live_blob_may_be_and_not_swept_then(
     engine: S3Blobs, environment: VirtualEnvironment
 ) -> None:
@@ -362,6 +374,7 @@ async def test_a_reader_that_leaves_gives_its_connection_back(through: S3Blobs, 
         await reading.aclose()
     await through.stop()
     await proxy.deserted()
+    assert not proxy.open
 
 
 async def test_what_the_server_calls_itself_is_told(engine: S3Blobs) -> None:

@@ -6,6 +6,7 @@ A snapshot has all its rows, in columns named by their ids, which no rename or d
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
+from itertools import islice
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
@@ -32,6 +33,7 @@ from soundstage.engines.tables.port import (
     TableSpec,
     check_at,
     check_branch,
+    check_limit,
     check_name,
     check_spec,
     check_summary,
@@ -177,6 +179,7 @@ class MemoryTables:
         limit: int | None = None,
     ) -> AsyncGenerator[RecordBatch]:
         table = self._table(name)
+        check_limit(limit)
         rows, shape = self._at(table, name, check_at(at))
         names = chosen(columns, shape.spec.columns)
         found = expression(checked(where, shape.spec.columns), shape.spec.columns)
@@ -195,12 +198,9 @@ class MemoryTables:
 
     async def snapshots(self, name: str, branch: str = MAIN, limit: int = SNAPSHOTS_MAX) -> list[Snapshot]:
         table = self._table(name)
-        found: list[Snapshot] = []
-        for state in self._line(table, self._head(table, name, branch)):
-            if len(found) == limit:
-                break
-            found.append(state.snapshot)
-        return found
+        check_limit(limit)
+        states = self._line(table, self._head(table, name, branch))
+        return [state.snapshot for state in islice(states, min(limit, SNAPSHOTS_MAX))]
 
     async def point(self, name: str, branch: str, snapshot: int, *, expect: int | None = None) -> None:
         table = self._table(name)

@@ -263,7 +263,7 @@ class Tables(Protocol):
         ...
 
     async def snapshots(self, name: str, branch: str = MAIN, limit: int = SNAPSHOTS_MAX) -> list[Snapshot]:
-        """Up to `limit` snapshots of the branch, the last first, back to the first or to one that has expired."""
+        """Up to `limit`, and `SNAPSHOTS_MAX`, of the branch, the last first, back to the first or to one expired."""
         ...
 
 
@@ -346,6 +346,12 @@ def check_at(at: At) -> At:
         raise InvalidArgument("a branch is read as it is", field="at", hint="name a snapshot without a branch")
     check_branch(at.branch)
     return at
+
+
+def check_limit(limit: int | None) -> None:
+    """Raises `InvalidArgument` for a limit that is less than nothing."""
+    if limit is not None and limit < 0:
+        raise InvalidArgument(f"limit is {limit}", field="limit", hint="use 0 or more")
 
 
 def check_spec(spec: TableSpec) -> TableSpec:

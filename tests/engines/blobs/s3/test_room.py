@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from soundstage.core.environment import VirtualEnvironment
-from soundstage.core.errors import Exhausted
+from soundstage.core.errors import Exhausted, Unavailable
 from soundstage.engines.blobs.port import ANY, Expectation, Usage
 from soundstage.engines.blobs.s3.room import COUNTED_FOR_NS, Room
 
@@ -16,10 +18,14 @@ class Bucket:
     def __init__(self, used: int = 0) -> None:
         self.used = used
         self.counted = 0
+        self.answers = asyncio.Event()
+        self.answers.set()
 
     async def count(self) -> Usage:
         self.counted += 1
-        return Usage(1, self.used)
+        used = self.used
+        await self.answers.wait()
+        return Usage(1, used)
 
 
 @pytest.fixture
@@ -79,3 +85,45 @@ async def test_a_put_that_broke_off_counts_no_more(environment: VirtualEnvironme
     with pytest.raises(ConnectionResetError):
         await breaking()
     await room.check(ANY)
+
+
+async def test_nobody_is_let_in_before_the_first_count_has_come_and_it_is_made_once(
+    environment: VirtualEnvironment,
+) -> None:
+    bucket = Bucket(11)
+    bucket.answers.clear()
+    room = Room(bucket.count, 10, environment)
+    checks = [asyncio.ensure_future(room.check(ANY)) for _ in range(3)]
+    await asyncio.sleep(0)
+    assert (bucket.counted, [each.done() for each in checks]) == (1, [False] * 3)
+    bucket.answers.set()
+    outcomes = await asyncio.gather(*checks, return_exceptions=True)
+    assert [type(each) for each in outcomes] == [Exhausted] * 3
+
+
+async def test_a_count_that_failed_is_made_again(environment: VirtualEnvironment) -> None:
+    bucket, failing = Bucket(11), [Unavailable("the server is away")]
+
+    async def count() -> Usage:
+        if failing:
+            raise failing.pop()
+        return await bucket.count()
+
+    room = Room(count, 10, environment)
+    with pytest.raises(Unavailable):
+        await room.check(ANY)
+    with pytest.raises(Exhausted):
+        await room.check(ANY)
+
+
+async def test_what_is_put_while_all_is_counted_is_not_forgotten(environment: VirtualEnvironment) -> None:
+    bucket = Bucket(5)
+    bucket.answers.clear()
+    room = Room(bucket.count, 10, environment)
+    check = asyncio.ensure_future(room.check(ANY))
+    await asyncio.sleep(0)
+    room.put(6)
+    bucket.used = 11
+    bucket.answers.set()
+    with pytest.raises(Exhausted):
+        await check

@@ -192,10 +192,13 @@ class S3Blobs:
         return Usage(blobs, size)
 
     async def sweep(self, limit: int) -> int:
-        """See `Blobs`. What processes that died have left of their puts is cleared away too, a day later."""
+        """See `Blobs`. What processes that died have left of their puts is cleared away too, a day later.
+
+        Blobs that were replaced or deleted before they expired count towards `limit` too, but not in the answer.
+        """
         self._check_open()
         await self._clear_left_over()
-        swept = 0
+        swept = seen = 0
         async for page in self._pages(self._expiring, "", LIST_MAX):
             for each in page:
                 name: str = each["Key"]
@@ -204,7 +207,8 @@ class S3Blobs:
                     return swept
                 swept += await self._expire(key)
                 await self._delete(name)
-                if swept >= limit:
+                seen += 1
+                if seen >= limit:
                     return swept
         return swept
 

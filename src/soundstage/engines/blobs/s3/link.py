@@ -14,7 +14,7 @@ from soundstage.core.errors import Exhausted, Outcome, Unauthenticated, Unavaila
 from soundstage.core.time import NS_PER_S
 from soundstage.engines.blobs import refusals
 from soundstage.engines.blobs.s3 import driver
-from soundstage.engines.blobs.s3.failures import Changed, Missing, failure
+from soundstage.engines.blobs.s3.failures import Changed, Missing, OutOfRange, failure
 from soundstage.engines.blobs.s3.options import Address
 
 PAUSE_S, PAUSE_MAX_S = 0.05, 1.0
@@ -48,7 +48,7 @@ class Link:
         self._client: Any = None
         self._asking = 0
         self.trouble: str | None = None
-        """Why the last request that was given up failed; None when one succeeded since."""
+        """Why the last request that was given up failed; None when the server has answered one since."""
         self._patience_s = address.options.patience / NS_PER_S
 
     async def start(self) -> None:
@@ -86,6 +86,9 @@ class Link:
             answer = await self._tried(reading, _Request(operation, parameters, body, whole))
         except (Unavailable, Exhausted) as error:
             self.trouble = error.detail
+            raise
+        except (Missing, Changed, OutOfRange, Unsure):
+            self.trouble = None
             raise
         else:
             self.trouble = None

@@ -6,6 +6,7 @@ trusted for a minute, with what this process has put since on top; before a put 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
 
@@ -36,7 +37,9 @@ class Room:
         self._environment = environment
         self._coming: set[Coming] = set()
         self._used = 0
+        self._put = 0
         self._counted_ns: int | None = None
+        self._counting = asyncio.Lock()
 
     @contextmanager
     def coming(self) -> Generator[Coming]:
@@ -51,23 +54,31 @@ class Room:
     def put(self, size: int) -> None:
         """A put has ended, and its bytes are there to stay."""
         self._used += size
+        self._put += size
 
     async def check(self, expect: Expectation) -> None:
         """Raises `Exhausted` when all blobs, those that are coming included, have more bytes than they may."""
         if self._quota is None and expect.most_in_all is None:
             return
-        now_ns = self._environment.monotonic_ns()
-        if self._counted_ns is None or now_ns - self._counted_ns > COUNTED_FOR_NS:
-            await self._recount()
+        known_ns = self._counted_ns
+        if known_ns is None or self._environment.monotonic_ns() - known_ns > COUNTED_FOR_NS:
+            await self._recount(known_ns)
+        known_ns = self._counted_ns
         try:
             self._compare(expect)
         except Exhausted:
-            await self._recount()
+            await self._recount(known_ns)
             self._compare(expect)
 
-    async def _recount(self) -> None:
-        self._counted_ns = self._environment.monotonic_ns()
-        self._used = (await self._count()).bytes
+    async def _recount(self, known_ns: int | None) -> None:
+        """All blobs are counted, by one for all who want it, unless that was done since `known_ns`."""
+        async with self._counting:
+            if self._counted_ns != known_ns:
+                return
+            began_ns, put = self._environment.monotonic_ns(), self._put
+            # What is put while others are counted may be among them or not.
+            self._used = (await self._count()).bytes + self._put - put
+            self._counted_ns = began_ns
 
     def _compare(self, expect: Expectation) -> None:
         coming = sum(put.bytes for put in self._coming)

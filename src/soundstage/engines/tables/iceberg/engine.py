@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -48,6 +49,7 @@ from soundstage.engines.tables.port import (
     TableSpec,
     check_at,
     check_branch,
+    check_limit,
     check_name,
     check_spec,
     check_summary,
@@ -236,6 +238,7 @@ class IcebergTables:
         self._check_open()
         check_name(name)
         check_at(at)
+        check_limit(limit)
         plan = await self._run(name, lambda _: planned(name, self._load(name), where, columns, at), reading=True)
         left = limit
         ahead: deque[asyncio.Task[list[Any]]] = deque()
@@ -275,13 +278,14 @@ class IcebergTables:
         self._check_open()
         check_name(name)
         check_branch(branch)
+        check_limit(limit)
 
         def work(_: Callable[[], None]) -> list[Snapshot]:
             metadata = self._load(name).metadata
             head = branches_of(metadata).get(branch)
             if head is None:
                 raise refusals.no_branch(name, branch)
-            return [snapshot for _, snapshot in zip(range(limit), line(metadata, head), strict=False)]
+            return list(islice(line(metadata, head), min(limit, SNAPSHOTS_MAX)))
 
         return await self._run(name, work, reading=True)
 

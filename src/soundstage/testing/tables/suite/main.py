@@ -241,6 +241,15 @@ class TablesSuite(ColumnChanges):
         batches = [batch async for batch in films.scan("films", limit=7)]
         assert sum(batch.num_rows for batch in batches) == 7
 
+    async def test_a_limit_is_nothing_or_more(self, films: Tables) -> None:
+        assert ([batch async for batch in films.scan("films", limit=0)], await films.snapshots("films", limit=0)) == (
+            [],
+            [],
+        )
+        for attempt in (anext(films.scan("films", limit=-1)), films.snapshots("films", limit=-1)):
+            with pytest.raises(InvalidArgument):
+                await attempt
+
     async def test_batches_are_bounded_and_none_is_empty(self, tables: Tables) -> None:
         await tables.create(SPEC)
         many = BATCH_MAX_ROWS * 2 + 5
