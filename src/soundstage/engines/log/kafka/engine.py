@@ -190,10 +190,11 @@ class KafkaLog:
             try:
                 at = [((await self._place(each.topic, each.partition)), each) for each in positions]
                 with _Forgetting(parts.topics, *{each.topic for each in positions}):
-                    found = await parts.reading.readable(at)
+                    ends = await parts.reading.ends(place for place, _ in at)
+                found = [position for place, position in at if ends[place] > position.offset]
                 if found or self._is_late(deadline_ns):
                     return found
-                await parts.reading.wait(at, deadline_ns)
+                await parts.reading.wait(ends, deadline_ns)
             except Unavailable as error:
                 if not error.retryable or self._is_late(deadline_ns):
                     raise

@@ -55,7 +55,10 @@ class Brought:
 
 
 class Stream:
-    """What was brought of one partition. `first`: the offset that the next page would begin at."""
+    """What was brought of one partition. `first`: the offset that the next page would begin at.
+
+    `watchers` wait for what comes after `next`, whoever reads it.
+    """
 
     def __init__(self, place: Place) -> None:
         self.place: Place = place
@@ -71,6 +74,7 @@ class Stream:
         self.paused: bool = False
         self.turn: asyncio.Lock = asyncio.Lock()
         self.waiters: set[asyncio.Future[None]] = set()
+        self.watchers: int = 0
 
     def begin(self, offset: int) -> None:
         """The stream goes on from `offset`."""
@@ -170,11 +174,15 @@ class Lane:
             self._order(self._consumer.incremental_unassign, [TopicPartition(*stream.place)])
         stream.wake()
 
-    async def more(self, stream: Stream, ends_s: float) -> bool:
-        """Something came of the stream, or an error; false when nothing did until then, by the loop's clock."""
+    def go_on(self, stream: Stream) -> None:
+        """More is brought of the stream, though much was brought ahead."""
         if stream.paused:
             stream.paused = False
             self._order(self._consumer.resume, [TopicPartition(*stream.place)])
+
+    async def more(self, stream: Stream, ends_s: float) -> bool:
+        """Something came of the stream, or an error; false when nothing did until then, by the loop's clock."""
+        self.go_on(stream)
         waiter = self._bridge.promise()
         stream.waiters.add(waiter)
         self.want(1)
@@ -225,8 +233,8 @@ class Lane:
                 self.drop(stream)
 
     def _drop_the_oldest(self) -> None:
-        idle = (each for each in self.streams.values() if not each.turn.locked() and not each.waiters)
-        oldest = next(idle, None)
+        unused = (each for each in self.streams.values() if not (each.turn.locked() or each.waiters or each.watchers))
+        oldest = next(unused, None)
         if oldest is not None:
             self.drop(oldest)
 

@@ -14,6 +14,9 @@ from soundstage.engines.log.kafka.settings import MESSAGE_MAX_BYTES
 
 QUEUED_KBYTES = 16 << 10
 QUEUED_MESSAGES = 20_000
+QUEUE_BACKOFF_MS = 10
+"""Less than it takes to read what is queued."""
+
 HEARTBEAT_MS = 250
 CONNECT_S = 0.25
 ALL_DOWN: int = code_of("_ALL_BROKERS_DOWN")
@@ -86,6 +89,8 @@ class Link:
             "fetch.error.backoff.ms": 50,
             # Whoever goes elsewhere waits for the question that is under way: it is short.
             "fetch.wait.max.ms": 50,
+            # So long the driver fetches nothing once so much is queued, however soon that is read: else a second.
+            "fetch.queue.backoff.ms": QUEUE_BACKOFF_MS,
             "queued.min.messages": QUEUED_MESSAGES,
             "queued.max.messages.kbytes": QUEUED_KBYTES,
             **more,

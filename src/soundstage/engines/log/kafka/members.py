@@ -130,9 +130,13 @@ class Attendant:
             self._dismiss(member)
 
     def _look_after(self, member: Member) -> None:
-        heard = member.consumer.poll(0)
-        if heard is not None and heard.error() is not None:
-            found = failure(heard.error(), reading=True)
+        try:
+            heard = member.consumer.poll(0)
+            error = None if heard is None else heard.error()
+        except Exception as raised:  # noqa: BLE001 - handed to whoever waits for a share; others are looked after still
+            error = raised
+        if error is not None:
+            found = failure(error, reading=True)
             if not found.again:
                 self._bridge.tell(member.refused, found.error)
 

@@ -94,6 +94,9 @@ class Producing:
         sending = Sending(self._bridge.promise(), len(entries))
         # Who is cancelled leaves; what it sent goes on, and gives back its room then.
         sending.told.add_done_callback(lambda _: self._give(taken))
+        if sending.told.done():
+            # The engine stops: who is told that nothing was done must be right.
+            await sending.told
         try:
             self._send(topic, entries, places, now_us, sending)
             self._under_way += 1

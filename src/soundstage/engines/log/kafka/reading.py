@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 from soundstage.core.errors import Unavailable
 from soundstage.engines.log import refusals
@@ -13,7 +13,7 @@ from soundstage.engines.log.kafka.bridge import Bridge
 from soundstage.engines.log.kafka.lane import Lane, Stream
 from soundstage.engines.log.kafka.link import Link
 from soundstage.engines.log.membership import Place
-from soundstage.engines.log.port import LogPage, Position
+from soundstage.engines.log.port import LogPage
 from soundstage.engines.log.watch import Watch
 
 SHOWN_PAUSE_S = 0.005
@@ -36,17 +36,27 @@ class Reading:
         """A page of the topic `name`, which is `place` in Kafka."""
         lane, stream = self._picked(place, offset)
         async with stream.turn:
-            if stream.next < 0 or stream.first != offset or not stream.entries or stream.error is not None:
-                (bounds,) = await self._asking.bounds([place])
-                if offset > bounds.end:
-                    raise refusals.after_the_end(name, place[1], offset, bounds.end)
-                stream.start, stream.end = bounds
-                offset = max(offset, bounds.start)
-                if offset >= bounds.end:
-                    return LogPage([], bounds.end, bounds.start, bounds.end)
-                if stream.first != offset or stream.next < 0 or stream.error is not None:
-                    lane.begin(stream, offset)
-            return await self._filled(lane, stream, limit_entries, limit_bytes)
+            try:
+                return await self._page(name, lane, stream, offset, limit_entries, limit_bytes)
+            finally:
+                if stream.watchers:
+                    # The stream may stand elsewhere now: they look where theirs is.
+                    self._watch.tell(place)
+
+    async def _page(
+        self, name: str, lane: Lane, stream: Stream, offset: int, limit_entries: int, limit_bytes: int
+    ) -> LogPage:
+        if stream.next < 0 or stream.first != offset or not stream.entries or stream.error is not None:
+            (bounds,) = await self._asking.bounds([stream.place])
+            if offset > bounds.end:
+                raise refusals.after_the_end(name, stream.place[1], offset, bounds.end)
+            stream.start, stream.end = bounds
+            offset = max(offset, bounds.start)
+            if offset >= bounds.end:
+                return LogPage([], bounds.end, bounds.start, bounds.end)
+            if stream.first != offset or stream.next < 0 or stream.error is not None:
+                lane.begin(stream, offset)
+        return await self._filled(lane, stream, limit_entries, limit_bytes)
 
     async def _filled(self, lane: Lane, stream: Stream, limit_entries: int, limit_bytes: int) -> LogPage:
         ends_s = self._bridge.loop.time() + self._patience_s
@@ -73,29 +83,31 @@ class Reading:
             (bounds,) = await self._asking.bounds([stream.place])
             stream.start, stream.end, stream.gap = bounds.start, bounds.end, False
 
-    async def wait(self, at: Sequence[tuple[Place, Position]], deadline_ns: int | None) -> None:
-        """Something came at one of the places, or the deadline did."""
-        lanes: list[Lane] = []
-        for place, position in at:
-            lane, stream = self._picked(place, position.offset)
-            if not stream.turn.locked() and (stream.next != position.offset or stream.error is not None):
-                lane.begin(stream, position.offset)
-            lanes.append(lane)
-        for lane in lanes:
-            lane.want(1)
+    async def wait(self, ends: Mapping[Place, int], deadline_ns: int | None) -> None:
+        """Something came at one of the places after these ends, or the deadline did, or it is time to look again."""
+        used: list[tuple[Lane, Stream]] = []
         try:
-            await self._watch.until([place for place, _ in at], deadline_ns)
+            for place, end in ends.items():
+                lane, stream = self._picked(place, end)
+                lane.want(1)
+                stream.watchers += 1
+                used.append((lane, stream))
+                if stream.turn.locked():
+                    continue
+                if stream.next != end or stream.error is not None:
+                    lane.begin(stream, end)
+                else:
+                    lane.go_on(stream)
+            await self._watch.until(ends, deadline_ns)
         finally:
-            for lane in lanes:
+            for lane, stream in used:
                 lane.want(-1)
+                stream.watchers -= 1
 
-    async def readable(self, at: Sequence[tuple[Place, Position]]) -> list[Position]:
-        """Those of the positions that are before the end of their partition."""
-        ends: dict[Place, int] = {}
-        places = list(dict.fromkeys(place for place, _ in at))
-        for place, bounds in zip(places, await self._asking.bounds(places), strict=True):
-            ends[place] = bounds.end
-        return [position for place, position in at if ends[place] > position.offset]
+    async def ends(self, places: Iterable[Place]) -> dict[Place, int]:
+        """Where the places end now."""
+        asked = list(dict.fromkeys(places))
+        return {place: bounds.end for place, bounds in zip(asked, await self._asking.bounds(asked), strict=True)}
 
     async def shown(self, ends: Mapping[Place, int]) -> None:
         """Readers see the places up to these ends: Kafka tells them of a transaction a moment after it is committed."""
@@ -126,6 +138,9 @@ class Reading:
         if lane in self._lanes:
             self._lanes.remove(lane)
             lane.give_up()
+            # Who watches what it was to bring looks again, at another one.
+            for place in lane.streams:
+                self._watch.tell(place)
 
     def _picked(self, place: Place, offset: int) -> tuple[Lane, Stream]:
         """A stream that is at `offset`, else one that nobody uses, else the least used lane's."""
@@ -137,7 +152,7 @@ class Reading:
             elif not stream.turn.locked():
                 if stream.first == offset:
                     return lane, stream
-                if not stream.waiters and not stream.entries:
+                if not (stream.waiters or stream.watchers or stream.entries):
                     idle = idle or (lane, stream)
         if idle is not None:
             return idle
