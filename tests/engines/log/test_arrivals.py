@@ -8,6 +8,7 @@ import pytest
 
 from soundstage.core.errors import InvalidArgument, TooLarge
 from soundstage.engines.log.arrivals import (
+    check_apart,
     check_entries,
     check_limits,
     check_partition,
@@ -121,3 +122,12 @@ def test_calls_that_differ_have_other_digests() -> None:
     ]
     assert len({digest_of(entries, partition) for entries, partition in calls}) == len(calls)
     assert digest_of([Entry(b"a")], None) == digest_of((Entry(b"a"),), None)
+
+
+def test_appends_of_one_call_go_to_partitions_of_their_own() -> None:
+    taken: set[tuple[str, int]] = set()
+    check_apart(taken, "a", [0, 0, 1])
+    check_apart(taken, "b", [0])
+    with pytest.raises(InvalidArgument) as refused:
+        check_apart(taken, "a", [2, 1])
+    assert "partition 1 of 'a'" in refused.value.detail

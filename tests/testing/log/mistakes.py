@@ -116,8 +116,14 @@ MISTAKES = (
     _memory(
         "what one of several refuses is passed over",
         "transactions",
-        "            spread(topic.spec, each.entries, each.partition, topic.keyless)\n",
-        "",
+        "            places = spread(topic.spec, each.entries, each.partition, topic.keyless)\n",
+        "            places = ()\n",
+    ),
+    _memory(
+        "one partition is appended to twice",
+        "transactions",
+        "                check_apart(taken, topic.spec.name, places)\n",
+        "                _ = places\n",
     ),
     _memory(
         "positions are left behind",

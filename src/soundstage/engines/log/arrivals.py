@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
 from xxhash import xxh3_64_intdigest, xxh3_128_digest
@@ -162,6 +162,14 @@ def spread(spec: TopicSpec, entries: Sequence[Entry], partition: int | None, key
         return [check_partition(spec, partition)] * len(entries)
     count = spec.partitions
     return [keyless if entry.key is None else partition_of(entry.key, count) for entry in entries]
+
+
+def check_apart(taken: set[tuple[str, int]], topic: str, places: Iterable[int]) -> None:
+    """These partitions are `taken` too. Raises `InvalidArgument` for one that another append of the call takes."""
+    for place in set(places):
+        if (topic, place) in taken:
+            raise refusals.appended_twice(topic, place)
+        taken.add((topic, place))
 
 
 def digest_of(entries: Sequence[Entry], partition: int | None) -> bytes:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from soundstage.core.environment import Environment
 from soundstage.engines.log import refusals
 from soundstage.engines.log.arrivals import (
+    check_apart,
     check_entries,
     check_limits,
     check_name,
@@ -205,11 +206,12 @@ class MemoryLog:
     ) -> list[list[Spot]]:
         now_us = self._environment.now_us()
         into = [self._topic(each.topic) for each in appends]
+        taken: set[tuple[str, int]] = set()
         for topic, each in zip(into, appends, strict=True):
             check_entries(topic.spec, each.entries, now_us)
-            spread(topic.spec, each.entries, each.partition, topic.keyless)
-            if each.token is not None:
-                topic.remembered(each.entries, each.partition, each.token, now_us)
+            places = spread(topic.spec, each.entries, each.partition, topic.keyless)
+            if each.token is None or topic.remembered(each.entries, each.partition, each.token, now_us) is None:
+                check_apart(taken, topic.spec.name, places)
         for each in commits:
             self._check_commit(each)
         self._check_deadline(deadline_ns)

@@ -102,6 +102,12 @@ def token_reused(token: str) -> TokenReused:
     return TokenReused(f"the token {token!r} named other entries", hint="use a token of its own")
 
 
+def appended_twice(topic: str, partition: int) -> InvalidArgument:
+    return InvalidArgument(
+        f"the partition {partition} of {topic!r} is appended to twice", field="appends", hint="merge the appends"
+    )
+
+
 def no_records_beside() -> InvalidArgument:
     return InvalidArgument(
         "this log shares its folder with no records",

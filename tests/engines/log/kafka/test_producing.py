@@ -23,12 +23,16 @@ SOON_S = 0.05
 
 
 @pytest.fixture
-async def producing(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Producing]:
+async def bridge() -> Bridge:
+    return Bridge()
+
+
+@pytest.fixture
+async def producing(monkeypatch: pytest.MonkeyPatch, bridge: Bridge) -> AsyncIterator[Producing]:
     """One MiB may be under way, and two appends wait, to a broker that is not there."""
     monkeypatch.setattr(module, "FLUSH_S", 0.01)
     port = free_port(["127.0.0.1"], random.Random(), set())
     url = urlsplit(f"kafka://127.0.0.1:{port}?in_flight={MIB}&waiting=2&patience_s=60")
-    bridge = Bridge()
     found = Producing(Link(parse_address("test", url, {}, None)), bridge)
     yield found
     bridge.close()
@@ -86,6 +90,17 @@ async def test_who_waits_when_it_closes_is_told(producing: Producing) -> None:
     waiting[0].cancel()
     with pytest.raises(Unavailable):
         await append(producing, 10)
+
+
+async def test_what_comes_while_the_engine_stops_is_not_sent(
+    producing: Producing, bridge: Bridge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[object] = []
+    monkeypatch.setattr(module, "produce", lambda *given: sent.append(given))
+    bridge.close()
+    with pytest.raises(Unavailable) as refused:
+        await append(producing, 10)
+    assert (refused.value.outcome, sent) == ("not_applied", [])
 
 
 class Message:

@@ -9,6 +9,7 @@ from soundstage.core.environment import Environment
 from soundstage.core.errors import InvalidArgument, NotFound, Unavailable
 from soundstage.engines.log import refusals
 from soundstage.engines.log.arrivals import (
+    check_apart,
     check_entries,
     check_limits,
     check_name,
@@ -146,12 +147,14 @@ class KafkaLog:
         """See `Transactions`. Positions are those of members."""
         parts, now_us = self._parts, self._environment.now_us()
         sent: list[Part] = []
+        taken: set[Place] = set()
         for each in appends:
             into = await parts.topics.topic(each.topic)
             check_entries(into.spec, each.entries, now_us)
             check_token_free(each.token)
             places = spread(into.spec, each.entries, each.partition, self._keyless % into.spec.partitions)
             self._keyless += 1
+            check_apart(taken, each.topic, places)
             sent.append(Part(into.place, each.entries, places))
         offered = [
             await parts.groups.offered(each.group, each.member, each.generation, await self._kept(each))

@@ -91,6 +91,12 @@ class TransactionsHeld:
         assert await bench.values() == []
 
     @requires(LogCapability.TRANSACTIONS)
+    async def test_two_appends_to_one_partition_are_refused(self, bench: LogBench) -> None:
+        with pytest.raises(InvalidArgument):
+            await together(bench, appending(b"a"), appending(b"b"))
+        assert await bench.values() == []
+
+    @requires(LogCapability.TRANSACTIONS)
     async def test_a_deadline_that_has_passed_refuses_all(self, bench: LogBench) -> None:
         with pytest.raises(DeadlineExceeded) as caught:
             await together(bench, appending(b"a"), deadline_ns=bench.environment.monotonic_ns())
