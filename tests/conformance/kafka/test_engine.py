@@ -15,6 +15,8 @@ from soundstage.core.environment import SystemEnvironment
 from soundstage.core.errors import InvalidArgument, NotFound, TooLarge
 from soundstage.engines.log.consumer import Consumer, ConsumerOptions
 from soundstage.engines.log.kafka import KafkaLog, Link
+from soundstage.engines.log.kafka.driver import admin
+from soundstage.engines.log.kafka.names import topic_in_kafka
 from soundstage.engines.log.port import Entry, Position, TopicSpec
 from soundstage.runtime.config import EngineConfig
 from soundstage.runtime.trial import try_engine
@@ -99,7 +101,7 @@ async def test_members_of_two_engines_share_partitions(log: KafkaLog, other: Kaf
         await until(shared)
 
 
-async def test_keys_are_compacted_and_deletes_go(log: KafkaLog, kafka: Cluster, space: str) -> None:
+async def test_keys_are_compacted_and_deletes_go(kafka: Cluster, space: str) -> None:
     quick = KafkaLog(link_to(kafka.url, "segment_s=0.2"), SystemEnvironment(), space)
     await quick.start()
     await quick.create_topic(TopicSpec(name=NAME, compact=True, compact_lag_us=0, delete_retention_us=0))
@@ -116,7 +118,7 @@ async def test_keys_are_compacted_and_deletes_go(log: KafkaLog, kafka: Cluster, 
     await quick.stop()
 
 
-async def test_what_is_too_much_goes_file_by_file(log: KafkaLog, kafka: Cluster, space: str) -> None:
+async def test_what_is_too_much_goes_file_by_file(kafka: Cluster, space: str) -> None:
     quick = KafkaLog(link_to(kafka.url, "segment_s=0.2"), SystemEnvironment(), space)
     await quick.start()
     await quick.create_topic(TopicSpec(name=NAME, retention_bytes=1_000))
@@ -145,11 +147,23 @@ async def test_tokens_are_refused_and_not_ignored(log: KafkaLog) -> None:
     assert refused.value.field == "token"
 
 
-async def test_an_entry_that_the_topic_is_too_small_for_is_too_large(log: KafkaLog, kafka: Cluster) -> None:
+async def test_an_entry_that_the_topic_is_too_small_for_is_too_large(log: KafkaLog, link: Link, space: str) -> None:
     await log.create_topic(TopicSpec(name=NAME))
-    assert kafka.url.startswith("kafka://")
-    with pytest.raises(TooLarge):
-        await log.append(NAME, [Entry(bytes((1 << 20) + 1))])
+    smaller = admin.ConfigEntry("max.message.bytes", "1000", incremental_operation=admin.AlterConfigOpType.SET)
+    place = topic_in_kafka(space, NAME)
+    resource = admin.ConfigResource(admin.ConfigResource.Type.TOPIC, place, incremental_configs=[smaller])
+    (changed,) = link.admin.incremental_alter_configs([resource]).values()
+    await asyncio.wrap_future(changed)
+
+    async def refused() -> bool:
+        # The broker hears of the setting a moment later.
+        try:
+            await log.append(NAME, [Entry(bytes(2_000))])
+        except TooLarge:
+            return True
+        return False
+
+    await until(refused)
 
 
 async def test_readers_of_one_partition_go_on_side_by_side(log: KafkaLog) -> None:

@@ -96,7 +96,11 @@ async def test_what_comes_while_the_engine_stops_is_not_sent(
     producing: Producing, bridge: Bridge, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sent: list[object] = []
-    monkeypatch.setattr(module, "produce", lambda *given: sent.append(given))
+
+    def produce(*given: object) -> None:
+        sent.append(given)
+
+    monkeypatch.setattr(module, "produce", produce)
     bridge.close()
     with pytest.raises(Unavailable) as refused:
         await append(producing, 10)

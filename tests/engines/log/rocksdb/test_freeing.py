@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from random import Random
 
@@ -28,6 +29,16 @@ async def fill(store: Store, mib: int, *, keyed: bool = False) -> None:
         entries = [Entry(random.randbytes(16 << 10), b"%d" % (index % 16) if keyed else None) for index in range(64)]
         await store.log.append(TOPIC, entries, partition=number % 2)
         store.environment.advance(1)
+
+
+async def test_sweeps_beside_each_other_do_what_one_would(tmp_path: Path) -> None:
+    spec = TopicSpec(name=TOPIC, compact=True, compact_lag_us=0)
+    store = await Store(str(tmp_path / "log")).open(spec)
+    await store.log.append(TOPIC, [Entry(b"%d" % number, b"key") for number in range(3)])
+    store.environment.advance(1)
+    await asyncio.gather(*(store.log.sweep(1_000) for _ in range(3)))
+    assert await store.values() == [b"2"]
+    await store.log.stop()
 
 
 @pytest.mark.slow

@@ -51,9 +51,11 @@ class Sweeper:
             if self._compaction is None and not await self._next():
                 return LogSweep(examined, removed, more=False)
             await self._pause()
-            if self._compaction is not None:
-                looked, gone = await self._compaction.step()
-                if self._compaction.done:
+            compaction = self._compaction
+            if compaction is not None:
+                looked, gone = await compaction.step()
+                # Another call may have been beside this one, and be further.
+                if compaction.done and self._compaction is compaction:
                     self._compaction = None
             else:
                 looked, gone = self._looked
