@@ -8,8 +8,8 @@ import pytest
 from rocksdict import Cache, Rdict
 from tests.engines.rocks.images import ROWS, count, crash_image, log_of, overwrite, rows_in
 
-from soundstage.core.errors import AlreadyExists, DataLoss, Unavailable
-from soundstage.engines.rocks.copying import copy_to, likeness
+from soundstage.core.errors import AlreadyExists, DataLoss, NotFound, Unavailable
+from soundstage.engines.rocks.copying import PART_BYTES, backup, copy_to, likeness, part_of
 from soundstage.engines.rocks.opening import open_rdict
 from soundstage.engines.rocks.options import RocksOptions
 
@@ -132,3 +132,22 @@ def test_errors_of_the_driver_in_a_likeness_are_ours(source: Path) -> None:
 def test_a_likeness_of_nothing_is_unavailable(tmp_path: Path) -> None:
     with pytest.raises(Unavailable, match="No such file"), likeness(str(tmp_path / "gone")):
         pass
+
+
+def test_a_backup_is_open_to_read_until_it_is_left(db: Rdict, source: Path, tmp_path: Path) -> None:
+    copy_to(db, str(source), str(tmp_path / "copy"))
+    with backup(str(tmp_path / "copy"), RocksOptions()) as (opened, families):
+        assert "default" in families
+        assert opened.latest_sequence_number() == db.latest_sequence_number()
+    assert rows_in(tmp_path / "copy") == ROWS
+
+
+def test_a_folder_without_a_backup_is_none(tmp_path: Path) -> None:
+    with pytest.raises(NotFound), backup(str(tmp_path), RocksOptions()):
+        raise AssertionError("it was opened")
+
+
+def test_parts_end_with_the_row_that_fills_them() -> None:
+    size = PART_BYTES // 2 - 1
+    rows = iter([(b"%d" % number, bytes(size)) for number in range(4)])
+    assert [[key for key, _ in part_of(rows)] for _ in range(3)] == [[b"0", b"1"], [b"2", b"3"], []]

@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from rocksdict import Checkpoint, Rdict
+from rocksdict import Cache, Checkpoint, Rdict
 
-from soundstage.core.errors import AlreadyExists, SoundstageError
+from soundstage.core.errors import AlreadyExists, NotFound, SoundstageError
 from soundstage.engines.rocks import refusals
-from soundstage.engines.rocks.folder import sync_file, sync_folder
-from soundstage.engines.rocks.opening import flush_tables
+from soundstage.engines.rocks.folder import check_format, sync_file, sync_folder
+from soundstage.engines.rocks.opening import families_of, flush_tables, open_rdict
+from soundstage.engines.rocks.options import RocksOptions
 
 _BESIDE = ("FORMAT", "rocksdict-config.json")
 """What belongs to the database and RocksDB knows nothing of."""
 
 _OWN = ("LOCK", "LOG", "OWNER")
 """What each who opens a folder writes anew."""
+
+PART_BYTES = 256 << 10
+"""Restored and made durable at a time; no part has more than this and one row."""
 
 
 def copy_to(db: Rdict, source: str, target: str) -> None:
@@ -71,6 +75,33 @@ def likeness(folder: str) -> Generator[str, None, None]:
             error.detail = error.detail.replace(here, folder)
             error.args = (error.detail,)
             raise
+
+
+@contextmanager
+def backup(folder: str, options: RocksOptions) -> Generator[tuple[Rdict, list[str]]]:
+    """The database whose copy is in `folder`, open to read, and the names of its families.
+
+    Let go of everything of it before the end. Raises `NotFound` for a folder without one, and what `likeness` raises.
+    """
+    if not Path(folder, "FORMAT").exists():
+        raise NotFound(f"{folder} holds no backup", hint="name a folder that `soundstage data backup` made")
+    with likeness(folder) as here:
+        check_format(here)
+        source = open_rdict(here, options, Cache(8 << 20), read_only=True)
+        try:
+            yield source, families_of(here)
+        finally:
+            source.close()
+
+
+def part_of(rows: Iterator[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """The next of `rows`, up to `PART_BYTES` and the row that passes them; none at the end."""
+    part: list[tuple[bytes, bytes]] = []
+    size = 0
+    while size < PART_BYTES and (row := next(rows, None)) is not None:
+        part.append(row)
+        size += len(row[0]) + len(row[1])
+    return part
 
 
 def _checkpoint(db: Rdict, source: Path, draft: Path) -> None:

@@ -20,7 +20,7 @@ from soundstage.core.errors import (
     SoundstageError,
     Unavailable,
 )
-from soundstage.engines.records.rocksdb import restoring as module
+from soundstage.engines.rocks import copying
 from soundstage.testing.model import Put
 from soundstage.testing.records.bench import KEPT_US, RECORD, TABLE
 from soundstage.testing.records.writes import batch_of
@@ -45,7 +45,7 @@ async def backup(store: Store, tmp_path: Path) -> str:
 
 @pytest.fixture
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "PART_BYTES", 2_000)
+    monkeypatch.setattr(copying, "PART_BYTES", 2_000)
 
 
 async def served(store: Store) -> list[str]:

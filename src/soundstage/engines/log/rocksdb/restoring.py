@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
 
 import msgspec
-from rocksdict import Cache, Rdict
+from rocksdict import Rdict
 
 from soundstage.core.errors import AlreadyExists, NotFound, SoundstageError
 from soundstage.engines.log.rocksdb.layout import FAMILY, NUMBER, TopicEntry, next_number
 from soundstage.engines.log.rocksdb.reading import check_there
 from soundstage.engines.log.rocksdb.topics import Catalogue, Topic, entries_in, rows_between
 from soundstage.engines.rocks.atomic import AtomicBatch
-from soundstage.engines.rocks.copying import likeness
+from soundstage.engines.rocks.copying import backup, part_of
 from soundstage.engines.rocks.database import Database
-from soundstage.engines.rocks.folder import check_format
-from soundstage.engines.rocks.opening import families_of, open_rdict
-
-PART_BYTES = 256 << 10
-"""Copied and made durable at a time; no part has more than this and one row."""
 
 
 async def restore(database: Database, catalogue: Catalogue, folder: str, names: Sequence[str] | None) -> None:
@@ -28,25 +22,16 @@ async def restore(database: Database, catalogue: Catalogue, folder: str, names: 
 
     Raises `NotFound` for a folder or topic that is not there and `AlreadyExists` for a topic that is here.
     """
-    _check_backup(folder)
-    with likeness(folder) as here:
-        check_format(here)
-        source = open_rdict(here, database.options, Cache(8 << 20), read_only=True)
+    with backup(folder, database.options) as (source, families):
+        # A folder without topics has no family.
+        family = source.get_column_family(FAMILY) if FAMILY in families else None
         try:
-            # A folder without topics has no family.
-            family = source.get_column_family(FAMILY) if FAMILY in families_of(here) else None
             entries = [] if family is None else entries_in(family)
             chosen = _chosen(catalogue, {entry.spec.name: entry for entry in entries}, names)
             if family is not None:
                 await _restore(database, catalogue, family, chosen)
         finally:
             family = None
-            source.close()
-
-
-def _check_backup(folder: str) -> None:
-    if not Path(folder, "FORMAT").exists():
-        raise NotFound(f"{folder} holds no backup", hint="name a folder that `soundstage data backup` made")
 
 
 async def _restore(database: Database, catalogue: Catalogue, source: Rdict, chosen: Sequence[TopicEntry]) -> None:
@@ -93,7 +78,7 @@ async def _copy(database: Database, source: Rdict, entry: TopicEntry, target: To
     number = NUMBER.pack(entry.number)
     rows = rows_between(source, number, next_number(number))
     try:
-        while part := _part(rows):
+        while part := part_of(rows):
             database.low_water.check(sum(len(stored) for _, stored in part))
             await database.atomically(_put, target, part)
             await database.environment.sleep(0)
@@ -101,15 +86,6 @@ async def _copy(database: Database, source: Rdict, entry: TopicEntry, target: To
     finally:
         # An error keeps this frame, and an iterator in it the checkpoint's files.
         del rows
-
-
-def _part(rows: Iterator[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    part: list[tuple[bytes, bytes]] = []
-    size = 0
-    while size < PART_BYTES and (row := next(rows, None)) is not None:
-        part.append(row)
-        size += len(row[0]) + len(row[1])
-    return part
 
 
 def _put(batch: AtomicBatch, target: Topic, part: Sequence[tuple[bytes, bytes]]) -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
 
 import msgspec
-from rocksdict import Cache, Rdict
+from rocksdict import Rdict
 
 from soundstage.core.environment import Environment
 from soundstage.core.errors import AlreadyExists, NotFound, SoundstageError, Unavailable
@@ -16,13 +15,8 @@ from soundstage.engines.records.rocksdb.reading import Slices
 from soundstage.engines.records.rocksdb.rowkeys import NUMBER, next_number
 from soundstage.engines.records.rocksdb.tables import Catalogue, Entry, Table, entries_of, family_name, rows_between
 from soundstage.engines.rocks.atomic import AtomicBatch
-from soundstage.engines.rocks.copying import likeness
+from soundstage.engines.rocks.copying import backup, part_of
 from soundstage.engines.rocks.database import Database, Family
-from soundstage.engines.rocks.folder import check_format
-from soundstage.engines.rocks.opening import open_rdict
-
-PART_BYTES = 256 << 10
-"""Copied and made durable at a time; no part has more than this and one row."""
 
 
 async def restore(
@@ -32,20 +26,9 @@ async def restore(
 
     Raises `NotFound` for a folder or table that is not there and `AlreadyExists` for a table that is here.
     """
-    _check_backup(folder)
-    with likeness(folder) as here:
-        check_format(here)
-        source = open_rdict(here, database.options, Cache(8 << 20), read_only=True)
-        try:
-            entries = {entry.spec.name: entry for entry in entries_of(source)}
-            await _restore(database, catalogue, due, source, _chosen(catalogue, entries, names))
-        finally:
-            source.close()
-
-
-def _check_backup(folder: str) -> None:
-    if not Path(folder, "FORMAT").exists():
-        raise NotFound(f"{folder} holds no backup", hint="name a folder that `soundstage data backup` made")
+    with backup(folder, database.options) as (source, _):
+        entries = {entry.spec.name: entry for entry in entries_of(source)}
+        await _restore(database, catalogue, due, source, _chosen(catalogue, entries, names))
 
 
 async def _restore(
@@ -97,22 +80,13 @@ async def _copy(database: Database, source: Rdict, entry: Entry, target: Table, 
     rows = rows_between(family, number, next_number(number))
     slices = Slices(database)
     try:
-        while part := _part(rows):
+        while part := part_of(rows):
             database.low_water.check(sum(len(stored) for _, stored in part))
             await database.atomically(_put, target, part, due, database.environment)
             await slices.pause(target)
     finally:
         # An error keeps this frame, and an iterator in it the checkpoint's files.
         del rows, family
-
-
-def _part(rows: Iterator[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    part: list[tuple[bytes, bytes]] = []
-    size = 0
-    while size < PART_BYTES and (row := next(rows, None)) is not None:
-        part.append(row)
-        size += len(row[0]) + len(row[1])
-    return part
 
 
 def _put(
