@@ -5,17 +5,20 @@ from __future__ import annotations
 import pytest
 
 from soundstage.core.errors import InvalidArgument, TooLarge
-from soundstage.engines.search.documents import Prepared, check_ids, chosen, prepare
+from soundstage.engines.search.documents import Prepared, check_ids, chosen, fitting, prepare, prevented
 from soundstage.engines.search.port import (
     BULK_MAX_ACTIONS,
     DOCUMENT_MAX_BYTES,
     GET_MAX_IDS,
+    PAGE_MAX_BYTES,
     Absent,
     Delete,
     Field,
     IndexSpec,
     Kind,
+    Outcome,
     Put,
+    Status,
     Unchanged,
 )
 
@@ -76,3 +79,37 @@ def test_the_fields_that_were_asked_for_are_chosen() -> None:
     assert chosen(body, None) == {"title": "Heat", "rating": 8.0}
     assert chosen(body, ["rating", "year"]) == {"rating": 8.0}
     assert chosen(body, []) == {}
+
+
+CONFLICT, MISSING = Outcome(Status.CONFLICT), Outcome(Status.MISSING)
+
+
+@pytest.mark.parametrize(
+    ("action", "revision", "expected"),
+    [
+        (Put("1", {}), None, None),
+        (Put("1", {}), "4", None),
+        (Put("1", {}, Absent()), None, None),
+        (Put("1", {}, Absent()), "4", CONFLICT),
+        (Put("1", {}, Unchanged("4")), "4", None),
+        (Put("1", {}, Unchanged("4")), "5", CONFLICT),
+        (Put("1", {}, Unchanged("None")), None, CONFLICT),
+        (Delete("1"), "4", None),
+        (Delete("1"), None, MISSING),
+        (Delete("1", Unchanged("4")), "4", None),
+        (Delete("1", Unchanged("4")), "5", CONFLICT),
+        (Delete("1", Unchanged("4")), None, CONFLICT),
+    ],
+)
+def test_an_action_is_made_where_its_condition_holds(
+    action: Put | Delete, revision: str | None, expected: Outcome | None
+) -> None:
+    (prepared,) = prepare(SPEC, [action])
+    assert prevented(prepared, revision) == expected
+
+
+def test_a_page_has_so_many_bytes() -> None:
+    third = "t" * (PAGE_MAX_BYTES // 3)
+    assert len(fitting([third] * 5, len)) == 3
+    assert fitting([f"{third}t"] * 5, len) == [f"{third}t"] * 2
+    assert fitting([third], len) == [third]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -15,17 +15,22 @@ from soundstage.engines.search.port import (
     DOCUMENT_MAX_BYTES,
     GET_MAX_IDS,
     ID_MAX_BYTES,
+    PAGE_MAX_BYTES,
     Absent,
     Action,
     Delete,
     IndexSpec,
+    Outcome,
     Put,
+    Status,
     Unchanged,
 )
 from soundstage.engines.search.values import fields_of, text
 
 ACTION_BYTES = 64
 """What an action counts for besides its document."""
+
+T = TypeVar("T")
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
@@ -52,6 +57,27 @@ def prepare(spec: IndexSpec, actions: Sequence[Action]) -> list[Prepared]:
         if size > BULK_MAX_BYTES:
             raise refusals.too_many("bytes in a call", BULK_MAX_BYTES, "actions")
         found.append(each)
+    return found
+
+
+def prevented(action: Prepared, revision: str | None) -> Outcome | None:
+    """Why the action is not made on a document of this revision, None for none; None where it is made."""
+    match action.when:
+        case Absent() if revision is not None:
+            return Outcome(Status.CONFLICT)
+        case Unchanged(wanted) if revision is None or revision != wanted:
+            return Outcome(Status.CONFLICT)
+        case _:
+            return Outcome(Status.MISSING) if action.fields is None and revision is None else None
+
+
+def fitting(found: list[T], size: Callable[[T], int]) -> list[T]:
+    """As many from the beginning as a page has bytes for."""
+    total = 0
+    for number, each in enumerate(found):
+        total += size(each)
+        if total > PAGE_MAX_BYTES:
+            return found[:number]
     return found
 
 

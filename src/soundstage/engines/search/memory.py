@@ -15,7 +15,7 @@ from soundstage.core.time import NS_PER_S
 from soundstage.engines.search import documents, refusals, tokens
 from soundstage.engines.search.checks import check_deletion, check_nearest, check_request
 from soundstage.engines.search.counting import check_results
-from soundstage.engines.search.documents import Prepared, check_ids, prepare
+from soundstage.engines.search.documents import Prepared, check_ids, fitting, prepare, prevented
 from soundstage.engines.search.evaluation import (
     Analysed,
     Collection,
@@ -28,10 +28,8 @@ from soundstage.engines.search.evaluation import (
 from soundstage.engines.search.port import (
     DELETE_MAX,
     INDEXES_MAX,
-    PAGE_MAX_BYTES,
     SCORED_MAX_HITS,
     VISIBLE_WITHIN_S,
-    Absent,
     Action,
     Document,
     Hit,
@@ -43,7 +41,6 @@ from soundstage.engines.search.port import (
     Request,
     SearchCapability,
     Status,
-    Unchanged,
 )
 from soundstage.engines.search.queries import Query
 from soundstage.engines.search.specs import check_name, check_spec
@@ -58,6 +55,9 @@ class _Kept(NamedTuple):
     def shown(self, names: Sequence[str] | None = None) -> Document:
         """A copy of the document with the fields of these names."""
         return Document(self.document.id, documents.chosen(self.body, names), self.revision)
+
+    def size(self) -> int:
+        return len(self.body)
 
 
 class _Index:
@@ -74,15 +74,8 @@ class _Index:
     def change(self, action: Prepared) -> Outcome:
         """The action is made if its condition holds."""
         known = self.kept.get(action.id)
-        match action.when:
-            case Absent() if known is not None:
-                return Outcome(Status.CONFLICT)
-            case Unchanged(revision) if known is None or known.revision != revision:
-                return Outcome(Status.CONFLICT)
-            case _:
-                pass
-        if action.fields is None and known is None:
-            return Outcome(Status.MISSING)
+        if (outcome := prevented(action, None if known is None else known.revision)) is not None:
+            return outcome
         if self._changed_ns is None:
             self._changed_ns = self._environment.monotonic_ns()
         if action.fields is None:
@@ -240,7 +233,7 @@ def _sorted(
     places = [position_of(each, asked.sort) for each in matching]
     following = [each for each in places if begin is None or compare(each, begin, asked.sort) > 0]
     following.sort(key=cmp_to_key(ordered))
-    taken = _fitting([shown[id] for _, id in following[: asked.limit]])
+    taken = fitting([shown[id] for _, id in following[: asked.limit]], _Kept.size)
     more = bool(taken) and len(taken) < len(following)
     after = tokens.sorted_token(asked, following[len(taken) - 1]) if more else None
     return [Hit(each.shown(asked.fields)) for each in taken], after
@@ -253,17 +246,7 @@ def _scored(
     collection = Collection([each.document for each in shown.values()])
     scores: dict[str, Any] = {each.id: collection.score(asked.query, each) for each in matching}
     ranked = sorted(scores, key=lambda id: (-scores[id], id))[:SCORED_MAX_HITS]
-    taken = _fitting([shown[id] for id in ranked[begin : begin + asked.limit]])
+    taken = fitting([shown[id] for id in ranked[begin : begin + asked.limit]], _Kept.size)
     end = begin + len(taken)
     after = tokens.scored_token(asked, end) if taken and end < len(ranked) else None
     return [Hit(each.shown(asked.fields), scores[each.document.id]) for each in taken], after
-
-
-def _fitting(kept: list[_Kept]) -> list[_Kept]:
-    """As many from the beginning as a page has bytes for."""
-    size = 0
-    for number, each in enumerate(kept):
-        size += len(each.body)
-        if size > PAGE_MAX_BYTES:
-            return kept[:number]
-    return kept

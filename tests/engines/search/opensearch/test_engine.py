@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from soundstage.core.environment import SystemEnvironment
-from soundstage.core.errors import SoundstageError
+from soundstage.core.errors import NotFound, SoundstageError
 from soundstage.engines.search.opensearch import OpenSearchSearch, link, parse_address
 from soundstage.engines.search.opensearch.mapping import settings
 from soundstage.engines.search.opensearch.options import OpenSearchOptions
@@ -26,9 +26,13 @@ Said: TypeAlias = tuple[int, Any]
 
 
 class Node:
-    """Answers `GET`s like a healthy node, and everything else as `first` and then `says` have it."""
+    """Answers `GET`s like a healthy node, and everything else as `first` and then `says` have it.
+
+    The alias `shown` is at the index `place`.
+    """
 
     def __init__(self) -> None:
+        self.place = "main-films"
         self.says: Said | bytes = (200, {})
         self.first: list[Said | bytes] = []
         self.silent = False
@@ -68,6 +72,8 @@ class Node:
             return 200, {"version": {"distribution": "opensearch", "number": "2.19.1"}}
         if method == "GET" and path == "/main-films/_mapping":
             return 200, MAPPING
+        if method == "GET" and path == "/main-shown/_mapping":
+            return 200, {self.place: MAPPING["main-films"]}
         return self.first.pop(0) if self.first else self.says
 
 
@@ -184,6 +190,91 @@ async def test_an_answer_of_some_shards_is_none(search: OpenSearchSearch, node: 
     with pytest.raises(SoundstageError) as refusal:
         await search.search("films", Request())
     assert refusal.value.code == "unavailable"
+
+
+async def test_a_search_is_of_all_shards_or_fails(search: OpenSearchSearch, node: Node) -> None:
+    node.says = (200, {"_shards": {}, "hits": {"total": {"value": 0}, "hits": []}})
+    await search.search("films", Request())
+    await search.nearest("films", Nearest(field="mood", vector=[1.0]))
+    asked = [path for _, path, _ in node.asked if "_search" in path]
+    assert asked == ["/main-films/_search?allow_partial_search_results=false"] * 2
+
+
+async def test_a_document_whose_shard_does_not_answer_is_not_called_absent(
+    search: OpenSearchSearch, node: Node
+) -> None:
+    lost = {"_id": "2", **error("no_shard_available_action_exception")}
+    node.says = (200, {"docs": [{"_id": "1", "found": False}, lost]})
+    with pytest.raises(SoundstageError) as refusal:
+        await search.get("films", ["1", "2"])
+    assert refusal.value.code == "unavailable"
+
+
+async def test_too_many_buckets_are_not_counted_again(node: Node) -> None:
+    address = parse_address("a", urlsplit(await node.start()), {"patience_s": 60}, None)
+    search = OpenSearchSearch(address, SystemEnvironment())
+    await search.start()
+    node.first = [(503, error("too_many_buckets_exception"))]
+    with pytest.raises(SoundstageError) as refusal:
+        await search.search("films", Request())
+    assert refusal.value.code == "too_large"
+    await search.stop()
+
+
+GONE = (404, error("index_not_found_exception"))
+EMPTY = {"_shards": {}, "hits": {"total": {"value": 0}, "hits": []}}
+MOVED: dict[str, tuple[Callable[[OpenSearchSearch], Any], Said, Any]] = {
+    "search": (lambda search: search.search("shown", Request()), GONE, EMPTY),
+    "nearest": (lambda search: search.nearest("shown", Nearest(field="mood", vector=[1.0])), GONE, EMPTY),
+    "get": (
+        lambda search: search.get("shown", ["1"]),
+        (200, {"docs": [{"_id": "1", **error("index_not_found_exception")}]}),
+        {"docs": [{"_id": "1", "found": False}]},
+    ),
+    "bulk": (
+        lambda search: search.bulk("shown", [Put("1", {})]),
+        (200, {"items": [{"index": {"status": 404, **error("index_not_found_exception")}}]}),
+        {"items": [{"index": {"status": 201, "_seq_no": 0, "_primary_term": 1}}]},
+    ),
+    "refresh": (lambda search: search.refresh("shown"), GONE, {}),
+    "delete_where": (lambda search: search.delete_where("shown", All()), GONE, {"deleted": 0}),
+}
+
+
+@pytest.mark.parametrize("case", MOVED)
+async def test_a_call_by_an_alias_that_was_pointed_elsewhere_is_made_there(node: Node, case: str) -> None:
+    call, gone, answer = MOVED[case]
+    address = parse_address("a", urlsplit(await node.start()), {"patience_s": 60}, None)
+    search = OpenSearchSearch(address, SystemEnvironment())
+    await search.start()
+    await search.get("shown", [])
+    node.place, node.first, node.says = "main-films-2", [gone], (200, answer)
+    await call(search)
+    assert node.asked[-1][1].startswith("/main-films-2/")
+    node.says = gone
+    with pytest.raises(NotFound):
+        await call(search)
+    await search.stop()
+
+
+async def test_after_a_node_that_was_silent_the_next_is_asked(node: Node) -> None:
+    other = Node()
+    urls = await node.start(), await other.start()
+    address = parse_address("a", urlsplit(",".join([urls[0], urls[1].removeprefix("opensearch://")])), {}, None)
+    search = OpenSearchSearch(address, SystemEnvironment())
+    await search.start()
+    await search.get("films", [])
+    node.silent = True
+    silent = [
+        search.get("films", ["1"], deadline_ns=SystemEnvironment().monotonic_ns() + 500_000_000) for _ in range(2)
+    ]
+    refusals = await asyncio.gather(*silent, return_exceptions=True)
+    assert [getattr(each, "code", None) for each in refusals] == ["deadline", "deadline"]
+    other.says = (200, {"docs": [{"_id": "1", "found": False}]})
+    assert await search.get("films", ["1"]) == [None]
+    await search.stop()
+    assert other.server is not None
+    other.server.close()
 
 
 async def test_the_password_is_the_first_line_of_its_file(node: Node, tmp_path: Path) -> None:

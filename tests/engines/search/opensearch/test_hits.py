@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from soundstage.engines.search.opensearch.hits import Found, fitting, likeness_of, sort_of, sort_values
-from soundstage.engines.search.port import PAGE_MAX_BYTES, Document, Field, IndexSpec, Kind, Similarity
+from soundstage.engines.search.opensearch.hits import Found, likeness_of, sort_of, sort_values
+from soundstage.engines.search.port import Document, Field, IndexSpec, Kind, Similarity
 from soundstage.engines.search.queries import Sort
 
 KINDS = {"code": Kind.KEYWORD, "year": Kind.INTEGER, "rating": Kind.DOUBLE, "colour": Kind.BOOLEAN}
@@ -79,7 +79,5 @@ def test_scores_of_vectors_are_brought_into_our_form(similarity: Similarity, sco
     assert math.isclose(likeness_of(similarity, score), expected)
 
 
-def test_a_page_has_so_many_bytes() -> None:
-    found = [hit(code="c" * (PAGE_MAX_BYTES // 3)) for _ in range(5)]
-    assert len(fitting(found)) == 2
-    assert fitting(found[:1]) == found[:1]
+def test_the_size_of_a_document_is_that_of_its_source() -> None:
+    assert hit(code="abc", year=1).size() == len(b'{"code":"abc","year":1}')

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from soundstage.core.environment import SystemEnvironment
@@ -27,6 +28,7 @@ from soundstage.engines.search.port import (
 )
 from soundstage.engines.search.queries import All, Term
 from soundstage.engines.search.tantivy import TantivyOptions, TantivySearch
+from soundstage.engines.search.tantivy.vectors import Vectors
 from soundstage.testing.search import OpenIndexes, PassTime, SearchSuite
 
 OPTIONS = TantivyOptions(memory=Size(15 << 20), low_water=Size(1 << 20))
@@ -232,3 +234,19 @@ async def test_a_call_is_in_order_with_those_before_it(tmp_path: Path) -> None:
     assert [each and each.fields for each in await search.get("films", ["1"])] == [{"year": 19}]
     assert await search.delete_where("films", Term("year", 19)) == 1
     await search.stop()
+
+
+async def test_a_vector_of_a_write_that_a_kill_cut_off_is_nobodys(tmp_path: Path) -> None:
+    first = await opened(tmp_path)
+    await first.create_index(SPEC)
+    await first.bulk("films", [Put("1", {"place": [1.0, 1.0]})])
+    await first.stop()
+    (folder,) = folders_of(tmp_path)
+    rows = Vectors(folder / "vectors-place", SPEC.fields["place"])
+    rows.load(np.array([1], np.uint64))
+    rows.append([(revision, [9.0, 9.0]) for revision in range(2, 20)])
+    again = await opened(tmp_path)
+    await again.bulk("films", [Put("2", {"place": [2.0, 2.0]})])
+    hits = await again.nearest("films", Nearest(field="place", vector=[2.0, 2.0]))
+    assert [(hit.document.id, hit.score) for hit in hits] == [("2", 1.0), ("1", pytest.approx(1 / 3))]
+    await again.stop()

@@ -74,6 +74,16 @@ def test_what_is_left_of_a_write_that_failed_is_written_over(path: Path) -> None
     assert [score for _, score in vectors.nearest([2], [2.0, 0.0], 1)] == [1.0]
 
 
+def test_a_revision_that_is_given_again_has_the_last_vector(path: Path) -> None:
+    vectors = Vectors(path, field())
+    vectors.append([(1, [1.0, 0.0])])
+    vectors.append([(2, [9.0, 0.0]), (3, [9.0, 0.0]), (4, [9.0, 0.0])])
+    vectors.append([(3, [3.0, 0.0])])
+    assert [score for _, score in vectors.nearest([1, 3], [3.0, 0.0], 1)] == [1.0]
+    vectors.append([(5, [5.0, 0.0])])
+    assert [place for place, _ in vectors.nearest([1, 3, 5], [5.0, 0.0], 3)] == [2, 1, 0]
+
+
 def test_dead_rows_go_once_they_are_most_of_it(path: Path) -> None:
     Vectors(path, field()).append([(n, [float(n), 0.0]) for n in range(1, 2 * DEAD_MIN)])
     size = path.stat().st_size

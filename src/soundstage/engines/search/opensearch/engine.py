@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, TypeVar, TypeVarTuple
 
 import msgspec
 
@@ -15,10 +15,10 @@ from soundstage.core.time import NS_PER_S
 from soundstage.engines.search import refusals, tokens
 from soundstage.engines.search.checks import check_deletion, check_nearest, check_request
 from soundstage.engines.search.counting import check_results
-from soundstage.engines.search.documents import Prepared, check_ids, prepare
+from soundstage.engines.search.documents import Prepared, check_ids, fitting, prepare
 from soundstage.engines.search.opensearch import failures
 from soundstage.engines.search.opensearch.asking import Asking
-from soundstage.engines.search.opensearch.hits import Found, fitting, likeness_of, sort_of, sort_values
+from soundstage.engines.search.opensearch.hits import Found, likeness_of, sort_of, sort_values
 from soundstage.engines.search.opensearch.link import Answer, AnswerTooLarge, Link
 from soundstage.engines.search.opensearch.mapping import SPACES, Writer, has_objects, settings, spec_of
 from soundstage.engines.search.opensearch.options import OpenSearchAddress
@@ -43,6 +43,9 @@ from soundstage.engines.search.port import (
 )
 from soundstage.engines.search.queries import Query, Sort
 from soundstage.engines.search.specs import check_name, check_spec
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 _REVISION = re.compile(r"(0|[1-9]\d{0,17})\.([1-9]\d{0,17})")
 _encode = msgspec.json.Encoder().encode
@@ -155,7 +158,26 @@ class OpenSearchSearch:
         self._known.pop(alias, None)
 
     async def bulk(self, index: str, actions: Sequence[Action], *, deadline_ns: int | None = None) -> list[Outcome]:
-        known = await self._index(index, deadline_ns)
+        return await self._named(self._bulk, index, deadline_ns, actions)
+
+    async def get(self, index: str, ids: Sequence[str], *, deadline_ns: int | None = None) -> list[Document | None]:
+        return await self._named(self._get, index, deadline_ns, ids)
+
+    async def search(self, index: str, request: Request, *, deadline_ns: int | None = None) -> Page:
+        return await self._named(self._page, index, deadline_ns, request)
+
+    async def nearest(self, index: str, request: Nearest, *, deadline_ns: int | None = None) -> list[Hit]:
+        return await self._named(self._nearest, index, deadline_ns, request)
+
+    async def refresh(self, index: str, *, deadline_ns: int | None = None) -> None:
+        await self._named(self._refresh, index, deadline_ns)
+
+    async def delete_where(
+        self, index: str, query: Query, *, limit: int = DELETE_MAX, deadline_ns: int | None = None
+    ) -> int:
+        return await self._named(self._delete_where, index, deadline_ns, query, limit)
+
+    async def _bulk(self, known: _Known, deadline_ns: int | None, actions: Sequence[Action]) -> list[Outcome]:
         prepared = prepare(known.spec, actions)
         sent = {n: lines for n, each in enumerate(prepared) if (lines := _lines(each, known.writer)) is not None}
         outcomes = [Outcome(Status.CONFLICT)] * len(prepared)
@@ -164,38 +186,24 @@ class OpenSearchSearch:
             path = f"/{known.place}/_bulk"
             answer = await self._open().change("POST", path, body, lines=True, deadline_ns=deadline_ns)
             for number, item in zip(sent, _json(answer).get("items", ()), strict=True):
-                outcomes[number] = _outcome(next(iter(item.values())), index)
+                outcomes[number] = _outcome(next(iter(item.values())))
         return outcomes
 
-    async def get(self, index: str, ids: Sequence[str], *, deadline_ns: int | None = None) -> list[Document | None]:
-        known = await self._index(index, deadline_ns)
+    async def _get(self, known: _Known, deadline_ns: int | None, ids: Sequence[str]) -> list[Document | None]:
         check_ids(ids)
         if not ids:
             return []
-        distinct = list(dict.fromkeys(ids))
-        body = _encode({"ids": distinct})
+        body = _encode({"ids": list(dict.fromkeys(ids))})
         answer = await self._open().ask("POST", f"/{known.place}/_mget", body, deadline_ns=deadline_ns)
         docs: list[dict[str, Any]] = _json(answer)["docs"]
+        for each in docs:
+            if error := each.get("error"):
+                # Whether it is there is not known: its shard did not answer, or its index is gone.
+                raise failures.meaning(503, failures.cause_in(error))
         found = {each["_id"]: Found.of(each) for each in docs if each.get("found")}
-        if any(_gone(each) for each in docs):
-            raise refusals.no_index(index)
         return [None if id not in found else found[id].shown(known.spec) for id in ids]
 
-    async def search(self, index: str, request: Request, *, deadline_ns: int | None = None) -> Page:
-        for attempt in range(2):
-            known = await self._index(index, deadline_ns)
-            asked = check_request(known.spec, request)
-            try:
-                return await self._page(known, asked, deadline_ns)
-            except NotFound:
-                # The alias was pointed elsewhere, and the index that it stood for was dropped.
-                self._known.pop(index, None)
-                if attempt:
-                    raise refusals.no_index(index) from None
-        raise refusals.no_index(index)
-
-    async def nearest(self, index: str, request: Nearest, *, deadline_ns: int | None = None) -> list[Hit]:
-        known = await self._index(index, deadline_ns)
+    async def _nearest(self, known: _Known, deadline_ns: int | None, request: Nearest) -> list[Hit]:
         asked = check_nearest(known.spec, request)
         similarity = known.spec.fields[asked.field].similarity
         where = None if asked.where is None else known.asking.query(asked.where)
@@ -209,22 +217,19 @@ class OpenSearchSearch:
             hits.append(Hit(found.shown(known.spec, asked.fields), score))
         return hits
 
-    async def refresh(self, index: str, *, deadline_ns: int | None = None) -> None:
-        known = await self._index(index, deadline_ns)
+    async def _refresh(self, known: _Known, deadline_ns: int | None) -> None:
         _json(await self._open().ask("POST", f"/{known.place}/_refresh", deadline_ns=deadline_ns))
 
-    async def delete_where(
-        self, index: str, query: Query, *, limit: int = DELETE_MAX, deadline_ns: int | None = None
-    ) -> int:
-        known = await self._index(index, deadline_ns)
+    async def _delete_where(self, known: _Known, deadline_ns: int | None, query: Query, limit: int) -> int:
         asked = check_deletion(known.spec, query, limit)
-        await self.refresh(index, deadline_ns=deadline_ns)
+        await self._refresh(known, deadline_ns)
         path = f"/{known.place}/_delete_by_query?conflicts=proceed&refresh=true&max_docs={limit}"
         body = _encode({"query": known.asking.query(asked)})
         answer = await self._open().change("POST", path, body, deadline_ns=deadline_ns)
         return int(_json(answer)["deleted"])
 
-    async def _page(self, known: _Known, asked: Request, deadline_ns: int | None) -> Page:
+    async def _page(self, known: _Known, deadline_ns: int | None, request: Request) -> Page:
+        asked = check_request(known.spec, request)
         body: dict[str, Any] = {
             "query": known.asking.query(asked.query),
             "track_total_hits": asked.count,
@@ -248,11 +253,11 @@ class OpenSearchSearch:
         spare = int(bool(most) and (bool(asked.sort) or skipped + most < SCORED_MAX_HITS))
         found = await self._some(known, body, max(0, most) + spare, deadline_ns)
         every = [Found.of(each) for each in found["hits"]["hits"]]
-        taken = fitting(every[: max(0, most)])
+        taken = fitting(every[: max(0, most)], Found.size)
         results = known.asking.results(asked.aggregations, found.get("aggregations", {}))
         check_results(results)
         after = None
-        if (taken and len(taken) < len(every)) or (taken and found["cut"]):
+        if taken and (len(taken) < len(every) or found["cut"]):
             last = taken[-1]
             after = (
                 tokens.sorted_token(asked, last.position(asked.sort))
@@ -275,7 +280,7 @@ class OpenSearchSearch:
                 asked //= 2
 
     async def _searched(self, known: _Known, body: Mapping[str, Any], deadline_ns: int | None) -> dict[str, Any]:
-        path = f"/{known.place}/_search"
+        path = f"/{known.place}/_search?allow_partial_search_results=false"
         found = _json(await self._open().ask("POST", path, _encode(body), deadline_ns=deadline_ns))
         failed = found["_shards"].get("failures")
         if found.get("timed_out") or failed:
@@ -283,6 +288,25 @@ class OpenSearchSearch:
                 503, failures.Cause(reason=f"not all shards answered: {failed or 'it took too long'}")
             )
         return found
+
+    async def _named(
+        self,
+        call: Callable[[_Known, int | None, *Ts], Awaitable[T]],
+        name: str,
+        deadline_ns: int | None,
+        *args: *Ts,
+    ) -> T:
+        """What `call` makes of the index that the name stands for."""
+        try:
+            return await call(await self._index(name, deadline_ns), deadline_ns, *args)
+        except NotFound:
+            # An alias may have been pointed elsewhere since, and the index that it stood for dropped.
+            self._known.pop(name, None)
+        known = await self._index(name, deadline_ns)
+        try:
+            return await call(known, deadline_ns, *args)
+        except NotFound:
+            raise refusals.no_index(name) from None
 
     async def _index(self, name: str, deadline_ns: int | None) -> _Known:
         self._open()
@@ -309,9 +333,7 @@ class OpenSearchSearch:
         spec = spec_of(mapping.get("mappings", {}))
         if spec is None:
             return None
-        earlier = next((each for each in self._known.values() if each.place == index and each.spec == spec), None)
-        writer = Writer(spec.fields) if earlier is None else earlier.writer
-        known = _Known(index, spec, writer, Asking(spec.fields), at_ns)
+        known = _Known(index, spec, Writer(spec.fields), Asking(spec.fields), at_ns)
         if len(self._known) >= 2 * INDEXES_MAX:
             self._known.clear()
         self._known[name] = known
@@ -337,7 +359,7 @@ def _lines(action: Prepared, writer: Writer) -> bytes | None:
     return _encode({verb: said}) + b"\n" + writer.source(action) + b"\n"
 
 
-def _outcome(item: Mapping[str, Any], index: str) -> Outcome:
+def _outcome(item: Mapping[str, Any]) -> Outcome:
     status = int(item["status"])
     if status in (200, 201):
         if item.get("result") == "deleted":
@@ -348,15 +370,10 @@ def _outcome(item: Mapping[str, Any], index: str) -> Outcome:
     error: Mapping[str, Any] = item.get("error") or {}
     if status == 404 and not error:
         return Outcome(Status.MISSING)
-    cause = failures.Cause(str(error.get("type", "")), str(error.get("reason", "")))
+    cause = failures.cause_in(error)
     if cause.type == "index_not_found_exception":
-        raise refusals.no_index(index)
+        raise failures.meaning(status, cause)
     return Outcome(Status.REJECTED, reason=cause.shown)
-
-
-def _gone(document: Mapping[str, Any]) -> bool:
-    error = document.get("error")
-    return isinstance(error, dict) and cast("dict[str, Any]", error).get("type") == "index_not_found_exception"
 
 
 def _exact(asked: Nearest, where: Any, space: str) -> dict[str, Any]:

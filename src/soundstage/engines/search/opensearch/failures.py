@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from collections.abc import Mapping
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 
@@ -56,6 +57,19 @@ def cause_of(body: bytes) -> Cause:
     if isinstance(error, str):
         return Cause(reason=error)
     return error.root_cause[0] if error.root_cause else Cause(error.type, error.reason)
+
+
+def cause_in(error: Mapping[str, Any]) -> Cause:
+    """The cause in the part of an answer that is about one action or document."""
+    return Cause(str(error.get("type", "")), str(error.get("reason", "")))
+
+
+def passing(status: int, body: bytes) -> SoundstageError | None:
+    """The error that an answer stands for, if the same question may have another answer a little later."""
+    if status not in (429, 502, 503, 504):
+        return None
+    cause = cause_of(body)
+    return None if cause.type == "too_many_buckets_exception" else meaning(status, cause)
 
 
 def meaning(status: int, cause: Cause) -> SoundstageError:

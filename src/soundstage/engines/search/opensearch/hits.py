@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from soundstage.engines.search.opensearch.mapping import ID, WORDS
-from soundstage.engines.search.port import PAGE_MAX_BYTES, Document, IndexSpec, Kind, Similarity
+from soundstage.engines.search.port import Document, IndexSpec, Kind, Similarity
 from soundstage.engines.search.queries import Sort
 from soundstage.engines.search.tokens import Position
 
@@ -41,6 +41,10 @@ class Found(NamedTuple):
         }
         return Document(self.id, fields, self.revision)
 
+    def size(self) -> int:
+        """In bytes, with what is this engine's."""
+        return len(_encode(self.source))
+
     def position(self, sorts: Sequence[Sort]) -> Position:
         """Where it stands in an order by fields that were returned."""
         return [self.source.get(sort.field) for sort in sorts], self.id
@@ -48,16 +52,6 @@ class Found(NamedTuple):
 
 def _objects(value: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{name: each for name, each in found.items() if name != WORDS} for found in value]
-
-
-def fitting(found: list[Found]) -> list[Found]:
-    """As many from the beginning as a page has bytes for."""
-    size = 0
-    for number, each in enumerate(found):
-        size += len(_encode(each.source))
-        if size > PAGE_MAX_BYTES:
-            return found[:number]
-    return found
 
 
 def sort_of(sorts: Sequence[Sort], spec: IndexSpec) -> list[dict[str, Any]]:

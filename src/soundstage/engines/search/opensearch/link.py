@@ -39,7 +39,7 @@ class AnswerTooLarge(TooLarge):
 
 
 class Link:
-    """Connections to the nodes, made when they are needed. The next node is asked when one takes none."""
+    """Connections to the nodes, made when they are needed. The next node is asked when one takes none or is silent."""
 
     def __init__(self, address: OpenSearchAddress, environment: Environment) -> None:
         options = address.options
@@ -69,9 +69,10 @@ class Link:
         while True:
             try:
                 answer = await self._once(method, path, body, JSON, end_ns, deadline_ns is not None)
-                if answer.status not in (429, 502, 503, 504):
+                passing = failures.passing(answer.status, answer.body)
+                if passing is None:
                     return answer
-                error: SoundstageError = failures.meaning(answer.status, failures.cause_of(answer.body))
+                error: SoundstageError = passing
             except Unavailable as failed:
                 error = failed
             pause_s = await self._paused(pause_s, end_ns, error)
@@ -119,16 +120,18 @@ class Link:
         """One attempt, at each node in turn until one takes the connection."""
         reason = ""
         for _ in self._bases:
-            base = self._bases[self._turn % len(self._bases)]
+            turn = self._turn
+            base = self._bases[turn % len(self._bases)]
             try:
                 answer = await self._sent(method, base + path, body, headers, end_ns)
             except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
                 reason = f"{base}: {str(error) or 'it does not answer'}"
-                self._turn += 1
+                self._next_after(turn)
                 continue
             except httpx2.PoolTimeout:
                 raise failures.crowded() from None
             except httpx2.TimeoutException:
+                self._next_after(turn)
                 raise (failures.late if told else failures.silent)("unknown") from None
             except (httpx2.HTTPError, httpx2.StreamError) as error:
                 raise failures.broken(str(error) or type(error).__name__, "unknown") from None
@@ -140,6 +143,11 @@ class Link:
             return answer
         self.lost = f"no node of OpenSearch can be reached: {reason}"
         raise failures.refused(reason)
+
+    def _next_after(self, turn: int) -> None:
+        """Another node is asked than in this turn, once for all the calls that found it so."""
+        if self._turn == turn:
+            self._turn += 1
 
     async def _sent(self, method: str, url: str, body: bytes, headers: dict[str, str], end_ns: int) -> Answer:
         left_s = max(0.001, (end_ns - self._environment.monotonic_ns()) / NS_PER_S)

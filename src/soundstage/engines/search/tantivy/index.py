@@ -13,11 +13,9 @@ from tantivy import Query as Asked
 
 from soundstage.engines.search import tokens
 from soundstage.engines.search.counting import check_results
-from soundstage.engines.search.documents import Prepared, chosen
+from soundstage.engines.search.documents import Prepared, chosen, fitting, prevented
 from soundstage.engines.search.port import (
-    PAGE_MAX_BYTES,
     SCORED_MAX_HITS,
-    Absent,
     Document,
     Hit,
     IndexSpec,
@@ -27,7 +25,6 @@ from soundstage.engines.search.port import (
     Page,
     Request,
     Status,
-    Unchanged,
 )
 from soundstage.engines.search.queries import Query
 from soundstage.engines.search.tantivy.asking import Asking, both, counted
@@ -153,7 +150,7 @@ class OpenIndex:
             return [], None
         sorting = Sorting(searcher, self._asking, self.spec, asked.sort)
         found = sorting.page(query, begin, asked.limit + 1)
-        taken = _fitting([each for _, each in found[: asked.limit]])
+        taken = fitting([each for _, each in found[: asked.limit]], Found.size)
         after = tokens.sorted_token(asked, found[len(taken) - 1][0]) if len(taken) < len(found) else None
         return self._hits(searcher, asked, taken, [None] * len(taken)), after
 
@@ -164,7 +161,7 @@ class OpenIndex:
             return [], None
         more = int(begin + limit < SCORED_MAX_HITS)
         hits = searcher.search(query, limit + more, count=False, offset=begin).hits
-        taken = _fitting([read(searcher, address) for _, address in hits[:limit]])
+        taken = fitting([read(searcher, address) for _, address in hits[:limit]], Found.size)
         end = begin + len(taken)
         after = tokens.scored_token(asked, end) if len(taken) < len(hits) else None
         return self._hits(searcher, asked, taken, [float(score) for score, _ in hits[: len(taken)]]), after
@@ -212,15 +209,9 @@ class _Group:
         """What becomes of an action after those before it."""
         if action.when is not None or action.fields is None:
             revision = self._revision(action.id)
-            match action.when:
-                case Absent() if revision is not None:
-                    return Outcome(Status.CONFLICT)
-                case Unchanged(wanted) if wanted != str(revision):
-                    return Outcome(Status.CONFLICT)
-                case _ if action.fields is None and revision is None:
-                    return Outcome(Status.MISSING)
-                case _:
-                    pass
+            outcome = prevented(action, None if revision is None else str(revision))
+            if outcome is not None:
+                return outcome
         self.last += 1
         if action.fields is None:
             self.changes[action.id] = None
@@ -248,13 +239,3 @@ def _kept(searcher: Searcher, asking: Asking, id: str) -> Kept | None:
     address = hits[0][1]
     (revision,) = searcher.fast_field_values(REVISION, [address])
     return Kept(read(searcher, address), int(revision or 0))
-
-
-def _fitting(found: list[Found]) -> list[Found]:
-    """As many from the beginning as a page has bytes for."""
-    size = 0
-    for number, each in enumerate(found):
-        size += len(each.body)
-        if size > PAGE_MAX_BYTES:
-            return found[:number]
-    return found

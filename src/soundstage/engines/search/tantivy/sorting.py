@@ -30,6 +30,10 @@ class Found(NamedTuple):
     id: str
     body: bytes
 
+    def size(self) -> int:
+        """In bytes."""
+        return len(self.body)
+
 
 def read(searcher: Searcher, address: DocAddress) -> Found:
     """The document at an address of this searcher."""

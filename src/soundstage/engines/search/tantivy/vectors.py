@@ -2,7 +2,8 @@
 
 Rows are in the order of revisions, written and flushed before the documents that have them are committed. Which of them
 are live is for the index to say: rows of documents that were replaced, deleted or never committed are found by nobody,
-and go when the file is opened, once they are most of it.
+and go when the file is opened, once they are most of it; or before, where a revision that was never committed is given
+again.
 """
 
 from __future__ import annotations
@@ -44,18 +45,16 @@ class Vectors:
             os.truncate(self._path, size - size % self._row.itemsize)
         self._map()
         if len(self._rows) > 2 * len(live) + DEAD_MIN:
-            kept = self._rows[np.isin(self._rows["revision"], live)]
-            draft = self._path.with_suffix(".draft")
-            with draft.open("wb") as file:
-                file.write(kept.tobytes())
-                os.fsync(file.fileno())
-            draft.replace(self._path)
-            sync_folder(self._path.parent)
-            self._map()
+            self._keep(self._rows[np.isin(self._rows["revision"], live)])
 
     def append(self, rows: Sequence[tuple[int, Sequence[float]]]) -> None:
-        """The rows, whose revisions are greater than all before, are on disk. Raises `OSError`."""
+        """The rows, whose revisions are greater than all that were committed, are on disk. Raises `OSError`."""
         made = np.array([(revision, tuple(vector)) for revision, vector in rows], self._row)
+        before = int(np.searchsorted(self._rows["revision"], made["revision"][0]))
+        if before < len(self._rows):
+            # Of a group that was never committed, whose revisions are given again. Not cut off in place: readers may
+            # have it mapped.
+            self._keep(self._rows[:before])
         new = not self._path.exists()
         with self._path.open("ab") as file:
             # A row that an earlier attempt left half written would put all others out of step.
@@ -85,6 +84,17 @@ class Vectors:
         if self._field.similarity == "dot":
             return products
         return products / (np.linalg.norm(kept, axis=1) * np.linalg.norm(wide))
+
+    def _keep(self, rows: Rows) -> None:
+        """The file has these rows and no others; who reads the one that it was keeps that."""
+        draft = self._path.with_suffix(".draft")
+        with draft.open("wb") as file:
+            file.write(rows.tobytes())
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(self._path)
+        sync_folder(self._path.parent)
+        self._map()
 
     def _map(self) -> None:
         empty = self._path.stat().st_size == 0
