@@ -8,8 +8,9 @@ import pytest
 import trustme
 
 from soundstage.core.errors import DataLoss
-from soundstage.servers.java import java, read_digests, require_digests, system_certificates, write_trust
-from soundstage.servers.programs import Toolbox
+from soundstage.servers.java import JavaKit, java, read_digests, require_digests, system_certificates, write_trust
+from soundstage.servers.kind import Node
+from soundstage.servers.programs import Tool, Toolbox
 from soundstage.servers.shelf import Shelf
 
 EMPTY = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
@@ -52,6 +53,15 @@ def test_a_home_without_a_java_is_passed_over(
     monkeypatch.setenv("JAVA_HOME", str(tmp_path / "gone"))
     monkeypatch.setenv("PATH", str(found.parent))
     assert java(toolbox).path == found
+
+
+def test_a_node_runs_with_the_heap_of_its_setting_and_logs_to_its_console(tmp_path: Path) -> None:
+    node = Node(0, tmp_path, "127.0.0.1", {"http": 1}, {"heap_mb": "300"})
+    path, *options = JavaKit(Tool(Path("/java")), Path("/lib")).program(node)
+    logging = tmp_path / "log4j2.properties"
+    assert path == "/java"
+    assert {"-Xmx300m", f"-Dlog4j2.configurationFile={logging}"} <= set(options)
+    assert "rootLogger.appenderRef.console.ref = console" in logging.read_text().splitlines()
 
 
 def test_jars_that_are_as_stated_pass(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Java 17 and Maven, the system's or unpacked; and jars, which Maven brings and a list of digests proves.
+"""Java 17 and Maven, the system's or unpacked; jars, which Maven brings and a list of digests proves; how they run.
 
 Debian's script that gives Java the system's certificates does not run when a package is unpacked, so the store is
 written here, in the plain format that every Java reads.
@@ -13,11 +13,13 @@ import shutil
 import ssl
 import struct
 from collections.abc import Callable
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
 from soundstage.core.errors import DataLoss
 from soundstage.datasets.archive import sha256_of
+from soundstage.servers.kind import Node
 from soundstage.servers.programs import Program, Tool, Toolbox
 from soundstage.servers.work import Work
 
@@ -27,9 +29,38 @@ MAVEN = Program("mvn", PACKAGES, "usr/share/maven/bin/mvn")
 PLUGIN = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
 MAJOR = "17"
 
+QUICK = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
+"""For a quick start and little memory, at the price of speed later."""
+
+_LOGGING = """appender.console.type = Console
+appender.console.name = console
+appender.console.layout.type = PatternLayout
+appender.console.layout.pattern = [%d][%-5p][%c{1.}] %m%n
+rootLogger.level = warn
+rootLogger.appenderRef.console.ref = console
+"""
+
 _STORE_MAGIC = 0xFEEDFEED
 _STORE_SALT = b"Mighty Aphrodite"
 _STORE_PASSWORD = "changeit"
+
+
+@dataclass(frozen=True)
+class JavaKit:
+    """Java and the folder of jars."""
+
+    java: Tool
+    lib: Path
+
+    def program(self, node: Node) -> tuple[str, ...]:
+        """What runs Java for a node whose setting `heap_mb` says how large it grows; its class is to follow.
+
+        What Log4j has to say from a warning on is on the console: the file for it was written.
+        """
+        logging = node.folder / "log4j2.properties"
+        logging.write_text(_LOGGING)
+        memory = ("-Xms128m", f"-Xmx{node.settings['heap_mb']}m", "-XX:MaxDirectMemorySize=128m")
+        return (str(self.java.path), *memory, *QUICK, f"-Dlog4j2.configurationFile={logging}")
 
 
 def java(toolbox: Toolbox) -> Tool:

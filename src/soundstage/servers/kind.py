@@ -93,6 +93,7 @@ class Kind(Protocol):
 class Standalone:
     """What most kinds have in common: nodes that know nothing of each other, on 127.0.0.1."""
 
+    name: str
     nodes_max: int = 8
     own_ports: tuple[str, ...] = ()
     settings: Settings = MappingProxyType[str, str]({})
@@ -103,3 +104,7 @@ class Standalone:
     def host(self, number: int) -> str:
         """The loopback address, whatever the number."""
         return "127.0.0.1"
+
+    def url(self, nodes: Sequence[Node]) -> str:
+        """The addresses of all nodes, after the kind's name."""
+        return f"{self.name}://" + ",".join(node.address for node in nodes)

@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from types import MappingProxyType
 
-from soundstage.servers.java import jars, java
+from soundstage.servers.java import QUICK, JavaKit, jars, java
 from soundstage.servers.kind import Launch, Node, Settings
 from soundstage.servers.kinds.cql import Session
-from soundstage.servers.programs import Tool, Toolbox
+from soundstage.servers.programs import Toolbox
 
 VERSION = "5.0.9"
 NAME = f"cassandra-{VERSION}"
@@ -50,8 +48,7 @@ _OPTIONS = (
     "-ea",
     "-da:net.openhft...",
     "-Xss256k",
-    "-XX:+UseSerialGC",
-    "-XX:TieredStopAtLevel=1",
+    *QUICK,
     "-XX:+ExitOnOutOfMemoryError",
     "-XX:+PerfDisableSharedMem",
     "-Djava.net.preferIPv4Stack=true",
@@ -165,12 +162,8 @@ class Cassandra:
         return "cassandra://" + ",".join(node.address for node in nodes)
 
 
-@dataclass(frozen=True)
-class CassandraKit:
-    """Java and the folder of jars."""
-
-    java: Tool
-    lib: Path
+class CassandraKit(JavaKit):
+    """See `JavaKit`. Cassandra has its own options and logging."""
 
     def launch(self, node: Node, nodes: Sequence[Node]) -> Launch:
         """See `Kit`."""

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from types import MappingProxyType
 
-from soundstage.servers.java import jars, java
+from soundstage.servers.java import JavaKit, jars, java
 from soundstage.servers.kind import Launch, Node, Settings, Standalone
 from soundstage.servers.ports import answers
-from soundstage.servers.programs import Tool, Toolbox
+from soundstage.servers.programs import Toolbox
 
 VERSION = "4.3.1"
 LOGGING = "2.25.4"
@@ -38,11 +36,6 @@ _START = (
     '[ -f "$0" ] || "$@" kafka.tools.StorageTool format -t {id} -c server.properties || exit;'
     ' exec "$@" kafka.Kafka server.properties'
 )
-_LOGGING = """Configuration:
-  Appenders: {Console: {name: OUT, target: SYSTEM_OUT, PatternLayout: {pattern: "%d %p %c{1} - %m%n"}}}
-  Loggers:
-    Root: {level: WARN, AppenderRef: {ref: OUT}}
-"""
 _CONFIGURATION = """process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@{host}:{controller}
@@ -102,33 +95,16 @@ class Kafka(Standalone):
         """See `Kind`. The broker lists itself."""
         return all(answers(node.host, node.port, _QUESTION, _ANSWER, skip=4) for node in nodes)
 
-    def url(self, nodes: Sequence[Node]) -> str:
-        """See `Kind`."""
-        return "kafka://" + ",".join(node.address for node in nodes)
 
-
-@dataclass(frozen=True)
-class KafkaKit:
-    """Java and the folder of jars."""
-
-    java: Tool
-    lib: Path
+class KafkaKit(JavaKit):
+    """See `JavaKit`."""
 
     def launch(self, node: Node, nodes: Sequence[Node]) -> Launch:
         """See `Kit`. The first start of a folder formats it."""
         ports = {"port": node.port, "controller": node.ports["controller"]}
         settings = _CONFIGURATION.format(host=node.host, folder=node.folder, **ports)
         (node.folder / "server.properties").write_text(settings)
-        (node.folder / "log4j2.yaml").write_text(_LOGGING)
-        options = (
-            "-Xms128m",
-            f"-Xmx{node.settings['heap_mb']}m",
-            "-XX:+UseSerialGC",
-            "-XX:TieredStopAtLevel=1",
-            "-XX:MaxDirectMemorySize=128m",
-            f"-Dlog4j2.configurationFile={node.folder}/log4j2.yaml",
-        )
         start = _START.format(id=CLUSTER_ID)
         marker = f"{node.folder}/data/meta.properties"
-        program = (str(self.java.path), *options, "-cp", f"{self.lib}/*")
+        program = (*self.program(node), "-cp", f"{self.lib}/*")
         return Launch(("/bin/sh", "-c", start, marker, *program), self.java.variables)

@@ -36,10 +36,6 @@ class Memcached(Standalone):
         """See `Kind`."""
         return all(answers(node.host, node.port, b"version\r\n", b"VERSION ") for node in nodes)
 
-    def url(self, nodes: Sequence[Node]) -> str:
-        """See `Kind`."""
-        return "memcached://" + ",".join(node.address for node in nodes)
-
 
 @dataclass(frozen=True)
 class MemcachedKit:

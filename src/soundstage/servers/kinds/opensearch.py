@@ -10,12 +10,11 @@ from __future__ import annotations
 import signal
 import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from types import MappingProxyType
 
-from soundstage.servers.java import jars, java
+from soundstage.servers.java import JavaKit, jars, java
 from soundstage.servers.kind import Launch, Node, Settings, Standalone
 from soundstage.servers.ports import answers
 from soundstage.servers.programs import Tool, Toolbox
@@ -38,13 +37,6 @@ POM = f"""<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0
 
 _QUESTION = b"GET /_cluster/health?wait_for_status=yellow&timeout=500ms HTTP/1.0\r\n\r\n"
 _ANSWER = b"HTTP/1.0 200"
-_LOGGING = """appender.console.type = Console
-appender.console.name = console
-appender.console.layout.type = PatternLayout
-appender.console.layout.pattern = [%d][%-5p][%c{1.}] %m%n
-rootLogger.level = warn
-rootLogger.appenderRef.console.ref = console
-"""
 
 
 class OpenSearch(Standalone):
@@ -75,30 +67,13 @@ class OpenSearch(Standalone):
         """See `Kind`."""
         return all(answers(node.host, node.port, _QUESTION, _ANSWER) for node in nodes)
 
-    def url(self, nodes: Sequence[Node]) -> str:
-        """See `Kind`."""
-        return "opensearch://" + ",".join(node.address for node in nodes)
 
-
-@dataclass(frozen=True)
-class OpenSearchKit:
-    """Java and the folder of jars and classes."""
-
-    java: Tool
-    lib: Path
+class OpenSearchKit(JavaKit):
+    """See `JavaKit`; its classes are among the jars."""
 
     def launch(self, node: Node, nodes: Sequence[Node]) -> Launch:
         """See `Kit`."""
         (node.folder / "home" / "config").mkdir(parents=True, exist_ok=True)
-        (node.folder / "log4j2.properties").write_text(_LOGGING)
-        options = (
-            "-Xms128m",
-            f"-Xmx{node.settings['heap_mb']}m",
-            "-XX:+UseSerialGC",
-            "-XX:TieredStopAtLevel=1",
-            "-XX:MaxDirectMemorySize=128m",
-            f"-Dlog4j2.configurationFile={node.folder}/log4j2.properties",
-        )
         settings = (
             "cluster.name=soundstage",
             "node.name=node1",
@@ -112,7 +87,7 @@ class OpenSearchKit:
             "action.auto_create_index=false",
         )
         where = ("-cp", f"{self.lib}:{self.lib}/*", LAUNCHER, f"{node.folder}/home")
-        return Launch((str(self.java.path), *options, *where, *settings), self.java.variables)
+        return Launch((*self.program(node), *where, *settings), self.java.variables)
 
 
 def unpack_jars(archive: Path) -> None:

@@ -31,10 +31,6 @@ class Redis(Standalone):
         """See `Kind`."""
         return all(answers(node.host, node.port, b"PING\r\n", b"+PONG") for node in nodes)
 
-    def url(self, nodes: Sequence[Node]) -> str:
-        """See `Kind`."""
-        return "redis://" + ",".join(node.address for node in nodes)
-
 
 @dataclass(frozen=True)
 class RedisKit:

@@ -248,7 +248,8 @@ async def test_a_call_by_an_alias_that_was_pointed_elsewhere_is_made_there(node:
     search = OpenSearchSearch(address, SystemEnvironment())
     await search.start()
     await search.get("shown", [])
-    node.place, node.first, node.says = "main-films-2", [gone], (200, answer)
+    node.place, node.says = "main-films-2", (200, answer)
+    node.first.append(gone)
     await call(search)
     assert node.asked[-1][1].startswith("/main-films-2/")
     node.says = gone

@@ -50,7 +50,7 @@ class Vectors:
     def append(self, rows: Sequence[tuple[int, Sequence[float]]]) -> None:
         """The rows, whose revisions are greater than all that were committed, are on disk. Raises `OSError`."""
         made = np.array([(revision, tuple(vector)) for revision, vector in rows], self._row)
-        before = int(np.searchsorted(self._rows["revision"], made["revision"][0]))
+        before = int(np.searchsorted(self._rows["revision"], rows[0][0]))
         if before < len(self._rows):
             # Of a group that was never committed, whose revisions are given again. Not cut off in place: readers may
             # have it mapped.
