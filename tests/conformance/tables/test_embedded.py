@@ -7,7 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import duckdb
@@ -293,6 +293,30 @@ async def test_a_catalogue_that_another_program_locks_is_unavailable_until_it_is
     await impatient.create(spec)
     assert await ids(impatient) == [1, 2, 3, 4]
     await impatient.stop()
+
+
+@pytest.mark.parametrize("change", ["append", "overwrite"])
+async def test_rows_of_a_table_that_is_dropped_meanwhile_are_none_of_the_next_that_has_its_name(
+    films: IcebergTables, tmp_path: Path, change: str
+) -> None:
+    other = engine_in(tmp_path)
+    await other.start()
+    loop = asyncio.get_running_loop()
+    whole = rows(film(9))
+
+    async def made_anew() -> None:
+        await other.drop("films")
+        await other.create(SPEC)
+
+    def stream() -> Iterator[pa.RecordBatch]:
+        asyncio.run_coroutine_threadsafe(made_anew(), loop).result()
+        yield whole.to_batches()[0]
+
+    # An append finds that its files are gone, if these were removed before it commits.
+    with pytest.raises((NotFound, Unavailable)):
+        await getattr(films, change)("films", pa.RecordBatchReader.from_batches(whole.schema, stream()))
+    assert (await other.snapshots("films"), await ids(other)) == ([], [])
+    await other.stop()
 
 
 async def test_changes_that_wait_for_their_turn_leave_the_threads_to_readers(

@@ -12,6 +12,7 @@ import pytest
 from soundstage.core.errors import (
     AlreadyExists,
     DataLoss,
+    Exhausted,
     Forbidden,
     Internal,
     NotFound,
@@ -81,6 +82,7 @@ def test_every_exception_from_below_becomes_one_of_the_tree(kind: type[Exception
         (operational("connection failed: refused"), Unavailable, True),
         (operational('password authentication failed for user "films"'), Unauthenticated, False),
         (operational("permission denied for table iceberg_tables"), Forbidden, False),
+        (pyarrow.lib.ArrowMemoryError("malloc of size 64 failed"), Exhausted, True),
         (pyarrow.ArrowInvalid("not a Parquet file"), DataLoss, False),
         (ValueError("a defect"), Internal, False),
     ],

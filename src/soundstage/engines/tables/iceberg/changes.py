@@ -77,6 +77,12 @@ def written(table: Any, call: Call, data: ArrowStream, check: Check, touched: To
     return files
 
 
+def check_same(table: Any, call: Call, written_for: Any) -> None:
+    """Raises `NotFound` where files were written for a table that was dropped since; another may have its name."""
+    if table.metadata.table_uuid != written_for.metadata.table_uuid:
+        raise refusals.no_table(call.name)
+
+
 def appended(table: Any, call: Call, files: Sequence[Any], check: Check) -> Snapshot:
     """The files are rows of the table. Raises `Overtaken`."""
     head_of(table, call)

@@ -181,7 +181,12 @@ class IcebergTables:
         with suppress(Overtaken):
             # The table as it was loaded, if nobody has changed it since.
             return await self._in_turn(name, lambda check: edits.appended(table, call, files, check))
-        return await self._changed(name, lambda table, check: edits.appended(table, call, files, check))
+
+        def again(found: Any, check: Callable[[], None]) -> Snapshot:
+            edits.check_same(found, call, table)
+            return edits.appended(found, call, files, check)
+
+        return await self._changed(name, again)
 
     async def overwrite(
         self,
@@ -195,19 +200,24 @@ class IcebergTables:
     ) -> Snapshot:
         call = self._call(name, branch, expect, "overwrite", summary)
 
-        def write(check: Callable[[], None]) -> tuple[list[Any], Filter | None]:
+        def write(check: Callable[[], None]) -> tuple[Any, list[Any], Filter | None]:
             table = self._load(name)
             edits.head_of(table, call)
             spec = spec_of(name, table.metadata)
             if where is not None:
                 gone = checked(where, spec.columns)
-                return edits.written(table, call, data, check), gone
+                return table, edits.written(table, call, data, check), gone
             touched = Touched(spec.partitions)
             files = edits.written(table, call, data, check, touched)
-            return files, touched.filter()
+            return table, files, touched.filter()
 
-        files, gone = await self._run(name, write)
-        return await self._changed(name, lambda table, check: edits.overwritten(table, call, files, gone, check))
+        table, files, gone = await self._run(name, write)
+
+        def replace(found: Any, check: Callable[[], None]) -> Snapshot:
+            edits.check_same(found, call, table)
+            return edits.overwritten(found, call, files, gone, check)
+
+        return await self._changed(name, replace)
 
     async def delete(
         self,

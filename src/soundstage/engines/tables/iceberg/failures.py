@@ -5,6 +5,7 @@ from __future__ import annotations
 from soundstage.core.errors import (
     AlreadyExists,
     DataLoss,
+    Exhausted,
     Forbidden,
     Internal,
     SoundstageError,
@@ -63,6 +64,13 @@ def failure(error: BaseException, table: str, *, reading: bool) -> SoundstageErr
         return Unavailable(
             f"the disk of the tables refuses: {_line(error)}",
             hint="free some space, or check that this user may write there",
+            outcome="not_applied" if reading else "unknown",
+        )
+    if isinstance(error, MemoryError):
+        return Exhausted(
+            f"there is no memory for the table {table!r}: {_line(error)}",
+            hint="lower the engine's options file and threads",
+            retry_after_ms=1_000,
             outcome="not_applied" if reading else "unknown",
         )
     if isinstance(error, exceptions.CommitStateUnknownException):
