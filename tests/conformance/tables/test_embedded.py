@@ -308,7 +308,7 @@ async def test_rows_of_a_table_that_is_dropped_meanwhile_are_none_of_the_next_th
         await other.drop("films")
         await other.create(SPEC)
 
-    def stream() -> Iterator[pa.RecordBatch]:
+    def stream() -> Iterator[object]:
         asyncio.run_coroutine_threadsafe(made_anew(), loop).result()
         yield whole.to_batches()[0]
 

@@ -20,7 +20,7 @@ from soundstage.core.errors import (
     Unauthenticated,
     Unavailable,
 )
-from soundstage.engines.tables.iceberg.driver import MODULES, database, exceptions
+from soundstage.engines.tables.iceberg.driver import MODULES, arrow, database, exceptions
 from soundstage.engines.tables.iceberg.failures import ERRORS, Overtaken, failure
 
 
@@ -82,7 +82,7 @@ def test_every_exception_from_below_becomes_one_of_the_tree(kind: type[Exception
         (operational("connection failed: refused"), Unavailable, True),
         (operational('password authentication failed for user "films"'), Unauthenticated, False),
         (operational("permission denied for table iceberg_tables"), Forbidden, False),
-        (pyarrow.lib.ArrowMemoryError("malloc of size 64 failed"), Exhausted, True),
+        (arrow.lib.ArrowMemoryError("malloc of size 64 failed"), Exhausted, True),
         (pyarrow.ArrowInvalid("not a Parquet file"), DataLoss, False),
         (ValueError("a defect"), Internal, False),
     ],

@@ -6,16 +6,16 @@ import asyncio
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from io import BytesIO
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from soundstage.core.environment import Environment
-from soundstage.core.errors import Exhausted, Outcome, Unauthenticated, Unavailable
+from soundstage.core.errors import Exhausted, Outcome, Unavailable
 from soundstage.core.time import NS_PER_S
 from soundstage.engines.blobs import refusals
 from soundstage.engines.blobs.s3 import driver
 from soundstage.engines.blobs.s3.failures import Changed, Missing, OutOfRange, failure
 from soundstage.engines.blobs.s3.options import Address
+from soundstage.engines.secret import secret_in
 
 PAUSE_S, PAUSE_MAX_S = 0.05, 1.0
 """Between two attempts: about so long at first, twice as long each time."""
@@ -161,15 +161,5 @@ class Link:
         }
         if options.access_key is not None:
             given["aws_access_key_id"] = options.access_key
-            given["aws_secret_access_key"] = _secret(options.password_file)
+            given["aws_secret_access_key"] = secret_in(options.password_file or "")
         return given
-
-
-def _secret(password_file: str | None) -> str:
-    try:
-        lines = Path(password_file or "").read_text("utf-8").splitlines()
-    except (OSError, ValueError) as error:
-        raise Unauthenticated(f"the file with the secret key cannot be read: {error}", hint="check its path") from None
-    if not lines or not lines[0].strip():
-        raise Unauthenticated("the file with the secret key is empty", hint="put the key on its first line")
-    return lines[0].strip()

@@ -11,9 +11,10 @@ import msgspec
 from msgspec import Meta
 
 from soundstage.core.codec import convert
-from soundstage.core.errors import InvalidArgument, Unauthenticated
+from soundstage.core.errors import InvalidArgument
 from soundstage.core.size import Size
 from soundstage.core.time import NS_PER_S, Duration
+from soundstage.engines.secret import secret_in
 
 CATALOGUE = "catalogue.db"
 
@@ -83,7 +84,7 @@ def shared_address(name: str, url: SplitResult, options: Mapping[str, Any], pass
             hint="name it by its absolute path",
         )
     who = quote(unquote(url.username or "postgres"))
-    secret = f":{quote(_secret(found.password_file), safe='')}" if found.password_file else ""
+    secret = f":{quote(secret_in(found.password_file), safe='')}" if found.password_file else ""
     host = f"[{url.hostname}]" if ":" in url.hostname else url.hostname
     place = f"{who}{secret}@{host}:{url.port or 5432}/{quote(unquote(database))}"
     within_s = max(2, found.attempt // NS_PER_S)
@@ -95,11 +96,3 @@ def _options(name: str, given: Mapping[str, Any]) -> IcebergOptions:
         return convert(dict(given), IcebergOptions)
     except InvalidArgument as error:
         raise InvalidArgument(error.detail, field=f"engines.{name}.options.{error.field}", hint=error.hint) from None
-
-
-def _secret(path: str) -> str:
-    try:
-        lines = Path(path).read_text("utf-8").splitlines()
-    except (OSError, ValueError) as error:
-        raise Unauthenticated(f"the file with the password cannot be read: {error}", hint="check its path") from None
-    return lines[0].strip() if lines else ""
