@@ -19,8 +19,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from benchmarks.cache_memcached import turns
-from benchmarks.report import Figure, figure, options, show
+from benchmarks.report import Figure, figure, options, show, turns
 from soundstage.core.environment import SystemEnvironment
 from soundstage.core.extras import library
 from soundstage.engines.blobs.s3 import S3Blobs, parse_address

@@ -8,15 +8,13 @@ a plain one, no second server. Both send the same commands for values of the sam
 from __future__ import annotations
 
 import asyncio
-import gc
-import statistics
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 
-from benchmarks.report import Figure, figure, options, show
+from benchmarks.report import Figure, figure, options, show, turns
 from soundstage.core.environment import SystemEnvironment
 from soundstage.core.time import NS_PER_S, Duration
 from soundstage.engines.cache.memcached import MemcachedCache, MemcachedOptions
@@ -107,17 +105,6 @@ async def batches(scale: Scale, get: Callable[[list[bytes]], Awaitable[object]])
     for at in range(0, scale.gets, scale.batch):
         await get(keys[at % KEYS : at % KEYS + scale.batch])
     return scale.gets / (time.perf_counter() - began)
-
-
-async def turns(rounds: int, *sides: Callable[[], Awaitable[float]]) -> list[float]:
-    """The median of each side's figures over `rounds` turns, taken one after the other."""
-    found: list[list[float]] = [[] for _ in sides]
-    for number in range(rounds):
-        order = list(enumerate(sides))
-        for index, side in order if number % 2 == 0 else reversed(order):
-            gc.collect()
-            found[index].append(await side())
-    return [statistics.median(each) for each in found]
 
 
 def measure(scale: Scale) -> list[Figure]:

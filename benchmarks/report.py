@@ -6,7 +6,7 @@ import argparse
 import gc
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Literal
 
 import msgspec
@@ -76,6 +76,17 @@ def interleaved(rounds: int, *sides: Callable[[], float]) -> list[float]:
         for index, side in order if number % 2 == 0 else reversed(order):
             gc.collect()
             results[index].append(side())
+    return [statistics.median(each) for each in results]
+
+
+async def turns(rounds: int, *sides: Callable[[], Awaitable[float]]) -> list[float]:
+    """The same for sides that are awaited."""
+    results: list[list[float]] = [[] for _ in sides]
+    for number in range(rounds):
+        order = list(enumerate(sides))
+        for index, side in order if number % 2 == 0 else reversed(order):
+            gc.collect()
+            results[index].append(await side())
     return [statistics.median(each) for each in results]
 
 

@@ -8,9 +8,7 @@ words, by its standard analyser. Both send the same documents to indexes of one 
 from __future__ import annotations
 
 import asyncio
-import gc
 import random
-import statistics
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
@@ -19,7 +17,7 @@ from urllib.parse import urlsplit
 import httpx2
 import msgspec
 
-from benchmarks.report import Figure, figure, options, show
+from benchmarks.report import Figure, figure, options, show, turns
 from soundstage.core.environment import SystemEnvironment
 from soundstage.engines.search.opensearch import OpenSearchSearch, parse_address
 from soundstage.engines.search.port import Field, IndexSpec, Kind, Put, Request
@@ -122,17 +120,6 @@ async def searches(scale: Scale, search: Callable[[str], Awaitable[object]]) -> 
     for number in range(scale.searches):
         await search(f"word{number}")
     return scale.searches / (time.perf_counter() - began)
-
-
-async def turns(rounds: int, *sides: Callable[[], Awaitable[float]]) -> list[float]:
-    """The median of each side's figures over `rounds` turns, taken one after the other."""
-    found: list[list[float]] = [[] for _ in sides]
-    for number in range(rounds):
-        order = list(enumerate(sides))
-        for place, side in order if number % 2 == 0 else reversed(order):
-            gc.collect()
-            found[place].append(await side())
-    return [statistics.median(each) for each in found]
 
 
 async def measured(scale: Scale, url: str) -> list[Figure]:

@@ -15,8 +15,8 @@ from typing import Any
 import msgspec
 import tantivy
 
-from benchmarks.report import Figure, figure, options, show
-from benchmarks.search_opensearch import FIELDS, WORDS, documents, turns
+from benchmarks.report import Figure, figure, options, show, turns
+from benchmarks.search_opensearch import FIELDS, WORDS, documents
 from soundstage.core.environment import SystemEnvironment
 from soundstage.engines.search.port import IndexSpec, Put, Request
 from soundstage.engines.search.queries import Match

@@ -17,8 +17,7 @@ from typing import Any
 
 import msgspec
 
-from benchmarks.cache_memcached import turns
-from benchmarks.report import Figure, figure, options, show
+from benchmarks.report import Figure, figure, options, show, turns
 from soundstage.core.environment import SystemEnvironment
 from soundstage.core.extras import library
 from soundstage.engines.tables.filters import at_least

@@ -47,7 +47,7 @@ def test_an_index_goes_with_its_aliases_and_folder(catalogue: Catalogue, tmp_pat
     place = catalogue.place(added(catalogue, "one"))
     catalogue.point("shown", "one")
     assert place.is_dir()
-    catalogue.remove("one")
+    catalogue.clear(catalogue.remove("one"))
     assert not place.exists()
     assert read_again(tmp_path).contents.aliases == {}
 

@@ -28,6 +28,7 @@ from soundstage.engines.search.port import (
 )
 from soundstage.engines.search.queries import All, Term
 from soundstage.engines.search.tantivy import TantivyOptions, TantivySearch
+from soundstage.engines.search.tantivy.catalogue import FILE
 from soundstage.engines.search.tantivy.vectors import Vectors
 from soundstage.testing.search import OpenIndexes, PassTime, SearchSuite
 
@@ -250,3 +251,19 @@ async def test_a_vector_of_a_write_that_a_kill_cut_off_is_nobodys(tmp_path: Path
     hits = await again.nearest("films", Nearest(field="place", vector=[2.0, 2.0]))
     assert [(hit.document.id, hit.score) for hit in hits] == [("2", 1.0), ("1", pytest.approx(1 / 3))]
     await again.stop()
+
+
+async def test_what_could_not_be_dropped_is_there_as_before(tmp_path: Path) -> None:
+    search = await opened(tmp_path)
+    await search.create_index(SPEC)
+    await search.bulk("films", [Put("1", {"year": 1995})])
+    draft = (tmp_path / FILE).with_suffix(".draft")
+    draft.mkdir()
+    with pytest.raises(Unavailable):
+        await search.drop_index("films")
+    assert [each and each.fields for each in await search.get("films", ["1"])] == [{"year": 1995}]
+    assert [each.status for each in await search.bulk("films", [Delete("1")])] == [Status.APPLIED]
+    draft.rmdir()
+    await search.drop_index("films")
+    assert (await search.indexes(), folders_of(tmp_path)) == ([], [])
+    await search.stop()

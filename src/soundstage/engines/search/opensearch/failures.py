@@ -42,6 +42,7 @@ class _Causes(msgspec.Struct, frozen=True):
     root_cause: list[Cause] = []
     type: str = ""
     reason: str = ""
+    caused_by: Cause | None = None
 
 
 class _Refusal(msgspec.Struct, frozen=True):
@@ -56,7 +57,9 @@ def cause_of(body: bytes) -> Cause:
         return Cause(reason=body[:_SAID_MAX].decode("utf-8", "replace"))
     if isinstance(error, str):
         return Cause(reason=error)
-    return error.root_cause[0] if error.root_cause else Cause(error.type, error.reason)
+    if error.root_cause:
+        return error.root_cause[0]
+    return Cause(error.type, error.reason or (error.caused_by.reason if error.caused_by else ""))
 
 
 def cause_in(error: Mapping[str, Any]) -> Cause:

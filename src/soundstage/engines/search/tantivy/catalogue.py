@@ -68,12 +68,16 @@ class Catalogue:
         indexes = {**self.contents.indexes, placed.spec.name: placed}
         self._write(msgspec.structs.replace(self.contents, indexes=indexes, next=placed.number + 1))
 
-    def remove(self, name: str) -> None:
-        """The index and the aliases at it are gone, durably."""
+    def remove(self, name: str) -> Placed:
+        """The index and the aliases at it are gone, durably; its folder is still there, for `clear`."""
         placed = self.contents.indexes[name]
         indexes = {key: each for key, each in self.contents.indexes.items() if key != name}
         aliases = {alias: index for alias, index in self.contents.aliases.items() if index != name}
         self._write(msgspec.structs.replace(self.contents, indexes=indexes, aliases=aliases))
+        return placed
+
+    def clear(self, placed: Placed) -> None:
+        """The folder of an index is gone, or goes when the contents are loaded again."""
         shutil.rmtree(self.place(placed), ignore_errors=True)
 
     def point(self, alias: str, index: str | None) -> None:

@@ -38,7 +38,7 @@ from soundstage.engines.search.port import (
 )
 from soundstage.engines.search.queries import Query
 from soundstage.engines.search.specs import check_name, check_spec
-from soundstage.engines.search.tantivy.catalogue import Catalogue
+from soundstage.engines.search.tantivy.catalogue import Catalogue, Placed
 from soundstage.engines.search.tantivy.failures import translated
 from soundstage.engines.search.tantivy.group import Groups
 from soundstage.engines.search.tantivy.index import OpenIndex
@@ -136,10 +136,12 @@ class TantivySearch:
         async with self._changing:
             if name in self._catalogue.contents.aliases:
                 raise refusals.is_alias(name)
-            index = self._indexes.pop(name, None)
-            if index is not None:
+            if name in self._indexes:
+                # First where it may fail: what could not be dropped is there as before.
+                placed = await self._written(self._catalogue.remove, name)
+                index = self._indexes.pop(name)
                 await self._groups.pop(name).stop()
-                await self._written(self._dropped, name, index)
+                await self._written(self._cleared, placed, index)
 
     async def indexes(self) -> list[IndexInfo]:
         self._check_open()
@@ -149,7 +151,7 @@ class TantivySearch:
                 spec=contents.indexes[name].spec,
                 aliases=sorted(alias for alias, index in contents.aliases.items() if index == name),
             )
-            for name in sorted(self._indexes)
+            for name in sorted(contents.indexes)
         ]
 
     async def point(self, alias: str, index: str | None) -> None:
@@ -216,9 +218,9 @@ class TantivySearch:
         self._catalogue.add(placed)
         return made
 
-    def _dropped(self, name: str, index: OpenIndex) -> None:
+    def _cleared(self, placed: Placed, index: OpenIndex) -> None:
         index.close()
-        self._catalogue.remove(name)
+        self._catalogue.clear(placed)
 
     def _index(self, name: str, deadline_ns: int | None = None) -> OpenIndex:
         self._check_open()

@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from soundstage.engines.rocks.folder import sync_folder
+from soundstage.engines.rocks.folder import sync_folder, write_durably
 from soundstage.engines.search.port import Field
 
 Rows: TypeAlias = "npt.NDArray[np.void]"
@@ -48,7 +48,7 @@ class Vectors:
             self._keep(self._rows[np.isin(self._rows["revision"], live)])
 
     def append(self, rows: Sequence[tuple[int, Sequence[float]]]) -> None:
-        """The rows, whose revisions are greater than all that were committed, are on disk. Raises `OSError`."""
+        """The rows, newer by revision than all that were committed, are on disk. Raises `OSError` and `Unavailable`."""
         made = np.array([(revision, tuple(vector)) for revision, vector in rows], self._row)
         before = int(np.searchsorted(self._rows["revision"], rows[0][0]))
         if before < len(self._rows):
@@ -87,13 +87,7 @@ class Vectors:
 
     def _keep(self, rows: Rows) -> None:
         """The file has these rows and no others; who reads the one that it was keeps that."""
-        draft = self._path.with_suffix(".draft")
-        with draft.open("wb") as file:
-            file.write(rows.tobytes())
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(self._path)
-        sync_folder(self._path.parent)
+        write_durably(self._path, rows.tobytes())
         self._map()
 
     def _map(self) -> None:

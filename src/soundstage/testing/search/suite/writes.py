@@ -121,6 +121,7 @@ class Writes:
                 Put("1", {"year": 2}, Absent()),
                 Delete("2"),
                 Put("3", {"year": 3}, Unchanged("0")),
+                Put("3", {"year": 3}, Unchanged("None")),
                 Put("3", {"year": 3}, Absent()),
             ],
         )
@@ -129,9 +130,10 @@ class Writes:
             Status.CONFLICT,
             Status.MISSING,
             Status.CONFLICT,
+            Status.CONFLICT,
             Status.APPLIED,
         ]
-        assert [bool(each.revision) for each in outcomes] == [True, False, False, False, True]
+        assert [bool(each.revision) for each in outcomes] == [True, False, False, False, False, True]
 
     async def test_no_actions_have_no_outcomes(self, search: Search, plain: str) -> None:
         assert await search.bulk(plain, []) == []
