@@ -1,7 +1,8 @@
-"""What holds for every test: no callback of an event loop holds it for long."""
+"""What holds for every test: no callback holds an event loop for long, and the public suites tell what they saw."""
 
 from __future__ import annotations
 
+import pytest
 from tests.slow_callbacks import (
     pytest_configure,
     pytest_runtest_call,
@@ -10,3 +11,5 @@ from tests.slow_callbacks import (
 )
 
 __all__ = ["pytest_configure", "pytest_runtest_call", "pytest_terminal_summary", "pytest_unconfigure"]
+
+pytest.register_assert_rewrite("soundstage.testing")

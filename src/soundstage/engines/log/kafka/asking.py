@@ -74,13 +74,13 @@ class Asking:
         """See `Bridge.pause`."""
         await self._bridge.pause(seconds)
 
-    async def offsets(self, places: Sequence[Place], which: Any) -> list[int]:
-        """An offset of each place, of which Kafka has several kinds."""
+    async def offsets(self, places: Sequence[Place], which: Any, least: int = 0) -> list[int]:
+        """An offset of each place, of which Kafka has several kinds; below `least` there is none of that kind."""
         asked = {TopicPartition(topic, partition): which for topic, partition in places}
         for _ in range(UNKNOWN_TRIES):
             found = await self.answer("list_offsets", asked, isolation_level=COMMITTED)
             offsets = [each.offset for each in found]
-            if min(offsets) >= NONE:
+            if min(offsets) >= least:
                 return offsets
             # A broker that has just come back says nothing of some.
             await self._bridge.pause(PAUSE_LAST_S)
@@ -94,7 +94,7 @@ class Asking:
 
     async def offset_at(self, place: Place, time_ms: int) -> int | None:
         """The first offset that is not older than a time; None when all are."""
-        (found,) = await self.offsets([place], at_time(time_ms))
+        (found,) = await self.offsets([place], at_time(time_ms), NONE)
         return None if found < 0 else found
 
 
