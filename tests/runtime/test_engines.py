@@ -10,6 +10,7 @@ from soundstage.core.environment import Environment, SystemEnvironment, VirtualE
 from soundstage.core.errors import InvalidArgument
 from soundstage.engines.cache.memcached import MemcachedCache
 from soundstage.engines.cache.memory import MemoryCache
+from soundstage.engines.host import HostServer
 from soundstage.engines.log.port import LogCapability, TopicSpec
 from soundstage.engines.records.memory import MemoryRecords
 from soundstage.engines.records.port import Records
@@ -19,7 +20,7 @@ from soundstage.engines.search.tantivy import TantivySearch
 from soundstage.runtime import engines as module
 from soundstage.runtime.config import EngineConfig
 from soundstage.runtime.engines import Engines, Scheme
-from soundstage.runtime.openers import Place
+from soundstage.runtime.openers import HOST_SOCKET, Place
 from soundstage.runtime.urls import split_url
 
 OPENED: list[Place] = []
@@ -234,6 +235,21 @@ def test_caches_are_opened_by_what_they_evict(environment: VirtualEnvironment) -
     assert all(engines.is_shared(name) for name in "abc")
 
 
+async def test_a_cache_of_another_process_is_opened_by_the_folder_of_that_process(tmp_path: Path) -> None:
+    environment = SystemEnvironment()
+    owner = opened(environment, str(tmp_path), hot="lru:")
+    server = HostServer(owner.offered(), tmp_path / HOST_SOCKET, environment)
+    options = {"ports": ["cache"], "engine": "hot"}
+    other = opened(environment, "/elsewhere", mine=EngineConfig(url=f"host://{tmp_path}", options=options))
+    await owner.start()
+    await server.start()
+    await other.start()
+    assert await other.cache("mine", "cache").set(b"k", b"red", within_s=60)
+    assert [found.value for found in await owner.cache("hot", "cache").get([b"k"])] == [b"red"]
+    for part in (other, server, owner):
+        await part.stop()
+
+
 def test_a_cache_on_servers_is_opened_by_their_addresses(environment: VirtualEnvironment) -> None:
     config = EngineConfig(url="memcached://one:1,two:2", options={"within": "50ms", "prefix": "films:"})
     cache = opened(environment, a=config).cache("a", "cache")
@@ -254,9 +270,9 @@ def test_an_option_that_a_cache_has_not_is_refused(environment: VirtualEnvironme
     assert str(caught.value.field).startswith("engines.a.options")
 
 
-def test_a_cache_is_not_offered_to_other_processes(environment: VirtualEnvironment) -> None:
-    offered = opened(environment, a="lru:", b="memory:").offered()
-    assert {port for port, _ in offered} == {"records", "blobs", "log", "search"}
+def test_every_port_but_that_of_tables_is_offered_to_other_processes(environment: VirtualEnvironment) -> None:
+    offered = opened(environment, a="lru:", b="memory:", c="arrow:").offered()
+    assert {port for port, _ in offered} == {"records", "blobs", "cache", "log", "search"}
 
 
 def test_indexes_in_memory_are_those_of_one_engine(environment: VirtualEnvironment) -> None:

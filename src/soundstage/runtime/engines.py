@@ -81,6 +81,7 @@ SCHEMES: Mapping[str, Scheme] = {
         {
             "records": f"{_HERE}:open_host_records",
             "blobs": f"{_HERE}:open_host_blobs",
+            "cache": f"{_HERE}:open_host_cache",
             "log": f"{_HERE}:open_host_log",
             "search": f"{_HERE}:open_host_search",
         },

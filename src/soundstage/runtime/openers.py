@@ -25,7 +25,7 @@ from soundstage.engines.tables.port import Tables
 from soundstage.runtime.config import EngineConfig
 
 Port: TypeAlias = Literal["records", "blobs", "cache", "log", "search", "tables"]
-HostedPort: TypeAlias = Literal["records", "blobs", "log", "search"]
+HostedPort: TypeAlias = Literal["records", "blobs", "cache", "log", "search"]
 """Those that one process can use of another's."""
 
 Engine: TypeAlias = Any
@@ -188,6 +188,12 @@ def open_host_blobs(place: Place, config: EngineConfig, environment: Environment
     return _open_host("blobs", place, config, environment)
 
 
+def open_host_cache(place: Place, config: EngineConfig, environment: Environment) -> Cache:
+    """The same for the cache, which need not be there when the stage starts."""
+    socket, name = _host(place, config)
+    return load("soundstage.engines.host:HostCache")(socket, name, environment)
+
+
 def open_host_log(place: Place, config: EngineConfig, environment: Environment) -> Log:
     """The same for the log."""
     return _open_host("log", place, config, environment)
@@ -199,9 +205,14 @@ def open_host_search(place: Place, config: EngineConfig, environment: Environmen
 
 
 def _open_host(port: Port, place: Place, config: EngineConfig, environment: Environment) -> Any:
+    socket, name = _host(place, config)
+    return load("soundstage.engines.host:HostEngine")(socket, port, name, environment)
+
+
+def _host(place: Place, config: EngineConfig) -> tuple[Path, str]:
+    """The socket of the other process, and what it calls the engine."""
     folder = place.folder if place.url.path else os.path.realpath(place.data)
-    name = host_options(place.name, config).engine or place.name
-    return load("soundstage.engines.host:HostEngine")(Path(folder, HOST_SOCKET), port, name, environment)
+    return Path(folder, HOST_SOCKET), host_options(place.name, config).engine or place.name
 
 
 def host_options(name: str, config: EngineConfig) -> HostOptions:

@@ -36,6 +36,8 @@ class Shelf(Protocol):
 
     def empty(self, name: str, start: int = 0) -> AsyncGenerator[bytes]: ...
 
+    def seen(self) -> int: ...
+
 
 class Dusted(Protocol):
     async def dust(self) -> None: ...
@@ -77,6 +79,10 @@ def test_every_call_has_its_number_and_shape() -> None:
         (2, "empty", "download"),
         (3, "dust", "call"),
     ]
+
+
+def test_what_is_answered_at_once_is_no_call() -> None:
+    assert "seen" not in [each.name for each in SHELF.every()]
 
 
 def test_arguments_arrive_as_they_were_given() -> None:
@@ -149,7 +155,7 @@ def test_contracts_that_differ_in_anything_have_another_fingerprint() -> None:
     assert Contract("shelf", Shelf, {"dust": Dusted}).fingerprint == SHELF.fingerprint
 
 
-@pytest.mark.parametrize(("port", "calls"), [("records", 10), ("blobs", 7), ("log", 9)])
+@pytest.mark.parametrize(("port", "calls"), [("records", 10), ("blobs", 7), ("cache", 6), ("log", 9), ("search", 9)])
 def test_every_port_has_a_contract_of_all_its_calls(port: str, calls: int) -> None:
     assert len(contract(port).methods) == calls
 

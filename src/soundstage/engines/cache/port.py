@@ -19,6 +19,8 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import NamedTuple, Protocol, TypeAlias
 
+import msgspec
+
 from soundstage.core.errors import InvalidArgument, TooLarge
 
 KEY_MAX_BYTES = 1_024
@@ -29,6 +31,7 @@ TTL_MAX_S = 30 * 86_400
 GET_MAX_KEYS = 1_000
 COUNTER_LIMIT = 1 << 64
 """Counters go on from 0 beyond it."""
+DELTA_MIN = -(1 << 63)
 VERSION_MAX = (1 << 64) - 1
 
 
@@ -66,23 +69,27 @@ MISS = Found(Outcome.MISS)
 UNAVAILABLE = Found(Outcome.UNAVAILABLE)
 
 
-class Absent(NamedTuple):
+class _Condition(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    pass
+
+
+class Absent(_Condition, frozen=True, tag="absent"):
     """Only if there is no value. A key that is leased counts as one that has a value."""
 
 
-class Unchanged(NamedTuple):
+class Unchanged(_Condition, frozen=True, tag="unchanged"):
     """Only if the value's `cas` is this, or the lease of that number is still held."""
 
     cas: int
 
 
-class Newer(NamedTuple):
+class Newer(_Condition, frozen=True, tag="newer"):
     """Only if this version is greater than that of the value there is, if any; it is stored with the value."""
 
     version: int
 
 
-class Always(NamedTuple):
+class Always(_Condition, frozen=True, tag="always"):
     """Whatever there is."""
 
 
@@ -152,9 +159,9 @@ class Cache(Protocol):
     async def add(self, key: bytes, delta: int, *, ttl_s: int = 0, within_s: float | None = None) -> int:
         """The counter after `delta` was added. One that is not there is 0, and lives for `ttl_s` from then on.
 
-        Never below 0; beyond 64 bits it goes on from 0. A get of it has its decimal digits. Not idempotent: a call
-        that ends in `Unavailable` with the outcome unknown may have counted. Raises `PreconditionFailed` for a value
-        that is no counter.
+        `delta` is -2⁶³ to 2⁶⁴ - 1. Never below 0; beyond 64 bits it goes on from 0. A get of it has its decimal digits.
+        Not idempotent: a call that ends in `Unavailable` with the outcome unknown may have counted. Raises
+        `PreconditionFailed` for a value that is no counter.
         """
         ...
 
@@ -208,6 +215,6 @@ def check_when(when: When) -> None:
 
 
 def check_delta(delta: int) -> None:
-    """Raises `InvalidArgument` for more than a counter holds."""
-    if abs(delta) >= COUNTER_LIMIT:
-        raise InvalidArgument("a counter has 64 bits, and so has what is added to it", field="delta")
+    """Raises `InvalidArgument` for what no number of 64 bits holds, with a sign or without."""
+    if not DELTA_MIN <= delta < COUNTER_LIMIT:
+        raise InvalidArgument(f"what is added is {DELTA_MIN} to {COUNTER_LIMIT - 1}, not {delta}", field="delta")

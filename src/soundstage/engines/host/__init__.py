@@ -7,7 +7,8 @@ folder: its rights are the owner's alone. Both sides are of one release.
 
 from __future__ import annotations
 
+from soundstage.engines.host.cache import HostCache
 from soundstage.engines.host.engine import HostEngine
 from soundstage.engines.host.server import HostServer
 
-__all__ = ["HostEngine", "HostServer"]
+__all__ = ["HostCache", "HostEngine", "HostServer"]

@@ -1,8 +1,8 @@
 """A port's calls as data, taken from its protocol class, so that any port can be carried to another process.
 
 Every coroutine method is a call; one with a parameter of type `AsyncIterable[bytes]` takes a stream, and one
-that returns an `AsyncGenerator[bytes]` gives one. Attributes, such as `capabilities`, are told once. Parameters
-and results have types that msgspec carries. `start` and `stop` are each process's own.
+that returns an `AsyncGenerator[bytes]` gives one. Attributes, such as `capabilities`, are told once. Parameters and
+results have types that msgspec carries. Other methods, and `start` and `stop`, are each process's own.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ import msgspec
 from soundstage.core.errors import InvalidArgument
 
 Shape: TypeAlias = Literal["call", "upload", "download"]
+
+PORTS = ("records", "blobs", "cache", "log", "search")
 
 _OWN = frozenset({"start", "stop"})
 
@@ -175,13 +177,20 @@ class Contract:
 
 
 def _is_call(name: str, found: object) -> bool:
-    return inspect.isfunction(found) and not name.startswith("_") and name not in _OWN
+    return inspect.isfunction(found) and not name.startswith("_") and name not in _OWN and _is_waited_for(found)
+
+
+def _is_waited_for(function: Callable[..., Any]) -> bool:
+    """False of what an engine answers at once, which each process has to answer for itself."""
+    hints = get_type_hints(function)
+    return inspect.iscoroutinefunction(function) or get_origin(hints.get("return")) is AsyncGenerator
 
 
 @cache
 def contract(port: str) -> Contract:
     """The contract of a port by its name. Raises `InvalidArgument` for one that there is not."""
     from soundstage.engines.blobs.port import BlobCapability, BlobCheckpoints, Blobs
+    from soundstage.engines.cache.port import Cache
     from soundstage.engines.log.port import (
         AtomicWithLog,
         Groups,
@@ -204,6 +213,8 @@ def contract(port: str) -> Contract:
         return Contract(port, Records, extras)
     if port == "blobs":
         return Contract(port, Blobs, {BlobCapability.CHECKPOINT: BlobCheckpoints})
+    if port == "cache":
+        return Contract(port, Cache)
     if port == "log":
         more: dict[str, type[Any]] = {
             LogCapability.STATISTICS: LogStatistics,
@@ -215,4 +226,4 @@ def contract(port: str) -> Contract:
         return Contract(port, Log, more)
     if port == "search":
         return Contract(port, Search, {SearchCapability.VECTORS: VectorSearch})
-    raise InvalidArgument(f"there is no port {port!r}", field="port", hint="ports are records, blobs, log, search")
+    raise InvalidArgument(f"there is no port {port!r}", field="port", hint=f"ports are {', '.join(PORTS)}")

@@ -10,7 +10,7 @@ from typing import Any
 
 from soundstage import __version__
 from soundstage.core.environment import Environment
-from soundstage.core.errors import InvalidArgument, SoundstageError
+from soundstage.core.errors import InvalidArgument, SoundstageError, Unavailable
 from soundstage.engines.host import place, refusals
 from soundstage.engines.host.contract import Method, contract, encode
 from soundstage.engines.host.frames import PROTOCOL, Hello
@@ -46,15 +46,18 @@ class HostEngine:
         """Connected, and known for what it is. Raises `Unavailable`; `InvalidArgument` for another release."""
         self._stopped = False
         try:
-            self._announced = await self._connect()
+            self._adopt(await self._connect())
         except BaseException:
             self._stopped = True
             raise
-        for name, value in self._announced.items():
-            setattr(self, name, value)
-        for capability, methods in self._contract.extras.items():
-            if capability in self._announced["capabilities"]:
-                self._offer(methods)
+
+    async def begin(self) -> None:
+        """The same, but a process that is not there yet is waited for beside. Raises what `start` does, else."""
+        try:
+            await self.start()
+        except Unavailable as error:
+            self._stopped, self._reason = False, error.detail
+            self._returning = asyncio.ensure_future(self._return())
 
     async def stop(self) -> None:
         """Not connected any more; the engine goes on where it is. Idempotent."""
@@ -72,6 +75,15 @@ class HostEngine:
     def lost(self) -> str | None:
         """Why the engine cannot be reached, None while it can."""
         return None if self._link is not None or self._stopped else self._reason
+
+    def _adopt(self, announced: dict[str, Any]) -> None:
+        """The engine is what it announced."""
+        self._announced = announced
+        for name, value in announced.items():
+            setattr(self, name, value)
+        for capability, methods in self._contract.extras.items():
+            if capability in announced["capabilities"]:
+                self._offer(methods)
 
     def _offer(self, methods: list[Method]) -> None:
         calls = {"call": self._call, "upload": self._upload, "download": self._download}
@@ -156,6 +168,8 @@ class HostEngine:
             except SoundstageError as error:
                 self._reason = str(error)
             else:
+                if not self._announced:
+                    self._adopt(announced)
                 if announced == self._announced:
                     return
                 self._leave("it announces other capabilities than it did")
