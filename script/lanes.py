@@ -17,8 +17,8 @@ T = TypeVar("T")
 
 LANES_MAX = 2
 
-SMALL_SERVERS = frozenset({"memcached", "postgresql", "redis", "s3"})
-"""Servers that take some tens of megabytes; all others take a gigabyte each."""
+SMALL_SERVERS = frozenset({"memcached", "postgresql", "redis", "s3", "temporal"})
+"""Servers that take some tens of megabytes, or little more; all others take a gigabyte each."""
 
 
 def lanes() -> int:

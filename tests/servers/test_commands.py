@@ -37,6 +37,7 @@ def test_what_is_up_is_listed_as_ready(site: Site) -> None:
     state = site.up("sample", nodes=2, note=quiet)
     (listed,) = list_servers(["sample"], site).servers
     assert (listed.running, listed.nodes, listed.ready, listed.url) == (2, 2, True, state.url)
+    assert listed.ports == state.ports
 
 
 def test_one_that_does_not_answer_is_not_ready(site: Site) -> None:
@@ -50,7 +51,7 @@ def test_what_is_down_has_no_address(site: Site) -> None:
     site.up("sample", note=quiet)
     site.down("sample")
     (listed,) = list_servers(site=site).servers
-    assert (listed.running, listed.nodes, listed.ready, listed.url) == (0, 1, False, "")
+    assert (listed.running, listed.nodes, listed.ready, listed.url, listed.ports) == (0, 1, False, "", [])
 
 
 def test_an_unknown_name_is_refused(site: Site) -> None:

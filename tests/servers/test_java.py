@@ -7,8 +7,18 @@ from pathlib import Path
 import pytest
 import trustme
 
-from soundstage.core.errors import DataLoss
-from soundstage.servers.java import JavaKit, java, read_digests, require_digests, system_certificates, write_trust
+from soundstage.core.errors import DataLoss, Unavailable
+from soundstage.servers.java import (
+    COMPILER,
+    COMPILER_DEPENDENCY,
+    JavaKit,
+    compile_launcher,
+    java,
+    read_digests,
+    require_digests,
+    system_certificates,
+    write_trust,
+)
 from soundstage.servers.kind import Node
 from soundstage.servers.programs import Tool, Toolbox
 from soundstage.servers.shelf import Shelf
@@ -74,6 +84,18 @@ def test_other_jars_than_stated_are_refused(tmp_path: Path, stated: dict[str, st
     (tmp_path / "a.jar").touch()
     with pytest.raises(DataLoss, match="other files than this release of soundstage names"):
         require_digests(tmp_path, stated)
+
+
+@pytest.mark.parametrize("listed", ["druid.sha256", "opensearch.sha256"])
+def test_a_kind_with_a_launcher_brings_what_compiles_it(listed: str) -> None:
+    assert f"ecj-{COMPILER}.jar" in read_digests(listed)
+    assert f"<version>{COMPILER}</version>" in COMPILER_DEPENDENCY
+
+
+def test_a_launcher_that_does_not_compile_is_told_by_its_server(toolbox: Toolbox, tmp_path: Path) -> None:
+    with pytest.raises(Unavailable, match="compiling what starts Druid failed"):
+        compile_launcher("DruidNode", "Druid", tmp_path, Tool(Path("/bin/false")), toolbox.work(tmp_path))
+    assert (tmp_path / "work" / "DruidNode.java").is_file()
 
 
 def test_a_list_of_digests_is_read() -> None:

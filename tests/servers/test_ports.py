@@ -9,7 +9,7 @@ import pytest
 
 from soundstage.core.errors import Unavailable
 from soundstage.servers import ports
-from soundstage.servers.ports import answers, free_port, is_free
+from soundstage.servers.ports import answers, fetched, free_port, is_free
 
 
 @pytest.fixture
@@ -74,3 +74,26 @@ def test_where_nobody_listens_nobody_answers(listener: socket.socket) -> None:
     port = port_of(listener)
     listener.close()
     assert not answers("127.0.0.1", port, b"version\r\n", b"VERSION")
+
+
+@pytest.mark.parametrize(
+    ("answer", "found"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ntrue", b"true"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", b""),
+        (b"HTTP/1.1 503 No\r\nContent-Length: 4\r\n\r\ntrue", None),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\ntrue", None),
+        (b"VERSION 1\r\n", None),
+        (b"", None),
+    ],
+)
+def test_only_a_whole_good_answer_is_fetched(listener: socket.socket, answer: bytes, found: bytes | None) -> None:
+    thread = serve(listener, answer)
+    assert fetched("127.0.0.1", port_of(listener), "/health") == found
+    thread.join(30)
+
+
+def test_where_nobody_listens_nothing_is_fetched(listener: socket.socket) -> None:
+    port = port_of(listener)
+    listener.close()
+    assert fetched("127.0.0.1", port, "/health") is None

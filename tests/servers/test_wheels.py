@@ -35,7 +35,7 @@ def every_program(name: str) -> str:
 def test_every_package_of_a_list_has_one_version_and_its_digests(listed: str) -> None:
     text = (KINDS / listed).read_text()
     entries = [entry for entry in re.split(r"\n(?=\S)", text) if entry and not entry.startswith("#")]
-    assert len(entries) > 10
+    assert entries
     assert all(re.match(r"[a-z0-9-]+==\S+", entry) and "--hash=sha256:" in entry for entry in entries)
 
 

@@ -6,14 +6,26 @@ from soundstage.core.errors import NotFound
 from soundstage.core.names import nearest
 from soundstage.servers.kind import Kind
 from soundstage.servers.kinds.cassandra import Cassandra
+from soundstage.servers.kinds.druid import Druid
 from soundstage.servers.kinds.kafka import Kafka
 from soundstage.servers.kinds.memcached import Memcached
 from soundstage.servers.kinds.opensearch import OpenSearch
 from soundstage.servers.kinds.postgresql import PostgreSQL
 from soundstage.servers.kinds.redis import Redis
 from soundstage.servers.kinds.s3 import S3
+from soundstage.servers.kinds.temporal import Temporal
 
-KINDS: tuple[Kind, ...] = (Cassandra(), Kafka(), Memcached(), OpenSearch(), PostgreSQL(), Redis(), S3())
+KINDS: tuple[Kind, ...] = (
+    Cassandra(),
+    Druid(),
+    Kafka(),
+    Memcached(),
+    OpenSearch(),
+    PostgreSQL(),
+    Redis(),
+    S3(),
+    Temporal(),
+)
 
 
 def find(name: str) -> Kind:

@@ -14,7 +14,7 @@ from soundstage.servers.standing import Site, Standing
 
 
 class ListedServer(msgspec.Struct, frozen=True):
-    """One kind of server and what runs of it: `running` of `nodes`."""
+    """One kind of server and what runs of it: `running` of `nodes`, each with its `ports` by what they are for."""
 
     name: str
     summary: str
@@ -24,6 +24,7 @@ class ListedServer(msgspec.Struct, frozen=True):
     ready: bool
     url: str
     settings: dict[str, str]
+    ports: list[dict[str, int]]
 
 
 class ServerList(msgspec.Struct, frozen=True):
@@ -66,6 +67,7 @@ def _listed(kind: Kind, site: Site) -> ListedServer:
         ready=state is not None and running == len(state.hosts) and _answers(kind, state, site),
         url=state.url if state is not None and running else "",
         settings=dict(kind.settings) if state is None else state.settings,
+        ports=state.ports if state is not None and running else [],
     )
 
 

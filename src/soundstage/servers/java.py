@@ -29,6 +29,11 @@ MAVEN = Program("mvn", PACKAGES, "usr/share/maven/bin/mvn")
 PLUGIN = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
 MAJOR = "17"
 
+COMPILER = "3.33.0"
+COMPILER_DEPENDENCY = f"""<dependency><groupId>org.eclipse.jdt</groupId><artifactId>ecj</artifactId>
+<version>{COMPILER}</version></dependency>"""
+"""What a pom has that brings a compiler, for launchers of ours: the Java of this machine may have none."""
+
 QUICK = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 """For a quick start and little memory, at the price of speed later."""
 
@@ -95,6 +100,19 @@ def jars(
             finish(folder, work)
 
     return toolbox.shelf.bring(name, install, toolbox.note)
+
+
+def compile_launcher(name: str, server: str, folder: Path, runtime: Tool, work: Work) -> None:
+    """The classes of the program `name` of this package, which starts `server`, lie in `folder` among the jars.
+
+    The compiler is among them too: see `COMPILER_DEPENDENCY`. Raises `Unavailable`.
+    """
+    source = work.folder / f"{name}.java"
+    source.write_bytes(files("soundstage.servers.kinds").joinpath(f"{name}.java").read_bytes())
+    compiler = ("-jar", str(folder / f"ecj-{COMPILER}.jar"), "-17", "-nowarn", "-proc:none")
+    places = ("-cp", ":".join(str(jar) for jar in sorted(folder.glob("*.jar"))), "-d", str(folder))
+    command = (str(runtime.path), *compiler, *places, str(source))
+    work.run(f"compiling what starts {server}", command, runtime.variables)
 
 
 def read_digests(name: str) -> dict[str, str]:

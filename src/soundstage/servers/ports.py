@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import random
 import socket
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from soundstage.core.errors import Unavailable
 
 LOWEST, HIGHEST = 20_000, 32_000
 TRIES = 200
+ANSWER_BYTES_MAX = 1 << 20
 
 
 def free_port(hosts: Sequence[str], chance: random.Random, taken: set[int]) -> int:
@@ -52,3 +54,17 @@ def answers(host: str, port: int, question: bytes, expected: bytes, skip: int = 
     except OSError:
         return False
     return answer[skip:].startswith(expected)
+
+
+def fetched(host: str, port: int, path: str) -> bytes | None:
+    """What the HTTP server there answers a GET of `path` with, if that is whole, 200 and within a second."""
+    connection = http.client.HTTPConnection(host, port, timeout=1)
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        body = answer.read(ANSWER_BYTES_MAX)
+        return None if answer.status != 200 or answer.length else body
+    except (OSError, http.client.HTTPException):
+        return None
+    finally:
+        connection.close()

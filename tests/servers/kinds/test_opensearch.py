@@ -5,8 +5,8 @@ from pathlib import Path
 
 from soundstage.core.environment import SystemEnvironment
 from soundstage.servers.cluster import plan
-from soundstage.servers.java import read_digests
-from soundstage.servers.kinds.opensearch import COMPILER, LAUNCHER, OpenSearch, OpenSearchKit, unpack_jars
+from soundstage.servers.java import COMPILER, read_digests
+from soundstage.servers.kinds.opensearch import LAUNCHER, OpenSearch, OpenSearchKit, unpack_jars
 from soundstage.servers.programs import Tool
 
 

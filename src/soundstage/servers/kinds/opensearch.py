@@ -10,18 +10,16 @@ from __future__ import annotations
 import signal
 import zipfile
 from collections.abc import Sequence
-from importlib.resources import files
 from pathlib import Path
 from types import MappingProxyType
 
-from soundstage.servers.java import JavaKit, jars, java
+from soundstage.servers.java import COMPILER_DEPENDENCY, JavaKit, compile_launcher, jars, java
 from soundstage.servers.kind import Launch, Node, Settings, Standalone
 from soundstage.servers.ports import answers
-from soundstage.servers.programs import Tool, Toolbox
+from soundstage.servers.programs import Toolbox
 from soundstage.servers.work import Work
 
 VERSION = "2.19.1"
-COMPILER = "3.33.0"
 NAME = f"opensearch-{VERSION}"
 LAUNCHER = "OpenSearchNode"
 POM = f"""<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion>
@@ -31,7 +29,7 @@ POM = f"""<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0
 <version>{VERSION}.0</version></dependency>
 <dependency><groupId>org.opensearch.plugin</groupId><artifactId>opensearch-knn</artifactId>
 <version>{VERSION}.0</version><type>zip</type></dependency>
-<dependency><groupId>org.eclipse.jdt</groupId><artifactId>ecj</artifactId><version>{COMPILER}</version></dependency>
+{COMPILER_DEPENDENCY}
 </dependencies></project>
 """
 
@@ -59,7 +57,7 @@ class OpenSearch(Standalone):
         def finish(folder: Path, work: Work) -> None:
             for archive in sorted(folder.glob("*.zip")):
                 unpack_jars(archive)
-            compile_launcher(folder, runtime, work)
+            compile_launcher(LAUNCHER, "OpenSearch", folder, runtime, work)
 
         return OpenSearchKit(runtime, jars(NAME, POM, "opensearch.sha256", toolbox, finish))
 
@@ -97,13 +95,3 @@ def unpack_jars(archive: Path) -> None:
             if name.endswith(".jar") and "/" not in name:
                 (archive.parent / name).write_bytes(content.read(name))
     archive.unlink()
-
-
-def compile_launcher(folder: Path, runtime: Tool, work: Work) -> None:
-    """The classes of the launcher lie in `folder`, among the jars. Raises `Unavailable`."""
-    source = work.folder / f"{LAUNCHER}.java"
-    source.write_bytes(files("soundstage.servers.kinds").joinpath(f"{LAUNCHER}.java").read_bytes())
-    compiler = ("-jar", str(folder / f"ecj-{COMPILER}.jar"), "-17", "-nowarn", "-proc:none")
-    places = ("-cp", ":".join(str(jar) for jar in sorted(folder.glob("*.jar"))), "-d", str(folder))
-    command = (str(runtime.path), *compiler, *places, str(source))
-    work.run("compiling what starts OpenSearch", command, runtime.variables)
