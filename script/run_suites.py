@@ -27,6 +27,7 @@ SERVERS: dict[str, tuple[str, ...]] = {
     "servers": ("cassandra", "druid", "kafka", "memcached", "postgresql", "redis", "s3", "temporal"),
     "cassandra": ("cassandra",),
     "kafka": ("kafka",),
+    "outbox": ("cassandra", "kafka"),
     "opensearch": ("opensearch",),
     "s3": ("s3",),
     "tables": ("postgresql",),

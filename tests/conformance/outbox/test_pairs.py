@@ -1,0 +1,91 @@
+"""The log first, over the real engines: Cassandra and Kafka with each other, and each with the embedded one."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Generator
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+from tests.conformance.cassandra.conftest import link_to as link_to_cassandra
+from tests.conformance.kafka.conftest import link_to as link_to_kafka
+from tests.testing.outbox.pairs import OPTIONS, opener
+
+from soundstage.core.environment import Environment
+from soundstage.engines.log.kafka import KafkaLog
+from soundstage.engines.log.kafka import Link as KafkaLink
+from soundstage.engines.log.rocksdb import open_rocksdb_log
+from soundstage.engines.records.cassandra import CassandraRecords
+from soundstage.engines.records.cassandra import Link as CassandraLink
+from soundstage.engines.records.rocksdb import open_rocksdb
+from soundstage.servers import Cluster
+from soundstage.testing.outbox import OpenPair, OutboxSuite, Pair
+from soundstage.testing.servers import server_fixture
+
+pytestmark = pytest.mark.slow
+
+cassandra: Callable[[], Generator[Cluster]] = server_fixture("cassandra")
+kafka: Callable[[], Generator[Cluster]] = server_fixture("kafka")
+
+_numbers = itertools.count()
+
+
+@pytest.fixture(scope="session")
+def tables(cassandra: Cluster) -> Generator[CassandraLink]:
+    """One connection for all tests."""
+    found = link_to_cassandra(cassandra.url)
+    found.hold()
+    yield found
+    found.let_go()
+
+
+@pytest.fixture(scope="session")
+def topics(kafka: Cluster) -> Generator[KafkaLink]:
+    """One client for all tests."""
+    found = link_to_kafka(kafka.url, "linger_ms=0")
+    found.hold()
+    yield found
+    found.let_go()
+
+
+@pytest.fixture
+def space() -> str:
+    """What the test's own tables and topics are in."""
+    return f"outbox{next(_numbers)}"
+
+
+class OnKafka(OutboxSuite):
+    """Fewer rounds: each puts the group together twice."""
+
+    rounds: ClassVar[int] = 4
+    start_ns: ClassVar[int] = time.time_ns() // 10**6 * 10**6
+
+
+class TestCassandraAndKafka(OnKafka):
+    @pytest.fixture
+    def open_pair(self, tables: CassandraLink, topics: KafkaLink, space: str, tmp_path: Path) -> OpenPair:
+        def make(folder: Path, environment: Environment) -> Pair:
+            return Pair(CassandraRecords(tables, environment, f"{space}.s"), KafkaLog(topics, environment, space))
+
+        return opener(make, tmp_path)
+
+
+class TestRocksAndKafka(OnKafka):
+    @pytest.fixture
+    def open_pair(self, topics: KafkaLink, space: str, tmp_path: Path) -> OpenPair:
+        def make(folder: Path, environment: Environment) -> Pair:
+            return Pair(open_rocksdb(str(folder), OPTIONS, environment), KafkaLog(topics, environment, space))
+
+        return opener(make, tmp_path)
+
+
+class TestCassandraAndRocks(OutboxSuite):
+    @pytest.fixture
+    def open_pair(self, tables: CassandraLink, space: str, tmp_path: Path) -> OpenPair:
+        def make(folder: Path, environment: Environment) -> Pair:
+            records = CassandraRecords(tables, environment, f"{space}.s")
+            return Pair(records, open_rocksdb_log(str(folder), OPTIONS, environment))
+
+        return opener(make, tmp_path)
