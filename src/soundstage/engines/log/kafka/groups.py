@@ -154,6 +154,8 @@ class Memberships:
     async def _commit_for_nobody(self, group: str, positions: Sequence[Any]) -> None:
         if any(known == group for known, _ in self._members):
             raise refusals.fenced(group, "it has members, and who commits is none of them")
+        if not positions:
+            return
         asked = [root.ConsumerGroupTopicPartitions(group_in_kafka(self._space, group), list(positions))]
         try:
             (answer,) = await self._asking.answer("alter_consumer_group_offsets", asked, reading=False)

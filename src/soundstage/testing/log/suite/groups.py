@@ -136,6 +136,13 @@ class GroupsHeld:
         assert await committed(bench) == {0: 4, 2: 5}
 
     @requires(LogCapability.GROUPS)
+    async def test_a_commit_of_nothing_changes_nothing(self, bench: LogBench) -> None:
+        await commit(bench)
+        assignment = await join(bench)
+        await commit(bench, member="one", generation=assignment.generation)
+        assert await committed(bench) == {}
+
+    @requires(LogCapability.GROUPS)
     async def test_a_position_may_go_back(self, bench: LogBench) -> None:
         await bench.append(*[b""] * 5)
         for offset in (5, 1, 0):
