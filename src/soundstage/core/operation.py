@@ -45,8 +45,10 @@ class Operation(Generic[P, R]):
     may be answered late because nothing has happened yet: its callers count as followers of feeds do. One that
     `reads` changes nothing that is stored, and finds nothing where nothing is. One that
     `checks_types` is handed the requests of callers in process as they are: its service answers for every field, and
-    is spared the reading that all others' requests go through. Requests that are `keyed` are sent by clients under an
-    `Idempotency-Key` of their own making: repeated without one, they would be answered otherwise than the first time.
+    is spared the reading that all others' requests go through. One that is `prompt` mostly ends without waiting: until
+    it does wait it runs outside of any task, which its service and its engines can do without. Requests that are
+    `keyed` are sent by clients under an `Idempotency-Key` of their own making: repeated without one, they would be
+    answered otherwise than the first time.
     """
 
     kind: ClassVar[Kind]
@@ -64,6 +66,7 @@ class Operation(Generic[P, R]):
         errors: tuple[type[SoundstageError], ...],
         waits: bool = False,
         checks_types: bool = False,
+        prompt: bool = False,
         keyed: Callable[[Any], bool] | None = None,
     ) -> None:
         self.request: type[Any] = typing.cast("type[Any]", request)
@@ -73,6 +76,7 @@ class Operation(Generic[P, R]):
         self.errors = errors
         self.waits = waits
         self.checks_types = checks_types
+        self.prompt: bool = prompt
         self.keyed: Callable[[Any], bool] | None = keyed
         self.doc: str = inspect.getdoc(declared) or ""
         fields: tuple[str, ...] = self.request.__struct_fields__
@@ -132,6 +136,7 @@ def operation(
     errors: tuple[type[SoundstageError], ...] = (),
     waits: bool = False,
     checks_types: bool = False,
+    prompt: bool = False,
     keyed: Callable[[Any], bool] | None = None,
 ) -> Callable[[Callable[[Any], R]], CallOperation[P, R]]:
     """Declare the method below as an operation that takes the message `request`."""
@@ -145,6 +150,7 @@ def operation(
             errors=errors,
             waits=waits,
             checks_types=checks_types,
+            prompt=prompt,
             keyed=keyed,
         )
 

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from types import CoroutineType
+from typing import Any
 
 import pytest
 from tests.engines.rocks.shelf import Shelf, all_shelved
@@ -40,7 +42,10 @@ class Sharer(Shelf):
 
     async def together(self, key: bytes, value: bytes = b"value", deadline_ns: int | None = None) -> bytes:
         """Durable when it returns what was there."""
-        return await self.database.together(self.share, self.add, key, value, deadline_ns=deadline_ns)
+        return await self.database.together(self.share, self.put_alone, key, value, deadline_ns=deadline_ns)
+
+    def put_alone(self, key: bytes, value: bytes, deadline_ns: int | None) -> CoroutineType[Any, Any, bytes]:
+        return self.database.atomically(self.add, key, value, deadline_ns=deadline_ns)
 
 
 @pytest.fixture
@@ -174,8 +179,8 @@ async def test_defects_pass_unchanged(shelf: Sharer) -> None:
     def defective(batch: AtomicBatch) -> int | None:
         raise ZeroDivisionError
 
-    def build(batch: AtomicBatch) -> int:
+    async def alone(deadline_ns: int | None) -> int:
         return 1
 
     with pytest.raises(ZeroDivisionError):
-        await shelf.database.together(defective, build)
+        await shelf.database.together(defective, alone)

@@ -49,7 +49,7 @@ class NotesCalls:
     def read(self) -> ReadNoteReply:
         """The note."""
 
-    @operation(Disturb, access="admin")
+    @operation(Disturb, access="admin", prompt=True)
     def disturb(self) -> DisturbReply:
         """Whatever `how` says goes wrong."""
 

@@ -15,22 +15,30 @@ from soundstage.surface.http.asgi import Receive, Scope, Send
 from soundstage.surface.http.clock import ServerClock
 from soundstage.surface.http.protocol import LimitedProtocol, connections_of
 from soundstage.surface.http.server import uvicorn_config
+from soundstage.surface.http.shortcut import Shortcuts
 
 
 class Listener:
     """Serves `app` on a free port while the block lasts; `state` has its connections and tasks."""
 
-    def __init__(self, app: Any, connections_max: int = 100, **limits: Any) -> None:
+    def __init__(self, app: Any, connections_max: int = 100, shortcuts: Shortcuts | None = None, **limits: Any) -> None:
         self.limits = HttpConfig(**limits)
         self.state = ServerState()
         self.clock = ServerClock(SystemEnvironment(), self.limits)
         self._config = uvicorn_config(app)
         self._connections_max = connections_max
+        self._shortcuts = shortcuts
         self.url = ""
 
     def connect(self) -> LimitedProtocol:
         return LimitedProtocol(
-            self._config, self.state, self.limits, self._connections_max, self.clock, lambda: "the-request-id"
+            self._config,
+            self.state,
+            self.limits,
+            self._connections_max,
+            self.clock,
+            lambda: "the-request-id",
+            self._shortcuts,
         )
 
     async def __aenter__(self) -> Listener:

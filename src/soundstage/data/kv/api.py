@@ -241,11 +241,12 @@ class KeyValueCalls:
         idempotent=True,
         errors=(NotFound, TokenDrift, TokenReused, PreconditionFailed, TooLarge),
         checks_types=True,
+        prompt=True,
     )
     def put_items(self) -> PutItemsReply:
         """Store items in a record; they become visible together, once per token."""
 
-    @operation(GetItems, access="read", idempotent=True, errors=(NotFound,), checks_types=True)
+    @operation(GetItems, access="read", idempotent=True, errors=(NotFound,), checks_types=True, prompt=True)
     def get_items(self) -> GetItemsReply:
         """One page of a record's items in key order; an unknown id reads as empty."""
 
@@ -255,6 +256,7 @@ class KeyValueCalls:
         idempotent=True,
         errors=(NotFound, TokenDrift, TokenReused, PreconditionFailed),
         checks_types=True,
+        prompt=True,
     )
     def delete_items(self) -> DeleteItemsReply:
         """Delete a record, a range of keys or single items, at a cost that does not grow with them."""

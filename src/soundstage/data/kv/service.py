@@ -115,7 +115,7 @@ class KeyValueService:
             if page.stamp is not None and page.stamp.time_us > served.clock.last_us:
                 self._saw(served, page.stamp.time_us)
             item, token = item_of(*page.rows[0]) if page.rows else None, token_of(page.stamp)
-            if page.mark is not None and page.stamp is not None:
+            if page.mark is not None and page.stamp is not None and self._hot.wants(address):
                 self._hot.keep(address, HotItem(page.mark, item, token, page.stamp.time_us, _expires_us(item)))
             return GetItemsReply(items=[] if item is None else [item], record_token=token)
         return await self._get_page(call, served, request, self._now_us())

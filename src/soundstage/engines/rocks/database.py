@@ -246,24 +246,24 @@ class Database:
     def together(
         self,
         share: Callable[[AtomicBatch, *Ts], T | None],
-        build: Callable[[AtomicBatch, *Ts], T],
+        alone: Callable[[*Ts, int | None], CoroutineType[Any, Any, T]],
         *given: *Ts,
         deadline_ns: int | None = None,
     ) -> CoroutineType[Any, Any, T]:
-        """As `atomically`, in one batch with others of the same moment where `share` can do what `build` does.
+        """As `atomically`, in one batch with others of the same moment; what `alone` does where that cannot be.
 
         `share` is given a batch that may hold writes of others; what it rests on is stored or in `batch.keys`. It
         returns None where it cannot do with that; it has put nothing there then, nor when it raises.
         """
         if self.options.durability == "group" and self._db is not None:
-            return self._together(share, build, *given, deadline_ns=deadline_ns)
+            return self._together(share, alone, *given, deadline_ns=deadline_ns)
         # Nobody waits for a flush, or each for one of its own.
-        return self.atomically(build, *given, deadline_ns=deadline_ns)
+        return alone(*given, deadline_ns)
 
     async def _together(
         self,
         share: Callable[[AtomicBatch, *Ts], T | None],
-        build: Callable[[AtomicBatch, *Ts], T],
+        alone: Callable[[*Ts, int | None], CoroutineType[Any, Any, T]],
         *given: *Ts,
         deadline_ns: int | None,
     ) -> T:
@@ -274,7 +274,7 @@ class Database:
         else:
             if shared is not None:
                 return shared
-        return await self.atomically(build, *given, deadline_ns=deadline_ns)
+        return await alone(*given, deadline_ns)
 
     async def _wait_for_room(self, deadline_ns: int | None) -> None:
         if deadline_ns is not None and self.environment.monotonic_ns() >= deadline_ns:

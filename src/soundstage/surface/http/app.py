@@ -7,6 +7,7 @@ stage, one encode. Everything rare (compression, other methods, errors) is off t
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import Any
 
 from soundstage.core.call import LOCAL, NOBODY, Call, Principal
@@ -27,13 +28,23 @@ from soundstage.runtime.following import BoundFeed
 from soundstage.runtime.stage import Stage
 from soundstage.surface.http.asgi import Receive, Scope, Send
 from soundstage.surface.http.body import SMALL_BYTES, Bodies, Disconnected
+from soundstage.surface.http.compression import COMPRESS_FROM_BYTES
 from soundstage.surface.http.feed import FeedReply, form_for, request_from_query, resumed
 from soundstage.surface.http.files import FileReply, FileRoutes, expect_stream, is_file_path, refusal
 from soundstage.surface.http.head import Head
 from soundstage.surface.http.media import reply_format, request_format
 from soundstage.surface.http.mount import MountedRequest
 from soundstage.surface.http.pages import Pages
-from soundstage.surface.http.reply import Reply, WrongMethod, closed, problem_format, problem_reply, send_reply
+from soundstage.surface.http.reply import (
+    Reply,
+    WrongMethod,
+    closed,
+    compressed,
+    problem_format,
+    problem_reply,
+    send_reply,
+)
+from soundstage.surface.http.shortcut import PlainCall, is_plain
 
 log: logging.Logger = logging.getLogger("soundstage.surface.http")
 
@@ -58,7 +69,7 @@ class Route:
             MSGPACK: decoder(request, MSGPACK),
         }
 
-    def decode(self, body: bytes, wire: ContentType, call: Call) -> Any:
+    def decode(self, body: bytes, call: Call, wire: ContentType) -> Any:
         """The message in `body`; what is none is counted as a call that failed."""
         try:
             return self.decoders[wire].decode(body)
@@ -94,6 +105,47 @@ class Application:
         self.closed = reason
         for feed in list(self._feeds):
             feed.end(closed(reason))
+
+    def plain(self, scope: Scope) -> PlainCall | None:
+        """What every request whose head is that of `scope` is, but for its body; None for what is no plain call."""
+        route, headers = self._routes.get(scope["path"]), scope["headers"]
+        if route is None or isinstance(route.bound, BoundFeed) or scope["method"] != "POST":
+            return None
+        head = Head(headers)
+        if not is_plain(scope["http_version"], headers) or not head.content_length.isdigit():
+            return None
+        size = int(head.content_length)
+        try:
+            wire = request_format(head.content_type)
+        except SoundstageError:
+            return None
+        if size > SMALL_BYTES:
+            return None
+        out = reply_format(head.accept, wire) if head.accept else wire
+        # Spans hold on to the task they begin in, and so does a deadline.
+        prompt = route.bound.operation.prompt and not self._traced and head.timeout is None
+        return PlainCall(route.bound, partial(route.decode, wire=wire), head, out, size, prompt)
+
+    async def answer(self, asked: PlainCall, body: bytes, given: str) -> Reply:
+        """The reply to a plain call. Whatever fails is answered as a problem."""
+        head, call = asked.head, None
+        try:
+            try:
+                call = self._begin(head, given)
+            except SoundstageError as error:
+                asked.bound.refused(error, self._stranger(head, given))
+                raise
+            out = encoder(asked.out)(await asked.bound.run(call, asked.decode(body, call)))
+        except SoundstageError as error:
+            reply = problem_reply(error, problem_format(head), given)
+        except Exception as error:
+            log.error("a request failed by a defect", exc_info=error, extra={"request_id": given})
+            reply = problem_reply(_defect(given), problem_format(head), given)
+        else:
+            reply = Reply(200, [_TYPE_HEADERS[asked.out]], out)
+        if head.accept_encoding and len(reply.body) >= COMPRESS_FROM_BYTES:
+            return await compressed(reply, head.accept_encoding)
+        return reply
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request. Whatever fails is answered as a problem."""
@@ -141,7 +193,7 @@ class Application:
             call, request = self._asked(feed, scope, head, given)
         else:
             call, wire, body = await self._read(route, head, receive, given)
-            request = route.decode(body, wire, call)
+            request = route.decode(body, call, wire)
         try:
             request = resumed(request, head.last_event_id)
         except SoundstageError as error:
@@ -191,10 +243,10 @@ class Application:
     async def _call(self, route: Route, head: Head, receive: Receive, given: str) -> Reply:
         call, wire, body = await self._read(route, head, receive, given)
         if len(body) <= SMALL_BYTES:
-            message = await route.bound.run(call, route.decode(body, wire, call))
+            message = await route.bound.run(call, route.decode(body, call, wire))
         else:
             with self._bodies.holding(len(body)):
-                message = await route.bound.run(call, route.decode(body, wire, call))
+                message = await route.bound.run(call, route.decode(body, call, wire))
         out = reply_format(head.accept, wire) if head.accept else wire
         return Reply(200, [_TYPE_HEADERS[out]], encoder(out)(message))
 

@@ -8,6 +8,7 @@ from soundstage.surface.http.app import Application
 from soundstage.surface.http.asgi import Receive, Scope, Send
 from soundstage.surface.http.head import Head
 from soundstage.surface.http.reply import LIVE, Reply, closed, health_reply, problem_format, problem_reply, send_reply
+from soundstage.surface.http.shortcut import Shortcuts
 
 STARTING = "the stage is starting"
 
@@ -17,7 +18,12 @@ class Entrance:
 
     def __init__(self, environment: Environment) -> None:
         self.application: Application | None = None
+        self.shortcuts: Shortcuts = Shortcuts()
         self._environment = environment
+
+    def serve(self, application: Application) -> None:
+        """`application` answers from now on."""
+        self.application = self.shortcuts.application = application
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""

@@ -182,28 +182,22 @@ class Exchange:
         keep_alive = self.keep_alive and not self._waits_to_continue
         self.started, self._waits_to_continue = True, False
         left: int | None = None
-        parts, lines = [STATUS_LINE[status], self._protocol.clock.date], 3
+        told: list[tuple[bytes, bytes]] = []
         for name, value in headers:
             if name == b"content-length":
                 left = int(value)
             elif name == b"connection" and value == b"close":
                 keep_alive = False
                 continue
-            parts += (name, b": ", value, b"\r\n")
-            lines += 1
+            told.append((name, value))
         if left is None:
             if status in BODILESS:
                 left = 0
             elif self.scope["http_version"] == "1.1":
-                parts.append(b"transfer-encoding: chunked\r\n")
-                lines += 1
+                told.append((b"transfer-encoding", b"chunked"))
             else:
                 keep_alive = False
-        parts.append(b"\r\n" if keep_alive else b"connection: close\r\n\r\n")
-        lines += not keep_alive
-        head = b"".join(parts)
-        if head.count(b"\n") != lines or head.count(b"\r") != lines:
-            raise ValueError("a header of the response holds a line break")
+        head = head_of(status, self._protocol.clock.date, told, keep_alive=keep_alive)
         self.keep_alive, self._left, self._head = keep_alive, left, head
 
     def _go_on(self, body: bytes, more_body: bool) -> None:
@@ -222,6 +216,18 @@ class Exchange:
             if self._event is not None:
                 self._event.set()
             self._protocol.answered(self)
+
+
+def head_of(status: int, date: bytes, headers: list[tuple[bytes, bytes]], *, keep_alive: bool) -> bytes:
+    """The head of a response; `date` is a whole line. Raises `ValueError` for a header that holds a line break."""
+    parts = [STATUS_LINE[status], date]
+    for name, value in headers:
+        parts += (name, b": ", value, b"\r\n")
+    parts.append(b"\r\n" if keep_alive else b"connection: close\r\n\r\n")
+    head, lines = b"".join(parts), len(headers) + (3 if keep_alive else 4)
+    if head.count(b"\n") != lines or head.count(b"\r") != lines:
+        raise ValueError("a header of the response holds a line break")
+    return head
 
 
 def _chunk(body: bytes, *, last: bool) -> bytes:

@@ -22,10 +22,12 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from soundstage.core.errors import Exhausted, InvalidArgument, SoundstageError, TooLarge
+from soundstage.core.steps import begin
 from soundstage.runtime.config import HttpConfig
 from soundstage.surface.http.asgi import WHOLE, Scope
 from soundstage.surface.http.clock import ServerClock
 from soundstage.surface.http.exchange import Exchange
+from soundstage.surface.http.shortcut import PlainCall, PlainExchange, Shortcuts, response
 
 Phase: TypeAlias = Literal["idle", "headers", "body"]
 
@@ -61,6 +63,7 @@ class LimitedProtocol(HttpToolsProtocol):
         connections_max: int,
         clock: ServerClock,
         new_id: Callable[[], str],
+        shortcuts: Shortcuts | None = None,
     ) -> None:
         super().__init__(config=config, server_state=state, app_state={})
         self.clock = clock
@@ -70,14 +73,16 @@ class LimitedProtocol(HttpToolsProtocol):
         self._limits = limits
         self._connections_max = connections_max
         self._new_id = new_id
+        self._shortcuts = shortcuts or Shortcuts()
         self._max_headers = int(limits.max_headers)
         self._since = 0.0
         self._head_bytes = 0
         self._hosts = 0
         self._framing_bytes = 0
         self._waiting: deque[Exchange] = deque()
-        self._read: Exchange | None = None
-        self._running: Exchange | None = None
+        self._owed = b""
+        self._read: Exchange | PlainExchange | None = None
+        self._running: Exchange | PlainExchange | None = None
         self._refusal: bytes | None = None
         self._deaf = False
         self._closing_since: float | None = None
@@ -105,15 +110,58 @@ class LimitedProtocol(HttpToolsProtocol):
         if self._deaf:
             self._drop(data)
             return
+        begins = False
+        if self._owed:
+            self.let_out()
         if self.phase == "body":
             self._framing_bytes += len(data)
         else:
             if self.phase == "idle":
+                if self._running is None and not self.flow.write_paused:
+                    asked = self._shortcuts.find(data)
+                    if asked is not None:
+                        self._answer(asked, data[-asked.size :] if asked.size else b"")
+                        return
+                    begins = True
                 self._begin_head()
             self._head_bytes += len(data)
         self._feed(data)
+        if begins and self.phase == "idle" and type(self._read) is Exchange and not self._deaf:
+            self._shortcuts.learn(data, self._read.scope)
         if self._head_bytes > self._max_headers or self._framing_bytes > self._max_headers:
             self._check_sizes()
+
+    def _answer(self, asked: PlainCall, body: bytes) -> None:
+        """A plain call is answered, or on its way."""
+        application, given = self._shortcuts.application, self._new_id()
+        assert application is not None
+        answering = application.answer(asked, body, given)
+        if asked.prompt:
+            try:
+                ended, found = begin(answering)
+            except asyncio.CancelledError:
+                self.transport.abort()
+                return
+            if ended:
+                self.write(response(found, self.clock.date, given))
+                self.server_state.total_requests += 1
+                self._since = self.loop.time()
+                return
+            answering = found.ended()
+        exchange = self._running = self._read = PlainExchange(self, given)
+        exchange.task = self.loop.create_task(exchange.run(answering))
+        self.tasks.add(exchange.task)
+
+    def write(self, data: bytes) -> None:
+        """`data` is sent at the end of this turn, or before anything else is."""
+        self._owed = data
+        self._shortcuts.outbox.owe(self)
+
+    def let_out(self) -> None:
+        """See `Owing`."""
+        data, self._owed = self._owed, b""
+        if data and not self.transport.is_closing():
+            self.transport.write(data)
 
     def _drop(self, data: bytes) -> None:
         self._goes_on = True
@@ -188,7 +236,7 @@ class LimitedProtocol(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         self._framing_bytes = max(0, self._framing_bytes - FRAMING_PER_BYTE * len(body))
         exchange = self._read
-        if exchange is not None and not exchange.complete and not self._deaf:
+        if type(exchange) is Exchange and not exchange.complete and not self._deaf:
             if exchange.is_streamed:
                 self._since = self.loop.time()
             exchange.take(body)
@@ -199,12 +247,12 @@ class LimitedProtocol(HttpToolsProtocol):
         self.phase = "idle"
         self._since = self.loop.time()
         exchange = self._read
-        if exchange is not None:
+        if type(exchange) is Exchange:
             exchange.end_body()
 
     # The application's side
 
-    def answered(self, exchange: Exchange) -> None:
+    def answered(self, exchange: Exchange | PlainExchange) -> None:
         """`exchange` is over: the next one of the pipeline has its turn, or the peer."""
         self._running = None
         self.server_state.total_requests += 1
@@ -279,7 +327,7 @@ class LimitedProtocol(HttpToolsProtocol):
             self._unsent_bytes, self._unsent_since = unsent, now
         elif now - self._unsent_since <= self._limits.body_timeout / 1e9:
             return
-        elif self._closing_since is None and self._running is not None and self._running.follows:
+        elif self._closing_since is None and type(self._running) is Exchange and self._running.follows:
             self._running.cut_off()
             self._close(unread=False)
         else:
@@ -349,6 +397,7 @@ class LimitedProtocol(HttpToolsProtocol):
         )
 
     def _start(self, exchange: Exchange) -> None:
+        self.let_out()
         self._running = exchange
         # Held here, because the loop itself forgets tasks that wait.
         exchange.task = self.loop.create_task(exchange.run(self._application))
@@ -356,11 +405,13 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def _write_refusal(self, reply: bytes) -> None:
         if not self.transport.is_closing():
+            self.let_out()
             self.transport.write(reply)
             self._close(unread=True)
 
     def _close(self, unread: bool) -> None:
         """Close once all is written, by halves where the peer may still be sending."""
+        self.let_out()
         self._deaf = True
         self._closing_since = self.loop.time()
         self._closing_until = self._closing_since + LINGER_MAX_S

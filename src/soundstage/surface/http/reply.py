@@ -81,13 +81,19 @@ def closed(reason: str) -> Unavailable:
     return Unavailable(reason, hint="retry, or ask another process", outcome="not_applied", retry_after_ms=1_000)
 
 
+async def compressed(reply: Reply, accepted: bytes) -> Reply:
+    """The reply, compressed if it is worth it and the caller accepts that."""
+    body, coding = await compress(reply.body, accepted)
+    if coding is None:
+        return reply
+    return Reply(
+        reply.status, [*reply.headers, (b"content-encoding", coding.encode()), (b"vary", b"accept-encoding")], body
+    )
+
+
 async def send_reply(reply: Reply, given: str, scope: Scope, head: Head, send: Send) -> None:
     """The reply is on its way: compressed as accepted, with its length and the request id `given`."""
-    status, headers, body = reply
-    if head.accept_encoding:
-        body, coding = await compress(body, head.accept_encoding)
-        if coding is not None:
-            headers += [(b"content-encoding", coding.encode()), (b"vary", b"accept-encoding")]
+    status, headers, body = await compressed(reply, head.accept_encoding) if head.accept_encoding else reply
     if status not in BODILESS:
         headers.append((b"content-length", b"%d" % len(body)))
     headers.append((b"x-request-id", given.encode("ascii")))

@@ -83,7 +83,7 @@ class Server:
                 application = Application(self._stage, self._config, observe_only=observe_only)
                 application.closed = "the server is starting"
                 self.applications.append(application)
-                entrance.application = application
+                entrance.serve(application)
             await self._start_systems()
         except BaseException:
             await self.stop()
@@ -163,6 +163,7 @@ class Server:
                 connections_max,
                 self._clock,
                 lambda: request_id(self._stage.environment),
+                entrance.shortcuts,
             )
 
         server = await asyncio.get_running_loop().create_server(

@@ -178,9 +178,10 @@ async def test_a_string_that_becomes_a_hash_meanwhile_is_replaced_by_set(
     house.environment.advance(1)
 
     async def meddle() -> None:
+        await asyncio.sleep(0)
         await house.talk().ask_all(("DEL", "a"), ("HSET", "a", "f", "1"))
 
-    meddled(space, "put_items", meddle)
+    followed(space, "get_items", meddle)
     assert await talk.ask("SET", "a", "ours", *expiry) == "OK"
     assert [(item.key, item.value) for item in (await kv.get_items(id="a")).items] == [(STRING, b"ours")]
 

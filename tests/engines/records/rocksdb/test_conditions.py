@@ -1,15 +1,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 
 import pytest
 from tests.engines.records.rocksdb.store import Store
 
 from soundstage.core.errors import InvalidArgument, PreconditionFailed, SoundstageError, TokenReused, Unavailable
+from soundstage.engines.records.rocksdb.conditions import EVIDENT_MAX
 from soundstage.engines.records.rocksdb.reading import CLOCK_EVERY, SLICE_NS
 from soundstage.engines.records.rocksdb.rowkeys import HEAD, LEDGER
 from soundstage.testing.model import Condition, Put
-from soundstage.testing.records.bench import KEPT_US
+from soundstage.testing.records.bench import KEPT_US, RECORD
 
 ABSENT = Condition(b"key", None)
 
@@ -120,6 +122,15 @@ async def dead(conditional: Store) -> Store:
     return conditional
 
 
+async def under_way(dead: Store) -> None:
+    """The look for live rows has let others run."""
+    for _ in range(MANY):
+        if dead.database.paused:
+            return
+        await asyncio.sleep(0)
+    raise AssertionError("nobody looks")
+
+
 async def test_a_look_for_live_rows_lets_others_run(dead: Store) -> None:
     writing = asyncio.ensure_future(dead.put_if(b"key", b"value", NO_RECORD, at=10))
     turns = 0
@@ -132,8 +143,7 @@ async def test_a_look_for_live_rows_lets_others_run(dead: Store) -> None:
 
 async def test_what_is_written_during_the_look_is_seen(dead: Store) -> None:
     writing = asyncio.ensure_future(dead.put_if(b"key", b"value", NO_RECORD, at=11))
-    await asyncio.sleep(0)
-    assert dead.database.paused == 1
+    await under_way(dead)
     await dead.put(b"0000", b"other", at=10)
     with pytest.raises(PreconditionFailed):
         await writing
@@ -147,9 +157,60 @@ async def test_a_live_row_behind_many_dead_ones_is_found(dead: Store) -> None:
 
 async def test_a_look_under_way_ends_with_the_engine_and_keeps_nothing_open(dead: Store) -> None:
     writing = asyncio.ensure_future(dead.put_if(b"key", b"value", NO_RECORD, at=10))
-    await asyncio.sleep(0)
+    await under_way(dead)
     await dead.rocks.stop()
     (error,) = await asyncio.gather(writing, return_exceptions=True)
     assert isinstance(error, Unavailable)
     await dead.open()
     assert await dead.values() == {}
+
+
+def put_new(store: Store, number: int, condition: Condition = ABSENT, record: bytes = RECORD) -> Awaitable[int]:
+    """A conditional write of `key`, unlike any other."""
+    write = store.write(at=number, token=f"t-{number}", puts={b"key": Put(b"%d" % number)})
+    return store.send(write, record, [condition])
+
+
+class TestTogether:
+    """Conditional writes of one item that come in one moment."""
+
+    async def test_they_share_a_batch_and_a_flush(self, conditional: Store) -> None:
+        writes, flushes = conditional.disk.writes, conditional.database.commits.flushes
+        stamps = await asyncio.gather(*(put_new(conditional, n, record=b"record-%d" % n) for n in range(1, 9)))
+        assert stamps == list(range(1, 9))
+        assert (conditional.disk.writes - writes, conditional.database.commits.flushes - flushes) == (1, 1)
+
+    @pytest.mark.parametrize("condition", [ABSENT, NO_RECORD], ids=["item", "record"])
+    async def test_of_several_that_want_nothing_to_be_there_one_is_applied(
+        self, conditional: Store, condition: Condition
+    ) -> None:
+        found = await asyncio.gather(*(put_new(conditional, n, condition) for n in range(1, 6)), return_exceptions=True)
+        assert [type(each) for each in found] == [int] + [PreconditionFailed] * 4
+        assert await conditional.values() == {b"key": b"1"}
+
+    async def test_a_repetition_of_the_same_moment_has_no_effect(self, conditional: Store) -> None:
+        stamps = await asyncio.gather(*(put_new(conditional, 1) for _ in range(3)))
+        assert stamps == [1, 1, 1]
+        assert ledger(conditional) == [b"t-1"]
+
+    async def test_a_write_without_conditions_before_it_counts(self, conditional: Store) -> None:
+        put = conditional.put(b"key", b"first", at=1)
+        _, failure = await asyncio.gather(put, put_new(conditional, 2), return_exceptions=True)
+        assert isinstance(failure, PreconditionFailed)
+        assert await conditional.values() == {b"key": b"first"}
+
+    async def test_one_after_it_wins_by_its_time(self, conditional: Store) -> None:
+        put = conditional.put(b"key", b"later", at=2)
+        assert await asyncio.gather(put_new(conditional, 1), put) == [1, 2]
+        assert await conditional.values() == {b"key": b"later"}
+
+    async def test_it_is_stamped_past_all_that_its_record_has(self, conditional: Store) -> None:
+        await conditional.put(b"other", b"", at=50)
+        assert await put_new(conditional, 1) == 51
+        assert ledger(conditional) == [b"t-1"]
+
+    async def test_more_conditions_than_are_looked_at_at_once_hold_as_well(self, conditional: Store) -> None:
+        await conditional.put(b"x", b"", at=1)
+        absent = [Condition(b"%d" % n, None) for n in range(EVIDENT_MAX + 1)]
+        await conditional.send(conditional.write(at=2, token="t-2", puts={b"key": Put(b"value")}), conditions=absent)
+        assert (await conditional.values())[b"key"] == b"value"

@@ -15,6 +15,7 @@ from soundstage.core.errors import PreconditionFailed
 from soundstage.core.limits import TTL_MIN
 from soundstage.core.message import IdempotencyToken
 from soundstage.core.operation import Operation
+from soundstage.core.steps import begin
 from soundstage.core.time import Duration
 from soundstage.data.kv.api import (
     BatchGetItems,
@@ -134,6 +135,11 @@ class Space:
         if reply.items:
             self._share.take_value(reply.items[0].value)
         return Head(reply.items[0] if reply.items else None, reply.record_token)
+
+    async def look(self, id: str) -> tuple[Head, bool]:
+        """The head of a record, and whether the caller has it before anybody else can have written anything."""
+        ended, found = begin(self.head(id))
+        return (found, True) if ended else (await found, False)
 
     async def no_string(self, id: str) -> Head:
         """The head of a record that is a hash or nothing. Raises the error for a string."""

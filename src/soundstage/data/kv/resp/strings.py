@@ -132,7 +132,10 @@ async def store(space: Space, id: str, value: bytes, expires_ns: int | None = No
     """The record is a string of this value, and nothing else."""
     if await space.overwrite(id, value, expires_ns):
         return
-    head = await space.head(id)
+    head, nothing_since = await space.look(id)
+    # What was a string a moment ago needs no condition, as little as what has been known to be one for a while.
+    if nothing_since and head.is_string and await space.put_string(id, value, expires_ns):
+        return
     if space.conditional:
         await store_if(space, id, value, SetOptions(expires_ns), head)
         return

@@ -11,6 +11,9 @@ from soundstage.engines.records.rocksdb.reading import Passed, live_row_exists
 from soundstage.engines.records.rocksdb.rowkeys import HEAD, ITEMS, LEDGER, TIME
 from soundstage.engines.records.rocksdb.tables import Table
 
+EVIDENT_MAX = 8
+"""Of more conditions than these something takes a look at each, which holds up nobody else."""
+
 
 def recorded(table: Table, prefix: bytes, asked: Conditional) -> int | None:
     """The stamp that this very call was answered with before; `TokenReused` if it was another one."""
@@ -53,6 +56,21 @@ def check(
     actual = _stamp(table, prefix, known, condition, now_us, passed)
     if actual != condition.stamp:
         raise refusals.condition_failed(condition, actual)
+
+
+def hold_evidently(table: Table, prefix: bytes, known: Header | None, asked: Conditional, now_us: int) -> bool:
+    """Whether all conditions hold and the call is no repetition, as far as few look-ups tell; false may be either."""
+    if known is None:
+        # Of a partition that was never written nothing is recorded.
+        return all(condition.stamp is None for condition in asked.conditions)
+    if len(asked.conditions) > EVIDENT_MAX or table.db.get(prefix + HEAD + LEDGER + asked.token.encode()) is not None:
+        return False
+    for condition in asked.conditions:
+        if condition.key is None and condition.stamp is None and known.low < known.high:
+            return False
+        if _stamp(table, prefix, known, condition, now_us, None) != condition.stamp:
+            return False
+    return True
 
 
 def stamp_for(known: Header | None, survey: Survey, asked: Conditional) -> int:

@@ -27,9 +27,16 @@ from soundstage.engines.records.port import (
     TableStatistics,
     WalkPage,
 )
-from soundstage.engines.records.rocksdb.conditions import asks_for_absence, check, check_unrecorded, recorded, stamp_for
+from soundstage.engines.records.rocksdb.conditions import (
+    asks_for_absence,
+    check,
+    check_unrecorded,
+    hold_evidently,
+    recorded,
+    stamp_for,
+)
 from soundstage.engines.records.rocksdb.header import Header
-from soundstage.engines.records.rocksdb.putting import SHARED_MAX_BYTES, is_one_item, put, raised
+from soundstage.engines.records.rocksdb.putting import SHARED_MAX_BYTES, enter_ledger, is_one_item, put, raised
 from soundstage.engines.records.rocksdb.reading import (
     Passed,
     Slices,
@@ -140,10 +147,16 @@ class RocksRecords:
         conditional: Conditional | None = None,
         deadline_ns: int | None = None,
     ) -> CoroutineType[Any, Any, int]:
+        if is_one_item(batch, SHARED_MAX_BYTES):
+            together, alone = self.database.together, self._apply_alone
+            return together(self._share, alone, table, partition, batch, conditional, deadline_ns=deadline_ns)
+        return self._apply_alone(table, partition, batch, conditional, deadline_ns)
+
+    def _apply_alone(
+        self, table: str, partition: bytes, batch: Batch, conditional: Conditional | None, deadline_ns: int | None
+    ) -> CoroutineType[Any, Any, int]:
         if conditional is not None and asks_for_absence(conditional):
             return self._apply_if_absent(table, partition, batch, conditional, deadline_ns)
-        if conditional is None and is_one_item(batch, SHARED_MAX_BYTES):
-            return self.database.together(self._share, self.enlist, table, partition, batch, deadline_ns=deadline_ns)
         return self.database.atomically(self.enlist, table, partition, batch, conditional, deadline_ns=deadline_ns)
 
     async def _apply_if_absent(
@@ -178,9 +191,9 @@ class RocksRecords:
         into = self._table(table)
         check_partition(partition)
         prefix = prefix_of(into.number, partition)
-        if conditional is None and is_one_item(batch):
+        if is_one_item(batch) and (conditional is None or into.spec.conditional):
             rows.touch(prefix)
-            stamp_us = self._put_one(rows, into, prefix, into.peek(prefix), batch)
+            stamp_us = self._put_one(rows, into, prefix, into.peek(prefix), batch, conditional)
             if stamp_us is not None:
                 return stamp_us
             survey = check_batch(batch)
@@ -210,24 +223,51 @@ class RocksRecords:
         rows.once_written(writing.was_written)
         return stamp_us
 
-    def _share(self, rows: AtomicBatch, table: str, partition: bytes, batch: Batch) -> int | None:
+    def _share(
+        self, rows: AtomicBatch, table: str, partition: bytes, batch: Batch, conditional: Conditional | None
+    ) -> int | None:
         """`enlist` for a batch that is one item, after whatever else is in `rows`; None where more is to be done."""
         into = self._table(table)
         check_partition(partition)
         prefix = prefix_of(into.number, partition)
-        return self._put_one(rows, into, prefix, rows.keys.get(prefix) or into.peek(prefix), batch)
+        known = rows.keys.get(prefix)
+        if conditional is not None and (known is not None or not into.spec.conditional):
+            # Conditions are about what can be read.
+            return None
+        return self._put_one(rows, into, prefix, known or into.peek(prefix), batch, conditional)
 
-    def _put_one(self, rows: AtomicBatch, into: Table, prefix: bytes, known: Header | None, batch: Batch) -> int | None:
+    def _put_one(
+        self,
+        rows: AtomicBatch,
+        into: Table,
+        prefix: bytes,
+        known: Header | None,
+        batch: Batch,
+        conditional: Conditional | None,
+    ) -> int | None:
         key, cell = batch.cells[0]
+        if conditional is not None:
+            if not hold_evidently(into, prefix, known, conditional, self._now_us()):
+                return None
+            stamp_us = version.time_us(cell)
+            if known is not None and (newest_us := version.time_us(known.newest)) >= stamp_us:
+                stamp_us = newest_us + 1
+                cell = version.restamp(cell, stamp_us)
+            if stamp_us > conditional.limit_us:
+                return None
         header = raised(known, key, cell)
         if header is None:
             return None
         if not version.is_delete(cell):
             self.database.low_water.check(len(key) + len(cell), own=into.own)
-        put(rows.rows, into, self._open_due(), prefix, key, cell, header, self._environment)
+        due = self._open_due()
+        put(rows.rows, into, due, prefix, key, cell, header, self._environment)
+        stamp_us = version.time_us(cell)
+        if conditional is not None:
+            enter_ledger(rows.rows, into, due, prefix, conditional.token, stamp_us, conditional.digest)
         rows.keys[prefix] = header
         rows.once_written(partial(into.known.remember, prefix, header))
-        return version.time_us(cell)
+        return stamp_us
 
     def _check_room(self, into: Table, survey: Survey) -> None:
         if not all(map(version.is_delete, survey.cells)):

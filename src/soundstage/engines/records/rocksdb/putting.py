@@ -11,9 +11,9 @@ from soundstage.core import version
 from soundstage.core.environment import Environment
 from soundstage.engines.records.port import BATCH_MAX_BYTES, KEY_MAX_BYTES, Batch
 from soundstage.engines.records.rocksdb import header as headers
-from soundstage.engines.records.rocksdb.foresight import foresee_end
+from soundstage.engines.records.rocksdb.foresight import bring_back, foresee_end
 from soundstage.engines.records.rocksdb.header import Header
-from soundstage.engines.records.rocksdb.rowkeys import HEAD, HEADER, ITEMS, TIME
+from soundstage.engines.records.rocksdb.rowkeys import HEAD, HEADER, ITEMS, LEDGER, TIME
 from soundstage.engines.records.rocksdb.tables import Table
 from soundstage.engines.rocks.database import Family
 
@@ -62,3 +62,12 @@ def put(
     rows.put(prefix + _HEADER_ROW, headers.encode(header), handle)
     if not version.is_lasting(cell, len(header.newest)):
         foresee_end(rows, into, due, row_key, cell, environment)
+
+
+def enter_ledger(
+    rows: WriteBatch, into: Table, due: Family, prefix: bytes, token: str, stamp_us: int, digest: bytes
+) -> None:
+    """A repetition of `token`, of a call that was stamped so, is known until its time is over."""
+    row_key = prefix + HEAD + LEDGER + token.encode()
+    rows.put(row_key, TIME.pack(stamp_us) + digest, into.handle)
+    bring_back(rows, into, due, row_key, stamp_us)

@@ -20,15 +20,9 @@ from soundstage.engines.records.port import Batch, Cell, RangeDelete, Row
 from soundstage.engines.records.rocksdb import header as headers
 from soundstage.engines.records.rocksdb.foresight import bring_back, foresee_end
 from soundstage.engines.records.rocksdb.header import Header
+from soundstage.engines.records.rocksdb.putting import enter_ledger
 from soundstage.engines.records.rocksdb.reading import seek
-from soundstage.engines.records.rocksdb.rowkeys import (
-    HEAD,
-    HEADER,
-    ITEMS,
-    LEDGER,
-    RANGE,
-    TIME,
-)
+from soundstage.engines.records.rocksdb.rowkeys import HEAD, HEADER, ITEMS, RANGE
 from soundstage.engines.records.rocksdb.tables import Table
 from soundstage.engines.records.tombstones import Fragments
 from soundstage.engines.rocks.database import Family
@@ -104,9 +98,7 @@ class Writing:
 
     def enter_ledger(self, token: str, stamp_us: int, digest: bytes) -> None:
         """A repetition of `token` is known until its time is over."""
-        row = self.prefix + HEAD + LEDGER + token.encode()
-        self.batch.put(row, TIME.pack(stamp_us) + digest, self.table.handle)
-        self._bring_back(row, stamp_us)
+        enter_ledger(self.batch, self.table, self._due, self.prefix, token, stamp_us, digest)
 
     def _put_newest(self, rows: Sequence[Row], survey: Survey) -> None:
         items, put, handle = self.prefix + ITEMS, self.batch.put, self.table.handle
