@@ -16,6 +16,7 @@ from soundstage.engines.records.port import ALL, Batch, Budget, TableSpec
 pytestmark = pytest.mark.slow
 
 NAME = "engine/items"
+DAY_US = 86_400_000_000
 
 
 def now_us() -> int:
@@ -42,8 +43,9 @@ async def engine(link: Link, space: str) -> AsyncIterator[CassandraRecords]:
 @pytest.mark.parametrize("conditional", [False, True])
 async def test_rows_of_a_dropped_table_are_erased_by_the_sweeper(engine: CassandraRecords, conditional: bool) -> None:
     await engine.create_table(TableSpec(name=NAME, conditional=conditional))
+    ahead = Batch(cells=[(b"key", version.put(now_us() + DAY_US, "token", b"of a clock that is ahead"))])
     for number in range(20):
-        await engine.apply(NAME, b"record-%d" % number, put(b"key"))
+        await engine.apply(NAME, b"record-%d" % number, ahead if number % 2 else put(b"key"))
     table = await engine.parts.catalogue.table(NAME)
     await engine.drop_table(NAME)
     await engine.sweep(100)

@@ -2,13 +2,51 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from itertools import islice
 from urllib.parse import urlsplit
 
 import pytest
 
-from soundstage.engines.records.cassandra.link import RECONNECT_LAST_S, reconnection, server_name
+from soundstage.engines.records.cassandra.link import RECONNECT_LAST_S, Link, reconnection, server_name
 from soundstage.engines.records.cassandra.options import parse_address
+
+
+class Slow(Link):
+    """A connection that is made and closed when the test says so."""
+
+    def __init__(self) -> None:
+        super().__init__(parse_address("main", urlsplit("cassandra://127.0.0.1/films"), {}, None))
+        self.begun = threading.Event()
+        self.may_end = threading.Event()
+        self.shut = threading.Event()
+
+    def _connect(self) -> None:
+        self.begun.set()
+        assert self.may_end.wait(60)
+
+    def _shut(self) -> None:
+        self.shut.set()
+
+
+async def test_who_is_cancelled_while_it_connects_leaves_no_connection() -> None:
+    link = Slow()
+    taking = asyncio.ensure_future(link.take())
+    await asyncio.to_thread(link.begun.wait, 60)
+    taking.cancel()
+    await asyncio.wait((taking,))
+    link.may_end.set()
+    assert await asyncio.to_thread(link.shut.wait, 60)
+
+
+async def test_who_waits_until_it_is_connected_holds_it() -> None:
+    link = Slow()
+    link.may_end.set()
+    await link.take()
+    held = not link.shut.is_set()
+    await link.give_back()
+    assert (held, link.shut.is_set()) == (True, True)
 
 
 def test_a_node_that_is_gone_for_hours_is_still_looked_for_every_few_seconds() -> None:

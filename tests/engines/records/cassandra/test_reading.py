@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import pytest
 from hypothesis import given
+from tests.engines.records.cassandra.scripted import Session, requests_of, table_of
 
 from soundstage.core import version
-from soundstage.engines.records.cassandra.reading import Found, Statics, between, live_rows, unread
-from soundstage.engines.records.port import KEY_CEILING, RangeDelete, Span
+from soundstage.core.environment import VirtualEnvironment
+from soundstage.core.errors import Unavailable
+from soundstage.engines.records.cassandra.driver import root
+from soundstage.engines.records.cassandra.failures import TOO_MANY_TOMBSTONES
+from soundstage.engines.records.cassandra.reading import Found, Reader, Statics, between, live_rows, unread
+from soundstage.engines.records.port import KEY_CEILING, Budget, RangeDelete, Span, TableSpec
 from soundstage.testing.records.examples import EXAMPLES, bounds
 
 
@@ -56,3 +61,27 @@ def test_what_a_delete_or_time_has_taken_is_not_live() -> None:
     found = Found(Statics(tombstone=version.delete(2, "t")), rows, fragments)
     assert [key for key, _ in live_rows(found, 10)] == [b"a"]
     assert [key for key, _ in live_rows(Found(Statics(), rows, ()), 9)] == [b"a", b"b", b"d", b"e"]
+
+
+FAILED = root.ReadFailure("failed", error_code_map={"127.0.0.1": TOO_MANY_TOMBSTONES})
+KEYS = [b"%03d" % number for number in range(100)]
+
+
+async def test_keys_among_too_many_dead_rows_are_read_in_smaller_pages(environment: VirtualEnvironment) -> None:
+    cell = version.put(5, "t", b"value")
+    session = Session([FAILED, FAILED, [(version.identity(cell), KEYS[3], cell)]])
+    page = await Reader(requests_of(session, environment), environment).points(
+        table_of(TableSpec(name="films")), b"record", KEYS, 9, Budget()
+    )
+    assert (page.rows, page.resume) == ([(KEYS[3], cell)], KEYS[25])
+    assert [len(each.request.values[2]) for each in session.sent] == [100, 50, 25]
+
+
+@pytest.mark.parametrize(("keys", "budget"), [(KEYS, None), (KEYS[:1], Budget())])
+async def test_where_keys_cannot_be_read_in_smaller_pages_the_reason_is_said(
+    environment: VirtualEnvironment, keys: list[bytes], budget: Budget | None
+) -> None:
+    reader = Reader(requests_of(Session([FAILED]), environment), environment)
+    with pytest.raises(Unavailable) as refused:
+        await reader.points(table_of(TableSpec(name="films")), b"record", keys, 9, budget)
+    assert "compact" in str(refused.value.hint)

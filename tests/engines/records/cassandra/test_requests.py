@@ -156,6 +156,18 @@ async def test_over_the_limit_of_those_that_wait_calls_are_refused(environment: 
     await asyncio.gather(*calls, return_exceptions=True)
 
 
+async def test_a_call_that_waits_for_its_turn_ends_at_its_deadline(environment: VirtualEnvironment) -> None:
+    session = Session()
+    requests = requests_of(session, environment)
+    calls = [asyncio.ensure_future(requests.read(*ASKED)) for _ in range(2)]
+    await asyncio.sleep(0)
+    found = await refused(requests.write(*ASKED, deadline_ns=environment.monotonic_ns() + 10_000_000))
+    assert (type(found), found.outcome, len(session.sent)) == (DeadlineExceeded, "not_applied", 2)
+    assert requests.waiting == 0
+    requests.close()
+    await asyncio.gather(*calls, return_exceptions=True)
+
+
 async def test_who_stops_waiting_for_a_turn_leaves_it_to_the_next(environment: VirtualEnvironment) -> None:
     session = Session()
     requests = requests_of(session, environment)

@@ -9,11 +9,11 @@ from tests.engines.records.cassandra.scripted import Session, requests_of, table
 
 from soundstage.core import version
 from soundstage.core.environment import VirtualEnvironment
-from soundstage.core.errors import InvalidArgument, PreconditionFailed, Unavailable
+from soundstage.core.errors import DeadlineExceeded, InvalidArgument, PreconditionFailed, Unavailable
 from soundstage.engines.records.cassandra import schema
 from soundstage.engines.records.cassandra.catalogue import Catalogue
 from soundstage.engines.records.cassandra.deletions import row_key
-from soundstage.engines.records.cassandra.driver import root
+from soundstage.engines.records.cassandra.driver import LEVELS, root
 from soundstage.engines.records.cassandra.due import Agenda
 from soundstage.engines.records.cassandra.failures import TOO_MANY_TOMBSTONES
 from soundstage.engines.records.cassandra.link import Link
@@ -22,8 +22,11 @@ from soundstage.engines.records.cassandra.reading import Reader, Statics
 from soundstage.engines.records.cassandra.statements import Ledgers
 from soundstage.engines.records.cassandra.transferring import (
     BEGINNING,
+    LOOKED_ENDS_NS,
+    LOOKED_NS,
     WRITE_BYTES,
     Covers,
+    Looks,
     Place,
     Taken,
     Transfer,
@@ -168,6 +171,50 @@ async def test_nothing_is_loaded_under_a_fence_that_another_has_taken(environmen
 async def test_the_fence_is_looked_at_though_there_is_nothing_to_load(environment: VirtualEnvironment) -> None:
     with pytest.raises(PreconditionFailed):
         await transfer_of(Session([[(8,)]]), environment).load(table_of(TableSpec(name="films")), [], None)
+
+
+HOLDING = Holding(partition=b"record", newest=NEWEST, cells=[(b"a", version.put(5, "t", b""))])
+
+
+@pytest.mark.parametrize("spec", [TableSpec(name="films"), TableSpec(name="films", eventual=True)])
+async def test_what_is_loaded_is_where_a_dump_finds_it(environment: VirtualEnvironment, spec: TableSpec) -> None:
+    session = Session([[(7,)], None])
+    await transfer_of(session, environment).load(table_of(spec), [HOLDING], 7)
+    assert session.sent[-1].request.consistency_level == LEVELS["quorum"]
+
+
+async def test_what_a_process_that_hung_had_in_hand_is_not_sent(environment: VirtualEnvironment) -> None:
+    session = Session([[(7,)]])
+    table = table_of(TableSpec(name="films"))
+    transfer = transfer_of(session, environment)
+    looks = Looks(transfer._requests, lambda: transfer._check(table, 7))  # pyright: ignore[reportPrivateUsage]
+    until_ns = await looks.until_ns()
+    environment.advance(LOOKED_ENDS_NS / 1e9)
+    with pytest.raises(DeadlineExceeded) as refused:
+        await transfer._writer.load(table, HOLDING, until_ns)  # pyright: ignore[reportPrivateUsage]
+    assert (refused.value.outcome, len(session.sent)) == ("not_applied", 1)
+
+
+async def test_the_fence_is_looked_at_again_after_a_while(environment: VirtualEnvironment) -> None:
+    session = Session([[(7,)], [(8,)]])
+    table = table_of(TableSpec(name="films"))
+    transfer = transfer_of(session, environment)
+    looks = Looks(transfer._requests, lambda: transfer._check(table, 7))  # pyright: ignore[reportPrivateUsage]
+    await looks.until_ns()
+    await looks.until_ns()
+    asked = len(session.sent)
+    environment.advance(LOOKED_NS / 1e9)
+    with pytest.raises(PreconditionFailed):
+        await looks.until_ns()
+    assert asked == 1
+
+
+async def test_a_load_is_given_up_when_patience_ends(environment: VirtualEnvironment) -> None:
+    session = Session([[(7,)], *[root.Unavailable("too few")] * 1_000])
+    began_ns = environment.monotonic_ns()
+    with pytest.raises(Unavailable):
+        await transfer_of(session, environment).load(table_of(TableSpec(name="films")), [HOLDING], 7)
+    assert environment.monotonic_ns() - began_ns <= 10_000_000_000
 
 
 async def test_what_no_engine_can_have_dumped_is_refused_before_anything_is_sent(

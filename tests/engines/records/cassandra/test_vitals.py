@@ -27,11 +27,15 @@ class Preparing(Session):
 class Seen:
     """Vitals of a cluster whose nodes and answers are given."""
 
-    def __init__(self, environment: VirtualEnvironment, answers: Sequence[Any] = (), **nodes: bool) -> None:
+    def __init__(
+        self, environment: VirtualEnvironment, answers: Sequence[Any] = (), copies: Any = None, **nodes: bool
+    ) -> None:
         link = Link(ADDRESS)
         link.session = self.session = Preparing(answers)
-        hosts = [SimpleNamespace(endpoint=name, is_up=is_up) for name, is_up in nodes.items()]
-        link._cluster = SimpleNamespace(metadata=SimpleNamespace(all_hosts=lambda: hosts))  # pyright: ignore[reportPrivateUsage]
+        hosts = [SimpleNamespace(endpoint=name, is_up=is_up, datacenter="dc1") for name, is_up in nodes.items()]
+        keyspaces = {} if copies is None else {ADDRESS.keyspace: SimpleNamespace(replication_strategy=copies)}
+        metadata = SimpleNamespace(all_hosts=lambda: hosts, keyspaces=keyspaces)
+        link._cluster = SimpleNamespace(metadata=metadata)  # pyright: ignore[reportPrivateUsage]
         self.requests: Requests = Requests(link, environment)
         self.vitals: Vitals = Vitals(link, self.requests, environment)
 
@@ -68,7 +72,7 @@ async def test_nodes_that_are_down_are_named(environment: VirtualEnvironment) ->
 
 
 async def test_what_the_cluster_says_of_dead_rows_is_told(environment: VirtualEnvironment) -> None:
-    seen = Seen(environment, [[(5.0, 90)], [], [(0.0, None)], []])
+    seen = Seen(environment, [[(5.0, 90)], [], [(0.0, None)], [], []])
     await seen.vitals.look()
     assert seen.value("cassandra_tombstones_per_read", table="rows", quantile="1") == 90
     assert seen.value("cassandra_tombstones_per_read", table="rows", quantile="0.99") == 5
@@ -77,9 +81,56 @@ async def test_what_the_cluster_says_of_dead_rows_is_told(environment: VirtualEn
 
 async def test_the_last_repair_that_succeeded_is_told(environment: VirtualEnvironment) -> None:
     found = [repaired(environment, 3), repaired(environment, 2), repaired(environment, 1, "FAILED"), ("STARTED", None)]
-    seen = Seen(environment, [[], [], [], found])
+    seen = Seen(environment, [[], [], [], found, [repaired(environment, 1)]])
     await seen.vitals.look()
     assert seen.value("cassandra_repair_age_seconds") == pytest.approx(2 * 86_400)
+
+
+@pytest.mark.parametrize("order", [1, -1])
+async def test_of_several_tables_the_one_counts_that_was_repaired_longest_ago(
+    environment: VirtualEnvironment, order: int
+) -> None:
+    found = [[repaired(environment, 3)], [repaired(environment, 5)]][::order]
+    seen = Seen(environment, [[], [], [], *found])
+    await seen.vitals.look()
+    assert seen.value("cassandra_repair_age_seconds") == pytest.approx(5 * 86_400)
+
+
+async def test_a_table_that_was_never_repaired_leaves_the_ring_without_an_age(environment: VirtualEnvironment) -> None:
+    seen = Seen(environment, [[], [], [], [repaired(environment, 3)], []])
+    await seen.vitals.look()
+    assert seen.value("cassandra_repair_age_seconds") is None
+
+
+async def test_the_latest_repairs_are_asked_for(environment: VirtualEnvironment) -> None:
+    asked: list[str] = []
+    seen = Seen(environment)
+    seen.session.prepare = lambda text: asked.append(text) or Statement(text)
+    seen.session.answers = [[]] * 5
+    await seen.vitals.look()
+    assert "ORDER BY id DESC" in asked[-1]
+
+
+class Strategy:
+    """How many copies a keyspace has, by data centre."""
+
+    def __init__(self, **factors: int) -> None:
+        self.dc_replication_factors: dict[str, int] = factors
+
+
+@pytest.mark.parametrize(
+    ("copies", "nodes", "warned"),
+    [(1, 1, False), (1, 3, True), (2, 3, True), (3, 3, False), (3, 5, False), (2, 2, False)],
+)
+async def test_a_keyspace_that_was_made_before_its_nodes_were_there_is_warned_of(
+    environment: VirtualEnvironment, copies: int, nodes: int, warned: bool
+) -> None:
+    seen = Seen(environment, (), Strategy(dc1=copies), **{f"n{each}": True for each in range(nodes)})
+    assert (f"{copies} of 3 copies" in str(seen.vitals.warning)) is warned
+
+
+async def test_of_a_keyspace_with_copies_of_another_kind_nothing_is_said(environment: VirtualEnvironment) -> None:
+    assert Seen(environment, (), object(), one=True, two=True).vitals.warning is None
 
 
 @pytest.mark.parametrize(("days", "nodes", "warned"), [(7, 3, False), (9, 3, True), (9, 1, False)])
@@ -87,25 +138,26 @@ async def test_a_ring_that_is_not_repaired_is_warned_of(
     environment: VirtualEnvironment, days: float, nodes: int, warned: bool
 ) -> None:
     assert REPAIR_WITHIN_S == 8 * 86_400
-    seen = Seen(environment, [[], [], [], [repaired(environment, days)]], **{f"n{each}": True for each in range(nodes)})
+    found = [[], [], [], *[[repaired(environment, days)]] * 2]
+    seen = Seen(environment, found, **{f"n{each}": True for each in range(nodes)})
     await seen.vitals.look()
     assert ("9 days ago" in str(seen.vitals.warning)) is warned
 
 
 async def test_a_ring_of_which_no_repair_is_known_has_no_age(environment: VirtualEnvironment) -> None:
-    seen = Seen(environment, [[], [], [], []], one=True, two=True)
+    seen = Seen(environment, [[]] * 5, one=True, two=True)
     await seen.vitals.look()
     assert seen.value("cassandra_repair_age_seconds") is None
 
 
 async def test_it_is_looked_at_once_a_minute(environment: VirtualEnvironment) -> None:
-    seen = Seen(environment, [[]] * 8)
+    seen = Seen(environment, [[]] * 10)
     await seen.vitals.look()
     await seen.vitals.look()
-    assert len(seen.session.sent) == 4
+    assert len(seen.session.sent) == 5
     environment.advance(LOOK_EVERY_NS / 1e9)
     await seen.vitals.look()
-    assert len(seen.session.sent) == 8
+    assert len(seen.session.sent) == 10
 
 
 async def test_a_role_that_may_not_look_goes_on_without(environment: VirtualEnvironment) -> None:

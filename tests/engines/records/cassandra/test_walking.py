@@ -4,13 +4,25 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+from tests.engines.records.cassandra.scripted import ADDRESS, Session, requests_of, table_of
+
 from soundstage.core import version
 from soundstage.core.environment import VirtualEnvironment
+from soundstage.core.errors import InvalidArgument
 from soundstage.engines.records.cassandra import schema
 from soundstage.engines.records.cassandra.deletions import row_key
-from soundstage.engines.records.cassandra.walking import _reached, _take, split  # pyright: ignore[reportPrivateUsage]
+from soundstage.engines.records.cassandra.driver import root
+from soundstage.engines.records.cassandra.link import Link
+from soundstage.engines.records.cassandra.reading import Reader
+from soundstage.engines.records.cassandra.walking import (
+    Walker,
+    _reached,  # pyright: ignore[reportPrivateUsage]
+    _take,  # pyright: ignore[reportPrivateUsage]
+    split,
+)
 from soundstage.engines.records.metering import Meter
-from soundstage.engines.records.port import KEY_CEILING, Budget, RangeDelete, Row
+from soundstage.engines.records.port import KEY_CEILING, Budget, RangeDelete, Row, TableSpec
 from soundstage.engines.records.segments import encode_position
 
 CELL = version.put(5, "t", b"value")
@@ -52,6 +64,56 @@ def test_a_cut_partition_goes_on_after_the_last_row_that_was_read() -> None:
     assert _reached((b"p", schema.RANGE, b"", b"")) == b""
     assert _reached((b"p", schema.LEDGER, b"", b"")) == KEY_CEILING
     assert _reached((b"p", None, None, None)) == KEY_CEILING
+
+
+TABLE = TableSpec(name="films")
+
+
+def walker_of(session: Session, environment: VirtualEnvironment) -> Walker:
+    requests = requests_of(session, environment)
+    return Walker(Link(ADDRESS), requests, Reader(requests, environment), environment)
+
+
+async def test_a_walk_that_has_no_time_says_where_to_begin_and_asks_nothing(environment: VirtualEnvironment) -> None:
+    session = Session()
+    late = Budget(deadline_ns=environment.monotonic_ns())
+    page = await walker_of(session, environment).page(table_of(TABLE), 0, 1, None, late, 0)
+    assert (page.partitions, page.cut, session.sent) == ([], False, [])
+    assert page.position is not None
+
+
+async def test_a_walk_goes_on_where_one_without_time_ended(environment: VirtualEnvironment) -> None:
+    session = Session([[(b"p", b"newest", schema.ITEM, b"a", CELL)]])
+    walker = walker_of(session, environment)
+    late = Budget(deadline_ns=environment.monotonic_ns())
+    position = (await walker.page(table_of(TABLE), 1, 4, None, late, 0)).position
+    page = await walker.page(table_of(TABLE), 1, 4, position, Budget(), 0)
+    low, high = session.sent[0].request.values[:2]
+    assert (low, high) == (-(1 << 62), -1)
+    assert (page.partitions, page.position) == ([(b"p", [(b"a", CELL)])], None)
+
+
+async def test_a_walk_that_is_not_answered_ends_at_its_deadline(environment: VirtualEnvironment) -> None:
+    walker = walker_of(Session([root.OperationTimedOut()]), environment)
+    page = await walker.page(
+        table_of(TABLE), 0, 1, None, Budget(deadline_ns=environment.monotonic_ns() + 1_000_000_000), 0
+    )
+    assert (page.partitions, page.cut) == ([], False)
+
+
+async def test_a_walk_that_is_not_answered_where_it_goes_on_stays_there(environment: VirtualEnvironment) -> None:
+    walker = walker_of(Session([root.OperationTimedOut()]), environment)
+    position = encode_position(b"p", b"a")
+    budget = Budget(deadline_ns=environment.monotonic_ns() + 1_000_000_000)
+    assert (await walker.page(table_of(TABLE), 0, 1, position, budget, 0)).position == position
+
+
+@pytest.mark.parametrize("start", [b"", b"short", b"too long for it", b"\xff" * 8])
+async def test_a_position_that_no_walk_of_the_segment_returned_is_refused(
+    environment: VirtualEnvironment, start: bytes
+) -> None:
+    with pytest.raises(InvalidArgument):
+        await walker_of(Session(), environment).page(table_of(TABLE), 0, 4, encode_position(b"", start), Budget(), 0)
 
 
 def test_a_page_goes_on_while_there_is_room(environment: VirtualEnvironment) -> None:

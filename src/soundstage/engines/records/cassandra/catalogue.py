@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
 from typing import Any
 
 import msgspec
 
 from soundstage.core.environment import Environment
-from soundstage.core.errors import InvalidArgument, Unavailable
+from soundstage.core.errors import DeadlineExceeded, InvalidArgument, SoundstageError, Unavailable
 from soundstage.engines.records import refusals
 from soundstage.engines.records.cassandra import schema
 from soundstage.engines.records.cassandra.failures import Failed
@@ -41,7 +43,8 @@ class Table:
 
     @property
     def eventual(self) -> bool:
-        return self.spec.eventual is True
+        # Conditions are about what was written last, whatever else was asked for.
+        return self.spec.eventual is True and not self.spec.conditional
 
 
 class Catalogue:
@@ -56,30 +59,55 @@ class Catalogue:
         self._ledgers = ledgers
         self._environment = environment
         self._read_ns = 0
+        self._aside: asyncio.Future[None] | None = None
 
-    async def table(self, name: str) -> Table:
-        """The table called `name`; `NotFound` where there is none."""
+    async def close(self) -> None:
+        """Nothing of it is under way."""
+        if self._aside is not None:
+            self._aside.cancel()
+            await asyncio.wait((self._aside,))
+
+    async def table(self, name: str, deadline_ns: int | None = None) -> Table:
+        """The table called `name`; `NotFound` where there is none.
+
+        One that is known is told when the deadline passes first: the call itself then finds that it is late.
+        """
         self._requests.check_open()
-        found = self._by_name.get(name)
-        if found is None:
-            await self.read()
-        elif self._environment.monotonic_ns() - self._read_ns > REFRESH_NS:
-            await self.refresh()
+        known = self._by_name.get(name)
+        if known is None:
+            await self.read(deadline_ns)
+        elif known.eventual:
+            self._refresh_aside()
+        else:
+            with suppress(DeadlineExceeded):
+                await self.refresh(deadline_ns)
         found = self._by_name.get(name)
         if found is None:
             raise refusals.no_table(name)
         return found
 
-    async def refresh(self) -> None:
-        """What is known is at most a few seconds old; one call reads it for all that ask meanwhile."""
-        if self._environment.monotonic_ns() - self._read_ns > REFRESH_NS:
+    async def refresh(self, deadline_ns: int | None = None) -> None:
+        """What is known is at most a few seconds old; one call, if it has the time, reads it for all that ask then."""
+        if self._is_old() and not self._requests.is_late(deadline_ns):
+            await self.read(deadline_ns)
+
+    def _is_old(self) -> bool:
+        return self._environment.monotonic_ns() - self._read_ns > REFRESH_NS
+
+    def _refresh_aside(self) -> None:
+        """As `refresh`, for who does not wait: one replica is enough for a table that the catalogue is not kept by."""
+        if self._is_old() and (self._aside is None or self._aside.done()):
+            self._aside = asyncio.ensure_future(self._refresh_quietly())
+
+    async def _refresh_quietly(self) -> None:
+        with suppress(SoundstageError):
             await self.read()
 
-    async def read(self) -> list[Table]:
+    async def read(self, deadline_ns: int | None = None) -> list[Table]:
         """All tables, by name, as they are."""
         self._requests.check_open()
         self._read_ns = self._environment.monotonic_ns()
-        rows = await self._requests.read_serially(self._ledgers.tables, (self._space,))
+        rows = await self._requests.read_serially(self._ledgers.tables, (self._space,), deadline_ns)
         found: dict[str, Table] = {}
         for name, number, spec, floor_us in rows:
             # A setting that changes while its table goes may stand there alone.

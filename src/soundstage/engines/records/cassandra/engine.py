@@ -102,6 +102,7 @@ class CassandraRecords:
             return
         self._stopped = True
         self._parts.requests.close()
+        await self._parts.catalogue.close()
         await self._link.give_back()
 
     async def create_table(self, spec: TableSpec) -> None:
@@ -126,7 +127,7 @@ class CassandraRecords:
         deadline_ns: int | None = None,
     ) -> int:
         parts = self.parts
-        into = await parts.catalogue.table(table)
+        into = await parts.catalogue.table(table, deadline_ns)
         check_partition(partition)
         survey = check_batch(batch)
         if parts.requests.is_late(deadline_ns):
@@ -142,18 +143,20 @@ class CassandraRecords:
         self, table: str, partition: bytes, keys: Sequence[bytes], now_us: int, budget: Budget | None = None
     ) -> Page:
         parts = self.parts
-        return await parts.reader.points(await parts.catalogue.table(table), partition, keys, now_us, budget)
+        source = await parts.catalogue.table(table, None if budget is None else budget.deadline_ns)
+        return await parts.reader.points(source, partition, keys, now_us, budget)
 
     async def read(self, table: str, partition: bytes, span: Span, budget: Budget, now_us: int) -> Page:
         parts = self.parts
-        return await parts.reader.page(await parts.catalogue.table(table), partition, span, budget, now_us)
+        source = await parts.catalogue.table(table, budget.deadline_ns)
+        return await parts.reader.page(source, partition, span, budget, now_us)
 
     async def read_many(
         self, table: str, partitions: Sequence[bytes], span: Span, budget: Budget, now_us: int
     ) -> list[Page]:
         """Partitions are read side by side, a few more at a time than may be needed."""
         parts = self.parts
-        source = await parts.catalogue.table(table)
+        source = await parts.catalogue.table(table, budget.deadline_ns)
         meter = Meter(Budget(budget.rows, budget.bytes), self._environment)
         pages: list[Page] = []
         for at in range(0, len(partitions), PARTITIONS_AT_ONCE):
@@ -171,7 +174,7 @@ class CassandraRecords:
         self, table: str, segment: int, segments: int, position: bytes | None, budget: Budget, now_us: int
     ) -> WalkPage:
         parts = self.parts
-        source = await parts.catalogue.table(table)
+        source = await parts.catalogue.table(table, budget.deadline_ns)
         return await parts.walker.page(source, segment, segments, position, budget, now_us)
 
     async def dump(self, table: str, position: bytes | None, budget: Budget) -> HoldingsPage:

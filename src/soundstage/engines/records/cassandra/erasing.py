@@ -10,6 +10,9 @@ from soundstage.engines.records.cassandra.walking import RING_HIGH, RING_LOW, Wa
 
 ROWS_AT_ONCE = 2_000
 
+ERASED_US = 1 << 62
+"""Later than any row, whatever clock gave it its time: a delete at this process's own would leave what is ahead."""
+
 
 class Eraser:
     """Erases a little at each call, one dropped table after another."""
@@ -23,7 +26,7 @@ class Eraser:
     async def erase(self) -> int:
         """Some partitions are gone for good; how many, 0 when nothing is left to erase.
 
-        No number is given twice, so nothing is ever written there again, and a plain delete takes all.
+        No number is given twice, so nothing is ever written there again, and a delete at the end of time takes all.
         """
         table = await self._catalogue.dropped()
         if table is None:
@@ -34,7 +37,7 @@ class Eraser:
         found = await self._walker.rows(table, table.statements.survey, first, RING_HIGH, ROWS_AT_ONCE)
         partitions = list(dict.fromkeys(row[0] for row in found.rows))
         await asyncio.gather(
-            *(self._requests.write(table.statements.erase, (table.number, each)) for each in partitions)
+            *(self._requests.write(table.statements.erase, (ERASED_US, table.number, each)) for each in partitions)
         )
         if found.is_whole and found.high >= RING_HIGH:
             await self._catalogue.forget_dropped(table.number)

@@ -7,6 +7,7 @@ import ipaddress
 import logging
 import ssl
 import threading
+from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,6 +28,26 @@ class Settings(NamedTuple):
     nodes: int
 
 
+class _Wish:
+    """To hold a connection, for as long as somebody waits for it. Both ends see who came first."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._held = self._withdrawn = False
+
+    def fulfil(self) -> bool:
+        """It is held; false where nobody waits any more."""
+        with self._lock:
+            self._held = not self._withdrawn
+            return self._held
+
+    def withdraw(self) -> bool:
+        """Nobody waits any more; true where it is held already."""
+        with self._lock:
+            self._withdrawn = True
+            return self._held
+
+
 class Link:
     """Opened by the first engine that takes it and closed by the last that gives it back.
 
@@ -43,8 +64,17 @@ class Link:
         self._lock = threading.Lock()
 
     async def take(self) -> None:
-        """The cluster is connected, the keyspace there. Raises the tree's errors only."""
-        await _in_thread(self.hold)
+        """The cluster is connected, the keyspace there. Raises the tree's errors only.
+
+        Who is cancelled meanwhile holds nothing: the thread goes on, and what it took is given back.
+        """
+        wish = _Wish()
+        try:
+            await _in_thread(self._hold_for, wish)
+        except asyncio.CancelledError:
+            if wish.withdraw():
+                asyncio.get_running_loop().run_in_executor(None, self.let_go)
+            raise
 
     async def give_back(self) -> None:
         """One user less; the last closes the connections."""
@@ -73,6 +103,11 @@ class Link:
             self._users -= 1
             if self._users == 0:
                 self._shut()
+
+    def _hold_for(self, wish: _Wish) -> None:
+        self.hold()
+        if not wish.fulfil():
+            self.let_go()
 
     def _connect(self) -> None:
         options = self.address.options
@@ -142,6 +177,20 @@ class Link:
             return {}
         # What has not been tried yet is not known to be down.
         return {str(host.endpoint): host.is_up is not False for host in self._cluster.metadata.all_hosts()}
+
+    def copies_missing(self) -> str | None:
+        """Where the keyspace has fewer copies of each row than were asked for and there are nodes for."""
+        if self._cluster is None:
+            return None
+        keyspace: Any = self._cluster.metadata.keyspaces.get(self.address.keyspace)
+        strategy: Any = None if keyspace is None else keyspace.replication_strategy
+        by_centre: dict[str, int] = getattr(strategy, "dc_replication_factors", {})
+        nodes = Counter(host.datacenter for host in self._cluster.metadata.all_hosts())
+        for centre, copies in sorted(by_centre.items()):
+            wanted = min(self.address.options.replication, nodes[centre])
+            if int(copies) < wanted:
+                return f"{self.address.keyspace} has {copies} of {wanted} copies of each row in {centre}"
+        return None
 
     def grace_s(self, place: str) -> int:
         """How long Cassandra keeps tombstones of a table; a table not known yet keeps them for as long as any."""

@@ -7,7 +7,6 @@ in these tables and mean nothing; deleted ranges and records are rows, and reade
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -19,9 +18,10 @@ from soundstage.engines.records.batches import Survey, check_batch, restamped
 from soundstage.engines.records.cassandra import deletions, schema
 from soundstage.engines.records.cassandra.catalogue import Table
 from soundstage.engines.records.cassandra.due import WHOLE, Agenda, Entry
-from soundstage.engines.records.cassandra.failures import Failed, remember
+from soundstage.engines.records.cassandra.failures import Failed, TooManyTombstones, remember
 from soundstage.engines.records.cassandra.reading import Reader, Statics
 from soundstage.engines.records.cassandra.requests import Requests
+from soundstage.engines.records.cassandra.turns import Turns
 from soundstage.engines.records.holdings import Holding, batch_of
 from soundstage.engines.records.port import (
     ALL,
@@ -62,32 +62,6 @@ class Change(NamedTuple):
     entries: list[Entry]
 
 
-class Turns:
-    """Who writes a partition next, of those in this process: among themselves they need no contest."""
-
-    def __init__(self) -> None:
-        self._locks: dict[tuple[int, bytes], list[Any]] = {}
-
-    async def take(self, place: tuple[int, bytes]) -> None:
-        entry = self._locks.setdefault(place, [asyncio.Lock(), 0])
-        entry[1] += 1
-        try:
-            await entry[0].acquire()
-        except BaseException:
-            self._leave(place, entry)
-            raise
-
-    def give(self, place: tuple[int, bytes]) -> None:
-        entry = self._locks[place]
-        entry[0].release()
-        self._leave(place, entry)
-
-    def _leave(self, place: tuple[int, bytes], entry: list[Any]) -> None:
-        entry[1] -= 1
-        if not entry[1]:
-            del self._locks[place]
-
-
 class Decider:
     """Applies batches to tables that take conditions."""
 
@@ -96,7 +70,7 @@ class Decider:
         self._agenda = agenda
         self._reader = reader
         self._environment = environment
-        self._turns = Turns()
+        self._turns = Turns(environment)
 
     async def apply(
         self,
@@ -123,7 +97,7 @@ class Decider:
             if recorded is not None:
                 return recorded
             nonlocal stamp_us
-            stamp_us = await self._passed(table, partition, state, survey, asked)
+            stamp_us = await self._passed(table, partition, state, survey, asked, deadline_ns)
             ours = restamped(batch, stamp_us)
             return self._accepted(table, partition, state, ours, check_batch(ours), asked)
 
@@ -184,10 +158,13 @@ class Decider:
         until_ns = self._requests.until(deadline_ns)
         outcome: Outcome = "not_applied"
         tried = 0
-        await self._turns.take(place)
+        await self._turns.take(place, until_ns)
         try:
             while True:
-                state = await self._state(table, partition, keys, with_ranges, until_ns)
+                try:
+                    state = await self._state(table, partition, keys, with_ranges, until_ns)
+                except TooManyTombstones:
+                    raise _overgrown() from None
                 change = await decide(state)
                 if isinstance(change, int):
                     return change
@@ -306,11 +283,19 @@ class Decider:
         entry = self._agenda.entry(table, partition, schema.LEDGER, token.encode(), cell)
         change.entries.extend([] if entry is None else [entry])
 
-    async def _passed(self, table: Table, partition: bytes, state: State, survey: Survey, asked: Conditional) -> int:
+    async def _passed(
+        self,
+        table: Table,
+        partition: bytes,
+        state: State,
+        survey: Survey,
+        asked: Conditional,
+        deadline_ns: int | None,
+    ) -> int:
         """All conditions hold; the time that the write is stamped with."""
         now_us = self._environment.now_us()
         for condition in asked.conditions:
-            actual = await self._actual(table, partition, state, condition, now_us)
+            actual = await self._actual(table, partition, state, condition, now_us, deadline_ns)
             if actual != condition.stamp:
                 raise refusals.condition_failed(condition, actual)
         stamp_us = version.time_us(survey.greatest)
@@ -321,12 +306,18 @@ class Decider:
         return stamp_us
 
     async def _actual(
-        self, table: Table, partition: bytes, state: State, condition: Condition, now_us: int
+        self,
+        table: Table,
+        partition: bytes,
+        state: State,
+        condition: Condition,
+        now_us: int,
+        deadline_ns: int | None,
     ) -> Stamp | None:
         if not state.newest:
             return None
         if condition.key is None:
-            exists = condition.stamp is not None or await self._is_live(table, partition, now_us)
+            exists = condition.stamp is not None or await self._is_live(table, partition, now_us, deadline_ns)
             return Stamp(version.time_us(state.newest), version.token(state.newest)) if exists else None
         cell = state.rows.get((schema.ITEM, condition.key))
         fragments = deletions.fragments_of(state.ranges, state.statics.tombstone)
@@ -335,15 +326,17 @@ class Decider:
             return None
         return Stamp(version.time_us(cell), version.token(cell))
 
-    async def _is_live(self, table: Table, partition: bytes, now_us: int) -> bool:
+    async def _is_live(self, table: Table, partition: bytes, now_us: int, deadline_ns: int | None) -> bool:
         """Whether the record has a live item. If it has one no more, who took it has taken the revision as well."""
         span = ALL
         while True:
-            page = await self._reader.page(table, partition, span, Budget(rows=1), now_us)
+            page = await self._reader.page(table, partition, span, Budget(rows=1, deadline_ns=deadline_ns), now_us)
             if page.rows:
                 return True
             if page.resume is None:
                 return False
+            if self._requests.is_late(deadline_ns):
+                raise refusals.deadline_passed()
             span = type(span)(page.resume)
 
     def _forgotten(
@@ -421,6 +414,12 @@ def _check_unrecorded(state: State, survey: Survey) -> None:
     kept = state.rows.get((schema.LEDGER, token.encode()))
     if kept is not None and version.time_us(survey.greatest) <= int.from_bytes(kept[:STAMP_BYTES], "big"):
         raise refusals.token_reused(token)
+
+
+def _overgrown() -> Unavailable:
+    return Unavailable(
+        "the record has too many deleted rows", hint="compact the table in Cassandra", outcome="not_applied"
+    )
 
 
 def _contested() -> Unavailable:

@@ -65,11 +65,19 @@ class Reader:
         if budget is not None and self._requests.is_late(budget.deadline_ns) and keys:
             return Page([], keys[0], None)
         deadline_ns = None if budget is None else budget.deadline_ns
-        values = (table.number, partition, list(dict.fromkeys(asked)))
-        try:
-            found = await self._found(table, partition, table.statements.points, values, deadline_ns)
-        except DeadlineExceeded:
-            return Page([], keys[0], None) if keys else Page([], None, None)
+        while True:
+            values = (table.number, partition, list(dict.fromkeys(asked)))
+            try:
+                found = await self._found(table, partition, table.statements.points, values, deadline_ns)
+            except DeadlineExceeded:
+                return Page([], keys[0], None) if keys else Page([], None, None)
+            except TooManyTombstones:
+                if budget is None or len(asked) <= 1:
+                    raise _overgrown() from None
+                # A page of fewer keys passes fewer of them.
+                asked = asked[: len(asked) // 2]
+                continue
+            break
         live = dict(live_rows(found, now_us))
         stamp = _stamp(found.statics)
         rows = [(key, live[key]) for key in asked if key in live]
@@ -113,7 +121,7 @@ class Reader:
         while not self._requests.is_late(budget.deadline_ns):
             middle = between(low, high)
             if middle is None:
-                raise Unavailable("a single key has too many deleted versions", hint="compact the table in Cassandra")
+                raise _overgrown()
             part = Span(middle, span.end, True) if span.reverse else Span(span.start, middle)
             try:
                 found = await self._span(table, partition, part, ROWS_MIN, budget.deadline_ns)
@@ -197,6 +205,10 @@ class Reader:
         rows = await self._requests.read(table.statements.kind, values, deadline_ns)
         found = [deletions.parse_row(row[-2], row[-1]) for row in rows]
         return found, rows[0][3] if rows else None
+
+
+def _overgrown() -> Unavailable:
+    return Unavailable("a record has too many deleted rows", hint="compact the table in Cassandra")
 
 
 def unread(span: Span) -> Page:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from typing import Any, NamedTuple
 
 from soundstage.core.environment import Environment
@@ -24,6 +23,7 @@ from soundstage.engines.records.cassandra.failures import (
     remember,
 )
 from soundstage.engines.records.cassandra.link import Link
+from soundstage.engines.records.cassandra.turns import Line
 
 PAUSE_FIRST_S, PAUSE_LAST_S = 0.02, 1.0
 
@@ -53,9 +53,8 @@ class Requests:
         self._bridge = Bridge()
         self._patience_ns = round(options.patience_s * 1e9)
         self._attempt_s = options.attempt_s
-        self._free = options.in_flight
+        self._line = Line(options.in_flight, environment)
         self._waiting_max = options.waiting
-        self._queue: deque[asyncio.Future[None]] = deque()
         self._closed = False
         self.failing: Failing | None = None
         self.retried: int = 0
@@ -65,25 +64,26 @@ class Requests:
     @property
     def in_flight(self) -> int:
         """Requests under way."""
-        return self._in_flight_max - self._free
+        return self._in_flight_max - self._line.free
 
     @property
     def waiting(self) -> int:
         """Requests that wait for their turn."""
-        return len(self._queue)
+        return self._line.waiting
 
     def close(self) -> None:
         """Calls under way end with `Unavailable`; no more are taken."""
         self._closed = True
         self._bridge.close()
-        while self._queue:
-            turn = self._queue.popleft()
-            if not turn.done():
-                turn.set_exception(refusals.stopped())
+        self._line.close()
 
     def check_open(self) -> None:
         if self._closed:
             raise refusals.stopped()
+
+    def now_ns(self) -> int:
+        """The clock that deadlines are on."""
+        return self._environment.monotonic_ns()
 
     def is_late(self, deadline_ns: int | None) -> bool:
         return deadline_ns is not None and self._environment.monotonic_ns() >= deadline_ns
@@ -149,11 +149,11 @@ class Requests:
             request = unlogged_batch(self.commit_level, self.serial_level)
             for statement, values in batch:
                 request.add(statement, values)
-        await self._take_turn()
+        await self._take_turn(deadline_ns)
         try:
             rows = await self._answer(request, self._time_left_s(deadline_ns))
         finally:
-            self._give_turn()
+            self._line.give()
         return rows[0][0], rows[0]
 
     async def undecided(self, error: BaseException, tried: int, deadline_ns: int) -> Outcome:
@@ -177,7 +177,7 @@ class Requests:
     async def _sent(
         self, request: Any, deadline_ns: int | None, *, reading: bool = False, scanning: bool = False
     ) -> Any:
-        await self._take_turn()
+        await self._take_turn(deadline_ns)
         try:
             rows = await self._answer(request, self._time_left_s(deadline_ns))
             self.failing = None
@@ -185,7 +185,7 @@ class Requests:
         except Failed as failed:
             return await self._sent_again(request, deadline_ns, failed.cause, reading, scanning)
         finally:
-            self._give_turn()
+            self._line.give()
 
     async def _sent_again(
         self, request: Any, deadline_ns: int | None, error: BaseException, reading: bool, scanning: bool
@@ -255,32 +255,14 @@ class Requests:
             raise late()
         return min(left_s, self._attempt_s)
 
-    async def _take_turn(self) -> None:
+    async def _take_turn(self, deadline_ns: int | None) -> None:
         if self._closed:
             raise refusals.stopped()
-        if self._free > 0:
-            self._free -= 1
-            return
-        if len(self._queue) >= self._waiting_max:
+        if not self._line.free and self._line.waiting >= self._waiting_max:
             raise Exhausted(
                 f"{self._waiting_max} requests wait for Cassandra already",
                 hint="ask less often, or raise in_flight",
                 retry_after_ms=100,
                 outcome="not_applied",
             )
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._queue.append(turn)
-        try:
-            await turn
-        except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
-                self._give_turn()
-            raise
-
-    def _give_turn(self) -> None:
-        while self._queue:
-            turn = self._queue.popleft()
-            if not turn.done():
-                turn.set_result(None)
-                return
-        self._free += 1
+        await self._line.take(deadline_ns)

@@ -46,7 +46,7 @@ class Statements:
         "survey": "SELECT id, tombstone, kind, key, cell FROM {0} "
         "WHERE token(number, id) >= ? AND token(number, id) <= ? AND number = ? LIMIT ? ALLOW FILTERING",
         "ids": "SELECT DISTINCT number, id FROM {0} WHERE token(number, id) = ?",
-        "erase": "DELETE FROM {0} WHERE number = ? AND id = ?",
+        "erase": "DELETE FROM {0} USING TIMESTAMP ? WHERE number = ? AND id = ?",
         # By Paxos.
         "turn": "UPDATE {0} SET rev = ?, newest = ?, tombstone = ?, ranges = ? WHERE number = ? AND id = ? IF rev = ?",
         "set": "INSERT INTO {0} (number, id, kind, key, cell) VALUES (?, ?, ?, ?, ?)",

@@ -7,7 +7,7 @@ looked at before and after them, and must be the same.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from itertools import groupby
 from operator import itemgetter
 from typing import Any, NamedTuple
@@ -32,6 +32,9 @@ WRITE_BYTES = 1 << 20
 """Of rows in one write at most, but for a single larger one."""
 
 TRIES_MAX = 20
+
+LOOKED_NS, LOOKED_ENDS_NS = 15_000_000_000, 60_000_000_000
+"""How long a look at the fence is good for, and when what began on its word must have ended."""
 
 _parse = msgspec.msgpack.Decoder(tuple[bytes, int, bytes]).decode
 _partition_of = itemgetter(0)
@@ -117,6 +120,23 @@ class Taken:
         self._bytes -= size
 
 
+class Looks:
+    """Looks at a fence, and for how long writes may go out on the word of the last one."""
+
+    def __init__(self, requests: Requests, look: Callable[[], Awaitable[None]]) -> None:
+        self.look: Callable[[], Awaitable[None]] = look
+        self._requests = requests
+        self._began_ns: int | None = None
+
+    async def until_ns(self) -> int:
+        """When a write that begins at this moment is given up. Raises what `look` raises."""
+        if self._began_ns is None or self._requests.is_late(self._began_ns + LOOKED_NS):
+            began_ns = self._requests.now_ns()
+            await self.look()
+            self._began_ns = began_ns
+        return min(self._began_ns + LOOKED_ENDS_NS, self._requests.until(None))
+
+
 class Transfer:
     """Dumps and loads tables of both kinds."""
 
@@ -165,8 +185,10 @@ class Transfer:
     async def load(self, table: Table, holdings: Sequence[Holding], fence: int | None) -> None:
         """See `Transfers`.
 
-        The fence is looked at before each piece. What a hung process sends behind that for a table without conditions
-        is hidden by Cassandra's own tombstones, for the ten days that it keeps them, where it was deleted meanwhile.
+        For a table without conditions the fence is looked at before each piece and again every few seconds, and
+        nothing is sent on the word of a look that is a minute old: what a hung process had in hand goes nowhere. What
+        it did send may arrive late, and changes nothing then: it is older than what was written since, and what was
+        deleted since is hidden by Cassandra's own tombstones for ten days.
         """
         for holding in holdings:
             check_holding(holding)
@@ -185,20 +207,21 @@ class Transfer:
                 return
 
     async def _load(self, table: Table, piece: Sequence[Holding], fence: int | None) -> None:
+        looks = Looks(self._requests, lambda: self._check(table, fence))
         if not table.conditional:
-            await self._check(table, fence)
+            await looks.until_ns()
         for failed in await asyncio.gather(
-            *(self._load_one(table, holding, fence) for holding in piece), return_exceptions=True
+            *(self._load_one(table, holding, looks) for holding in piece), return_exceptions=True
         ):
             if isinstance(failed, BaseException):
                 raise failed
 
-    async def _load_one(self, table: Table, holding: Holding, fence: int | None) -> None:
+    async def _load_one(self, table: Table, holding: Holding, looks: Looks) -> None:
         for portion in portions(holding):
             if table.conditional:
-                await self._decider.load(table, portion, lambda: self._check(table, fence))
+                await self._decider.load(table, portion, looks.look)
             else:
-                await self._writer.load(table, portion)
+                await self._writer.load(table, portion, await looks.until_ns())
 
     async def _check(self, table: Table, fence: int | None) -> None:
         if await self._catalogue.fence(table) != fence:

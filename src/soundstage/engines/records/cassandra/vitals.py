@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -26,7 +26,7 @@ REPAIR_WITHIN_S = 8 * 86_400
 _TOMBSTONES = "SELECT p99th, max FROM system_views.tombstones_per_read WHERE keyspace_name = ? AND table_name = ?"
 _REPAIRS = (
     "SELECT status, finished_at FROM system_distributed.repair_history "
-    "WHERE keyspace_name = ? AND columnfamily_name = ? LIMIT 1000"
+    "WHERE keyspace_name = ? AND columnfamily_name = ? ORDER BY id DESC LIMIT 1000"
 )
 
 
@@ -56,6 +56,9 @@ class Vitals:
         down = sorted(name for name, is_up in states.items() if not is_up)
         if down:
             return f"nodes of Cassandra do not answer: {', '.join(down)}"
+        missing = self._link.copies_missing()
+        if missing is not None:
+            return f"{missing}: raise its replication and repair it, or say so with the option replication"
         age_s = self._repair_age_s()
         if len(states) > 1 and age_s is not None and age_s > REPAIR_WITHIN_S:
             return f"the keyspace {self._link.address.keyspace} was repaired {age_s / 86_400:.0f} days ago"
@@ -101,12 +104,20 @@ class Vitals:
             rows = await self._requests.read(tombstones, (keyspace, table), deadline_ns, eventual=True)
             if rows:
                 self._tombstones[table] = (float(rows[0][0] or 0), float(rows[0][1] or 0))
-        found = await self._requests.read(repairs, (keyspace, schema.ROWS), deadline_ns, eventual=True)
-        ended: list[Any] = [finished for status, finished in found if status == "SUCCESS" and finished is not None]
-        if ended:
-            self._repaired_us = round(max(ended).timestamp() * 1e6)
+        ended = [
+            _ended_us(await self._requests.read(repairs, (keyspace, table), deadline_ns, eventual=True))
+            for table in (schema.ROWS, schema.PAXOS)
+        ]
+        # No newer than that of the table which was repaired longest ago.
+        self._repaired_us = min(ended) or None
 
     def _repair_age_s(self) -> float | None:
         if self._repaired_us is None:
             return None
         return max(0.0, (self._environment.now_us() - self._repaired_us) / 1e6)
+
+
+def _ended_us(sessions: Sequence[Any]) -> int:
+    """When the last of them that succeeded ended; 0 where none is known."""
+    ended: list[Any] = [finished for status, finished in sessions if status == "SUCCESS" and finished is not None]
+    return round(max(ended).timestamp() * 1e6) if ended else 0

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from soundstage.core.environment import Environment
-from soundstage.core.errors import InvalidArgument, Unavailable
+from soundstage.core.errors import DeadlineExceeded, InvalidArgument, Unavailable
 from soundstage.engines.records.cassandra import deletions, schema
 from soundstage.engines.records.cassandra.catalogue import Table
 from soundstage.engines.records.cassandra.failures import TooManyTombstones, TooSlow
@@ -35,6 +35,7 @@ from soundstage.engines.records.segments import encode_position, segment_bounds
 
 RING_LOW, RING_HIGH = -(1 << 63), (1 << 63) - 1
 LIMIT_MIN, LIMIT_MAX = 64, 10_000
+TOKEN_BYTES = 8
 
 _parse = msgspec.msgpack.Decoder(tuple[bytes, bytes]).decode
 _partition_of = itemgetter(0)
@@ -69,14 +70,18 @@ class Walker:
             after, start = self._parse(table, position, first, last)
             if self._requests.is_late(budget.deadline_ns):
                 return WalkPage([], position)
-            for partition, begin in [(after, start), *((one, b"") for one in await self.neighbours(table, after))]:
+            if not after:
+                return await self._onward(table, _token(start), last, partitions, meter, budget, now_us)
+            try:
+                behind = await self.neighbours(table, after, budget.deadline_ns)
+            except DeadlineExceeded:
+                return WalkPage([], position)
+            for partition, begin in [(after, start), *((one, b"") for one in behind)]:
                 page = await self._reader.page(table, partition, Span(begin), budget, now_us)
                 ended = _take(partitions, partition, page.rows, page.resume, meter, begin)
                 if ended is not None:
                     return ended
             first = self._link.token(table.number, after) + 1
-        if self._requests.is_late(budget.deadline_ns):
-            return await self._where_to_begin(table, first, last, partitions)
         return await self._onward(table, first, last, partitions, meter, budget, now_us)
 
     async def rows(
@@ -117,7 +122,12 @@ class Walker:
     ) -> WalkPage:
         limit = self.limit(table, budget)
         while first <= last:
-            found = await self.rows(table, table.statements.ring, first, last, limit, budget.deadline_ns)
+            if self._requests.is_late(budget.deadline_ns):
+                return WalkPage(partitions, _position_at(first), cut=False)
+            try:
+                found = await self.rows(table, table.statements.ring, first, last, limit, budget.deadline_ns)
+            except DeadlineExceeded:
+                return WalkPage(partitions, _position_at(first), cut=False)
             for partition, rows, is_last in split(found.rows, table.conditional):
                 live = live_rows(rows, now_us)
                 cut = None if found.is_whole or not is_last else _reached(found.rows[-1])
@@ -125,36 +135,24 @@ class Walker:
                 if ended is not None:
                     return ended
             first = found.high + 1
-            if first <= last and self._requests.is_late(budget.deadline_ns):
-                return await self._where_to_begin(table, first, last, partitions)
         return WalkPage(partitions, None)
 
-    async def neighbours(self, table: Table, partition: bytes) -> list[bytes]:
+    async def neighbours(self, table: Table, partition: bytes, deadline_ns: int | None = None) -> list[bytes]:
         """The partitions that lie behind one at its own token, which hardly ever are any."""
         token = self._link.token(table.number, partition)
-        rows = await self._requests.read(table.statements.ids, (token,))
+        rows = await self._requests.read(table.statements.ids, (token,), deadline_ns)
         behind = [found for number, found in rows if number == table.number]
         return behind[behind.index(partition) + 1 :] if partition in behind else []
-
-    async def _where_to_begin(
-        self, table: Table, first: int, last: int, partitions: list[tuple[bytes, list[Row]]]
-    ) -> WalkPage:
-        """The time is over: nothing more is read but where the next page begins."""
-        while first <= last:
-            found = await self.rows(table, table.statements.ring, first, last, 1)
-            if found.rows:
-                return WalkPage(partitions, encode_position(found.rows[0][0], b""), cut=False)
-            first = found.high + 1
-        return WalkPage(partitions, None)
 
     def _parse(self, table: Table, position: bytes, first: int, last: int) -> tuple[bytes, bytes]:
         try:
             partition, start = _parse(position)
         except msgspec.MsgspecError:
             raise InvalidArgument("the position is none that a walk returned", field="position") from None
-        if not 1 <= len(partition) <= PARTITION_MAX_BYTES or len(start) > len(KEY_CEILING):
+        is_token = not partition and len(start) == TOKEN_BYTES
+        if not is_token and (not 1 <= len(partition) <= PARTITION_MAX_BYTES or len(start) > len(KEY_CEILING)):
             raise InvalidArgument("the position is none that a walk returned", field="position")
-        if not first <= self._link.token(table.number, partition) <= last:
+        if not first <= (_token(start) if is_token else self._link.token(table.number, partition)) <= last:
             raise InvalidArgument("the position is of another segment", field="position")
         return partition, start
 
@@ -168,6 +166,15 @@ def split(rows: list[Any], conditional: bool) -> Iterator[tuple[bytes, Found, bo
         ranges = [deletions.parse_row(row[-2], row[-1]) for row in group if row[-3] == schema.RANGE and row[-1]]
         fragments = deletions.fragments_of(ranges, statics.tombstone) if conditional else ()
         yield partition, Found(statics, items, fragments), group is groups[-1][1]
+
+
+def _position_at(token: int) -> bytes:
+    """Where a walk goes on that has come to no partition: with the first at `token` or behind it."""
+    return encode_position(b"", (token - RING_LOW).to_bytes(TOKEN_BYTES, "big"))
+
+
+def _token(start: bytes) -> int:
+    return int.from_bytes(start, "big") + RING_LOW
 
 
 def _reached(row: Any) -> bytes:

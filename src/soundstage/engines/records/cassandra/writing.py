@@ -35,19 +35,23 @@ class Writer:
         """All of `batch` counts from now on, or nothing."""
         if len(batch.cells) == 1 and not batch.ranges and batch.partition is None:
             return await self._apply_one(table, partition, *batch.cells[0], deadline_ns)
-        return await self._apply(table, partition, batch, version.identity(survey.greatest), deadline_ns)
+        newest = version.identity(survey.greatest)
+        return await self._apply(table, partition, batch, newest, deadline_ns, eventual=table.eventual)
 
-    async def load(self, table: Table, holding: Holding) -> None:
-        """What a table without conditions keeps of `holding` is there, and the greatest version it ever accepted."""
+    async def load(self, table: Table, holding: Holding, deadline_ns: int | None = None) -> None:
+        """What a table without conditions keeps of `holding` is there, and the greatest version it ever accepted.
+
+        It is on as many replicas as a dump asks, which is to find it there.
+        """
         found = batch_of(holding)
         if found is None:
             batch, newest = Batch(), holding.newest
         else:
             batch, newest = found[0], max(holding.newest, version.identity(found[1].greatest))
-        await self._apply(table, holding.partition, batch, newest, None)
+        await self._apply(table, holding.partition, batch, newest, deadline_ns, eventual=False)
 
     async def _apply(
-        self, table: Table, partition: bytes, batch: Batch, newest: bytes, deadline_ns: int | None
+        self, table: Table, partition: bytes, batch: Batch, newest: bytes, deadline_ns: int | None, *, eventual: bool
     ) -> None:
         statements: list[Statement] = []
         entries: list[Entry] = []
@@ -66,7 +70,7 @@ class Writer:
         statements.append((table.statements.put_header, (version.time_us(newest), newest, table.number, partition)))
         if entries:
             await self._agenda.add(table, entries, deadline_ns)
-        await self._requests.write_all(statements, deadline_ns, eventual=table.eventual)
+        await self._requests.write_all(statements, deadline_ns, eventual=eventual)
 
     async def _apply_one(self, table: Table, partition: bytes, key: bytes, cell: Cell, deadline_ns: int | None) -> None:
         entries = self._entries(table, partition, schema.ITEM, key, cell)

@@ -1,0 +1,118 @@
+"""What a catalogue that is read anew costs the call that does it; the suites against a real server have the rest."""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+import pytest
+from tests.engines.records.cassandra.scripted import ADDRESS, Session, Statement, requests_of, table_of
+
+from soundstage.core.environment import VirtualEnvironment
+from soundstage.core.errors import DeadlineExceeded, NotFound, Unavailable
+from soundstage.engines.records.cassandra.catalogue import REFRESH_NS, Catalogue
+from soundstage.engines.records.cassandra.driver import root
+from soundstage.engines.records.cassandra.link import Link
+from soundstage.engines.records.cassandra.statements import Ledgers
+from soundstage.engines.records.port import TableSpec
+
+NAME = "kv/films"
+ROW = (NAME, 1, msgspec.msgpack.encode(TableSpec(name=NAME)), None)
+GONE = root.OperationTimedOut()
+REFUSED = root.Unavailable("too few")
+
+
+class Preparing(Session):
+    """A session that prepares statements too."""
+
+    def prepare(self, text: str) -> Statement:
+        return Statement(text)
+
+
+async def known(session: Session, environment: VirtualEnvironment) -> Catalogue:
+    """A catalogue that was read a while ago."""
+    link = Link(ADDRESS)
+    link.session = session
+    ledgers = Ledgers({name: Statement(name) for name in Ledgers.TEXTS})
+    found = Catalogue(link, "main", requests_of(session, environment), ledgers, environment)
+    await found.read()
+    environment.advance(REFRESH_NS / 1e9 + 1)
+    return found
+
+
+def within(environment: VirtualEnvironment, seconds: float) -> int:
+    return environment.monotonic_ns() + round(seconds * 1e9)
+
+
+async def test_a_table_is_known_for_a_few_seconds(environment: VirtualEnvironment) -> None:
+    session = Preparing([[ROW], [ROW]])
+    catalogue = await known(session, environment)
+    for _ in range(3):
+        assert (await catalogue.table(NAME)).spec.name == NAME
+    assert len(session.sent) == 2
+
+
+async def test_a_call_waits_for_no_longer_than_its_deadline(environment: VirtualEnvironment) -> None:
+    session = Preparing([[ROW], GONE])
+    catalogue = await known(session, environment)
+    assert (await catalogue.table(NAME, within(environment, 1.5))).spec.name == NAME
+    assert session.sent[-1].timeout == pytest.approx(1.5)
+
+
+async def test_without_an_answer_a_call_is_given_up_at_its_deadline(environment: VirtualEnvironment) -> None:
+    catalogue = await known(Preparing([[ROW], *[REFUSED] * 1_000]), environment)
+    deadline_ns = within(environment, 1.5)
+    with pytest.raises(Unavailable):
+        await catalogue.table(NAME, deadline_ns)
+    assert environment.monotonic_ns() <= deadline_ns
+
+
+async def test_a_call_that_is_late_leaves_it_to_the_next(environment: VirtualEnvironment) -> None:
+    session = Preparing([[ROW], [ROW]])
+    catalogue = await known(session, environment)
+    await catalogue.table(NAME, environment.monotonic_ns())
+    asked = len(session.sent)
+    await catalogue.table(NAME)
+    assert (asked, len(session.sent)) == (1, 2)
+
+
+async def test_a_table_that_is_not_known_is_asked_for_until_the_deadline(environment: VirtualEnvironment) -> None:
+    catalogue = await known(Preparing([[ROW], GONE]), environment)
+    with pytest.raises(DeadlineExceeded):
+        await catalogue.table("kv/others", within(environment, 1.5))
+
+
+LOOSE = (NAME, 1, msgspec.msgpack.encode(TableSpec(name=NAME, eventual=True)), None)
+
+
+async def test_a_call_that_one_replica_is_enough_for_waits_for_no_quorum(environment: VirtualEnvironment) -> None:
+    session = Preparing([[LOOSE]])
+    catalogue = await known(session, environment)
+    tables = [await catalogue.table(NAME) for _ in range(3)]
+    await asyncio.sleep(0)
+    asked = len(session.sent)
+    await catalogue.close()
+    assert ({table.spec.name for table in tables}, asked) == ({NAME}, 2)
+
+
+async def test_what_is_read_meanwhile_counts_from_then_on(environment: VirtualEnvironment) -> None:
+    catalogue = await known(Preparing([[LOOSE], [], []]), environment)
+    await catalogue.table(NAME)
+    for _ in range(10):
+        await asyncio.sleep(0)
+    with pytest.raises(NotFound):
+        await catalogue.table(NAME)
+
+
+async def test_without_a_quorum_what_is_known_is_told_on_and_on(environment: VirtualEnvironment) -> None:
+    catalogue = await known(Preparing([[LOOSE], *[REFUSED] * 1_000]), environment)
+    for _ in range(100):
+        environment.advance(1)
+        assert (await catalogue.table(NAME)).spec.name == NAME
+        await asyncio.sleep(0)
+    await catalogue.close()
+
+
+@pytest.mark.parametrize(("conditional", "eventual"), [(False, True), (True, False)])
+def test_what_takes_conditions_is_never_eventual(conditional: bool, eventual: bool) -> None:
+    assert table_of(TableSpec(name=NAME, conditional=conditional, eventual=True)).eventual is eventual
