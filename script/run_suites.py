@@ -26,6 +26,7 @@ LOG_WHOLE_LINES = 5000
 SERVERS: dict[str, tuple[str, ...]] = {
     "servers": ("cassandra", "druid", "kafka", "memcached", "postgresql", "redis", "s3", "temporal"),
     "cassandra": ("cassandra",),
+    "ring": ("cassandra",),
     "kafka": ("kafka",),
     "outbox": ("cassandra", "kafka"),
     "opensearch": ("opensearch",),

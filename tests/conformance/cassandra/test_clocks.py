@@ -8,45 +8,11 @@ from __future__ import annotations
 import time
 
 import pytest
+from tests.conformance.cassandra.processes import GUARDED, PLAIN, Process
 
-from soundstage.core import version
-from soundstage.core.environment import VirtualEnvironment
-from soundstage.engines.records.cassandra import CassandraRecords, Link
-from soundstage.engines.records.port import ALL, Batch, Budget, Condition, Conditional, RangeDelete, Stamp, TableSpec
+from soundstage.engines.records.cassandra import Link
 
 pytestmark = pytest.mark.slow
-
-PLAIN, GUARDED = "clocks/plain", "clocks/guarded"
-RECORD = b"record"
-
-
-class Process:
-    """An engine whose clock is so many seconds off the nodes'."""
-
-    def __init__(self, link: Link, space: str, off_s: float) -> None:
-        self.environment: VirtualEnvironment = VirtualEnvironment(start_ns=time.time_ns() + round(off_s * 1e9))
-        self.engine: CassandraRecords = CassandraRecords(link, self.environment, space)
-
-    async def start(self) -> None:
-        await self.engine.start()
-        await self.engine.create_table(TableSpec(name=PLAIN))
-        await self.engine.create_table(TableSpec(name=GUARDED, conditional=True))
-
-    def now_us(self) -> int:
-        self.environment.advance(1e-6)
-        return self.environment.now_us()
-
-    async def put(self, table: str, value: bytes, at_us: int | None = None) -> int:
-        cell = version.put(self.now_us() if at_us is None else at_us, "put", value)
-        return await self.engine.apply(table, RECORD, Batch(cells=[(b"key", cell)]))
-
-    async def delete(self, table: str) -> int:
-        cell = version.delete(self.now_us(), "delete")
-        return await self.engine.apply(table, RECORD, Batch(ranges=[RangeDelete(b"", None, cell)]))
-
-    async def values(self, table: str) -> list[bytes]:
-        page = await self.engine.read(table, RECORD, ALL, Budget(), self.environment.now_us())
-        return [bytes(version.split(cell).value) for _, cell in page.rows]
 
 
 @pytest.mark.parametrize("table", [PLAIN, GUARDED])
@@ -85,11 +51,7 @@ async def test_a_condition_that_holds_is_written_over_what_a_fast_clock_wrote(li
     await behind.start()
     await ahead.start()
     first_us = await ahead.put(GUARDED, b"ahead")
-    asked = Conditional(
-        conditions=[Condition(b"key", Stamp(first_us, "put"))], token="then", digest=b"", limit_us=first_us + 10**9
-    )
-    cell = version.put(behind.now_us(), "then", b"behind")
-    stamped_us = await behind.engine.apply(GUARDED, RECORD, Batch(cells=[(b"key", cell)]), conditional=asked)
+    stamped_us = await behind.replace(first_us, "put", "behind")
     found = await ahead.values(GUARDED)
     await behind.engine.stop()
     await ahead.engine.stop()

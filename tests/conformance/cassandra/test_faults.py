@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import random
+import resource
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Generator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -34,6 +36,13 @@ SETTINGS = {
     "heap_mb": "384",
 }
 PLAIN, GUARDED = "faults/plain", "faults/guarded"
+
+LARGE_BYTES = 3 << 20
+FULL_BYTES = 8 << 20
+"""Half of a segment of the commit log: the next one cannot be made, as on a disk without room for it."""
+
+TRIES_MAX = 64
+"""Several times what segments that are there already can hold."""
 
 pytestmark = pytest.mark.slow
 
@@ -128,6 +137,17 @@ async def timed(call: Awaitable[object]) -> tuple[SoundstageError, float]:
     return refused.value, time.monotonic() - began
 
 
+@contextmanager
+def files_no_larger_than(size: int, pid: int) -> Generator[None]:
+    """A running process can make none that is larger; who does not own a disk can fill none."""
+    before = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, before)
+
+
 async def test_nothing_acknowledged_is_lost_when_the_node_is_killed(
     engine: CassandraRecords, guarded_node: Cluster
 ) -> None:
@@ -215,6 +235,34 @@ async def test_a_node_that_is_down_is_unavailable_and_nothing_was_applied(
     assert (type(error), error.outcome, error.retryable) == (Unavailable, "not_applied", True)
     assert took_s < 1.5
     await recovered(engine)
+
+
+async def test_a_node_whose_disk_is_full_takes_nothing_and_loses_nothing(
+    engine: CassandraRecords, guarded_node: Cluster
+) -> None:
+    (node,) = guarded_node.servers
+    acknowledged: set[bytes] = set()
+    ended: list[SoundstageError] = []
+    assert node.pid is not None
+    with files_no_larger_than(FULL_BYTES, node.pid):
+        for number in range(TRIES_MAX):
+            key = b"%02d" % number
+            try:
+                await engine.apply(PLAIN, b"full", put(key, bytes(LARGE_BYTES)), deadline_ns=within(2))
+            except SoundstageError as error:
+                ended.append(error)
+                if len(ended) == 2:
+                    break
+            else:
+                acknowledged.add(key)
+    # What stops a node for a full disk is started again by whoever made room.
+    await asyncio.to_thread(guarded_node.restart)
+    await recovered(engine)
+    assert len(ended) == 2
+    assert {type(error) for error in ended} <= {Unavailable, DeadlineExceeded}
+    assert {error.outcome for error in ended} <= {"unknown", "not_applied"}
+    assert all(error.retryable for error in ended if isinstance(error, Unavailable))
+    assert acknowledged - await keys_of(engine, PLAIN, b"full") == set()
 
 
 async def test_a_refused_connection_fails_the_start_with_the_reason() -> None:

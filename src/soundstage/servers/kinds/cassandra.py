@@ -147,13 +147,15 @@ class Cassandra:
         for node in nodes:
             try:
                 with Session(node.host, node.port) as session:
-                    peers = session.query("SELECT peer FROM system.peers_v2")
+                    peers = session.query("SELECT native_address, host_id, data_center, rack FROM system.peers_v2")
                     gossip = session.query("SELECT status_with_port FROM system_views.gossip_info")
                     schemas.update(row[0] for row in session.query("SELECT schema_version FROM system.local"))
             except OSError:
                 return False
             normal = sum((row[0] or b"").startswith(b"NORMAL") for row in gossip)
-            if len(peers) != len(nodes) - 1 or normal != len(nodes):
+            # Of a peer that has just come a node tells clients bit by bit, and they take no notice of it until then.
+            known = sum(None not in peer for peer in peers)
+            if known != len(nodes) - 1 or normal != len(nodes):
                 return False
         return len(schemas) == 1
 

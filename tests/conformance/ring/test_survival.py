@@ -1,0 +1,168 @@
+"""One node after another is paused or killed, and then most of them at once, while writers and readers go on.
+
+The last tests of the ring, whose third node they leave dead. What must hold: whatever was acknowledged is there at the
+end, and a read that begins after a write was acknowledged finds that write or a later one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Generator
+
+import pytest
+from tests.conformance.cassandra.conftest import link_to
+from tests.conformance.ring.traffic import (
+    GUARDED,
+    LOOSE,
+    PACE_S,
+    PLAIN,
+    SLOW_S,
+    TURNED_DOWN,
+    WAIT_S,
+    Traffic,
+    now_us,
+    put,
+    within,
+)
+
+from soundstage.core.environment import SystemEnvironment
+from soundstage.core.errors import SoundstageError, Unavailable
+from soundstage.engines.records.cassandra import CassandraRecords, Link
+from soundstage.engines.records.port import ALL, Budget, TableSpec
+from soundstage.servers import Cluster
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+PAUSED_S = 4.0
+"""Twice what an attempt may take, and longer than nodes wait for one another: ten seconds would be no different."""
+
+DEADLINE_S = 1.5
+ENDED_S = 45.0
+"""By then a call is over that was given a deadline: far from it even where the machine is busy, and half of what a
+call without one is tried for."""
+
+
+@pytest.fixture(scope="module")
+def every_copy(ring: Cluster, link: Link) -> Generator[Link]:
+    """What this one writes and reads is acknowledged by all three nodes."""
+    assert link.session is not None
+    found = link_to(ring.url, "consistency=all&attempt_s=2&patience_s=90")
+    found.hold()
+    yield found
+    found.let_go()
+
+
+@pytest.fixture
+def space() -> str:
+    return f"nodes-{time.time_ns()}"
+
+
+@pytest.fixture
+async def engine(link: Link, space: str) -> AsyncIterator[CassandraRecords]:
+    opened = CassandraRecords(link, SystemEnvironment(), space)
+    await opened.start()
+    await opened.create_table(TableSpec(name=PLAIN))
+    await opened.create_table(TableSpec(name=GUARDED, conditional=True))
+    await opened.create_table(TableSpec(name=LOOSE, eventual=True))
+    yield opened
+    await opened.stop()
+
+
+@pytest.fixture
+async def whole(every_copy: Link, space: str, engine: CassandraRecords) -> AsyncIterator[CassandraRecords]:
+    """The same tables, of which it asks every copy: what its calls wait for is that every node takes part."""
+    opened = CassandraRecords(every_copy, SystemEnvironment(), space)
+    await opened.start()
+    yield opened
+    await opened.stop()
+
+
+async def all_take_part(whole: CassandraRecords) -> None:
+    """Every node answers, and the others know."""
+    async with asyncio.timeout(WAIT_S):
+        while True:
+            try:
+                await whole.apply(PLAIN, b"every", put(b"key", 0), deadline_ns=within(2))
+            except TURNED_DOWN:
+                await asyncio.sleep(0.1)
+                continue
+            return
+
+
+async def back(cluster: Cluster, whole: CassandraRecords, traffic: Traffic) -> None:
+    """Nodes that were killed run again and take part."""
+    traffic.pace_s = SLOW_S
+    await asyncio.to_thread(cluster.start)
+    await asyncio.to_thread(cluster.ready)
+    await all_take_part(whole)
+    traffic.pace_s = PACE_S
+
+
+async def refused(call: Awaitable[object]) -> tuple[SoundstageError, float]:
+    """How a call ended, which must fail, and after how long."""
+    began = time.monotonic()
+    with pytest.raises(SoundstageError) as error:
+        await call
+    return error.value, time.monotonic() - began
+
+
+async def unread(engine: CassandraRecords) -> bool:
+    """Whether a read that has a moment shows nothing, and does not say that there is nothing."""
+    try:
+        page = await engine.read(PLAIN, b"one", ALL, Budget(deadline_ns=within(DEADLINE_S)), now_us())
+    except Unavailable as error:
+        return error.retryable
+    return (page.rows, page.resume) == ([], b"")
+
+
+async def kept(engine: CassandraRecords, table: str, record: bytes) -> set[bytes]:
+    page = await engine.read(table, record, ALL, Budget(deadline_ns=within(WAIT_S)), now_us())
+    return {key for key, _ in page.rows}
+
+
+async def test_a_node_that_hangs_holds_up_nobody_for_good(
+    ring: Cluster, engine: CassandraRecords, whole: CassandraRecords
+) -> None:
+    async with Traffic(engine) as traffic:
+        await traffic.more(20)
+        ring.servers[2].pause()
+        try:
+            resumes = time.monotonic() + PAUSED_S
+            await traffic.more(20)
+            await asyncio.sleep(max(0.0, resumes - time.monotonic()))
+        finally:
+            ring.servers[2].resume()
+        await all_take_part(whole)
+        await traffic.more(20)
+    assert await traffic.wrong() == []
+
+
+async def test_one_node_may_be_killed_and_two_only_hold_calls_up_until_they_are_back(
+    ring: Cluster, engine: CassandraRecords, whole: CassandraRecords
+) -> None:
+    one, two, three = ring.servers
+    async with Traffic(engine) as traffic:
+        await traffic.more(20)
+        one.kill()
+        await traffic.more(20)
+        two.kill()
+        ended = await asyncio.gather(
+            refused(engine.apply(PLAIN, b"more", put(b"key", 1), deadline_ns=within(DEADLINE_S))),
+            refused(engine.apply(GUARDED, b"more", put(b"key", 1), deadline_ns=within(DEADLINE_S))),
+        )
+        nothing_read = await unread(engine)
+        # Of what one replica is enough for, the last one takes and shows everything.
+        await engine.apply(LOOSE, b"more", put(b"alone", 1), deadline_ns=within(WAIT_S))
+        shown = await kept(engine, LOOSE, b"more")
+        await back(ring, whole, traffic)
+        caught_up = await kept(whole, LOOSE, b"more")
+        # What was acknowledged while one of them was gone is with the two that were.
+        three.kill()
+        await traffic.more(20)
+    assert (await traffic.wrong(), nothing_read) == ([], True)
+    assert (shown, caught_up) == ({b"alone"}, {b"alone"})
+    assert all(took_s < ENDED_S for _, took_s in ended)
+    assert {type(error) for error, _ in ended} <= set(TURNED_DOWN)
+    assert all(error.outcome in ("unknown", "not_applied") for error, _ in ended)
+    assert all(error.retryable for error, _ in ended if isinstance(error, Unavailable))
