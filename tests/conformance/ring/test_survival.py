@@ -156,6 +156,7 @@ async def test_one_node_may_be_killed_and_two_only_hold_calls_up_until_they_are_
         await engine.apply(LOOSE, b"more", put(b"alone", 1), deadline_ns=within(WAIT_S))
         shown = await kept(engine, LOOSE, b"more")
         await back(ring, whole, traffic)
+        await whole.create_table(TableSpec(name=LOOSE))
         caught_up = await kept(whole, LOOSE, b"more")
         # What was acknowledged while one of them was gone is with the two that were.
         three.kill()
