@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import msgspec
 import pytest
@@ -116,3 +117,40 @@ async def test_without_a_quorum_what_is_known_is_told_on_and_on(environment: Vir
 @pytest.mark.parametrize(("conditional", "eventual"), [(False, True), (True, False)])
 def test_what_takes_conditions_is_never_eventual(conditional: bool, eventual: bool) -> None:
     assert table_of(TableSpec(name=NAME, conditional=conditional, eventual=True)).eventual is eventual
+
+
+def kept(number: int, name: str = NAME) -> tuple[Any, ...]:
+    return name, number, msgspec.msgpack.encode(TableSpec(name=name)), None
+
+
+async def test_of_a_table_that_somebody_failed_to_drop_nothing_is_erased(environment: VirtualEnvironment) -> None:
+    session = Preparing([[ROW], [(1, "rows")], [kept(1)]])
+    assert await (await known(session, environment)).dropped() is None
+
+
+async def test_what_was_dropped_is_erased_though_another_could_not_be(environment: VirtualEnvironment) -> None:
+    session = Preparing([[ROW], [(1, "rows"), (2, "paxos")], [kept(1)]])
+    found = await (await known(session, environment)).dropped()
+    assert found is not None
+    assert (found.number, found.statements.place) == (2, "paxos")
+
+
+async def test_without_anything_dropped_the_catalogue_is_left_alone(environment: VirtualEnvironment) -> None:
+    session = Preparing([[ROW], []])
+    assert await (await known(session, environment)).dropped() is None
+    assert len(session.sent) == 2
+
+
+async def test_a_table_of_its_own_that_was_left_behind_goes(
+    environment: VirtualEnvironment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changes: list[str] = []
+
+    async def change_schema(_: Link, statement: str) -> None:
+        changes.append(statement)
+
+    monkeypatch.setattr(Link, "change_schema", change_schema)
+    session = Preparing([[ROW], [(7, "rows_7")], [], None])
+    assert await (await known(session, environment)).dropped() is None
+    assert changes == [f"DROP TABLE IF EXISTS {ADDRESS.keyspace}.rows_7"]
+    assert session.sent[-1].request.values == ("main", 7)

@@ -223,3 +223,12 @@ async def test_reads_that_meet_too_many_dead_rows_are_counted(environment: Virtu
     with pytest.raises(TooManyTombstones):
         await requests.read(*ASKED)
     assert requests.overrun == 1
+
+
+async def test_reads_that_end_at_their_own_deadline_are_known_too(environment: VirtualEnvironment) -> None:
+    requests = requests_of(Session([root.OperationTimedOut(), [[True]]]), environment)
+    found = await refused(requests.read(*ASKED, deadline_ns=environment.monotonic_ns() + 1_000_000_000))
+    failing = requests.failing
+    await requests.decide([ASKED])
+    assert isinstance(found, DeadlineExceeded)
+    assert (failing is not None, requests.failing) == (True, None)

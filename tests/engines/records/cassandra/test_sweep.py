@@ -65,3 +65,28 @@ async def test_between_too_many_dead_rows_they_go_one_by_one(environment: Virtua
     session = Session([*answers(now_us // schema.HOUR_US, entries, rows, failed, None, None), []])
     swept = await parts_of(session, environment).sweeper.sweep(100)
     assert (swept.purged, len(session.sent[4].request)) == (4, 4)
+
+
+FAILED = root.ReadFailure("failed", error_code_map={"127.0.0.1": TOO_MANY_TOMBSTONES})
+
+
+async def test_a_record_that_cannot_be_read_holds_up_no_other(environment: VirtualEnvironment) -> None:
+    now_us = environment.now_us()
+    time_us = now_us - 7_200_000_000
+    cell = version.put(time_us, "t", b"", expires_us=now_us - 60_000_000)
+    due = [(0, now_us - 1, record, schema.ITEM, b"key", time_us) for record in (b"one", b"two")]
+    session = Session([[(now_us // schema.HOUR_US, 1)], due, FAILED, [(b"newest", b"key", cell)], None, None, []])
+    swept = await parts_of(session, environment).sweeper.sweep(100)
+    removed = session.sent[-2].request.values
+    assert (swept.purged, swept.backlog) == (1, 1)
+    assert removed[4] == b"two"
+
+
+async def test_deleted_ranges_among_too_many_dead_rows_go_unseen(environment: VirtualEnvironment) -> None:
+    now_us = environment.now_us()
+    time_us = now_us - 7_200_000_000
+    due = [(0, now_us - 1, b"record", schema.RANGE, b"range", time_us)]
+    session = Session([[(now_us // schema.HOUR_US, 1)], due, FAILED, [], None, None, []])
+    swept = await parts_of(session, environment).sweeper.sweep(100)
+    assert swept.purged == 1
+    assert session.sent[4].request.values == (time_us, 1, b"record", schema.RANGE, b"range")

@@ -22,6 +22,7 @@ REFRESH_NS = 5_000_000_000
 """How long after another process made, changed or dropped a table this one may still not know."""
 
 TRIES_MAX = 100
+DROPPED_AT_ONCE = 100
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(TableSpec).decode
@@ -142,13 +143,12 @@ class Catalogue:
         if rows and rows[0][1] is not None:
             number, spec = rows[0][0], _decode(rows[0][1])
             place = _place(spec, number)
-            if not spec.dedicated:
-                await self._requests.write(self._ledgers.add_dropped, (self._space, number, place))
+            await self._requests.write(self._ledgers.add_dropped, (self._space, number, place))
             await self._decided(self._ledgers.remove_table, (self._space, name, number))
             if await self._requests.read_serially(self._ledgers.fence, (number,)):
                 await self._decided(self._ledgers.remove_fence, (number,))
             if spec.dedicated:
-                await self._link.change_schema(schema.drop(self._link.address.keyspace, place))
+                await self._unmake(number, place)
         await self.read()
 
     async def set_floor(self, name: str, floor_us: int | None) -> None:
@@ -169,12 +169,24 @@ class Catalogue:
         return await self._decided(self._ledgers.next_fence, (fence, table.number, known))
 
     async def dropped(self) -> Table | None:
-        """A table that was dropped and whose rows are still to be erased."""
-        rows = await self._requests.read(self._ledgers.dropped, (self._space, 1))
+        """A table that was dropped and whose rows are still to be erased from one that others share."""
+        rows = await self._requests.read(self._ledgers.dropped, (self._space, DROPPED_AT_ONCE))
         if not rows:
             return None
-        number, place = rows[0]
-        return Table(TableSpec(name=f"dropped/{number}"), number, None, await statements(self._link, place))
+        # Who was to drop one may have failed before it did.
+        await self.read()
+        for number, place in rows:
+            if number in self.by_number:
+                continue
+            if place in (schema.ROWS, schema.PAXOS):
+                return Table(TableSpec(name=f"dropped/{number}"), number, None, await statements(self._link, place))
+            await self._unmake(number, place)
+        return None
+
+    async def _unmake(self, number: int, place: str) -> None:
+        """The table in Cassandra that nobody shared is gone."""
+        await self._link.change_schema(schema.drop(self._link.address.keyspace, place))
+        await self.forget_dropped(number)
 
     async def forget_dropped(self, number: int) -> None:
         """Its rows have been erased."""

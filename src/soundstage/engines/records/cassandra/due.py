@@ -16,7 +16,7 @@ from soundstage.core import version
 from soundstage.core.environment import Environment
 from soundstage.engines.records.cassandra import schema
 from soundstage.engines.records.cassandra.catalogue import Table
-from soundstage.engines.records.cassandra.failures import TooManyTombstones
+from soundstage.engines.records.cassandra.failures import Overgrown, TooManyTombstones
 from soundstage.engines.records.cassandra.requests import Requests
 from soundstage.engines.records.cassandra.statements import Ledgers
 from soundstage.engines.records.port import IN_FLIGHT_MAX_US, Cell
@@ -108,7 +108,7 @@ class Agenda:
                 rows = await self._requests.read(self._ledgers.due, values)
             except TooManyTombstones:
                 if to_us <= from_us:
-                    raise
+                    raise Overgrown from None
                 # What was done with lies thick here; a part of the time has less of it.
                 to_us = (from_us + to_us) // 2
                 continue

@@ -34,6 +34,15 @@ class TooManyTombstones(Exception):
     """A read passed more deleted rows than a node allows; never leaves the engine, which reads smaller ranges."""
 
 
+class Overgrown(Unavailable):
+    """A record has so many deleted rows that Cassandra cannot be asked for it piece by piece."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "a record has too many deleted rows", hint="compact the table in Cassandra", outcome="not_applied"
+        )
+
+
 class TooSlow(Exception):
     """A scan of a part of the ring did not end in time; never leaves the engine, which reads smaller parts."""
 

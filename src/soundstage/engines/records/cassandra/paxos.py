@@ -18,7 +18,7 @@ from soundstage.engines.records.batches import Survey, check_batch, restamped
 from soundstage.engines.records.cassandra import deletions, schema
 from soundstage.engines.records.cassandra.catalogue import Table
 from soundstage.engines.records.cassandra.due import WHOLE, Agenda, Entry
-from soundstage.engines.records.cassandra.failures import Failed, TooManyTombstones, remember
+from soundstage.engines.records.cassandra.failures import Failed, Overgrown, TooManyTombstones, remember
 from soundstage.engines.records.cassandra.reading import Reader, Statics
 from soundstage.engines.records.cassandra.requests import Requests
 from soundstage.engines.records.cassandra.turns import Turns
@@ -164,7 +164,7 @@ class Decider:
                 try:
                     state = await self._state(table, partition, keys, with_ranges, until_ns)
                 except TooManyTombstones:
-                    raise _overgrown() from None
+                    raise Overgrown from None
                 change = await decide(state)
                 if isinstance(change, int):
                     return change
@@ -414,12 +414,6 @@ def _check_unrecorded(state: State, survey: Survey) -> None:
     kept = state.rows.get((schema.LEDGER, token.encode()))
     if kept is not None and version.time_us(survey.greatest) <= int.from_bytes(kept[:STAMP_BYTES], "big"):
         raise refusals.token_reused(token)
-
-
-def _overgrown() -> Unavailable:
-    return Unavailable(
-        "the record has too many deleted rows", hint="compact the table in Cassandra", outcome="not_applied"
-    )
 
 
 def _contested() -> Unavailable:

@@ -14,7 +14,7 @@ from soundstage.core.environment import Environment
 from soundstage.core.errors import DeadlineExceeded, Unavailable
 from soundstage.engines.records.cassandra import deletions, schema
 from soundstage.engines.records.cassandra.catalogue import Table
-from soundstage.engines.records.cassandra.failures import TooManyTombstones
+from soundstage.engines.records.cassandra.failures import Overgrown, TooManyTombstones
 from soundstage.engines.records.cassandra.requests import Requests
 from soundstage.engines.records.metering import Meter
 from soundstage.engines.records.port import KEY_CEILING, Budget, Cell, Page, Row, Span, Stamp
@@ -73,7 +73,7 @@ class Reader:
                 return Page([], keys[0], None) if keys else Page([], None, None)
             except TooManyTombstones:
                 if budget is None or len(asked) <= 1:
-                    raise _overgrown() from None
+                    raise Overgrown from None
                 # A page of fewer keys passes fewer of them.
                 asked = asked[: len(asked) // 2]
                 continue
@@ -121,7 +121,7 @@ class Reader:
         while not self._requests.is_late(budget.deadline_ns):
             middle = between(low, high)
             if middle is None:
-                raise _overgrown()
+                raise Overgrown
             part = Span(middle, span.end, True) if span.reverse else Span(span.start, middle)
             try:
                 found = await self._span(table, partition, part, ROWS_MIN, budget.deadline_ns)
@@ -202,13 +202,13 @@ class Reader:
     ) -> tuple[list[Any], int | None]:
         """The rows of deleted ranges, and the revision they are of."""
         values = (table.number, partition, schema.RANGE)
-        rows = await self._requests.read(table.statements.kind, values, deadline_ns)
+        try:
+            rows = await self._requests.read(table.statements.kind, values, deadline_ns)
+        except TooManyTombstones:
+            # No part of the record can be read without them.
+            raise Overgrown from None
         found = [deletions.parse_row(row[-2], row[-1]) for row in rows]
         return found, rows[0][3] if rows else None
-
-
-def _overgrown() -> Unavailable:
-    return Unavailable("a record has too many deleted rows", hint="compact the table in Cassandra")
 
 
 def unread(span: Span) -> Page:

@@ -152,6 +152,7 @@ class Requests:
         await self._take_turn(deadline_ns)
         try:
             rows = await self._answer(request, self._time_left_s(deadline_ns))
+            self.failing = None
         finally:
             self._line.give()
         return rows[0][0], rows[0]
@@ -198,11 +199,12 @@ class Requests:
                 if reading and is_too_many_tombstones(error):
                     self.overrun += 1
                     raise TooManyTombstones from error
+                found = failure(error, reading=reading)
                 if reading and is_out_of_time(error) and self._ends_within_an_attempt(deadline_ns):
+                    self._unanswered(found.error)
                     raise late() from error
                 if scanning and is_too_slow(error):
                     raise TooSlow from error
-                found = failure(error, reading=reading)
                 if found.error.outcome == "unknown":
                     outcome = "unknown"
                 if not found.again:
@@ -223,6 +225,9 @@ class Requests:
     def _failed(self, error: SoundstageError) -> None:
         """What failed is sent again, and known as the reason until anything is answered."""
         self.retried += 1
+        self._unanswered(error)
+
+    def _unanswered(self, error: SoundstageError) -> None:
         if isinstance(error, Unavailable):
             since_ns = self._environment.monotonic_ns() if self.failing is None else self.failing.since_ns
             self.failing = Failing(since_ns, error.detail)

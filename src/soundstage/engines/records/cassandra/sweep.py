@@ -16,7 +16,7 @@ from soundstage.engines.records.cassandra import deletions, schema
 from soundstage.engines.records.cassandra.catalogue import Catalogue, Table
 from soundstage.engines.records.cassandra.due import WHOLE, Agenda, Bucket, Entry
 from soundstage.engines.records.cassandra.erasing import Eraser
-from soundstage.engines.records.cassandra.failures import TooManyTombstones
+from soundstage.engines.records.cassandra.failures import Overgrown, TooManyTombstones
 from soundstage.engines.records.cassandra.paxos import Decider
 from soundstage.engines.records.cassandra.reading import Reader
 from soundstage.engines.records.cassandra.requests import Requests
@@ -165,13 +165,22 @@ class Sweeper:
             by_partition.setdefault(entry.partition, []).append(entry)
         remove = self._decider.remove if table.conditional else self._remove
         partitions = list(by_partition.items())
+        left: list[Entry] = []
+
+        async def try_to(name: bytes, found: list[Entry]) -> int:
+            try:
+                return await remove(table, name, found, is_due)
+            except (TooManyTombstones, Overgrown):
+                # One record that cannot be read holds up no other; Cassandra will have compacted it some day.
+                left.extend(found)
+                return 0
+
         for at in range(0, len(partitions), PARTITIONS_AT_ONCE):
-            counts = await asyncio.gather(
-                *(remove(table, name, found, is_due) for name, found in partitions[at : at + PARTITIONS_AT_ONCE])
-            )
+            counts = await asyncio.gather(*(try_to(*each) for each in partitions[at : at + PARTITIONS_AT_ONCE]))
             done.purged += sum(counts)
             done.budget -= sum(counts)
-        await self._agenda.remove(bucket, list(entries))
+        done.leave(left)
+        await self._agenda.remove(bucket, [entry for entry in entries if entry not in left])
 
     async def _remove(
         self, table: Table, partition: bytes, entries: Sequence[Entry], is_due: Callable[[Cell], bool]
@@ -231,20 +240,23 @@ class Sweeper:
 
     async def _remove_covers(self, table: Table, partition: bytes, entries: Sequence[Entry]) -> int:
         """Cassandra's own tombstones go on hiding for as long as they are kept; ours are what is counted."""
-        known, _ = await self._reader.ranges(table, partition)
-        ranges = {deletions.row_key(row): row for row in known}
+        try:
+            known, _ = await self._reader.ranges(table, partition)
+            times = {deletions.row_key(row): version.time_us(row.cell) for row in known}
+        except Overgrown:
+            # A delete at its own time takes nothing that came later, seen or not.
+            times = {entry.key: entry.time_us for entry in entries if entry.kind == schema.RANGE}
         whole = (await self._reader.header(table, partition)).tombstone
         batch: list[tuple[Any, tuple[Any, ...]]] = []
         for entry in entries:
-            found = ranges.get(entry.key)
             if entry.kind == WHOLE:
                 if whole is not None and version.time_us(whole) == entry.time_us:
                     batch.append((table.statements.delete_tombstone, (entry.time_us, table.number, partition)))
                     whole = None
-            elif found is not None and version.time_us(found.cell) == entry.time_us:
+            elif times.get(entry.key) == entry.time_us:
                 values = (entry.time_us, table.number, partition, schema.RANGE, entry.key)
                 batch.append((table.statements.delete, values))
-                del ranges[entry.key]
+                del times[entry.key]
         if batch:
             await self._requests.write_all(batch)
         return len(batch)
