@@ -39,6 +39,14 @@ SYSTEMS: tuple[System, ...] = (
         "Two-level map of id to sorted keys to values, with idempotent writes and byte-sized pages",
         number=47,
         stability="beta",
+        uses=("writeahead",),
         doors=("resp",),
+    ),
+    System(
+        "writeahead",
+        "soundstage.data.writeahead",
+        "Sets of mutations, accepted at once and applied in order whatever crashes; dead letters",
+        stability="beta",
+        simulated=False,
     ),
 )

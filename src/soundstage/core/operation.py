@@ -49,6 +49,7 @@ class Operation(Generic[P, R]):
     it does wait it runs outside of any task, which its service and its engines can do without. Requests that are
     `keyed` are sent by clients under an `Idempotency-Key` of their own making: repeated without one, they would be
     answered otherwise than the first time.
+    `ticks` says how many microseconds the token of a request stands for, where that is more than one.
     """
 
     kind: ClassVar[Kind]
@@ -68,6 +69,7 @@ class Operation(Generic[P, R]):
         checks_types: bool = False,
         prompt: bool = False,
         keyed: Callable[[Any], bool] | None = None,
+        ticks: Callable[[Any], int] | None = None,
     ) -> None:
         self.request: type[Any] = typing.cast("type[Any]", request)
         self.declared = declared
@@ -78,6 +80,7 @@ class Operation(Generic[P, R]):
         self.checks_types = checks_types
         self.prompt: bool = prompt
         self.keyed: Callable[[Any], bool] | None = keyed
+        self.ticks: Callable[[Any], int] | None = ticks
         self.doc: str = inspect.getdoc(declared) or ""
         fields: tuple[str, ...] = self.request.__struct_fields__
         self.namespaced: bool = "namespace" in fields
@@ -138,6 +141,7 @@ def operation(
     checks_types: bool = False,
     prompt: bool = False,
     keyed: Callable[[Any], bool] | None = None,
+    ticks: Callable[[Any], int] | None = None,
 ) -> Callable[[Callable[[Any], R]], CallOperation[P, R]]:
     """Declare the method below as an operation that takes the message `request`."""
 
@@ -152,6 +156,7 @@ def operation(
             checks_types=checks_types,
             prompt=prompt,
             keyed=keyed,
+            ticks=ticks,
         )
 
     return declare

@@ -85,7 +85,8 @@ def with_token(operation: Operation[..., Any], request: Any, clock: TokenClock) 
     """`request` carrying an idempotency token, so that it may be repeated; it keeps one that it has."""
     if not operation.tokened or request.idempotency_token is not None:
         return request
-    return msgspec.structs.replace(request, idempotency_token=clock.token())
+    reserve = 1 if operation.ticks is None else operation.ticks(request)
+    return msgspec.structs.replace(request, idempotency_token=clock.token(reserve))
 
 
 def backoff_s(policy: RetryPolicy, tried: int, random: Random, error: SoundstageError) -> float:

@@ -86,5 +86,7 @@ class Contexts:
             leases=_NOT_THERE,
             schedule=_NOT_THERE,
             logs=_NOT_THERE,
+            table=_NOT_THERE,
+            used=_NOT_THERE,
             config=config,
         )

@@ -140,13 +140,8 @@ class Parts:
 
     async def _open_system_tables(self) -> None:
         control = self.config.control
-        engine = self.engines.get(control.engine, "control.engine")
-
-        def table(name: str) -> SystemTable:
-            return SystemTable(engine, name, self.clock, self.environment)
-
         names = ("keys", "tokens", "repetitions", "namespaces", "jobs", "leases", "schedule")
-        tables = {name: table(name) for name in names}
+        tables = {name: self._table(name) for name in names}
         for name, each in tables.items():
             await each.create(MARKERS_KEPT_US if name == "jobs" else None)
         self.keys: SigningKeys = SigningKeys(tables["keys"], self.environment, control.key_rotation // 1_000)
@@ -160,6 +155,11 @@ class Parts:
         self.schedule: Schedule = Schedule(tables["schedule"], self.leases, self.environment)
         self._open_jobs(tables["jobs"])
         self._store = NamespaceStore(tables["namespaces"], control.history_limit, control.history_ttl // 1_000)
+
+    def _table(self, name: str) -> SystemTable:
+        """A table of the stage's own records, which may have to be created yet."""
+        engine = self.engines.get(self.config.control.engine, "control.engine")
+        return SystemTable(engine, name, self.clock, self.environment)
 
     def _open_files(self) -> Files:
         config = self.config.files
@@ -292,6 +292,8 @@ class Parts:
             leases=self.leases,
             schedule=self.schedule,
             logs=self.engines,
+            table=self._table,
+            used=self.systems.started,
             config=config,
             administers=administers.get(name),
         )

@@ -8,7 +8,7 @@ that raises `InvalidArgument` for what the types of its fields let pass.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import msgspec
@@ -23,6 +23,7 @@ from soundstage.runtime.compute import Compute
 from soundstage.runtime.files import Files
 from soundstage.runtime.leases import Leases
 from soundstage.runtime.schedule import Schedule
+from soundstage.runtime.system_table import SystemTable
 
 
 class Earlier(NamedTuple):
@@ -79,8 +80,9 @@ class ServiceContext(msgspec.Struct, frozen=True, kw_only=True):
     """What the stage hands to a service when it opens it. `config` is the `SystemConfig`, if any.
 
     `files` are what callers sent and jobs leave; `leases` and `schedule` are shared by all processes of the stage;
-    `logs` are its logs. These four are there once the service is started: one that is only asked what a namespace
-    needs has none.
+    `logs` are its logs; `table` gives a table of the stage's own records, which the service has to create; `used` gives
+    the started service of a system that this one uses, to be asked for outside of `start`. These six are there once the
+    service is started: one that is only asked what a namespace needs has none.
     `administers` is the part of the stage that a system of the runtime itself makes reachable, None for all
     other systems.
     """
@@ -94,6 +96,8 @@ class ServiceContext(msgspec.Struct, frozen=True, kw_only=True):
     leases: Leases
     schedule: Schedule
     logs: Logs
+    table: Callable[[str], SystemTable]
+    used: Callable[[str], Awaitable[Any]]
     config: Any = None
     administers: Any = None
 

@@ -17,6 +17,7 @@ Messages and operations are in `api`, the knobs of a namespace in `config`. Insi
     cursors      where a walk goes on, inside a page token
     reads        pages of one record: by range and by keys
     batches, scans, counts    pages of many records, walks over all of them, and how many items there are
+    mutations, mutation_target    sets of mutations as they are accepted, and as they are applied later
     namespace, service        a namespace as this process serves it, and the operations
 
 Data on disk: table `kv/<namespace>`, a partition per id (its UTF-8), a row per item. A cell's metadata is
@@ -29,14 +30,18 @@ from soundstage.data.kv.api import (
     BatchGetItemsReply,
     Condition,
     CountItemsReply,
+    DeleteMutation,
     GetItemsReply,
     Item,
     KeyValue,
     MatchAll,
     MatchKeys,
     MatchRange,
+    MutateItemsReply,
+    Mutation,
     Predicate,
     PutItem,
+    PutMutation,
     ScanItemsReply,
     Selection,
     SyncKeyValue,
@@ -46,14 +51,18 @@ __all__ = [
     "BatchGetItemsReply",
     "Condition",
     "CountItemsReply",
+    "DeleteMutation",
     "GetItemsReply",
     "Item",
     "KeyValue",
     "MatchAll",
     "MatchKeys",
     "MatchRange",
+    "MutateItemsReply",
+    "Mutation",
     "Predicate",
     "PutItem",
+    "PutMutation",
     "ScanItemsReply",
     "Selection",
     "SyncKeyValue",

@@ -230,6 +230,45 @@ class CountItemsReply(Message, kw_only=True):
     exact: bool
 
 
+class PutMutation(Message, kw_only=True):
+    namespace: NamespaceName
+    id: RecordId
+    items: Annotated[list[PutItem], Meta(description="up to 5000")]
+
+
+class DeleteMutation(Message, kw_only=True):
+    namespace: NamespaceName
+    id: RecordId
+    predicate: Annotated[Predicate, Meta(description="which items")]
+
+
+class Mutation(Message, kw_only=True, omit_defaults=True):
+    """Exactly one of its fields is given."""
+
+    put: PutMutation | None = None
+    delete: DeleteMutation | None = None
+
+
+class MutateItems(Message, kw_only=True):
+    mutations: Annotated[
+        list[Mutation], Meta(description="up to 1000, together up to 4 MiB; of any records and namespaces")
+    ]
+    apply_at: Annotated[
+        Instant | None, Meta(description="when to apply them, as writes of that time; none: at once")
+    ] = None
+    idempotency_token: WriteToken = None
+
+
+class MutateItemsReply(Message, kw_only=True):
+    """`idempotency_token` is that of the first mutation, each further one has a time of a microsecond more.
+
+    `mutation_id` names them all in `writeahead/status`.
+    """
+
+    idempotency_token: IdempotencyToken
+    mutation_id: str
+
+
 class KeyValueCalls:
     """Records of sorted items, two levels of map: id to key to value."""
 
@@ -260,6 +299,16 @@ class KeyValueCalls:
     )
     def delete_items(self) -> DeleteItemsReply:
         """Delete a record, a range of keys or single items, at a cost that does not grow with them."""
+
+    @operation(
+        MutateItems,
+        access="write",
+        idempotent=True,
+        errors=(NotFound, TokenDrift, TokenReused, TooLarge),
+        ticks=lambda request: max(1, len(request.mutations)),
+    )
+    def mutate_items(self) -> MutateItemsReply:
+        """Puts and deletes in several records and namespaces are accepted: each will be applied, in the given order."""
 
     @operation(ScanItems, access="read", idempotent=True, errors=(NotFound,))
     def scan_items(self) -> ScanItemsReply:

@@ -21,6 +21,8 @@ from soundstage.data.kv.api import (
     GetItems,
     GetItemsReply,
     Item,
+    MutateItems,
+    MutateItemsReply,
     PutItems,
     PutItemsReply,
     ScanItems,
@@ -32,6 +34,7 @@ from soundstage.data.kv.counts import count_rows
 from soundstage.data.kv.cursors import Cursor, seal, unseal
 from soundstage.data.kv.hot_items import HotItem, HotItems
 from soundstage.data.kv.items import item_of, token_of
+from soundstage.data.kv.mutations import Mutations
 from soundstage.data.kv.namespace import ServedNamespace
 from soundstage.data.kv.pagination import Patience
 from soundstage.data.kv.predicates import wanted_of
@@ -55,6 +58,7 @@ class KeyValueService:
         self._now_us = context.environment.now_us
         self._served: dict[str, ServedNamespace] = {}
         self._hot = HotItems(context.config.hot_items)
+        self.mutations: Mutations = Mutations(context, self._serve)
 
     async def start(self) -> None:
         """Nothing to open: namespaces bring their engines."""
@@ -66,6 +70,13 @@ class KeyValueService:
     def tables(self, name: str, config: Any, capabilities: frozenset[str]) -> Sequence[TableSpec]:
         """See `namespace.tables`."""
         return namespace.tables(name, config, capabilities)
+
+    def scopes(self, operation: str, request: Any) -> Sequence[str]:
+        """The namespaces of a set of mutations."""
+        return self.mutations.namespaces(request)
+
+    async def mutate_items(self, call: Call, request: MutateItems) -> MutateItemsReply:
+        return await self.mutations.accept(call, request)
 
     async def put_items(self, call: Call, request: PutItems) -> PutItemsReply:
         served = self._serve(request.namespace)
