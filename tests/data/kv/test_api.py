@@ -22,6 +22,7 @@ WIRE = {
         "read",
     ),
     "delete_items": ("namespace id predicate idempotency_token condition", "idempotency_token", "write"),
+    "mutate_items": ("mutations apply_at idempotency_token", "idempotency_token mutation_id", "write"),
     "scan_items": ("namespace segment total_segments selection page_token", "records next_page_token", "read"),
     "batch_get_items": ("namespace ids predicate selection", "records", "read"),
     "count_items": ("namespace id predicate", "count exact", "read"),
@@ -38,6 +39,9 @@ PARTS: dict[type[Any], str] = {
     api.MatchRange: "start start_inclusive end end_inclusive",
     api.Selection: "page_size_bytes item_limit reverse include_values max_value_bytes",
     api.Condition: "key absent token",
+    api.Mutation: "put delete",
+    api.PutMutation: "namespace id items",
+    api.DeleteMutation: "namespace id predicate",
     api.ScannedRecord: "id items",
     api.BatchRecord: "id items next_page_token",
 }

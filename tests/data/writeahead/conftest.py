@@ -127,7 +127,9 @@ async def each_house(
     embedded = {"url": f"rocksdb://{tmp_path}/database", "durability": "os"}
     engine = embedded if request.param == "rocksdb" else {"url": "memory:"}
     async with AsyncExitStack() as opened:
-        stage = Stage.open(data="memory:", config={"engines": {"default": engine}}, environment=environment, variables={})
+        stage = Stage.open(
+            data="memory:", config={"engines": {"default": engine}}, environment=environment, variables={}
+        )
         await opened.enter_async_context(stage)
         made = House(environment, stage.engines.get("default", ""), stage.log())
         await made.ledger.create()

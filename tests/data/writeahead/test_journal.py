@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, cast
 
 import pytest
 from tests.data.writeahead.conftest import House, mutation
@@ -14,6 +16,7 @@ from soundstage.data.writeahead.pieces import PIECE_BYTES
 from soundstage.engines.log.memory import MemoryLog
 from soundstage.engines.log.port import Entry, Spot
 from soundstage.engines.records.memory import MemoryRecords
+from soundstage.engines.records.port import Budget
 
 
 class LosingLog(MemoryLog):
@@ -21,11 +24,11 @@ class LosingLog(MemoryLog):
 
     before = after = 0
 
-    async def append(self, topic: str, entries: list[Entry], **options: object) -> list[Spot]:  # type: ignore[override]
+    async def append(self, topic: str, entries: Sequence[Entry], **options: Any) -> list[Spot]:
         if self.before:
             self.before -= 1
             raise Unavailable("the call was lost", outcome="not_applied")
-        spots = await super().append(topic, entries, **options)  # type: ignore[arg-type]
+        spots = await super().append(topic, entries, **options)
         if self.after:
             self.after -= 1
             raise Unavailable("the answer was lost", outcome="unknown")
@@ -82,7 +85,8 @@ async def test_a_repetition_of_what_was_applied_appends_nothing(house: House) ->
 async def test_another_set_under_the_token_is_refused(house: House, fields: dict[str, int]) -> None:
     await house.submit(mutation("1"), time_us=5)
     with pytest.raises(TokenReused):
-        await house.submit(mutation("1"), **{"time_us": 5, **fields})
+        fields = {"time_us": 5, **fields}
+        await house.submit(mutation("1"), **cast("dict[str, Any]", fields))
 
 
 async def test_other_mutations_under_the_token_are_refused(house: House) -> None:
@@ -148,9 +152,7 @@ async def test_a_set_that_never_came_to_the_log_is_being_accepted(losing: House)
     assert [(await losing.status(key)).state for key in keys] == ["accepting"]
 
 
-async def _sets(house: House):  # noqa: ANN202
-    from soundstage.engines.records.port import Budget
-
+async def _sets(house: House) -> AsyncIterator[str]:
     page = await house.records.walk("system/writeahead", 0, 1, None, Budget(), house.environment.now_us())
     for partition, _ in page.partitions:
         if partition.startswith(b"set/"):
@@ -169,7 +171,7 @@ async def test_two_sets_under_one_token_at_once_are_not_both_accepted(house: Hou
     answers = await asyncio.gather(
         *(house.submit(mutation(value), time_us=5) for value in ("1", "2")), return_exceptions=True
     )
-    assert sorted(type(answer) for answer in answers if not isinstance(answer, str)) == [TokenReused]
+    assert [type(answer) for answer in answers if not isinstance(answer, str)] == [TokenReused]
     await house.work()
     assert len(house.shop.history) == 1
 

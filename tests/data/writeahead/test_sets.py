@@ -25,7 +25,8 @@ from soundstage.data.writeahead.target import MUTATIONS_MAX, Submission
 
 
 def submission(*mutations: bytes, **fields: Any) -> Submission:
-    return Submission(**{"token": "t", "time_us": 5, "mutations": mutations or (b"m",), **fields})
+    given: dict[str, Any] = {"token": "t", "time_us": 5, "mutations": mutations or (b"m",), **fields}
+    return Submission(**given)
 
 
 @given(st.lists(st.binary(max_size=40), min_size=1, max_size=5), st.integers(1, 2**60), st.text(max_size=8))
