@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from tests.data.writeahead.conftest import House, mutation
@@ -84,9 +84,9 @@ async def test_a_repetition_of_what_was_applied_appends_nothing(house: House) ->
 @pytest.mark.parametrize("fields", [{"due_us": 2**60}, {"time_us": 7}])
 async def test_another_set_under_the_token_is_refused(house: House, fields: dict[str, int]) -> None:
     await house.submit(mutation("1"), time_us=5)
+    other: dict[str, Any] = {"time_us": 5, **fields}
     with pytest.raises(TokenReused):
-        fields = {"time_us": 5, **fields}
-        await house.submit(mutation("1"), **cast("dict[str, Any]", fields))
+        await house.submit(mutation("1"), **other)
 
 
 async def test_other_mutations_under_the_token_are_refused(house: House) -> None:
