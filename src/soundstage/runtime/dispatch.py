@@ -87,7 +87,7 @@ class BoundOperation:
         self._keyed = self._writes
         self._namespaced = _names_a_namespace(operation)
         self._now_ns = interceptors.environment.monotonic_ns
-        self._looks = interceptors.look is not None and (self._namespaced or operation.system == "namespaces")
+        self._looks = interceptors.look is not None
         short = self._namespaced and interceptors.tracer is None
         self.run_local: Callable[[Any], Coroutine[Any, Any, Any]] = self._local if short else self._run_owner
 
@@ -183,7 +183,11 @@ class BoundOperation:
     async def _look(self, request: Any) -> None:
         """A namespace that another process has just made is known here."""
         look = self._on.look
-        if look is not None and not (self._namespaced and request.namespace in self._gates):
+        if look is None:
+            return
+        names = await self._named(request)
+        known = all(name in self._gates for name in names)
+        if not known or (not names and self.operation.system == "namespaces"):
             await look()
 
     async def _in_time(self, call: Call, request: Any, deadline_ns: int) -> Any:

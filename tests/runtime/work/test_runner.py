@@ -122,8 +122,8 @@ def test_a_job_of_another_process_is_looked_at_once_per_poll_interval(monkeypatc
         async with cluster.process() as one, cluster.process() as two:
             await one.client(Errands).resuming(to=1_000)
             await asyncio.sleep(10)
-            assert counted(two) == []
-            cluster.links[one].cut = True
+            # Either may have taken it.
+            cluster.links[one if counted(one) else two].cut = True
             asked = list[object]()
             get = cluster.records.get
 
