@@ -62,20 +62,18 @@ class Model:
         self.items[place] = max(self.items.get(place, version), version)
 
 
+def one_put(namespace: str, id: str, key: bytes, value: bytes) -> Mutation:
+    return put(item(key, value), namespace=namespace, id=id)
+
+
+def one_delete(namespace: str, id: str, key: bytes | None) -> Mutation:
+    return delete(ALL if key is None else keys(key), namespace=namespace, id=id)
+
+
 def mutations() -> st.SearchStrategy[Mutation]:
-    place = {"namespace": st.sampled_from(NAMESPACES), "id": st.sampled_from(IDS)}
-    puts = st.builds(
-        lambda namespace, id, key, value: put(item(key, value), namespace=namespace, id=id),
-        **place,
-        key=st.sampled_from(KEYS),
-        value=st.binary(min_size=1, max_size=2),
-    )
-    deletes = st.builds(
-        lambda namespace, id, key: delete(ALL if key is None else keys(key), namespace=namespace, id=id),
-        **place,
-        key=st.sampled_from([None, *KEYS]),
-    )
-    return puts | deletes
+    namespace, id = st.sampled_from(NAMESPACES), st.sampled_from(IDS)
+    puts = st.builds(one_put, namespace, id, st.sampled_from(KEYS), st.binary(min_size=1, max_size=2))
+    return puts | st.builds(one_delete, namespace, id, st.sampled_from([None, *KEYS]))
 
 
 def acts() -> st.SearchStrategy[list[tuple[str, Any]]]:
