@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 from tests.surface.cli.conftest import Cli
 
 from soundstage.data.kv import KeyValue, PutItem
@@ -139,13 +140,29 @@ def test_a_copy_that_is_given_up_can_be_begun_again(cli: Cli) -> None:
     assert cli("engines", "copy", "default", "rocksdb:spare").json["finished"]
 
 
+@pytest.mark.parametrize("words", [(), ("--running",), ("--give-up",)])
+def test_a_data_folder_that_is_not_there_is_neither_copied_nor_made(
+    cli: Cli, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    ended = cli("engines", "copy", "default", "rocksdb:spare", "--data", str(tmp_path / "mistyped"), *words)
+    assert (ended.code, ended.out) == (2, "")
+    assert "there is no folder" in ended.err
+    assert not (tmp_path / "mistyped").exists()
+
+
 def test_an_engine_is_no_copy_of_itself(cli: Cli) -> None:
-    assert cli("engines", "copy", "default", "default").code == 2
+    cli("namespaces", "put", "--namespace.name", "films", "--namespace.abstraction", "kv")
+    ended = cli("engines", "copy", "default", "default")
+    assert (ended.code, "no copy of itself" in ended.err) == (2, True)
 
 
 def test_an_engine_that_is_not_there_is_not_copied(cli: Cli) -> None:
-    assert cli("engines", "copy", "none", "memory:").code == 2
+    cli("namespaces", "put", "--namespace.name", "films", "--namespace.abstraction", "kv")
+    ended = cli("engines", "copy", "none", "memory:")
+    assert (ended.code, "there is no engine 'none'" in ended.err) == (2, True)
 
 
 def test_a_stage_that_is_not_up_is_not_copied_as_running(cli: Cli) -> None:
-    assert cli("engines", "copy", "default", "memory:", "--running").code != 0
+    cli("namespaces", "put", "--namespace.name", "films", "--namespace.abstraction", "kv")
+    ended = cli("engines", "copy", "default", "memory:", "--running")
+    assert (ended.code, "start that process if none runs" in ended.err) == (2, True)

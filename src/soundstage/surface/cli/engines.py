@@ -23,7 +23,7 @@ from soundstage.surface.cli.failure import DONE, FAILED, USAGE, CommandFailure, 
 from soundstage.surface.cli.help import HelpPages
 from soundstage.surface.cli.options import Folder, Output
 from soundstage.surface.cli.output import chosen_format, show
-from soundstage.surface.cli.target import load
+from soundstage.surface.cli.target import existing_data, load
 
 app: App = App(
     name="engines",
@@ -152,7 +152,7 @@ def copying(
     from then on the configuration may name TO in its place.
     """
     since_us = None if since is None else Instant.parse(since).us
-    done = asyncio.run(_copy(load(folder), source, target, running, since_us, give_up))
+    done = asyncio.run(_copy(existing_data(folder), source, target, running, since_us, give_up))
     if done is not None:
         show(done, chosen_format(output))
     return DONE
