@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from tests.runtime.conftest import OpenStage
@@ -88,3 +90,13 @@ def test_measurements_of_one_name_are_one_family() -> None:
     assert [sample.labels for sample in family.samples] == [
         {"engine": engine, "kind": kind} for engine in ("a", "b") for kind in ("x", "y")
     ]
+
+
+async def test_the_upkeep_of_tables_is_told_by_engine(open_stage: OpenStage, tmp_path: Path) -> None:
+    config = {"engines": {"films": {"url": f"iceberg://{tmp_path}"}}}
+    async with open_stage(config) as stage:
+        (upkeep,) = stage._parts.upkeeps  # pyright: ignore[reportPrivateUsage]
+        upkeep.removed, upkeep.failures = 7, 1
+        assert value(stage, "soundstage_tables_removed_files_total", engine="films") == 7
+        assert value(stage, "soundstage_tables_upkeep_failures_total", engine="films") == 1
+        assert value(stage, "soundstage_tables_compacted_total", engine="films") == 0

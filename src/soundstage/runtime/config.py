@@ -204,6 +204,30 @@ class SweeperConfig(msgspec.Struct, frozen=True, kw_only=True):
     rows_per_second: Annotated[int, Meta(ge=1, le=10_000_000, description="long-term rate of removal")] = 20_000
 
 
+class TablesConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """`[tables]`: the role that keeps columnar tables quick to read and their disk from filling."""
+
+    upkeep: Annotated[bool, Meta(description="off: files and snapshots stay until a program removes them")] = True
+    interval: Annotated[
+        Duration,
+        Meta(description="how often, once for all processes of the stage", extra={"bounds": ("1s", "365d")}),
+    ] = Duration(3_600 * _NS)
+    compact: Annotated[bool, Meta(description="in each partition, small files become one")] = True
+    history_ttl: Annotated[
+        Duration, Meta(description="how long a past snapshot can be read", extra={"bounds": ("1m", "3650d")})
+    ] = Duration(30 * 86_400 * _NS)
+    history_keep: Annotated[
+        int, Meta(ge=1, le=10_000, description="so many of the last snapshots of each branch stay, however old")
+    ] = 10
+    orphan_ttl: Annotated[
+        Duration,
+        Meta(
+            description="how old a file is that no snapshot needs before it goes; longer than any change takes",
+            extra={"bounds": ("1h", "3650d")},
+        ),
+    ] = Duration(86_400 * _NS)
+
+
 class ComputeConfig(msgspec.Struct, frozen=True, kw_only=True):
     """`[compute]`: work for the processor, which is kept off the event loop. Over `queued` callers get `exhausted`."""
 
@@ -315,6 +339,7 @@ class StageConfig(msgspec.Struct, frozen=True, kw_only=True):
     admission: AdmissionConfig = AdmissionConfig()
     control: ControlConfig = ControlConfig()
     sweeper: SweeperConfig = SweeperConfig()
+    tables: TablesConfig = TablesConfig()
     compute: ComputeConfig = ComputeConfig()
     files: FilesConfig = FilesConfig()
     jobs: JobsConfig = JobsConfig()

@@ -172,6 +172,10 @@ class Engines:
         """Each log engine once, by the first of its names."""
         return _distinct(self._by_port["log"])
 
+    def distinct_tables(self) -> dict[str, Tables]:
+        """Each engine of columnar tables once, by the first of its names."""
+        return _distinct(self._by_port["tables"])
+
     def is_shared(self, name: str) -> bool:
         """Whether other processes may have the engine open too."""
         return name in self._shared

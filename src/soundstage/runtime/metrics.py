@@ -123,6 +123,7 @@ class StageCollector:
         )
         yield from (rounds, failures, lag, held, failed)
         yield from self._sweepers()
+        yield from self._upkeep()
 
     def _feeds(self) -> Iterator[Metric]:
         messages = CounterMetricFamily("soundstage_feed_messages", "messages that followers took", labels=_PLACE)
@@ -188,6 +189,26 @@ class StageCollector:
         for log_sweeper in self._parts.log_sweepers:
             removed.add_metric((log_sweeper.name,), log_sweeper.removed)
         yield from (purged, backlog, overdue, removed)
+
+    def _upkeep(self) -> Iterator[Metric]:
+        compacted = CounterMetricFamily(
+            "soundstage_tables_compacted", "times that small files of a table became one", labels=("engine",)
+        )
+        expired = CounterMetricFamily(
+            "soundstage_tables_expired_snapshots", "past snapshots removed", labels=("engine",)
+        )
+        removed = CounterMetricFamily(
+            "soundstage_tables_removed_files", "files removed that no snapshot needs", labels=("engine",)
+        )
+        failures = CounterMetricFamily(
+            "soundstage_tables_upkeep_failures", "tables that upkeep had to leave as they were", labels=("engine",)
+        )
+        for each in self._parts.upkeeps:
+            compacted.add_metric((each.name,), each.compacted)
+            expired.add_metric((each.name,), each.expired)
+            removed.add_metric((each.name,), each.removed)
+            failures.add_metric((each.name,), each.failures)
+        yield from (compacted, expired, removed, failures)
 
     def _measured(self) -> Iterator[tuple[dict[str, str], Measurement]]:
         for name, engine in self._parts.engines.distinct().items():

@@ -16,6 +16,7 @@ from soundstage.core.system import System
 from soundstage.core.time import Duration
 from soundstage.engines.blobs.port import Blobs
 from soundstage.engines.records.port import Records
+from soundstage.engines.tables.port import TableUpkeep
 from soundstage.runtime.admission import Admission
 from soundstage.runtime.background import Background, Round
 from soundstage.runtime.compute import Compute
@@ -40,7 +41,7 @@ from soundstage.runtime.leases import Leases
 from soundstage.runtime.loop_lag import LoopLag
 from soundstage.runtime.repetition import Repetitions
 from soundstage.runtime.role_runner import RoleRunner
-from soundstage.runtime.roles import CONTROL, DOORS, HTTP, Role, RoleContext, check_roles
+from soundstage.runtime.roles import CONTROL, DOORS, HTTP, TABLES, Role, RoleContext, check_roles
 from soundstage.runtime.schedule import Schedule, Timed
 from soundstage.runtime.service import ServiceContext
 from soundstage.runtime.signing_keys import SigningKeys
@@ -50,6 +51,7 @@ from soundstage.runtime.systems import Systems
 from soundstage.runtime.timetable import Every
 from soundstage.runtime.traces import Tracer
 from soundstage.runtime.transfer.reach import Administered as NamespacesAdministered
+from soundstage.runtime.upkeep import Upkeep, follow
 from soundstage.runtime.work.control import JobControl
 from soundstage.runtime.work.outputs import JobFiles
 from soundstage.runtime.work.places import Places
@@ -97,6 +99,7 @@ class Parts:
         self.loop_lag: LoopLag = LoopLag(environment)
         self.sweepers: list[Sweeper] = []
         self.log_sweepers: list[LogSweeper] = []
+        self.upkeeps: list[Upkeep] = []
         self.watched: list[Watched] = []
         self.bound: dict[tuple[str, str], BoundOperation] = {}
         self._runs_background = background
@@ -217,7 +220,7 @@ class Parts:
         processes = self.config.processes
         known = {HTTP, DOORS, *(role.name for _, role in roles)}
         check_roles(processes.roles or (), known, "processes.roles")
-        check_roles(processes.workers, known - {CONTROL, DOORS}, "processes.workers")
+        check_roles(processes.workers, known - {CONTROL, DOORS, TABLES}, "processes.workers")
         if self._runs_background:
             self.background.run("loop lag", self.loop_lag.run())
             for system, role in roles:
@@ -241,6 +244,11 @@ class Parts:
             if sweeper.enabled:
                 round_of_log = self.log_sweepers[-1].round
                 sweeps[f"{name} log"] = add(f"sweeper of the log {name}", sweeper.interval / 1e9, round_of_log)
+        self.upkeeps += [
+            Upkeep(name, tables, self.config.tables, self.environment)
+            for name, tables in self.engines.distinct_tables().items()
+            if isinstance(tables, TableUpkeep)
+        ]
         expired = [
             add(f"expired blobs of {name}", EXPIRED_INTERVAL.seconds, partial(_sweep_blobs, blobs))
             for name, blobs in self.engines.distinct_blobs().items()
@@ -261,6 +269,7 @@ class Parts:
                 partitions=tuple(sweeps),
             ),
             Role(name="files", run=lambda _: self.schedule.follow(timed)),
+            Role(name=TABLES, run=lambda _: follow(self.upkeeps, self.schedule, self.config.tables)),
         ]
 
     async def _play(self, system: str, role: Role) -> None:

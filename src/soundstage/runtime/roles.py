@@ -28,6 +28,9 @@ HTTP = "http"
 DOORS = "doors"
 """The role that opens the doors of the stage file. One process has it: their listeners are not shared."""
 
+TABLES = "tables"
+"""The upkeep of columnar tables. Workers cannot have it: no engine of tables is offered to them."""
+
 CONTROL = "control"
 """What every process does whatever its roles: it follows namespaces, tokens and keys."""
 
