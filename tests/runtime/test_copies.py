@@ -199,6 +199,20 @@ async def test_engines_in_memory_are_left_out_and_named(tmp_path: Path) -> None:
         assert (len(found), found.left_out) == (2, ["scratch"])
 
 
+async def test_every_engine_that_holds_something_else_is_left_out_and_named(tmp_path: Path) -> None:
+    others = {
+        "films": "tantivy:films",
+        "plays": "kafka://127.0.0.1:1",
+        "views": "arrow:",
+        "scratch": "memory:",
+        "hot": "lru:",
+    }
+    configs = {name: EngineConfig(url=url) for name, url in {**EMBEDDED, **others}.items()}
+    found = copyable(Engines(configs, str(tmp_path), SystemEnvironment()))
+    assert found.left_out == ["films", "plays", "scratch", "views"]
+    assert (list(found.records), list(found.blobs), list(found.logs)) == (["default"], ["blobs"], ["default"])
+
+
 async def test_without_anything_to_copy_there_is_no_copy(tmp_path: Path) -> None:
     async with opened(tmp_path, {"default": "memory:"}) as engines:
         with pytest.raises(InvalidArgument, match="no engine of this configuration can be copied"):

@@ -26,6 +26,7 @@ from soundstage.engines.blobs.port import BlobCheckpoints
 from soundstage.engines.log.port import Log, LogCheckpoints
 from soundstage.engines.records.port import Checkpoints, Records
 from soundstage.runtime.engines import Engines
+from soundstage.runtime.openers import Port
 
 T = TypeVar("T")
 
@@ -34,6 +35,9 @@ DRAFT = ".draft"
 """What the name of a copy that is being made ends with."""
 
 FORMAT = 1
+
+HOLDING: tuple[Port, ...] = ("records", "blobs", "log", "search", "tables")
+"""What a copy could lack. A cache holds nothing that is not somewhere else."""
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,7 +57,8 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """What a copy is: of when, of which engines, and by which job, if by one.
 
-    `left_out` are engines of which no copy can be made, such as those in memory.
+    `left_out` are engines that hold something of which no copy can be made: those in memory, on other machines, of
+    search indexes and of columnar tables.
     """
 
     format: int = FORMAT
@@ -105,10 +110,11 @@ def copyable(engines: Engines) -> Copyable:
         for name, each in engines.distinct_logs().items()
         if name in records and isinstance(each, LogCheckpoints)
     }
-    every = {**engines.distinct(), **engines.distinct_blobs()}
+    copied: dict[Port, Mapping[str, Any]] = {"records": records, "blobs": blobs, "log": logs}
+    left_out = {name for port in HOLDING for name in engines.holding(port).keys() - copied.get(port, {}).keys()}
     if not records and not blobs:
         raise InvalidArgument("no engine of this configuration can be copied", hint="see soundstage engines list")
-    return Copyable(records, blobs, sorted(every.keys() - records.keys() - blobs.keys()), logs)
+    return Copyable(records, blobs, sorted(left_out), logs)
 
 
 async def copy(

@@ -176,6 +176,10 @@ class Engines:
         """Each engine of columnar tables once, by the first of its names."""
         return _distinct(self._by_port["tables"])
 
+    def holding(self, port: Port) -> dict[str, Engine]:
+        """Each engine of that port once, by the first of its names."""
+        return _distinct(self._by_port[port])
+
     def is_shared(self, name: str) -> bool:
         """Whether other processes may have the engine open too."""
         return name in self._shared

@@ -158,6 +158,8 @@ def test_what_has_no_copy_is_told(cli: Cli, tmp_path: Path) -> None:
     cli("namespaces", "list", "--stage", "mixed.toml")
     cli("namespaces", "put", "--namespace.name", "x", "--namespace.abstraction", "kv", "--stage", "mixed.toml")
     assert cli("data", "backup", "copy", "--stage", "mixed.toml").json["left_out"] == ["scratch"]
+    restored = cli("data", "restore", "copy", "--data", "other")
+    assert restored.json["left_out"] == ["scratch"]
 
 
 @pytest.mark.parametrize("command", [("backup", "copy"), ("repair", "--accept-loss")])

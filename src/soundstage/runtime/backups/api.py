@@ -34,7 +34,8 @@ class BackedUpEngine(msgspec.Struct, frozen=True, kw_only=True):
 class Backup(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A backup, whole and on disk. `folder` is where it lies, on the machine of the stage.
 
-    `left_out` are engines of which no copy can be made, such as those in memory.
+    `left_out` are engines that hold something of which no copy can be made: those in memory, on other machines, of
+    search indexes and of columnar tables.
     """
 
     name: str
@@ -72,9 +73,10 @@ class BackupsCalls:
 
     @job(CreateBackup, access="admin", restart="restart", errors=(AlreadyExists,))
     def create(self) -> Backup:
-        """A copy of everything acknowledged before the call, records and files, is in the stage's folder of backups.
+        """A copy of everything acknowledged before the call is in the stage's folder of backups: records, log, files.
 
-        Calls are answered meanwhile; of their writes it may hold some. Each engine is copied as of one moment.
+        Calls are answered meanwhile; of their writes it may hold some. Each engine is copied as of one moment, the
+        records and the log of one folder together. What cannot be copied is named in the reply.
         Bring it back with `soundstage data restore`.
         """
 

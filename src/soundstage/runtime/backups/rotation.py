@@ -33,7 +33,9 @@ class Rotation:
         name = PREFIX + moment(Instant(self._environment.now_ns()))
         job = await self._backups.create(name=name)
         made = await job.result()
-        log.info("a scheduled backup was made", extra={"backup": made.name, "bytes": made.size})
+        log.info(
+            "a scheduled backup was made", extra={"backup": made.name, "bytes": made.size, "left_out": made.left_out}
+        )
         names = [each.name async for page in self._backups.list.pages() for each in page.backups]
         for old in sorted(name for name in names if name.startswith(PREFIX))[: -self._keep]:
             try:

@@ -48,7 +48,7 @@ class CopiedEngine(msgspec.Struct, frozen=True):
 
 
 class Copied(msgspec.Struct, frozen=True, omit_defaults=True):
-    """`left_out` are engines of which no copy can be made, such as those in memory."""
+    """`left_out` are engines of which the backup holds nothing, or not everything."""
 
     engines: list[CopiedEngine]
     left_out: list[str] = []
@@ -135,7 +135,8 @@ async def _restore(loaded: LoadedConfig, source: str, manifest: Manifest, tables
             error.hint = "restore into a folder that is not there yet, by --data"
             raise
         return Copied(
-            [CopiedEngine(each.engine, place_in(source, each.engine), each.tables, each.blobs, to) for each in back]
+            [CopiedEngine(each.engine, place_in(source, each.engine), each.tables, each.blobs, to) for each in back],
+            sorted({*manifest.left_out, *found.left_out}),
         )
 
 
