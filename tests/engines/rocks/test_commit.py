@@ -282,6 +282,21 @@ async def test_settling_ends_when_all_that_was_written_is_durable(log: Log) -> N
     assert log.durable == 3
 
 
+async def test_settling_ends_beside_writers_who_go_on(log: Log) -> None:
+    log.open()
+    for key in (b"a", b"b"):
+        log.write(key)
+    await turns()
+    settled = asyncio.ensure_future(log.commits.settle())
+    await turns()
+    later = [log.write(b"c"), log.write(b"d")]
+    log.held.run()
+    await turns(10)
+    assert (settled.done(), [waiter(each).done() for each in later]) == (True, [False, False])
+    log.held.run()
+    await asyncio.gather(*map(waiter, later))
+
+
 @pytest.fixture
 def failing(log: Log) -> Log:
     log.open()

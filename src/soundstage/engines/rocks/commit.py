@@ -120,11 +120,11 @@ class GroupCommit:
         return None if group is None else self._waiter(group)
 
     async def settle(self) -> None:
-        """Every write made so far is durable, or refused."""
-        while (waiter := self.gate_all()) is not None:
+        """Every write made before the call is durable, or refused; those that are made meanwhile may not be."""
+        # Groups end in order. Who waited until none is left would wait for ever beside those who go on writing.
+        if (waiter := self.gate_all()) is not None:
             await asyncio.wait([waiter])
-            if waiter.exception() is not None:
-                return
+            waiter.exception()
 
     def _waiter(self, group: _Group) -> asyncio.Future[None]:
         # One future each: cancelling a task that awaits a shared one would cancel everybody's.
