@@ -13,7 +13,7 @@ from soundstage.servers import Cluster
 from soundstage.testing.kv.walk import walk
 from soundstage.testing.records import OpenEngine
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 STEPS = 100
 """One node walks more of them."""

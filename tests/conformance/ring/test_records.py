@@ -32,6 +32,7 @@ class OfThree(RecordsSuite):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 class TestByTimes(OfThree):
     """At the times of the versions."""
 
@@ -39,6 +40,7 @@ class TestByTimes(OfThree):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 class TestByPaxos(OfThree):
     """By lightweight transactions."""
 
