@@ -263,7 +263,9 @@ class Requests:
     async def _take_turn(self, deadline_ns: int | None) -> None:
         if self._closed:
             raise refusals.stopped()
-        if not self._line.free and self._line.waiting >= self._waiting_max:
+        if self._line.take_now():
+            return
+        if self._line.waiting >= self._waiting_max:
             raise Exhausted(
                 f"{self._waiting_max} requests wait for Cassandra already",
                 hint="ask less often, or raise in_flight",

@@ -22,10 +22,16 @@ class Line:
         """How many wait."""
         return len(self._waiting)
 
+    def take_now(self) -> bool:
+        """Whether it is the caller's turn at once."""
+        if self.free <= 0:
+            return False
+        self.free -= 1
+        return True
+
     async def take(self, deadline_ns: int | None = None) -> None:
         """It is the caller's turn, until it calls `give`. Raises `DeadlineExceeded` where the time is over before."""
-        if self.free > 0:
-            self.free -= 1
+        if self.take_now():
             return
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting[turn] = None
