@@ -31,7 +31,7 @@ from soundstage.runtime.copies import (
     whole,
 )
 from soundstage.runtime.engines import Engines
-from soundstage.testing.blobs.suite import put, read
+from soundstage.testing.blobs.calls import put, read
 
 MADE_AT = Instant(1_700_000_000_000_000_000)
 

@@ -17,7 +17,7 @@ from soundstage.engines.blobs.port import CHUNK_MAX_BYTES, BlobCapability, BlobI
 from soundstage.engines.blobs.s3 import S3Blobs
 from soundstage.engines.blobs.s3.layout import object_bytes
 from soundstage.testing.blobs import BlobsSuite, diskless
-from soundstage.testing.blobs.suite import content_of, in_chunks, keys, put, read
+from soundstage.testing.blobs.calls import content_of, in_chunks, keys, put, read
 
 LARGE = 12 * MIB + 17
 ABSENT = Expectation(absent=True)

@@ -25,7 +25,7 @@ from soundstage.runtime.config import EngineConfig
 from soundstage.runtime.trial import try_engine
 from soundstage.servers import Cluster
 from soundstage.servers.ports import free_port
-from soundstage.testing.blobs.suite import content_of, in_chunks, keys, put, read
+from soundstage.testing.blobs.calls import content_of, in_chunks, keys, put, read
 from soundstage.testing.servers import server_fixture
 
 pytestmark = pytest.mark.slow

@@ -11,7 +11,7 @@ from soundstage.core.errors import Exhausted
 from soundstage.engines.blobs.memory import MemoryBlobs
 from soundstage.engines.blobs.port import Blobs
 from soundstage.testing.blobs import BlobsSuite
-from soundstage.testing.blobs.suite import keys, put
+from soundstage.testing.blobs.calls import keys, put
 
 
 class TestMemory(BlobsSuite):

@@ -18,7 +18,7 @@ from soundstage.engines.blobs.memory import MemoryBlobs
 from soundstage.engines.blobs.port import CHUNK_MAX_BYTES, BlobCheckpoints, Expectation
 from soundstage.engines.host.frames import WINDOW_BYTES
 from soundstage.testing.blobs import BlobsSuite
-from soundstage.testing.blobs.suite import content_of, put, read
+from soundstage.testing.blobs.calls import content_of, put, read
 
 
 class TestMemory(BlobsSuite):

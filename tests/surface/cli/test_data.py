@@ -9,7 +9,7 @@ from tests.surface.cli.conftest import Cli
 from soundstage.core.environment import SystemEnvironment
 from soundstage.core.size import Size
 from soundstage.engines.blobs.file import FileBlobs, FileOptions
-from soundstage.testing.blobs.suite import put, read
+from soundstage.testing.blobs.calls import put, read
 
 STAGE = '[namespaces.profiles]\nabstraction = "kv"\n'
 ITEMS = ("--namespace", "profiles", "--id", "u1")

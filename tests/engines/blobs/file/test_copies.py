@@ -15,8 +15,8 @@ from soundstage.core.errors import AlreadyExists, DataLoss, NotFound, Unavailabl
 from soundstage.core.size import Size
 from soundstage.engines.blobs.file import FileBlobs, FileOptions
 from soundstage.engines.blobs.port import BlobCheckpoints
+from soundstage.testing.blobs.calls import put, read
 from soundstage.testing.blobs.disk import refusing
-from soundstage.testing.blobs.suite import put, read
 
 FAST = FileOptions(durability="os", low_water=Size(0))
 

@@ -16,8 +16,8 @@ from soundstage.engines.blobs.file import FileBlobs, FileOptions
 from soundstage.engines.blobs.file.layout import HEAD_BYTES
 from soundstage.engines.blobs.port import BlobCapability, Blobs
 from soundstage.testing.blobs import BlobsSuite
+from soundstage.testing.blobs.calls import content_of, keys, put, read
 from soundstage.testing.blobs.disk import refusing
-from soundstage.testing.blobs.suite import content_of, keys, put, read
 
 FAST = FileOptions(durability="os", low_water=Size(0))
 
