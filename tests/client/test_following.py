@@ -217,6 +217,7 @@ async def make(stage: Stage, name: str) -> None:
     await stage.client(Namespaces).put(namespace=NamespaceSpec(name=name, abstraction="kv"))
 
 
+@pytest.mark.slow
 async def test_a_server_that_is_replaced_is_followed_on(stage: Stage) -> None:
     server = Server(stage, HttpConfig(port=0))
     url = await server.start()

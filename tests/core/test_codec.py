@@ -59,6 +59,7 @@ def test_what_is_encoded_is_decoded_alike(wire: ContentType) -> None:
     assert decoder(Everything, wire).decode(encoder(wire)(FULL)) == FULL
 
 
+@pytest.mark.slow
 @given(st.text(), st.integers(-(2**63), 2**63 - 1), st.binary(max_size=20))
 def test_both_formats_carry_the_same_values(text: str, count: int, key: bytes) -> None:
     message = Everything(id=text, count=count, items=[Inner(key=key)])

@@ -13,6 +13,9 @@ from soundstage.core.errors import DataLoss, DeadlineExceeded, Unavailable
 from soundstage.datasets import Dataset, Library, Package
 from soundstage.datasets.registries import NpmClient, PipClient
 
+# Each starts a client of a registry.
+pytestmark = pytest.mark.slow
+
 
 def idle() -> None:
     """Nothing to report."""

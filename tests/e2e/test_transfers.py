@@ -108,6 +108,7 @@ def test_a_job_goes_on_after_its_process_was_killed(start: Start, tmp_path: Path
     assert len(blobs) == {"copy": 0, "import": 1, "export": number + 1}[operation]
 
 
+@pytest.mark.slow
 def test_a_namespace_goes_to_a_file_and_back_on_the_command_line(start: Start, cli: Cli, tmp_path: Path) -> None:
     url = start("up", "--port", "0", variables=QUICK).ready()
     cli("namespaces", "put", "--namespace.name", "films", "--namespace.abstraction", "kv", "--url", url)

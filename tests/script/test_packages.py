@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 from tests.script.machine import APT, DPKG_DEB, PRIVATE_APT, Machine
 
+# Each runs a whole script, and who changes one of these runs their suite.
+pytestmark = pytest.mark.slow
+
 COMPILER = "gcc libc6-dev libc6"
 
 

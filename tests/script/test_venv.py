@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 from tests.script.machine import APT, SUDO, UV, Machine
 
+# Each runs a whole script, and who changes one of these runs their suite.
+pytestmark = pytest.mark.slow
+
 LOCKED = "install -q --disable-pip-version-check --no-deps --require-hashes -r requirements.lock"
 
 

@@ -103,6 +103,7 @@ def test_its_exit_status_is_kept_until_it_is_reaped(tmp_path: Path) -> None:
     assert child.reap() == 7
 
 
+@pytest.mark.slow
 def test_a_child_that_is_reaped_is_killed_with_all_that_it_started(child: Child, tmp_path: Path) -> None:
     wait_for(tmp_path / "log")
     group = child.pid

@@ -33,6 +33,7 @@ def test_what_is_done_is_told(tmp_path: Path) -> None:
     assert set(told) == {"sleeping"}
 
 
+@pytest.mark.slow
 def test_who_is_told_may_cancel(tmp_path: Path) -> None:
     def cancel(_: str) -> None:
         raise KeyboardInterrupt

@@ -21,6 +21,7 @@ from soundstage.testing.blobs import BlobsSuite
 from soundstage.testing.blobs.calls import content_of, put, read
 
 
+@pytest.mark.slow
 class TestMemory(BlobsSuite):
     under_way_max = WINDOW_BYTES
     goes_on_unheard = True

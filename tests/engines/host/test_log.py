@@ -15,6 +15,7 @@ from soundstage.engines.log.rocksdb import RocksOptions, open_rocksdb_log
 from soundstage.testing.log import LogSuite, OpenLog
 
 
+@pytest.mark.slow
 class TestMemory(LogSuite):
     capabilities = frozenset(LogCapability) - {
         LogCapability.DURABLE,

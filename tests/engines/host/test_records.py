@@ -15,6 +15,7 @@ from soundstage.engines.records.rocksdb import RocksOptions, open_rocksdb
 from soundstage.testing.records import OpenEngine, RecordsSuite
 
 
+@pytest.mark.slow
 class TestMemory(RecordsSuite):
     capabilities = frozenset({Capability.CONDITIONAL, Capability.STATISTICS, Capability.TRANSFER})
 

@@ -18,6 +18,7 @@ def environment() -> VirtualEnvironment:
     return VirtualEnvironment()
 
 
+@pytest.mark.slow
 class TestMemory(SearchSuite):
     capabilities = frozenset({SearchCapability.NESTED, SearchCapability.VECTORS})
 

@@ -146,6 +146,7 @@ class Dying:
         raise Unavailable("the answer is lost", outcome="unknown")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("applied", [True, False])
 @pytest.mark.parametrize("writes", range(1, 6))
 def test_a_start_whose_answer_was_lost_is_repeated_as_the_same_job(writes: int, applied: bool) -> None:

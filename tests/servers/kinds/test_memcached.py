@@ -2,8 +2,13 @@ from __future__ import annotations
 
 import socket
 
+import pytest
+
 from soundstage.servers.cluster import Cluster
 from soundstage.servers.ports import answers
+
+# Each starts a server, which may have to be brought first.
+pytestmark = pytest.mark.slow
 
 
 def test_two_nodes_are_two_caches() -> None:

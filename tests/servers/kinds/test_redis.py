@@ -1,7 +1,12 @@
 from __future__ import annotations
 
+import pytest
+
 from soundstage.servers.cluster import Cluster
 from soundstage.servers.ports import answers
+
+# Each starts a server, which may have to be brought first.
+pytestmark = pytest.mark.slow
 
 
 def test_it_answers_at_its_address() -> None:

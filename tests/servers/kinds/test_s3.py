@@ -3,7 +3,12 @@ from __future__ import annotations
 import urllib.error
 import urllib.request
 
+import pytest
+
 from soundstage.servers.cluster import Cluster
+
+# Each starts a server, which may have to be brought first.
+pytestmark = pytest.mark.slow
 
 WHO = "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0"
 
