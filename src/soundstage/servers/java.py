@@ -107,6 +107,7 @@ def compile_launcher(name: str, server: str, folder: Path, runtime: Tool, work: 
 
     The compiler is among them too: see `COMPILER_DEPENDENCY`. Raises `Unavailable`.
     """
+    work.folder.mkdir(parents=True, exist_ok=True)
     source = work.folder / f"{name}.java"
     source.write_bytes(files("soundstage.servers.kinds").joinpath(f"{name}.java").read_bytes())
     compiler = ("-jar", str(folder / f"ecj-{COMPILER}.jar"), "-17", "-nowarn", "-proc:none")
