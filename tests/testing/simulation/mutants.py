@@ -202,7 +202,7 @@ MUTANTS: dict[str, Mutant] = {
         (Edit(f"{ROCKS}.putting", 'key + b"\\0" if key >= high else high', "key if key >= high else high"),),
     ),
     "a_put_does_not_see_those_of_its_moment": Mutant(
-        "rocksdb", (Edit(f"{ROCKS}.engine", "rows.keys.get(prefix) or into.peek(prefix)", "into.peek(prefix)"),)
+        "rocksdb", (Edit(f"{ROCKS}.engine", "prefix, known or into.peek(prefix)", "prefix, into.peek(prefix)"),)
     ),
     "a_namespace_is_forgotten_before_it_is_marked": Mutant(
         "memory",
