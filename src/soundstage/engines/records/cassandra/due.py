@@ -6,7 +6,6 @@ that nobody looks for what is not there. An entry never stands in an hour that h
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
@@ -19,6 +18,7 @@ from soundstage.engines.records.cassandra.catalogue import Table
 from soundstage.engines.records.cassandra.failures import Overgrown, TooManyTombstones
 from soundstage.engines.records.cassandra.requests import Requests
 from soundstage.engines.records.cassandra.statements import Ledgers
+from soundstage.engines.records.cassandra.together import together
 from soundstage.engines.records.port import IN_FLIGHT_MAX_US, Cell
 
 WHOLE = 9
@@ -79,9 +79,7 @@ class Agenda:
             # Never in an hour that has gone: the sweeper does not come back to it.
             due_us = max(entry.due_us, now_us)
             by_hour.setdefault(due_us // schema.HOUR_US, []).append(entry._replace(due_us=due_us))
-        await asyncio.gather(
-            *(self._add(Bucket(hour, table.number), found, deadline_ns) for hour, found in by_hour.items())
-        )
+        await together(self._add(Bucket(hour, table.number), found, deadline_ns) for hour, found in by_hour.items())
 
     async def _add(self, bucket: Bucket, entries: list[Entry], deadline_ns: int | None) -> None:
         if bucket not in self._known:

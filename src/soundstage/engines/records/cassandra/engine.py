@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator, Sequence
 
 from soundstage.core import version
@@ -20,6 +19,7 @@ from soundstage.engines.records.cassandra.requests import Requests
 from soundstage.engines.records.cassandra.statements import ledgers
 from soundstage.engines.records.cassandra.statistics import statistics
 from soundstage.engines.records.cassandra.sweep import Sweeper
+from soundstage.engines.records.cassandra.together import together
 from soundstage.engines.records.cassandra.transferring import Transfer
 from soundstage.engines.records.cassandra.vitals import Vitals
 from soundstage.engines.records.cassandra.walking import Walker
@@ -164,7 +164,7 @@ class CassandraRecords:
                 pages += [unread(span)] * (len(partitions) - at)
                 break
             some = partitions[at : at + PARTITIONS_AT_ONCE]
-            found = await asyncio.gather(*(parts.reader.page(source, each, span, budget, now_us) for each in some))
+            found = await together(parts.reader.page(source, each, span, budget, now_us) for each in some)
             for page in found:
                 cut = bool(pages) and pages[-1].resume is not None
                 pages.append(unread(span) if cut else _metered(page, span, meter))

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from soundstage.engines.records.cassandra.catalogue import Catalogue
 from soundstage.engines.records.cassandra.requests import Requests
+from soundstage.engines.records.cassandra.together import together
 from soundstage.engines.records.cassandra.walking import RING_HIGH, RING_LOW, Walker
 
 ROWS_AT_ONCE = 2_000
@@ -36,8 +35,8 @@ class Eraser:
             first = RING_LOW
         found = await self._walker.rows(table, table.statements.survey, first, RING_HIGH, ROWS_AT_ONCE)
         partitions = list(dict.fromkeys(row[0] for row in found.rows))
-        await asyncio.gather(
-            *(self._requests.write(table.statements.erase, (ERASED_US, table.number, each)) for each in partitions)
+        await together(
+            self._requests.write(table.statements.erase, (ERASED_US, table.number, each)) for each in partitions
         )
         if found.is_whole and found.high >= RING_HIGH:
             await self._catalogue.forget_dropped(table.number)

@@ -20,6 +20,7 @@ from soundstage.engines.records.cassandra.failures import Overgrown, TooManyTomb
 from soundstage.engines.records.cassandra.paxos import Decider
 from soundstage.engines.records.cassandra.reading import Reader
 from soundstage.engines.records.cassandra.requests import Requests
+from soundstage.engines.records.cassandra.together import together
 from soundstage.engines.records.port import IN_FLIGHT_MAX_US, Cell, Sweep
 
 BACKLOG_MAX = 2_000
@@ -176,7 +177,7 @@ class Sweeper:
                 return 0
 
         for at in range(0, len(partitions), PARTITIONS_AT_ONCE):
-            counts = await asyncio.gather(*(try_to(*each) for each in partitions[at : at + PARTITIONS_AT_ONCE]))
+            counts = await together(try_to(*each) for each in partitions[at : at + PARTITIONS_AT_ONCE])
             done.purged += sum(counts)
             done.budget -= sum(counts)
         done.leave(left)

@@ -6,7 +6,6 @@ looked at before and after them, and must be the same.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from itertools import groupby
 from operator import itemgetter
@@ -22,6 +21,7 @@ from soundstage.engines.records.cassandra.failures import TooManyTombstones
 from soundstage.engines.records.cassandra.paxos import STAMP_BYTES, Decider
 from soundstage.engines.records.cassandra.reading import Statics
 from soundstage.engines.records.cassandra.requests import Requests
+from soundstage.engines.records.cassandra.together import together
 from soundstage.engines.records.cassandra.walking import RING_HIGH, RING_LOW, Walker
 from soundstage.engines.records.cassandra.writing import Writer
 from soundstage.engines.records.holdings import Holding, HoldingsPage, LedgerEntry, admits, check_holding, pieces
@@ -193,9 +193,7 @@ class Transfer:
         for holding in holdings:
             check_holding(holding)
         loads = [self._load(table, piece, fence) for piece in pieces(holdings)] or [self._check(table, fence)]
-        for failed in await asyncio.gather(*loads, return_exceptions=True):
-            if isinstance(failed, BaseException):
-                raise failed
+        await together(loads)
 
     async def admit(self, table: Table, fence: int, least: int | None) -> None:
         """See `Transfers`."""
@@ -210,11 +208,7 @@ class Transfer:
         looks = Looks(self._requests, lambda: self._check(table, fence))
         if not table.conditional:
             await looks.until_ns()
-        for failed in await asyncio.gather(
-            *(self._load_one(table, holding, looks) for holding in piece), return_exceptions=True
-        ):
-            if isinstance(failed, BaseException):
-                raise failed
+        await together(self._load_one(table, holding, looks) for holding in piece)
 
     async def _load_one(self, table: Table, holding: Holding, looks: Looks) -> None:
         for portion in portions(holding):

@@ -1,0 +1,45 @@
+"""Calls side by side end together, whatever becomes of one of them."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from soundstage.core.errors import Unavailable
+from soundstage.engines.records.cassandra.together import together
+
+
+async def after(turns: int, ended: list[int]) -> int:
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    ended.append(turns)
+    return turns
+
+
+async def failing() -> int:
+    raise Unavailable("no node is up")
+
+
+async def test_answers_are_in_the_order_of_the_calls() -> None:
+    assert await together(after(turns, []) for turns in (3, 1, 2)) == [3, 1, 2]
+
+
+async def test_of_no_calls_there_are_no_answers() -> None:
+    assert await together([]) == []
+
+
+async def test_a_call_that_fails_leaves_none_under_way() -> None:
+    ended: list[int] = []
+    with pytest.raises(Unavailable):
+        await together([after(5, ended), failing(), after(9, ended)])
+    assert ended == [5, 9]
+
+
+async def test_who_is_cancelled_leaves_none_under_way() -> None:
+    ended: list[int] = []
+    waiting = asyncio.ensure_future(together([after(1_000, ended), after(2_000, ended)]))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    await asyncio.wait((waiting,))
+    assert (waiting.cancelled(), ended) == (True, [])
