@@ -1,4 +1,8 @@
-"""A Cassandra whose nodes' own clocks disagree: each is off by its number of milliseconds, whatever it uses one for."""
+"""A Cassandra whose nodes' own clocks disagree: each is off by its number of milliseconds, whatever it uses one for.
+
+Nor do its nodes keep hints: what one has missed it learns by reads and repairs alone, so that whoever asks too few
+of them is found out.
+"""
 
 from __future__ import annotations
 
@@ -39,6 +43,8 @@ class SkewedKit(CassandraKit):
 
     def launch(self, node: Node, nodes: Sequence[Node]) -> Launch:
         usual = super().launch(node, nodes)
+        with (node.folder / "cassandra.yaml").open("a") as settings:
+            settings.write("hinted_handoff_enabled: false\n")
         at = usual.command.index("-cp")
         clock = ("-Dcassandra.clock=SkewedClock", f"-Dskew_ms={OFF_MS[node.number]}")
         path = f"{self.clocks}:{usual.command[at + 1]}"
