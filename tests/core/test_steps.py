@@ -128,3 +128,70 @@ async def test_the_rest_may_be_a_task() -> None:
     task = asyncio.ensure_future(begun.ended())
     future.set_result(3)
     assert await task == 3
+
+
+def outcome(coroutine: Any) -> tuple[Begun, asyncio.Future[Any]]:
+    """A coroutine that goes on without a task, and what it comes to."""
+    found: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+    ended, begun = begin(coroutine)
+    assert not ended
+
+    def then(result: Any, error: BaseException | None) -> None:
+        found.set_result(result if error is None else error)
+
+    begun.then(then)
+    return begun, found
+
+
+async def test_it_can_go_on_without_a_task() -> None:
+    future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    _, found = outcome(waits(future, 3))
+    future.set_result(2)
+    assert await found == 6
+
+
+async def test_without_a_task_it_learns_what_failed() -> None:
+    future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+    async def hopes() -> str:
+        try:
+            await future
+        except KeyError:
+            return "told"
+        return "not told"
+
+    _, found = outcome(hopes())
+    future.set_exception(KeyError("late"))
+    assert await found == "told"
+
+
+async def test_what_it_raises_in_the_end_is_handed_on() -> None:
+    async def fails() -> None:
+        await asyncio.sleep(0)
+        raise KeyError("late")
+
+    _, found = outcome(fails())
+    assert isinstance(await found, KeyError)
+
+
+async def test_without_a_task_it_can_be_cancelled_while_it_waits() -> None:
+    begun, found = outcome(waits(asyncio.get_running_loop().create_future()))
+    begun.cancel()
+    assert isinstance(await found, asyncio.CancelledError)
+
+
+async def test_one_that_only_gives_way_cannot() -> None:
+    async def gives_way() -> str:
+        await asyncio.sleep(0)
+        return "done"
+
+    begun, found = outcome(gives_way())
+    begun.cancel()
+    assert await found == "done"
+
+
+async def test_two_may_wait_for_the_same() -> None:
+    future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    outcomes = [outcome(waits(future))[1] for _ in range(2)]
+    future.set_result(1)
+    assert await asyncio.gather(*outcomes) == [1, 1]

@@ -43,9 +43,16 @@ class TokenClock:
             self.last_us = first_us + reserve - 1
         return first_us
 
-    def observe(self, time_us: int) -> None:
-        """Every later `next_us` is greater than `time_us`, unless that lies too far in the future."""
-        if time_us > self.last_us and time_us <= self._environment.now_us() + self.drift_future_us:
+    def observe(self, time_us: int, now_us: int | None = None) -> None:
+        """Every later `next_us` is greater than `time_us`, unless that lies too far in the future.
+
+        `now_us` is the time, for callers who have just asked for it.
+        """
+        if time_us <= self.last_us:
+            return
+        if now_us is None:
+            now_us = self._environment.now_us()
+        if time_us <= now_us + self.drift_future_us:
             with self._lock:
                 self.last_us = max(self.last_us, time_us)
 

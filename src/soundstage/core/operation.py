@@ -45,8 +45,8 @@ class Operation(Generic[P, R]):
     may be answered late because nothing has happened yet: its callers count as followers of feeds do. One that
     `reads` changes nothing that is stored, and finds nothing where nothing is. One that
     `checks_types` is handed the requests of callers in process as they are: its service answers for every field, and
-    is spared the reading that all others' requests go through. One that is `prompt` mostly ends without waiting: until
-    it does wait it runs outside of any task, which its service and its engines can do without. Requests that are
+    is spared the reading that all others' requests go through. One that is `prompt` mostly ends without waiting, and
+    runs outside of any task, which its service and its engines can do without. Requests that are
     `keyed` are sent by clients under an `Idempotency-Key` of their own making: repeated without one, they would be
     answered otherwise than the first time.
     `ticks` says how many microseconds the token of a request stands for, where that is more than one.

@@ -6,13 +6,21 @@ waits for is flushed at once. A task for each would cost more than the call.
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Generator
+import asyncio
+from collections.abc import Callable, Coroutine, Generator
 from functools import partial
 from typing import Any
 
 
 class Begun:
-    """A coroutine after its first step, which gave `waits_for`; awaiting this goes on with it to its end."""
+    """A coroutine after its first step, which gave `waits_for`; awaiting this goes on with it to its end.
+
+    So does `then`, for a coroutine that never asks which task it is in: a task costs as much as many a call does.
+    """
+
+    __slots__ = ("_coroutine", "_ended", "_waits_for")
+
+    _ended: Callable[[Any, BaseException | None], None]
 
     def __init__(self, coroutine: Coroutine[Any, Any, Any], waits_for: Any) -> None:
         self._coroutine = coroutine
@@ -37,6 +45,35 @@ class Begun:
     async def ended(self) -> Any:
         """What the coroutine comes to; for a task."""
         return await self
+
+    def then(self, ended: Callable[[Any, BaseException | None], None]) -> None:
+        """`ended` is called with what the coroutine comes to, or with what it raises; it goes on without a task."""
+        self._ended = ended
+        self._go_on_later()
+
+    def cancel(self) -> None:
+        """After `then`: what the coroutine waits for is cancelled, if it waits for anything."""
+        if self._waits_for is not None:
+            self._waits_for.cancel()
+
+    def _go_on_later(self) -> None:
+        if self._waits_for is None:
+            asyncio.get_running_loop().call_soon(self._step, None)
+        else:
+            self._waits_for.add_done_callback(self._step)
+
+    def _step(self, _: Any) -> None:
+        # What has failed is raised by what the coroutine waits for, and not by whoever goes on with it.
+        try:
+            self._waits_for = waits_for = self._coroutine.send(None)
+        except StopIteration as end:
+            self._ended(end.value, None)
+        except BaseException as error:  # noqa: BLE001 - handed to whoever asked for it
+            self._ended(None, error)
+        else:
+            if waits_for is not None:
+                waits_for._asyncio_future_blocking = False
+            self._go_on_later()
 
     def close(self) -> None:
         """The coroutine goes no further."""

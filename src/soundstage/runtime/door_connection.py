@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from soundstage.runtime.door import DoorContext
     from soundstage.runtime.door_listener import DoorListener
 
+SMALL_BYTES = 4 << 10
+"""Of what is written up to so much waits for what others are told in the same turn; see `Outbox`."""
+
 
 class DoorConnection(asyncio.Protocol):
     """One connection. `transport` is there from `opened` to `lost`.
@@ -33,6 +36,7 @@ class DoorConnection(asyncio.Protocol):
         self._unsent_bytes = 0
         self._unsent_since = 0.0
         self._held = 0
+        self._owed = b""
 
     # The door's part
 
@@ -60,9 +64,21 @@ class DoorConnection(asyncio.Protocol):
     # What a door calls
 
     def write(self, data: bytes) -> None:
-        """`data` is on its way, unless the connection is closing."""
-        if not self.transport.is_closing():
-            self._statistics.sent += len(data)
+        """`data` is on its way, by the end of this turn if it is small, unless the connection is closing."""
+        if self.transport.is_closing():
+            return
+        self._statistics.sent += len(data)
+        if self._owed or len(data) > SMALL_BYTES or self._writable is not None:
+            self._owed += data
+            self.let_out()
+        else:
+            self._owed = data
+            self.listener.outbox.owe(self)
+
+    def let_out(self) -> None:
+        """What was written is with the transport."""
+        data, self._owed = self._owed, b""
+        if data and not self.transport.is_closing():
             self.transport.write(data)
 
     @property
@@ -85,6 +101,7 @@ class DoorConnection(asyncio.Protocol):
     def close(self) -> None:
         """Closed, once what was written has been taken."""
         self.closing = True
+        self.let_out()
         self.transport.close()
 
     # The transport's side

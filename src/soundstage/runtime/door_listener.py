@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from soundstage.runtime.exposure import check_exposure, tls_context
 from soundstage.runtime.listening import BACKLOG, Place, allow_files, bracketed, listener, place_of
+from soundstage.runtime.outbox import Outbox
 
 if TYPE_CHECKING:
     from soundstage.runtime.config import AuthConfig
@@ -41,6 +42,7 @@ class DoorListener:
     def __init__(self, door: ListenerDoor, context: DoorContext, place: Place, scheme: str) -> None:
         self.connections: set[DoorConnection] = set()
         self.address: str = ""
+        self.outbox: Outbox = Outbox()
         self._door = door
         self._context = context
         self._config: ListenerConfig = context.config

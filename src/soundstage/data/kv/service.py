@@ -210,8 +210,9 @@ class KeyValueService:
         if token is None:
             token = served.clock.token()
             time_us = token.generation_time // 1_000
-            served.window.check_own(time_us, self._now_us())
-            self._clock.observe(time_us)
+            now_us = self._now_us()
+            served.window.check_own(time_us, now_us)
+            self._clock.observe(time_us, now_us)
             return token, time_us
         time_us = served.window.admit(token, self._now_us())
         self._saw(served, time_us)

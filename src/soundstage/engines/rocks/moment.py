@@ -42,6 +42,8 @@ class Moment:
         self._commits = commits
         self._translation = translation
         self._environment = environment
+        # Python asks the system who it is before it tells the running loop, each time.
+        self._loop = asyncio.get_running_loop()
         self._come: list[tuple[Share, tuple[Any, ...], int | None, asyncio.Future[Any]]] = []
 
     def add(self, share: Share, given: tuple[Any, ...], deadline_ns: int | None) -> asyncio.Future[Any]:
@@ -50,10 +52,9 @@ class Moment:
         None when it cannot share; it has put nothing there then, nor when it raises. `Stalled` when the disk cannot
         take the batch at once: nothing is written.
         """
-        loop = asyncio.get_running_loop()
-        waiter: asyncio.Future[Any] = loop.create_future()
+        waiter: asyncio.Future[Any] = self._loop.create_future()
         if not self._come:
-            loop.call_soon(self.end)
+            self._loop.call_soon(self.end)
         self._come.append((share, given, deadline_ns, waiter))
         if len(self._come) >= TOGETHER_MAX:
             self.end()

@@ -136,21 +136,22 @@ class LimitedProtocol(HttpToolsProtocol):
         application, given = self._shortcuts.application, self._new_id()
         assert application is not None
         answering = application.answer(asked, body, given)
-        if asked.prompt:
-            try:
-                ended, found = begin(answering)
-            except asyncio.CancelledError:
-                self.transport.abort()
-                return
-            if ended:
-                self.write(response(found, self.clock.date, given))
-                self.server_state.total_requests += 1
-                self._since = self.loop.time()
-                return
-            answering = found.ended()
-        exchange = self._running = self._read = PlainExchange(self, given)
-        exchange.task = self.loop.create_task(exchange.run(answering))
-        self.tasks.add(exchange.task)
+        if not asked.prompt:
+            exchange = self._running = self._read = PlainExchange(self, given)
+            exchange.run(answering)
+            return
+        try:
+            ended, found = begin(answering)
+        except asyncio.CancelledError:
+            self.transport.abort()
+            return
+        if not ended:
+            exchange = self._running = self._read = PlainExchange(self, given)
+            exchange.go_on(found)
+            return
+        self.write(response(found, self.clock.date, given))
+        self.server_state.total_requests += 1
+        self._since = self.loop.time()
 
     def write(self, data: bytes) -> None:
         """`data` is sent at the end of this turn, or before anything else is."""

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from soundstage.core.call import Call
 from soundstage.core.codec import ContentType
+from soundstage.core.steps import Begun
 from soundstage.runtime.dispatch import BoundOperation
 from soundstage.runtime.outbox import Outbox
 from soundstage.surface.http.exchange import head_of
@@ -51,7 +52,7 @@ _OK = b"HTTP/1.1 200 OK\r\n%bcontent-type: %b\r\ncontent-length: %d\r\nx-request
 class PlainCall(NamedTuple):
     """A call of an operation of which all is known but the `size` bytes of its body, and what it is answered with.
 
-    One that is `prompt` needs a task only when it has to wait.
+    One that is `prompt` needs no task.
     """
 
     bound: BoundOperation
@@ -93,7 +94,7 @@ class Shortcuts:
 class PlainExchange:
     """A plain call that has to wait, as its connection sees it: an `Exchange` of which nothing more comes."""
 
-    __slots__ = ("_disconnected", "_given", "_protocol", "keep_alive", "task")
+    __slots__ = ("_answered", "_disconnected", "_given", "_protocol", "keep_alive")
 
     follows: bytes = b""
     more_body: bool = False
@@ -102,33 +103,49 @@ class PlainExchange:
 
     def __init__(self, protocol: LimitedProtocol, given: str) -> None:
         self.keep_alive: bool = True
-        self._disconnected: bool = False
-        self.task: asyncio.Task[None] | None = None
+        self._disconnected = False
         self._protocol = protocol
         self._given = given
+        # Whoever stops the server waits for it, and cancels it in the end.
+        self._answered: asyncio.Future[None]
 
     def hang_up(self) -> None:
         """Nobody waits for an answer."""
         self._disconnected = True
 
-    async def run(self, answering: Awaitable[Reply]) -> None:
-        """The call has its answer, or the connection is broken off."""
-        transport: Any = self._protocol.transport
+    def go_on(self, begun: Begun) -> None:
+        """The call, which needs no task, is answered once it has ended."""
+        answered = self._answered = self._protocol.loop.create_future()
+        self._protocol.tasks.add(answered)  # type: ignore[arg-type]
+        answered.add_done_callback(lambda answered: begun.cancel() if answered.cancelled() else None)
+        begun.then(self._end)
+
+    def run(self, answering: Coroutine[Any, Any, Reply]) -> None:
+        """The call is answered by a task."""
+        task = self._answered = self._protocol.loop.create_task(self._run(answering))
+        self._protocol.tasks.add(task)
+
+    async def _run(self, answering: Coroutine[Any, Any, Reply]) -> None:
         try:
             reply = await answering
-            if not self._disconnected:
-                self._protocol.write(
-                    response(reply, self._protocol.clock.date, self._given, keep_alive=self.keep_alive)
-                )
-                self._protocol.answered(self)
-        except asyncio.CancelledError:
-            transport.abort()
+        except BaseException as error:
+            self._end(None, error)
             raise
-        except Exception as error:
-            log.error("a request failed by a defect while it was answered", exc_info=error)
-            transport.abort()
-        finally:
-            self._protocol.tasks.discard(self.task)  # type: ignore[arg-type]
+        self._end(reply, None)
+
+    def _end(self, reply: Reply | None, error: BaseException | None) -> None:
+        """The answer is on its way, or the connection is broken off."""
+        protocol = self._protocol
+        protocol.tasks.discard(self._answered)  # type: ignore[arg-type]
+        if not isinstance(self._answered, asyncio.Task) and not self._answered.done():
+            self._answered.set_result(None)
+        if reply is None:
+            if not isinstance(error, asyncio.CancelledError):
+                log.error("a request failed by a defect while it was answered", exc_info=error)
+            protocol.transport.abort()
+        elif not self._disconnected:
+            protocol.write(response(reply, protocol.clock.date, self._given, keep_alive=self.keep_alive))
+            protocol.answered(self)
 
 
 def is_plain(version: str, headers: list[tuple[bytes, bytes]]) -> bool:

@@ -93,6 +93,7 @@ class Conversation:
         """All that has been answered, once nothing is under way."""
         while self.connection.is_busy:  # noqa: ASYNC110
             await asyncio.sleep(0)
+        self.connection.let_out()
         data, found = bytes(self.wire.written), []
         self.wire.written.clear()
         at = 0

@@ -168,6 +168,7 @@ async def test_whole_commands_that_wait_are_counted_too(environment: VirtualEnvi
         await first.ask("SET", "a", "1")
         first.wire.takes = False
         first.connection.data_received(encoded("GET", "a") * 20)
+        await asyncio.sleep(0)
         first.connection.data_received(encoded("SET", "b", b"x" * 700_000))
         assert house.door.context.statistics.buffered > 700_000
         (reply,) = await second.raw(encoded("SET", "c", b"x" * 700_000)[:600_000])
@@ -183,6 +184,7 @@ class TestSlowReaders:
     async def test_few_large_commands_stop_reading_as_many_small_ones_do(self, talk: Conversation) -> None:
         talk.wire.takes = False
         talk.connection.data_received(encoded("GET", "a") * 20)
+        await asyncio.sleep(0)
         for _ in range(2):
             talk.connection.data_received(encoded("SET", "b", b"x" * (READ_AHEAD_BYTES // 2)))
         assert talk.wire.paused
@@ -332,3 +334,34 @@ async def test_whatever_bytes_come_the_door_answers_in_its_protocol_and_goes_on(
         talk.lose()
     assert house.door.context.statistics.buffered == 0
     assert await house.talk().ask("PING") == "PONG"
+
+
+class TestOutbox:
+    async def test_a_reply_leaves_at_the_end_of_its_turn(self, talk: Conversation) -> None:
+        talk.send("PING")
+        assert talk.wire.writes == 0
+        await asyncio.sleep(0)
+        assert (talk.wire.writes, bytes(talk.wire.written)) == (1, b"+PONG\r\n")
+
+    async def test_a_second_reply_of_the_turn_leaves_with_it(self, talk: Conversation) -> None:
+        talk.send("PING")
+        talk.send("ECHO", "a")
+        await asyncio.sleep(0)
+        assert (talk.wire.writes, await talk.replies()) == (1, ["PONG", b"a"])
+
+    async def test_a_large_reply_leaves_at_once_and_behind_the_small_ones(self, talk: Conversation) -> None:
+        talk.send("PING")
+        talk.send("ECHO", b"x" * 5_000)
+        assert talk.wire.writes == 1
+        assert await talk.replies() == ["PONG", b"x" * 5_000]
+
+    async def test_a_connection_that_closes_is_told_first(self, talk: Conversation) -> None:
+        talk.send("QUIT")
+        assert talk.wire.closed
+        assert bytes(talk.wire.written) == b"+OK\r\n"
+
+    async def test_a_connection_that_is_gone_is_told_nothing(self, talk: Conversation) -> None:
+        talk.send("PING")
+        talk.lose()
+        await asyncio.sleep(0)
+        assert talk.wire.writes == 0

@@ -85,7 +85,6 @@ class RespConnection(DoorConnection):
         self._queue: deque[list[bytes]] = deque()
         self._requests = Requests(door.limits if not door.context.authenticates else UNKNOWN)
         self._running = False
-        self._task: asyncio.Task[None] | None = None
         self._last = False
         self._paused = False
         self._come = 0
@@ -150,7 +149,7 @@ class RespConnection(DoorConnection):
         self._running = True
         ended, rest = begin(self._answer())
         if not ended:
-            self._task = asyncio.get_running_loop().create_task(rest.ended())
+            rest.then(self._answered)
 
     async def _answer(self) -> None:
         """Every command that has come is answered. Fails never."""
@@ -190,7 +189,11 @@ class RespConnection(DoorConnection):
                 self.close()
         finally:
             self._running = False
-            self._task = None
+
+    def _answered(self, _: None, failure: BaseException | None) -> None:
+        if failure is not None:
+            log.error("a connection failed by a defect", exc_info=failure)
+            self.transport.abort()
 
     def _all_taken(self) -> None:
         """No command waits that was read; one that the last one kept from being read is."""
