@@ -28,6 +28,7 @@ from soundstage.runtime.control.follower import NamespaceFollower
 from soundstage.runtime.control.registry import Registry
 from soundstage.runtime.control.store import NamespaceStore
 from soundstage.runtime.control.tables import Tables
+from soundstage.runtime.control.vacancy import Vacancy
 from soundstage.runtime.copies import Reach
 from soundstage.runtime.credentials import TokenStore
 from soundstage.runtime.deadlines import Deadlines
@@ -66,6 +67,9 @@ UNRECORDED = frozenset({"tokens/create"})
 """Operations whose replies hold a secret."""
 
 DRAIN_STEP_S = 0.005
+
+OTHERS_POLLS = 2
+"""Intervals after which every other process has heard that a namespace is served no more."""
 
 BLOBS_PER_STEP = 100
 """Expired blobs removed before others get their turn."""
@@ -182,6 +186,10 @@ class Parts:
     async def _load_namespaces(self) -> None:
         declarations = Declarations(self.systems, self.engines, self.config.defaults)
         tables = Tables(self.environment)
+        self._alone = not self.engines.is_shared(self.config.control.engine)
+        vacancy = Vacancy(self.admission, self.environment)
+        if not self._alone or self.config.processes.workers or self.config.processes.shared:
+            vacancy.others_s = OTHERS_POLLS * self.config.control.poll_interval / 1e9
         self.namespaces: NamespaceControl = NamespaceControl(
             self._store,
             declarations,
@@ -189,10 +197,10 @@ class Parts:
             tables,
             self.environment,
             self.config.control.namespaces_limit,
+            vacancy,
         )
         self.namespaces.busy = self.jobs.is_busy
         self.follower: NamespaceFollower = NamespaceFollower(self.namespaces, declarations, tables, self.environment)
-        self._alone = not self.engines.is_shared(self.config.control.engine)
         await self.follower.load(self.config.namespaces, alone=self._alone)
         for abstraction in {info.abstraction for info in self.registry.infos.values()}:
             await self.systems.started(abstraction)

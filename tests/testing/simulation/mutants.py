@@ -209,9 +209,9 @@ MUTANTS: dict[str, Mutant] = {
         (
             Edit(
                 CONTROL,
-                '        if found.stored.state != "deleting":\n            found = await self._mark',
-                "        self.applied.forget(info.name)\n"
-                '        if found.stored.state != "deleting":\n            found = await self._mark',
+                "or found.stored.if_empty:\n            found = await self._mark",
+                "or found.stored.if_empty:\n            self.applied.forget(info.name)\n"
+                "            found = await self._mark",
             ),
         ),
         system="namespaces",
@@ -225,8 +225,8 @@ MUTANTS: dict[str, Mutant] = {
             Edit(
                 CONTROL,
                 "if expected_version not in (None, info.version):\n"
-                "            raise _other_version(info, expected_version)\n        check_kept",
-                "if False:\n            raise _other_version(info, expected_version)\n        check_kept",
+                "            raise refusals.other_version(info, expected_version)\n        check_kept",
+                "if False:\n            raise refusals.other_version(info, expected_version)\n        check_kept",
             ),
         ),
         system="namespaces",

@@ -21,7 +21,6 @@ from soundstage.core.errors import (
     AlreadyExists,
     DeadlineExceeded,
     Exhausted,
-    InProgress,
     NotFound,
     PreconditionFailed,
     SoundstageError,
@@ -30,10 +29,11 @@ from soundstage.core.errors import (
 from soundstage.core.names import nearest
 from soundstage.core.namespace import NamespaceChange, NamespaceInfo, NamespaceSpec
 from soundstage.core.time import Instant
-from soundstage.engines.records.port import Budget
+from soundstage.runtime.control import refusals
 from soundstage.runtime.control.applied import Applied
 from soundstage.runtime.control.declaration import Declarations, Declared, check_fixed, check_kept
 from soundstage.runtime.control.differences import differences
+from soundstage.runtime.control.refusals import ManagedBy
 from soundstage.runtime.control.store import (
     EarlierKnobs,
     Found,
@@ -44,6 +44,7 @@ from soundstage.runtime.control.store import (
     earlier_than,
 )
 from soundstage.runtime.control.tables import Tables
+from soundstage.runtime.control.vacancy import Vacancy
 
 log: logging.Logger = logging.getLogger("soundstage.namespaces")
 
@@ -52,12 +53,8 @@ audit: logging.Logger = logging.getLogger("soundstage.audit")
 
 T = TypeVar("T")
 
-ManagedBy = Literal["api", "file"]
-
 ATTEMPTS = 8
 """How often a change is tried again when others change the same namespace."""
-
-_ONE_ROW = Budget(rows=1, bytes=1)
 
 ABANDONED_US = 60_000_000
 """A creation or deletion that takes longer was given up by its process."""
@@ -77,6 +74,7 @@ class NamespaceControl:
         tables: Tables,
         environment: Environment,
         limit: int,
+        vacancy: Vacancy,
     ) -> None:
         self.store = store
         self.applied = applied
@@ -84,6 +82,7 @@ class NamespaceControl:
         self._tables = tables
         self._environment = environment
         self._limit = limit
+        self._vacancy = vacancy
         self._begun: dict[str, int] = {}
         self.changing: asyncio.Lock = asyncio.Lock()
         self.busy: Callable[[str], Awaitable[bool]] = _never
@@ -100,7 +99,7 @@ class NamespaceControl:
             if found is None or (found.stored.state != "active" and await self.finished(found)):
                 return await self._create(declared, expected_version, by, managed_by)
             if found.stored.state == "deleting":
-                raise _under_way(found, "deleted")
+                raise refusals.under_way(found, "deleted")
             return await self._change(declared, found, expected_version, by, managed_by)
 
         return await self._serially(spec.name, attempt)
@@ -112,9 +111,9 @@ class NamespaceControl:
             if found is None or not await self._may_go(found):
                 raise self.unknown(name)
             info = found.stored.info
-            _check_managed(info, "api")
+            refusals.check_managed(info, "api")
             if expected_version not in (None, info.version):
-                raise _other_version(info, expected_version)
+                raise refusals.other_version(info, expected_version)
             return info, await self.clear(found, by)
 
         return await self._serially(name, attempt)
@@ -146,14 +145,18 @@ class NamespaceControl:
     async def clear(self, found: Found, by: str | None) -> str | None:
         """The namespace, its tables and its name are gone; with `by` None that only finishes a deletion.
 
-        Until it is marked it is served; from then on whoever finds it goes on with the deletion. Returns what of
-        it is out of reach and stays; with `by` None that is `Unavailable`, and stays half-way.
+        Until it is marked it is served; from then on whoever finds it goes on with the deletion, unless that is of an
+        empty one and it is none: then it is served again. Returns what of it is out of reach and stays; with `by` None
+        that is `Unavailable`, and stays half-way.
         """
         info = found.stored.info
+        if by is None and found.stored.if_empty and not await self.is_empty(info):
+            await self._spare(found)
+            return None
         remains = await self._declarations.remains(info)
         if by is None and remains.left is not None:
             raise Unavailable(f"namespace {info.name!r} is half-way, and {remains.left}", outcome="not_applied")
-        if found.stored.state != "deleting":
+        if found.stored.state != "deleting" or found.stored.if_empty:
             found = await self._mark(found, by)
         self.applied.forget(info.name)
         try:
@@ -219,27 +222,43 @@ class NamespaceControl:
             await self.clear(found, None)
             return
         if found.stored.state != "active":
-            raise _under_way(found, "deleted" if found.stored.state == "deleting" else "filled or created")
-        _check_managed(info, "api")
-        if not overwrite and not await self.is_empty(info):
-            raise AlreadyExists(
-                f"namespace {info.name!r} exists, and holds records",
-                field="name",
-                hint="name another one; with overwrite it is deleted first",
-            )
+            raise refusals.under_way(found, "deleted" if found.stored.state == "deleting" else "filled or created")
+        refusals.check_managed(info, "api")
+        if not overwrite:
+            found = await self._vacated(found)
         await self.clear(found, by)
+
+    async def _vacated(self, found: Found) -> Found:
+        """The namespace is empty, and stays so: it is not served any more, and no call is under way.
+
+        Raises `AlreadyExists` for one that holds something, were it written a moment ago; that is served as before.
+        """
+        info = found.stored.info
+        if not await self.is_empty(info):
+            raise refusals.occupied(info)
+        gate = self._vacancy.gate(info.name)
+        found = await self._mark(found, None, if_empty=True)
+        self.applied.forget(info.name)
+        try:
+            await self._vacancy.comes(gate)
+            kept = not await self.is_empty(info)
+        except BaseException:
+            await self._spare(found)
+            raise
+        if kept:
+            await self._spare(found)
+            raise refusals.occupied(info)
+        return found
+
+    async def _spare(self, found: Found) -> None:
+        """A namespace that was to be deleted if empty is served as before."""
+        stored = msgspec.structs.replace(found.stored, state="active", since_us=0, if_empty=False)
+        self.applied.apply(await self.store.put(stored, found.stamp, None))
+        self._begun.pop(found.stored.info.name, None)
 
     async def is_empty(self, info: NamespaceInfo) -> bool:
         """Whether a namespace has no record that anything is left of."""
-        declared = self._declarations.stored(info)
-        for table in declared.tables:
-            position, pages = None, 0
-            while pages == 0 or position is not None:
-                page = await declared.records.walk(table.name, 0, 1, position, _ONE_ROW, self._environment.now_us())
-                if page.partitions:
-                    return False
-                position, pages = page.position, pages + 1
-        return True
+        return await self._vacancy.is_empty(self._declarations.stored(info))
 
     def check(self, spec: NamespaceSpec, at: str = "namespace") -> Declared:
         """`spec` complete, with engine and tables; raises what `put` would."""
@@ -291,14 +310,15 @@ class NamespaceControl:
             and self._environment.now_us() - since_us < ABANDONED_US // 2
         )
 
-    async def _mark(self, found: Found, by: str | None) -> Found:
+    async def _mark(self, found: Found, by: str | None, *, if_empty: bool = False) -> Found:
         """The namespace is marked; in doubt about that, it is not served before the follower has looked."""
         info = found.stored.info
         change = None if by is None else self._record(info, "deleted", by, [])
         since_us = self._begun[info.name] = self._environment.now_us()
         # What never was served stays known as such, so that nobody is told that it was deleted.
         unserved = change is None and found.stored.state == "creating"
-        going = msgspec.structs.replace(found.stored, state="creating" if unserved else "deleting", since_us=since_us)
+        state: Literal["creating", "deleting"] = "creating" if unserved else "deleting"
+        going = msgspec.structs.replace(found.stored, state=state, since_us=since_us, if_empty=if_empty)
         try:
             marked = await self.store.put(going, found.stamp, change)
         except Raced:
@@ -374,8 +394,8 @@ class NamespaceControl:
     ) -> NamespaceInfo:
         info = found.stored.info
         if found.stored.state == "creating":
-            raise _under_way(found, "created")
-        _check_managed(info, managed_by)
+            raise refusals.under_way(found, "created")
+        refusals.check_managed(info, managed_by)
         before = None if info.name in self.applied.unserved else self._declarations.stored(info)
         same = found.problem is None and info.managed_by == managed_by and not differences(info, declared)
         # A repetition of the call that made this version is answered as that was, but for a creation: who comes second
@@ -391,7 +411,7 @@ class NamespaceControl:
                 hint="leave expected_version out to change it; send an Idempotency-Key to repeat a creation",
             )
         if expected_version not in (None, info.version):
-            raise _other_version(info, expected_version)
+            raise refusals.other_version(info, expected_version)
         check_kept(info, declared) if before is None else check_fixed(before, declared)
         return await self._store(declared, found, by, managed_by)
 
@@ -466,32 +486,8 @@ def _info(
     )
 
 
-def _check_managed(info: NamespaceInfo, by: ManagedBy) -> None:
-    if info.managed_by == "file" and by == "api":
-        raise PreconditionFailed(
-            f"namespace {info.name!r} is managed by the stage file",
-            field="namespace.name",
-            hint=f"change [namespaces.{info.name}] there, or remove it there to manage the namespace by API",
-        )
-
-
 def _filled(found: Found | None, name: str, generation: int) -> Found:
     """`found`, which is that of the job that fills this generation; else `PreconditionFailed`."""
     if found is None or found.stored.info.generation != generation or found.stored.state == "deleting":
         raise PreconditionFailed(f"namespace {name!r} was cleared away meanwhile", hint="start again")
     return found
-
-
-def _under_way(found: Found, what: str) -> InProgress:
-    name = found.stored.info.name
-    return InProgress(
-        f"namespace {name!r} is being {what}", field="namespace.name", hint="retry later", retry_after_ms=1_000
-    )
-
-
-def _other_version(info: NamespaceInfo, expected: int | None) -> PreconditionFailed:
-    return PreconditionFailed(
-        f"namespace {info.name!r} is at version {info.version}, not {expected}",
-        field="expected_version",
-        hint="get it, apply your change to what it is, and put that",
-    )

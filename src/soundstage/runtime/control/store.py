@@ -53,7 +53,8 @@ class Stored(msgspec.Struct, frozen=True, kw_only=True):
     """A namespace and where it is in its life.
 
     `creating`: its tables are being made; `deleting`: they are being dropped, both since `since_us`. One that is
-    `creating` for a `job` is being filled by it, for as long as that takes.
+    `creating` for a `job` is being filled by it, for as long as that takes. One that is `deleting` and `if_empty` is
+    looked at before: if it holds something after all, it is active again.
     `earlier` are the configurations before this one whose lingering knobs were others, the latest first.
     """
 
@@ -62,6 +63,7 @@ class Stored(msgspec.Struct, frozen=True, kw_only=True):
     since_us: int = 0
     earlier: list[EarlierKnobs] = []
     job: str = ""
+    if_empty: bool = False
     schema: int = 1
 
 

@@ -107,7 +107,8 @@ class ImportNamespace(msgspec.Struct, frozen=True, kw_only=True):
     """`engines` are the stage's defaults unless given; `config` are knobs that differ from those of the export.
 
     With `overwrite` a namespace of that name is deleted first, once the file is proved to be whole; without, it must
-    be empty or not there.
+    be empty or not there. An empty one is not served while room is made, and what is written into it until then keeps
+    it: the job is refused.
     """
 
     name: Annotated[str, Meta(description="of the namespace to make")]
