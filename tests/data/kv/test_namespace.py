@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from soundstage.core.environment import VirtualEnvironment
@@ -42,8 +43,17 @@ def within(milliseconds: int | None) -> Objective:
     return Objective(latency=LatencyObjective(max=None if milliseconds is None else Duration(milliseconds * 1_000_000)))
 
 
-def test_a_namespace_has_one_table_of_its_name() -> None:
-    assert tables("people", NamespaceConfig(), UNABLE) == [TableSpec(name="kv/people")]
+def test_a_namespace_has_a_table_of_its_name_and_one_for_its_large_values() -> None:
+    assert tables("people", NamespaceConfig(), UNABLE) == [
+        TableSpec(name="kv/people"),
+        TableSpec(name="kv/people/values"),
+    ]
+
+
+def test_the_table_of_large_values_has_neither_conditions_nor_an_order_and_is_never_eventual() -> None:
+    config = NamespaceConfig(key_order="desc", conditional_writes=False, consistency="eventual", dedicated=True)
+    _, values = tables("people", config, ABLE)
+    assert values == TableSpec(name="kv/people/values", dedicated=True)
 
 
 def test_the_knobs_decide_the_table() -> None:
@@ -55,17 +65,17 @@ def test_the_knobs_decide_the_table() -> None:
         delete_ttl_min=Duration(2 * S),
         delete_ttl_max=Duration(3 * S),
     )
-    assert tables("people", config, ABLE) == [
-        TableSpec(
-            name="kv/people",
-            conditional=True,
-            key_order="desc",
-            dedicated=True,
-            max_lag_us=60_000_000,
-            delete_ttl_min_us=2_000_000,
-            delete_ttl_max_us=3_000_000,
-        )
-    ]
+    spec = TableSpec(
+        name="kv/people",
+        conditional=True,
+        key_order="desc",
+        dedicated=True,
+        max_lag_us=60_000_000,
+        delete_ttl_min_us=2_000_000,
+        delete_ttl_max_us=3_000_000,
+    )
+    values = msgspec.structs.replace(spec, name="kv/people/values", conditional=False, key_order="asc")
+    assert tables("people", config, ABLE) == [spec, values]
 
 
 @pytest.mark.parametrize(
@@ -85,7 +95,7 @@ def test_conditions_are_taken_as_configured_or_where_they_cost_the_engine_little
 ) -> None:
     config = NamespaceConfig(conditional_writes=asked)
     assert takes_conditions(config, capabilities) is taken
-    assert [spec.conditional for spec in tables("people", config, capabilities)] == [taken]
+    assert tables("people", config, capabilities)[0].conditional is taken
 
 
 def test_conditions_on_an_engine_that_cannot_are_refused() -> None:
@@ -158,5 +168,5 @@ def test_tables_of_kv_are_told_from_those_of_others() -> None:
 
 @pytest.mark.parametrize(("config", "eventual"), [({}, False), ({"consistency": "eventual"}, True)])
 def test_the_table_knows_whether_replicas_are_to_agree(config: dict[str, Any], eventual: bool) -> None:
-    (table,) = tables("people", NamespaceConfig(**config), UNABLE)
+    table, _ = tables("people", NamespaceConfig(**config), UNABLE)
     assert (table.eventual is True) is eventual

@@ -76,13 +76,6 @@ REFUSALS: dict[str, tuple[str, dict[str, Any], str, str, str]] = {
         "items",
         "several calls",
     ),
-    "a value too large": (
-        "put_items",
-        items({"value": b"x" * (MIB + 1)}),
-        "too_large",
-        "items[0].value",
-        "chunk_threshold",
-    ),
     "a call too large": (
         "put_items",
         items(*({"key": b"%d" % n, "value": b"x" * MIB} for n in range(5))),

@@ -127,32 +127,34 @@ def test_a_read_asks_for_a_byte_at_least(namespace: ServedNamespace) -> None:
 
 
 async def test_items_are_taken_while_they_fit(namespace: ServedNamespace, patience: Patience) -> None:
-    items, size = await filling(namespace).shape(rows(10, 20, 30), weight(10, 20), patience)
-    assert ([found.metadata.size for found in items], size) == ([10, 20], weight(10, 20))
+    found = await filling(namespace).shape(rows(10, 20, 30), weight(10, 20), patience)
+    assert ([item.metadata.size for item in found.items], found.weight) == ([10, 20], weight(10, 20))
 
 
 async def test_not_even_the_first_is_taken_where_it_does_not_fit(
     namespace: ServedNamespace, patience: Patience
 ) -> None:
-    assert await filling(namespace).shape(rows(10), weight(10) - 1, patience) == ([], 0)
+    found = await filling(namespace).shape(rows(10), weight(10) - 1, patience)
+    assert (found.items, found.weight) == ([], 0)
 
 
 async def test_values_left_out_weigh_nothing(namespace: ServedNamespace, patience: Patience) -> None:
-    items, size = await filling(namespace, max_value_bytes=50).shape(rows(50, 51), ROOMY, patience)
-    assert ([found.value is None for found in items], size) == ([False, True], weight(50, 0))
+    found = await filling(namespace, max_value_bytes=50).shape(rows(50, 51), ROOMY, patience)
+    assert ([item.value is None for item in found.items], found.weight) == ([False, True], weight(50, 0))
 
 
 @pytest.mark.parametrize("count", [ROWS_AT_ONCE - 1, ROWS_AT_ONCE, ROWS_AT_ONCE + 1, 3 * ROWS_AT_ONCE + 7])
 async def test_many_rows_are_all_taken(namespace: ServedNamespace, patience: Patience, count: int) -> None:
-    items, size = await filling(namespace).shape(rows(*[1] * count), ROOMY, patience)
-    assert ([found.key for found in items], size) == ([b"%04d" % n for n in range(count)], weight(*[1] * count))
+    found = await filling(namespace).shape(rows(*[1] * count), ROOMY, patience)
+    assert [item.key for item in found.items] == [b"%04d" % n for n in range(count)]
+    assert found.weight == weight(*[1] * count)
 
 
 @pytest.mark.parametrize("count", [ROWS_AT_ONCE, ROWS_AT_ONCE + 1, 2 * ROWS_AT_ONCE, 2 * ROWS_AT_ONCE + 1])
 async def test_many_rows_are_taken_while_they_fit(namespace: ServedNamespace, patience: Patience, count: int) -> None:
     given = rows(*[1] * (3 * ROWS_AT_ONCE))
-    items, _ = await filling(namespace).shape(given, weight(*[1] * count), patience)
-    assert len(items) == count
+    found = await filling(namespace).shape(given, weight(*[1] * count), patience)
+    assert len(found.items) == count
 
 
 async def test_others_run_while_many_rows_are_made_into_items(

@@ -13,9 +13,8 @@ from soundstage.core.environment import VirtualEnvironment
 from soundstage.core.errors import InvalidArgument, TooLarge
 from soundstage.core.message import Duration
 from soundstage.data.kv.api import KeyValue, Predicate, PutItem
-from soundstage.data.kv.writes import delete_batch, put_batch
+from soundstage.data.kv.writes import LargeValues, delete_batch, put_batch
 from soundstage.engines.records.port import Batch, RangeDelete
-from soundstage.runtime.stage import Stage
 
 MIB = 1 << 20
 TIME_US = 1_000_000
@@ -73,12 +72,15 @@ def test_a_value_that_is_no_bytes_is_refused(value: Any) -> None:
     assert refused.value.field == "items[1].value"
 
 
-def test_a_value_over_the_threshold_is_too_large() -> None:
-    put(item(b"k", b"x" * 100), value_max=100)
-    with pytest.raises(TooLarge, match="101 bytes, the limit is 100") as refused:
+def test_a_value_over_the_threshold_does_not_go_into_its_row() -> None:
+    put(item(b"a", b"x" * 100), item(b"b", b"x" * 100), value_max=100)
+    with pytest.raises(LargeValues):
         put(item(b"a"), item(b"b", b"x" * 101), value_max=100)
-    assert refused.value.field == "items[1].value"
-    assert "chunk_threshold" in (refused.value.hint or "")
+
+
+def test_a_call_too_large_is_refused_before_it_is_looked_for_large_values() -> None:
+    with pytest.raises(TooLarge):
+        put(item(b"a", b"x" * (4 * MIB + 1)))
 
 
 def test_a_call_has_five_thousand_items_at_most() -> None:
@@ -174,13 +176,6 @@ async def test_a_late_put_stays_under_each_kind_of_delete(kv: KeyValue, clock: C
         await kv.delete_items(id=id, predicate=predicate, idempotency_token=clock.token())
         await kv.put_items(id=id, items=[item(b"k")], idempotency_token=clock.token(at=-1))
     assert (await kv.scan_items()).records == []
-
-
-async def test_the_knob_of_the_largest_value_counts(stage: Stage) -> None:
-    kv = await make(stage, "small", chunk_threshold="1KiB")
-    await kv.put_items(id="ada", items=[item(b"k", b"x" * 1_024)])
-    with pytest.raises(TooLarge):
-        await kv.put_items(id="ada", items=[item(b"k", b"x" * 1_025)])
 
 
 async def fill(kv: KeyValue, id: str, count: int) -> list[bytes]:

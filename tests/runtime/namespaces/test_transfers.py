@@ -70,7 +70,7 @@ def crafted(content: bytes, kind: str) -> bytes:
         unknown = msgspec.structs.replace(header.tables[0], name="kv/films/none")
         header = msgspec.structs.replace(header, tables=[unknown])
     elif kind.startswith("table"):
-        page = Page(1 if kind == "table after the last" else -1, page.holdings)
+        page = Page(2 if kind == "table after the last" else -1, page.holdings)
     else:
         cell = b"z" if kind == "cell too short" else (2**62).to_bytes(8, "big") + good[8:]
         page = Page(0, [msgspec.structs.replace(holding, cells=[(key, cell)])])
@@ -216,7 +216,7 @@ class TestImport:
         await fill(stage)
         await imported(stage, (await exported(stage)).file, engines=OTHER)
         engine: Any = stage.engines.get("other", "")
-        assert [table.purge_floor_us for table in engine._tables.values()] == [None]
+        assert [table.purge_floor_us for table in engine._tables.values()] == [None, None]
 
     async def test_a_namespace_with_records_is_not_replaced(self, stage: Stage) -> None:
         await fill(stage)
@@ -277,7 +277,7 @@ class TestImport:
             await stage.run_background()
             with pytest.raises(NotFound):
                 await namespaces.get(name="again")
-            assert await tables(stage) == ["kv/films"]
+            assert await tables(stage) == ["kv/films", "kv/films/values"]
 
     async def test_it_is_served_only_when_it_is_whole(self, stage: Stage) -> None:
         other, engine = await held(stage)
@@ -333,7 +333,7 @@ class TestImport:
         with pytest.raises(DataLoss, match="cut or changed"):
             await imported(stage, file, overwrite=overwrite)
         await stage.run_background()
-        assert await tables(stage) == ["kv/films"]
+        assert await tables(stage) == ["kv/films", "kv/films/values"]
 
     @pytest.mark.parametrize("kind", ["cut", "changed", "another table", "table after the last", "cell too short"])
     async def test_a_damaged_file_takes_no_namespaces_place(self, stage: Stage, kind: str) -> None:
@@ -357,7 +357,7 @@ class TestCopy:
         filled = await copied(stage, engines=OTHER)
         assert (filled.records, filled.items) == (20, 19 * 3)
         assert await contents(stage, "again") == await contents(stage, "films")
-        assert await tables(stage) == ["kv/films", "kv/again"]
+        assert await tables(stage) == ["kv/films", "kv/films/values", "kv/again", "kv/again/values"]
 
     async def test_it_is_bound_as_the_other_one_unless_told(self, stage: Stage) -> None:
         assert (await copied(stage, "one", engines=OTHER)).namespace.engines == OTHER

@@ -46,7 +46,7 @@ async def batch_pages(
             items = []
         else:
             if found.resume is None or over or filling.items_left == len(found.rows):
-                page = await shaped(found, wanted, filling, patience, alone=empty)
+                page = await shaped(served, partition, found, wanted, filling, patience, now_us, alone=empty)
             else:
                 # Its share was too little for it, and more may fit.
                 filling.has_read(found.rows)

@@ -110,8 +110,28 @@ class NamespaceConfig(msgspec.Struct, frozen=True, kw_only=True):
     ] = 100_000
     chunk_threshold: Annotated[
         Size,
-        Meta(description="larger values are refused as too large", extra={"bounds": ("1KiB", "3MiB")}),
+        Meta(
+            description="larger values are stored in chunks, apart from their rows", extra={"bounds": ("1KiB", "3MiB")}
+        ),
     ] = Size(_MIB)
+    chunk_bytes: Annotated[
+        Size,
+        Meta(description="of a chunk of a large value that is written", extra={"bounds": ("16KiB", "1MiB")}),
+    ] = Size(_MIB // 4)
+    chunk_grace: Annotated[
+        Duration,
+        Meta(
+            description="chunks of a value that was replaced or deleted are kept at least so long, for who reads it",
+            extra={"bounds": ("5m", "30d")},
+        ),
+    ] = Duration(_H)
+    chunk_check: Annotated[
+        Duration,
+        Meta(
+            description="about how often it is looked whether the row of a large value still has it",
+            extra={"bounds": ("1m", "30d")},
+        ),
+    ] = Duration(6 * _H)
 
 
 def check_together(config: NamespaceConfig) -> None:

@@ -8,33 +8,64 @@ from soundstage.core import version
 from soundstage.core.message import IdempotencyToken
 from soundstage.core.time import Instant
 from soundstage.data.kv.api import Item, ItemMetadata
+from soundstage.data.kv.manifest import Manifest
 from soundstage.engines.records.port import Cell, Stamp
 
 
 class StoredMetadata(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a cell says of its value besides the version; a cell without metadata has none of it."""
+    """What a cell says of its value besides the version; a cell without metadata has none of it.
+
+    `value` says where a value lies that is not in the cell.
+    """
 
     codec: str | None = None
+    value: Manifest | None = None
 
 
 _decode_metadata = msgspec.msgpack.Decoder(StoredMetadata).decode
+_encode_metadata = msgspec.msgpack.Encoder().encode
 _parts = version.parts
 
 
 def item_of(key: bytes, cell: Cell, value_max: int | None = None) -> Item:
-    """The item that a live row holds; a value larger than `value_max` is left out, and any where that is negative."""
+    """The item that a live row holds; a value larger than `value_max` is left out, and any where that is negative.
+
+    So is one that lies in chunks, of which the row has the `manifest_of`.
+    """
     time_us, token, expires_us, metadata, value_at = _parts(cell)
-    size = len(cell) - value_at
+    size, codec, in_row = len(cell) - value_at, None, True
+    if metadata:
+        stored = _decode_metadata(metadata)
+        codec = stored.codec
+        if stored.value is not None:
+            size, in_row = stored.value.size, False
     return Item(
         key=key,
-        value=cell[value_at:] if value_max is None or size <= value_max else None,
+        value=cell[value_at:] if in_row and (value_max is None or size <= value_max) else None,
         metadata=ItemMetadata(
             token=IdempotencyToken(Instant(time_us * 1_000), token),
             size=size,
             expires_at=Instant(expires_us * 1_000) if expires_us else None,
-            codec=_decode_metadata(metadata).codec if metadata else None,
+            codec=codec,
         ),
     )
+
+
+def manifest_of(cell: Cell) -> Manifest | None:
+    """Where the value of a live row lies; None where it is in the row itself."""
+    metadata = _parts(cell)[3]
+    return _decode_metadata(metadata).value if metadata else None
+
+
+def put_in_chunks(cell: Cell, manifest: Manifest) -> Cell:
+    """The same put as `cell`, its value lying in chunks."""
+    found = version.split(cell)
+    return version.put_head(found.time_us, found.token, found.expires_us, metadata_of(manifest))
+
+
+def metadata_of(manifest: Manifest) -> bytes:
+    """What the row of a value in chunks has in its metadata."""
+    return _encode_metadata(StoredMetadata(value=manifest))
 
 
 def token_of(stamp: Stamp | None) -> IdempotencyToken | None:

@@ -12,6 +12,7 @@ from soundstage.core.errors import DataLoss, InvalidArgument, TokenDrift
 from soundstage.core.limits import CALL_MAX_BYTES, check_id
 from soundstage.core.time import Duration
 from soundstage.data.kv.api import DeleteMutation, PutMutation
+from soundstage.data.kv.large_values import with_chunks
 from soundstage.data.kv.namespace import ServedNamespace
 from soundstage.data.kv.writes import delete_batch, put_batch
 from soundstage.engines.records.port import IN_FLIGHT_MAX_US, Batch
@@ -50,7 +51,8 @@ class MutationTarget:
                 hint="discard the set, or write anew what is still wanted",
             )
         self._check_age(served, time_us)
-        partition, batch = batch_of(stored, time_us, token, CALL_MAX_BYTES)
+        partition, batch = batch_of(stored, time_us, token)
+        batch = await with_chunks(served, self._environment, partition, batch, deadline_ns)
         await served.records.apply(served.table, partition, batch, deadline_ns=deadline_ns)
         served.clock.observe(time_us)
 
@@ -70,11 +72,11 @@ def encode(stored: Stored) -> bytes:
     return msgpack_encode(stored)
 
 
-def batch_of(stored: Stored, time_us: int, token: str, value_max: int) -> tuple[bytes, Batch]:
+def batch_of(stored: Stored, time_us: int, token: str) -> tuple[bytes, Batch]:
     """The partition that a mutation changes, and how. Raises as `put_items` and `delete_items` do."""
     if stored.put is not None:
         partition = check_id(stored.put.id)
-        return partition, put_batch(partition, stored.put.items, time_us, token, value_max)
+        return partition, put_batch(partition, stored.put.items, time_us, token, CALL_MAX_BYTES)
     if stored.delete is None:
         raise DataLoss("a kept mutation is neither put nor delete", hint="discard its set")
     return check_id(stored.delete.id), delete_batch(stored.delete.predicate, time_us, token)

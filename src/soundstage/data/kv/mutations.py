@@ -19,6 +19,7 @@ from soundstage.core.ids import uuid4_hex
 from soundstage.core.limits import check_call_bytes
 from soundstage.core.message import IdempotencyToken, Instant
 from soundstage.data.kv.api import DeleteMutation, MutateItems, MutateItemsReply, Mutation, PutMutation
+from soundstage.data.kv.large_values import has_large_values
 from soundstage.data.kv.mutation_target import MutationTarget, Stored, batch_of, encode
 from soundstage.data.kv.namespace import ServedNamespace
 from soundstage.data.writeahead import Journal, Submission, Target, open_journal
@@ -123,7 +124,8 @@ class Mutations:
                 delete=mutation.delete,
             )
             try:
-                batch_of(kept, time_us + index, f"{token}/{index}", namespace.config.chunk_threshold)
+                _, batch = batch_of(kept, time_us + index, f"{token}/{index}")
+                has_large_values(namespace, batch)
             except SoundstageError as error:
                 place = f"mutations[{index}].{_kind(mutation)}"
                 error.field = f"{place}.{error.field}" if error.field else place

@@ -23,8 +23,8 @@ PAGED = ("get_items", "scan_items", "batch_get_items", "count_items")
 class ServedNamespace:
     """One version of one namespace; `max_ns` is how long each paged operation may take.
 
-    `clock` makes the tokens of writes that come without. It, `estimate` and `amplification` are handed on to the
-    next version.
+    `clock` makes the tokens of writes that come without; `dropped` counts large values whose chunks were removed.
+    They, `estimate` and `amplification` are handed on to the next version.
     """
 
     __slots__ = (
@@ -33,11 +33,13 @@ class ServedNamespace:
         "conditional",
         "config",
         "descending",
+        "dropped",
         "estimate",
         "max_ns",
         "name",
         "records",
         "table",
+        "values_table",
         "view",
         "window",
     )
@@ -49,6 +51,7 @@ class ServedNamespace:
         self.config: NamespaceConfig = config
         self.records: Records = view.records
         self.table: str = table_name(view.name)
+        self.values_table: str = values_table_name(view.name)
         self.descending: bool = config.key_order == "desc"
         self.conditional: bool = takes_conditions(config, view.records.capabilities)
         self.window: DriftWindow = _window(view, config)
@@ -59,14 +62,22 @@ class ServedNamespace:
         self.clock.drift_future_us = config.drift_future.us
         self.estimate: RowEstimate = RowEstimate() if before is None else before.estimate
         self.amplification: Amplification = Amplification() if before is None else before.amplification
+        self.dropped: int = 0 if before is None else before.dropped
 
 
 def table_name(namespace: str) -> str:
     return f"kv/{namespace}"
 
 
+def values_table_name(namespace: str) -> str:
+    return f"kv/{namespace}/values"
+
+
 def tables(name: str, config: NamespaceConfig, capabilities: frozenset[str]) -> Sequence[TableSpec]:
-    """The one table of a namespace. Raises `InvalidArgument` for what the engine cannot do."""
+    """The table of a namespace's items, and that of its large values, whose chunks nobody has conditions about.
+
+    Raises `InvalidArgument` for what the engine cannot do.
+    """
     check_together(config)
     if config.conditional_writes and Capability.CONDITIONAL not in capabilities:
         raise InvalidArgument(
@@ -84,7 +95,15 @@ def tables(name: str, config: NamespaceConfig, capabilities: frozenset[str]) -> 
             delete_ttl_min_us=config.delete_ttl_min.us,
             delete_ttl_max_us=config.delete_ttl_max.us,
             eventual=True if config.consistency == "eventual" else msgspec.UNSET,
-        )
+        ),
+        # A row that is seen names chunks that are there: these are never eventual.
+        TableSpec(
+            name=values_table_name(name),
+            dedicated=config.dedicated,
+            max_lag_us=config.drift_past.us,
+            delete_ttl_min_us=config.delete_ttl_min.us,
+            delete_ttl_max_us=config.delete_ttl_max.us,
+        ),
     ]
 
 

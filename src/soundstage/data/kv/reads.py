@@ -14,6 +14,7 @@ import msgspec
 
 from soundstage.data.kv.api import Item, Selection
 from soundstage.data.kv.cursors import Cursor
+from soundstage.data.kv.large_values import bring
 from soundstage.data.kv.namespace import ServedNamespace
 from soundstage.data.kv.pagination import Patience, RowEstimate
 from soundstage.data.kv.predicates import Wanted
@@ -53,7 +54,7 @@ async def read_page(
 ) -> PageResult:
     """What of `wanted` fits; the first item whatever its size if the page is `alone` in its reply."""
     page = await _read(served, partition, wanted, filling, filling.to_read, patience, now_us)
-    return await shaped(page, wanted, filling, patience, alone=alone)
+    return await shaped(served, partition, page, wanted, filling, patience, now_us, alone=alone)
 
 
 async def read_ahead(
@@ -82,13 +83,26 @@ async def read_ahead(
         raise
 
 
-async def shaped(page: Page, wanted: Wanted, filling: Filling, patience: Patience, *, alone: bool) -> PageResult:
+async def shaped(
+    served: ServedNamespace,
+    partition: bytes,
+    page: Page,
+    wanted: Wanted,
+    filling: Filling,
+    patience: Patience,
+    now_us: int,
+    *,
+    alone: bool,
+) -> PageResult:
     """What of a page of the store fits; see `read_page`."""
     filling.has_read(page.rows)
-    items, weight = await filling.shape(page.rows, filling.bytes_left, patience)
-    if not items and alone and page.rows:
-        items, weight = await filling.shape(page.rows[:1], ROOMY, patience)
-    filling.put_in(len(items), weight)
+    found = await filling.shape(page.rows, filling.bytes_left, patience)
+    if not found.items and alone and page.rows:
+        found = await filling.shape(page.rows[:1], ROOMY, patience)
+    if found.large:
+        await bring(served, partition, found, patience, now_us, whole=1 if alone else 0)
+    items = found.items
+    filling.put_in(len(items), found.weight)
     resume = page.resume
     if len(items) < len(page.rows):
         resume = wanted.resume_at(page.rows[len(items)][0])

@@ -1,10 +1,22 @@
-"""The role that applies sets of mutations."""
+"""The roles that apply sets of mutations, and drop the chunks of large values which no row has any more."""
 
 from __future__ import annotations
 
+import logging
+
+from soundstage.core.errors import NotFound, SoundstageError
 from soundstage.data.kv.service import KeyValueService
 from soundstage.data.writeahead import work_off
+from soundstage.runtime.namespaces.api import Namespaces
 from soundstage.runtime.roles import Role, RoleContext
+
+log: logging.Logger = logging.getLogger("soundstage.kv")
+
+PAUSE_S = 60.0
+"""Between two rounds over all namespaces; entries are due for minutes at least."""
+
+ROUND_ENTRIES = 1_000
+"""Looked at in one namespace before the next one's turn."""
 
 
 async def _mutate(context: RoleContext) -> None:
@@ -13,4 +25,34 @@ async def _mutate(context: RoleContext) -> None:
     await work_off(service.mutations.journal, context.lease)
 
 
-ROLES: list[Role] = [Role(name="kv-mutations", run=_mutate, kind="one")]
+async def sweep_namespaces(context: RoleContext) -> bool:
+    """One round over all namespaces; whether more is due. One that fails keeps no other from its turn."""
+    service = context.service
+    assert isinstance(service, KeyValueService)
+    more = False
+    async for page in Namespaces(context.invoker).list.pages(abstraction="kv"):
+        for each in page.namespaces:
+            if context.lease is not None:
+                context.lease.check()
+            try:
+                swept = await service.sweep_values(each.name, ROUND_ENTRIES)
+            except NotFound:
+                # Deleted meanwhile.
+                continue
+            except SoundstageError as error:
+                log.warning("large values could not be looked at", extra={"namespace": each.name, "reason": str(error)})
+                continue
+            more = more or swept.more
+    return more
+
+
+async def _sweep(context: RoleContext) -> None:
+    while True:
+        if not await sweep_namespaces(context):
+            await context.environment.sleep(PAUSE_S)
+
+
+ROLES: list[Role] = [
+    Role(name="kv-mutations", run=_mutate, kind="one"),
+    Role(name="kv-values", run=_sweep, kind="one"),
+]

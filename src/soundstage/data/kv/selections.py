@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import chain
+from typing import NamedTuple
 
 from soundstage.core.errors import InvalidArgument
 from soundstage.core.time import INT64_MAX
@@ -11,7 +12,7 @@ from soundstage.data.kv.api import Item, Selection
 from soundstage.data.kv.items import item_of
 from soundstage.data.kv.namespace import ServedNamespace
 from soundstage.data.kv.pagination import Patience, RowEstimate
-from soundstage.engines.records.port import Budget, Row
+from soundstage.engines.records.port import Budget, Cell, Row
 
 EVERYTHING = Selection()
 
@@ -37,6 +38,25 @@ def checked_selection(selection: Selection | None) -> Selection:
             field = f"selection.{name}"
             raise InvalidArgument(f"{field} is {limit}", field=field, hint=f"use {least} to 2^63-1, or leave it out")
     return selection
+
+
+class Large(NamedTuple):
+    """Of a page, an item whose value is to come from its chunks, and what those before it weigh."""
+
+    place: int
+    before: int
+    cell: Cell
+
+
+class Shaped:
+    """Items, what they weigh, and which of them lack a value that lies in chunks, as a selection wants it."""
+
+    __slots__ = ("items", "large", "weight")
+
+    def __init__(self) -> None:
+        self.items: list[Item] = []
+        self.weight: int = 0
+        self.large: list[Large] = []
 
 
 class Filling:
@@ -79,31 +99,37 @@ class Filling:
         self.estimate.learn(len(rows), size)
         self._served.estimate.learn(len(rows), size)
 
-    async def shape(self, rows: Sequence[Row], room: int, patience: Patience) -> tuple[list[Item], int]:
-        """The items of the first of `rows`, of as many as weigh `room` bytes at most, and what they weigh."""
-        items, weight = self._shape(rows[:ROWS_AT_ONCE], room)
-        while len(items) % ROWS_AT_ONCE == 0 and items and len(items) < len(rows):
-            await patience.give_way()
-            more, added = self._shape(rows[len(items) : len(items) + ROWS_AT_ONCE], room - weight)
-            if not more:
+    async def shape(self, rows: Sequence[Row], room: int, patience: Patience) -> Shaped:
+        """The items of the first of `rows`, of as many as weigh `room` bytes at most."""
+        shaped = Shaped()
+        for first in range(0, len(rows), ROWS_AT_ONCE):
+            if first:
+                await patience.give_way()
+            self._shape(rows[first : first + ROWS_AT_ONCE], room, shaped)
+            if len(shaped.items) < first + ROWS_AT_ONCE:
                 break
-            items += more
-            weight += added
-        return items, weight
+        return shaped
 
-    def _shape(self, rows: Sequence[Row], room: int) -> tuple[list[Item], int]:
-        items: list[Item] = []
-        value_max, total = self._value_max, 0
+    def _shape(self, rows: Sequence[Row], room: int, shaped: Shaped) -> None:
+        items, value_max, total = shaped.items, self._value_max, shaped.weight
         for key, cell in rows:
             item = item_of(key, cell, value_max)
             weight = len(key) + len(cell)
+            large = False
             if item.value is None:
-                weight -= item.metadata.size
+                size = item.metadata.size
+                if size < len(cell):
+                    weight -= size
+                elif value_max is None or size <= value_max:
+                    large = True
+                    weight += size
             if total + weight > room:
                 break
+            if large:
+                shaped.large.append(Large(len(items), total, cell))
             items.append(item)
             total += weight
-        return items, total
+        shaped.weight = total
 
     def put_in(self, items: int, weight: int) -> None:
         """So many items of that weight are in the reply."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from soundstage.core.call import Call
 from soundstage.core.errors import DeadlineExceeded, InvalidArgument, SoundstageError, Unavailable
-from soundstage.core.limits import KEY_MAX_BYTES, check_id
+from soundstage.core.limits import CALL_MAX_BYTES, KEY_MAX_BYTES, check_id
 from soundstage.core.message import IdempotencyToken
 from soundstage.data.kv import namespace
 from soundstage.data.kv.api import (
@@ -34,6 +34,7 @@ from soundstage.data.kv.counts import count_rows
 from soundstage.data.kv.cursors import Cursor, seal, unseal
 from soundstage.data.kv.hot_items import HotItem, HotItems
 from soundstage.data.kv.items import item_of, token_of
+from soundstage.data.kv.large_values import with_chunks
 from soundstage.data.kv.mutations import Mutations
 from soundstage.data.kv.namespace import ServedNamespace
 from soundstage.data.kv.pagination import Patience
@@ -42,7 +43,8 @@ from soundstage.data.kv.reads import filling_of, read_page
 from soundstage.data.kv.scans import check_scan, scan_page
 from soundstage.data.kv.selections import Filling, checked_selection
 from soundstage.data.kv.tokens import check_min_version, check_reached, effective
-from soundstage.data.kv.writes import delete_batch, put_batch
+from soundstage.data.kv.uploads import Swept, sweep
+from soundstage.data.kv.writes import LargeValues, delete_batch, put_batch
 from soundstage.engines.records.port import Batch, Conditional, TableSpec
 from soundstage.runtime.measurement import Measurement
 from soundstage.runtime.service import ServiceContext
@@ -82,8 +84,27 @@ class KeyValueService:
         served = self._serve(request.namespace)
         token, time_us = self._token(served, request)
         partition = check_id(request.id)
-        batch = put_batch(partition, request.items, time_us, token.token, served.config.chunk_threshold)
+        try:
+            batch = put_batch(partition, request.items, time_us, token.token, served.config.chunk_threshold)
+        except LargeValues:
+            return await self._put_large(call, served, partition, request, token, time_us)
         stamp_us = await self._apply(served, call, partition, batch, request, token)
+        return PutItemsReply(idempotency_token=effective(token, stamp_us))
+
+    async def _put_large(
+        self,
+        call: Call,
+        served: ServedNamespace,
+        partition: bytes,
+        request: PutItems,
+        token: IdempotencyToken,
+        time_us: int,
+    ) -> PutItemsReply:
+        # What is known of a repetition is what was asked for, wherever its values lie.
+        whole = put_batch(partition, request.items, time_us, token.token, CALL_MAX_BYTES)
+        asked = None if request.condition is None else self._conditional(served, request.condition, whole, token)
+        batch = await with_chunks(served, self._context.environment, partition, whole, call.deadline_ns)
+        stamp_us = await self._applied(served, call, partition, batch, request, asked)
         return PutItemsReply(idempotency_token=effective(token, stamp_us))
 
     async def delete_items(self, call: Call, request: DeleteItems) -> DeleteItemsReply:
@@ -126,6 +147,8 @@ class KeyValueService:
             if page.stamp is not None and page.stamp.time_us > served.clock.last_us:
                 self._saw(served, page.stamp.time_us)
             item, token = item_of(*page.rows[0]) if page.rows else None, token_of(page.stamp)
+            if item is not None and item.value is None:
+                return await self._get_page(call, served, request, self._now_us())
             if page.mark is not None and page.stamp is not None and self._hot.wants(address):
                 self._hot.keep(address, HotItem(page.mark, item, token, page.stamp.time_us, _expires_us(item)))
             return GetItemsReply(items=[] if item is None else [item], record_token=token)
@@ -176,6 +199,13 @@ class KeyValueService:
         patience = self._patience(call, served, "count_items")
         count, exact = await count_rows(served, partition, wanted, patience, self._now_us())
         return CountItemsReply(count=count, exact=exact)
+
+    async def sweep_values(self, name: str, limit: int) -> Swept:
+        """Up to `limit` large values of a namespace were looked at whose turn it is; see `uploads`."""
+        served = self._serve(name)
+        swept = await sweep(served, self._context.environment, limit)
+        served.dropped += swept.dropped
+        return swept
 
     def measurements(self) -> Iterable[Measurement]:
         """Reads of hot items, and by namespace how many bytes were read from the store over those returned."""
@@ -245,6 +275,17 @@ class KeyValueService:
         token: IdempotencyToken,
     ) -> int:
         asked = None if request.condition is None else self._conditional(served, request.condition, batch, token)
+        return await self._applied(served, call, partition, batch, request, asked)
+
+    async def _applied(
+        self,
+        served: ServedNamespace,
+        call: Call,
+        partition: bytes,
+        batch: Batch,
+        request: PutItems | DeleteItems,
+        asked: Conditional | None,
+    ) -> int:
         try:
             stamp_us = await served.records.apply(
                 served.table, partition, batch, conditional=asked, deadline_ns=call.deadline_ns

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from soundstage.core.errors import InvalidArgument, TooLarge
+from soundstage.core.errors import InvalidArgument
 from soundstage.core.limits import KEY_MAX_BYTES, check_call_bytes, check_call_items, check_ttl
 from soundstage.core.misfit import ENCODE
 from soundstage.core.time import Duration
@@ -12,8 +12,15 @@ from soundstage.data.kv.predicates import KEYS, bounds_of, check_keys, checked, 
 from soundstage.engines.records.port import Batch, RangeDelete
 
 
+class LargeValues(Exception):
+    """A put has values that do not go into their rows."""
+
+
 def put_batch(partition: bytes, items: list[PutItem], time_us: int, token: str, value_max: int) -> Batch:
-    """`items` as cells of one write. Raises `InvalidArgument` or `TooLarge` with the path of the offender."""
+    """`items` as cells of one write. Raises `InvalidArgument` or `TooLarge` with the path of the offender.
+
+    Raises `LargeValues` where a value has more than `value_max` bytes.
+    """
     if len(items) == 1 and _is_plain(items[0], value_max):
         # Most writes are of one item, and what follows is made for many.
         return Batch(cells=((items[0].key, put_head(time_us, token) + items[0].value),))
@@ -22,9 +29,9 @@ def put_batch(partition: bytes, items: list[PutItem], time_us: int, token: str, 
     try:
         values = [item.value for item in items]
         size = sum(map(len, values))
-        if size > value_max:
-            _check_values(values, value_max)
         check_call_bytes(len(partition) + size_of(keys) + size)
+        if size > value_max and max(map(len, values)) > value_max:
+            raise LargeValues
         ttls = [item.ttl for item in items]
         # What comes before the value is made once for all items alike.
         forever = put_head(time_us, token)
@@ -74,16 +81,6 @@ def _expiring(ttl: Duration, index: int, time_us: int, token: str) -> bytes:
             f"{field} is {type(ttl).__name__}, not a Duration", field=field, hint='Duration.parse("10m") makes one'
         )
     return put_head(time_us, token, time_us + check_ttl(ttl, field))
-
-
-def _check_values(values: list[bytes], value_max: int) -> None:
-    for index, value in enumerate(values):
-        if len(value) > value_max:
-            raise TooLarge(
-                f"items[{index}].value has {len(value)} bytes, the limit is {value_max}",
-                field=f"items[{index}].value",
-                hint="spread it over several items; the namespace's knob is chunk_threshold",
-            )
 
 
 def _no_bytes(items: list[PutItem]) -> InvalidArgument:

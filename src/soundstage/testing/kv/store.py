@@ -23,6 +23,9 @@ FIRST_KNOBS: dict[str, Any] = {
     "page_size_bytes": "1KiB",
     "count_limit": 4,
     "rows_min": 1,
+    "chunk_threshold": "1KiB",
+    "chunk_check": "5m",
+    "chunk_grace": "5m",
 }
 
 

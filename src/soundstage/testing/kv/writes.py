@@ -8,10 +8,15 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 from soundstage.core.message import Duration, IdempotencyToken, Instant
 from soundstage.data.kv import api
+from soundstage.data.kv.items import metadata_of
+from soundstage.data.kv.manifest import Manifest, digest_of
 from soundstage.testing.model import DELETE, PUT, Condition, Put, Range, Record, Stamp, Version, Write
 
 KEYS: tuple[bytes, ...] = (b"", b"a", b"a\0", b"ab", b"b", b"\xff\xff")
-VALUES = (b"", b"x", b"y", b"\0", b"value" * 5)
+VALUES = (b"", b"x", b"y", b"\0", b"value" * 5, b"chunk" * 300, b"other" * 300)
+"""The last two are too large for their rows."""
+
+ROW_MAX_BYTES = 1_024
 TTLS_US = (1_000, 1_000_000, 5_000_000, 60_000_000, 3_600_000_000)
 
 Kind: TypeAlias = Literal["put", "keys", "range", "record"]
@@ -27,7 +32,10 @@ class Change(NamedTuple):
 
     def write(self, token: str, time_us: int) -> Write:
         """As the model takes it."""
-        puts = {key: Put(value, 0 if ttl_us is None else time_us + ttl_us) for key, value, ttl_us in self.puts}
+        puts = {
+            key: Put(value, 0 if ttl_us is None else time_us + ttl_us, _metadata(value))
+            for key, value, ttl_us in self.puts
+        }
         return Write(
             token=token,
             time_us=time_us,
@@ -65,6 +73,11 @@ class Sent(NamedTuple):
     token: IdempotencyToken
     conditions: tuple[Condition, ...] | None
     stamp_us: int
+
+
+def _metadata(value: bytes) -> bytes:
+    """By which two values under one token are compared, should they be in chunks; of any upload."""
+    return b"" if len(value) <= ROW_MAX_BYTES else metadata_of(Manifest(digest_of(value), len(value), 1, b""))
 
 
 def draw_change(chance: Random, kind: Kind) -> Change:

@@ -1,0 +1,156 @@
+"""Values that are too large for their rows, as writes give them and pages return them.
+
+A write first stores the chunks under an upload of their own, which nobody sees, and then its rows with the manifests,
+in one batch: readers see the old value or the new one whole. Chunks whose rows never come, or have gone, are found by
+the register of `uploads`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from soundstage.core import version
+from soundstage.core.environment import Environment
+from soundstage.core.errors import DataLoss, TooLarge, Unavailable
+from soundstage.data.kv.chunks import ChunkWriter, MissingChunk, read_whole
+from soundstage.data.kv.items import manifest_of, put_in_chunks
+from soundstage.data.kv.manifest import UPLOAD_BYTES, Manifest
+from soundstage.data.kv.namespace import ServedNamespace
+from soundstage.data.kv.pagination import Patience
+from soundstage.data.kv.selections import Large, Shaped
+from soundstage.data.kv.uploads import Upload, check_in_time, register, register_replaced
+from soundstage.engines.records.port import Batch, Cell
+
+WHOLE_MAX_BYTES = 64 << 20
+"""A value that a reply may hold; memory is bounded by it."""
+
+
+async def with_chunks(
+    served: ServedNamespace, environment: Environment, partition: bytes, batch: Batch, deadline_ns: int | None
+) -> Batch:
+    """`batch` with the values that are too large for their rows in chunks, which are stored.
+
+    It is to be applied at once. Raises `DeadlineExceeded` when storing the chunks took so long that it may not be, and
+    `TooLarge` where nobody could say later whether a row still has its chunks.
+    """
+    if not has_large_values(served, batch):
+        return batch
+    begun_us = environment.now_us()
+    cells = [
+        (
+            key,
+            await _in_chunks(served, environment, partition, key, cell, deadline_ns)
+            if _is_large(served, cell)
+            else cell,
+        )
+        for key, cell in batch.cells
+    ]
+    check_in_time(begun_us, environment.now_us())
+    await _register_replaced(served, environment, partition, [key for key, _ in cells])
+    return Batch(cells=cells)
+
+
+def has_large_values(served: ServedNamespace, batch: Batch) -> bool:
+    """Whether a put has values that do not go into their rows. Raises `TooLarge` where they go nowhere else."""
+    if not any(_is_large(served, cell) for _, cell in batch.cells):
+        return False
+    if served.config.consistency == "eventual":
+        raise TooLarge(
+            f"a value has over {int(served.config.chunk_threshold)} bytes, and eventual namespaces have no chunks",
+            field="items",
+            hint="spread it over several items, or leave the knob consistency strong",
+        )
+    return True
+
+
+def _is_large(served: ServedNamespace, cell: Cell) -> bool:
+    threshold = int(served.config.chunk_threshold)
+    return len(cell) > threshold and len(cell) - version.parts(cell)[4] > threshold
+
+
+async def _in_chunks(
+    served: ServedNamespace,
+    environment: Environment,
+    partition: bytes,
+    key: bytes,
+    cell: Cell,
+    deadline_ns: int | None,
+) -> Cell:
+    time_us, _, token, *_, value = version.split(cell)
+    upload = environment.random.randbytes(UPLOAD_BYTES)
+    await register(served, environment, upload, Upload(partition=partition, key=key, time_us=time_us))
+    writer = ChunkWriter(served, upload, time_us, token, deadline_ns)
+    try:
+        await writer.write(value)
+        return put_in_chunks(cell, await writer.finish())
+    finally:
+        await writer.close()
+
+
+async def _register_replaced(
+    served: ServedNamespace, environment: Environment, partition: bytes, keys: Sequence[bytes]
+) -> None:
+    """Chunks of the values that are about to be replaced are dropped once nobody reads them any more."""
+    page = await served.records.get(served.table, partition, keys, environment.now_us())
+    for key, cell in page.rows:
+        manifest = manifest_of(cell)
+        if manifest is not None:
+            before = Upload(partition=partition, key=key, time_us=version.time_us(cell))
+            await register_replaced(served, environment, manifest.upload, before)
+
+
+async def bring(
+    served: ServedNamespace, partition: bytes, shaped: Shaped, patience: Patience, now_us: int, whole: int
+) -> None:
+    """The items of a page have the values that lie in chunks; it is cut where the time is over.
+
+    The first `whole` of them are brought whatever the time.
+    """
+    for large in shaped.large:
+        if large.place >= whole and patience.is_over():
+            del shaped.items[large.place :]
+            shaped.weight = large.before
+            return
+        item = shaped.items[large.place]
+        value = await _value_of(served, partition, item.key, large, now_us)
+        msgspec.structs.force_setattr(item, "value", value)
+
+
+async def _value_of(served: ServedNamespace, partition: bytes, key: bytes, large: Large, now_us: int) -> bytes:
+    manifest = manifest_of(large.cell)
+    assert manifest is not None
+    check_whole(manifest)
+    served.amplification.read += manifest.size
+    try:
+        return await read_whole(served, manifest)
+    except MissingChunk:
+        raise await lost(served, partition, key, manifest, now_us) from None
+
+
+def check_whole(manifest: Manifest) -> None:
+    """Raise `TooLarge` for a value that no reply can hold."""
+    if manifest.size > WHOLE_MAX_BYTES:
+        raise TooLarge(
+            f"the value has {manifest.size} bytes, and a reply holds values of up to {WHOLE_MAX_BYTES}",
+            field="selection",
+            hint="leave it out by selection.max_value_bytes, or all values by selection.include_values",
+        )
+
+
+async def lost(
+    served: ServedNamespace, partition: bytes, key: bytes, manifest: Manifest, now_us: int
+) -> Unavailable | DataLoss:
+    """Why a chunk is not there: the value is another by now, or the namespace lost it."""
+    page = await served.records.get(served.table, partition, [key], now_us)
+    if any(manifest_of(cell) == manifest for _, cell in page.rows):
+        return DataLoss(
+            f"chunks of a value of {manifest.size} bytes in the namespace {served.name!r} are missing or damaged",
+            hint="write the value again; restore a backup if it is nowhere else",
+        )
+    return Unavailable(
+        "the value was replaced while it was read, longer ago than its chunks are kept",
+        hint="repeat the read; the namespace's knob is chunk_grace",
+        outcome="not_applied",
+    )
