@@ -13,7 +13,7 @@ import msgspec
 
 from soundstage.core import version
 from soundstage.core.environment import Environment
-from soundstage.core.errors import DataLoss, TooLarge, Unavailable
+from soundstage.core.errors import DataLoss, DeadlineExceeded, TooLarge, Unavailable
 from soundstage.data.kv.chunks import ChunkWriter, MissingChunk, read_whole
 from soundstage.data.kv.items import manifest_of, put_in_chunks
 from soundstage.data.kv.manifest import UPLOAD_BYTES, Manifest
@@ -38,17 +38,16 @@ async def with_chunks(
     if not has_large_values(served, batch):
         return batch
     begun_us = environment.now_us()
-    cells = [
-        (
-            key,
-            await _in_chunks(served, environment, partition, key, cell, deadline_ns)
-            if _is_large(served, cell)
-            else cell,
-        )
-        for key, cell in batch.cells
-    ]
+    try:
+        cells = [
+            (key, await _stored(served, environment, partition, key, cell, deadline_ns)) for key, cell in batch.cells
+        ]
+        await _register_replaced(served, environment, partition, [key for key, _ in cells])
+    except (Unavailable, DeadlineExceeded) as error:
+        # Whatever became of the chunks, nobody sees them.
+        error.outcome = "not_applied"
+        raise
     check_in_time(begun_us, environment.now_us())
-    await _register_replaced(served, environment, partition, [key for key, _ in cells])
     return Batch(cells=cells)
 
 
@@ -70,7 +69,7 @@ def _is_large(served: ServedNamespace, cell: Cell) -> bool:
     return len(cell) > threshold and len(cell) - version.parts(cell)[4] > threshold
 
 
-async def _in_chunks(
+async def _stored(
     served: ServedNamespace,
     environment: Environment,
     partition: bytes,
@@ -78,6 +77,9 @@ async def _in_chunks(
     cell: Cell,
     deadline_ns: int | None,
 ) -> Cell:
+    """The cell of a row, whose value is in chunks if it is large."""
+    if not _is_large(served, cell):
+        return cell
     time_us, _, token, *_, value = version.split(cell)
     upload = environment.random.randbytes(UPLOAD_BYTES)
     await register(served, environment, upload, Upload(partition=partition, key=key, time_us=time_us))

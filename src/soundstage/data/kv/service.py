@@ -225,6 +225,9 @@ class KeyValueService:
             yield Measurement(
                 "kv_read_bytes", "Keys and cells that pages made the store return", counted.read, "counter", labels
             )
+            yield Measurement(
+                "kv_values_dropped", "Large values whose chunks were removed", served.dropped, "counter", labels
+            )
             yield Measurement("kv_returned_bytes", "Of those, what replies held", counted.returned, "counter", labels)
 
     def _serve(self, name: str) -> ServedNamespace:
