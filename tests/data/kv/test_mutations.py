@@ -213,7 +213,7 @@ REFUSED: list[tuple[list[Mutation], type[SoundstageError], str, str]] = [
     ([put()], InvalidArgument, "mutations[0].put.items", "is empty"),
     ([put(item(b"k"), item(b"k"))], InvalidArgument, "mutations[0].put.items[1].key", "same key"),
     ([put(item(b"k" * 4_097))], InvalidArgument, "mutations[0].put.items[0].key", "4097 bytes"),
-    ([put(item(b"k", bytes((1 << 20) + 1)))], TooLarge, "mutations[0].put.items[0].value", "the limit is"),
+    ([put(item(b"k", bytes((4 << 20) + 1)))], TooLarge, "mutations[0].put.items", "the limit is"),
     ([put(item(b"k", ttl="1us"))], InvalidArgument, "mutations[0].put.items[0].ttl", "out of bounds"),
     ([delete(Predicate())], InvalidArgument, "mutations[0].delete.predicate", "is empty"),
     ([delete(keys())], InvalidArgument, "mutations[0].delete.predicate.match_keys.keys", "no key"),
@@ -374,13 +374,21 @@ async def test_a_namespace_of_the_same_name_gets_nothing_that_was_for_the_one_be
     assert (await status(stage, reply)).state == "dead"
 
 
-async def test_a_value_that_was_taken_is_applied_though_the_limit_was_lowered(
-    plain_stage: Stage, plain: KeyValue
+@pytest.mark.parametrize("threshold", ["1KiB", "1MiB"])
+async def test_a_large_value_lies_in_chunks_where_it_is_too_large_when_it_is_applied(
+    plain_stage: Stage, plain: KeyValue, threshold: str
 ) -> None:
     await plain.mutate_items(mutations=[put(item(b"k", bytes(4_096)))])
-    await make(plain_stage, "people", chunk_threshold="1KiB")
+    await make(plain_stage, "people", chunk_threshold=threshold)
     await Applier(plain_stage).work()
-    assert len((await plain.get_items(id="ada")).items) == 1
+    assert values((await plain.get_items(id="ada")).items) == {b"k": bytes(4_096)}
+
+
+async def test_an_eventual_namespace_is_refused_large_values_when_the_set_is_accepted(plain_stage: Stage) -> None:
+    kv = await make(plain_stage, "people", consistency="eventual", conditional_writes=False)
+    with pytest.raises(TooLarge) as refused:
+        await kv.mutate_items(mutations=[put(item(b"k", bytes((1 << 20) + 1)))])
+    assert refused.value.field == "mutations[0].put.items"
 
 
 ADA = Principal("ada", {"people": ("write",)}, "1")
