@@ -39,7 +39,7 @@ SYSTEMS: tuple[System, ...] = (
         "Two-level map of id to sorted keys to values, with idempotent writes and byte-sized pages",
         number=47,
         stability="beta",
-        uses=("writeahead",),
+        uses=("writeahead", "namespaces"),
         doors=("resp",),
     ),
     System(
