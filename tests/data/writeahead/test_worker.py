@@ -176,6 +176,14 @@ async def test_a_set_that_fails_for_too_long_is_dead(house: House) -> None:
     assert (await house.status(mutation_id)).state == "dead"
 
 
+async def test_a_set_whose_place_is_closed_for_too_long_is_dead(house: House) -> None:
+    house.restart(retry_for=Duration.parse("1m"), at_once=1)
+    house.shop.errors["a"] = DOWN
+    ids = [await house.submit(mutation("1"), token=f"t{number}") for number in range(5)]
+    await house.later(300)
+    assert {(await house.status(each)).state for each in ids} == {"dead"}
+
+
 async def test_a_set_that_fails_too_often_is_dead(house: House) -> None:
     house.restart(tries_max=3)
     house.shop.errors["a"] = DOWN
@@ -356,17 +364,49 @@ async def test_no_more_sets_are_applied_at_once_than_configured(house: House) ->
     assert (shop.most, len(shop.history)) == (3, 20)
 
 
-async def test_a_mutation_has_as_long_as_configured(house: House) -> None:
+async def test_a_mutation_has_a_second_at_first_and_then_as_long_as_configured(house: House) -> None:
     house.restart(apply_timeout=Duration.parse("3s"))
     seen: list[int] = []
 
     class Timed(Shop):
         async def apply(self, mutation: bytes, time_us: int, token: str, deadline_ns: int) -> None:
             seen.append(deadline_ns - house.environment.monotonic_ns())
+            raise DeadlineExceeded("late")
 
     await house.submit(mutation("1"))
-    await Worker(house.journal, Timed()).round()
-    assert seen == [3_000_000_000]
+    house.worker = Worker(house.journal, Timed())
+    await house.later(1)
+    assert seen[:2] == [1_000_000_000, 3_000_000_000]
+
+
+async def test_a_place_that_failed_is_not_asked_by_every_set(house: House) -> None:
+    asked: list[str] = []
+
+    class Counting(Shop):
+        async def apply(self, mutation: bytes, time_us: int, token: str, deadline_ns: int) -> None:
+            asked.append(token)
+            await super().apply(mutation, time_us, token, deadline_ns)
+
+    house.shop = Counting()
+    house.shop.errors["b"] = DOWN
+    house.restart(at_once=1)
+    for number in range(20):
+        await house.submit(mutation("1", "b"), token=f"t{number}")
+    await house.work()
+    assert len(asked) == 1
+    house.shop.errors.clear()
+    await house.later(5)
+    assert len(house.shop.history) == 20
+
+
+async def test_what_was_not_asked_is_no_try(house: House) -> None:
+    house.restart(at_once=1)
+    house.shop.errors["b"] = DOWN
+    ids = [await house.submit(mutation("1", "b"), token=f"t{number}") for number in range(5)]
+    await house.work()
+    statuses = [await house.status(each) for each in ids]
+    assert sorted(each.tries for each in statuses) == [0, 0, 0, 0, 1]
+    assert {each.problem.detail for each in statuses if each.problem is not None} == {"the store is down"}
 
 
 async def test_what_was_counted_is_what_happened(house: House) -> None:

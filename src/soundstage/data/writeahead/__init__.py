@@ -16,6 +16,7 @@ Messages and operations are in `api`, the knobs in `config`. Inside:
     pieces         sets as entries of the log: numbered pieces and a completion marker; and sets made of them again
     ledger         what is known of each set, and the lists of those that wait and of those that are dead
     journal        acceptance: a row, one append, the answer
+    gates          which places are not asked for a while, because they failed
     applying       one set, mutation by mutation
     shelf          sets that could not be applied: kept, tried again, buried
     worker         reads the log, applies, and says how far it got

@@ -16,6 +16,7 @@ from soundstage.core.errors import (
     Unavailable,
 )
 from soundstage.data.writeahead.config import SystemConfig
+from soundstage.data.writeahead.gates import Closed, Gates
 from soundstage.data.writeahead.ledger import Problem, Status
 from soundstage.data.writeahead.sets import AcceptedSet
 from soundstage.data.writeahead.target import Target
@@ -24,6 +25,9 @@ log: logging.Logger = logging.getLogger("soundstage.writeahead")
 
 PASSING = (Unavailable, DeadlineExceeded, Exhausted, InProgress)
 """Errors that time may mend."""
+
+APART_US = 5_000
+"""Sets whose place is closed come again about so far apart: each costs the ledger a few writes."""
 
 UNKNOWN_TRIES = 5
 """So often what is not found is asked for again: a process learns of what others made after a moment."""
@@ -40,32 +44,60 @@ class Outcome(NamedTuple):
         return None if self.error is None else Problem(self.error.code, self.error.detail)
 
 
-async def apply(
-    target: Target, accepted: AcceptedSet, status: Status, environment: Environment, timeout_s: float
-) -> Outcome:
-    """The mutations that `status` says are left were applied, as far as they could be."""
-    for index in range(status.applied, len(accepted.mutations)):
-        deadline_ns = environment.monotonic_ns() + round(timeout_s * 1e9)
-        token = f"{status.token}/{index}"
+class Hands(NamedTuple):
+    """What sets are applied with: a target, the gates of its places, and how long each mutation may take."""
+
+    target: Target
+    gates: Gates
+    environment: Environment
+
+    async def apply(self, accepted: AcceptedSet, status: Status, timeout_s: float) -> Outcome:
+        """The mutations that `status` says are left were applied, as far as they could be."""
+        for index in range(status.applied, len(accepted.mutations)):
+            token = f"{status.token}/{index}"
+            try:
+                await self._apply_one(accepted.mutations[index], status.time_us + index, token, timeout_s)
+            except SoundstageError as error:
+                return Outcome(index, error)
+            except Exception as error:
+                log.exception("a mutation failed by a defect", extra={"token": token})
+                return Outcome(index, Internal(f"mutation {index} failed by a defect: {error!r}"))
+        return Outcome(len(accepted.mutations))
+
+    async def _apply_one(self, mutation: bytes, time_us: int, token: str, timeout_s: float) -> None:
+        place = self.target.place(mutation)
+        self.gates.enter(place, self.environment.now_us())
         try:
-            await target.apply(accepted.mutations[index], status.time_us + index, token, deadline_ns)
-        except SoundstageError as error:
-            return Outcome(index, error)
-        except Exception as error:
-            log.exception("a mutation failed by a defect", extra={"token": token})
-            return Outcome(index, Internal(f"mutation {index} failed by a defect: {error!r}"))
-    return Outcome(len(accepted.mutations))
+            deadline_ns = self.environment.monotonic_ns() + round(timeout_s * 1e9)
+            await self.target.apply(mutation, time_us, token, deadline_ns)
+        except PASSING as error:
+            self.gates.failed(place, error, self.environment.now_us())
+            raise
+        except BaseException:
+            self.gates.left(place)
+            raise
+        self.gates.passed(place)
 
 
 def is_passing(error: SoundstageError, status: Status, now_us: int, config: SystemConfig) -> bool:
     """Whether a set that failed with `error`, the last of `status.tries`, is to be tried again."""
+    if isinstance(error, Closed) and now_us - status.since_us < config.retry_for.us:
+        return True
     if isinstance(error, NotFound):
         return status.tries < UNKNOWN_TRIES
     within_bounds = status.tries < config.tries_max and now_us - status.since_us < config.retry_for.us
     return isinstance(error, PASSING) and within_bounds
 
 
-def pause_us(error: SoundstageError, status: Status, environment: Environment, config: SystemConfig) -> int:
-    """How long a set waits that failed with `error`: half to all of a time that doubles with each failure."""
+def pause_us(
+    error: SoundstageError, status: Status, environment: Environment, config: SystemConfig, crowd: int = 0
+) -> int:
+    """How long a set waits that failed with `error`: half to all of a time that doubles with each failure.
+
+    One whose place is closed waits until that is open, and then so that a `crowd` of them does not come at once.
+    """
+    if isinstance(error, Closed):
+        open_us = max(0, error.until_us - environment.now_us())
+        return open_us + round(environment.random.uniform(0, max(config.retry_min.us, crowd * APART_US)))
     ceiling_us = min(config.retry_max.us, config.retry_min.us * 2 ** min(status.tries - 1, 32))
     return round(environment.random.uniform(ceiling_us / 2, ceiling_us)) + (error.retry_after_ms or 0) * 1_000

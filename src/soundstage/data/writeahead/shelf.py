@@ -10,6 +10,7 @@ import logging
 
 from soundstage.core.errors import PreconditionFailed
 from soundstage.data.writeahead.applying import Outcome, is_passing, pause_us
+from soundstage.data.writeahead.gates import Closed
 from soundstage.data.writeahead.journal import Journal
 from soundstage.data.writeahead.ledger import Known, Listed, Status, dead, pending
 
@@ -56,12 +57,13 @@ class Shelf:
         if error is None:
             await self._finish(mutation_id, known, outcome)
             return
-        tries = known.status.tries + 1
+        # What was not asked was not tried.
+        tries = known.status.tries + (not isinstance(error, Closed))
         failed = known.status.now("pending", applied=outcome.applied, tries=tries, problem=outcome.problem)
         if is_passing(error, failed, now_us, self._config):
-            next_us = now_us + pause_us(error, failed, self._environment, self._config)
+            next_us = now_us + pause_us(error, failed, self._environment, self._config, self._tally.waiting)
             await self.put_off(mutation_id, encoded, known, failed.now("pending", next_us=next_us))
-            self._tally.count("retries")
+            self._tally.count("retries", tries - known.status.tries)
         else:
             await self._bury(mutation_id, encoded, known, failed.now("dead", next_us=now_us))
         self._tally.count("mutations", outcome.applied - known.status.applied)

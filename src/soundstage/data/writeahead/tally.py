@@ -44,6 +44,11 @@ class Tally:
         self._due_us.pop(mutation_id, None)
         self._waiting.discard(mutation_id)
 
+    @property
+    def waiting(self) -> int:
+        """How many sets wait, as far as this process knows."""
+        return len(self._waiting)
+
     def lag_s(self, now_us: int) -> float:
         """For how long the oldest set that is due has not been applied."""
         return max(0.0, (now_us - min(self._due_us.values(), default=now_us)) / 1e6)
@@ -52,6 +57,6 @@ class Tally:
         labels = {"target": self._target}
         for name, help in _COUNTED.items():
             yield Measurement(f"writeahead_{name}", help, self.counts[name], "counter", labels)
-        yield Measurement("writeahead_pending", "Sets that wait, known here", len(self._waiting), "gauge", labels)
+        yield Measurement("writeahead_pending", "Sets that wait, known here", self.waiting, "gauge", labels)
         help = "Age of the oldest set that is due and not applied, of those known here"
         yield Measurement("writeahead_lag_seconds", help, self.lag_s(now_us), "gauge", labels)

@@ -12,7 +12,8 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 
 from soundstage.core.errors import DataLoss, InvalidArgument, PreconditionFailed
-from soundstage.data.writeahead.applying import Outcome, apply
+from soundstage.data.writeahead.applying import Hands, Outcome
+from soundstage.data.writeahead.gates import Gates
 from soundstage.data.writeahead.journal import Journal
 from soundstage.data.writeahead.ledger import Known, Listed, Status, pending
 from soundstage.data.writeahead.pieces import Assembly, Whole
@@ -27,6 +28,12 @@ log: logging.Logger = logging.getLogger("soundstage.writeahead")
 
 POLL_S = 1.0
 """How long until what others wrote is noticed: a journal's first set, and sets that are to be tried again."""
+
+LOOK_S = 0.01
+"""The shortest time between two looks at what is due."""
+
+FIRST_PATIENCE_S = 1.0
+"""What comes from the log waits no longer for a mutation: those behind it are held up meanwhile."""
 
 READ_ENTRIES = 1_000
 READ_BYTES = 4 << 20
@@ -49,11 +56,13 @@ class Worker:
 
     def __init__(self, journal: Journal, target: Target) -> None:
         self._journal = journal
-        self._target = target
         self._ledger = journal.ledger
         self._environment = journal.environment
         self._shelf = Shelf(journal)
+        self._hands = Hands(target, Gates(journal.config), journal.environment)
         self._turns = asyncio.Semaphore(journal.config.at_once)
+        self._second_turns = asyncio.Semaphore(journal.config.at_once)
+        self._trying: dict[str, asyncio.Task[None]] = {}
         self._readings: dict[int, Reading] = {}
         self._groups = _groups(journal)
 
@@ -62,11 +71,18 @@ class Worker:
         self._readings.clear()
         while not await self._journal.exists():
             await within(self._environment, POLL_S, self._journal.opened.wait())
-        while True:
-            if lease is not None:
-                lease.check()
-            if not await self.round():
-                await self._wait()
+        await self._begin()
+        lanes = [asyncio.ensure_future(each) for each in (self._follow(lease), self._look_after_those_that_wait())]
+        try:
+            await asyncio.wait(lanes, return_when=asyncio.FIRST_EXCEPTION)
+            for lane in lanes:
+                if lane.done():
+                    lane.result()
+        finally:
+            trying = list(self._trying.values())
+            for task in (*lanes, *trying):
+                task.cancel()
+            await asyncio.gather(*lanes, *trying, return_exceptions=True)
 
     async def round(self) -> bool:
         """Everything that can be read, up to some MiB, and what is due was tried; whether there was anything."""
@@ -75,7 +91,31 @@ class Worker:
         if not self._readings:
             await self._begin()
         read = await self._read()
-        return await self._retry_due() or read
+        due = await self._retry_due()
+        await self._all(list(self._trying.values()))
+        self._collect()
+        return due or read
+
+    async def _follow(self, lease: Lease | None) -> None:
+        """What the log has is dealt with as it comes."""
+        topic = self._journal.topic
+        while True:
+            if lease is not None:
+                lease.check()
+            if not await self._read():
+                positions = [Position(topic, partition, each.offset) for partition, each in self._readings.items()]
+                until_ns = self._environment.monotonic_ns() + round(POLL_S * 1e9)
+                await self._journal.log.wait(positions, until_ns)
+
+    async def _look_after_those_that_wait(self) -> None:
+        """What waits is tried when it is due, apart from what comes, so that no slow place holds that up."""
+        while True:
+            await self._retry_due()
+            self._collect()
+            next_up = await self._ledger.listed(pending(self._journal.target), len(self._trying) + 1)
+            now_us = self._environment.now_us()
+            left_us = [each.at_us - now_us for each in next_up if each.mutation_id not in self._trying]
+            await self._environment.sleep(max(LOOK_S, min([POLL_S, *(us / 1e6 for us in left_us)])))
 
     async def _begin(self) -> None:
         topic = self._journal.topic
@@ -91,7 +131,7 @@ class Worker:
             wholes += await self._read_one(partition, reading)
         # A set that was submitted again while it was being accepted is in the log twice.
         once = {(whole.mutation_id, whole.digest): whole for whole in wholes}
-        await self._all([self._deal(whole) for whole in once.values()])
+        await self._all([self._dealt(whole) for whole in once.values()])
         moved = [
             (partition, reading, start)
             for partition, reading in self._readings.items()
@@ -118,6 +158,10 @@ class Worker:
         tally.count("dropped", reading.assembly.dropped - dropped)
         return wholes
 
+    async def _dealt(self, whole: Whole) -> None:
+        async with self._turns:
+            await self._deal(whole)
+
     async def _deal(self, whole: Whole) -> None:
         """The set was tried, or put off until it is due, unless that was done already."""
         known = await self._ledger.find(whole.mutation_id) or await self._enter(whole)
@@ -130,7 +174,7 @@ class Worker:
         if whole.intact and status.due_us > self._environment.now_us():
             await self._delay(whole, known)
             return
-        await self._try(whole.mutation_id, whole.encoded, known, whole.intact)
+        await self._try(whole.mutation_id, whole.encoded, known, intact=whole.intact, first=True)
 
     async def _enter(self, whole: Whole) -> Known | None:
         """The status of a set that has none: it is lost, as after a restore; None when the set is too old to ask."""
@@ -153,7 +197,9 @@ class Worker:
             # Its acceptor has just said that it is accepted, or its owner that it is not wanted.
             await self._deal(whole)
 
-    async def _try(self, mutation_id: str, encoded: bytes, known: Known, intact: bool = True) -> None:
+    async def _try(
+        self, mutation_id: str, encoded: bytes, known: Known, *, intact: bool = True, first: bool = False
+    ) -> None:
         self._journal.tally.open(mutation_id, known.status.since_us)
         try:
             accepted = decode(encoded if intact else b"")
@@ -161,15 +207,27 @@ class Worker:
             await self._shelf.settle(mutation_id, encoded, known, Outcome(known.status.applied, error))
             return
         timeout_s = self._journal.config.apply_timeout.seconds
-        outcome = await apply(self._target, accepted, known.status, self._environment, timeout_s)
+        patience_s = min(FIRST_PATIENCE_S, timeout_s) if first else timeout_s
+        outcome = await self._hands.apply(accepted, known.status, patience_s)
         await self._shelf.settle(mutation_id, encoded, known, outcome)
 
     async def _retry_due(self) -> bool:
-        """What waits and is due was tried again; whether there was any."""
+        """What waits and is due is being tried again; whether there was any."""
         name = pending(self._journal.target)
         due = await self._ledger.listed(name, DUE_AT_ONCE, until_us=self._environment.now_us() + 1)
-        await self._all([self._retry(listed) for listed in due])
-        return bool(due)
+        fresh = {each.mutation_id: each for each in due if each.mutation_id not in self._trying}
+        for mutation_id, listed in fresh.items():
+            self._trying[mutation_id] = asyncio.ensure_future(self._in_turn(listed))
+        return bool(fresh)
+
+    async def _in_turn(self, listed: Listed) -> None:
+        async with self._second_turns:
+            await self._retry(listed)
+
+    def _collect(self) -> None:
+        """Tries that have ended are forgotten. Raises what one of them failed with."""
+        for mutation_id in [name for name, task in self._trying.items() if task.done()]:
+            self._trying.pop(mutation_id).result()
 
     async def _retry(self, listed: Listed) -> None:
         known = await self._ledger.find(listed.mutation_id)
@@ -179,24 +237,10 @@ class Worker:
         await self._ledger.strike(pending(self._journal.target), listed)
 
     async def _all(self, works: Sequence[Awaitable[None]]) -> None:
-        """Each of `works` was done, some at once; raises what the first of them that failed did."""
-
-        async def one(work: Awaitable[None]) -> None:
-            async with self._turns:
-                await work
-
-        for failed in await asyncio.gather(*map(one, works), return_exceptions=True):
+        """Each of `works` has ended; raises what the first of them that failed did."""
+        for failed in await asyncio.gather(*works, return_exceptions=True):
             if failed is not None:
                 raise failed
-
-    async def _wait(self) -> None:
-        """Something can be read, or some time has passed."""
-        topic = self._journal.topic
-        next_up = await self._ledger.listed(pending(self._journal.target), 1)
-        now_us = self._environment.now_us()
-        wait_us = min([round(POLL_S * 1e6), *(max(1_000, each.at_us - now_us) for each in next_up)])
-        positions = [Position(topic, partition, reading.offset) for partition, reading in self._readings.items()]
-        await self._journal.log.wait(positions, self._environment.monotonic_ns() + wait_us * 1_000)
 
 
 async def work_off(open: Callable[[], Awaitable[tuple[Journal, Target]]], lease: Lease | None) -> None:
