@@ -47,6 +47,5 @@ SYSTEMS: tuple[System, ...] = (
         "soundstage.data.writeahead",
         "Sets of mutations, accepted at once and applied in order whatever crashes; dead letters",
         stability="beta",
-        simulated=False,
     ),
 )

@@ -37,6 +37,7 @@ POLICY = "soundstage.core.policy"
 LEASES = "soundstage.runtime.leases"
 SCHEDULE = "soundstage.runtime.schedule"
 WORK = "soundstage.runtime.work"
+AHEAD = "soundstage.data.writeahead"
 
 MUTANTS: dict[str, Mutant] = {
     "at_equal_times_puts_beat_deletes": Mutant(
@@ -473,5 +474,49 @@ MUTANTS: dict[str, Mutant] = {
             ),
         ),
         system="namespaces",
+    ),
+    "a_mutation_that_failed_is_passed_over": Mutant(
+        "memory",
+        (
+            Edit(
+                f"{AHEAD}.applying",
+                "                return Outcome(index, error)\n            except Exc",
+                "                continue\n            except Exc",
+            ),
+        ),
+        system="writeahead",
+        steps=1_000,
+    ),
+    "a_set_counts_as_accepted_before_it_is_in_the_log": Mutant(
+        "memory",
+        (Edit(f"{AHEAD}.journal", 'state="accepting",', 'state="accepted",'),),
+        system="writeahead",
+        steps=600,
+    ),
+    "all_mutations_of_a_set_have_one_time": Mutant(
+        "memory",
+        (Edit(f"{AHEAD}.applying", "status.time_us + index, token", "status.time_us, token"),),
+        system="writeahead",
+        steps=100,
+    ),
+    "a_set_that_waits_is_in_no_list": Mutant(
+        "memory",
+        (
+            Edit(
+                f"{AHEAD}.shelf",
+                "        await self._ledger.write(mutation_id, status, known.stamp)\n"
+                "        await self._ledger.enlist(pending(self._target), listed)\n",
+                "        await self._ledger.write(mutation_id, status, known.stamp)\n"
+                "        await self._ledger.strike(pending(self._target), listed)\n",
+            ),
+        ),
+        system="writeahead",
+        steps=300,
+    ),
+    "what_failed_goes_on_one_mutation_too_late": Mutant(
+        "memory",
+        (Edit(f"{AHEAD}.shelf", "applied=outcome.applied, tries", "applied=outcome.applied + 1, tries"),),
+        system="writeahead",
+        steps=1_000,
     ),
 }

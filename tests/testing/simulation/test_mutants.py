@@ -48,7 +48,14 @@ def test_a_mutant_does_not_survive(name: str) -> None:
 def test_there_are_mutants_of_the_rule_of_both_engines_and_of_the_systems() -> None:
     modules = {edit.module for mutant in MUTANTS.values() for edit in mutant.edits}
     parts = ("core.version", "core.hlc", "core.policy", "records.memory", "records.rocksdb", "rocks.commit", "data.kv")
-    parts += ("runtime.control", "runtime.credentials", "runtime.leases", "runtime.schedule", "runtime.work")
+    parts += (
+        "runtime.control",
+        "runtime.credentials",
+        "runtime.leases",
+        "runtime.schedule",
+        "runtime.work",
+        "data.writeahead",
+    )
     for part in parts:
         assert any(part in module for module in modules), part
     assert {mutant.engine for mutant in MUTANTS.values()} == {"memory", "rocksdb"}

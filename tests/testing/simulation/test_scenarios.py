@@ -21,10 +21,19 @@ SHORT_RUNS = [
     ("leases", "5", 150),
     ("namespaces", "5", 150),
     ("tokens", "5", 150),
+    ("writeahead", "5", 120),
     pytest.param("jobs", "5", 100, marks=pytest.mark.slow),
     pytest.param("schedule", "5", 80, marks=pytest.mark.slow),
 ]
-LONG_RUNS = {"jobs": 1_000, "kv": 8_000, "leases": 12_000, "namespaces": 8_000, "schedule": 2_000, "tokens": 8_000}
+LONG_RUNS = {
+    "jobs": 1_000,
+    "kv": 8_000,
+    "leases": 12_000,
+    "namespaces": 8_000,
+    "schedule": 2_000,
+    "tokens": 8_000,
+    "writeahead": 2_000,
+}
 """Steps in which every situation is met as often as its scenario demands."""
 
 

@@ -18,19 +18,25 @@ from soundstage.engines.records.port import Sweep
 from soundstage.runtime.stage import Stage
 from soundstage.testing.simulation.environment import SimulatedEnvironment
 from soundstage.testing.simulation.faults import HEALTHY, FaultRates, FaultyRecords
+from soundstage.testing.simulation.log import LastingLog
 from soundstage.testing.simulation.storage import End, Storage
 
 ENGINE = "default"
 BLOBS = "blobs"
+LOG = "log"
 
-CONFIG: Mapping[str, Any] = {"data": "memory:", "engines": {ENGINE: {"url": "memory:"}, BLOBS: {"url": "memory:"}}}
+CONFIG: Mapping[str, Any] = {
+    "data": "memory:",
+    "engines": {name: {"url": "memory:"} for name in (ENGINE, BLOBS, LOG)},
+    "systems": {"writeahead": {"log": LOG}},
+}
 
 
 class Host:
     """One stage over one engine that is seen through faults.
 
     `rates` are the faults of its port, for tables not in `spared`; `changes` counts how often they were set. It knows
-    `systems` besides those of the catalogue, and its `blobs` stay when its process does not.
+    `systems` besides those of the catalogue, and its `blobs` and its `log` stay when its process does not.
     `restarts` counts the processes that ended.
     """
 
@@ -44,6 +50,7 @@ class Host:
         self.storage = storage
         self.systems: tuple[System, ...] = (*SYSTEMS, *systems)
         self.blobs: MemoryBlobs = MemoryBlobs(environment)
+        self.log: LastingLog = LastingLog(environment, lambda: self.rates)
         self.environment = environment
         self.restarts: int = 0
         self.changes: int = 0
@@ -80,7 +87,7 @@ class Host:
             variables={},
             environment=self.environment,
             systems=self.systems,
-            engines={ENGINE: self.engine, BLOBS: self.blobs},
+            engines={ENGINE: self.engine, BLOBS: self.blobs, LOG: self.log},
             background=False,
         )
         await stage.start()
@@ -113,7 +120,7 @@ class Host:
 
     def counts(self) -> Counter[str]:
         """How often each fault of the port has struck, over all processes."""
-        return self._counts + self.engine.counts
+        return self._counts + self.engine.counts + self.log.counts
 
     async def sweep(self, budget_rows: int) -> Sweep:
         """What the sweeper's role does, once."""
