@@ -82,12 +82,13 @@ class Host:
         before = set(threading.enumerate())
         self.engine = FaultyRecords(self.storage.open(self.environment), self.environment)
         self.engine.spared = self.spared
+        given: dict[str, Any] = {ENGINE: self.engine, BLOBS: self.blobs, LOG: self.log}
         stage = Stage.open(
             config=CONFIG,
             variables={},
             environment=self.environment,
             systems=self.systems,
-            engines={ENGINE: self.engine, BLOBS: self.blobs, LOG: self.log},
+            engines=given,
             background=False,
         )
         await stage.start()

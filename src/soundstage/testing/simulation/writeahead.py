@@ -284,7 +284,6 @@ class WriteAheadScenario:
         "accepted": 0.2,
         "uncertain": 0.001,
         "repeated_accepted": 0.02,
-        "repeated_unknown": 0.001,
         "delayed": 0.02,
         "pending": 0.002,
         "applied": 0.02,
