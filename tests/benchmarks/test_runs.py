@@ -14,7 +14,18 @@ import benchmarks.startup
 import pytest
 from benchmarks.report import Figure
 
-from benchmarks import feeds, kv_deletes, kv_durable, kv_embedded, kv_http, log_embedded, processes, resp, startup
+from benchmarks import (
+    feeds,
+    kv_deletes,
+    kv_durable,
+    kv_embedded,
+    kv_http,
+    log_embedded,
+    processes,
+    resp,
+    startup,
+    writeahead,
+)
 from soundstage.core.codec import JSON, MSGPACK, ContentType
 from soundstage.surface.cli.bench import benchmarks as listed
 
@@ -63,6 +74,13 @@ def test_what_was_promised_of_embedded_use_is_what_is_measured(embedded: list[Fi
 @pytest.mark.slow
 def test_each_embedded_figure_has_a_name_of_its_own(embedded: list[Figure]) -> None:
     assert len(by_name(embedded)) == len(embedded)
+
+
+@pytest.mark.slow
+def test_sets_of_mutations_are_measured_beside_puts_one_by_one() -> None:
+    figures = writeahead.measure(writeahead.Scale(sets=1, rounds=1))
+    sound(figures)
+    assert set(by_name(figures)) == {"writeahead.accepted", "writeahead.applied"}
 
 
 def test_a_source_gives_the_same_records_to_both_sides() -> None:
