@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from soundstage.core.environment import VirtualEnvironment
+from soundstage.core.environment import Environment, VirtualEnvironment
 from soundstage.core.hlc import TokenClock
 from soundstage.data.writeahead.config import SystemConfig
 from soundstage.data.writeahead.journal import Journal
@@ -62,8 +62,8 @@ class Shop:
 class House:
     """A log, a ledger, and one target; `worker` stands for the process that has the role."""
 
-    def __init__(self, environment: VirtualEnvironment, records: Records, log: Log) -> None:
-        self.environment = environment
+    def __init__(self, environment: Environment, records: Records, log: Log) -> None:
+        self.environment: Any = environment
         self.clock = TokenClock(environment)
         self.records = records
         self.log = log
