@@ -4,9 +4,10 @@ import msgspec
 import pytest
 
 from soundstage.core.environment import VirtualEnvironment
+from soundstage.core.errors import Unavailable
 from soundstage.engines.records.memory import MemoryRecords
 from soundstage.engines.records.port import Batch, TableSpec
-from soundstage.runtime.control.tables import Tables
+from soundstage.runtime.control.tables import Tables, in_time
 
 MINUTE_US = 60_000_000
 TABLE = TableSpec(name="notes/x", max_lag_us=10 * MINUTE_US)
@@ -131,3 +132,43 @@ async def test_a_dropped_table_is_not_settled(
     environment.advance(3_600)
     await tables.settle()
     assert await engine.tables() == []
+
+
+class Late:
+    """Lets so many steps pass; then others may be at it."""
+
+    def __init__(self, steps: int) -> None:
+        self.left = steps
+
+    def __call__(self) -> None:
+        if not self.left:
+            raise Unavailable("others may be at it")
+        self.left -= 1
+
+
+@pytest.mark.parametrize("steps", [0, 1])
+async def test_who_was_paused_before_making_tables_leaves_those_of_others_alone(
+    tables: Tables, engine: MemoryRecords, steps: int
+) -> None:
+    await tables.create(engine, [lag(20)])
+    with pytest.raises(Unavailable):
+        await tables.create(engine, [lag(5)], Late(steps))
+    assert [spec.max_lag_us for spec in await engine.tables()] == ([lag(20).max_lag_us] if steps == 0 else [])
+
+
+async def test_who_was_paused_before_dropping_tables_leaves_those_of_others_alone(
+    tables: Tables, engine: MemoryRecords
+) -> None:
+    await tables.create(engine, [lag(20)])
+    with pytest.raises(Unavailable):
+        await tables.drop(engine, [lag(20).name], Late(0))
+    assert len(await engine.tables()) == 1
+
+
+async def test_who_is_in_time_is_let_on_and_who_is_late_is_not(environment: VirtualEnvironment) -> None:
+    check = in_time(environment, 30_000_000)
+    environment.advance(30)
+    check()
+    environment.advance(0.001)
+    with pytest.raises(Unavailable, match="others may be at it"):
+        check()

@@ -210,9 +210,8 @@ MUTANTS: dict[str, Mutant] = {
         (
             Edit(
                 CONTROL,
-                "or found.stored.if_empty:\n            found = await self._mark",
-                "or found.stored.if_empty:\n            self.applied.forget(info.name)\n"
-                "            found = await self._mark",
+                "found = await self._mark(found, None if marked",
+                "self.applied.forget(info.name)\n        found = await self._mark(found, None if marked",
             ),
         ),
         system="namespaces",

@@ -43,7 +43,7 @@ from soundstage.runtime.control.store import (
     check_earlier,
     earlier_than,
 )
-from soundstage.runtime.control.tables import Tables
+from soundstage.runtime.control.tables import Check, Tables, in_time, unchecked
 from soundstage.runtime.control.vacancy import Vacancy
 
 log: logging.Logger = logging.getLogger("soundstage.namespaces")
@@ -156,12 +156,14 @@ class NamespaceControl:
         remains = await self._declarations.remains(info)
         if by is None and remains.left is not None:
             raise Unavailable(f"namespace {info.name!r} is half-way, and {remains.left}", outcome="not_applied")
-        if found.stored.state != "deleting" or found.stored.if_empty:
-            found = await self._mark(found, by)
+        check = in_time(self._environment, ABANDONED_US // 2)
+        # One that was marked before is marked again: of two who would finish it, one does.
+        marked = found.stored.state == "deleting" and not found.stored.if_empty
+        found = await self._mark(found, None if marked else by)
         self.applied.forget(info.name)
         try:
             if remains.records is not None:
-                await self._tables.drop(remains.records, remains.tables)
+                await self._tables.drop(remains.records, remains.tables, check)
             with suppress(Raced):  # Whoever was faster has removed the name too.
                 await self.store.remove(info.name, found.stamp)
             self._begun.pop(info.name, None)
@@ -171,8 +173,12 @@ class NamespaceControl:
             raise
         return remains.left
 
-    async def begin_filling(self, spec: NamespaceSpec, job_id: str, by: str, *, overwrite: bool) -> NamespaceInfo:
+    async def begin_filling(
+        self, spec: NamespaceSpec, job_id: str, by: str, check: Check = unchecked, *, overwrite: bool
+    ) -> NamespaceInfo:
         """The name is taken, with empty tables, for the job to fill; nobody is served before `finish_filling`.
+
+        `check` raises once another attempt may be at it, whose tables this one leaves alone.
 
         A namespace of the name is deleted if it is empty, or with `overwrite`; else `AlreadyExists`. Should the
         job end otherwise, whoever finds that clears all away. Safe to repeat: the tables are empty again.
@@ -185,7 +191,7 @@ class NamespaceControl:
                 found = None
             if found is None:
                 found = await self._claim(declared, "api", job_id)
-            await self._tables.create(declared.records, declared.tables, purge_floor_us=0)
+            await self._tables.create(declared.records, declared.tables, check, purge_floor_us=0)
             return found.stored.info
 
         return await self._serially(spec.name, attempt)
@@ -353,10 +359,11 @@ class NamespaceControl:
                 field="expected_version",
                 hint="leave expected_version out, or use 0, to create it",
             )
+        check = in_time(self._environment, ABANDONED_US // 2)
         found = await self._claim(declared, managed_by)
         info = found.stored.info
         try:
-            await self._tables.create(declared.records, declared.tables)
+            await self._tables.create(declared.records, declared.tables, check)
         except BaseException:
             await self._abandon(found)
             raise

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple, TypeAlias
 
 import msgspec
 
 from soundstage.core.environment import Environment
+from soundstage.core.errors import Unavailable
 from soundstage.engines.records.port import Records, TableSpec
 
 
@@ -19,6 +20,28 @@ class Pending(NamedTuple):
     spec: TableSpec
 
 
+Check: TypeAlias = Callable[[], None]
+"""Raises unless nobody else can be at the same namespace: called right before each thing that cannot be taken back."""
+
+
+def unchecked() -> None:
+    """For tables that nobody else can be at."""
+
+
+def in_time(environment: Environment, within_us: int) -> Check:
+    """Raises `Unavailable` when more time has passed than that: others might take who asks for given up.
+
+    A process that was paused meanwhile may find that the name is another namespace's by then.
+    """
+    limit_ns = environment.monotonic_ns() + within_us * 1_000
+
+    def check() -> None:
+        if environment.monotonic_ns() > limit_ns:
+            raise Unavailable("the change took too long, and others may be at it", hint="look, and try again")
+
+    return check
+
+
 class Tables:
     """Creates, adjusts and drops."""
 
@@ -26,17 +49,27 @@ class Tables:
         self._environment = environment
         self._pending: dict[str, Pending] = {}
 
-    async def create(self, records: Records, specs: Sequence[TableSpec], *, purge_floor_us: int | None = None) -> None:
+    async def create(
+        self,
+        records: Records,
+        specs: Sequence[TableSpec],
+        check: Check = unchecked,
+        *,
+        purge_floor_us: int | None = None,
+    ) -> None:
         """The tables exist and are empty: what a half-deleted namespace of the name left is gone."""
         for spec in specs:
+            check()
             await records.drop_table(spec.name)
+            check()
             await records.create_table(spec)
             if purge_floor_us is not None:
                 await records.set_purge_floor(spec.name, purge_floor_us)
 
-    async def drop(self, records: Records, names: Iterable[str]) -> None:
+    async def drop(self, records: Records, names: Iterable[str], check: Check = unchecked) -> None:
         """The tables are gone."""
         for name in names:
+            check()
             self._pending.pop(name, None)
             await records.drop_table(name)
 

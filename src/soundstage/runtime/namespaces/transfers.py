@@ -77,7 +77,9 @@ class NamespaceTransfers:
             if request.overwrite:
                 # Nothing is deleted for a file that could not take its place.
                 await prove(read, size, filling.tables, job, self._compute)
-            info = await self._control.begin_filling(spec, job.job_id, call.principal.name, overwrite=request.overwrite)
+            info = await self._control.begin_filling(
+                spec, job.job_id, call.principal.name, job.check, overwrite=request.overwrite
+            )
             state = ImportState(info.generation, header.at_us)
         else:
             state = _decode_import(job.state)
@@ -103,7 +105,7 @@ class NamespaceTransfers:
         spec = self._spec(request, info, info.engines)
         if job.state is None:
             begun = await self._control.begin_filling(
-                spec, job.job_id, call.principal.name, overwrite=request.overwrite
+                spec, job.job_id, call.principal.name, job.check, overwrite=request.overwrite
             )
             state = CopyState(begun.generation, Place(source.header.at_us))
         else:
