@@ -320,13 +320,16 @@ async def test_an_engine_that_stops_leaves_no_thread(guarded_node: Cluster, pass
     assert left == set()
 
 
+DEAD = 4 * TOMBSTONES_MAX
+
+
 @pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("numbers", [(0, DEAD // 2, DEAD - 1), (DEAD - 1,), ()])
 async def test_a_read_past_too_many_dead_rows_goes_on_in_smaller_ranges(
-    engine: CassandraRecords, reverse: bool
+    engine: CassandraRecords, reverse: bool, numbers: tuple[int, ...]
 ) -> None:
-    count = 4 * TOMBSTONES_MAX
-    cells = [(b"%06d" % number, version.put(now_us(), "put", b"")) for number in range(count)]
-    live = {cells[0][0], cells[count // 2][0], cells[-1][0]}
+    cells = [(b"%06d" % number, version.put(now_us(), "put", b"")) for number in range(DEAD)]
+    live = {cells[number][0] for number in numbers}
     await engine.apply(PLAIN, b"thick", Batch(cells=cells))
     # One statement each: ranges would be few tombstones.
     parts = engine.parts

@@ -85,3 +85,9 @@ async def test_where_keys_cannot_be_read_in_smaller_pages_the_reason_is_said(
     with pytest.raises(Unavailable) as refused:
         await reader.points(table_of(TableSpec(name="films")), b"record", keys, 9, budget)
     assert "compact" in str(refused.value.hint)
+
+
+async def test_nothing_behind_too_many_dead_rows_is_a_page_of_nothing(environment: VirtualEnvironment) -> None:
+    reader = Reader(requests_of(Session([[], FAILED]), environment), environment)
+    page = await reader.page(table_of(TableSpec(name="films")), b"record", Span(b"a", b"b"), Budget(), 9)
+    assert (page.rows, page.resume, page.stamp) == ([], None, None)

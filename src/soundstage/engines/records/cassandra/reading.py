@@ -167,7 +167,7 @@ class Reader:
                 statics = Statics(*rows[0][:-2])
             else:
                 # An older stamp than the rows are of does no harm, a newer one would hide what came between.
-                statics = await self.header(table, partition, deadline_ns)
+                statics = await self._header_of_nothing(table, partition, deadline_ns)
                 if statics.newest is not None:
                     rows = await self._requests.read(statement, values, deadline_ns, eventual=eventual)
                     statics = Statics(*rows[0][:-2]) if rows else statics
@@ -190,6 +190,17 @@ class Reader:
             if (over := greatest(tombstone, covering(fragments, row[-2]))) is not None and over > row[-1]
         ]
         return keys, found.rows[-1][-2] + b"\0" if len(found.rows) >= limit else None
+
+    async def _header_of_nothing(self, table: Table, partition: bytes, deadline_ns: int | None) -> Statics:
+        """As `header`, where nothing was found that it could matter to.
+
+        Cassandra looks for a row that lives before it tells what rows share. Where too many dead ones come first, the
+        page has no stamp, but it says where to go on.
+        """
+        try:
+            return await self.header(table, partition, deadline_ns)
+        except TooManyTombstones:
+            return Statics()
 
     async def header(self, table: Table, partition: bytes, deadline_ns: int | None = None) -> Statics:
         """What all rows of a partition share, though it have no rows."""
