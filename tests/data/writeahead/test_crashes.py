@@ -22,6 +22,9 @@ from soundstage.engines.log.port import Commit, Entry, Spot, TopicSpec
 from soundstage.engines.records.memory import MemoryRecords
 from soundstage.engines.records.port import TableSpec
 
+# A death at every step there is: hundreds of short lives.
+pytestmark = pytest.mark.slow
+
 
 class Death(BaseException):
     """The process is gone."""

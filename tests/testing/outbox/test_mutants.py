@@ -8,6 +8,9 @@ from tests.testing.outbox.mutants import MUTANTS, PLAYED, Mutant, failures
 from soundstage.engines.log.memory import MemoryLog
 from soundstage.engines.records.memory import MemoryRecords
 
+# Whole plays of the suite, for each mistake one.
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.engine.__name__)
 def test_the_suite_sees_that(mutant: Mutant) -> None:
