@@ -40,6 +40,8 @@ TASK = {
 }
 TOTALS = "SELECT title, SUM(plays) AS plays FROM views GROUP BY title ORDER BY title"
 LOADED_WITHIN_S = 120.0
+PATIENCE_S = 420
+"""A busy machine takes two minutes to start it, and another for the task."""
 
 
 def planned(folder: Path) -> Node:
@@ -107,6 +109,7 @@ def test_it_names_its_address_and_is_not_ready_before_it_runs(tmp_path: Path) ->
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(PATIENCE_S)
 def test_what_a_task_has_loaded_is_aggregated(druid: Cluster) -> None:
     (node,) = druid.nodes
     assert asked(node, "coordinator", "/druid/indexer/v1/task", TASK)["task"].startswith("index_parallel_views")
@@ -123,6 +126,7 @@ def test_what_a_task_has_loaded_is_aggregated(druid: Cluster) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(PATIENCE_S)
 def test_one_that_is_paused_answers_nobody_and_goes_on(druid: Cluster) -> None:
     (server,) = druid.servers
     server.pause()

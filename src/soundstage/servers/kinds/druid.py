@@ -53,7 +53,7 @@ class Druid(Standalone):
     nodes_max: int = 1
     ports: tuple[str, ...] = ("broker", "coordinator", "historical", "indexer", "zookeeper", "derby")
     settings: Settings = MappingProxyType({"heap_mb": "384"})
-    ready_within_s: float = 180.0
+    ready_within_s: float = 240.0
     stop_within_s: float = 5.0
     # Asked to end, it takes 20 s; killed, it has on disk what it had acknowledged.
     stop_signal: signal.Signals = signal.SIGKILL
