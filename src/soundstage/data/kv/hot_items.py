@@ -2,8 +2,6 @@
 
 Half of what a read of one item costs is to find its row and to take that apart. Where the store says that a record
 has not changed since, neither is done again; stores that cannot say so are asked every time.
-
-To keep an item costs as much again, which is lost where most are read once. So it is kept from its second reading on.
 """
 
 from __future__ import annotations
@@ -25,10 +23,6 @@ ENTRY_BYTES = 900
 
 SHARE = 16
 """An item that would take a larger part of the memory than one in so many is not kept."""
-
-
-BYTES_PER_READING = 512
-"""Readings are remembered of one address for so many bytes of the budget, in one byte each."""
 
 
 class HotItem(msgspec.Struct, frozen=True, gc=False):
@@ -55,8 +49,6 @@ class HotItems:
         self.missed: int = 0
         self._half_bytes = max_bytes // 2
         self._largest_bytes = max_bytes // SHARE
-        self._readings = bytearray(1 << max(6, (max_bytes // BYTES_PER_READING).bit_length() - 1))
-        self._readings_left = len(self._readings) // 2
         self._young: dict[Address, HotItem] = {}
         self._old: dict[Address, HotItem] = {}
         self._bytes = 0
@@ -67,21 +59,6 @@ class HotItems:
         if known is None and (known := self._old.pop(address, None)) is not None and known.mark.current:
             self.keep(address, known)
         return known if known is not None and known.mark.current else None
-
-    def wants(self, address: Address) -> bool:
-        """Whether what is being read at the address is to be kept: it was read before, and not so long ago.
-
-        Of two addresses that are alike in a hash one counts for the other.
-        """
-        readings = self._readings
-        place = hash(address) & (len(readings) - 1)
-        if readings[place]:
-            return True
-        readings[place] = 1
-        self._readings_left -= 1
-        if not self._readings_left:
-            self._forget_readings()
-        return False
 
     def keep(self, address: Address, hot: HotItem) -> None:
         """`hot` was read at the address."""
@@ -99,11 +76,6 @@ class HotItems:
     def clear(self) -> None:
         """Nothing is kept."""
         self._young, self._old, self._bytes = {}, {}, 0
-        self._forget_readings()
-
-    def _forget_readings(self) -> None:
-        self._readings = bytearray(len(self._readings))
-        self._readings_left = len(self._readings) // 2
 
 
 def _size(address: Address, hot: HotItem) -> int:

@@ -149,7 +149,7 @@ class KeyValueService:
             item, token = item_of(*page.rows[0]) if page.rows else None, token_of(page.stamp)
             if item is not None and item.value is None:
                 return await self._get_page(call, served, request, self._now_us())
-            if page.mark is not None and page.stamp is not None and self._hot.wants(address):
+            if page.mark is not None and page.stamp is not None:
                 self._hot.keep(address, HotItem(page.mark, item, token, page.stamp.time_us, _expires_us(item)))
             return GetItemsReply(items=[] if item is None else [item], record_token=token)
         return await self._get_page(call, served, request, self._now_us())

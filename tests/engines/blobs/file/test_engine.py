@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,8 @@ from soundstage.core.environment import VirtualEnvironment
 from soundstage.core.errors import DataLoss, Exhausted, InvalidArgument, SoundstageError, Unavailable
 from soundstage.core.size import Size
 from soundstage.engines.blobs.file import FileBlobs, FileOptions
-from soundstage.engines.blobs.file.layout import HEAD_BYTES
+from soundstage.engines.blobs.file.engine import AHEAD_MAX
+from soundstage.engines.blobs.file.layout import BLOCK_BYTES, HEAD_BYTES
 from soundstage.engines.blobs.port import BlobCapability, Blobs
 from soundstage.testing.blobs import BlobsSuite
 from soundstage.testing.blobs.calls import content_of, keys, put, read
@@ -226,6 +228,58 @@ async def test_more_than_the_quota_is_refused(tmp_path: Path, environment: Virtu
     assert sum(isinstance(each, Exhausted) for each in made) >= 2
     assert (await engine.usage()).bytes <= 1_000_000
     await engine.stop()
+
+
+async def test_blocks_that_come_faster_than_they_are_written_keep_their_order(engine: FileBlobs) -> None:
+    blocks = [bytes((number,)) * BLOCK_BYTES for number in range(3 * AHEAD_MAX)]
+
+    async def chunks() -> AsyncGenerator[bytes]:
+        for block in blocks:
+            yield block
+
+    info = await engine.put("key", chunks())
+    assert info.sha256 == hashlib.sha256(b"".join(blocks)).hexdigest()
+    assert await read(engine, "key") == b"".join(blocks)
+
+
+@pytest.mark.parametrize("fails_at", [0, 1, AHEAD_MAX, 2 * AHEAD_MAX])
+async def test_a_block_that_cannot_be_written_ends_the_upload(
+    engine: FileBlobs, fails_at: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written, pwrite = 0, os.pwrite
+
+    def refusing(descriptor: int, data: bytes, at: int) -> int:
+        nonlocal written
+        written += 1
+        if written > fails_at:
+            raise OSError(28, "No space left on device")
+        return pwrite(descriptor, data, at)
+
+    async def chunks() -> AsyncGenerator[bytes]:
+        for _ in range(3 * AHEAD_MAX):
+            yield bytes(BLOCK_BYTES)
+
+    monkeypatch.setattr(os, "pwrite", refusing)
+    with pytest.raises(Unavailable, match="No space left"):
+        await engine.put("key", chunks())
+    assert (staged(engine), objects(engine)) == ([], [])
+
+
+async def test_an_upload_that_is_cancelled_leaves_nothing_behind_what_is_being_written(engine: FileBlobs) -> None:
+    came = asyncio.Event()
+
+    async def chunks() -> AsyncGenerator[bytes]:
+        for _ in range(AHEAD_MAX):
+            yield bytes(BLOCK_BYTES)
+        came.set()
+        await asyncio.Event().wait()
+
+    putting = asyncio.ensure_future(engine.put("key", chunks()))
+    await came.wait()
+    putting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await putting
+    assert (staged(engine), objects(engine)) == ([], [])
 
 
 async def test_a_full_disk_is_told_and_leaves_nothing(engine: FileBlobs, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -42,6 +43,9 @@ from soundstage.engines.rocks.space import LowWater
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+AHEAD_MAX = 3
+"""Blocks of one blob that are being written, or wait for that, while the next one comes."""
 
 _THREADS = 4
 _LOOKS_MAX = 16
@@ -129,27 +133,34 @@ class FileBlobs:
         refusals.check_expiry(expires_us, self._environment.now_us())
         staged = Staged(self.folder / STAGING / uuid4_hex(self._environment))
         taken, cutter = 0, Cutter()
-        writing: asyncio.Future[None] | None = None
+        writing = deque[asyncio.Future[None]]()
         try:
             async for chunk in chunks:
                 taken += len(chunk)
                 self._staged_bytes += len(chunk)
                 self._check_room(taken, len(chunk), expect)
                 for block in cutter.add(chunk):
-                    # One block is hashed and written while the next one comes.
-                    if writing is not None:
-                        await writing
-                    writing = asyncio.ensure_future(self._in_thread(staged.write, block))
-            if writing is not None:
-                await writing
+                    # Blocks are hashed and written, one after the other, while the next ones come.
+                    if len(writing) >= AHEAD_MAX:
+                        await writing.popleft()
+                    before = writing[-1] if writing else None
+                    writing.append(asyncio.ensure_future(self._write_after(before, staged, block)))
+            if writing:
+                await writing[-1]
             await self._in_thread(staged.write, cutter.rest())
             refusals.check_whole(staged.size, staged.sha256, expect)
             return await self._keep(key, staged, expect, expires_us, said)
         finally:
             self._staged_bytes -= taken
-            if writing is not None:
-                await ended(writing)
+            for each in writing:
+                await ended(each)
             await self._discard(staged)
+
+    async def _write_after(self, before: asyncio.Future[None] | None, staged: Staged, block: bytes) -> None:
+        """The block follows the one `before` it; raises what kept that from being written."""
+        if before is not None:
+            await asyncio.shield(before)
+        await self._in_thread(staged.write, block)
 
     async def head(self, key: str) -> BlobInfo:
         self._check_open()
