@@ -26,7 +26,7 @@ BEFORE_IT_IS_MARKED, AFTER = 2, 3
 
 
 class Watched(MemoryRecords):
-    """An engine that does something when it is looked whether the namespace `again` is empty."""
+    """An engine that does something when it is looked whether the namespace `again` is empty, at its main table."""
 
     def __init__(self, environment: Any) -> None:
         super().__init__(environment)
@@ -38,7 +38,7 @@ class Watched(MemoryRecords):
 
     async def walk(self, table: str, *arguments: Any, **named: Any) -> Any:
         page = await super().walk(table, *arguments, **named)
-        if table.startswith("kv/again"):
+        if table == "kv/again":
             self.looks += 1
             if (act := self.upon.pop(self.looks, None)) is not None:
                 await act()
