@@ -22,13 +22,14 @@ from soundstage.engines.log.arrivals import (
 )
 from soundstage.engines.log.kafka.asking import Asking
 from soundstage.engines.log.kafka.bridge import Bridge
+from soundstage.engines.log.kafka.carrier import Part
 from soundstage.engines.log.kafka.driver import TopicPartition
 from soundstage.engines.log.kafka.groups import Memberships, in_kafka
 from soundstage.engines.log.kafka.link import Link
 from soundstage.engines.log.kafka.producing import Producing
 from soundstage.engines.log.kafka.reading import Reading
 from soundstage.engines.log.kafka.topics import Topic, Topics
-from soundstage.engines.log.kafka.transacting import Part, Transacting
+from soundstage.engines.log.kafka.transacting import Transacting
 from soundstage.engines.log.membership import Place
 from soundstage.engines.log.port import (
     Appending,
@@ -127,9 +128,7 @@ class KafkaLog:
         into, now_us = await parts.topics.topic(topic), self._environment.now_us()
         size = check_entries(into.spec, entries, now_us)
         check_token_free(token)
-        left_s = None if deadline_ns is None else (deadline_ns - self._environment.monotonic_ns()) / 1e9
-        if left_s is not None and left_s <= 0:
-            raise refusals.deadline_passed()
+        left_s = self._left_s(deadline_ns)
         places = spread(into.spec, entries, partition, self._keyless % into.spec.partitions)
         self._keyless += 1
         try:
@@ -160,9 +159,7 @@ class KafkaLog:
             await parts.groups.offered(each.group, each.member, each.generation, await self._kept(each))
             for each in commits
         ]
-        if self._is_late(deadline_ns):
-            raise refusals.deadline_passed()
-        spots = await parts.transacting.transact(sent, offered, now_us)
+        spots = await parts.transacting.transact(sent, offered, now_us, self._left_s(deadline_ns))
         ends: dict[Place, int] = {}
         for part, found in zip(sent, spots, strict=True):
             for spot in found:
@@ -201,6 +198,14 @@ class KafkaLog:
             except Unavailable as error:
                 if not error.retryable or self._is_late(deadline_ns):
                     raise
+
+    def _left_s(self, deadline_ns: int | None) -> float | None:
+        """Seconds until a deadline, if there is one. Raises `DeadlineExceeded` when there are none."""
+        if deadline_ns is None:
+            return None
+        if self._is_late(deadline_ns):
+            raise refusals.deadline_passed()
+        return (deadline_ns - self._environment.monotonic_ns()) / 1e9
 
     def _is_late(self, deadline_ns: int | None) -> bool:
         return deadline_ns is not None and self._environment.monotonic_ns() >= deadline_ns

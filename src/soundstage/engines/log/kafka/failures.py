@@ -182,6 +182,15 @@ def late(outcome: Outcome = "not_applied") -> DeadlineExceeded:
     return DeadlineExceeded("the deadline passed before Kafka answered", hint="allow more time", outcome=outcome)
 
 
+def too_many(waiting: int) -> Exhausted:
+    return Exhausted(
+        f"{waiting} appends wait for Kafka already",
+        hint="append less often, or raise in_flight",
+        retry_after_ms=100,
+        outcome="not_applied",
+    )
+
+
 def _line(error: Any) -> str:
     """What the driver calls it and says of it, on one line."""
     said = f"{type(error).__name__}: {error}" if isinstance(error, BaseException) else f"{error.name()}: {error.str()}"

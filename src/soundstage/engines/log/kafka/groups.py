@@ -12,11 +12,11 @@ from soundstage.engines.log import refusals
 from soundstage.engines.log.arrivals import check_name
 from soundstage.engines.log.kafka.asking import Asking
 from soundstage.engines.log.kafka.bridge import Bridge
+from soundstage.engines.log.kafka.carrier import Offered
 from soundstage.engines.log.kafka.driver import TopicPartition, root
 from soundstage.engines.log.kafka.link import Link
 from soundstage.engines.log.kafka.members import Attendant, Member
 from soundstage.engines.log.kafka.names import group_here, group_in_kafka
-from soundstage.engines.log.kafka.transacting import Offered
 from soundstage.engines.log.port import MEMBERS_MAX, Assignment, GroupInfo, Position
 
 

@@ -8,6 +8,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -127,7 +128,8 @@ class Attendant:
             for member in list(self._members):
                 self._look_after(member)
         for member in list(self._members):
-            self._dismiss(member)
+            with suppress(KafkaException, RuntimeError):
+                self._dismiss(member)
 
     def _look_after(self, member: Member) -> None:
         try:

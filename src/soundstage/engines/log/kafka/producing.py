@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from itertools import repeat
 from typing import Any
 
-from soundstage.core.errors import Exhausted, Unavailable
+from soundstage.core.errors import Unavailable
 from soundstage.engines.log import refusals
 from soundstage.engines.log.kafka.bridge import Bridge
-from soundstage.engines.log.kafka.failures import failure, late
+from soundstage.engines.log.kafka.failures import failure, late, too_many
 from soundstage.engines.log.kafka.link import Link
 from soundstage.engines.log.port import Entry, Headers, Spot
 
@@ -188,12 +188,7 @@ class Producing:
             self._free -= size
             return
         if len(self._queue) >= self._waiting_max:
-            raise Exhausted(
-                f"{self._waiting_max} appends wait for Kafka already",
-                hint="append less often, or raise in_flight",
-                retry_after_ms=100,
-                outcome="not_applied",
-            )
+            raise too_many(self._waiting_max)
         turn: asyncio.Future[None] = self._bridge.loop.create_future()
         self._queue.append((size, turn))
         try:
