@@ -16,7 +16,7 @@ from soundstage.core.environment import SystemEnvironment
 from soundstage.core.errors import DeadlineExceeded, SoundstageError, Unavailable
 from soundstage.engines.log.consumer import Consumer, ConsumerOptions
 from soundstage.engines.log.kafka import KafkaLog
-from soundstage.engines.log.port import Appending, Entry, Position, Spot, TopicSpec
+from soundstage.engines.log.port import Appending, Commit, Entry, Position, Spot, TopicSpec
 from soundstage.servers import Cluster
 from soundstage.servers.ports import free_port
 from soundstage.testing.servers import server_fixture
@@ -181,6 +181,19 @@ async def test_a_refused_connection_fails_the_start_with_the_reason() -> None:
     assert (type(error), took_s < 10) == (Unavailable, True)
     assert "refused" in str(error)
     await engine.stop()
+
+
+async def test_a_broker_that_knows_no_group_yet_says_so() -> None:
+    with Cluster("kafka") as fresh:
+        log = KafkaLog(link_to(fresh.url), SystemEnvironment(), "fresh")
+        await log.start()
+        assert await log.topics() == []
+        await log.create_topic(TopicSpec(name=TOPIC, partitions=PARTITIONS))
+        await log.append(TOPIC, [Entry(b"first"), Entry(b"second")], partition=0)
+        assert await log.committed("readers", TOPIC) == {}
+        await log.commit(Commit(group="readers", positions=[Position(TOPIC, 0, 1)]))
+        assert await log.committed("readers", TOPIC) == {0: 1}
+        await log.stop()
 
 
 async def test_an_engine_that_stops_leaves_no_thread(broker: Cluster) -> None:

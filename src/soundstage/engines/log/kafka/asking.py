@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
 
@@ -34,17 +34,20 @@ class Asking:
 
     async def answer(
         self,
-        ask: str,
+        ask: str | Callable[..., Future[Any]],
         *given: Any,
         reading: bool = True,
         **named: Any,
     ) -> list[Any]:
-        """What `ask`, a call of the driver's client, is answered, part by part; asked anew until patience ends."""
+        """What `ask` is answered, part by part; asked anew until patience ends.
+
+        It is a call of the driver's client by its name, or one that takes a `request_timeout` as those do.
+        """
         left_s, tried, outcome = self._patience_s, 0, "not_applied"
         while True:
             began_s = self._bridge.loop.time()
             try:
-                call = getattr(self._link.admin, ask)
+                call = getattr(self._link.admin, ask) if isinstance(ask, str) else ask
                 asked: Mapping[Any, Future[Any]] | Future[Any] = call(
                     *given, request_timeout=min(left_s, self._attempt_s), **named
                 )

@@ -302,7 +302,7 @@ class KafkaLog:
         """See `Groups`."""
         parts = self._parts
         found = await parts.topics.topic(topic)
-        return await parts.groups.committed(group, found.place, found.incarnation)
+        return await parts.groups.committed(group, found.place, found.spec.partitions, found.incarnation)
 
     async def groups(self) -> list[GroupInfo]:
         """See `Groups`. The generation of a group of which nobody is in this process is told as 0."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from soundstage.core.environment import Environment
@@ -13,11 +14,14 @@ from soundstage.engines.log.arrivals import check_name
 from soundstage.engines.log.kafka.asking import Asking
 from soundstage.engines.log.kafka.bridge import Bridge
 from soundstage.engines.log.kafka.carrier import Offered
-from soundstage.engines.log.kafka.driver import TopicPartition, root
+from soundstage.engines.log.kafka.driver import KafkaException, TopicPartition, root
 from soundstage.engines.log.kafka.link import Link
 from soundstage.engines.log.kafka.members import Attendant, Member
 from soundstage.engines.log.kafka.names import group_here, group_in_kafka
 from soundstage.engines.log.port import MEMBERS_MAX, Assignment, GroupInfo, Position
+
+ASKING_MAX = 4
+"""Questions for positions at once; more take turns."""
 
 
 class Memberships:
@@ -33,6 +37,7 @@ class Memberships:
         self._attendant = Attendant(link, bridge)
         self._members: dict[tuple[str, str], Member] = {}
         self._turn = asyncio.Lock()
+        self._threads = ThreadPoolExecutor(ASKING_MAX, "soundstage-kafka-positions")
 
     async def join(self, group: str, name: str, topics: Sequence[str], session_us: int) -> Assignment:
         """`topics` are names in Kafka. Returns what the member has once the group is put together."""
@@ -99,18 +104,34 @@ class Memberships:
                 raise refusals.fenced(group, f"the partition {at.partition} of {at.topic!r} is another member's")
         return member, share.generation
 
-    async def committed(self, group: str, topic: str, incarnation: str) -> dict[int, int]:
+    async def committed(self, group: str, topic: str, partitions: int, incarnation: str) -> dict[int, int]:
         """The positions in a topic of Kafka, of those in the topic that is there now."""
-        asked = [root.ConsumerGroupTopicPartitions(group_in_kafka(self._space, group))]
+        places = [TopicPartition(topic, number) for number in range(partitions)]
+
+        def asked(request_timeout: float) -> Future[Any]:
+            return self._threads.submit(self._positions, group_in_kafka(self._space, group), places, request_timeout)
+
         try:
-            (found,) = await self._asking.answer("list_consumer_group_offsets", asked, require_stable=True)
+            (found,) = await self._asking.answer(asked)
         except NotFound:
             return {}
-        return {
-            at.partition: at.offset
-            for at in sorted(found.topic_partitions)
-            if at.topic == topic and at.offset >= 0 and at.metadata == incarnation
-        }
+        return {at.partition: at.offset for at in found if at.offset >= 0 and at.metadata == incarnation}
+
+    def _positions(self, group: str, places: Sequence[Any], request_timeout: float) -> list[Any]:
+        """Asks as a consumer, which blocks.
+
+        The driver's question for this, `list_consumer_group_offsets`, ends the process where the broker is not the
+        group's coordinator yet: it looks for a group in the client that asks, and only consumers have one.
+        """
+        consumer = self._link.consumer(group)
+        try:
+            found = consumer.committed(list(places), timeout=request_timeout)
+        finally:
+            consumer.close()
+        for at in found:
+            if at.error is not None:
+                raise KafkaException(at.error)
+        return found
 
     async def groups(self) -> list[GroupInfo]:
         """All groups of the space. A generation that only Kafka knows is told as 0."""
@@ -143,6 +164,7 @@ class Memberships:
         """Nobody is a member any more."""
         self._members.clear()
         await self._attendant.close()
+        await self._bridge.loop.run_in_executor(None, self._threads.shutdown)
 
     async def _dismiss(self, group: str, name: str) -> None:
         member = self._members.pop((group, name), None)
