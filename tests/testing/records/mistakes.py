@@ -566,7 +566,16 @@ ROCKS = (
     Mutant(
         "tokens are not written down",
         "ledger",
-        [Change(f"{ROCKSDB}.engine", "writing.enter_ledger(conditional.token, stamp_us, conditional.digest)", "pass")],
+        [
+            Change(
+                f"{ROCKSDB}.engine", "writing.enter_ledger(conditional.token, stamp_us, conditional.digest)", "pass"
+            ),
+            Change(
+                f"{ROCKSDB}.engine",
+                "enter_ledger(rows.rows, into, due, prefix, conditional.token, stamp_us, conditional.digest)",
+                "pass",
+            ),
+        ],
     ),
     Mutant(
         "a token that was used may name a larger write without conditions",
