@@ -296,6 +296,7 @@ def test_all_benchmarks_are_listed() -> None:
         "search_tantivy",
         "startup",
         "tables_iceberg",
+        "writeahead",
     ]
 
 

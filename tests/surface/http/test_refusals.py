@@ -96,8 +96,8 @@ WRONG = {
         "too_large",
     ),
     "one key twice": Wrong(PUT, {**ADA, "items": [ITEM, ITEM]}, "items[1].key", "give each key once"),
-    "a large value": Wrong(
-        PUT, {**ADA, "items": [{**ITEM, "value": bytes(1_048_577)}]}, "items[0].value", "1048577", 413, "too_large"
+    "a large call": Wrong(
+        PUT, {**ADA, "items": [{**ITEM, "value": bytes(4_194_305)}]}, "items", "4194304", 413, "too_large"
     ),
     "an empty token": Wrong(PUT, {**STORE, "idempotency_token": token(token="")}, "idempotency_token.token", "1 to 64"),
     "a long token": Wrong(
