@@ -39,11 +39,13 @@ class Watching(MemoryRecords):
     def __init__(self, environment: VirtualEnvironment) -> None:
         super().__init__(environment)
         self.tables_of: list[str] = []
+        self.deadlines: list[int | None] = []
         self._clock = environment
 
     async def apply(self, table: str, *arguments: Any, **named: Any) -> int:
         if table.startswith("kv/"):
             self.tables_of.append(table)
+            self.deadlines.append(named.get("deadline_ns"))
             if len(self.tables_of) - 1 == self.at:
                 self._clock.advance(self.takes_s)
                 if self.error is not None:
@@ -248,6 +250,13 @@ class TestFaults:
         with pytest.raises(DeadlineExceeded, match="took too long"):
             await kv.put_items(id="ada", items=[item(b"k", big(2 * MIB))])
         assert engine.tables_of.count("kv/people") == 0
+
+    async def test_every_write_of_it_ends_by_the_deadline(self, kv: KeyValue, engine: Watching) -> None:
+        await kv.put_items(id="ada", items=[item(b"k", big(9_000))])
+        engine.deadlines.clear()
+        await kv.with_options(deadline=5.0).put_items(id="ada", items=[item(b"k", big(2 * MIB))])
+        assert len(engine.deadlines) == 5
+        assert None not in engine.deadlines
 
     async def test_chunks_that_are_lost_are_told_of(
         self, kv: KeyValue, engine: Watching, environment: VirtualEnvironment

@@ -9,7 +9,7 @@ from soundstage.core.environment import VirtualEnvironment
 from soundstage.core.errors import InvalidArgument, TokenDrift, Unavailable
 from soundstage.core.message import Duration, IdempotencyToken, Instant
 from soundstage.data.kv.api import Condition, KeyValue
-from soundstage.data.kv.tokens import DriftWindow, check_min_version, check_reached, effective
+from soundstage.data.kv.tokens import DriftWindow, check_min_version, check_reached, effective, tell_repeatable
 from soundstage.engines.records.port import Stamp
 from soundstage.runtime.stage import Stage
 
@@ -230,3 +230,23 @@ async def test_what_others_wrote_as_far_ahead_as_is_taken_is_gone_past(plain: Ke
     for number in range(50):
         await plain.put_items(id="ada", items=[item(b"k", b"%d" % number)])
     assert values((await plain.get_items(id="ada")).items) == {b"k": b"49"}
+
+
+class TestRepetition:
+    """A write under a token may be repeated; one without may not, unless nothing was done."""
+
+    def test_what_may_have_been_done_under_a_token_is_repeated_under_it(self, clock: Clock) -> None:
+        error = Unavailable("it is away", outcome="unknown", retryable=False)
+        tell_repeatable(error, clock.token())
+        assert error.retryable
+
+    def test_what_may_have_been_done_without_is_looked_for_first(self) -> None:
+        error = Unavailable("it is away", outcome="unknown")
+        tell_repeatable(error, None)
+        assert not error.retryable
+        assert "idempotency_token" in (error.hint or "")
+
+    def test_what_was_not_done_is_repeated_as_it_was(self) -> None:
+        error = Unavailable("it is away", outcome="not_applied")
+        tell_repeatable(error, None)
+        assert error.retryable

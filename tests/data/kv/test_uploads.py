@@ -123,48 +123,42 @@ async def test_chunks_are_kept_for_their_grace_after_a_delete(yard: Yard) -> Non
     assert await yard.stored() == before
 
 
-async def test_the_chunks_of_a_write_that_failed_are_dropped(
-    open_stage: OpenStage, environment: VirtualEnvironment
-) -> None:
-    engine = Clumsy(environment)
-    stage = await open_stage(engine)
-    yard = Yard(stage, await make(stage, "people", **KNOBS), environment)
-    engine.away = True
-    with pytest.raises(Unavailable):
+class TestWritesThatFail:
+    @pytest.fixture
+    def engine(self, environment: VirtualEnvironment) -> Clumsy:
+        return Clumsy(environment)
+
+    @pytest.fixture
+    async def yard(self, engine: Clumsy, open_stage: OpenStage, environment: VirtualEnvironment) -> Yard:
+        stage = await open_stage(engine)
+        return Yard(stage, await make(stage, "people", **KNOBS), environment)
+
+    async def test_their_chunks_are_dropped(self, yard: Yard, engine: Clumsy) -> None:
+        await fail(yard, engine, BIG)
+        assert await yard.stored() > 0
+        assert await yard.pass_time(2) == 1
+        assert await yard.stored() == 0
+
+    async def test_what_they_did_not_replace_is_kept(self, yard: Yard, engine: Clumsy) -> None:
         await yard.put(BIG)
-    assert await yard.stored() > 0
-    assert await yard.pass_time(2) == 1
-    assert await yard.stored() == 0
+        await fail(yard, engine, OTHER)
+        assert await yard.pass_time(20) == 1
+        assert await yard.found() == [BIG]
+
+    async def test_it_has_one_entry_however_often_it_was_nearly_replaced(self, yard: Yard, engine: Clumsy) -> None:
+        await yard.put(BIG)
+        alone = await yard.stored()
+        for _ in range(3):
+            await fail(yard, engine, OTHER)
+        await yard.pass_time(3)
+        assert await yard.stored() == alone
 
 
-async def test_a_value_that_was_not_replaced_after_all_is_kept(
-    open_stage: OpenStage, environment: VirtualEnvironment
-) -> None:
-    engine = Clumsy(environment)
-    stage = await open_stage(engine)
-    yard = Yard(stage, await make(stage, "people", **KNOBS), environment)
-    await yard.put(BIG)
+async def fail(yard: Yard, engine: Clumsy, value: bytes) -> None:
+    """A write stored its chunks, and its row was not taken."""
     engine.away = True
     with pytest.raises(Unavailable):
-        await yard.put(OTHER)
-    assert await yard.pass_time(20) == 1
-    assert await yard.found() == [BIG]
-
-
-async def test_a_value_has_one_entry_however_often_it_was_nearly_replaced(
-    open_stage: OpenStage, environment: VirtualEnvironment
-) -> None:
-    engine = Clumsy(environment)
-    stage = await open_stage(engine)
-    yard = Yard(stage, await make(stage, "people", **KNOBS), environment)
-    await yard.put(BIG)
-    alone = await yard.stored()
-    engine.away = True
-    for _ in range(3):
-        with pytest.raises(Unavailable):
-            await yard.put(OTHER)
-    await yard.pass_time(3)
-    assert await yard.stored() == alone
+        await yard.put(value)
 
 
 async def test_a_round_ends_at_its_limit_and_the_next_goes_on(yard: Yard, environment: VirtualEnvironment) -> None:

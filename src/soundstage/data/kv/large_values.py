@@ -21,7 +21,7 @@ from soundstage.data.kv.namespace import ServedNamespace
 from soundstage.data.kv.pagination import Patience
 from soundstage.data.kv.selections import Large, Shaped
 from soundstage.data.kv.uploads import Upload, check_in_time, register, register_replaced
-from soundstage.engines.records.port import Batch, Cell
+from soundstage.engines.records.port import Batch, Budget, Cell
 
 WHOLE_MAX_BYTES = 64 << 20
 """A value that a reply may hold; memory is bounded by it."""
@@ -42,7 +42,7 @@ async def with_chunks(
         cells = [
             (key, await _stored(served, environment, partition, key, cell, deadline_ns)) for key, cell in batch.cells
         ]
-        await _register_replaced(served, environment, partition, [key for key, _ in cells])
+        await _register_replaced(served, environment, partition, [key for key, _ in cells], deadline_ns)
     except (Unavailable, DeadlineExceeded) as error:
         # Whatever became of the chunks, nobody sees them.
         error.outcome = "not_applied"
@@ -82,7 +82,8 @@ async def _stored(
         return cell
     time_us, _, token, *_, value = version.split(cell)
     upload = environment.random.randbytes(UPLOAD_BYTES)
-    await register(served, environment, upload, Upload(partition=partition, key=key, time_us=time_us))
+    entry = Upload(partition=partition, key=key, time_us=time_us)
+    await register(served, environment, upload, entry, deadline_ns)
     writer = ChunkWriter(served, upload, time_us, token, deadline_ns)
     try:
         await writer.write(value)
@@ -92,15 +93,21 @@ async def _stored(
 
 
 async def _register_replaced(
-    served: ServedNamespace, environment: Environment, partition: bytes, keys: Sequence[bytes]
+    served: ServedNamespace,
+    environment: Environment,
+    partition: bytes,
+    keys: Sequence[bytes],
+    deadline_ns: int | None,
 ) -> None:
     """Chunks of the values that are about to be replaced are dropped once nobody reads them any more."""
-    page = await served.records.get(served.table, partition, keys, environment.now_us())
+    # What is not reached in time is found out later, as what small values replace is.
+    budget = None if deadline_ns is None else Budget(deadline_ns=deadline_ns)
+    page = await served.records.get(served.table, partition, keys, environment.now_us(), budget)
     for key, cell in page.rows:
         manifest = manifest_of(cell)
         if manifest is not None:
             before = Upload(partition=partition, key=key, time_us=version.time_us(cell))
-            await register_replaced(served, environment, manifest.upload, before)
+            await register_replaced(served, environment, manifest.upload, before, deadline_ns)
 
 
 async def bring(

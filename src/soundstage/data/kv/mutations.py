@@ -8,13 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from soundstage.core.call import Call
-from soundstage.core.errors import (
-    DeadlineExceeded,
-    InvalidArgument,
-    SoundstageError,
-    TooLarge,
-    Unavailable,
-)
+from soundstage.core.errors import DeadlineExceeded, InvalidArgument, SoundstageError, Unavailable
 from soundstage.core.ids import uuid4_hex
 from soundstage.core.limits import check_call_bytes
 from soundstage.core.message import IdempotencyToken, Instant
@@ -22,10 +16,9 @@ from soundstage.data.kv.api import DeleteMutation, MutateItems, MutateItemsReply
 from soundstage.data.kv.large_values import has_large_values
 from soundstage.data.kv.mutation_target import MutationTarget, Stored, batch_of, encode
 from soundstage.data.kv.namespace import ServedNamespace
-from soundstage.data.writeahead import Journal, Submission, Target, open_journal
+from soundstage.data.kv.tokens import tell_repeatable
+from soundstage.data.writeahead import Journal, Submission, Target, check_count, open_journal
 from soundstage.runtime.service import ServiceContext
-
-MUTATIONS_MAX = 1_000
 
 SYSTEM = "kv"
 
@@ -51,9 +44,7 @@ class Mutations:
     async def accept(self, call: Call, request: MutateItems) -> MutateItemsReply:
         """The set is in the log, durably. Raises for what would fail for good, naming the mutation."""
         journal, _ = await self.journal()
-        count = len(request.mutations)
-        if not 1 <= count <= MUTATIONS_MAX:
-            raise _miscounted(count)
+        check_count(len(request.mutations))
         served = self._served(request)
         token, time_us = self._token(request, list(served.values()))
         due_us = self._due_us(request, journal, time_us)
@@ -64,7 +55,7 @@ class Mutations:
         try:
             mutation_id = await journal.submit(submission, call.deadline_ns)
         except (Unavailable, DeadlineExceeded) as error:
-            _tell_repeatable(error, request)
+            tell_repeatable(error, request.idempotency_token)
             raise
         effective = IdempotencyToken(Instant.from_us(max(time_us, due_us)), token.token)
         return MutateItemsReply(idempotency_token=effective, mutation_id=mutation_id)
@@ -147,20 +138,3 @@ def _chosen(mutation: Mutation, index: int) -> PutMutation | DeleteMutation:
 
 def _kind(mutation: Mutation) -> str:
     return "delete" if mutation.put is None else "put"
-
-
-def _miscounted(count: int) -> SoundstageError:
-    if not count:
-        return InvalidArgument("mutations is empty", field="mutations", hint="give at least one")
-    return TooLarge(
-        f"mutations has {count} entries, the limit is {MUTATIONS_MAX}",
-        field="mutations",
-        hint="split them over several calls; order is kept within one only",
-    )
-
-
-def _tell_repeatable(error: SoundstageError, request: MutateItems) -> None:
-    """Without a token of the caller's, the repetition of what may have been accepted would be another set."""
-    if error.outcome != "not_applied" and request.idempotency_token is None:
-        error.retryable = False
-        error.hint = "send an idempotency_token to make sets safe to repeat; read before mutating again"

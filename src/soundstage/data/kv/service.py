@@ -42,7 +42,7 @@ from soundstage.data.kv.predicates import wanted_of
 from soundstage.data.kv.reads import filling_of, read_page
 from soundstage.data.kv.scans import check_scan, scan_page
 from soundstage.data.kv.selections import Filling, checked_selection
-from soundstage.data.kv.tokens import check_min_version, check_reached, effective
+from soundstage.data.kv.tokens import check_min_version, check_reached, effective, tell_repeatable
 from soundstage.data.kv.uploads import Swept, sweep
 from soundstage.data.kv.writes import LargeValues, delete_batch, put_batch
 from soundstage.engines.records.port import Batch, Conditional, TableSpec
@@ -294,7 +294,7 @@ class KeyValueService:
                 served.table, partition, batch, conditional=asked, deadline_ns=call.deadline_ns
             )
         except (Unavailable, DeadlineExceeded) as error:
-            _tell_repeatable(error, request)
+            tell_repeatable(error, request.idempotency_token)
             raise
         if asked is not None:
             # The stamp of a conditional write may lie past its token's time.
@@ -317,15 +317,6 @@ class KeyValueService:
 def _expires_us(item: Item | None) -> int:
     """0 for what does not expire."""
     return 0 if item is None or item.metadata.expires_at is None else item.metadata.expires_at // 1_000
-
-
-def _tell_repeatable(error: SoundstageError, request: PutItems | DeleteItems) -> None:
-    """Without a token of the caller's, the repetition of what may have been applied would be another write."""
-    if error.outcome == "not_applied":
-        return
-    error.retryable = request.idempotency_token is not None
-    if not error.retryable:
-        error.hint = "send an idempotency_token to make writes safe to repeat; read before writing again"
 
 
 SERVICE = KeyValueService

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from soundstage.core.errors import TokenDrift, Unavailable
+from soundstage.core.errors import SoundstageError, TokenDrift, Unavailable
 from soundstage.core.limits import check_token
 from soundstage.core.message import IdempotencyToken
 from soundstage.core.time import Duration, Instant
@@ -107,6 +107,18 @@ def check_reached(token: IdempotencyToken | None, stamp: Stamp | None) -> None:
         hint="repeat the read, for the write may be on its way; without min_version it shows what is there",
         outcome="not_applied",
     )
+
+
+def tell_repeatable(error: SoundstageError, token: IdempotencyToken | None) -> None:
+    """`error` says whether a write under that token of the caller's may be repeated.
+
+    Without one, the repetition of what may have been applied would be another write.
+    """
+    if error.outcome == "not_applied":
+        return
+    error.retryable = token is not None
+    if not error.retryable:
+        error.hint = "send an idempotency_token to make writes safe to repeat; read before writing again"
 
 
 def effective(token: IdempotencyToken, time_us: int) -> IdempotencyToken:

@@ -61,16 +61,20 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Upload).decode
 
 
-async def register(served: ServedNamespace, environment: Environment, upload: bytes, entry: Upload) -> None:
+async def register(
+    served: ServedNamespace, environment: Environment, upload: bytes, entry: Upload, deadline_ns: int | None
+) -> None:
     """The upload is entered: its chunks may be written, and its row may come until `check_in_time` refuses it."""
     due_us = environment.now_us() + STAGING_US + IN_FLIGHT_MAX_US
-    await _put(served, environment, upload, due_us, entry)
+    await _put(served, environment, upload, due_us, entry, deadline_ns)
 
 
-async def register_replaced(served: ServedNamespace, environment: Environment, upload: bytes, entry: Upload) -> None:
+async def register_replaced(
+    served: ServedNamespace, environment: Environment, upload: bytes, entry: Upload, deadline_ns: int | None
+) -> None:
     """What the upload brought is about to be replaced. Should it not be, it is kept when that is found out."""
     due_us = environment.now_us() + served.config.chunk_grace.us
-    await _put(served, environment, upload, due_us, msgspec.structs.replace(entry, state="replaced"))
+    await _put(served, environment, upload, due_us, msgspec.structs.replace(entry, state="replaced"), deadline_ns)
 
 
 def check_in_time(begun_us: int, now_us: int) -> None:
@@ -133,9 +137,16 @@ def _spread_us(served: ServedNamespace, upload: bytes) -> int:
     return served.config.chunk_check.us * (192 + upload[1] // 2) // 256
 
 
-async def _put(served: ServedNamespace, environment: Environment, upload: bytes, due_us: int, entry: Upload) -> None:
-    batch = Batch(cells=[_row(environment, upload, due_us, entry)])
-    await served.records.apply(served.values_table, _partition(upload[0] % SHARDS), batch)
+async def _put(
+    served: ServedNamespace,
+    environment: Environment,
+    upload: bytes,
+    due_us: int,
+    entry: Upload,
+    deadline_ns: int | None,
+) -> None:
+    batch, partition = Batch(cells=[_row(environment, upload, due_us, entry)]), _partition(upload[0] % SHARDS)
+    await served.records.apply(served.values_table, partition, batch, deadline_ns=deadline_ns)
 
 
 async def _move(served: ServedNamespace, environment: Environment, shard: int, row: Row, new: Row | None) -> None:

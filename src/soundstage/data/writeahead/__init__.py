@@ -32,7 +32,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from soundstage.data.writeahead.api import DeadSet, MutationStatus, SyncWriteAhead, WriteAhead
-from soundstage.data.writeahead.target import Submission, Target
+from soundstage.data.writeahead.target import Submission, Target, check_count
 
 if TYPE_CHECKING:
     from soundstage.data.writeahead.journal import Journal
@@ -50,6 +50,7 @@ __all__ = [
     "SyncWriteAhead",
     "Target",
     "WriteAhead",
+    "check_count",
     "open_journal",
     "work_off",
 ]

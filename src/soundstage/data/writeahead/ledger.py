@@ -147,6 +147,18 @@ class Ledger:
         ttls = {listed.key: kept_us} if kept_us else {}
         await self._table.write(name, {listed.key: b""}, {}, ttls_us=ttls)
 
+    async def wait(self, mutation_id: str, status: Status, before: Stamp) -> Known:
+        """The set waits, as `status` says, and is in the list of those that do; as `write` otherwise.
+
+        It is listed before its status says so, and again after: another worker that takes the entry for stale
+        meanwhile, and strikes it, strikes the first one only.
+        """
+        name, listed = pending(status.target), Listed(status.next_us, mutation_id)
+        await self.enlist(name, listed)
+        known = await self.write(mutation_id, status, before)
+        await self.enlist(name, listed)
+        return known
+
     async def strike(self, name: str, listed: Listed) -> None:
         """The entry as it was read is not in the list `name`; one that was written anew since stays. Idempotent."""
         conditions = {} if listed.stamp is None else {listed.key: listed.stamp}

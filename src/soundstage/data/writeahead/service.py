@@ -109,10 +109,7 @@ class WriteAheadService:
             token = self._context.clock.token(status.count)
             changes |= {"token": token.token, "time_us": token.generation_time.us}
         await self._ledger.shelve(mutation_id, content)
-        listed = Listed(now_us, mutation_id)
-        await self._ledger.enlist(pending(status.target), listed)
-        known = await self._ledger.write(mutation_id, status.now("pending", **changes), known.stamp)
-        await self._ledger.enlist(pending(status.target), listed)
+        known = await self._ledger.wait(mutation_id, status.now("pending", **changes), known.stamp)
         await self._ledger.strike(dead(status.target), Listed(died_us, mutation_id))
         return _told(mutation_id, known.status)
 

@@ -9,7 +9,7 @@ import msgspec
 
 from soundstage.core.errors import DataLoss, InvalidArgument, TooLarge
 from soundstage.core.limits import check_token
-from soundstage.data.writeahead.target import MUTATIONS_MAX, TOKEN_MAX_BYTES, Submission
+from soundstage.data.writeahead.target import TOKEN_MAX_BYTES, Submission, check_count
 
 SET_MAX_BYTES = (4 << 20) - (64 << 10)
 """Of an encoded set: what the log takes in one call, and room for what it adds to each piece."""
@@ -69,15 +69,7 @@ def decode(encoded: bytes) -> AcceptedSet:
 
 def check(submission: Submission) -> None:
     """Raise `InvalidArgument` or `TooLarge` for a set without mutations, with too many, or with a token too long."""
-    count = len(submission.mutations)
-    if not count:
-        raise InvalidArgument("mutations is empty", field="mutations", hint="give at least one")
-    if count > MUTATIONS_MAX:
-        raise TooLarge(
-            f"mutations has {count} entries, the limit is {MUTATIONS_MAX}",
-            field="mutations",
-            hint="split them over several calls; order is kept within one only",
-        )
+    check_count(len(submission.mutations))
     token = check_token(submission.token)
     if len(token.encode()) > TOKEN_MAX_BYTES:
         raise InvalidArgument(

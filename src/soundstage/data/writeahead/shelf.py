@@ -1,8 +1,4 @@
-"""What becomes of a set after a try: it was applied, it waits for another try, or it is dead.
-
-The list of sets that wait is written before the status that says so, and again after it: another worker that takes the
-entry for stale meanwhile, and strikes it, strikes the first one only.
-"""
+"""What becomes of a set after a try: it was applied, it waits for another try, or it is dead."""
 
 from __future__ import annotations
 
@@ -12,7 +8,7 @@ from soundstage.core.errors import PreconditionFailed
 from soundstage.data.writeahead.applying import Outcome, is_passing, pause_us
 from soundstage.data.writeahead.gates import Closed
 from soundstage.data.writeahead.journal import Journal
-from soundstage.data.writeahead.ledger import Known, Listed, Status, dead, pending
+from soundstage.data.writeahead.ledger import Known, Listed, Status, dead
 
 log: logging.Logger = logging.getLogger("soundstage.writeahead")
 
@@ -46,10 +42,7 @@ class Shelf:
         if not known.status.pieces:
             pieces, checksum = await self._ledger.shelve(mutation_id, encoded)
             status = status.now("pending", pieces=pieces, checksum=checksum)
-        listed = Listed(status.next_us, mutation_id)
-        await self._ledger.enlist(pending(self._target), listed)
-        await self._ledger.write(mutation_id, status, known.stamp)
-        await self._ledger.enlist(pending(self._target), listed)
+        await self._ledger.wait(mutation_id, status, known.stamp)
         self._tally.open(mutation_id, status.since_us, waits=True)
 
     async def _decide(self, mutation_id: str, encoded: bytes, known: Known, outcome: Outcome) -> None:

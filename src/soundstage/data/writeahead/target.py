@@ -7,11 +7,25 @@ from typing import Protocol
 
 import msgspec
 
+from soundstage.core.errors import InvalidArgument, TooLarge
+
 MUTATIONS_MAX = 1_000
 """Of one set."""
 
 TOKEN_MAX_BYTES = 60
 """Of the text of a set's token: each mutation's own adds a slash and up to three digits, and has 64 at most."""
+
+
+def check_count(count: int) -> None:
+    """Raise `InvalidArgument` or `TooLarge` for a set of no mutations, or of too many."""
+    if not count:
+        raise InvalidArgument("mutations is empty", field="mutations", hint="give at least one")
+    if count > MUTATIONS_MAX:
+        raise TooLarge(
+            f"mutations has {count} entries, the limit is {MUTATIONS_MAX}",
+            field="mutations",
+            hint="split them over several calls; order is kept within one only",
+        )
 
 
 class Submission(msgspec.Struct, frozen=True, kw_only=True):
