@@ -19,6 +19,9 @@ import soundstage
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
 LOCK = (ROOT / "requirements.lock").read_text()
 REQUIREMENT = re.compile(r"^([A-Za-z0-9._-]+)")
+KINDS = PACKAGE / "servers" / "kinds"
+GENERATED = [ROOT / "requirements.lock", *sorted(KINDS.glob("*.txt")), *sorted(KINDS.glob("*.sha256"))]
+OPTION = re.compile(r"(?<!\S)--?[a-z][a-z-]*")
 PINNED = re.compile(r"^([a-z0-9-]+)==\S+", re.MULTILINE)
 
 
@@ -69,8 +72,11 @@ def test_every_pin_has_a_hash() -> None:
     assert all("--hash=sha256:" in LOCK[start:end] for start, end in pairwise([*starts, len(LOCK)]))
 
 
-def test_the_lock_names_no_address() -> None:
-    assert re.findall(r"https?://|--(?:extra-)?index-url|--find-links", LOCK) == []
+@pytest.mark.parametrize("path", GENERATED, ids=lambda path: path.name)
+def test_a_generated_list_names_no_path_and_no_host(path: Path) -> None:
+    text = path.read_text()
+    assert [line for line in text.splitlines() if "/" in line or "\\" in line.removesuffix(" \\")] == []
+    assert set(OPTION.findall(text)) <= {"--hash"}
 
 
 def test_the_extra_all_has_every_extra() -> None:

@@ -42,7 +42,9 @@ class Wheels:
 
 
 def wheels(name: str, listed: str, toolbox: Toolbox) -> Wheels:
-    """The packages of the list `listed` of this package, as `uv pip compile --generate-hashes` has written it.
+    """The packages of the list `listed` of this package, which `uv pip compile` has written.
+
+    It did so with `--universal --generate-hashes --no-header --no-annotate`: a comment would tell where it ran.
 
     Raises `Unavailable` without a pip, without network, and for files with other digests than the list has.
     """
