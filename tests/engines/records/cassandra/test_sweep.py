@@ -82,6 +82,20 @@ async def test_a_record_that_cannot_be_read_holds_up_no_other(environment: Virtu
     assert removed[4] == b"two"
 
 
+async def test_what_had_to_be_left_is_come_back_to_though_its_hour_has_gone(
+    environment: VirtualEnvironment,
+) -> None:
+    now_us = environment.now_us()
+    due_us = now_us - 14_400_000_000
+    hours = [(due_us // schema.HOUR_US, 1)]
+    due = [(0, due_us, b"record", schema.ITEM, b"key", due_us - 3_600_000_000)]
+    session = Session([hours, due, FAILED, [], hours, due, FAILED, []])
+    sweeper = parts_of(session, environment).sweeper
+    assert [(await sweeper.sweep(100)).backlog for _ in range(2)] == [1, 1]
+    assert len(session.sent) == 8
+    assert session.sent[5].request.values[3] == 0
+
+
 async def test_deleted_ranges_among_too_many_dead_rows_go_unseen(environment: VirtualEnvironment) -> None:
     now_us = environment.now_us()
     time_us = now_us - 7_200_000_000

@@ -131,10 +131,9 @@ class Sweeper:
             ready = [entry for entry in entries if entry.time_us < horizon_us]
             passed += len(entries) - len(ready)
             now, later = ready[: max(0, done.budget)], ready[max(0, done.budget) :]
-            if now:
-                await self._deal_with(table, bucket, now, now_us, horizon_us, done)
+            all_gone = not now or await self._deal_with(table, bucket, now, now_us, horizon_us, done)
             done.leave(later)
-            is_empty = is_empty and len(ready) == len(entries) and not later
+            is_empty = is_empty and all_gone and len(ready) == len(entries) and not later
             if later:
                 break
             from_us = until_us + 1
@@ -155,8 +154,8 @@ class Sweeper:
         now_us: int,
         horizon_us: int,
         done: _Round,
-    ) -> None:
-        """What entries name is gone, or is not what they name; they are done with."""
+    ) -> bool:
+        """What entries name is gone, or is not what they name, and they with it; false where some had to be left."""
 
         def is_due(cell: Cell) -> bool:
             return version.is_purgeable(cell, now_us, horizon_us)
@@ -181,7 +180,9 @@ class Sweeper:
             done.purged += sum(counts)
             done.budget -= sum(counts)
         done.leave(left)
-        await self._agenda.remove(bucket, [entry for entry in entries if entry not in left])
+        kept = set(left)
+        await self._agenda.remove(bucket, [entry for entry in entries if entry not in kept])
+        return not left
 
     async def _remove(
         self, table: Table, partition: bytes, entries: Sequence[Entry], is_due: Callable[[Cell], bool]
