@@ -12,8 +12,8 @@ from soundstage.runtime.roles import Role, RoleContext
 
 log: logging.Logger = logging.getLogger("soundstage.kv")
 
-PAUSE_S = 60.0
-"""Between two rounds over all namespaces; entries are due for minutes at least."""
+PAUSE_S = 600.0
+"""Between two rounds over all namespaces, which cost a few reads each however little they hold; nothing is urgent."""
 
 ROUND_ENTRIES = 1_000
 """Looked at in one namespace before the next one's turn."""

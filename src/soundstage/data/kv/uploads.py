@@ -26,7 +26,7 @@ from soundstage.data.kv.items import manifest_of
 from soundstage.data.kv.namespace import ServedNamespace
 from soundstage.engines.records.port import IN_FLIGHT_MAX_US, Batch, Budget, Row, Span
 
-SHARDS = 16
+SHARDS = 8
 
 STAGING_US = IN_FLIGHT_MAX_US // 2
 """From a write's acceptance to its row: deletes that must hide the row are not forgotten before."""
