@@ -12,9 +12,10 @@ from tests.runtime.conftest import OpenStage
 from soundstage.core.environment import SystemEnvironment, VirtualEnvironment
 from soundstage.core.errors import InvalidArgument, NotFound, Unavailable
 from soundstage.core.time import Duration
+from soundstage.engines.tables.filters import ALL
 from soundstage.engines.tables.iceberg import IcebergTables, embedded_address
 from soundstage.engines.tables.memory import MemoryTables
-from soundstage.engines.tables.port import Column, Snapshot, TableSpec
+from soundstage.engines.tables.port import At, Column, Snapshot, TableSpec
 from soundstage.runtime.config import TablesConfig
 from soundstage.runtime.stage import Stage
 from soundstage.runtime.upkeep import Upkeep, keep_all
@@ -167,6 +168,26 @@ async def test_tables_on_disk_lose_old_snapshots_and_their_files_and_no_row(
     assert (rows, upkeep.failures) == ([0, 1, 2, 3], 0)
     assert (upkeep.compacted, upkeep.expired, parquet(tmp_path)) == (1, 4, 1)
     assert (files, upkeep.removed > 4) == (4, True)
+
+
+@pytest.mark.slow
+async def test_a_past_state_that_a_branch_is_at_is_kept(tmp_path: Path, environment: VirtualEnvironment) -> None:
+    engine = IcebergTables(embedded_address("t", str(tmp_path), {}), SystemEnvironment(), durable=False)
+    await engine.start()
+    await engine.create(SPEC)
+    await engine.append("films", pa.table({"id": [0]}))
+    past = await engine.append("films", pa.table({"id": [1]}))
+    await engine.point("films", "kept", past.id)
+    await engine.overwrite("films", pa.table({"id": [9]}), where=ALL)
+    ahead = VirtualEnvironment(start_ns=SystemEnvironment().now_ns() + 8 * 24 * HOUR_US * 1_000)
+    upkeep = Upkeep("t", engine, TablesConfig(history_ttl=CONFIG.history_ttl, history_keep=1), ahead)
+    for _ in range(2):
+        await upkeep.round()
+    kept = [row["id"] async for batch in engine.scan("films", at=At(branch="kept")) for row in batch.to_pylist()]
+    with pytest.raises(NotFound):
+        await anext(engine.scan("films", at=At(snapshot=past.id)))
+    await engine.stop()
+    assert (sorted(kept), upkeep.failures, upkeep.expired > 0) == ([0, 1], 0, True)
 
 
 def parquet(folder: Path) -> int:

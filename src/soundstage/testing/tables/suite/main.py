@@ -28,7 +28,7 @@ from soundstage.core.errors import (
     TooLarge,
     Unavailable,
 )
-from soundstage.core.extras import library
+from soundstage.engines.tables.arrow import pa
 from soundstage.engines.tables.filters import (
     ALL,
     Filter,
@@ -64,8 +64,6 @@ from soundstage.testing.tables.samples import (
     rows,
 )
 from soundstage.testing.tables.suite.columns import ColumnChanges
-
-pa: Any = library("pyarrow", "tables")
 
 
 class TablesSuite(ColumnChanges):
