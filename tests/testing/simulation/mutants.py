@@ -233,7 +233,7 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "a_change_is_stored_and_not_applied": Mutant(
         "memory",
-        (Edit(CONTROL, "self.applied.apply(stored)\n        _tell(change)\n        return info", "return info"),),
+        (Edit(CONTROL, "self.applied.apply(stored)\n        tell(change)\n        return info", "return info"),),
         system="namespaces",
     ),
     "a_repeated_call_runs_again": Mutant(

@@ -27,12 +27,13 @@ from soundstage.core.errors import (
     Unavailable,
 )
 from soundstage.core.names import nearest
-from soundstage.core.namespace import NamespaceChange, NamespaceInfo, NamespaceSpec
+from soundstage.core.namespace import NamespaceInfo, NamespaceSpec
 from soundstage.core.time import Instant
 from soundstage.runtime.control import refusals
 from soundstage.runtime.control.applied import Applied
 from soundstage.runtime.control.declaration import Declarations, Declared, check_fixed, check_kept
 from soundstage.runtime.control.differences import differences
+from soundstage.runtime.control.history import change_of, first_version, next_version, tell
 from soundstage.runtime.control.refusals import ManagedBy
 from soundstage.runtime.control.store import (
     EarlierKnobs,
@@ -47,9 +48,6 @@ from soundstage.runtime.control.tables import Check, Tables, in_time, unchecked
 from soundstage.runtime.control.vacancy import Vacancy
 
 log: logging.Logger = logging.getLogger("soundstage.namespaces")
-
-audit: logging.Logger = logging.getLogger("soundstage.audit")
-"""Who changed what of the stage itself; the history has the rest."""
 
 T = TypeVar("T")
 
@@ -135,10 +133,10 @@ class NamespaceControl:
             if found is not None and found.stored.state == "active" and found.stored.info.managed_by == "file":
                 old = found.stored.info
                 info = msgspec.structs.replace(old, managed_by="api", version=old.version + 1, updated_at=self._now())
-                change = self._record(info, "changed", STAGE_FILE, ["managed_by"])
+                change = change_of(info, "changed", STAGE_FILE, ["managed_by"], self._now())
                 going = msgspec.structs.replace(found.stored, info=info)
                 self.applied.apply(await self.store.put(going, found.stamp, change))
-                _tell(change)
+                tell(change)
 
         await self._serially(name, attempt)
 
@@ -209,10 +207,10 @@ class NamespaceControl:
             declared = self._declarations.stored(found.stored.info)
             for table in declared.tables:
                 await declared.records.set_purge_floor(table.name, None)
-            change = self._record(found.stored.info, "created", by, [])
+            change = change_of(found.stored.info, "created", by, [], self._now())
             stored = await self.store.put(Stored(info=found.stored.info, earlier=earlier), found.stamp, change)
             self.applied.apply(stored)
-            _tell(change)
+            tell(change)
             return stored.stored.info
 
         return await self._serially(name, attempt)
@@ -319,7 +317,7 @@ class NamespaceControl:
     async def _mark(self, found: Found, by: str | None, *, if_empty: bool = False) -> Found:
         """The namespace is marked; in doubt about that, it is not served before the follower has looked."""
         info = found.stored.info
-        change = None if by is None else self._record(info, "deleted", by, [])
+        change = None if by is None else change_of(info, "deleted", by, [], self._now())
         since_us = self._begun[info.name] = self._environment.now_us()
         # What never was served stays known as such, so that nobody is told that it was deleted.
         unserved = change is None and found.stored.state == "creating"
@@ -334,7 +332,8 @@ class NamespaceControl:
             if getattr(error, "outcome", None) != "not_applied":
                 self.applied.doubt(info.name)
             raise
-        _tell(change)
+        if change is not None:
+            tell(change)
         return marked
 
     def get(self, name: str) -> NamespaceInfo:
@@ -367,11 +366,11 @@ class NamespaceControl:
         except BaseException:
             await self._abandon(found)
             raise
-        change = self._record(info, "created", by, [])
+        change = change_of(info, "created", by, [], self._now())
         found = await self.store.put(Stored(info=info), found.stamp, change)
         self._begun.pop(info.name, None)
         self.applied.apply(found)
-        _tell(change)
+        tell(change)
         return info
 
     async def _claim(self, declared: Declared, managed_by: ManagedBy, job: str = "") -> Found:
@@ -384,7 +383,7 @@ class NamespaceControl:
             )
         generation, counter = await self.store.next_generation()
         now = self._now()
-        info = _info(declared, 1, generation, managed_by, now, now)
+        info = first_version(declared, generation, managed_by, now)
         stored = Stored(info=info, state="creating", since_us=now // 1_000, job=job)
         self._begun[info.name] = stored.since_us
         return await self.store.claim(stored, None, counter)
@@ -425,14 +424,14 @@ class NamespaceControl:
     async def _store(self, declared: Declared, found: Found, by: str, managed_by: ManagedBy) -> NamespaceInfo:
         """The next version is stored and applied, and the tables fit it."""
         old, now = found.stored.info, self._now()
-        info = _info(declared, old.version + 1, old.generation, managed_by, old.created_at, now)
-        change = self._record(info, "changed", by, differences(old, declared) or ["managed_by"])
+        info = next_version(old, declared, managed_by, now)
+        change = change_of(info, "changed", by, differences(old, declared) or ["managed_by"], self._now())
         earlier = earlier_than(found.stored, info.config, declared.lingering, now // 1_000)
         check_earlier(earlier, declared.lingering, now // 1_000)
         await self._tables.adjust(declared.records, declared.tables, now // 1_000)
         stored = await self.store.put(Stored(info=info, earlier=earlier), found.stamp, change)
         self.applied.apply(stored)
-        _tell(change)
+        tell(change)
         return info
 
     async def _serially(self, name: str, attempt: Callable[[Found | None], Awaitable[T]]) -> T:
@@ -447,50 +446,12 @@ class NamespaceControl:
             f"namespace {name!r} keeps being changed by others", hint="retry later", outcome="not_applied"
         )
 
-    def _record(
-        self, info: NamespaceInfo, action: Literal["created", "changed", "deleted"], by: str, changed: list[str]
-    ) -> NamespaceChange:
-        return NamespaceChange(
-            # A deletion has a place of its own after the last version.
-            version=info.version + (action == "deleted"),
-            generation=info.generation,
-            at=self._now(),
-            by=by,
-            action=action,
-            changed=changed,
-            namespace=info,
-        )
-
     def _now(self) -> Instant:
         return Instant(self._environment.now_us() * 1_000)
 
 
 async def _never(_: str) -> bool:
     return False
-
-
-def _tell(change: NamespaceChange | None) -> None:
-    if change is not None:
-        facts = {"namespace": change.namespace.name, "version": change.version, "by": change.by}
-        audit.info("namespace %s", change.action, extra={**facts, "changed": change.changed})
-
-
-def _info(
-    declared: Declared, version: int, generation: int, managed_by: ManagedBy, created: Instant, updated: Instant
-) -> NamespaceInfo:
-    return NamespaceInfo(
-        name=declared.spec.name,
-        abstraction=declared.spec.abstraction,
-        engines=declared.engines,
-        config=declared.knobs,
-        slos=declared.slos,
-        quotas=declared.quotas,
-        version=version,
-        generation=generation,
-        managed_by=managed_by,
-        created_at=created,
-        updated_at=updated,
-    )
 
 
 def _filled(found: Found | None, name: str, generation: int) -> Found:
