@@ -190,6 +190,8 @@ class Sweep(NamedTuple):
 class Records(Protocol):
     """The calls every engine has. Every table must exist, else `NotFound`.
 
+    Calls may be made outside of any task: what asks for the current one, as `asyncio.timeout` does, fails there.
+
     An answer is durable at the engine's durability, for readers too. Failures are those of
     `soundstage.core.errors`: `Unavailable` (with `outcome`), `Exhausted`, `DeadlineExceeded`, `TooLarge`,
     `DataLoss`.

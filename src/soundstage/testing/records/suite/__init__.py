@@ -29,6 +29,7 @@ from soundstage.testing.records.suite.purging import Purging
 from soundstage.testing.records.suite.ranges import Ranges
 from soundstage.testing.records.suite.sizes import Sizes
 from soundstage.testing.records.suite.tables import Tables
+from soundstage.testing.records.suite.tasks import Tasks
 from soundstage.testing.records.suite.transfers import TransfersHeld
 from soundstage.testing.records.suite.versions import Versions
 from soundstage.testing.records.suite.walks import Walks
@@ -51,6 +52,7 @@ class RecordsSuite(
     Conditions,
     Ledger,
     Lifecycle,
+    Tasks,
     Durability,
     Sizes,
     CheckpointsHeld,
