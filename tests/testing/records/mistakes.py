@@ -564,6 +564,12 @@ ROCKS = (
         [Change(f"{ROCKSDB}.conditions", "known.covering(condition.key)", "None")],
     ),
     Mutant(
+        "conditions do not see what was written in the same moment",
+        "conditions",
+        [Change(f"{ROCKSDB}.engine", "(known is not None or not into.spec.conditional)", "not into.spec.conditional")],
+        durability="group",
+    ),
+    Mutant(
         "tokens are not written down",
         "ledger",
         [

@@ -25,6 +25,7 @@ from tests.testing.examination import Examination
 from soundstage.core.environment import Environment
 from soundstage.core.errors import SoundstageError
 from soundstage.engines.records.port import Records
+from soundstage.engines.rocks.options import Durability
 from soundstage.testing.records import Bench
 from soundstage.testing.records.examples import EXAMPLES
 from soundstage.testing.records.histories import Step, histories
@@ -58,6 +59,7 @@ class Mutant(NamedTuple):
     name: str
     part: str
     changes: Sequence[Change]
+    durability: Durability = "os"
 
 
 class _ChangedLoader(SourceFileLoader):
@@ -131,14 +133,19 @@ def load(engine: str, changes: Sequence[Change], is_engine: IsEngine = _is_engin
 class _Part(Examination):
     """One part of the suite, over the engine of a module."""
 
-    def __init__(self, module: ModuleType, part: str) -> None:
+    def __init__(self, module: ModuleType, part: str, durability: Durability) -> None:
         super().__init__()
         self._module = module
         self._part = part
+        self._durability: Durability = durability
 
     @pytest.fixture
     def engine_module(self) -> ModuleType:
         return self._module
+
+    @pytest.fixture
+    def durability(self) -> Durability:
+        return self._durability
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_pycollect_makeitem(self, name: str, obj: object) -> list[pytest.Item] | None:
@@ -150,9 +157,9 @@ class _Part(Examination):
         return isfunction(test) and test.__module__.rpartition(".")[2] == self._part and not is_hypothesis_test(test)
 
 
-def failures(engine: str, part: str, changes: Sequence[Change]) -> list[str]:
+def failures(engine: str, part: str, changes: Sequence[Change], durability: Durability = "os") -> list[str]:
     """The first test of `part` that fails on the changed engine; empty when all pass."""
-    examination = _Part(load(engine, changes), part)
+    examination = _Part(load(engine, changes), part, durability)
     examination.run(SUBJECT, "-x")
     return examination.failed
 

@@ -22,7 +22,7 @@ def test_the_suite_sees_that(mutant: Mutant) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("mutant", ROCKS, ids=name_of)
 def test_the_suite_sees_that_the_embedded_engine_errs(mutant: Mutant) -> None:
-    assert failures(ROCKSDB, mutant.part, mutant.changes), f"survived: {mutant.name}"
+    assert failures(ROCKSDB, mutant.part, mutant.changes, mutant.durability), f"survived: {mutant.name}"
 
 
 @pytest.mark.slow
