@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from contextvars import ContextVar
 from typing import Any
 
 import pytest
 
 from soundstage.core.steps import Begun, begin
+
+WHO: ContextVar[str] = ContextVar("who", default="nobody")
 
 
 async def waits(future: asyncio.Future[int], times: int = 1) -> int:
@@ -195,3 +198,33 @@ async def test_two_may_wait_for_the_same() -> None:
     outcomes = [outcome(waits(future))[1] for _ in range(2)]
     future.set_result(1)
     assert await asyncio.gather(*outcomes) == [1, 1]
+
+
+async def named(name: str) -> str:
+    """What the coroutine finds of what it said before it waited; raises where that cannot be taken back."""
+    token = WHO.set(name)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    found = WHO.get()
+    WHO.reset(token)
+    return found
+
+
+async def test_what_is_set_at_once_is_for_nobody_else() -> None:
+    async def at_once() -> None:
+        WHO.set("ada")
+
+    begin(at_once())
+    assert WHO.get() == "nobody"
+
+
+async def test_without_a_task_it_finds_what_it_set_and_nobody_else_does() -> None:
+    outcomes = [outcome(named(name))[1] for name in ("ada", "bob")]
+    assert WHO.get() == "nobody"
+    assert await asyncio.gather(*outcomes) == ["ada", "bob"]
+
+
+async def test_within_a_task_too() -> None:
+    tasks = [await gone_on(named(name)) for name in ("ada", "bob")]
+    assert WHO.get() == "nobody"
+    assert await asyncio.gather(*tasks) == ["ada", "bob"]

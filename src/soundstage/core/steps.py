@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Generator
+from contextvars import Context, copy_context
 from functools import partial
 from typing import Any
 
@@ -16,15 +17,17 @@ class Begun:
     """A coroutine after its first step, which gave `waits_for`; awaiting this goes on with it to its end.
 
     So does `then`, for a coroutine that never asks which task it is in: a task costs as much as many a call does.
+    Either way all its steps are in one `context`, as those of a task are: what it sets there, it alone finds again.
     """
 
-    __slots__ = ("_coroutine", "_ended", "_waits_for")
+    __slots__ = ("_context", "_coroutine", "_ended", "_waits_for")
 
     _ended: Callable[[Any, BaseException | None], None]
 
-    def __init__(self, coroutine: Coroutine[Any, Any, Any], waits_for: Any) -> None:
+    def __init__(self, coroutine: Coroutine[Any, Any, Any], waits_for: Any, context: Context) -> None:
+        self._context = context
         self._coroutine = coroutine
-        self._waits_for = waits_for
+        self._waits_for: Any = waits_for
 
     def __await__(self) -> Generator[Any, Any, Any]:
         while True:
@@ -34,11 +37,11 @@ class Begun:
             try:
                 sent = yield self._waits_for
             except BaseException as error:  # noqa: BLE001 - whatever it is, it is for the coroutine
-                step = partial(self._coroutine.throw, error)
+                step: Callable[[], Any] = partial(self._coroutine.throw, error)
             else:
                 step = partial(self._coroutine.send, sent)
             try:
-                self._waits_for = step()
+                self._waits_for = self._context.run(step)
             except StopIteration as ended:
                 return ended.value
 
@@ -58,9 +61,9 @@ class Begun:
 
     def _go_on_later(self) -> None:
         if self._waits_for is None:
-            asyncio.get_running_loop().call_soon(self._step, None)
+            asyncio.get_running_loop().call_soon(self._step, None, context=self._context)
         else:
-            self._waits_for.add_done_callback(self._step)
+            self._waits_for.add_done_callback(self._step, context=self._context)
 
     def _step(self, _: Any) -> None:
         # What has failed is raised by what the coroutine waits for, and not by whoever goes on with it.
@@ -85,11 +88,12 @@ def begin(coroutine: Coroutine[Any, Any, Any]) -> tuple[bool, Any]:
 
     That step has no task, so that it may wait for anything but ask for none. What it raises goes through.
     """
+    context = copy_context()
     try:
-        waits_for = coroutine.send(None)
+        waits_for = context.run(coroutine.send, None)
     except StopIteration as ended:
         return True, ended.value
     if waits_for is not None:
         # No task has taken it off, and whoever awaits the same future next would be refused.
         waits_for._asyncio_future_blocking = False
-    return False, Begun(coroutine, waits_for)
+    return False, Begun(coroutine, waits_for, context)

@@ -111,8 +111,10 @@ class Application:
         route, headers = self._routes.get(scope["path"]), scope["headers"]
         if route is None or isinstance(route.bound, BoundFeed) or scope["method"] != "POST":
             return None
+        if not is_plain(scope["http_version"], headers):
+            return None
         head = Head(headers)
-        if not is_plain(scope["http_version"], headers) or not head.content_length.isdigit():
+        if not head.content_length.isdigit():
             return None
         size = int(head.content_length)
         try:
@@ -122,8 +124,8 @@ class Application:
         if size > SMALL_BYTES:
             return None
         out = reply_format(head.accept, wire) if head.accept else wire
-        # Spans hold on to the task they begin in, and so does a deadline.
-        prompt = route.bound.operation.prompt and not self._traced and head.timeout is None
+        # A deadline cancels the task it was set in.
+        prompt = route.bound.operation.prompt and head.timeout is None
         return PlainCall(route.bound, partial(route.decode, wire=wire), head, out, size, prompt)
 
     async def answer(self, asked: PlainCall, body: bytes, given: str) -> Reply:
