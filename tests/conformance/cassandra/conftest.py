@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator
 from urllib.parse import urlsplit
 
 import pytest
+from tests.conformance.held import held
 
 from soundstage.core.environment import Environment
 from soundstage.engines.records.cassandra import CassandraRecords, Link, parse_address
@@ -25,17 +26,8 @@ def link_to(url: str, query: str = "", password_file: str | None = None) -> Link
     return Link(parse_address("suite", urlsplit(f"{url}/suite?{query}"), {}, password_file))
 
 
-@pytest.fixture(scope="session")
-def link(cassandra: Cluster) -> Generator[Link]:
-    """Open for as long as the tests run, so that each of them needs no time for it."""
-    found = link_to(cassandra.url)
-    found.hold()
-    yield found
-    found.let_go()
-
-
-@pytest.fixture
-def open_engine(link: Link) -> OpenEngine:
+def opener(link: Link) -> OpenEngine:
+    """Opens engines whose stores nobody else's engines have."""
     number = next(_numbers)
 
     async def open_engine(environment: Environment, store: str = "store") -> Records:
@@ -44,3 +36,15 @@ def open_engine(link: Link) -> OpenEngine:
         return engine
 
     return open_engine
+
+
+@pytest.fixture(scope="session")
+def link(cassandra: Cluster) -> Generator[Link]:
+    """Open for as long as the tests run."""
+    with held(link_to(cassandra.url)) as found:
+        yield found
+
+
+@pytest.fixture
+def open_engine(link: Link) -> OpenEngine:
+    return opener(link)

@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 from tests.conformance.cassandra.conftest import link_to
+from tests.conformance.held import held
 
 from soundstage.core import version
 from soundstage.core.environment import SystemEnvironment
@@ -81,10 +82,8 @@ def password_file(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="module")
 def link(guarded_node: Cluster, password_file: str) -> Generator[Link]:
-    found = link_to(guarded_node.url, "user=cassandra&attempt_s=2&patience_s=90", password_file)
-    found.hold()
-    yield found
-    found.let_go()
+    with held(link_to(guarded_node.url, "user=cassandra&attempt_s=2&patience_s=90", password_file)) as found:
+        yield found
 
 
 @pytest.fixture

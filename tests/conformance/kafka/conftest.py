@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator
 from urllib.parse import urlsplit
 
 import pytest
+from tests.conformance.held import held
 
 from soundstage.core.environment import Environment
 from soundstage.engines.log.kafka import KafkaLog, Link, parse_address
@@ -28,10 +29,8 @@ def link_to(url: str, query: str = "") -> Link:
 @pytest.fixture(scope="session")
 def link(kafka: Cluster) -> Generator[Link]:
     """Open for as long as the tests run, so that each of them needs no time for it."""
-    found = link_to(kafka.url, "linger_ms=0")
-    found.hold()
-    yield found
-    found.let_go()
+    with held(link_to(kafka.url, "linger_ms=0")) as found:
+        yield found
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from typing import ClassVar
 
 import pytest
 from tests.conformance.cassandra.conftest import link_to as link_to_cassandra
+from tests.conformance.held import held
 from tests.conformance.kafka.conftest import link_to as link_to_kafka
 from tests.testing.outbox.pairs import OPTIONS, opener
 
@@ -35,19 +36,15 @@ _numbers = itertools.count()
 @pytest.fixture(scope="session")
 def tables(cassandra: Cluster) -> Generator[CassandraLink]:
     """One connection for all tests."""
-    found = link_to_cassandra(cassandra.url)
-    found.hold()
-    yield found
-    found.let_go()
+    with held(link_to_cassandra(cassandra.url)) as found:
+        yield found
 
 
 @pytest.fixture(scope="session")
 def topics(kafka: Cluster) -> Generator[KafkaLink]:
     """One client for all tests."""
-    found = link_to_kafka(kafka.url, "linger_ms=0")
-    found.hold()
-    yield found
-    found.let_go()
+    with held(link_to_kafka(kafka.url, "linger_ms=0")) as found:
+        yield found
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Generator
 
 import pytest
 from tests.conformance.cassandra.conftest import link_to
+from tests.conformance.held import held
 from tests.conformance.ring.traffic import (
     GUARDED,
     LOOSE,
@@ -47,10 +48,8 @@ call without one is tried for."""
 def every_copy(ring: Cluster, link: Link) -> Generator[Link]:
     """What this one writes and reads is acknowledged by all three nodes."""
     assert link.session is not None
-    found = link_to(ring.url, "consistency=all&attempt_s=2&patience_s=90")
-    found.hold()
-    yield found
-    found.let_go()
+    with held(link_to(ring.url, "consistency=all&attempt_s=2&patience_s=90")) as found:
+        yield found
 
 
 @pytest.fixture
