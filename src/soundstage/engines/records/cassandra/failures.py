@@ -35,11 +35,17 @@ class TooManyTombstones(Exception):
 
 
 class Overgrown(Unavailable):
-    """A record has so many deleted rows that Cassandra cannot be asked for it piece by piece."""
+    """A record has so many deleted rows that Cassandra cannot be asked for it piece by piece.
+
+    It says the same to every repetition, for as long as tombstones are kept.
+    """
 
     def __init__(self) -> None:
         super().__init__(
-            "a record has too many deleted rows", hint="compact the table in Cassandra", outcome="not_applied"
+            "a record has too many deleted rows",
+            hint="compact the table in Cassandra",
+            outcome="not_applied",
+            retryable=False,
         )
 
 
