@@ -6,9 +6,12 @@ import asyncio
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import msgspec
@@ -19,7 +22,7 @@ import pytest
 from soundstage.core.environment import SystemEnvironment
 from soundstage.core.errors import DataLoss, Exhausted, InvalidArgument, NotFound, Unavailable
 from soundstage.engines.tables.filters import equal
-from soundstage.engines.tables.iceberg import IcebergTables, embedded_address
+from soundstage.engines.tables.iceberg import IcebergTables, embedded_address, upkeep
 from soundstage.engines.tables.iceberg.options import CATALOGUE
 from soundstage.engines.tables.port import At, Column, DropColumn, TableCapability, Tables, TableSpec
 from soundstage.testing.tables import BranchingTablesSuite
@@ -140,6 +143,54 @@ async def test_small_files_become_one_in_each_partition(engine: IcebergTables, t
     assert (snapshot.change, snapshot.rows, await found(engine)) == ("compact", 6, before)
     assert len(list(await planned_files(engine))) == 2
     assert await engine.compact("films") is None
+
+
+@contextmanager
+def held_compaction(monkeypatch: pytest.MonkeyPatch) -> Generator[tuple[threading.Event, threading.Event]]:
+    """The first compaction that has written its files sets one event, and commits no sooner than the other is set."""
+    reached, go_on = threading.Event(), threading.Event()
+    gathered = upkeep.gathered
+
+    def held(*arguments: Any) -> Any:
+        made = gathered(*arguments)
+        reached.set()
+        assert go_on.wait(20)
+        return made
+
+    monkeypatch.setattr(upkeep, "gathered", held)
+    try:
+        yield reached, go_on
+    finally:
+        go_on.set()
+
+
+async def test_rows_are_appended_while_files_become_one(engine: IcebergTables, monkeypatch: pytest.MonkeyPatch) -> None:
+    await engine.create(SPEC)
+    for number in range(3):
+        await engine.append("films", rows(film(number)))
+    with held_compaction(monkeypatch) as (reached, go_on):
+        compacting = asyncio.ensure_future(engine.compact("films"))
+        assert await asyncio.to_thread(reached.wait, 20)
+        await asyncio.wait_for(engine.append("films", rows(film(9))), 10)
+        go_on.set()
+        snapshot = await compacting
+    assert snapshot is not None
+    assert (snapshot.rows, await ids(engine), len(await planned_files(engine))) == (4, [0, 1, 2, 9], 2)
+
+
+async def test_rows_that_are_deleted_while_files_become_one_stay_deleted(
+    engine: IcebergTables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await engine.create(SPEC)
+    for number in range(3):
+        await engine.append("films", rows(film(number), film(10 + number)))
+    with held_compaction(monkeypatch) as (reached, go_on):
+        compacting = asyncio.ensure_future(engine.compact("films"))
+        assert await asyncio.to_thread(reached.wait, 20)
+        await asyncio.wait_for(engine.delete("films", equal("id", 1)), 10)
+        go_on.set()
+        await compacting
+    assert (await ids(engine), len(await planned_files(engine))) == ([0, 2, 10, 11, 12], 1)
 
 
 async def planned_files(engine: IcebergTables) -> list[str]:

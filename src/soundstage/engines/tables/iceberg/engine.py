@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from itertools import islice
@@ -324,10 +324,17 @@ class IcebergTables:
         # Parquet's rows are several times as large in memory.
         together = self._address.options.file // 4
 
-        def work(table: Any, check: Callable[[], None]) -> Snapshot | None:
-            return upkeep.compacted(table, call, small_bytes, together, check)
+        def gather(check: Callable[[], None]) -> upkeep.Gathered:
+            return upkeep.gathered(self._load(name), call, small_bytes, together, check)
 
-        return await self._changed(name, work)
+        async def attempt() -> Snapshot | None:
+            # Rows are read and written before it is this one's turn, so that writers wait for the commit alone.
+            files = await self._run(name, gather)
+            if not files.old:
+                return None
+            return await self._in_turn(name, lambda check: upkeep.compacted(self._load(name), call, files, check))
+
+        return await self._tried(name, attempt)
 
     async def expire(self, name: str, before_us: int, keep: int = 1) -> int:
         self._check_open()
@@ -352,10 +359,14 @@ class IcebergTables:
 
     async def _changed(self, name: str, work: Callable[[Any, Callable[[], None]], T]) -> T:
         """What `work` comes to on the table as it then is, done again while others are quicker."""
+        return await self._tried(name, lambda: self._in_turn(name, lambda check: work(self._load(name), check)))
+
+    async def _tried(self, name: str, attempt: Callable[[], Awaitable[T]]) -> T:
+        """What `attempt` comes to, made again while others are quicker."""
         pause_s = PAUSE_S
         for _ in range(self._address.options.tries):
             try:
-                return await self._in_turn(name, lambda check: work(self._load(name), check))
+                return await attempt()
             except Overtaken:
                 await self._environment.sleep(pause_s * self._environment.random.uniform(0.5, 1.0))
                 pause_s = min(PAUSE_MAX_S, pause_s * 2)

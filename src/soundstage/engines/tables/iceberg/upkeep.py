@@ -7,10 +7,10 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from soundstage.core.errors import Unavailable
-from soundstage.engines.tables.iceberg.changes import Call, Check, head_of, replaced, written
+from soundstage.engines.tables.iceberg.changes import Call, Check, check_same, head_of, replaced, written
 from soundstage.engines.tables.iceberg.driver import expressions, io
 from soundstage.engines.tables.iceberg.driver import table as driver_table
 from soundstage.engines.tables.iceberg.translation import branches_of, call_of, line
@@ -22,21 +22,34 @@ TOGETHER_MAX = 1_000
 _SCHEME = "file://"
 
 
-def compacted(table: Any, call: Call, small_bytes: int, together_bytes: int, check: Check) -> Snapshot | None:
-    """The branch with small files of a partition as one; None when there are none. Raises `Overtaken`."""
+class Gathered(NamedTuple):
+    """Small files of a branch as it is in `table`, and those with the same rows that nobody sees yet."""
+
+    table: Any
+    old: list[Any]
+    new: list[Any]
+
+
+def gathered(table: Any, call: Call, small_bytes: int, together_bytes: int, check: Check) -> Gathered:
+    """The rows of small files of a partition are in one file as well; there may be no such files."""
+    found = Gathered(table, [], [])
     head = head_of(table, call)
     if not head:
-        return None
-    metadata = table.metadata
-    tasks = list(driver_table.DataScan(table_metadata=metadata, io=table.io, snapshot_id=head).plan_files())
-    reader = io.ArrowScan(metadata, table.io, metadata.schema(), expressions.AlwaysTrue())
-    old: list[Any] = []
-    new: list[Any] = []
+        return found
+    reader = io.ArrowScan(table.metadata, table.io, table.metadata.schema(), expressions.AlwaysTrue())
+    tasks = list(driver_table.DataScan(table_metadata=table.metadata, io=table.io, snapshot_id=head).plan_files())
     for group in _groups(tasks, small_bytes, together_bytes):
         check()
-        new += written(table, call, reader.to_table(group), check)
-        old += [task.file for task in group]
-    return replaced(table, call, old, new, check) if old else None
+        found.new.extend(written(table, call, reader.to_table(group), check))
+        found.old.extend(task.file for task in group)
+    return found
+
+
+def compacted(table: Any, call: Call, files: Gathered, check: Check) -> Snapshot:
+    """The branch has the new files in the place of the old. Raises `Overtaken` where it has not all of these."""
+    check_same(table, call, files.table)
+    head_of(table, call)
+    return replaced(table, call, files.old, files.new, check)
 
 
 def expired(table: Any, before_us: int, keep: int) -> int:
