@@ -187,17 +187,17 @@ class Parts:
         declarations = Declarations(self.systems, self.engines, self.config.defaults)
         tables = Tables(self.environment)
         self._alone = not self.engines.is_shared(self.config.control.engine)
-        vacancy = Vacancy(self.admission, self.environment)
-        if not self._alone or self.config.processes.workers or self.config.processes.shared:
-            vacancy.others_s = OTHERS_POLLS * self.config.control.poll_interval / 1e9
+        processes, control = self.config.processes, self.config.control
+        others = not self._alone or processes.workers or processes.shared
+        others_s = OTHERS_POLLS * control.poll_interval / 1e9 if others else 0.0
         self.namespaces: NamespaceControl = NamespaceControl(
             self._store,
             declarations,
             Applied(self.registry, declarations),
             tables,
             self.environment,
-            self.config.control.namespaces_limit,
-            vacancy,
+            control.namespaces_limit,
+            Vacancy(self.admission, self.environment, others_s),
         )
         self.namespaces.busy = self.jobs.is_busy
         self.follower: NamespaceFollower = NamespaceFollower(self.namespaces, declarations, tables, self.environment)

@@ -174,15 +174,14 @@ async def test_calls_that_do_not_end_are_waited_for_so_long(environment: Virtual
     gate.in_flight = 1
     began_ns = environment.monotonic_ns()
     with pytest.raises(Unavailable, match="do not end"):
-        await Vacancy(admission, environment).comes(gate)
+        await Vacancy(admission, environment, 0.0).comes(gate)
     assert WITHIN_S <= (environment.monotonic_ns() - began_ns) / 1e9 < WITHIN_S + 1
 
 
 async def test_other_processes_have_the_time_to_hear_of_it(environment: VirtualEnvironment) -> None:
-    vacancy = Vacancy(Admission(AdmissionConfig(), environment), environment)
+    admission = Admission(AdmissionConfig(), environment)
     began_ns = environment.monotonic_ns()
-    await vacancy.comes(None)
+    await Vacancy(admission, environment, 0.0).comes(None)
     assert environment.monotonic_ns() == began_ns
-    vacancy.others_s = 2.0
-    await vacancy.comes(None)
+    await Vacancy(admission, environment, 2.0).comes(None)
     assert environment.monotonic_ns() - began_ns == 2_000_000_000

@@ -20,10 +20,10 @@ class Vacancy:
     `others_s` is how long other processes may go on serving what is marked as deleted; 0: there are none.
     """
 
-    def __init__(self, admission: Admission, environment: Environment) -> None:
-        self.others_s: float = 0.0
+    def __init__(self, admission: Admission, environment: Environment, others_s: float) -> None:
         self._admission = admission
         self._environment = environment
+        self._others_s = others_s
 
     async def is_empty(self, declared: Declared) -> bool:
         """Whether a namespace has no record that anything is left of."""
@@ -45,8 +45,8 @@ class Vacancy:
 
         Raises `Unavailable` when one takes longer than half a minute.
         """
-        if self.others_s:
-            await self._environment.sleep(self.others_s)
+        if self._others_s:
+            await self._environment.sleep(self._others_s)
         limit_ns = self._environment.monotonic_ns() + round(WITHIN_S * 1e9)
         while gate is not None and gate.in_flight:
             if self._environment.monotonic_ns() > limit_ns:
