@@ -17,7 +17,7 @@ from soundstage.core.errors import Unavailable
 from soundstage.engines.log.kafka import lane
 from soundstage.engines.log.kafka.asking import Asking
 from soundstage.engines.log.kafka.bridge import Bridge
-from soundstage.engines.log.kafka.driver import EARLIEST
+from soundstage.engines.log.kafka.driver import EARLIEST, KafkaError, KafkaException
 from soundstage.engines.log.kafka.link import Link
 from soundstage.engines.log.kafka.options import parse_address
 from soundstage.engines.log.kafka.reading import Reading
@@ -223,3 +223,25 @@ async def test_who_waits_looks_again_when_its_client_is_given_up(
         await page(reading, 0)
     await woken(waiting)
     await reading.close()
+
+
+async def test_what_is_committed_is_told_so_though_readers_do_not_see_it_in_time(reading: Reading) -> None:
+    await reading.shown({PLACE: 5}, 0.02)
+
+
+async def test_what_is_committed_is_told_so_though_kafka_answers_no_more(
+    reading: Reading, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any, **_named: Any) -> None:
+        raise KafkaException(KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED))
+
+    monkeypatch.setattr(cluster, "list_offsets", refuse)
+    await reading.shown({PLACE: 5})
+
+
+async def test_a_transaction_is_waited_for_until_readers_see_it(reading: Reading, cluster: Cluster) -> None:
+    showing = asyncio.ensure_future(reading.shown({PLACE: 5}))
+    await asyncio.sleep(0.02)
+    assert not showing.done()
+    cluster.append(5)
+    await woken(showing)

@@ -165,7 +165,7 @@ class KafkaLog:
             for spot in found:
                 place = (part.topic, spot.partition)
                 ends[place] = max(spot.offset + 1, ends.get(place, 0))
-        await parts.reading.shown(ends)
+        await parts.reading.shown(ends, self._until_s(deadline_ns))
         for part in sent:
             for place in set(part.places):
                 parts.watch.tell((part.topic, place))
@@ -201,11 +201,14 @@ class KafkaLog:
 
     def _left_s(self, deadline_ns: int | None) -> float | None:
         """Seconds until a deadline, if there is one. Raises `DeadlineExceeded` when there are none."""
-        if deadline_ns is None:
-            return None
-        if self._is_late(deadline_ns):
+        left_s = self._until_s(deadline_ns)
+        if left_s is not None and left_s <= 0:
             raise refusals.deadline_passed()
-        return (deadline_ns - self._environment.monotonic_ns()) / 1e9
+        return left_s
+
+    def _until_s(self, deadline_ns: int | None) -> float | None:
+        """The same, of a deadline that may be over."""
+        return None if deadline_ns is None else (deadline_ns - self._environment.monotonic_ns()) / 1e9
 
     def _is_late(self, deadline_ns: int | None) -> bool:
         return deadline_ns is not None and self._environment.monotonic_ns() >= deadline_ns

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 
-from soundstage.core.errors import Unavailable
+from soundstage.core.errors import SoundstageError, Unavailable
 from soundstage.engines.log import refusals
 from soundstage.engines.log.arrivals import size_of
 from soundstage.engines.log.kafka.asking import Asking
@@ -109,14 +110,20 @@ class Reading:
         asked = list(dict.fromkeys(places))
         return {place: bounds.end for place, bounds in zip(asked, await self._asking.bounds(asked), strict=True)}
 
-    async def shown(self, ends: Mapping[Place, int]) -> None:
-        """Readers see the places up to these ends: Kafka tells them of a transaction a moment after it is committed."""
-        places = list(ends)
-        for _ in range(round(self._patience_s / SHOWN_PAUSE_S)):
-            bounds = await self._asking.bounds(places) if places else []
-            if all(each.end >= ends[place] for place, each in zip(places, bounds, strict=True)):
-                return
-            await self._bridge.pause(SHOWN_PAUSE_S)
+    async def shown(self, ends: Mapping[Place, int], left_s: float | None = None) -> None:
+        """Readers see the places up to these ends: Kafka tells them of a transaction a moment after it is committed.
+
+        Committed it is, whatever comes of looking: it returns when its time is over, or Kafka does not answer.
+        """
+        ends_s = self._bridge.loop.time() + (self._patience_s if left_s is None else left_s)
+        with suppress(SoundstageError, TimeoutError):
+            async with asyncio.timeout_at(ends_s):
+                while await self._behind(ends):
+                    await self._bridge.pause(SHOWN_PAUSE_S)
+
+    async def _behind(self, ends: Mapping[Place, int]) -> bool:
+        now = await self.ends(ends) if ends else {}
+        return any(now[place] < end for place, end in ends.items())
 
     def known_end(self, place: Place) -> int:
         """An end that the partition is known to have had."""
