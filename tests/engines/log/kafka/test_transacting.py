@@ -297,6 +297,18 @@ async def test_a_driver_that_hangs_is_left_and_another_goes_on(
     assert kafka.count("commit") == 1, "who was left commits nothing"
 
 
+async def test_who_was_left_shuts_out_nobody_when_the_driver_comes_back(
+    transacting: Transacting, kafka: Kafka, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (hung,) = await hang(transacting, kafka, monkeypatch)
+    await until(lambda: kafka.count("init") == 2)
+    (left,) = transacting._stuck  # pyright: ignore[reportPrivateUsage]
+    kafka.answers["abort"] = [silent()]
+    hung.set()
+    await until(lambda: not left.thread.is_alive())
+    assert (kafka.count("abort"), kafka.count("init")) == (1, 2)
+
+
 async def test_so_many_may_hang_and_no_more(
     transacting: Transacting, kafka: Kafka, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -73,11 +73,13 @@ class Carrier:
     """Carries out orders until it is told to `go`, all under one `name`: of two with it, the older is shut out.
 
     A transaction whose outcome is not known, or that could not be taken back, is `open`: whoever reads behind it waits
-    until Kafka ends it, which it is asked to do as soon as it answers.
+    until Kafka ends it, which it is asked to do as soon as it answers. Who is `followed` by another of the name leaves
+    that to it.
     """
 
     def __init__(self, link: Link, name: str, orders: Orders, *, has_left_open: bool) -> None:
         self.order: Order | None = None
+        self.followed: bool = False
         self._link = link
         self._name = name
         self._orders = orders
@@ -103,7 +105,8 @@ class Carrier:
                 self._carry_out(self._orders.waiting.popleft())
             if self._open and not self._going:
                 self._end_open(AGAIN_S)
-        if self._open:
+        if self._open and not self.followed:
+            # Another client of this name would shut out the one that followed.
             self._end_open(END_S)
         self._producer = self._coming = None
 

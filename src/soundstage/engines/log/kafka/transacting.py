@@ -80,6 +80,8 @@ class Transacting:
                     outcome="not_applied",
                 )
             self._carrier = Carrier(self._link, self._name, self._orders, has_left_open=bool(self._stuck))
+            for each in self._stuck:
+                each.followed = True
 
     def _replace(self, order: Order) -> None:
         """If its carrier still is at it, that one is left, and Kafka is asked to end what it left open."""
