@@ -109,7 +109,8 @@ class Memberships:
         places = [TopicPartition(topic, number) for number in range(partitions)]
 
         def asked(request_timeout: float) -> Future[Any]:
-            return self._threads.submit(self._positions, group_in_kafka(self._space, group), places, request_timeout)
+            ends_s = self._bridge.loop.time() + request_timeout
+            return self._threads.submit(self._positions, group_in_kafka(self._space, group), places, ends_s)
 
         try:
             (found,) = await self._asking.answer(asked)
@@ -117,15 +118,19 @@ class Memberships:
             return {}
         return {at.partition: at.offset for at in found if at.offset >= 0 and at.metadata == incarnation}
 
-    def _positions(self, group: str, places: Sequence[Any], request_timeout: float) -> list[Any]:
-        """Asks as a consumer, which blocks.
+    def _positions(self, group: str, places: Sequence[Any], ends_s: float) -> list[Any]:
+        """Asks as a consumer, which blocks until `ends_s` of the loop's clock at most.
 
         The driver's question for this, `list_consumer_group_offsets`, ends the process where the broker is not the
         group's coordinator yet: it looks for a group in the client that asks, and only consumers have one.
         """
+        left_s = ends_s - self._bridge.loop.time()
+        if left_s <= 0:
+            # All threads were busy for so long: whoever wanted it asks again, or has left.
+            raise TimeoutError
         consumer = self._link.consumer(group)
         try:
-            found = consumer.committed(list(places), timeout=request_timeout)
+            found = consumer.committed(list(places), timeout=left_s)
         finally:
             consumer.close()
         for at in found:
