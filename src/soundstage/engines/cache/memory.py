@@ -33,9 +33,8 @@ from soundstage.engines.cache.port import (
     check_delta,
     check_key,
     check_keys,
+    check_set,
     check_ttl,
-    check_value,
-    check_when,
 )
 
 OVERHEAD_BYTES = 200
@@ -92,10 +91,7 @@ class MemoryCache:
         self, key: bytes, value: bytes, *, ttl_s: int = 0, when: When = ALWAYS, within_s: float | None = None
     ) -> bool:
         self._check_open()
-        check_key(key)
-        check_value(value)
-        check_ttl(ttl_s)
-        check_when(when)
+        check_set(key, value, ttl_s, when)
         if not _holds(when, self._live(key)):
             return False
         version = when.version if isinstance(when, Newer) else 0

@@ -214,6 +214,14 @@ def check_when(when: When) -> None:
         raise InvalidArgument(f"versions and numbers are 0 to {VERSION_MAX}, not {number}", field="when")
 
 
+def check_set(key: bytes, value: bytes, ttl_s: int, when: When) -> None:
+    """Raises `InvalidArgument` and `TooLarge` for what no cache sets."""
+    check_key(key)
+    check_value(value)
+    check_ttl(ttl_s)
+    check_when(when)
+
+
 def check_delta(delta: int) -> None:
     """Raises `InvalidArgument` for what no number of 64 bits holds, with a sign or without."""
     if not DELTA_MIN <= delta < COUNTER_LIMIT:

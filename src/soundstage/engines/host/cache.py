@@ -24,9 +24,8 @@ from soundstage.engines.cache.port import (
     check_delta,
     check_key,
     check_keys,
+    check_set,
     check_ttl,
-    check_value,
-    check_when,
 )
 from soundstage.engines.host.engine import HostEngine
 
@@ -80,10 +79,7 @@ class HostCache:
         self, key: bytes, value: bytes, *, ttl_s: int = 0, when: When = ALWAYS, within_s: float | None = None
     ) -> bool:
         self._check_open()
-        check_key(key)
-        check_value(value)
-        check_ttl(ttl_s)
-        check_when(when)
+        check_set(key, value, ttl_s, when)
         return await self._within(self._engine.set(key, value, ttl_s=ttl_s, when=when, within_s=within_s), within_s)
 
     async def delete(self, key: bytes, *, cas: int | None = None, within_s: float | None = None) -> bool:

@@ -36,9 +36,8 @@ from soundstage.engines.cache.port import (
     check_delta,
     check_key,
     check_keys,
+    check_set,
     check_ttl,
-    check_value,
-    check_when,
 )
 
 DEFAULT_PORT = 11_211
@@ -128,10 +127,7 @@ class MemcachedCache:
         self, key: bytes, value: bytes, *, ttl_s: int = 0, when: When = ALWAYS, within_s: float | None = None
     ) -> bool:
         self._check_open()
-        check_key(key)
-        check_value(value)
-        check_ttl(ttl_s)
-        check_when(when)
+        check_set(key, value, ttl_s, when)
         match when:
             case Absent():
                 return await self._store(key, value, ttl_s, 0, b" ME", within_s)
