@@ -9,10 +9,11 @@ from tests.engines.records.cassandra.scripted import ADDRESS, Session, requests_
 
 from soundstage.core import version
 from soundstage.core.environment import VirtualEnvironment
-from soundstage.core.errors import InvalidArgument
+from soundstage.core.errors import InvalidArgument, Unavailable
 from soundstage.engines.records.cassandra import schema
 from soundstage.engines.records.cassandra.deletions import row_key
 from soundstage.engines.records.cassandra.driver import root
+from soundstage.engines.records.cassandra.failures import TOO_MANY_TOMBSTONES
 from soundstage.engines.records.cassandra.link import Link
 from soundstage.engines.records.cassandra.reading import Reader
 from soundstage.engines.records.cassandra.walking import (
@@ -106,6 +107,31 @@ async def test_a_walk_that_is_not_answered_where_it_goes_on_stays_there(environm
     position = encode_position(b"p", b"a")
     budget = Budget(deadline_ns=environment.monotonic_ns() + 1_000_000_000)
     assert (await walker.page(table_of(TABLE), 0, 1, position, budget, 0)).position == position
+
+
+TOO_MANY = root.ReadFailure("failed", error_code_map={"127.0.0.1": TOO_MANY_TOMBSTONES})
+
+
+@pytest.mark.parametrize(
+    ("failed", "retryable", "reason"),
+    [(TOO_MANY, False, "too many deleted rows"), (root.ReadTimeout("slow"), True, "in time")],
+)
+async def test_one_token_that_cannot_be_read_is_told_by_its_reason(
+    environment: VirtualEnvironment, failed: Exception, retryable: bool, reason: str
+) -> None:
+    walker, table = walker_of(Session([failed]), environment), table_of(TABLE)
+    with pytest.raises(Unavailable, match=reason) as refused:
+        await walker.rows(table, table.statements.ring, 7, 7, 100)
+    assert (refused.value.retryable, refused.value.outcome) == (retryable, "not_applied")
+
+
+async def test_a_partition_that_cannot_be_named_for_its_dead_rows_is_refused_in_words(
+    environment: VirtualEnvironment,
+) -> None:
+    with pytest.raises(Unavailable, match="too many deleted rows"):
+        await walker_of(Session([TOO_MANY]), environment).page(
+            table_of(TABLE), 0, 1, encode_position(b"p", b"a"), Budget(), 0
+        )
 
 
 @pytest.mark.parametrize("start", [b"", b"short", b"too long for it", b"\xff" * 8])

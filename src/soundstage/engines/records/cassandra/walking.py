@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 import msgspec
 
 from soundstage.core.environment import Environment
-from soundstage.core.errors import DeadlineExceeded, InvalidArgument, Unavailable
+from soundstage.core.errors import DeadlineExceeded, InvalidArgument, SoundstageError, Unavailable
 from soundstage.engines.records.cassandra import deletions, schema
 from soundstage.engines.records.cassandra.catalogue import Table
-from soundstage.engines.records.cassandra.failures import TooManyTombstones, TooSlow
+from soundstage.engines.records.cassandra.failures import Overgrown, TooManyTombstones, TooSlow
 from soundstage.engines.records.cassandra.link import Link
 from soundstage.engines.records.cassandra.reading import Found, Reader, Statics, live_rows
 from soundstage.engines.records.cassandra.requests import Requests
@@ -93,11 +93,9 @@ class Walker:
             try:
                 values = (first, high, table.number, limit)
                 rows = await self._requests.scan(statement, values, deadline_ns)
-            except (TooManyTombstones, TooSlow):
+            except (TooManyTombstones, TooSlow) as met:
                 if high <= first:
-                    raise Unavailable(
-                        "one partition has too many deleted rows", hint="compact the table in Cassandra"
-                    ) from None
+                    raise _refusal(met) from None
                 high = first + (high - first) // 8
                 continue
             return Stretch(rows, high, len(rows) < limit)
@@ -140,7 +138,11 @@ class Walker:
     async def neighbours(self, table: Table, partition: bytes, deadline_ns: int | None = None) -> list[bytes]:
         """The partitions that lie behind one at its own token, which hardly ever are any."""
         token = self._link.token(table.number, partition)
-        rows = await self._requests.read(table.statements.ids, (token,), deadline_ns)
+        try:
+            rows = await self._requests.read(table.statements.ids, (token,), deadline_ns)
+        except TooManyTombstones:
+            # Cassandra looks for a row that lives before it names a partition.
+            raise Overgrown from None
         behind = [found for number, found in rows if number == table.number]
         return behind[behind.index(partition) + 1 :] if partition in behind else []
 
@@ -166,6 +168,17 @@ def split(rows: list[Any], conditional: bool) -> Iterator[tuple[bytes, Found, bo
         ranges = [deletions.parse_row(row[-2], row[-1]) for row in group if row[-3] == schema.RANGE and row[-1]]
         fragments = deletions.fragments_of(ranges, statics.tombstone) if conditional else ()
         yield partition, Found(statics, items, fragments), group is groups[-1][1]
+
+
+def _refusal(met: TooManyTombstones | TooSlow) -> SoundstageError:
+    """What is said where the rows of a single token cannot be read."""
+    if isinstance(met, TooManyTombstones):
+        return Overgrown()
+    return Unavailable(
+        "Cassandra did not give a part of the table in time",
+        hint="repeat the call; see to the cluster if it goes on",
+        outcome="not_applied",
+    )
 
 
 def _position_at(token: int) -> bytes:
