@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 import time
 
@@ -26,7 +27,8 @@ def repair(ring: Cluster) -> None:
     """The tables that namespaces share are repaired on all nodes."""
     kit = Cassandra().install(Toolbox(Shelf(), lambda _: None))
     launch = kit.nodetool(ring.nodes[0], "repair", "-full", "suite", "rows", "paxos")
-    subprocess.run(launch.command, capture_output=True, timeout=240, check=True)
+    variables = {**os.environ, **launch.variables}
+    subprocess.run(launch.command, capture_output=True, timeout=240, check=True, env=variables)
 
 
 async def ages(engine: CassandraRecords, link: Link) -> list[float]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -52,7 +53,9 @@ def test_nodetool_asks_a_node(cassandra: Cluster) -> None:
     kit = Cassandra().install(Toolbox(Shelf(), lambda _: None))
     assert isinstance(kit, CassandraKit)
     (node,) = cassandra.nodes
-    run = subprocess.run(kit.nodetool(node, "status").command, capture_output=True, text=True, timeout=60, check=True)
+    launch = kit.nodetool(node, "status")
+    variables = {**os.environ, **launch.variables}
+    run = subprocess.run(launch.command, capture_output=True, text=True, timeout=60, check=True, env=variables)
     assert f"UN  {node.host}" in run.stdout
 
 
