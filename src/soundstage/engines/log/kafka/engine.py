@@ -152,9 +152,9 @@ class KafkaLog:
             check_entries(into.spec, each.entries, now_us)
             check_token_free(each.token)
             places = spread(into.spec, each.entries, each.partition, self._keyless % into.spec.partitions)
-            self._keyless += 1
             check_apart(taken, each.topic, places)
             sent.append(Part(into.place, each.entries, places))
+        self._keyless += 1
         offered = [
             await parts.groups.offered(each.group, each.member, each.generation, await self._kept(each))
             for each in commits

@@ -16,7 +16,7 @@ GROUP = "suite/movers"
 SESSION_US = 10_000_000
 
 
-def appending(*values: bytes, topic: str = TOPIC, partition: int = 0) -> Appending:
+def appending(*values: bytes, topic: str = TOPIC, partition: int | None = 0) -> Appending:
     return Appending(topic=topic, entries=[entry(value) for value in values], partition=partition)
 
 
@@ -94,6 +94,12 @@ class TransactionsHeld:
     async def test_two_appends_to_one_partition_are_refused(self, bench: LogBench) -> None:
         with pytest.raises(InvalidArgument):
             await together(bench, appending(b"a"), appending(b"b"))
+        assert await bench.values() == []
+
+    @requires(LogCapability.TRANSACTIONS)
+    async def test_appends_without_keys_to_one_topic_go_to_one_partition_and_are_refused(self, bench: LogBench) -> None:
+        with pytest.raises(InvalidArgument):
+            await together(bench, appending(b"a", partition=None), appending(b"b", partition=None))
         assert await bench.values() == []
 
     @requires(LogCapability.TRANSACTIONS)
