@@ -15,7 +15,7 @@ from soundstage.core.environment import Environment
 from soundstage.engines.records.cassandra import deletions, schema
 from soundstage.engines.records.cassandra.catalogue import Catalogue, Table
 from soundstage.engines.records.cassandra.due import WHOLE, Agenda, Bucket, Entry
-from soundstage.engines.records.cassandra.erasing import Eraser
+from soundstage.engines.records.cassandra.erasing import PARTITIONS_AT_ONCE, Eraser
 from soundstage.engines.records.cassandra.failures import Overgrown, TooManyTombstones
 from soundstage.engines.records.cassandra.paxos import Decider
 from soundstage.engines.records.cassandra.reading import Reader
@@ -33,7 +33,6 @@ KEYS_AT_ONCE = 200
 RUN_MIN = 4
 """Dead rows next to each other that go as one range rather than one by one."""
 
-PARTITIONS_AT_ONCE = 16
 OPEN_HOURS = 2
 """A bucket is closed so many hours after its own: until then somebody with a slow clock may add to it."""
 
