@@ -172,6 +172,8 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """The peer has nothing more to say; what it asked before is answered."""
+        # With TLS the end may come in the turn of the last request, and what is said after it goes nowhere.
+        self.let_out()
         if self.scheme == "https" or self._closing_since is not None or self._running is None or self._read is None:
             return False
         if self._running.follows:
