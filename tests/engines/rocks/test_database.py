@@ -23,7 +23,7 @@ from soundstage.core.errors import (
 from soundstage.core.size import Size
 from soundstage.engines.rocks import database as module
 from soundstage.engines.rocks.atomic import AtomicBatch
-from soundstage.engines.rocks.database import STALL_WAITS_MAX, Database
+from soundstage.engines.rocks.database import AT_ONCE_MAX, STALL_WAITS_MAX, Database
 from soundstage.engines.rocks.folder import FolderLock, Holder, holder
 from soundstage.engines.rocks.opening import flush_tables
 from soundstage.engines.rocks.options import Durability, RocksOptions
@@ -243,6 +243,17 @@ async def test_those_who_asked_are_told_before_anything_else_runs(shelf: Shelf) 
 async def test_nothing_is_written_or_flushed_for_an_empty_batch(shelf: Shelf, disk: FaultyDisk) -> None:
     assert await shelf.database.atomically(lambda batch: "done") == "done"
     assert (disk.writes, disk.flushes) == (0, 0)
+
+
+async def test_who_never_has_to_wait_lets_others_run_now_and_then(folder: str, environment: VirtualEnvironment) -> None:
+    shelf = Shelf(Database(folder, RocksOptions(durability="os"), environment)).open()
+    others: list[str] = []
+    asyncio.get_running_loop().call_soon(others.append, "ran")
+    for number in range(AT_ONCE_MAX):
+        assert others == []
+        await shelf.put(b"%d" % number)
+    assert others == ["ran"]
+    await shelf.close()
 
 
 @pytest.fixture

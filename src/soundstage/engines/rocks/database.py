@@ -10,6 +10,7 @@ import asyncio
 import os
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
+from itertools import count
 from pathlib import Path
 from types import CoroutineType
 from typing import Any, Protocol, TypeAlias, TypeVar, TypeVarTuple, cast
@@ -41,6 +42,9 @@ CHORES_MAX = 64
 
 STALL_WAIT_S = 0.002
 STALL_WAITS_MAX = 1_000
+
+AT_ONCE_MAX = 64
+"""Of so many calls of `atomically` that need not wait one lets others run, as who makes them in a loop might never."""
 
 Handle: TypeAlias = rocksdict.ColumnFamily
 
@@ -101,6 +105,7 @@ class Database:
         self.translation: refusals.Translation = refusals.Translation(self.folder)
         self.paused = 0
         """Reads that hold an iterator while others run; each must look at what it reads before it goes on."""
+        self._at_once = count(1)
         self._disk = disk or Disk()
         self.low_water: LowWater = LowWater(self.folder, options.low_water, environment, self._disk.free_bytes)
         self._new_executor = executor
@@ -240,6 +245,8 @@ class Database:
             waiter = self.commits.join(keys) if written else self.commits.gate_each(keys)
             if waiter is not None:
                 await waiter
+            elif next(self._at_once) % AT_ONCE_MAX == 0:
+                await self.environment.sleep(0)
             return result
         raise refusals.stalled()
 
