@@ -502,11 +502,11 @@ MUTANTS: dict[str, Mutant] = {
         "memory",
         (
             Edit(
-                f"{AHEAD}.shelf",
-                "        await self._ledger.write(mutation_id, status, known.stamp)\n"
-                "        await self._ledger.enlist(pending(self._target), listed)\n",
-                "        await self._ledger.write(mutation_id, status, known.stamp)\n"
-                "        await self._ledger.strike(pending(self._target), listed)\n",
+                f"{AHEAD}.ledger",
+                "        known = await self.write(mutation_id, status, before)\n"
+                "        await self.enlist(name, listed)\n",
+                "        known = await self.write(mutation_id, status, before)\n"
+                "        await self.strike(name, listed)\n",
             ),
         ),
         system="writeahead",

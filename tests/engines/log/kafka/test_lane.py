@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
+from types import SimpleNamespace
+from typing import Any, cast
+
 import pytest
 
-from soundstage.engines.log.kafka.lane import Brought, EndOfPartition, Stream, sorted_by_place, stored
+from soundstage.engines.log.kafka.bridge import Bridge
+from soundstage.engines.log.kafka.driver import KafkaError, KafkaException
+from soundstage.engines.log.kafka.lane import Brought, EndOfPartition, Lane, Stream, sorted_by_place, stored
+from soundstage.engines.log.kafka.link import Link
+from soundstage.engines.log.membership import Place
 from soundstage.engines.log.port import Stored
+
+PLACE: Place = ("topic", 0)
 
 
 def brought(*parts: int | EndOfPartition) -> Brought:
@@ -134,3 +145,65 @@ def test_what_a_time_has_beyond_its_milliseconds_is_no_header() -> None:
     assert stored(Message("a", 0, 4, None)) == Stored(4, 7_000, b"key", b"value")
     own = [("own", b"1"), ("soundstage-us", b"-990")]
     assert stored(Message("a", 0, 4, own)) == Stored(4, 6_010, b"key", b"value", (("own", b"1"),))
+
+
+class Idle:
+    """A thread that does nothing by itself."""
+
+    def __init__(self, **_settings: Any) -> None:
+        """As `threading.Thread`."""
+
+    def start(self) -> None: ...
+
+
+class Moved:
+    """A client of the driver that notes where it was moved to, and that fails where it is `gone`."""
+
+    def __init__(self) -> None:
+        self.at: list[int] = []
+        self.gone = False
+
+    def incremental_assign(self, places: list[Any]) -> None:
+        self.at.append(places[0].offset)
+
+    def seek(self, place: Any) -> None:
+        if self.gone:
+            raise KafkaException(KafkaError(KafkaError._STATE))
+        self.at.append(place.offset)
+
+
+class TestMoving:
+    """Between a move of the client and the word of it nothing is brought that would be passed over."""
+
+    @pytest.fixture
+    def client(self) -> Moved:
+        return Moved()
+
+    @pytest.fixture
+    async def lane(self, client: Moved, monkeypatch: pytest.MonkeyPatch) -> Lane:
+        threads = SimpleNamespace(Thread=Idle, Event=threading.Event)
+        monkeypatch.setattr("soundstage.engines.log.kafka.lane.threading", threads)
+
+        def consumer(_group: str) -> Moved:
+            return client
+
+        link = cast("Link", SimpleNamespace(consumer=consumer))
+        return Lane(link, Bridge(), lambda _place: None)
+
+    async def test_a_client_is_moved_and_says_so_in_one_order(self, lane: Lane, client: Moved) -> None:
+        stream = lane.stream(PLACE)
+        for offset in (5, 9):
+            lane.begin(stream, offset)
+            assert (len(lane._orders), stream.going) == (1, 1)
+            lane._obey()
+            await asyncio.sleep(0)
+            assert (client.at[-1], stream.next, stream.going) == (offset, offset, 0)
+
+    async def test_one_that_cannot_be_moved_says_so_as_well(self, lane: Lane, client: Moved) -> None:
+        stream = lane.stream(PLACE)
+        lane.begin(stream, 5)
+        client.gone = True
+        lane.begin(stream, 9)
+        lane._obey()
+        await asyncio.sleep(0)
+        assert (client.at, stream.going) == ([5], 0)

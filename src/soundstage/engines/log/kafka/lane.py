@@ -11,6 +11,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from soundstage.core.errors import SoundstageError
@@ -158,15 +159,22 @@ class Lane:
         """What comes next of the stream is what stands at `offset` and after it."""
         at = TopicPartition(*stream.place, offset)
         if stream.next < 0:
-            self._order(self._consumer.incremental_assign, [at])
+            move = partial(self._consumer.incremental_assign, [at])
         else:
             if stream.paused:
                 self._order(self._consumer.resume, [at])
-            self._order(self._consumer.seek, at)
-        self._order(self._bridge.tell, self._gone, stream)
+            move = partial(self._consumer.seek, at)
         stream.going += 1
         stream.paused = False
         stream.begin(offset)
+        self._order(self._move, move, stream)
+
+    def _move(self, move: Callable[[], object], stream: Stream) -> None:
+        """One order, for what is brought between the move and the word of it would be passed over."""
+        try:
+            move()
+        finally:
+            self._bridge.tell(self._gone, stream)
 
     def drop(self, stream: Stream) -> None:
         """Nothing more comes of the stream."""
