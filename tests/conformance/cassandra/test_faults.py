@@ -320,6 +320,7 @@ async def test_an_engine_that_stops_leaves_no_thread(guarded_node: Cluster, pass
 
 
 DEAD = 4 * TOMBSTONES_MAX
+SWEEPS_MAX = 200
 
 
 @pytest.mark.parametrize("reverse", [False, True])
@@ -349,3 +350,35 @@ async def test_a_read_past_too_many_dead_rows_goes_on_in_smaller_ranges(
         span = Span(b"", page.resume, True) if reverse else Span(page.resume)
     assert found == sorted(live, reverse=reverse)
     assert 1 < pages < 100
+
+
+async def test_of_a_dropped_table_all_is_erased_but_a_record_with_too_many_dead_rows(link: Link) -> None:
+    own = CassandraRecords(link, SystemEnvironment(), f"erased-{time.time_ns()}")
+    await own.start()
+    for name in ("first", "second"):
+        await own.create_table(TableSpec(name=name))
+        for number in range(5):
+            await own.apply(name, b"record-%d" % number, put(b"key"))
+    cells = [(b"%06d" % number, version.put(now_us(), "put", b"")) for number in range(DEAD)]
+    await own.apply("first", b"thick", Batch(cells=cells))
+    parts = own.parts
+    tables = [await parts.catalogue.table(name) for name in ("first", "second")]
+    first = tables[0]
+    deletes = [(first.statements.delete, (now_us(), first.number, b"thick", 2, key)) for key, _ in cells]
+    await parts.requests.write_all(deletes)
+    for name in ("first", "second"):
+        await own.drop_table(name)
+    left: list[object] = [None]
+    for _ in range(SWEEPS_MAX):
+        if parts.eraser.overgrown and not any(left):
+            break
+        await own.sweep(100)
+        left = [
+            await parts.requests.read(table.statements.header, (table.number, b"record-%d" % number))
+            for table in tables
+            for number in range(5)
+        ]
+    warning = own.warning
+    await own.stop()
+    assert left == [[]] * 10
+    assert "too many dead rows" in str(warning)

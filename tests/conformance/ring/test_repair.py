@@ -33,7 +33,7 @@ def repair(ring: Cluster) -> None:
 
 async def ages(engine: CassandraRecords, link: Link) -> list[float]:
     """As somebody tells that looks for the first time."""
-    vitals = Vitals(link, engine.parts.requests, SystemEnvironment())
+    vitals = Vitals(link, engine.parts.requests, engine.parts.eraser, SystemEnvironment())
     await vitals.look()
     return [each.value for each in vitals.measurements() if each.name == AGE]
 

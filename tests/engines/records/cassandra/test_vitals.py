@@ -12,6 +12,7 @@ from tests.engines.records.cassandra.scripted import ADDRESS, Session, Statement
 
 from soundstage.core.environment import VirtualEnvironment
 from soundstage.engines.records.cassandra.driver import root
+from soundstage.engines.records.cassandra.erasing import Eraser
 from soundstage.engines.records.cassandra.link import Link
 from soundstage.engines.records.cassandra.requests import Failing, Requests
 from soundstage.engines.records.cassandra.vitals import LOOK_EVERY_NS, LOST_AFTER_NS, REPAIR_WITHIN_S, Vitals
@@ -24,11 +25,27 @@ class Preparing(Session):
         return Statement(text)
 
 
+class Unerased(Eraser):
+    """So many records could not be erased."""
+
+    def __init__(self, overgrown: int) -> None:
+        self._overgrown = overgrown
+
+    @property
+    def overgrown(self) -> int:
+        return self._overgrown
+
+
 class Seen:
     """Vitals of a cluster whose nodes and answers are given."""
 
     def __init__(
-        self, environment: VirtualEnvironment, answers: Sequence[Any] = (), copies: Any = None, **nodes: bool
+        self,
+        environment: VirtualEnvironment,
+        answers: Sequence[Any] = (),
+        copies: Any = None,
+        unerased: int = 0,
+        **nodes: bool,
     ) -> None:
         link = Link(ADDRESS)
         link.session = self.session = Preparing(answers)
@@ -37,7 +54,7 @@ class Seen:
         metadata = SimpleNamespace(all_hosts=lambda: hosts, keyspaces=keyspaces)
         link._cluster = SimpleNamespace(metadata=metadata)  # pyright: ignore[reportPrivateUsage]
         self.requests: Requests = Requests(link, environment)
-        self.vitals: Vitals = Vitals(link, self.requests, environment)
+        self.vitals: Vitals = Vitals(link, self.requests, Unerased(unerased), environment)
 
     def value(self, name: str, **labels: str) -> float | None:
         found = [
@@ -148,6 +165,15 @@ async def test_a_ring_of_which_no_repair_is_known_has_no_age(environment: Virtua
     seen = Seen(environment, [[]] * 5, one=True, two=True)
     await seen.vitals.look()
     assert seen.value("cassandra_repair_age_seconds") is None
+
+
+@pytest.mark.parametrize("unerased", [0, 2])
+async def test_records_that_cannot_be_erased_are_counted_and_warned_of(
+    environment: VirtualEnvironment, unerased: int
+) -> None:
+    seen = Seen(environment, unerased=unerased, one=True)
+    assert seen.value("cassandra_unerased_records") == unerased
+    assert ("2 records of dropped tables" in str(seen.vitals.warning)) is bool(unerased)
 
 
 async def test_it_is_looked_at_once_a_minute(environment: VirtualEnvironment) -> None:

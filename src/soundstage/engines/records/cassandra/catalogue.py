@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 from contextlib import suppress
 from typing import Any
 
@@ -168,9 +169,13 @@ class Catalogue:
             return await self._decided(self._ledgers.first_fence, (table.number, fence))
         return await self._decided(self._ledgers.next_fence, (fence, table.number, known))
 
-    async def dropped(self) -> Table | None:
-        """A table that was dropped and whose rows are still to be erased from one that others share."""
-        rows = await self._requests.read(self._ledgers.dropped, (self._space, DROPPED_AT_ONCE))
+    async def dropped(self, leave: Collection[int] = ()) -> Table | None:
+        """A table that was dropped and whose rows are still to be erased from one that others share.
+
+        It is none of those whose numbers are in `leave`.
+        """
+        found = await self._requests.read(self._ledgers.dropped, (self._space, DROPPED_AT_ONCE + len(leave)))
+        rows = [row for row in found if row[0] not in leave]
         if not rows:
             return None
         # Who was to drop one may have failed before it did.

@@ -208,15 +208,14 @@ class Parts:
     def __init__(self, requests: Requests, catalogue: Catalogue, agenda: Agenda, link: Link, env: Environment) -> None:
         self.requests: Requests = requests
         self.catalogue: Catalogue = catalogue
-        self.vitals: Vitals = Vitals(link, requests, env)
         self.reader: Reader = Reader(requests, env)
         self.writer: Writer = Writer(requests, agenda)
         self.decider: Decider = Decider(requests, agenda, self.reader, env)
         self.walker: Walker = Walker(link, requests, self.reader, env)
         self.transfer: Transfer = Transfer(catalogue, requests, self.walker, self.writer, self.decider)
-        self.sweeper: Sweeper = Sweeper(
-            catalogue, agenda, requests, self.reader, self.decider, Eraser(catalogue, requests, self.walker), env
-        )
+        self.eraser: Eraser = Eraser(catalogue, requests, self.walker)
+        self.vitals: Vitals = Vitals(link, requests, self.eraser, env)
+        self.sweeper: Sweeper = Sweeper(catalogue, agenda, requests, self.reader, self.decider, self.eraser, env)
 
 
 async def _parts(link: Link, space: str, environment: Environment) -> Parts:

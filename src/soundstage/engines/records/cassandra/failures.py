@@ -37,16 +37,18 @@ class TooManyTombstones(Exception):
 class Overgrown(Unavailable):
     """A record has so many deleted rows that Cassandra cannot be asked for it piece by piece.
 
-    It says the same to every repetition, for as long as tombstones are kept.
+    It says the same to every repetition, for as long as tombstones are kept. `token`: where on the ring, if a walk
+    met it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, token: int | None = None) -> None:
         super().__init__(
             "a record has too many deleted rows",
             hint="compact the table in Cassandra",
             outcome="not_applied",
             retryable=False,
         )
+        self.token: int | None = token
 
 
 class TooSlow(Exception):

@@ -10,6 +10,7 @@ from soundstage.core.environment import Environment
 from soundstage.core.errors import SoundstageError
 from soundstage.core.measurement import Measurement
 from soundstage.engines.records.cassandra import schema
+from soundstage.engines.records.cassandra.erasing import Eraser
 from soundstage.engines.records.cassandra.failures import TooManyTombstones
 from soundstage.engines.records.cassandra.link import Link
 from soundstage.engines.records.cassandra.requests import Requests
@@ -33,8 +34,9 @@ _REPAIRS = (
 class Vitals:
     """Looked at once a minute with `look`, which the sweeper calls; the rest is counted where it happens."""
 
-    def __init__(self, link: Link, requests: Requests, environment: Environment) -> None:
+    def __init__(self, link: Link, requests: Requests, eraser: Eraser, environment: Environment) -> None:
         self._link = link
+        self._eraser = eraser
         self._requests = requests
         self._environment = environment
         self._looked_ns: int | None = None
@@ -62,7 +64,16 @@ class Vitals:
         age_s = self._repair_age_s()
         if len(states) > 1 and age_s is not None and age_s > REPAIR_WITHIN_S:
             return f"the keyspace {self._link.address.keyspace} was repaired {age_s / 86_400:.0f} days ago"
-        return None
+        return self._unerased()
+
+    def _unerased(self) -> str | None:
+        found = self._eraser.overgrown
+        if not found:
+            return None
+        keyspace = self._link.address.keyspace
+        return (
+            f"{found} records of dropped tables have too many dead rows to be erased: compact {keyspace} in Cassandra"
+        )
 
     def measurements(self) -> Iterator[Measurement]:
         states, requests = self._link.nodes(), self._requests
@@ -76,6 +87,11 @@ class Vitals:
             "reads that met too many dead rows, and were done in smaller ranges",
             requests.overrun,
             "counter",
+        )
+        yield Measurement(
+            "cassandra_unerased_records",
+            "records of dropped tables with too many dead rows to be erased",
+            self._eraser.overgrown,
         )
         for table, (p99, most) in sorted(self._tombstones.items()):
             for of, value in (("0.99", p99), ("1", most)):

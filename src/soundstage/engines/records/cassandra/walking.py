@@ -36,6 +36,8 @@ from soundstage.engines.records.segments import encode_position, segment_bounds
 RING_LOW, RING_HIGH = -(1 << 63), (1 << 63) - 1
 LIMIT_MIN, LIMIT_MAX = 64, 10_000
 TOKEN_BYTES = 8
+SHORTER = 8
+"""By how much a stretch is shorter than one that could not be read."""
 
 _parse = msgspec.msgpack.Decoder(tuple[bytes, bytes]).decode
 _partition_of = itemgetter(0)
@@ -95,8 +97,8 @@ class Walker:
                 rows = await self._requests.scan(statement, values, deadline_ns)
             except (TooManyTombstones, TooSlow) as met:
                 if high <= first:
-                    raise _refusal(met) from None
-                high = first + (high - first) // 8
+                    raise _refusal(met, first) from None
+                high = first + (high - first) // SHORTER
                 continue
             return Stretch(rows, high, len(rows) < limit)
 
@@ -170,10 +172,10 @@ def split(rows: list[Any], conditional: bool) -> Iterator[tuple[bytes, Found, bo
         yield partition, Found(statics, items, fragments), group is groups[-1][1]
 
 
-def _refusal(met: TooManyTombstones | TooSlow) -> SoundstageError:
+def _refusal(met: TooManyTombstones | TooSlow, token: int) -> SoundstageError:
     """What is said where the rows of a single token cannot be read."""
     if isinstance(met, TooManyTombstones):
-        return Overgrown()
+        return Overgrown(token)
     return Unavailable(
         "Cassandra did not give a part of the table in time",
         hint="repeat the call; see to the cluster if it goes on",
