@@ -33,6 +33,7 @@ HOMES = {
     "pytest_asyncio": ("soundstage.testing",),
     "rich": ("soundstage.surface.cli", "soundstage.demo"),
     "rocksdict": ("soundstage.engines",),
+    "service_capacity_modeling": ("soundstage.runtime.namespaces.second_opinion",),
     "structlog": ("soundstage.runtime",),
     "tantivy": ("soundstage.engines",),
     "uvicorn": ("soundstage.surface.http",),

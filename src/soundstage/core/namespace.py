@@ -12,7 +12,9 @@ from soundstage.core.message import Duration, Instant, Int64, Name
 PER_SECOND_MIN = 1e-6
 """One call in eleven days and a half, which is the longest that anybody is told to wait."""
 
-_PerSecond: TypeAlias = Annotated[float, Meta(ge=PER_SECOND_MIN, le=1e9)]
+PER_SECOND_MAX = 1e9
+
+_PerSecond: TypeAlias = Annotated[float, Meta(ge=PER_SECOND_MIN, le=PER_SECOND_MAX)]
 
 
 class LatencyObjective(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -107,9 +107,10 @@ class Engines:
         self._by_port: dict[Port, dict[str, Engine]] = {port: {} for port in _CALLS}
         self._started: list[Engine] = []
         self._shared: set[str] = set()
+        self._places: dict[str, Place] = {}
         shared: dict[tuple[str, str, Port], tuple[str, EngineConfig, Engine]] = {}
         for name, config in configs.items():
-            place = Place(name, split_url(name, config.url), data)
+            place = self._places[name] = Place(name, split_url(name, config.url), data)
             scheme = SCHEMES.get(place.url.scheme)
             if scheme is not None and scheme.shared:
                 self._shared.add(name)
@@ -183,6 +184,15 @@ class Engines:
     def is_shared(self, name: str) -> bool:
         """Whether other processes may have the engine open too."""
         return name in self._shared
+
+    def scheme(self, name: str) -> str:
+        """What the URL of that engine begins with."""
+        return self._places[name].url.scheme
+
+    def folder(self, name: str) -> str | None:
+        """Where the engine keeps what it holds on this machine; None where it has no folder of its own."""
+        scheme = SCHEMES.get(self.scheme(name))
+        return self._places[name].folder if scheme is not None and scheme.folder else None
 
     def offered(self) -> dict[tuple[str, str], Engine]:
         """What other processes may use of this one, by port and name."""

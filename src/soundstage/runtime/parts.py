@@ -291,7 +291,9 @@ class Parts:
 
     def _context(self, name: str, config: Any) -> ServiceContext:
         jobs = Administered(self.jobs, self.job_runner, self.systems)
-        namespaces = NamespacesAdministered(self.namespaces, self.files)
+        namespaces = NamespacesAdministered(
+            self.namespaces, self.files, self.systems, self.engines, self.config.defaults.engines
+        )
         backups = Reach(self.engines, self.config.data, self.jobs.is_busy)
         administers: dict[str, Any] = {
             "namespaces": namespaces,

@@ -17,6 +17,7 @@ from soundstage.core.environment import Environment
 from soundstage.core.hlc import TokenClock
 from soundstage.core.namespace import Objective
 from soundstage.core.pages import PageTokens
+from soundstage.core.provisioning import Design, Excuse, Terrain, Workload
 from soundstage.engines.log.port import Log
 from soundstage.engines.records.port import Records, TableSpec
 from soundstage.runtime.compute import Compute
@@ -121,6 +122,20 @@ class Abstraction(Protocol):
 
         Raises `InvalidArgument` naming the knob when `config` asks for what the engine cannot do.
         """
+        ...
+
+
+@runtime_checkable
+class Planned(Protocol):
+    """An abstraction that can tell what a namespace needs for a workload.
+
+    `capacity_model` is what the package service-capacity-modeling calls such a system, None if it knows none.
+    """
+
+    capacity_model: str | None
+
+    def plan(self, workload: Workload, terrain: Terrain) -> Design | Excuse:
+        """What fits `workload` on the first engine of `terrain` that can take it, or why none can. Asks nobody."""
         ...
 
 

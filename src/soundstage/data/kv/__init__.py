@@ -18,6 +18,7 @@ Messages and operations are in `api`, the knobs of a namespace in `config`. Insi
     reads        pages of one record: by range and by keys
     batches, scans, counts    pages of many records, walks over all of them, and how many items there are
     mutations, mutation_target    sets of mutations as they are accepted, and as they are applied later
+    provisioning    what a namespace needs for a workload
     namespace, service        a namespace as this process serves it, and the operations
 
 Data on disk: table `kv/<namespace>`, a partition per id (its UTF-8), a row per item. A cell's metadata is

@@ -9,7 +9,8 @@ from soundstage.core.call import Call
 from soundstage.core.errors import DeadlineExceeded, InvalidArgument, SoundstageError, Unavailable
 from soundstage.core.limits import CALL_MAX_BYTES, KEY_MAX_BYTES, check_id
 from soundstage.core.message import IdempotencyToken
-from soundstage.data.kv import namespace
+from soundstage.core.provisioning import Design, Excuse, Terrain, Workload
+from soundstage.data.kv import namespace, provisioning
 from soundstage.data.kv.api import (
     BatchGetItems,
     BatchGetItemsReply,
@@ -53,6 +54,8 @@ from soundstage.runtime.service import ServiceContext
 class KeyValueService:
     """Holds what it worked out of each namespace's configuration, items read lately, and counts."""
 
+    capacity_model: str | None = provisioning.CAPACITY_MODEL
+
     def __init__(self, context: ServiceContext) -> None:
         self._context = context
         self._clock = context.clock
@@ -72,6 +75,10 @@ class KeyValueService:
     def tables(self, name: str, config: Any, capabilities: frozenset[str]) -> Sequence[TableSpec]:
         """See `namespace.tables`."""
         return namespace.tables(name, config, capabilities)
+
+    def plan(self, workload: Workload, terrain: Terrain) -> Design | Excuse:
+        """See `provisioning.plan`."""
+        return provisioning.plan(workload, terrain)
 
     def scopes(self, operation: str, request: Any) -> Sequence[str]:
         """The namespaces of a set of mutations."""

@@ -10,13 +10,14 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from soundstage.core.errors import AlreadyExists, DataLoss, InProgress, NotFound, PreconditionFailed
+from soundstage.core.errors import AlreadyExists, DataLoss, InProgress, NotFound, PreconditionFailed, Unavailable
 from soundstage.core.feed import feed
 from soundstage.core.files import File
 from soundstage.core.job import job
-from soundstage.core.message import Cursor, Int64, PageSize, PageToken
+from soundstage.core.message import Cursor, Int64, Name, PageSize, PageToken
 from soundstage.core.namespace import NamespaceChange, NamespaceInfo, NamespaceSpec
 from soundstage.core.operation import AsyncFace, SyncFace, operation
+from soundstage.core.provisioning import Excuse, Workload
 
 
 class PutNamespace(msgspec.Struct, frozen=True, kw_only=True):
@@ -128,6 +129,62 @@ class CopyNamespace(msgspec.Struct, frozen=True, kw_only=True):
     overwrite: Annotated[bool, Meta(description="delete a namespace of that name first")] = False
 
 
+class PlanNamespace(msgspec.Struct, frozen=True, kw_only=True):
+    """`engine` is one of the stage file; without, the best of those that can take the workload.
+
+    With `second_opinion` the published capacity models of service-capacity-modeling are asked too: what to rent in
+    `region` of Amazon's cloud to run Cassandra, memcached and the servers before them.
+    """
+
+    name: Annotated[Name, Meta(description="of the namespace to be")]
+    workload: Annotated[Workload, Meta(description="what it will have to do")]
+    abstraction: Annotated[str, Meta(description="the system that is to keep its data")] = "kv"
+    engine: Annotated[str | None, Meta(description="only this engine")] = None
+    second_opinion: Annotated[bool, Meta(description="ask the published capacity models too")] = False
+    region: Annotated[str, Meta(description="of the prices and machines of a second opinion")] = "us-east-1"
+
+
+class Cluster(msgspec.Struct, frozen=True, kw_only=True):
+    """Machines of one kind; `zones` of them have `count` each."""
+
+    kind: str
+    instance: str
+    count: int
+    zones: int
+    annual_cost: float
+
+
+class SecondOpinion(msgspec.Struct, frozen=True, kw_only=True):
+    """The cheapest plan of a published model, costs in US dollars of a year by public prices."""
+
+    model: str
+    region: str
+    clusters: list[Cluster]
+    annual_cost: float
+
+
+class PlannedNamespace(msgspec.Struct, frozen=True, kw_only=True):
+    """`namespace` may be put as it is.
+
+    `storage_bytes` are those of all replicas together; `processes` how many have to serve calls so that each is half
+    used; `cached` whether a cache before the engine pays; `reasons` how each came about.
+    """
+
+    namespace: NamespaceSpec
+    storage_bytes: Int64
+    processes: int
+    cached: bool
+    reasons: list[str]
+
+
+class NamespacePlan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A plan, or an excuse: why there is none."""
+
+    plan: PlannedNamespace | None = None
+    excuse: Excuse | None = None
+    second_opinion: SecondOpinion | None = None
+
+
 class Filled(msgspec.Struct, frozen=True, kw_only=True):
     """The namespace that is served now, and what it was filled with; counts as in `Exported`."""
 
@@ -167,6 +224,13 @@ class NamespacesCalls:
     @operation(ListNamespaces, access="read", idempotent=True)
     def list(self) -> ListNamespacesReply:
         """The namespaces of the stage, or of one abstraction, by name."""
+
+    @operation(PlanNamespace, access="read", idempotent=True, errors=(NotFound, Unavailable))
+    def plan(self) -> NamespacePlan:
+        """What a namespace would need for a workload: engine, knobs, quotas, disk, processes; or why it cannot be had.
+
+        Nothing is made, and no engine is asked: the figures are those of the published benchmarks.
+        """
 
     @operation(DeleteNamespace, access="admin", errors=(NotFound, PreconditionFailed))
     def delete(self) -> DeleteNamespaceReply:

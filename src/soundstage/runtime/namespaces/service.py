@@ -30,9 +30,12 @@ from soundstage.runtime.namespaces.api import (
     NamespaceEvent,
     NamespaceHistory,
     NamespaceHistoryReply,
+    NamespacePlan,
+    PlanNamespace,
     PutNamespace,
     WatchNamespaces,
 )
+from soundstage.runtime.namespaces.planning import NamespacePlanning
 from soundstage.runtime.namespaces.transfers import NamespaceTransfers
 from soundstage.runtime.service import ServiceContext
 from soundstage.runtime.transfer.reach import Administered
@@ -51,6 +54,7 @@ class NamespacesService:
         administered: Administered = context.administers
         self._control: NamespaceControl = administered.control
         self._transfers = NamespaceTransfers(administered, context.environment, context.compute)
+        self._planning = NamespacePlanning(administered, context.compute)
         self._page_tokens: PageTokens = context.page_tokens
 
     async def start(self) -> None:
@@ -66,7 +70,8 @@ class NamespacesService:
         if isinstance(request, CopyNamespace):
             # That it may be read is seen to by the operation itself.
             return (request.to,)
-        return () if operation == "list" or request.name is None else (request.name,)
+        # Who may read anything may ask what something would need.
+        return () if operation in {"list", "plan"} or request.name is None else (request.name,)
 
     async def put(self, call: Call, request: PutNamespace) -> NamespaceInfo:
         return _own(await self._control.put(request.namespace, request.expected_version, call.principal.name))
@@ -91,6 +96,9 @@ class NamespacesService:
             unserved={name: unserved[name].problem for name in page if name in unserved} or None,
             next_page_token=self._page_tokens.seal_place("namespaces/list", request, page[-1]) if more else None,
         )
+
+    async def plan(self, call: Call, request: PlanNamespace) -> NamespacePlan:
+        return await self._planning.plan(request)
 
     async def delete(self, call: Call, request: DeleteNamespace) -> DeleteNamespaceReply:
         info, left = await self._control.delete(request.name, request.expected_version, call.principal.name)

@@ -40,7 +40,7 @@ class NamespaceTransfers:
     """Carries out the jobs."""
 
     def __init__(self, administered: Administered, environment: Environment, compute: Compute) -> None:
-        self._control, self._files = administered
+        self._control, self._files = administered.control, administered.files
         self._environment = environment
         self._compute = compute.thread
 
