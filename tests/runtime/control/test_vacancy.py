@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
-import msgspec
 import pytest
 from tests.runtime.transfer.conftest import CONFIG, contents, exported, fill, item
 
@@ -16,7 +15,6 @@ from soundstage.data.kv.api import KeyValue
 from soundstage.engines.records.memory import MemoryRecords
 from soundstage.runtime.admission import Admission, Gate
 from soundstage.runtime.config import AdmissionConfig
-from soundstage.runtime.control.changes import ABANDONED_US
 from soundstage.runtime.control.vacancy import WITHIN_S, Vacancy
 from soundstage.runtime.namespaces.api import Namespaces
 from soundstage.runtime.stage import Stage
@@ -139,29 +137,6 @@ async def test_a_look_that_fails_leaves_the_namespace_as_it_was(stage: Stage) ->
         await imported(stage, file)
     await written(stage)
     assert list(await contents(stage, "again")) == ["late"]
-
-
-async def half_way(stage: Stage) -> None:
-    """What a process leaves that dies when it has marked the namespace."""
-    found = await stage.namespaces.store.find("again")
-    assert found is not None
-    since_us = stage.environment.now_us() - ABANDONED_US - 1
-    going = msgspec.structs.replace(found.stored, state="deleting", since_us=since_us, if_empty=True)
-    await stage.namespaces.store.put(going, found.stamp, None)
-
-
-async def test_one_that_was_marked_by_a_process_that_died_is_served_again_if_it_holds_something(stage: Stage) -> None:
-    await written(stage)
-    await half_way(stage)
-    await stage.run_background()
-    assert list(await contents(stage, "again")) == ["late"]
-
-
-async def test_one_that_was_marked_by_a_process_that_died_is_gone_if_it_is_empty(stage: Stage) -> None:
-    await half_way(stage)
-    await stage.run_background()
-    with pytest.raises(NotFound):
-        await stage.client(Namespaces).get(name="again")
 
 
 def gate_of(admission: Admission) -> Gate:

@@ -35,6 +35,7 @@ from soundstage.runtime.control.declaration import Declarations, Declared, check
 from soundstage.runtime.control.differences import differences
 from soundstage.runtime.control.history import change_of, first_version, next_version, tell
 from soundstage.runtime.control.refusals import ManagedBy
+from soundstage.runtime.control.room import Leaving, Room
 from soundstage.runtime.control.store import (
     EarlierKnobs,
     Found,
@@ -81,6 +82,7 @@ class NamespaceControl:
         self._environment = environment
         self._limit = limit
         self._vacancy = vacancy
+        self._room = Room(self, vacancy)
         self._begun: dict[str, int] = {}
         self.changing: asyncio.Lock = asyncio.Lock()
         self.busy: Callable[[str], Awaitable[bool]] = _never
@@ -140,24 +142,27 @@ class NamespaceControl:
 
         await self._serially(name, attempt)
 
-    async def clear(self, found: Found, by: str | None) -> str | None:
+    async def clear(
+        self, found: Found, by: str | None, *, job_id: str | None = None, check: Check | None = None
+    ) -> str | None:
         """The namespace, its tables and its name are gone; with `by` None that only finishes a deletion.
 
-        Until it is marked it is served; from then on whoever finds it goes on with the deletion, unless that is of an
-        empty one and it is none: then it is served again. Returns what of it is out of reach and stays; with `by` None
-        that is `Unavailable`, and stays half-way.
+        Until it is marked it is served; from then on whoever finds it goes on with the deletion, those that are for
+        `job_id` once that can do so no more. One that was only to be deleted if empty is served again. Returns what of
+        it is out of reach and stays; with `by` None that is `Unavailable`, and stays half-way. `check` raises once
+        others may be at it; after half a minute if left out.
         """
         info = found.stored.info
-        if by is None and found.stored.if_empty and not await self.is_empty(info):
-            await self._spare(found)
+        if by is None and found.stored.if_empty:
+            await self.spare(found)
             return None
         remains = await self._declarations.remains(info)
         if by is None and remains.left is not None:
             raise Unavailable(f"namespace {info.name!r} is half-way, and {remains.left}", outcome="not_applied")
-        check = in_time(self._environment, ABANDONED_US // 2)
+        check = check or in_time(self._environment, ABANDONED_US // 2)
         # One that was marked before is marked again: of two who would finish it, one does.
         marked = found.stored.state == "deleting" and not found.stored.if_empty
-        found = await self._mark(found, None if marked else by)
+        found = await self.mark(found, None if marked else by, job_id=job_id)
         self.applied.forget(info.name)
         try:
             if remains.records is not None:
@@ -179,20 +184,33 @@ class NamespaceControl:
         `check` raises once another attempt may be at it, whose tables this one leaves alone.
 
         A namespace of the name is deleted if it is empty, or with `overwrite`; else `AlreadyExists`. Should the
-        job end otherwise, whoever finds that clears all away. Safe to repeat: the tables are empty again.
+        job end otherwise, whoever finds that clears all away. Safe to repeat: the tables are empty again, and what an
+        attempt before began to delete is deleted.
         """
         declared = self._declarations.check(spec)
+        leaving: Leaving | None = None
 
-        async def attempt(found: Found | None) -> NamespaceInfo:
+        async def attempt(found: Found | None) -> NamespaceInfo | Leaving:
             if found is not None and (found.stored.job != job_id or found.stored.state != "creating"):
-                await self.make_room(found, by, overwrite=overwrite)
+                if not overwrite and (leaving is None or leaving.found.stamp != found.stamp):
+                    begun = await self._room.leave(found, job_id, check)
+                    if begun is not None:
+                        return begun
+                else:
+                    await self._room.make(found, job_id, by, check)
                 found = None
             if found is None:
                 found = await self._claim(declared, "api", job_id)
             await self._tables.create(declared.records, declared.tables, check, purge_floor_us=0)
             return found.stored.info
 
-        return await self._serially(spec.name, attempt)
+        for _ in range(ATTEMPTS):
+            done = await self._serially(spec.name, attempt)
+            if isinstance(done, NamespaceInfo):
+                return done
+            leaving = done
+            await self._room.wait(leaving)
+        raise refusals.contended(spec.name)
 
     async def finish_filling(self, name: str, generation: int, earlier: list[EarlierKnobs], by: str) -> NamespaceInfo:
         """The namespace that was filled is served; `earlier` are the knobs that its data lived under. Safe to repeat.
@@ -219,44 +237,9 @@ class NamespaceControl:
         """Raises `PreconditionFailed` when the name is no longer that of the namespace of that generation."""
         _filled(await self.store.find(name), name, generation)
 
-    async def make_room(self, found: Found, by: str, *, overwrite: bool) -> None:
-        """The name is free; raises `AlreadyExists` for a namespace that holds something, unless it may go."""
-        info = found.stored.info
-        if found.stored.job and not await self.busy(found.stored.job):
-            await self.clear(found, None)
-            return
-        if found.stored.state != "active":
-            raise refusals.under_way(found, "deleted" if found.stored.state == "deleting" else "filled or created")
-        refusals.check_managed(info, "api")
-        if not overwrite:
-            found = await self._vacated(found)
-        await self.clear(found, by)
-
-    async def _vacated(self, found: Found) -> Found:
-        """The namespace is empty, and stays so: it is not served any more, and no call is under way.
-
-        Raises `AlreadyExists` for one that holds something, were it written a moment ago; that is served as before.
-        """
-        info = found.stored.info
-        if not await self.is_empty(info):
-            raise refusals.occupied(info)
-        gate = self._vacancy.gate(info.name)
-        found = await self._mark(found, None, if_empty=True)
-        self.applied.forget(info.name)
-        try:
-            await self._vacancy.comes(gate)
-            kept = not await self.is_empty(info)
-        except BaseException:
-            await self._spare(found)
-            raise
-        if kept:
-            await self._spare(found)
-            raise refusals.occupied(info)
-        return found
-
-    async def _spare(self, found: Found) -> None:
+    async def spare(self, found: Found) -> None:
         """A namespace that was to be deleted if empty is served as before."""
-        stored = msgspec.structs.replace(found.stored, state="active", since_us=0, if_empty=False)
+        stored = msgspec.structs.replace(found.stored, state="active", since_us=0, if_empty=False, job="")
         self.applied.apply(await self.store.put(stored, found.stamp, None))
         self._begun.pop(found.stored.info.name, None)
 
@@ -314,15 +297,16 @@ class NamespaceControl:
             and self._environment.now_us() - since_us < ABANDONED_US // 2
         )
 
-    async def _mark(self, found: Found, by: str | None, *, if_empty: bool = False) -> Found:
-        """The namespace is marked; in doubt about that, it is not served before the follower has looked."""
+    async def mark(self, found: Found, by: str | None, *, if_empty: bool = False, job_id: str | None = None) -> Found:
+        """The namespace is marked, for a job if need be; in doubt it is not served before the follower has looked."""
         info = found.stored.info
         change = None if by is None else change_of(info, "deleted", by, [], self._now())
         since_us = self._begun[info.name] = self._environment.now_us()
         # What never was served stays known as such, so that nobody is told that it was deleted.
         unserved = change is None and found.stored.state == "creating"
         state: Literal["creating", "deleting"] = "creating" if unserved else "deleting"
-        going = msgspec.structs.replace(found.stored, state=state, since_us=since_us, if_empty=if_empty)
+        job = found.stored.job if job_id is None else job_id
+        going = msgspec.structs.replace(found.stored, state=state, since_us=since_us, if_empty=if_empty, job=job)
         try:
             marked = await self.store.put(going, found.stamp, change)
         except Raced:
@@ -442,9 +426,7 @@ class NamespaceControl:
                     return await attempt(await self.store.find(name))
                 except Raced:
                     await self._environment.sleep(self._environment.random.uniform(0, 0.05))
-        raise Unavailable(
-            f"namespace {name!r} keeps being changed by others", hint="retry later", outcome="not_applied"
-        )
+        raise refusals.contended(name)
 
     def _now(self) -> Instant:
         return Instant(self._environment.now_us() * 1_000)

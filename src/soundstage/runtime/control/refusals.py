@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
-from soundstage.core.errors import AlreadyExists, InProgress, PreconditionFailed
+from soundstage.core.errors import AlreadyExists, InProgress, PreconditionFailed, Unavailable
 from soundstage.core.namespace import NamespaceInfo
 from soundstage.runtime.control.store import Found
 
@@ -45,3 +45,8 @@ def other_version(info: NamespaceInfo, expected: int | None) -> PreconditionFail
         field="expected_version",
         hint="get it, apply your change to what it is, and put that",
     )
+
+
+def contended(name: str) -> Unavailable:
+    """That others were faster each time."""
+    return Unavailable(f"namespace {name!r} keeps being changed by others", hint="retry later", outcome="not_applied")

@@ -53,8 +53,9 @@ class Stored(msgspec.Struct, frozen=True, kw_only=True):
     """A namespace and where it is in its life.
 
     `creating`: its tables are being made; `deleting`: they are being dropped, both since `since_us`. One that is
-    `creating` for a `job` is being filled by it, for as long as that takes. One that is `deleting` and `if_empty` is
-    looked at before: if it holds something after all, it is active again.
+    `creating` for a `job` is being filled by it, for as long as that takes; one that is `deleting` for it makes room.
+    One that is `deleting` and `if_empty` is not served while it is waited for that nobody writes to it any more, and
+    has all it had: it is active again should it hold something after all, or the job end.
     `earlier` are the configurations before this one whose lingering knobs were others, the latest first.
     """
 
