@@ -183,14 +183,37 @@ async def test_without_a_task_it_can_be_cancelled_while_it_waits() -> None:
     assert isinstance(await found, asyncio.CancelledError)
 
 
-async def test_one_that_only_gives_way_cannot() -> None:
+async def test_one_that_only_gives_way_can_too() -> None:
     async def gives_way() -> str:
         await asyncio.sleep(0)
         return "done"
 
     begun, found = outcome(gives_way())
     begun.cancel()
-    assert await found == "done"
+    assert isinstance(await found, asyncio.CancelledError)
+
+
+async def test_one_whose_wait_is_over_can_before_it_goes_on() -> None:
+    future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    begun, found = outcome(waits(future))
+    future.set_result(1)
+    begun.cancel()
+    assert isinstance(await found, asyncio.CancelledError)
+
+
+async def test_what_it_does_on_its_way_out_is_not_cancelled() -> None:
+    cleaned: list[bool] = []
+
+    async def careful() -> None:
+        try:
+            await asyncio.sleep(0)
+        finally:
+            await asyncio.sleep(0)
+            cleaned.append(True)
+
+    begun, found = outcome(careful())
+    begun.cancel()
+    assert (isinstance(await found, asyncio.CancelledError), cleaned) == (True, [True])
 
 
 async def test_two_may_wait_for_the_same() -> None:

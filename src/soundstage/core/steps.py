@@ -20,13 +20,14 @@ class Begun:
     Either way all its steps are in one `context`, as those of a task are: what it sets there, it alone finds again.
     """
 
-    __slots__ = ("_context", "_coroutine", "_ended", "_waits_for")
+    __slots__ = ("_cancelling", "_context", "_coroutine", "_ended", "_waits_for")
 
     _ended: Callable[[Any, BaseException | None], None]
 
     def __init__(self, coroutine: Coroutine[Any, Any, Any], waits_for: Any, context: Context) -> None:
         self._context = context
         self._coroutine = coroutine
+        self._cancelling = False
         self._waits_for: Any = waits_for
 
     def __await__(self) -> Generator[Any, Any, Any]:
@@ -55,9 +56,9 @@ class Begun:
         self._go_on_later()
 
     def cancel(self) -> None:
-        """After `then`: what the coroutine waits for is cancelled, if it waits for anything."""
-        if self._waits_for is not None:
-            self._waits_for.cancel()
+        """After `then`: the coroutine is told that it is cancelled where it waits, as a task tells it."""
+        if self._waits_for is None or not self._waits_for.cancel():
+            self._cancelling = True
 
     def _go_on_later(self) -> None:
         if self._waits_for is None:
@@ -68,7 +69,11 @@ class Begun:
     def _step(self, _: Any) -> None:
         # What has failed is raised by what the coroutine waits for, and not by whoever goes on with it.
         try:
-            self._waits_for = waits_for = self._coroutine.send(None)
+            if self._cancelling:
+                self._cancelling = False
+                self._waits_for = waits_for = self._coroutine.throw(asyncio.CancelledError())
+            else:
+                self._waits_for = waits_for = self._coroutine.send(None)
         except StopIteration as end:
             self._ended(end.value, None)
         except BaseException as error:  # noqa: BLE001 - handed to whoever asked for it

@@ -91,6 +91,13 @@ class NotesService:
             raise Unavailable("down")
         if how == "wait":
             await self.gate.wait()
+        if how == "tidy":
+            try:
+                await self.gate.wait()
+            finally:
+                for _ in range(5):
+                    await asyncio.sleep(0)
+                self.log.append("tidied")
         if how == "sleep":
             await self.context.environment.sleep(3_600)
 

@@ -321,6 +321,21 @@ class TestStop:
             await served.server.stop()
             assert await served.busy.closed() == b""
 
+    async def test_one_that_has_no_task_has_been_cleaned_up_after_by_then(
+        self, stage: Stage, notes: NotesService
+    ) -> None:
+        async with Served(stage, notes, drain_timeout=Duration(50_000_000)) as served:
+            known = request(DISTURB, b'{"how":"tidy"}')
+            notes.gate.set()
+            await served.idle.send(known)
+            assert (await served.idle.response()).status == 200
+            notes.gate.clear()
+            notes.entered.clear()
+            await served.idle.send(known)
+            await notes.entered.wait()
+            await served.server.stop()
+            assert notes.log.count("tidied") == 2
+
     async def test_stopping_again_changes_nothing(self, stage: Stage) -> None:
         server = Server(stage, HttpConfig(port=0))
         await server.stop()

@@ -384,6 +384,23 @@ class TestWaiting:
         with pytest.raises((asyncio.IncompleteReadError, ConnectionResetError)):
             await wire.response()
 
+    async def test_one_that_is_cancelled_is_under_way_until_it_has_cleaned_up(
+        self, served: Served, wire: Wire, notes: NotesService
+    ) -> None:
+        data = request(DISTURB, b'{"how":"tidy"}')
+        notes.gate.set()
+        await asked(wire, DISTURB, b'{"how":"tidy"}')
+        notes.gate.clear()
+        notes.entered.clear()
+        await wire.send(data)
+        await notes.entered.wait()
+        (under_way,) = served.listener.state.tasks
+        assert under_way.cancel()
+        assert (under_way.done(), notes.log.count("tidied")) == (False, 1)
+        await asyncio.wait({under_way})
+        assert notes.log.count("tidied") == 2
+        assert not under_way.cancel()
+
 
 class TestResponses:
     def test_a_reply_is_one_piece(self) -> None:

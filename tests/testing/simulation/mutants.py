@@ -210,8 +210,8 @@ MUTANTS: dict[str, Mutant] = {
         (
             Edit(
                 CONTROL,
-                "found = await self._mark(found, None if marked",
-                "self.applied.forget(info.name)\n        found = await self._mark(found, None if marked",
+                "found = await self.mark(found, None if marked",
+                "self.applied.forget(info.name)\n        found = await self.mark(found, None if marked",
             ),
         ),
         system="namespaces",

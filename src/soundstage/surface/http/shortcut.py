@@ -91,6 +91,19 @@ class Shortcuts:
         self._heads[data[:at]] = asked
 
 
+class _Answered(asyncio.Future[None]):
+    """Done once a call is that has no task; cancelling it cancels the call, which then ends in its own time."""
+
+    begun: Begun
+
+    def cancel(self, msg: Any = None) -> bool:
+        """The call is told so, if it has not ended."""
+        if self.done():
+            return False
+        self.begun.cancel()
+        return True
+
+
 class PlainExchange:
     """A plain call that has to wait, as its connection sees it: an `Exchange` of which nothing more comes."""
 
@@ -115,9 +128,9 @@ class PlainExchange:
 
     def go_on(self, begun: Begun) -> None:
         """The call, which needs no task, is answered once it has ended."""
-        answered = self._answered = self._protocol.loop.create_future()
+        answered = self._answered = _Answered(loop=self._protocol.loop)
+        answered.begun = begun
         self._protocol.tasks.add(answered)  # type: ignore[arg-type]
-        answered.add_done_callback(lambda answered: begun.cancel() if answered.cancelled() else None)
         begun.then(self._end)
 
     def run(self, answering: Coroutine[Any, Any, Reply]) -> None:
