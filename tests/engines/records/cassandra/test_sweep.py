@@ -5,18 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.engines.records.cassandra.scripted import ADDRESS, Session, Statement, requests_of, table_of
+from tests.engines.records.cassandra.scripted import ADDRESS, Bound, Session, Statement, requests_of, table_of
 
 from soundstage.core import version
 from soundstage.core.environment import VirtualEnvironment
 from soundstage.engines.records.cassandra import schema
 from soundstage.engines.records.cassandra.catalogue import Catalogue
 from soundstage.engines.records.cassandra.driver import root
-from soundstage.engines.records.cassandra.due import Agenda
+from soundstage.engines.records.cassandra.due import ENTRIES_AT_ONCE, Agenda
 from soundstage.engines.records.cassandra.engine import Parts
 from soundstage.engines.records.cassandra.failures import TOO_MANY_TOMBSTONES
 from soundstage.engines.records.cassandra.link import Link
 from soundstage.engines.records.cassandra.statements import Ledgers
+from soundstage.engines.records.cassandra.sweep import KEYS_AT_ONCE
 from soundstage.engines.records.port import TableSpec
 
 LEDGERS = Ledgers({name: Statement(name) for name in Ledgers.TEXTS})
@@ -104,3 +105,51 @@ async def test_deleted_ranges_among_too_many_dead_rows_go_unseen(environment: Vi
     swept = await parts_of(session, environment).sweeper.sweep(100)
     assert swept.purged == 1
     assert session.sent[4].request.values == (time_us, 1, b"record", schema.RANGE, b"range")
+
+
+def sent_from(session: Session) -> list[int]:
+    """From when on entries were asked for."""
+    asked = [each.request.values for each in session.sent if isinstance(each.request, Bound)]
+    return [values[3] for values in asked if len(values) == 6 and values[-1] == ENTRIES_AT_ONCE]
+
+
+def due_at_once(environment: VirtualEnvironment, *numbers: int) -> list[tuple[Any, ...]]:
+    """Entries, hours old, of one record and one time."""
+    due_us = environment.now_us() - 14_400_000_000
+    return [(0, due_us, b"record", schema.ITEM, b"%04d" % number, due_us - 3_600_000_000) for number in numbers]
+
+
+async def test_of_more_entries_of_one_time_than_are_read_at_once_none_is_left_out(
+    environment: VirtualEnvironment,
+) -> None:
+    first = due_at_once(environment, *range(ENTRIES_AT_ONCE))
+    rest = due_at_once(environment, ENTRIES_AT_ONCE)
+    due_us = first[0][1]
+    reads = [[]] * -(-ENTRIES_AT_ONCE // KEYS_AT_ONCE)
+    session = Session(
+        [[(due_us // schema.HOUR_US, 1)], first, *reads, None, rest, [], None, None, None, []],
+    )
+    await parts_of(session, environment).sweeper.sweep(10_000)
+    assert sent_from(session) == [0, due_us]
+    removed, closed = session.sent[-4].request.values, session.sent[-3].request.values
+    assert (removed[6], closed[1]) == (b"%04d" % ENTRIES_AT_ONCE, due_us // schema.HOUR_US)
+
+
+async def test_what_stays_hides_others_of_its_time_but_none_of_a_later_one(environment: VirtualEnvironment) -> None:
+    stays = due_at_once(environment, *range(ENTRIES_AT_ONCE))
+    due_us = stays[0][1]
+    session = Session([[(due_us // schema.HOUR_US, 1)], stays, FAILED, stays, FAILED, [], []])
+    swept = await parts_of(session, environment).sweeper.sweep(10_000)
+    assert sent_from(session) == [0, due_us, due_us + 1]
+    assert (swept.purged, swept.backlog > 0, len(session.sent)) == (0, True, 7)
+
+
+async def test_a_time_with_too_many_dead_entries_is_passed_over(environment: VirtualEnvironment) -> None:
+    now_us = environment.now_us()
+    hours = [(now_us // schema.HOUR_US - 4, 1)]
+    failing = [FAILED] * (now_us.bit_length() + 1)
+    session = Session([hours, *failing, [], []])
+    sweeper = parts_of(session, environment).sweeper
+    swept = await sweeper.sweep(100)
+    assert (swept.purged, sent_from(session)[-1]) == (0, 1)
+    assert len(session.sent) == len(failing) + 3

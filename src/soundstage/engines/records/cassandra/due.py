@@ -99,7 +99,11 @@ class Agenda:
         return [Bucket(*row) for row in rows]
 
     async def due(self, bucket: Bucket, from_us: int, to_us: int) -> tuple[list[Entry], int]:
-        """The next entries of a bucket in the order of time, and until when these are all."""
+        """The next entries of a bucket in the order of time, and from when on there may be others.
+
+        That is a time of entries that are among them where more are due at it than are read at once. Raises
+        `Overgrown` where too many have gone that were due at one time.
+        """
         while True:
             try:
                 values = (bucket.number, bucket.hour, _SHARDS, from_us, to_us, ENTRIES_AT_ONCE)
@@ -113,10 +117,10 @@ class Agenda:
             by_shard: dict[int, list[Entry]] = {}
             for shard, *entry in rows:
                 by_shard.setdefault(shard, []).append(Entry(*entry))
-            # Later than the last of a shard that has more, some may have been left out.
+            # From the last of a shard that has more on, some may have been left out.
             full = [found[-1].due_us for found in by_shard.values() if len(found) >= ENTRIES_AT_ONCE]
-            until_us = min(full, default=to_us)
-            return sorted(each for found in by_shard.values() for each in found if each.due_us <= until_us), until_us
+            next_us = min(full, default=to_us + 1)
+            return sorted(each for found in by_shard.values() for each in found if each.due_us <= next_us), next_us
 
     async def remove(self, bucket: Bucket, entries: list[Entry]) -> None:
         """Entries are done with."""

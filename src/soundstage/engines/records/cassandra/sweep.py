@@ -29,6 +29,9 @@ BACKLOG_MAX = 2_000
 PASSED_MAX = 20_000
 """Entries of one bucket that are passed over, because they must wait for longer."""
 
+PASSED_OVERGROWN = 1_000
+"""What a time with too many dead entries counts as: it is found out by many reads."""
+
 KEYS_AT_ONCE = 200
 RUN_MIN = 4
 """Dead rows next to each other that go as one range rather than one by one."""
@@ -126,7 +129,12 @@ class Sweeper:
         passed = 0
         from_us = self._from_us.get(bucket, 0)
         while from_us <= now_us and passed < PASSED_MAX:
-            entries, until_us = await self._agenda.due(bucket, from_us, now_us)
+            try:
+                entries, next_us = await self._agenda.due(bucket, from_us, now_us)
+            except Overgrown:
+                # What is due at this time alone waits until Cassandra has compacted what has gone.
+                is_empty, from_us, passed = False, from_us + 1, passed + PASSED_OVERGROWN
+                continue
             ready = [entry for entry in entries if entry.time_us < horizon_us]
             passed += len(entries) - len(ready)
             now, later = ready[: max(0, done.budget)], ready[max(0, done.budget) :]
@@ -135,8 +143,11 @@ class Sweeper:
             is_empty = is_empty and all_gone and len(ready) == len(entries) and not later
             if later:
                 break
-            from_us = until_us + 1
-            if is_empty and until_us < now_us - SLOW_CLOCK_US:
+            if next_us == from_us and not is_empty:
+                # What stays there hides others that are due at the same time; they are come back to.
+                next_us += 1
+            from_us = next_us
+            if is_empty and from_us <= now_us - SLOW_CLOCK_US:
                 self._from_us[bucket] = from_us
         if is_empty and from_us > now_us and self._is_past(bucket, now_us):
             await self._agenda.close(bucket)
