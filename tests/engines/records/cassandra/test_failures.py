@@ -14,6 +14,7 @@ from soundstage.core.errors import (
     Forbidden,
     Internal,
     NotFound,
+    Outcome,
     SoundstageError,
     Unauthenticated,
     Unavailable,
@@ -29,6 +30,7 @@ from soundstage.engines.records.cassandra.failures import (
     is_too_many_tombstones,
     is_too_slow,
     late,
+    patient,
 )
 
 
@@ -181,3 +183,22 @@ def test_a_call_that_comes_too_late_was_not_applied() -> None:
 def test_what_the_driver_said_is_kept_on_its_way() -> None:
     cause = OSError("reset")
     assert Failed(cause).cause is cause
+
+
+@pytest.mark.parametrize(("deadline_ns", "said"), [(None, Unavailable), (5, DeadlineExceeded)])
+@pytest.mark.parametrize("outcome", ["unknown", "not_applied"])
+def test_who_set_no_deadline_is_told_of_none(
+    deadline_ns: int | None, said: type[SoundstageError], outcome: Outcome
+) -> None:
+    found = late()
+    found.outcome = outcome
+    with pytest.raises(said) as refused, patient(deadline_ns):
+        raise found
+    assert (refused.value.outcome, refused.value.retryable) == (outcome, deadline_ns is None)
+
+
+def test_other_refusals_are_passed_on_as_they_are() -> None:
+    stopped = refusals.stopped()
+    with pytest.raises(Unavailable) as refused, patient(None):
+        raise stopped
+    assert refused.value is stopped

@@ -42,8 +42,8 @@ async def test_an_attempt_that_may_have_counted_is_remembered_when_nothing_can_b
     assert refused.value.outcome == outcome
 
 
-def decider_of(session: Session, environment: VirtualEnvironment) -> Decider:
-    requests = requests_of(session, environment)
+def decider_of(session: Session, environment: VirtualEnvironment, query: str = "") -> Decider:
+    requests = requests_of(session, environment, query)
     agenda = Agenda("main", requests, Ledgers({}), environment)
     return Decider(requests, agenda, Reader(requests, environment), environment)
 
@@ -62,6 +62,35 @@ async def test_a_write_behind_one_that_hangs_ends_at_its_deadline(environment: V
         await write(decider, environment.monotonic_ns() + 10_000_000)
     hanging.cancel()
     assert refused.value.outcome == "not_applied"
+
+
+async def test_a_write_without_a_deadline_behind_one_that_hangs_is_unavailable_when_patience_ends(
+    environment: VirtualEnvironment,
+) -> None:
+    decider = decider_of(Session(), environment, "patience_s=0.01")
+    hanging = asyncio.ensure_future(write(decider, environment.monotonic_ns() + 10**12))
+    await asyncio.sleep(0)
+    with pytest.raises(Unavailable) as refused:
+        await write(decider, None)
+    hanging.cancel()
+    assert (refused.value.outcome, refused.value.retryable) == ("not_applied", True)
+
+
+async def test_writers_of_other_records_do_not_wait(environment: VirtualEnvironment) -> None:
+    session = Session()
+    decider = decider_of(session, environment)
+    batch = Batch(cells=[(b"key", version.put(7, "u", b""))])
+    table = table_of(TableSpec(name="seats", conditional=True))
+    calls = [
+        asyncio.ensure_future(decider.apply(table, record, batch, check_batch(batch), None, None))
+        for record in (b"one", b"one", b"two")
+    ]
+    await asyncio.sleep(0)
+    asked = [each.request.values[1] for each in session.sent]
+    for call in calls:
+        call.cancel()
+    await asyncio.wait(calls)
+    assert asked == [b"one", b"two"]
 
 
 async def test_a_record_with_too_many_deleted_rows_is_refused_in_words(environment: VirtualEnvironment) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -207,6 +208,26 @@ async def test_the_fence_is_looked_at_again_after_a_while(environment: VirtualEn
     with pytest.raises(PreconditionFailed):
         await looks.until_ns()
     assert asked == 1
+
+
+async def test_of_many_that_ask_at_once_one_looks_at_the_fence(environment: VirtualEnvironment) -> None:
+    session = Session([[(7,)], [(7,)]])
+    table = table_of(TableSpec(name="films"))
+    transfer = transfer_of(session, environment)
+    looks = Looks(transfer._requests, lambda: transfer._check(table, 7))  # pyright: ignore[reportPrivateUsage]
+    first = await asyncio.gather(*(looks.until_ns() for _ in range(50)))
+    environment.advance(LOOKED_NS / 1e9)
+    second = await asyncio.gather(*(looks.until_ns() for _ in range(50)))
+    assert (len(session.sent), len(set(first)), len(set(second))) == (2, 1, 1)
+
+
+async def test_a_fence_that_could_not_be_seen_is_not_looked_at_again_by_each(environment: VirtualEnvironment) -> None:
+    session = Session([[(8,)], [(7,)]])
+    table = table_of(TableSpec(name="films"))
+    transfer = transfer_of(session, environment)
+    looks = Looks(transfer._requests, lambda: transfer._check(table, 7))  # pyright: ignore[reportPrivateUsage]
+    asked = await asyncio.gather(*(looks.until_ns() for _ in range(50)), return_exceptions=True)
+    assert ({type(each) for each in asked}, len(session.sent)) == ({PreconditionFailed}, 1)
 
 
 async def test_a_load_is_given_up_when_patience_ends(environment: VirtualEnvironment) -> None:

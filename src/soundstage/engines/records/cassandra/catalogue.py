@@ -13,7 +13,7 @@ from soundstage.core.environment import Environment
 from soundstage.core.errors import DeadlineExceeded, InvalidArgument, SoundstageError, Unavailable
 from soundstage.engines.records import refusals
 from soundstage.engines.records.cassandra import schema
-from soundstage.engines.records.cassandra.failures import Failed
+from soundstage.engines.records.cassandra.failures import Failed, patient
 from soundstage.engines.records.cassandra.link import Link
 from soundstage.engines.records.cassandra.requests import Requests
 from soundstage.engines.records.cassandra.statements import Ledgers, Statements, statements
@@ -228,13 +228,14 @@ class Catalogue:
     async def _decided(self, statement: Any, values: tuple[Any, ...]) -> bool:
         """Whether a lightweight write was applied. One of unknown outcome is tried again, and then may find itself."""
         until_ns, tried = self._requests.until(None), 0
-        while True:
-            try:
-                applied, _ = await self._requests.decide([(statement, values)], until_ns)
-                return applied
-            except Failed as error:
-                await self._requests.undecided(error.cause, tried, until_ns)
-                tried += 1
+        with patient(None):
+            while True:
+                try:
+                    applied, _ = await self._requests.decide([(statement, values)], until_ns)
+                    return applied
+                except Failed as error:
+                    await self._requests.undecided(error.cause, tried, until_ns)
+                    tried += 1
 
     async def _table(self, spec: TableSpec, number: int, floor_us: int | None) -> Table:
         known = self.by_number.get(number)

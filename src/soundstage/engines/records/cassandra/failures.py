@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from soundstage.core.errors import (
@@ -144,6 +145,21 @@ def remember(last: SoundstageError, outcome: Outcome) -> None:
     """`last`, which ends a call, tells of the attempts before it too, whose `outcome` may be unknown."""
     if outcome == "unknown" and last.outcome is not None:
         last.outcome = outcome
+
+
+@contextmanager
+def patient(deadline_ns: int | None) -> Generator[None]:
+    """Who set no deadline and runs out of time has met a cluster that is too slow: `Unavailable`."""
+    try:
+        yield
+    except DeadlineExceeded as last:
+        if deadline_ns is not None:
+            raise
+        raise Unavailable(
+            "Cassandra did not carry the call out in time",
+            hint="repeat the call, with the same token; see to the cluster if it goes on",
+            outcome=last.outcome,
+        ) from last
 
 
 def late() -> DeadlineExceeded:

@@ -13,15 +13,15 @@ from typing import Any, NamedTuple
 from soundstage.core import version
 from soundstage.core.environment import Environment
 from soundstage.core.errors import Outcome, SoundstageError, Unavailable
+from soundstage.core.turns import Turns
 from soundstage.engines.records import refusals
 from soundstage.engines.records.batches import Survey, check_batch, restamped
 from soundstage.engines.records.cassandra import deletions, schema
 from soundstage.engines.records.cassandra.catalogue import Table
 from soundstage.engines.records.cassandra.due import WHOLE, Agenda, Entry
-from soundstage.engines.records.cassandra.failures import Failed, Overgrown, TooManyTombstones, remember
+from soundstage.engines.records.cassandra.failures import Failed, Overgrown, TooManyTombstones, patient, remember
 from soundstage.engines.records.cassandra.reading import Reader, Statics
 from soundstage.engines.records.cassandra.requests import Requests
-from soundstage.engines.records.cassandra.turns import Turns
 from soundstage.engines.records.holdings import Holding, batch_of
 from soundstage.engines.records.port import (
     ALL,
@@ -70,7 +70,7 @@ class Decider:
         self._agenda = agenda
         self._reader = reader
         self._environment = environment
-        self._turns = Turns(environment)
+        self._turns = Turns[tuple[int, bytes]]()
 
     async def apply(
         self,
@@ -154,11 +154,23 @@ class Decider:
         deadline_ns: int | None,
     ) -> int | None:
         """What `decide` makes of the partition has become of it; a number that it answers instead is returned."""
-        place = (table.number, partition)
         until_ns = self._requests.until(deadline_ns)
+        with patient(deadline_ns):
+            async with self._turns.at((table.number, partition), self._requests.left_s(until_ns)):
+                return await self._decided(table, partition, keys, with_ranges, decide, until_ns)
+
+    async def _decided(
+        self,
+        table: Table,
+        partition: bytes,
+        keys: Sequence[tuple[int, bytes]],
+        with_ranges: bool,
+        decide: Callable[[State], Any],
+        until_ns: int,
+    ) -> int | None:
+        """As `_turn`, for whose turn it is in this process."""
         outcome: Outcome = "not_applied"
         tried = 0
-        await self._turns.take(place, until_ns)
         try:
             while True:
                 try:
@@ -185,8 +197,6 @@ class Decider:
         except SoundstageError as last:
             remember(last, outcome)
             raise
-        finally:
-            self._turns.give(place)
 
     def _batch(self, table: Table, partition: bytes, state: State, change: Change) -> list[Statement]:
         newest, tombstone, ranges, _ = change.statics

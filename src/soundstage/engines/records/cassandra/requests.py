@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from soundstage.core.environment import Environment
 from soundstage.core.errors import Exhausted, Outcome, SoundstageError, Unavailable
+from soundstage.core.turns import Line
 from soundstage.engines.records import refusals
 from soundstage.engines.records.cassandra.bridge import Bridge
 from soundstage.engines.records.cassandra.driver import LEVELS, LOCAL_SERIAL, SERIAL, unlogged_batch
@@ -20,10 +21,10 @@ from soundstage.engines.records.cassandra.failures import (
     is_too_many_tombstones,
     is_too_slow,
     late,
+    patient,
     remember,
 )
 from soundstage.engines.records.cassandra.link import Link
-from soundstage.engines.records.cassandra.turns import Line
 
 PAUSE_FIRST_S, PAUSE_LAST_S = 0.02, 1.0
 
@@ -53,7 +54,7 @@ class Requests:
         self._bridge = Bridge()
         self._patience_ns = round(options.patience_s * 1e9)
         self._attempt_s = options.attempt_s
-        self._line = Line(options.in_flight, environment)
+        self._line = Line(options.in_flight)
         self._waiting_max = options.waiting
         self._closed = False
         self.failing: Failing | None = None
@@ -75,7 +76,7 @@ class Requests:
         """Calls under way end with `Unavailable`; no more are taken."""
         self._closed = True
         self._bridge.close()
-        self._line.close()
+        self._line.close(refusals.stopped)
 
     def check_open(self) -> None:
         if self._closed:
@@ -84,6 +85,10 @@ class Requests:
     def now_ns(self) -> int:
         """The clock that deadlines are on."""
         return self._environment.monotonic_ns()
+
+    def left_s(self, deadline_ns: int | None) -> float | None:
+        """How long it is until a deadline."""
+        return None if deadline_ns is None else (deadline_ns - self._environment.monotonic_ns()) / 1e9
 
     def is_late(self, deadline_ns: int | None) -> bool:
         return deadline_ns is not None and self._environment.monotonic_ns() >= deadline_ns
@@ -184,7 +189,8 @@ class Requests:
             self.failing = None
             return rows
         except Failed as failed:
-            return await self._sent_again(request, deadline_ns, failed.cause, reading, scanning)
+            with patient(deadline_ns):
+                return await self._sent_again(request, deadline_ns, failed.cause, reading, scanning)
         finally:
             self._line.give()
 
@@ -272,4 +278,4 @@ class Requests:
                 retry_after_ms=100,
                 outcome="not_applied",
             )
-        await self._line.take(deadline_ns)
+        await self._line.take(self.left_s(deadline_ns))

@@ -6,6 +6,7 @@ looked at before and after them, and must be the same.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from itertools import groupby
 from operator import itemgetter
@@ -13,11 +14,11 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from soundstage.core.errors import InvalidArgument, Unavailable
+from soundstage.core.errors import InvalidArgument, SoundstageError, Unavailable
 from soundstage.engines.records import refusals
 from soundstage.engines.records.cassandra import deletions, schema
 from soundstage.engines.records.cassandra.catalogue import Catalogue, Table
-from soundstage.engines.records.cassandra.failures import TooManyTombstones
+from soundstage.engines.records.cassandra.failures import TooManyTombstones, patient
 from soundstage.engines.records.cassandra.paxos import STAMP_BYTES, Decider
 from soundstage.engines.records.cassandra.reading import Statics
 from soundstage.engines.records.cassandra.requests import Requests
@@ -127,14 +128,36 @@ class Looks:
         self.look: Callable[[], Awaitable[None]] = look
         self._requests = requests
         self._began_ns: int | None = None
+        self._refusal: SoundstageError | None = None
+        self._looking = asyncio.Lock()
 
     async def until_ns(self) -> int:
-        """When a write that begins at this moment is given up. Raises what `look` raises."""
-        if self._began_ns is None or self._requests.is_late(self._began_ns + LOOKED_NS):
+        """When a write that begins at this moment is given up. Raises what `look` raised.
+
+        Of many that ask at once one looks, for all of them.
+        """
+        began_ns = self._began_ns
+        if began_ns is None or self._is_old(began_ns):
+            async with self._looking:
+                began_ns = await self._looked()
+        return min(began_ns + LOOKED_ENDS_NS, self._requests.until(None))
+
+    async def _looked(self) -> int:
+        """When the last look began; one that was refused is for good."""
+        if self._refusal is not None:
+            raise self._refusal
+        if self._began_ns is None or self._is_old(self._began_ns):
             began_ns = self._requests.now_ns()
-            await self.look()
+            try:
+                await self.look()
+            except SoundstageError as refused:
+                self._refusal = refused
+                raise
             self._began_ns = began_ns
-        return min(self._began_ns + LOOKED_ENDS_NS, self._requests.until(None))
+        return self._began_ns
+
+    def _is_old(self, began_ns: int) -> bool:
+        return self._requests.is_late(began_ns + LOOKED_NS)
 
 
 class Transfer:
@@ -215,7 +238,9 @@ class Transfer:
             if table.conditional:
                 await self._decider.load(table, portion, looks.look)
             else:
-                await self._writer.load(table, portion, await looks.until_ns())
+                until_ns = await looks.until_ns()
+                with patient(None):
+                    await self._writer.load(table, portion, until_ns)
 
     async def _check(self, table: Table, fence: int | None) -> None:
         if await self._catalogue.fence(table) != fence:
