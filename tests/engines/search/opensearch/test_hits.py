@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from soundstage.engines.search.opensearch.answers import Document as Said
 from soundstage.engines.search.opensearch.hits import Found, likeness_of, sort_of, sort_values
 from soundstage.engines.search.port import Document, Field, IndexSpec, Kind, Similarity
 from soundstage.engines.search.queries import Sort
@@ -20,7 +21,7 @@ SPEC = IndexSpec(
 
 
 def hit(**source: Any) -> Found:
-    return Found.of({"_id": "1", "_source": source, "_seq_no": 3, "_primary_term": 2, "_score": 1.5})
+    return Found.of(Said(id="1", source=source, seq_no=3, primary_term=2, score=1.5))
 
 
 def test_a_document_is_shown_without_what_is_ours() -> None:
@@ -30,7 +31,7 @@ def test_a_document_is_shown_without_what_is_ours() -> None:
 
 
 def test_a_document_without_a_source_has_no_fields() -> None:
-    assert Found.of({"_id": "1", "_seq_no": 0, "_primary_term": 1}).shown(SPEC) == Document("1", {}, "0.1")
+    assert Found.of(Said(id="1", seq_no=0, primary_term=1)).shown(SPEC) == Document("1", {}, "0.1")
 
 
 def test_a_position_is_that_of_the_fields() -> None:

@@ -14,7 +14,7 @@ from soundstage.core.errors import (
     Unauthenticated,
     Unavailable,
 )
-from soundstage.engines.blobs.s3.driver import exceptions
+from soundstage.engines.blobs.s3.driver import aiohttp, exceptions
 
 
 class Missing(Exception):
@@ -58,8 +58,17 @@ _NO_CREDENTIALS: tuple[type[Exception], ...] = (
     exceptions.TokenRetrievalError,
     exceptions.ProfileNotFound,
     exceptions.ConfigParseError,
-    exceptions.UnauthorizedSSOTokenError,
+    exceptions.SSOError,
+    exceptions.LoginError,
     exceptions.NoAuthTokenError,
+    exceptions.UnknownCredentialError,
+    exceptions.UnknownTokenProviderError,
+    exceptions.InvalidConfigError,
+)
+_UNSAFE: tuple[type[Exception], ...] = (
+    exceptions.SSLError,
+    aiohttp.ClientSSLError,
+    aiohttp.ServerFingerprintMismatch,
 )
 _NOT_SENT: tuple[type[Exception], ...] = (
     exceptions.EndpointConnectionError,
@@ -84,7 +93,7 @@ def failure(error: BaseException, bucket: str, *, reading: bool) -> Failure:
         return Failure(_login(_line(error)), again=False)
     if isinstance(error, _OUR_FAULT):
         return Failure(Internal(f"the driver of S3 takes no such request: {_line(error)}"), again=False)
-    if isinstance(error, exceptions.SSLError):
+    if isinstance(error, _UNSAFE):
         return Failure(
             Unavailable(
                 f"no safe connection to the server of {bucket!r}: {_line(error)}",

@@ -11,7 +11,7 @@ import asyncio
 from collections import deque
 from typing import Any, NamedTuple
 
-from soundstage.core.errors import Exhausted
+from soundstage.core.errors import Exhausted, Internal
 from soundstage.engines.cache.port import MISS, UNAVAILABLE, Found, Outcome
 
 IN_FLIGHT_MAX = 10_000
@@ -38,10 +38,10 @@ class Reply(NamedTuple):
     value: bytes = b""
 
     def number(self, flag: bytes) -> int:
-        """The number that a flag returns; 0 without it."""
+        """The number that a flag returns; 0 without it. Raises `Internal` where it returns none."""
         for word in self.flags:
             if word[:1] == flag:
-                return int(word[1:])
+                return _number(word)
         return 0
 
     def has(self, flag: bytes) -> bool:
@@ -183,6 +183,8 @@ class Connection(asyncio.Protocol):
             start = end + 2
             if words[0] == b"VA":
                 stop: int = start + int(words[1])
+                if stop < start:
+                    raise ValueError("a value of less than nothing")
                 if size < stop + 2:
                     self._needed = stop + 2 - at
                     break
@@ -234,6 +236,13 @@ class Connection(asyncio.Protocol):
                 exchange.future.set_exception(Silent(sent=True))
         self._parts, self._held = [], 0
         self._unsent.clear()
+
+
+def _number(word: bytes) -> int:
+    try:
+        return int(word[1:])
+    except ValueError:
+        raise Internal(f"the memcached answered {word!r}, where it had been asked for a number") from None
 
 
 def found(words: list[bytes], value: bytes) -> Found:

@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Meta
 
 from soundstage.core.environment import Environment
-from soundstage.core.errors import Exhausted, Internal, InvalidArgument, TooLarge, Unavailable
+from soundstage.core.errors import Exhausted, Internal, InvalidArgument, TooLarge, Unauthenticated, Unavailable
 from soundstage.core.time import NS_PER_MS, NS_PER_S, Duration
 from soundstage.engines.cache.memcached.connection import PLAIN, VERSION_BYTES, VERSIONED, Reply, Silent, found
 from soundstage.engines.cache.memcached.keys import Ring, got, worded
@@ -163,9 +163,12 @@ class MemcachedCache:
         mode, first = (b"I", delta) if delta >= 0 else (b"D", 0)
         flags = b" N%d J%d D%d M%s v" % (ttl_s, first, abs(delta), mode)
         reply = await self._change(key, b"ma %s%s%s\r\n", flags, within_s)
-        if reply.code == b"CLIENT_ERROR":
+        if reply.code == b"CLIENT_ERROR" and b"non-numeric" in reply.flags:
             raise no_counter()
-        return int(_told(reply, b"VA").value)
+        try:
+            return int(_told(reply, b"VA").value)
+        except ValueError:
+            raise _strange(reply) from None
 
     async def lease(self, key: bytes, ttl_s: int, *, within_s: float | None = None) -> Lease:
         self._check_open()
@@ -186,7 +189,7 @@ class MemcachedCache:
     async def server_version(self) -> str:
         """The versions of all servers, each once. Raises `Unavailable` when one does not answer."""
         replies = await asyncio.gather(*(self._applied(node, b"version\r\n", None) for node in self.nodes))
-        found = {_told(reply, b"VERSION").flags[0].decode("utf-8", "replace") for reply in replies}
+        found = {b" ".join(_told(reply, b"VERSION").flags).decode("utf-8", "replace") for reply in replies}
         return f"memcached {', '.join(sorted(found))}"
 
     def statistics(self) -> Statistics:
@@ -281,7 +284,10 @@ def addresses(netloc: str) -> list[tuple[str, int]]:
 
 def _found(reply: Reply) -> Found:
     """The same as for a get, of a reply to another command that asks for value, flags and number first."""
-    return found([reply.code, b"", *reply.flags], reply.value)
+    try:
+        return found([reply.code, b"", *reply.flags], reply.value)
+    except (ValueError, IndexError):
+        raise _strange(reply) from None
 
 
 def _told(reply: Reply, *expected: bytes) -> Reply:
@@ -293,4 +299,15 @@ def _told(reply: Reply, *expected: bytes) -> Reply:
         raise TooLarge(f"the memcached takes no value of this size: {said}", field="value")
     if reply.code == b"SERVER_ERROR":
         raise Unavailable(f"the memcached refused: {said}", outcome="not_applied")
-    raise Internal(f"the memcached answered {said!r}, which is no answer to what it was asked")
+    if b"unauthenticated" in reply.flags:
+        raise Unauthenticated(
+            "the memcached wants a password, and none is spoken here",
+            hint="let it run without, on a network of its own",
+            outcome="not_applied",
+        )
+    raise _strange(reply)
+
+
+def _strange(reply: Reply) -> Internal:
+    said = b" ".join((reply.code, *reply.flags)).decode("utf-8", "replace")
+    return Internal(f"the memcached answered {said!r}, which is no answer to what it was asked")

@@ -131,10 +131,14 @@ class Stream:
 
 
 class Lane:
-    """Streams of one client. `heard` is told of each place of which something came."""
+    """Streams of one client. `heard` is told of each place of which something came.
+
+    It is `over` when the client has failed, and brings nothing more.
+    """
 
     def __init__(self, link: Link, bridge: Bridge, heard: Callable[[Place], None]) -> None:
         self.streams: dict[Place, Stream] = {}
+        self.over: bool = False
         self._bridge = bridge
         self._heard = heard
         self._consumer: Any = link.consumer("soundstage-readers")
@@ -262,7 +266,7 @@ class Lane:
         while True:
             self._wanted.wait()
             if self._closed:
-                self._consumer.close()
+                self._leave()
                 return
             self._obey()
             if self._wanting <= 0:
@@ -270,15 +274,32 @@ class Lane:
                 if self._wanting > 0 or self._orders or self._closed:
                     self._wanted.set()
                 continue
-            first = self._consumer.poll(POLL_S)
-            if first is not None:
-                messages = [first, *self._consumer.consume(ROUND_MESSAGES, 0)]
+            try:
+                first = self._consumer.poll(POLL_S)
+                messages = [] if first is None else [first, *self._consumer.consume(ROUND_MESSAGES, 0)]
+            except Exception as error:  # noqa: BLE001 - handed to whoever reads
+                self._bridge.tell(self._fail, failure(error, reading=True).error)
+                self._leave()
+                return
+            if messages:
                 self._bridge.tell(self._bring, sorted_by_place(messages))
+
+    def _fail(self, error: SoundstageError) -> None:
+        """Who waits is told; what reads here next does so at another lane."""
+        self.over = True
+        for place, stream in self.streams.items():
+            stream.error = error
+            stream.wake()
+            self._heard(place)
+
+    def _leave(self) -> None:
+        with suppress(KafkaException, RuntimeError):
+            self._consumer.close()
 
     def _obey(self) -> None:
         while self._orders:
             # What it was told of partitions that are gone, the driver refuses; readers learn of that by themselves.
-            with suppress(KafkaException):
+            with suppress(KafkaException, RuntimeError):
                 self._orders.popleft()()
 
 

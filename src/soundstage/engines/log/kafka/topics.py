@@ -9,7 +9,7 @@ from typing import NamedTuple
 from soundstage.core.errors import AlreadyExists, NotFound
 from soundstage.engines.log import refusals
 from soundstage.engines.log.kafka.asking import Asking
-from soundstage.engines.log.kafka.driver import KafkaException, admin, root
+from soundstage.engines.log.kafka.driver import admin, root
 from soundstage.engines.log.kafka.failures import failure
 from soundstage.engines.log.kafka.link import Link
 from soundstage.engines.log.kafka.names import topic_here, topic_in_kafka
@@ -95,7 +95,7 @@ class Topics:
     def _listed(self) -> list[str]:
         try:
             names = self._link.admin.list_topics(timeout=self._options.attempt_s).topics
-        except KafkaException as error:
+        except Exception as error:
             raise failure(error, reading=True).error from error
         found = ((name, topic_here(self._space, name)) for name in names)
         return [here for _, here in found if here is not None]

@@ -68,6 +68,7 @@ _REFUSED: tuple[type[BaseException], ...] = (
     protocol.OverloadedErrorMessage,
     protocol.IsBootstrappingErrorMessage,
     protocol.UnavailableErrorMessage,
+    protocol.PreparedQueryNotFound,
     pool.NoConnectionsAvailable,
     connection.ConnectionBusy,
 )
@@ -81,6 +82,7 @@ _REQUEST: tuple[type[BaseException], ...] = (
     root.FunctionFailure,
     protocol.RequestValidationException,
     protocol.NotSupportedError,
+    protocol.ProtocolException,
     root.DependencyException,
 )
 
@@ -98,7 +100,7 @@ def failure(error: BaseException, *, reading: bool = False) -> Failure:
             Forbidden(f"Cassandra refuses: {_line(error)}", hint="grant the role the right", outcome="not_applied"),
             again=False,
         )
-    if isinstance(error, _REQUEST):
+    if isinstance(error, _REQUEST) and not isinstance(error, _REFUSED):
         return Failure(_wrong(error), again=False)
     refused = isinstance(error, _REFUSED)
     outcome: Outcome = "not_applied" if refused or reading else "unknown"

@@ -16,10 +16,11 @@ from soundstage.engines.search import refusals, tokens
 from soundstage.engines.search.checks import check_deletion, check_nearest, check_request
 from soundstage.engines.search.counting import check_results
 from soundstage.engines.search.documents import Prepared, check_ids, fitting, prepare
-from soundstage.engines.search.opensearch import failures
+from soundstage.engines.search.opensearch import answers, failures
+from soundstage.engines.search.opensearch.answers import Searched, read
 from soundstage.engines.search.opensearch.asking import Asking
 from soundstage.engines.search.opensearch.hits import Found, likeness_of, sort_of, sort_values
-from soundstage.engines.search.opensearch.link import Answer, AnswerTooLarge, Link
+from soundstage.engines.search.opensearch.link import AnswerTooLarge, Link
 from soundstage.engines.search.opensearch.mapping import SPACES, Writer, has_objects, settings, spec_of
 from soundstage.engines.search.opensearch.options import OpenSearchAddress
 from soundstage.engines.search.port import (
@@ -41,7 +42,7 @@ from soundstage.engines.search.port import (
     Status,
     Unchanged,
 )
-from soundstage.engines.search.queries import Query, Sort
+from soundstage.engines.search.queries import Query, Result, Sort
 from soundstage.engines.search.specs import check_name, check_spec
 
 T = TypeVar("T")
@@ -75,7 +76,7 @@ class OpenSearchSearch:
     async def start(self) -> None:
         link = Link(self._address, self._environment)
         try:
-            _json(await link.ask("GET", "/"))
+            read(await link.ask("GET", "/"), answers.Done)
         except BaseException:
             await link.close()
             raise
@@ -94,8 +95,8 @@ class OpenSearchSearch:
 
     async def server_version(self) -> str:
         """What the cluster says it is."""
-        said = _json(await self._open().ask("GET", "/"))["version"]
-        return f"{said.get('distribution', 'elasticsearch')} {said['number']}"
+        said = read(await self._open().ask("GET", "/"), answers.Cluster).version
+        return f"{said.distribution} {said.number}"
 
     async def create_index(self, spec: IndexSpec) -> None:
         link = self._open()
@@ -107,7 +108,7 @@ class OpenSearchSearch:
             body = _encode(settings(spec, self._address.options))
             # Another may be quicker, or an attempt whose answer was lost.
             with suppress(AlreadyExists):
-                _json(await link.change("PUT", f"/{self._prefix}{spec.name}", body))
+                read(await link.change("PUT", f"/{self._prefix}{spec.name}", body), answers.Done)
             known = await self._look(spec.name, None)
         if known is None or known.place != f"{self._prefix}{spec.name}":
             raise refusals.name_taken(spec.name, "an alias")
@@ -124,19 +125,20 @@ class OpenSearchSearch:
             raise refusals.is_alias(name)
         self._known.clear()
         with suppress(NotFound):
-            _json(await link.ask("DELETE", f"/{known.place}"))
+            read(await link.ask("DELETE", f"/{known.place}"), answers.Done)
         self._known.clear()
 
     async def indexes(self) -> list[IndexInfo]:
         link = self._open()
         everywhere = f"/{self._prefix}*"
-        mappings = _json(await link.ask("GET", f"{everywhere}/_mapping"))
-        aliases = _json(await link.ask("GET", f"{everywhere}/_alias"))
+        mappings = read(await link.ask("GET", f"{everywhere}/_mapping"), dict[str, answers.Mapped])
+        aliases = read(await link.ask("GET", f"{everywhere}/_alias"), dict[str, answers.Aliased])
         found: list[IndexInfo] = []
         for name in sorted(mappings):
-            spec = spec_of(mappings[name].get("mappings", {}))
+            spec = spec_of(mappings[name].mappings)
             if spec is not None:
-                named = sorted(alias.removeprefix(self._prefix) for alias in aliases.get(name, {}).get("aliases", {}))
+                known = aliases[name].aliases if name in aliases else {}
+                named = sorted(alias.removeprefix(self._prefix) for alias in known)
                 found.append(IndexInfo(spec=spec, aliases=named))
         return sorted(found, key=lambda info: info.spec.name)
 
@@ -154,7 +156,7 @@ class OpenSearchSearch:
             actions.append({"remove": {"index": f"{self._prefix}*", "alias": there}})
         if index is not None:
             actions.append({"add": {"index": (await self._index(index, None)).place, "alias": there}})
-        _json(await link.change("POST", "/_aliases", _encode({"actions": actions})))
+        read(await link.change("POST", "/_aliases", _encode({"actions": actions})), answers.Done)
         self._known.pop(alias, None)
 
     async def bulk(self, index: str, actions: Sequence[Action], *, deadline_ns: int | None = None) -> list[Outcome]:
@@ -185,8 +187,11 @@ class OpenSearchSearch:
             body = b"".join(sent.values())
             path = f"/{known.place}/_bulk"
             answer = await self._open().change("POST", path, body, lines=True, deadline_ns=deadline_ns)
-            for number, item in zip(sent, _json(answer).get("items", ()), strict=True):
-                outcomes[number] = _outcome(next(iter(item.values())))
+            made = [each for item in read(answer, answers.Bulk).items for each in item.values()]
+            if len(made) != len(sent):
+                raise failures.no_answer(f"it is of {len(made)} actions, not of {len(sent)}")
+            for number, each in zip(sent, made, strict=True):
+                outcomes[number] = _outcome(each)
         return outcomes
 
     async def _get(self, known: _Known, deadline_ns: int | None, ids: Sequence[str]) -> list[Document | None]:
@@ -195,12 +200,12 @@ class OpenSearchSearch:
             return []
         body = _encode({"ids": list(dict.fromkeys(ids))})
         answer = await self._open().ask("POST", f"/{known.place}/_mget", body, deadline_ns=deadline_ns)
-        docs: list[dict[str, Any]] = _json(answer)["docs"]
+        docs = read(answer, answers.Documents).docs
         for each in docs:
-            if error := each.get("error"):
+            if each.error:
                 # Whether it is there is not known: its shard did not answer, or its index is gone.
-                raise failures.meaning(503, failures.cause_in(error))
-        found = {each["_id"]: Found.of(each) for each in docs if each.get("found")}
+                raise failures.meaning(503, failures.cause_in(each.error))
+        found = {each.id: Found.of(each) for each in docs if each.found}
         return [None if id not in found else found[id].shown(known.spec) for id in ids]
 
     async def _nearest(self, known: _Known, deadline_ns: int | None, request: Nearest) -> list[Hit]:
@@ -211,14 +216,15 @@ class OpenSearchSearch:
         body = {"query": query, "size": asked.limit, "track_total_hits": False, **_returned(known.spec, asked.fields)}
         answer = await self._searched(known, body, deadline_ns)
         hits: list[Hit] = []
-        for each in answer["hits"]["hits"]:
-            found = Found.of(each)
-            score = likeness_of(similarity, float(each["_score"]))
-            hits.append(Hit(found.shown(known.spec, asked.fields), score))
+        for each in answer.hits.hits:
+            if each.score is None:
+                raise failures.no_answer("a hit has no score")
+            hits.append(Hit(Found.of(each).shown(known.spec, asked.fields), likeness_of(similarity, each.score)))
         return hits
 
     async def _refresh(self, known: _Known, deadline_ns: int | None) -> None:
-        _json(await self._open().ask("POST", f"/{known.place}/_refresh", deadline_ns=deadline_ns))
+        answer = await self._open().ask("POST", f"/{known.place}/_refresh", deadline_ns=deadline_ns)
+        read(answer, answers.Done)
 
     async def _delete_where(self, known: _Known, deadline_ns: int | None, query: Query, limit: int) -> int:
         asked = check_deletion(known.spec, query, limit)
@@ -226,7 +232,7 @@ class OpenSearchSearch:
         path = f"/{known.place}/_delete_by_query?conflicts=proceed&refresh=true&max_docs={limit}"
         body = _encode({"query": known.asking.query(asked)})
         answer = await self._open().change("POST", path, body, deadline_ns=deadline_ns)
-        return int(_json(answer)["deleted"])
+        return read(answer, answers.Deleted).deleted
 
     async def _page(self, known: _Known, deadline_ns: int | None, request: Request) -> Page:
         asked = check_request(known.spec, request)
@@ -251,13 +257,12 @@ class OpenSearchSearch:
         if most <= 0:
             body.pop("from", None)
         spare = int(bool(most) and (bool(asked.sort) or skipped + most < SCORED_MAX_HITS))
-        found = await self._some(known, body, max(0, most) + spare, deadline_ns)
-        every = [Found.of(each) for each in found["hits"]["hits"]]
+        found, cut = await self._some(known, body, max(0, most) + spare, deadline_ns)
+        every = [Found.of(each) for each in found.hits.hits]
         taken = fitting(every[: max(0, most)], Found.size)
-        results = known.asking.results(asked.aggregations, found.get("aggregations", {}))
-        check_results(results)
+        results = _results(known.asking, asked, found)
         after = None
-        if taken and (len(taken) < len(every) or found["cut"]):
+        if taken and (len(taken) < len(every) or cut):
             last = taken[-1]
             after = (
                 tokens.sorted_token(asked, last.position(asked.sort))
@@ -265,28 +270,28 @@ class OpenSearchSearch:
                 else tokens.scored_token(asked, skipped + len(taken))
             )
         hits = [Hit(each.shown(known.spec, asked.fields), None if asked.sort else each.score) for each in taken]
-        total = int(found["hits"]["total"]["value"]) if asked.count else None
+        total = found.hits.total.value if asked.count else None
         return Page(hits=hits, total=total, after=after, aggregations=results)
 
-    async def _some(self, known: _Known, body: Mapping[str, Any], size: int, deadline_ns: int | None) -> dict[str, Any]:
-        """The answer with up to `size` hits, or with the first of them where all would be too many bytes: `cut`."""
+    async def _some(
+        self, known: _Known, body: Mapping[str, Any], size: int, deadline_ns: int | None
+    ) -> tuple[Searched, bool]:
+        """The answer with up to `size` hits; whether it has the first of them only, as all would be too many bytes."""
         asked = size
         while True:
             try:
-                return {**await self._searched(known, {**body, "size": asked}, deadline_ns), "cut": asked < size}
+                return await self._searched(known, {**body, "size": asked}, deadline_ns), asked < size
             except AnswerTooLarge:
                 if asked <= 1:
                     raise
                 asked //= 2
 
-    async def _searched(self, known: _Known, body: Mapping[str, Any], deadline_ns: int | None) -> dict[str, Any]:
+    async def _searched(self, known: _Known, body: Mapping[str, Any], deadline_ns: int | None) -> Searched:
         path = f"/{known.place}/_search?allow_partial_search_results=false"
-        found = _json(await self._open().ask("POST", path, _encode(body), deadline_ns=deadline_ns))
-        failed = found["_shards"].get("failures")
-        if found.get("timed_out") or failed:
-            raise failures.meaning(
-                503, failures.Cause(reason=f"not all shards answered: {failed or 'it took too long'}")
-            )
+        found = read(await self._open().ask("POST", path, _encode(body), deadline_ns=deadline_ns), Searched)
+        if found.timed_out or found.shards.failures:
+            why = found.shards.failures or "it took too long"
+            raise failures.meaning(503, failures.Cause(reason=f"not all shards answered: {why}"))
         return found
 
     async def _named(
@@ -326,11 +331,11 @@ class OpenSearchSearch:
         self._known.pop(name, None)
         try:
             answer = await self._open().ask("GET", f"/{self._prefix}{name}/_mapping", deadline_ns=deadline_ns)
-            mappings = _json(answer)
+            mappings = read(answer, dict[str, answers.Mapped])
         except NotFound:
             return None
-        index, mapping = next(iter(mappings.items()))
-        spec = spec_of(mapping.get("mappings", {}))
+        index, mapping = next(iter(mappings.items()), ("", answers.Mapped()))
+        spec = spec_of(mapping.mappings)
         if spec is None:
             return None
         known = _Known(index, spec, Writer(spec.fields), Asking(spec.fields), at_ns)
@@ -359,21 +364,29 @@ def _lines(action: Prepared, writer: Writer) -> bytes | None:
     return _encode({verb: said}) + b"\n" + writer.source(action) + b"\n"
 
 
-def _outcome(item: Mapping[str, Any]) -> Outcome:
-    status = int(item["status"])
-    if status in (200, 201):
-        if item.get("result") == "deleted":
+def _outcome(made: answers.Made) -> Outcome:
+    if made.status in (200, 201):
+        if made.result == "deleted":
             return Outcome(Status.APPLIED)
-        return Outcome(Status.APPLIED, f"{item['_seq_no']}.{item['_primary_term']}")
-    if status == 409:
+        return Outcome(Status.APPLIED, f"{made.seq_no}.{made.primary_term}")
+    if made.status == 409:
         return Outcome(Status.CONFLICT)
-    error: Mapping[str, Any] = item.get("error") or {}
-    if status == 404 and not error:
+    if made.status == 404 and not made.error:
         return Outcome(Status.MISSING)
-    cause = failures.cause_in(error)
+    cause = failures.cause_in(made.error)
     if cause.type == "index_not_found_exception":
-        raise failures.meaning(status, cause)
+        raise failures.meaning(made.status, cause)
     return Outcome(Status.REJECTED, reason=cause.shown)
+
+
+def _results(asking: Asking, asked: Request, found: Searched) -> dict[str, Result]:
+    """What was counted. Raises `TooLarge` for too much of it."""
+    try:
+        results = asking.results(asked.aggregations, found.aggregations)
+    except (LookupError, TypeError, AttributeError) as error:
+        raise failures.no_answer(repr(error)) from error
+    check_results(results)
+    return results
 
 
 def _exact(asked: Nearest, where: Any, space: str) -> dict[str, Any]:
@@ -393,13 +406,3 @@ def _returned(spec: IndexSpec, fields: Sequence[str] | None, sorts: Sequence[Sor
     names = None if fields is None else [*fields, *(sort.field for sort in sorts)]
     whole = names is None or (names and has_objects(spec))
     return {"seq_no_primary_term": True, "_source": True if whole else names or False}
-
-
-def _json(answer: Answer) -> dict[str, Any]:
-    """What a good answer says. Raises what a bad one means."""
-    if answer.status >= 400:
-        raise failures.meaning(answer.status, failures.cause_of(answer.body))
-    try:
-        return msgspec.json.decode(answer.body, type=dict[str, Any])
-    except msgspec.DecodeError as error:
-        raise failures.broken(f"an answer that is none: {error}", "unknown") from None

@@ -118,6 +118,34 @@ def broken(reason: str, outcome: OutcomeOf) -> Unavailable:
     return Unavailable(f"the connection to OpenSearch was lost: {reason}", outcome=outcome)
 
 
+def no_answer(why: object) -> Unavailable:
+    """Something answers that is no OpenSearch, or says what none says."""
+    return Unavailable(
+        f"what OpenSearch is taken for answers nothing that it would: {why}",
+        hint="see that the URL names a node, and what stands between",
+        outcome="unknown",
+    )
+
+
+def untrusted(reason: str) -> Unavailable:
+    """The node's certificate, or ours, is not accepted: asked again it would be refused again."""
+    return Unavailable(
+        f"no safe connection to OpenSearch: {reason}",
+        hint="see tls_ca, tls_cert and the names in the node's certificate",
+        outcome="not_applied",
+        retryable=False,
+    )
+
+
+def defect(error: Exception) -> Internal:
+    """The client takes no such request."""
+    return Internal(
+        f"the HTTP client refuses a request: {type(error).__name__} {error}",
+        hint="this is a defect; please report it",
+        outcome="not_applied",
+    )
+
+
 def late(outcome: OutcomeOf) -> DeadlineExceeded:
     """The answer did not come in time."""
     return DeadlineExceeded("OpenSearch did not answer in time", hint="allow more time", outcome=outcome)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import msgspec
 
+from soundstage.engines.search.opensearch import answers
 from soundstage.engines.search.opensearch.mapping import ID, WORDS
 from soundstage.engines.search.port import Document, IndexSpec, Kind, Similarity
 from soundstage.engines.search.queries import Sort
@@ -27,10 +28,9 @@ class Found(NamedTuple):
     score: float | None
 
     @classmethod
-    def of(cls, said: Mapping[str, Any]) -> Found:
+    def of(cls, said: answers.Document) -> Found:
         """The document of a hit."""
-        revision = f"{said['_seq_no']}.{said['_primary_term']}"
-        return cls(said["_id"], said.get("_source") or {}, revision, said.get("_score"))
+        return cls(said.id, said.source or {}, f"{said.seq_no}.{said.primary_term}", said.score)
 
     def shown(self, spec: IndexSpec, names: Sequence[str] | None = None) -> Document:
         """As callers see it, with the fields of these names."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import ssl
 
 import httpx2
 
@@ -12,6 +12,7 @@ from soundstage.core.errors import Exhausted, SoundstageError, TooLarge, Unavail
 from soundstage.core.time import NS_PER_S
 from soundstage.engines.search import refusals
 from soundstage.engines.search.opensearch import failures
+from soundstage.engines.search.opensearch.answers import Answer
 from soundstage.engines.search.opensearch.options import OpenSearchAddress, password, tls_context
 
 ANSWER_MAX_BYTES = 64 << 20
@@ -20,13 +21,6 @@ CONNECT_MAX_S = 3.0
 
 JSON = {"content-type": "application/json"}
 LINES = {"content-type": "application/x-ndjson"}
-
-
-class Answer(NamedTuple):
-    """What came back."""
-
-    status: int
-    body: bytes
 
 
 class AnswerTooLarge(TooLarge):
@@ -51,7 +45,8 @@ class Link:
         self._closed = False
         self._client = httpx2.AsyncClient(
             auth=None if options.user is None else (options.user, password(options)),
-            verify=tls_context(options) if self._bases[0].startswith("https") else True,
+            # Without TLS the certificates that are trusted are not read, which takes longer than all else here.
+            verify=tls_context(options) if self._bases[0].startswith("https") else False,
             headers={"user-agent": f"soundstage/{__version__}", "accept-encoding": "identity"},
             limits=httpx2.Limits(max_connections=options.connections, max_keepalive_connections=options.connections),
             trust_env=False,
@@ -74,6 +69,8 @@ class Link:
                     return answer
                 error: SoundstageError = passing
             except Unavailable as failed:
+                if not failed.retryable:
+                    raise
                 error = failed
             pause_s = await self._paused(pause_s, end_ns, error)
 
@@ -91,7 +88,7 @@ class Link:
                     return answer
                 error: SoundstageError = failures.meaning(answer.status, failures.cause_of(answer.body))
             except (Unavailable, Exhausted) as failed:
-                if failed.outcome != "not_applied":
+                if failed.outcome != "not_applied" or not failed.retryable:
                     raise
                 error = failed
             pause_s = await self._paused(pause_s, end_ns, error)
@@ -125,6 +122,8 @@ class Link:
             try:
                 answer = await self._sent(method, base + path, body, headers, end_ns)
             except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
+                if (why := _distrust(error)) is not None:
+                    raise failures.untrusted(f"{base}: {why}") from None
                 reason = f"{base}: {str(error) or 'it does not answer'}"
                 self._next_after(turn)
                 continue
@@ -133,6 +132,8 @@ class Link:
             except httpx2.TimeoutException:
                 self._next_after(turn)
                 raise (failures.late if told else failures.silent)("unknown") from None
+            except (httpx2.InvalidURL, httpx2.UnsupportedProtocol, httpx2.CookieConflict) as error:
+                raise failures.defect(error) from error
             except (httpx2.HTTPError, httpx2.StreamError) as error:
                 raise failures.broken(str(error) or type(error).__name__, "unknown") from None
             except RuntimeError:
@@ -161,3 +162,13 @@ class Link:
                     raise AnswerTooLarge
                 parts.append(part)
             return Answer(answer.status_code, b"".join(parts))
+
+
+def _distrust(error: BaseException) -> str | None:
+    """What TLS said against the connection, if that was why there is none."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLError):
+            return getattr(cause, "verify_message", None) or getattr(cause, "reason", None) or str(cause)
+        cause = cause.__cause__ or cause.__context__
+    return None

@@ -31,6 +31,14 @@ _TYPES = {
 _encode = msgspec.json.Encoder().encode
 
 
+class _Meta(msgspec.Struct, frozen=True):
+    said: str = msgspec.field(name=SPEC)
+
+
+class _Ours(msgspec.Struct, frozen=True):
+    meta: _Meta = msgspec.field(name="_meta")
+
+
 def settings(spec: IndexSpec, options: OpenSearchOptions) -> dict[str, Any]:
     """What makes the index."""
     index: dict[str, Any] = {
@@ -57,9 +65,8 @@ def has_objects(spec: IndexSpec) -> bool:
 
 def spec_of(mappings: Mapping[str, Any]) -> IndexSpec | None:
     """The index that was made so; None for one that is not ours."""
-    said = mappings.get("_meta", {}).get(SPEC)
     try:
-        return None if said is None else msgspec.json.decode(said, type=IndexSpec)
+        return msgspec.json.decode(msgspec.convert(mappings, _Ours).meta.said, type=IndexSpec)
     except msgspec.MsgspecError:
         return None
 

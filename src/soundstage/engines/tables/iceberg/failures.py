@@ -32,12 +32,27 @@ ERRORS: tuple[type[Exception], ...] = (
     ArithmeticError,
     AssertionError,
     RuntimeError,
+    MemoryError,
     *driver.declared(exceptions),
 )
 """What calls of the driver raise, among them what it lets through from below."""
 
 _ABSENT = (exceptions.NoSuchTableError, exceptions.NoSuchNamespaceError, exceptions.NoSuchIdentifierError)
 OVERTAKEN = (exceptions.CommitFailedException, exceptions.ValidationException, exceptions.WaitingForLockException)
+
+
+_LOGIN = ("password authentication failed", "no password supplied", "no pg_hba.conf entry")
+_NOWHERE = ("FATAL:  database", "FATAL:  role")
+"""What is said while connecting, when the driver tells no state."""
+_CONNECTING = ("connection failed", "connection is bad", "connection timeout")
+_DAMAGE = ("malformed", "not a database")
+_UNKNOWN = {"08007", "40003"}
+"""States in which nobody knows what became of the transaction."""
+_REFUSED = {"08001", "08004", "57P03"}
+"""And after which there was none."""
+_PASSING = {"08", "25", "40", "55", "57", "58", "F0", "XX"}
+"""Kinds of states that may be others a little later: the server's, not the statement's."""
+_DEFECTS = (database.ArgumentError, database.InvalidRequestError, database.CompileError, database.UnboundExecutionError)
 
 
 def failure(error: BaseException, table: str, *, reading: bool) -> SoundstageError:
@@ -90,24 +105,50 @@ def busy(table: str) -> Unavailable:
 
 
 def is_locked(error: BaseException) -> bool:
-    """Whether the catalogue was being written to by another for longer than one waits."""
-    return isinstance(error, database.OperationalError) and "database is locked" in str(error)
+    """Whether others wrote to the catalogue meanwhile, for longer than one waits or in each other's way."""
+    if not isinstance(error, database.DBAPIError):
+        return False
+    state = _state(error)
+    return (state.startswith("40") and state not in _UNKNOWN) or "database is locked" in str(error)
 
 
 def _catalogue(error: BaseException, reading: bool) -> SoundstageError:
-    words = _line(error)
-    if "password authentication failed" in words or "no password supplied" in words:
+    words, state = _line(error), _state(error)
+    if state.startswith("28") or any(each in words for each in _LOGIN):
         return Unauthenticated(
             f"the catalogue's database refuses: {words}", hint="check the role and password_file", outcome="not_applied"
         )
-    if "permission denied" in words:
+    if state == "42501" or "permission denied" in words:
         return Forbidden(f"the catalogue's database refuses: {words}", hint="grant the role the right")
-    connecting = any(each in words for each in ("connection failed", "connection is bad", "connection timeout"))
+    if state in ("3D000", "3F000") or any(each in words for each in _NOWHERE):
+        return Unavailable(
+            f"the catalogue's database is not there: {words}",
+            hint="make it, or name another in the URL",
+            outcome="not_applied",
+            retryable=False,
+        )
+    if state.startswith("53"):
+        return Exhausted(
+            f"the catalogue's database has no room: {words}",
+            hint="allow it more connections, memory or disk",
+            retry_after_ms=1_000,
+            outcome="not_applied",
+        )
+    if state in ("XX001", "XX002") or any(each in words for each in _DAMAGE):
+        return DataLoss(f"the catalogue's database is damaged: {words}", hint="restore it from a backup")
+    if (state and state[:2] not in _PASSING) or (isinstance(error, _DEFECTS) and not state):
+        return Internal(f"the catalogue's database takes no such statement: {words}", hint="please report it")
+    before = state in _REFUSED or any(each in words for each in _CONNECTING)
     return Unavailable(
         f"the catalogue's database did not answer: {words}",
         hint="repeat the call; see to the database if it goes on",
-        outcome="not_applied" if reading or connecting else "unknown",
+        outcome="not_applied" if reading or before else "unknown",
     )
+
+
+def _state(error: BaseException) -> str:
+    """The five characters by which SQL names an error; empty where the database was not heard of."""
+    return str(getattr(getattr(error, "orig", None), "sqlstate", None) or "")
 
 
 def _is_damage(error: BaseException) -> bool:
