@@ -206,7 +206,7 @@ class Client:
             if self._driver.raises:
                 self._driver.fault.strike()
             self._driver.fault.met += 1
-        found = error.args[0] if isinstance(error, KafkaException) else None
+        found: Any = getattr(error, "args", (None,))[0] if isinstance(error, KafkaException) else None
         self._told.append(lambda: heard(found, SimpleNamespace(partition=lambda: 0, offset=lambda: 7)))
 
     def poll(self, _timeout: float = 0) -> Any:
