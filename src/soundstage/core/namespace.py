@@ -106,6 +106,6 @@ class NamespaceChange(msgspec.Struct, frozen=True, kw_only=True):
     generation: Int64
     at: Instant
     by: str
-    action: Literal["created", "changed", "deleted"]
+    action: Literal["created", "changed", "truncated", "deleted"]
     changed: list[str]
     namespace: NamespaceInfo

@@ -88,5 +88,6 @@ class Contexts:
             logs=_NOT_THERE,
             table=_NOT_THERE,
             used=_NOT_THERE,
+            truncations=_NOT_THERE,
             config=config,
         )

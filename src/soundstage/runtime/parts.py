@@ -28,6 +28,7 @@ from soundstage.runtime.control.follower import NamespaceFollower
 from soundstage.runtime.control.registry import Registry
 from soundstage.runtime.control.store import NamespaceStore
 from soundstage.runtime.control.tables import Tables
+from soundstage.runtime.control.truncating import NamespaceTruncations
 from soundstage.runtime.control.vacancy import Vacancy
 from soundstage.runtime.copies import Reach
 from soundstage.runtime.credentials import TokenStore
@@ -190,6 +191,7 @@ class Parts:
         processes, control = self.config.processes, self.config.control
         others = not self._alone or processes.workers or processes.shared
         others_s = OTHERS_POLLS * control.poll_interval / 1e9 if others else 0.0
+        vacancy = Vacancy(self.admission, self.environment, others_s)
         self.namespaces: NamespaceControl = NamespaceControl(
             self._store,
             declarations,
@@ -197,8 +199,9 @@ class Parts:
             tables,
             self.environment,
             control.namespaces_limit,
-            Vacancy(self.admission, self.environment, others_s),
+            vacancy,
         )
+        self.truncations: NamespaceTruncations = NamespaceTruncations(self.namespaces, vacancy, self.environment)
         self.namespaces.busy = self.jobs.is_busy
         self.follower: NamespaceFollower = NamespaceFollower(self.namespaces, declarations, tables, self.environment)
         await self.follower.load(self.config.namespaces, alone=self._alone)
@@ -313,6 +316,7 @@ class Parts:
             logs=self.engines,
             table=self._table,
             used=self.systems.started,
+            truncations=self.truncations,
             config=config,
             administers=administers.get(name),
         )

@@ -19,7 +19,7 @@ from soundstage.core.namespace import Objective
 from soundstage.core.pages import PageTokens
 from soundstage.core.provisioning import Design, Excuse, Terrain, Workload
 from soundstage.engines.log.port import Log
-from soundstage.engines.records.port import Records, TableSpec
+from soundstage.engines.records.port import Records, Stamp, TableSpec
 from soundstage.runtime.compute import Compute
 from soundstage.runtime.files import Files
 from soundstage.runtime.leases import Leases
@@ -43,6 +43,8 @@ class NamespaceView(msgspec.Struct, frozen=True, gc=False):
 
     `earlier` are the configurations of the last week or so, the latest first, between which a knob changed that is
     honoured in its old form for a while: one of `LINGERING` of the `NamespaceConfig`.
+
+    `truncated`: what it holds of that version, or of one before it, is gone, and must not be shown.
     """
 
     name: str
@@ -53,6 +55,7 @@ class NamespaceView(msgspec.Struct, frozen=True, gc=False):
     slos: Mapping[str, Objective]
     records: Records
     earlier: tuple[Earlier, ...] = ()
+    truncated: Stamp | None = None
 
 
 class Namespaces(Protocol):
@@ -63,6 +66,22 @@ class Namespaces(Protocol):
 
         Costs one dictionary look-up; ask per call and never keep the answer across an await.
         """
+        ...
+
+    def all(self) -> Sequence[NamespaceView]:
+        """Every namespace of this abstraction that is served."""
+        ...
+
+
+class Truncations(Protocol):
+    """Where it is kept which namespaces were truncated. `generation` tells those of one name apart: else `NotFound`."""
+
+    async def truncate(self, name: str, generation: int, at: Stamp, by: str) -> None:
+        """The view of the namespace is `truncated` at `at`, or later, in every process; its history has it."""
+        ...
+
+    async def forget_truncation(self, name: str, generation: int, at: Stamp) -> None:
+        """The view of the namespace is not `truncated` at `at` any more."""
         ...
 
 
@@ -82,8 +101,9 @@ class ServiceContext(msgspec.Struct, frozen=True, kw_only=True):
 
     `files` are what callers sent and jobs leave; `leases` and `schedule` are shared by all processes of the stage;
     `logs` are its logs; `table` gives a table of the stage's own records, which the service has to create; `used` gives
-    the started service of a system that this one uses, to be asked for outside of `start`. These six are there once the
-    service is started: one that is only asked what a namespace needs has none.
+    the started service of a system that this one uses, to be asked for outside of `start`; `truncations` are told what
+    was truncated. These seven are there once the service is started: one that is only asked what a namespace needs has
+    none.
     `administers` is the part of the stage that a system of the runtime itself makes reachable, None for all
     other systems.
     """
@@ -99,6 +119,7 @@ class ServiceContext(msgspec.Struct, frozen=True, kw_only=True):
     logs: Logs
     table: Callable[[str], SystemTable]
     used: Callable[[str], Awaitable[Any]]
+    truncations: Truncations
     config: Any = None
     administers: Any = None
 

@@ -11,8 +11,10 @@ from tests.demo.sample import sample
 
 from soundstage.core.errors import InvalidArgument, PreconditionFailed
 from soundstage.data.kv import Condition, KeyValue, PutItem
+from soundstage.data.kv.service import KeyValueService
 from soundstage.demo.command import held_by, run
 from soundstage.demo.screen import Screen
+from soundstage.engines.records.port import Budget
 from soundstage.runtime.namespaces import Namespaces, NamespaceSpec
 from soundstage.runtime.stage import Stage
 from soundstage.runtime.stagefile import load_config
@@ -54,6 +56,25 @@ async def test_two_stages_serve_one_namespace_at_once(url: str, tmp_path: Path) 
             await two.client(KeyValue, "people").put_items(id="bob", items=[ITEM])
         found = await one.client(KeyValue, "people").get_items(id="bob")
     assert len(found.items) == 1
+
+
+@pytest.mark.parametrize("conditional", [False, True])
+async def test_a_truncation_hides_all_in_every_process_and_its_rows_are_erased(
+    url: str, tmp_path: Path, *, conditional: bool
+) -> None:
+    async with stage_on(url, tmp_path / "one") as one, stage_on(url, tmp_path / "two") as two:
+        people = await declare(one, "people", conditional_writes=conditional)
+        await people.put_items(id="ada", items=[ITEM])
+        await people.put_items(id="bob", items=[ITEM])
+        await people.truncate(confirm="people")
+        other = two.client(KeyValue, "people")
+        assert [(await other.get_items(id=name)).items for name in ("ada", "bob")] == [[], []]
+        await other.put_items(id="bob", items=[PutItem(key=b"new", value=b"")])
+        service = one.systems.service("kv")
+        assert isinstance(service, KeyValueService)
+        await service.erase_truncated("people", lambda: None)
+        walked = await one.engines.get("default", "").walk("kv/people", 0, 1, None, Budget(), 1)
+    assert [(name, [key for key, _ in rows]) for name, rows in walked.partitions] == [(b"bob", [b"new"])]
 
 
 async def test_conditions_are_for_namespaces_that_ask_for_them(url: str, tmp_path: Path) -> None:

@@ -491,3 +491,39 @@ async def test_whatever_was_written_later_writes_come_to_the_same(stage: Stage, 
         for name in ("x", "y"):
             one, other = [await stage.client(KeyValue, each).get_items(id=name) for each in ("films", "again")]
             assert one == other
+
+
+async def test_what_was_truncated_stays_gone_in_a_copy(stage: Stage, namespaces: Namespaces) -> None:
+    await fill(stage)
+    films = stage.client(KeyValue, "films")
+    early = token(stage, 5)
+    await films.truncate(confirm="films")
+    await films.put_items(id="after", items=[item(b"k")])
+    await (await namespaces.copy(name="films", to="again", engines=OTHER)).result()
+    assert list(await contents(stage, "again")) == ["after"]
+    await stage.client(KeyValue, "again").put_items(id="late", items=[item(b"k")], idempotency_token=early)
+    assert await contents(stage, "again") == await contents(stage, "films")
+
+
+async def test_what_was_truncated_stays_gone_in_an_import(stage: Stage, namespaces: Namespaces) -> None:
+    await fill(stage)
+    films = stage.client(KeyValue, "films")
+    await films.truncate(confirm="films")
+    await films.put_items(id="after", items=[item(b"k")])
+    await imported(stage, (await exported(stage)).file)
+    assert list(await contents(stage, "again")) == ["after"]
+
+
+async def test_only_the_file_of_a_truncated_namespace_is_of_the_newer_format(stage: Stage) -> None:
+    await fill(stage, records=1)
+    plain = await header_of(stage)
+    await stage.client(KeyValue, "films").truncate(confirm="films")
+    truncated = await header_of(stage)
+    assert [(each.format, each.truncated is None) for each in (plain, truncated)] == [(1, True), (2, False)]
+
+
+async def header_of(stage: Stage) -> Header:
+    content = await content_of(stage, (await exported(stage)).file)
+    first = decode(content[: HEAD_BYTES + packed_size(content[:HEAD_BYTES])])
+    assert isinstance(first, Header)
+    return first

@@ -17,6 +17,7 @@ Messages and operations are in `api`, the knobs of a namespace in `config`. Insi
     cursors      where a walk goes on, inside a page token
     reads        pages of one record: by range and by keys
     batches, scans, counts    pages of many records, walks over all of them, and how many items there are
+    truncated, erasing    what a truncated namespace shows, and how what it hides is removed
     mutations, mutation_target    sets of mutations as they are accepted, and as they are applied later
     provisioning    what a namespace needs for a workload
     namespace, service        a namespace as this process serves it, and the operations
@@ -46,6 +47,7 @@ from soundstage.data.kv.api import (
     ScanItemsReply,
     Selection,
     SyncKeyValue,
+    TruncateReply,
 )
 
 __all__ = [
@@ -67,4 +69,5 @@ __all__ = [
     "ScanItemsReply",
     "Selection",
     "SyncKeyValue",
+    "TruncateReply",
 ]

@@ -269,6 +269,18 @@ class MutateItemsReply(Message, kw_only=True):
     mutation_id: str
 
 
+class Truncate(Message, kw_only=True):
+    namespace: NamespaceName = ""
+    confirm: Annotated[str, Meta(description="the namespace's name, once more: all that it holds goes")]
+    idempotency_token: WriteToken = None
+
+
+class TruncateReply(Message, kw_only=True):
+    """`idempotency_token` is the effective one: what was written under a later one stays."""
+
+    idempotency_token: IdempotencyToken
+
+
 class KeyValueCalls:
     """Records of sorted items, two levels of map: id to key to value."""
 
@@ -321,6 +333,13 @@ class KeyValueCalls:
     @operation(CountItems, access="read", idempotent=True, errors=(NotFound,))
     def count_items(self) -> CountItemsReply:
         """How many items of a record match; exact up to the namespace's `count_limit`."""
+
+    @operation(Truncate, access="admin", idempotent=True, errors=(NotFound, TokenDrift))
+    def truncate(self) -> TruncateReply:
+        """All records of a namespace are gone, at a cost that does not grow with them; this cannot be undone.
+
+        It is a delete of everything: writes of a later token stay, those of an earlier one that arrive late do not.
+        """
 
 
 class KeyValue(AsyncFace, KeyValueCalls):

@@ -13,6 +13,7 @@ from soundstage.core.namespace import Objective
 from soundstage.data.kv.config import NamespaceConfig, check_together
 from soundstage.data.kv.pagination import Amplification, RowEstimate
 from soundstage.data.kv.tokens import DriftWindow
+from soundstage.data.kv.truncated import TruncatedRecords
 from soundstage.engines.records.port import Capability, Records, TableSpec
 from soundstage.runtime.service import NamespaceView
 
@@ -23,6 +24,7 @@ PAGED = ("get_items", "scan_items", "batch_get_items", "count_items")
 class ServedNamespace:
     """One version of one namespace; `max_ns` is how long each paged operation may take.
 
+    `records` is its engine, which shows nothing of what was truncated.
     `clock` makes the tokens of writes that come without; `dropped` counts large values whose chunks were removed.
     They, `estimate` and `amplification` are handed on to the next version.
     """
@@ -49,8 +51,10 @@ class ServedNamespace:
         self.view: NamespaceView = view
         self.name: str = view.name
         self.config: NamespaceConfig = config
-        self.records: Records = view.records
         self.table: str = table_name(view.name)
+        self.records: Records = view.records
+        if view.truncated is not None:
+            self.records = TruncatedRecords(view.records, self.table, view.truncated)
         self.values_table: str = values_table_name(view.name)
         self.descending: bool = config.key_order == "desc"
         self.conditional: bool = takes_conditions(config, view.records.capabilities)

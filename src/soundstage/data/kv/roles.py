@@ -1,4 +1,4 @@
-"""The roles that apply sets of mutations, and drop the chunks of large values which no row has any more."""
+"""The roles that apply sets of mutations, and remove what nobody sees: truncated records, chunks of gone values."""
 
 from __future__ import annotations
 
@@ -7,13 +7,18 @@ import logging
 from soundstage.core.errors import NotFound, SoundstageError
 from soundstage.data.kv.service import KeyValueService
 from soundstage.data.writeahead import work_off
+from soundstage.engines.records.port import Stamp
+from soundstage.runtime.leases import LeaseLost
 from soundstage.runtime.namespaces.api import Namespaces
 from soundstage.runtime.roles import Role, RoleContext
 
 log: logging.Logger = logging.getLogger("soundstage.kv")
 
-PAUSE_S = 600.0
-"""Between two rounds over all namespaces, which cost a few reads each however little they hold; nothing is urgent."""
+ERASE_PAUSE_S = 5.0
+"""Between two looks for namespaces that were truncated, which cost nothing where none was."""
+
+ERASURES_PER_SWEEP = 120
+"""A round over all namespaces costs a few reads each, however little they hold; nothing of it is urgent."""
 
 ROUND_ENTRIES = 1_000
 """Looked at in one namespace before the next one's turn."""
@@ -46,15 +51,43 @@ async def sweep_namespaces(context: RoleContext) -> bool:
     return more
 
 
-async def _sweep(context: RoleContext) -> None:
+async def erase_namespaces(context: RoleContext, erased: dict[str, Stamp]) -> None:
+    """One round over all namespaces that were truncated; `erased` are those of which only the last pass is to come."""
+    service = context.service
+    assert isinstance(service, KeyValueService)
+
+    def check() -> None:
+        if context.lease is not None:
+            context.lease.check()
+
+    for name, at, last in service.truncated():
+        check()
+        if not last and erased.get(name) == at:
+            continue
+        try:
+            await service.erase_truncated(name, check)
+            erased[name] = at
+        except NotFound:
+            # Deleted meanwhile.
+            continue
+        except LeaseLost:
+            raise
+        except SoundstageError as error:
+            log.warning("what was truncated could not be erased", extra={"namespace": name, "reason": str(error)})
+
+
+async def _remove(context: RoleContext) -> None:
     # Nothing is due at once, and a stage that is opened for a moment has no need of it.
+    erased: dict[str, Stamp] = {}
     while True:
-        await context.environment.sleep(PAUSE_S)
+        for _ in range(ERASURES_PER_SWEEP):
+            await context.environment.sleep(ERASE_PAUSE_S)
+            await erase_namespaces(context, erased)
         while await sweep_namespaces(context):
             pass
 
 
 ROLES: list[Role] = [
     Role(name="kv-mutations", run=_mutate, kind="one"),
-    Role(name="kv-values", run=_sweep, kind="one"),
+    Role(name="kv-values", run=_remove, kind="one"),
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from soundstage.core.call import Call
@@ -28,11 +28,14 @@ from soundstage.data.kv.api import (
     PutItemsReply,
     ScanItems,
     ScanItemsReply,
+    Truncate,
+    TruncateReply,
 )
 from soundstage.data.kv.batches import batch_pages
 from soundstage.data.kv.conditions import conditional
 from soundstage.data.kv.counts import count_rows
 from soundstage.data.kv.cursors import Cursor, seal, unseal
+from soundstage.data.kv.erasing import Erasure, due_us, erase
 from soundstage.data.kv.hot_items import HotItem, HotItems
 from soundstage.data.kv.items import item_of, token_of
 from soundstage.data.kv.large_values import with_chunks
@@ -44,9 +47,10 @@ from soundstage.data.kv.reads import filling_of, read_page
 from soundstage.data.kv.scans import check_scan, scan_page
 from soundstage.data.kv.selections import Filling, checked_selection
 from soundstage.data.kv.tokens import check_min_version, check_reached, effective, tell_repeatable
+from soundstage.data.kv.truncated import stamp_of
 from soundstage.data.kv.uploads import Swept, sweep
 from soundstage.data.kv.writes import LargeValues, delete_batch, put_batch
-from soundstage.engines.records.port import Batch, Conditional, TableSpec
+from soundstage.engines.records.port import Batch, Conditional, Stamp, TableSpec
 from soundstage.runtime.measurement import Measurement
 from soundstage.runtime.service import ServiceContext
 
@@ -207,6 +211,39 @@ class KeyValueService:
         count, exact = await count_rows(served, partition, wanted, patience, self._now_us())
         return CountItemsReply(count=count, exact=exact)
 
+    async def truncate(self, call: Call, request: Truncate) -> TruncateReply:
+        served = self._serve(request.namespace)
+        if request.confirm != served.name:
+            raise InvalidArgument(
+                f"confirm is {request.confirm[:80]!r}, not the namespace's name",
+                field="confirm",
+                hint=f"all records of {served.name!r} are going to be gone for good: send its name to say so",
+            )
+        token, time_us = self._token(served, request)
+        at = stamp_of(time_us, token.token)
+        await self._context.truncations.truncate(served.name, served.view.generation, at, call.principal.name)
+        return TruncateReply(idempotency_token=effective(token, time_us))
+
+    def truncated(self) -> list[tuple[str, Stamp, bool]]:
+        """The namespaces of which something is hidden, by which truncation, and whether the last pass is due."""
+        now_us, views = self._now_us(), self._context.namespaces.all()
+        return [
+            (view.name, view.truncated, now_us >= due_us(self._serve(view.name), view.truncated))
+            for view in views
+            if view.truncated is not None
+        ]
+
+    async def erase_truncated(self, name: str, check: Callable[[], None]) -> Erasure | None:
+        """What was truncated of a namespace is gone from its engine; None where nothing was. See `erasing`."""
+        served = self._serve(name)
+        at = served.view.truncated
+        if at is None:
+            return None
+        erasure = await erase(served, self._context.environment, check)
+        if erasure.last:
+            await self._context.truncations.forget_truncation(name, served.view.generation, at)
+        return erasure
+
     async def sweep_values(self, name: str, limit: int) -> Swept:
         """Up to `limit` large values of a namespace were looked at whose turn it is; see `uploads`."""
         served = self._serve(name)
@@ -244,7 +281,9 @@ class KeyValueService:
             served = self._served[name] = ServedNamespace(view, self._context.environment, served)
         return served
 
-    def _token(self, served: ServedNamespace, request: PutItems | DeleteItems) -> tuple[IdempotencyToken, int]:
+    def _token(
+        self, served: ServedNamespace, request: PutItems | DeleteItems | Truncate
+    ) -> tuple[IdempotencyToken, int]:
         """The token of a write, the caller's or else one made here, and its time."""
         token = request.idempotency_token
         if token is None:

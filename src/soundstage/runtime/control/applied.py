@@ -54,7 +54,8 @@ class Applied:
                 Earlier(self._declarations.config(info.abstraction, each.config), each.until_us)
                 for each in found.stored.earlier
             )
-            self.registry.apply(info, view_of(info, declared.config, declared.records, earlier))
+            view = view_of(info, declared.config, declared.records, earlier, found.stored.truncated)
+            self.registry.apply(info, view)
         except SoundstageError as error:
             self._refuse(Unserved(info, error.detail, cure_of(info, error)), found)
         except Exception as error:

@@ -29,6 +29,7 @@ from soundstage.core.errors import (
 from soundstage.core.names import nearest
 from soundstage.core.namespace import NamespaceInfo, NamespaceSpec
 from soundstage.core.time import Instant
+from soundstage.engines.records.port import Stamp
 from soundstage.runtime.control import refusals
 from soundstage.runtime.control.applied import Applied
 from soundstage.runtime.control.declaration import Declarations, Declared, check_fixed, check_kept
@@ -102,7 +103,7 @@ class NamespaceControl:
                 raise refusals.under_way(found, "deleted")
             return await self._change(declared, found, expected_version, by, managed_by)
 
-        return await self._serially(spec.name, attempt)
+        return await self.serially(spec.name, attempt)
 
     async def delete(self, name: str, expected_version: int | None, by: str) -> tuple[NamespaceInfo, str | None]:
         """See `NamespacesCalls.delete`; returns what was deleted, and what of it is out of reach and stays."""
@@ -116,7 +117,7 @@ class NamespaceControl:
                 raise refusals.other_version(info, expected_version)
             return info, await self.clear(found, by)
 
-        return await self._serially(name, attempt)
+        return await self.serially(name, attempt)
 
     async def _may_go(self, found: Found) -> bool:
         """Whether a namespace is there to be deleted; one that nobody could finish to delete is, once more."""
@@ -140,7 +141,7 @@ class NamespaceControl:
                 self.applied.apply(await self.store.put(going, found.stamp, change))
                 tell(change)
 
-        await self._serially(name, attempt)
+        await self.serially(name, attempt)
 
     async def clear(
         self, found: Found, by: str | None, *, job_id: str | None = None, check: Check | None = None
@@ -205,15 +206,19 @@ class NamespaceControl:
             return found.stored.info
 
         for _ in range(ATTEMPTS):
-            done = await self._serially(spec.name, attempt)
+            done = await self.serially(spec.name, attempt)
             if isinstance(done, NamespaceInfo):
                 return done
             leaving = done
             await self._room.wait(leaving)
         raise refusals.contended(spec.name)
 
-    async def finish_filling(self, name: str, generation: int, earlier: list[EarlierKnobs], by: str) -> NamespaceInfo:
+    async def finish_filling(
+        self, name: str, generation: int, earlier: list[EarlierKnobs], by: str, truncated: Stamp | None = None
+    ) -> NamespaceInfo:
         """The namespace that was filled is served; `earlier` are the knobs that its data lived under. Safe to repeat.
+
+        What its data hold of `truncated`, or of a version before that, stays gone.
 
         Raises `PreconditionFailed` when the name is no longer the job's.
         """
@@ -226,12 +231,13 @@ class NamespaceControl:
             for table in declared.tables:
                 await declared.records.set_purge_floor(table.name, None)
             change = change_of(found.stored.info, "created", by, [], self._now())
-            stored = await self.store.put(Stored(info=found.stored.info, earlier=earlier), found.stamp, change)
+            filled = Stored(info=found.stored.info, earlier=earlier, truncated=truncated)
+            stored = await self.store.put(filled, found.stamp, change)
             self.applied.apply(stored)
             tell(change)
             return stored.stored.info
 
-        return await self._serially(name, attempt)
+        return await self.serially(name, attempt)
 
     async def check_filling(self, name: str, generation: int) -> None:
         """Raises `PreconditionFailed` when the name is no longer that of the namespace of that generation."""
@@ -413,12 +419,12 @@ class NamespaceControl:
         earlier = earlier_than(found.stored, info.config, declared.lingering, now // 1_000)
         check_earlier(earlier, declared.lingering, now // 1_000)
         await self._tables.adjust(declared.records, declared.tables, now // 1_000)
-        stored = await self.store.put(Stored(info=info, earlier=earlier), found.stamp, change)
-        self.applied.apply(stored)
+        going = Stored(info=info, earlier=earlier, truncated=found.stored.truncated)
+        self.applied.apply(await self.store.put(going, found.stamp, change))
         tell(change)
         return info
 
-    async def _serially(self, name: str, attempt: Callable[[Found | None], Awaitable[T]]) -> T:
+    async def serially(self, name: str, attempt: Callable[[Found | None], Awaitable[T]]) -> T:
         """What `attempt` returns for the namespace as stored, tried again when others were faster."""
         async with self.changing:
             for _ in range(ATTEMPTS):

@@ -25,7 +25,11 @@ def next_version(old: NamespaceInfo, declared: Declared, managed_by: ManagedBy, 
 
 
 def change_of(
-    info: NamespaceInfo, action: Literal["created", "changed", "deleted"], by: str, changed: list[str], at: Instant
+    info: NamespaceInfo,
+    action: Literal["created", "changed", "truncated", "deleted"],
+    by: str,
+    changed: list[str],
+    at: Instant,
 ) -> NamespaceChange:
     """What the history has of a change that made `info`, or deleted it."""
     return NamespaceChange(

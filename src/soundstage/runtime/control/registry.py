@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from soundstage.core.errors import NotFound, Unavailable
 from soundstage.core.names import nearest
 from soundstage.core.namespace import NamespaceInfo
+from soundstage.engines.records.port import Stamp
 from soundstage.runtime.admission import Admission, Gate
 from soundstage.runtime.service import Earlier, NamespaceView
 
@@ -27,6 +28,10 @@ class AbstractionViews:
             return self.views[name]
         except KeyError:
             raise self._registry.missing(name, self._abstraction) from None
+
+    def all(self) -> list[NamespaceView]:
+        """Every namespace that is served."""
+        return list(self.views.values())
 
 
 class Unserved(NamedTuple):
@@ -115,7 +120,9 @@ class Registry:
         return NotFound(f"there is no namespace {name!r}", field="namespace", hint=hint)
 
 
-def view_of(info: NamespaceInfo, config: Any, records: Any, earlier: tuple[Earlier, ...]) -> NamespaceView:
+def view_of(
+    info: NamespaceInfo, config: Any, records: Any, earlier: tuple[Earlier, ...], truncated: Stamp | None = None
+) -> NamespaceView:
     """What services are shown of a namespace."""
     return NamespaceView(
         name=info.name,
@@ -126,4 +133,5 @@ def view_of(info: NamespaceInfo, config: Any, records: Any, earlier: tuple[Earli
         slos=info.slos,
         records=records,
         earlier=earlier,
+        truncated=truncated,
     )

@@ -57,6 +57,7 @@ class Stored(msgspec.Struct, frozen=True, kw_only=True):
     One that is `deleting` and `if_empty` is not served while it is waited for that nobody writes to it any more, and
     has all it had: it is active again should it hold something after all, or the job end.
     `earlier` are the configurations before this one whose lingering knobs were others, the latest first.
+    `truncated`: whatever it holds of that version, or of one before it, is gone. It is forgotten once none is left.
     """
 
     info: NamespaceInfo
@@ -65,6 +66,7 @@ class Stored(msgspec.Struct, frozen=True, kw_only=True):
     earlier: list[EarlierKnobs] = []
     job: str = ""
     if_empty: bool = False
+    truncated: Stamp | None = None
     schema: int = 1
 
 

@@ -40,13 +40,17 @@ class Vacancy:
         """What counts the calls of a namespace that is served; ask before it is forgotten."""
         return self._admission.gates.get(name)
 
+    async def others_follow(self) -> None:
+        """Other processes serve namespaces as they are stored now, or none do."""
+        if self._others_s:
+            await self._environment.sleep(self._others_s)
+
     async def comes(self, gate: Gate | None) -> None:
         """The calls that `gate` let in have ended, and other processes let none in either.
 
         Raises `Unavailable` when one takes longer than half a minute.
         """
-        if self._others_s:
-            await self._environment.sleep(self._others_s)
+        await self.others_follow()
         limit_ns = self._environment.monotonic_ns() + round(WITHIN_S * 1e9)
         while gate is not None and gate.in_flight:
             if self._environment.monotonic_ns() > limit_ns:

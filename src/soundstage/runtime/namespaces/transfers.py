@@ -25,7 +25,7 @@ from soundstage.runtime.namespaces.api import (
 )
 from soundstage.runtime.transfer.exporting import Export, Source
 from soundstage.runtime.transfer.filling import Filling, targets
-from soundstage.runtime.transfer.format import Header, blocks, check_header, packed, unpacker
+from soundstage.runtime.transfer.format import FORMAT, PLAIN, Header, blocks, check_header, packed, unpacker
 from soundstage.runtime.transfer.importing import CopyState, ImportState, fill_from_file, fill_from_tables, prove
 from soundstage.runtime.transfer.reach import Administered
 from soundstage.runtime.transfer.reading import Place, Reading, transfers_of
@@ -86,7 +86,7 @@ class NamespaceTransfers:
         await self._claim(filling, spec.name, state, job)
         trailer = await fill_from_file(state, read, size, filling, job, self._compute)
         await filling.claim(state.generation, job, begun=True)
-        source = Stored(info=header.namespace, earlier=header.earlier)
+        source = Stored(info=header.namespace, earlier=header.earlier, truncated=header.truncated)
         return await self._finish(call, job, declared, state.generation, source, trailer.ended_us, trailer.tally)
 
     async def check_copy(self, call: Call, request: CopyNamespace) -> None:
@@ -117,7 +117,7 @@ class NamespaceTransfers:
         reading = Reading(source.engine, tables, state.place, self._compute)
         tally = await fill_from_tables(state, reading, filling, job, self._environment)
         await filling.claim(state.generation, job, begun=True)
-        stored = Stored(info=info, earlier=source.header.earlier)
+        stored = Stored(info=info, earlier=source.header.earlier, truncated=source.header.truncated)
         return await self._finish(call, job, declared, state.generation, stored, state.ended_us, tally)
 
     async def _claim(self, filling: Filling, name: str, state: ImportState | CopyState, job: JobContext) -> None:
@@ -141,7 +141,8 @@ class NamespaceTransfers:
         job.check()
         # Purging obeyed the knobs of the source until all was read, and admission may not go behind that.
         earlier: list[EarlierKnobs] = earlier_than(source, declared.knobs, declared.lingering, until_us)
-        info = await self._control.finish_filling(declared.spec.name, generation, earlier, call.principal.name)
+        name, by = declared.spec.name, call.principal.name
+        info = await self._control.finish_filling(name, generation, earlier, by, source.truncated)
         return Filled(namespace=info, records=tally.records, items=tally.items, bytes=tally.size)
 
     async def _source(self, name: str) -> Source:
@@ -150,11 +151,14 @@ class NamespaceTransfers:
             raise self._control.unknown(name)
         declared = self._control.stored(found.stored.info)
         tables = list(declared.tables)
+        truncated = found.stored.truncated
         header = Header(
+            format=PLAIN if truncated is None else FORMAT,
             at_us=self._environment.now_us(),
             namespace=found.stored.info,
             earlier=found.stored.earlier,
             tables=tables,
+            truncated=truncated,
         )
         return Source(header, transfers_of(declared.records, name, "name"), tables)
 

@@ -21,15 +21,18 @@ from soundstage.core.errors import DataLoss, InvalidArgument
 from soundstage.core.namespace import NamespaceInfo
 from soundstage.core.scalars import decode_scalar, encode_msgpack_scalar
 from soundstage.engines.records.holdings import Holding
-from soundstage.engines.records.port import TableSpec
+from soundstage.engines.records.port import Stamp, TableSpec
 from soundstage.runtime.control.store import EarlierKnobs
 from soundstage.runtime.transfer.reading import Compute
 from soundstage.runtime.transfer.tally import Tally
 
 T = TypeVar("T")
 
-FORMAT = 1
+FORMAT = 2
 """Of the messages in a file. Older files are read, newer ones refused."""
+
+PLAIN = 1
+"""The format of a file that says nothing which only the newest releases understand: that of most."""
 
 MEDIA_TYPE = "application/vnd.soundstage.namespace+zstd"
 
@@ -44,13 +47,17 @@ _REST = _HEAD.size - 8
 
 
 class Header(msgspec.Struct, frozen=True, kw_only=True, tag="header"):
-    """What was exported. `earlier` are knobs that are honoured in their old form for a while."""
+    """What was exported. `earlier` are knobs that are honoured in their old form for a while.
 
-    format: int = FORMAT
+    `truncated` is as in `Stored`: such a file is of format 2, so that no release shows what is gone.
+    """
+
+    format: int = PLAIN
     at_us: int
     namespace: NamespaceInfo
     earlier: list[EarlierKnobs] = []
     tables: list[TableSpec]
+    truncated: Stamp | None = None
 
 
 class Page(msgspec.Struct, frozen=True, tag="page"):
