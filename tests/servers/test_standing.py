@@ -116,6 +116,13 @@ def test_another_number_of_nodes_begins_anew(site: Site) -> None:
     assert not (site.folder("sample") / "node0" / "kept").exists()
 
 
+def test_what_a_release_left_that_knew_other_ports_begins_anew(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    up(site)
+    site.down("sample")
+    monkeypatch.setattr(Sample, "ports", (*Sample.ports, "another"))
+    assert list(up(site).ports[0]) == list(Sample.ports)
+
+
 def test_forgetting_deletes_what_it_wrote(site: Site) -> None:
     up(site)
     site.down("sample", forget=True)

@@ -129,7 +129,7 @@ class Site:
     def _planned(
         self, kind: Kind, count: int, port: int, settings: Mapping[str, str], before: Standing | None
     ) -> tuple[Node, ...]:
-        if before is not None and len(before.hosts) == count and port in (0, next(iter(before.ports[0].values()))):
+        if before is not None and _fits(before, kind, count, port):
             return self.nodes(msgspec.structs.replace(before, settings=dict(settings)))
         shutil.rmtree(self.folder(kind.name), ignore_errors=True)
         return plan(kind, count, self.folder(kind.name), port, settings, self._environment)
@@ -161,6 +161,12 @@ class Site:
             _end(processes, 0)
             raise
         return state
+
+
+def _fits(before: Standing, kind: Kind, count: int, port: int) -> bool:
+    """Whether what an earlier `up` left can be started again: another release may have known other ports."""
+    ports = before.ports[0]
+    return len(before.hosts) == count and set(ports) == set(kind.ports) and port in (0, next(iter(ports.values())))
 
 
 def started_at(pid: int) -> int:

@@ -19,7 +19,7 @@ from soundstage.core.errors import (
     Unavailable,
 )
 from soundstage.engines.log.kafka.driver import KafkaError, KafkaException, code_of, names_of_codes
-from soundstage.engines.log.kafka.failures import failure, late, timed_out
+from soundstage.engines.log.kafka.failures import failure, late, refusal, timed_out
 
 CODES = names_of_codes()
 
@@ -89,6 +89,37 @@ def test_an_error_of_the_tree_stays_itself() -> None:
 )
 def test_what_the_driver_raises_of_pythons_own_is_told_too(raised: Exception, kind: type[SoundstageError]) -> None:
     assert type(failure(raised).error) is kind
+
+
+@pytest.mark.parametrize(
+    ("name", "said", "kind", "hint"),
+    [
+        ("_SSL", "SSL handshake failed: certificate verify failed: broker", Unavailable, "tls_ca"),
+        ("_SSL", "SSL handshake failed: ssl/tls alert unknown ca: SSL alert number 48", Unauthenticated, "tls_cert"),
+        ("_TRANSPORT", "Receive failed: ssl/tls alert bad certificate: SSL alert", Unauthenticated, "tls_cert"),
+        ("_TRANSPORT", "tlsv13 alert certificate required", Unauthenticated, "tls_cert"),
+        ("_AUTHENTICATION", "SASL authentication error", Unauthenticated, "password_file"),
+    ],
+)
+def test_who_is_not_trusted_or_let_in_need_not_wait(
+    name: str, said: str, kind: type[SoundstageError], hint: str
+) -> None:
+    error = KafkaError(code_of(name), said)
+    found = refusal(error)
+    assert found is not None
+    assert (type(found), found.retryable, hint in str(found.hint)) == (kind, False, True)
+    assert type(failure(error).error) is kind
+
+
+@pytest.mark.parametrize(("fatal", "told"), [(True, True), (False, False)])
+def test_a_right_that_is_missing_for_good_is_a_refusal(fatal: bool, told: bool) -> None:
+    error = KafkaError(code_of("CLUSTER_AUTHORIZATION_FAILED"), "no", fatal)
+    assert (type(refusal(error)) is Forbidden) == told
+
+
+@pytest.mark.parametrize("said", ["Connection refused", "Disconnected: SSL connection closed by peer"])
+def test_what_may_pass_is_no_refusal(said: str) -> None:
+    assert refusal(KafkaError(code_of("_TRANSPORT"), said)) is None
 
 
 def test_silence_tells_what_the_driver_said_meanwhile() -> None:

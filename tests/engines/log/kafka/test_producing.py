@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator
+from types import SimpleNamespace
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
-from soundstage.core.errors import DeadlineExceeded, Exhausted, Unavailable
+from soundstage.core.errors import DeadlineExceeded, Exhausted, Forbidden, Unavailable
 from soundstage.engines.log.kafka import Link, parse_address
 from soundstage.engines.log.kafka import producing as module
 from soundstage.engines.log.kafka.bridge import Bridge
-from soundstage.engines.log.kafka.driver import KafkaError, code_of
+from soundstage.engines.log.kafka.driver import KafkaError, KafkaException, code_of
 from soundstage.engines.log.kafka.producing import Arrivals, Producing
 from soundstage.engines.log.port import Entry, Spot
 from soundstage.servers.ports import free_port
@@ -105,6 +107,41 @@ async def test_what_comes_while_the_engine_stops_is_not_sent(
     with pytest.raises(Unavailable) as refused:
         await append(producing, 10)
     assert (refused.value.outcome, sent) == ("not_applied", [])
+
+
+class Dead:
+    """What the driver calls a producer, after something that it does not get over: each call raises, or tells so."""
+
+    def __init__(self, settings: dict[str, Any]) -> None:
+        self._hear = settings["error_cb"]
+        self._heard: list[Any] = []
+
+    def produce(self, *given: Any) -> None:
+        self._heard.append(given[4])
+
+    def poll(self, _timeout_s: float) -> int:
+        heard, self._heard = self._heard, []
+        for each in heard:
+            self._hear(KafkaError(code_of("CLUSTER_AUTHORIZATION_FAILED"), "no right to append", True))
+            each(KafkaError(code_of("_FATAL"), "fatal", True), None)
+        return len(heard)
+
+    def flush(self, _timeout_s: float) -> None:
+        raise KafkaException(KafkaError(code_of("_FATAL"), "fatal", True))
+
+    def purge(self) -> None:
+        raise KafkaException(KafkaError(code_of("_FATAL"), "fatal", True))
+
+
+async def test_a_client_that_may_not_append_says_why_and_is_closed_all_the_same(
+    monkeypatch: pytest.MonkeyPatch, bridge: Bridge
+) -> None:
+    monkeypatch.setattr("soundstage.engines.log.kafka.link.root", SimpleNamespace(Producer=Dead))
+    producing = Producing(Link(parse_address("test", urlsplit("kafka://127.0.0.1"), {}, None)), bridge)
+    with pytest.raises(Forbidden) as refused:
+        await append(producing, 10)
+    assert (refused.value.retryable, refused.value.outcome) == (False, "unknown")
+    await producing.close()
 
 
 class Message:

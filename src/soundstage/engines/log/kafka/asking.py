@@ -59,7 +59,8 @@ class Asking:
                 pause_s = min(PAUSE_LAST_S, PAUSE_FIRST_S * 2**tried)
                 left_s -= self._bridge.loop.time() - began_s + pause_s
                 if not found.again or left_s <= 0:
-                    raise _told(found.error, outcome) from error
+                    refused = self._link.refused("not_applied") if found.again else None
+                    raise _told(refused or found.error, outcome) from error
                 tried += 1
                 await self._bridge.pause(pause_s)
                 if tried > 1:

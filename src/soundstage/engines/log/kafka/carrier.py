@@ -9,9 +9,9 @@ from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-from soundstage.core.errors import Outcome, SoundstageError
+from soundstage.core.errors import SoundstageError
 from soundstage.engines.log.kafka.driver import KafkaException
-from soundstage.engines.log.kafka.failures import failure, timed_out
+from soundstage.engines.log.kafka.failures import failure
 from soundstage.engines.log.kafka.link import Link
 from soundstage.engines.log.kafka.producing import Arrivals, produce
 from soundstage.engines.log.port import Entry, Spot
@@ -135,7 +135,7 @@ class Carrier:
             if failed is not None:
                 raise KafkaException(failed)
             if self._going or any(each.left for each in arrivals):
-                raise silent(self._link, "not_applied")
+                raise self._link.silence("not_applied")
         except BaseException as error:
             self._abort(producer)
             raise told(error, sure=True) from error
@@ -203,11 +203,4 @@ def told(error: BaseException, *, sure: bool) -> SoundstageError:
     """`sure`: nothing of the transaction is there, nor will be."""
     found = failure(error).error
     found.outcome = "not_applied" if sure else "unknown"
-    return found
-
-
-def silent(link: Link, outcome: Outcome) -> SoundstageError:
-    """Kafka was not heard of in time."""
-    found = timed_out(link.trouble).error
-    found.outcome = outcome
     return found

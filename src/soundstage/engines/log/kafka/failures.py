@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
@@ -108,6 +109,11 @@ _DEFECTS: frozenset[int] = _codes(
 )
 
 
+_CERTIFICATE = "certificate verify failed"
+_ALERT = re.compile(r"alert (?:bad certificate|certificate \w+|unsupported certificate|unknown ca|handshake failure)\b")
+"""What a broker says that does not take the certificate of a client, or has got none."""
+
+
 def failure(error: BaseException | Any, *, reading: bool = False) -> Failure:
     """What `error`, the driver's, means. `reading`: nothing could have been changed by the request."""
     if isinstance(error, SoundstageError):
@@ -135,7 +141,7 @@ def _full(outcome: Outcome) -> Exhausted:
 
 
 def _by_code(code: Any, line: str, reading: bool) -> Failure:
-    final = _final(code, line)
+    final = _untrusted(line) or _final(code, line)
     if final is not None:
         final.outcome = "not_applied"
         return Failure(final, again=False)
@@ -162,9 +168,30 @@ def _final(code: Any, line: str) -> SoundstageError | None:
     return next((error for codes, error in known if code in codes), None)
 
 
+def refusal(error: Any) -> SoundstageError | None:
+    """What the driver says besides answers, if waiting does not mend it: nobody trusts the other, or lets it in."""
+    line = _line(error)
+    shut_out = error.code() in LOGIN or (error.code() in _RIGHTS and error.fatal())
+    return _untrusted(line) or (failure(error).error if shut_out else None)
+
+
+def _untrusted(line: str) -> SoundstageError | None:
+    if _CERTIFICATE in line:
+        return Unavailable(
+            f"a broker's certificate is not to be trusted: {line}",
+            hint="tls_ca is to be who signed it; with tls_names = false it need not name its host",
+            retryable=False,
+        )
+    if _ALERT.search(line):
+        return Unauthenticated(f"Kafka does not take our certificate: {line}", hint="check tls_cert and tls_key")
+    return None
+
+
 def _silent(line: str, outcome: Outcome) -> Unavailable:
     return Unavailable(
-        f"Kafka did not answer: {line}", hint="see that the brokers run and that the URL names them", outcome=outcome
+        f"Kafka did not answer: {line}",
+        hint="see that the brokers run, and that the URL names them and says how to speak to them",
+        outcome=outcome,
     )
 
 

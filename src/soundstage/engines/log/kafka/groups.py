@@ -204,7 +204,10 @@ class Memberships:
                     await waiter
             except TimeoutError:
                 why = self._link.trouble or "it did not become whole in time"
-                raise Unavailable(f"the group {member.group!r} has no shares: {why}", hint="join again") from None
+                refused = self._link.refused("unknown")
+                raise refused or Unavailable(
+                    f"the group {member.group!r} has no shares: {why}", hint="join again"
+                ) from None
             finally:
                 member.waiters.discard(waiter)
         return member.share

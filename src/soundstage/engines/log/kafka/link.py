@@ -6,9 +6,9 @@ import asyncio
 import threading
 from typing import Any
 
-from soundstage.core.errors import InvalidArgument, SoundstageError
+from soundstage.core.errors import InvalidArgument, Outcome, SoundstageError
 from soundstage.engines.log.kafka.driver import KafkaException, admin, code_of, root
-from soundstage.engines.log.kafka.failures import LOGIN, failure, timed_out
+from soundstage.engines.log.kafka.failures import refusal, timed_out
 from soundstage.engines.log.kafka.options import Address, client_settings
 from soundstage.engines.log.kafka.settings import MESSAGE_MAX_BYTES
 
@@ -28,10 +28,27 @@ class Link:
     def __init__(self, address: Address) -> None:
         self.address: Address = address
         self.admin: Any = None
-        self.trouble: str | None = None
+        self._heard: Any = None
         self._users = 0
         self._lock = threading.Lock()
-        self._refused: SoundstageError | None = None
+
+    @property
+    def trouble(self) -> str | None:
+        """What the driver last said of its connections, if it had reason to."""
+        return None if self._heard is None else self._heard.str()
+
+    def refused(self, outcome: Outcome) -> SoundstageError | None:
+        """Why it is no use to wait, if the last that was heard is such: a login or certificate is not accepted."""
+        found = None if self._heard is None else refusal(self._heard)
+        if found is not None:
+            found.outcome = outcome
+        return found
+
+    def silence(self, outcome: Outcome = "unknown") -> SoundstageError:
+        """What is said to somebody who has waited in vain."""
+        found = self.refused(outcome) or timed_out(self.trouble).error
+        found.outcome = outcome
+        return found
 
     async def take(self) -> None:
         """The cluster has answered. Raises the tree's errors only: the reason, once `start_s` have passed."""
@@ -98,7 +115,7 @@ class Link:
         return self._made(root.Consumer, settings)
 
     def _connect(self) -> None:
-        self._refused = self.trouble = None
+        self._heard = None
         self.admin = self._made(admin.AdminClient, {})
         try:
             self._wait_for_brokers()
@@ -112,11 +129,12 @@ class Link:
                 self.admin.list_topics(timeout=CONNECT_S)
             except KafkaException:
                 self.admin.poll(0)
-                if self._refused is not None:
-                    raise self._refused from None
+                refused = self.refused("not_applied")
+                if refused is not None:
+                    raise refused from None
             else:
                 return
-        raise timed_out(self.trouble).error
+        raise self.silence("not_applied")
 
     def _made(self, kind: Any, settings: dict[str, Any]) -> Any:
         try:
@@ -130,7 +148,5 @@ class Link:
 
     def _hear(self, error: Any) -> None:
         """What the driver says besides answers, in a thread of its own."""
-        if error.code() in LOGIN:
-            self._refused = failure(error).error
         if error.code() != ALL_DOWN:
-            self.trouble = error.str()
+            self._heard = error

@@ -15,7 +15,7 @@ from typing import Any
 from soundstage.core.errors import SoundstageError
 from soundstage.engines.log.kafka.bridge import Bridge
 from soundstage.engines.log.kafka.driver import KafkaError, KafkaException, TopicPartition
-from soundstage.engines.log.kafka.failures import failure, timed_out
+from soundstage.engines.log.kafka.failures import failure
 from soundstage.engines.log.kafka.link import HEARTBEAT_MS, Link
 from soundstage.engines.log.port import Assignment
 
@@ -92,7 +92,7 @@ class Attendant:
             async with asyncio.timeout_at(self._bridge.loop.time() + self._link.address.options.patience_s):
                 await asyncio.shield(kept)
         except TimeoutError:
-            raise timed_out(self._link.trouble).error from None
+            raise self._link.silence() from None
 
     async def identity(self, member: Member, generation: int) -> Any:
         """What a transaction is to say of who commits positions in it."""

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
+from functools import partial
 from itertools import repeat
 from typing import Any
 
-from soundstage.core.errors import Unavailable
+from soundstage.core.errors import Forbidden, SoundstageError, Unauthenticated, Unavailable
 from soundstage.engines.log import refusals
 from soundstage.engines.log.kafka.bridge import Bridge
+from soundstage.engines.log.kafka.driver import KafkaException
 from soundstage.engines.log.kafka.failures import failure, late, too_many
 from soundstage.engines.log.kafka.link import Link
 from soundstage.engines.log.port import Entry, Headers, Spot
@@ -157,11 +160,18 @@ class Producing:
         found = failure(sending.error).error
         if isinstance(found, Unavailable) or sending.error.fatal():
             # Parts of a call may have been sent, whatever its first part met with.
-            why = "" if self._link.trouble is None else f" ({self._link.trouble})"
-            found = Unavailable(f"{found.detail}{why}", hint=found.hint, outcome="unknown")
+            found = self._doubtful(found)
         elif any(sending.offsets.values()):
             found.outcome = "unknown"
         sending.told.set_exception(found)
+
+    def _doubtful(self, found: SoundstageError) -> SoundstageError:
+        if not isinstance(found, (Forbidden, Unauthenticated)):
+            why = "" if self._link.trouble is None else f" ({self._link.trouble})"
+            said = Unavailable(f"{found.detail}{why}", hint=found.hint)
+            found = self._link.refused("unknown") or said
+        found.outcome = "unknown"
+        return found
 
     async def _heard(self, sending: Sending, ends_s: float | None) -> None:
         """Returns when all of it is acknowledged; by the deadline whoever waits is told that it is over."""
@@ -226,9 +236,11 @@ class Producing:
         await self._bridge.loop.run_in_executor(None, self._end)
 
     def _end(self) -> None:
-        self._producer.flush(FLUSH_S)
-        self._producer.purge()
-        self._producer.flush(FLUSH_S)
+        # A client that may send nothing any more says so by raising.
+        flush = partial(self._producer.flush, FLUSH_S)
+        for step in (flush, self._producer.purge, flush):
+            with suppress(KafkaException):
+                step()
         self._producer, self._left = None, []
 
 

@@ -70,7 +70,10 @@ class Reading:
                     break
                 self._give_up(lane)
                 why = self._link.trouble or "nothing came"
-                raise Unavailable(f"Kafka did not answer: {why}", hint="repeat the call", outcome="not_applied")
+                refused = self._link.refused("not_applied")
+                raise refused or Unavailable(
+                    f"Kafka did not answer: {why}", hint="repeat the call", outcome="not_applied"
+                )
             if taken and stream.entries and size + size_of(stream.entries[0]) > limit_bytes:
                 break
             more, more_size = stream.take(limit_entries - len(taken), limit_bytes - size)

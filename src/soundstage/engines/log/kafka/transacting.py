@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from soundstage.core.errors import Outcome, Unavailable
 from soundstage.engines.log.kafka.bridge import Bridge
-from soundstage.engines.log.kafka.carrier import END_S, Carrier, Offered, Order, Orders, Part, silent
+from soundstage.engines.log.kafka.carrier import END_S, Carrier, Offered, Order, Orders, Part
 from soundstage.engines.log.kafka.failures import late, too_many
 from soundstage.engines.log.kafka.link import Link
 from soundstage.engines.log.port import Spot
@@ -54,7 +54,7 @@ class Transacting:
                 return await self._bridge.answer(order.done)
         except TimeoutError:
             outcome: Outcome = "not_applied" if order.done.cancel() else "unknown"
-            raise (silent(self._link, outcome) if left_s is None else late(outcome)) from None
+            raise (self._link.silence(outcome) if left_s is None else late(outcome)) from None
         finally:
             # Nobody waits for it any more: it need not begin.
             if order.done.cancel() or order.done.done():
