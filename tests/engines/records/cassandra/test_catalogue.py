@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from typing import Any
 
 import msgspec
 import pytest
+from tests.engines.records.cassandra.kept import Died, Kept, process
 from tests.engines.records.cassandra.scripted import ADDRESS, Session, Statement, requests_of, table_of
 
 from soundstage.core.environment import VirtualEnvironment
 from soundstage.core.errors import DeadlineExceeded, NotFound, Unavailable
+from soundstage.engines.records.cassandra import schema
 from soundstage.engines.records.cassandra.catalogue import REFRESH_NS, Catalogue
 from soundstage.engines.records.cassandra.driver import root
 from soundstage.engines.records.cassandra.link import Link
@@ -150,7 +153,111 @@ async def test_a_table_of_its_own_that_was_left_behind_goes(
         changes.append(statement)
 
     monkeypatch.setattr(Link, "change_schema", change_schema)
-    session = Preparing([[ROW], [(7, "rows_7")], [], None])
+    session = Preparing([[ROW], [(7, "rows_7")], [], [], None])
     assert await (await known(session, environment)).dropped() is None
     assert changes == [f"DROP TABLE IF EXISTS {ADDRESS.keyspace}.rows_7"]
     assert session.sent[-1].request.values == ("main", 7)
+
+
+SPECS = [TableSpec(name=NAME), TableSpec(name=NAME, conditional=True), TableSpec(name=NAME, dedicated=True)]
+OTHER = TableSpec(name="kv/others")
+STEPS_MAX = 20
+FENCE = 7
+
+
+async def dies(call: Coroutine[Any, Any, object]) -> bool:
+    """Whether its process died in the call."""
+    try:
+        await call
+    except Died:
+        return True
+    return False
+
+
+def stored(spec: TableSpec) -> Kept:
+    """A table under a fence, beside another one."""
+    kept = Kept()
+    kept.put(OTHER)
+    kept.put(spec, fence=FENCE)
+    return kept
+
+
+@pytest.mark.parametrize("done", [False, True])
+@pytest.mark.parametrize("spec", SPECS)
+async def test_a_drop_that_dies_at_any_step_leaves_all_or_what_the_next_sweep_finishes(
+    environment: VirtualEnvironment, spec: TableSpec, done: bool
+) -> None:
+    for step in range(STEPS_MAX):
+        kept = stored(spec)
+        died = await dies((await process(kept, environment, step, done=done)).catalogue.drop(NAME))
+        whole = NAME in kept.catalogue
+        after = await process(kept, environment)
+        for _ in range(3):
+            await after.eraser.erase()
+        if whole:
+            assert (kept.rows[2], kept.fences) == ({b"record"}, {2: FENCE})
+            await after.catalogue.drop(NAME)
+            await after.eraser.erase()
+        assert (set(kept.catalogue), kept.fences, kept.dropped, kept.own) == ({OTHER.name}, {}, {}, set())
+        assert kept.rows[1] == {b"record"}
+        assert spec.dedicated or not kept.rows[2]
+        if not died:
+            return
+    raise AssertionError("a drop has more steps than were looked at")
+
+
+@pytest.mark.parametrize("done", [False, True])
+@pytest.mark.parametrize("spec", SPECS)
+async def test_a_sweep_that_dies_at_any_step_of_erasing_leaves_what_the_next_one_finishes(
+    environment: VirtualEnvironment, spec: TableSpec, done: bool
+) -> None:
+    for step in range(STEPS_MAX):
+        kept = stored(spec)
+        place = schema.name_of(2, conditional=spec.conditional, dedicated=spec.dedicated)
+        del kept.catalogue[NAME]
+        kept.dropped[2] = place
+        died = await dies((await process(kept, environment, step, done=done)).eraser.erase())
+        after = await process(kept, environment)
+        for _ in range(3):
+            await after.eraser.erase()
+        assert (kept.fences, kept.dropped, kept.own) == ({}, {}, set())
+        assert kept.rows[1] == {b"record"}
+        if not died:
+            return
+    raise AssertionError("erasing has more steps than were looked at")
+
+
+async def test_two_that_make_a_table_of_its_own_at_once_leave_one(environment: VirtualEnvironment) -> None:
+    kept, spec = Kept(), TableSpec(name=NAME, dedicated=True)
+    kept.last = 1
+    first = await process(kept, environment)
+    second = await process(kept, environment)
+    made = kept.change_schema
+
+    def make(statement: str) -> None:
+        made(statement)
+        if NAME not in kept.catalogue and statement.startswith("CREATE"):
+            kept.put(spec)
+
+    kept.change_schema = make
+    await first.catalogue.create(spec)
+    await second.catalogue.create(spec)
+    assert (kept.own, kept.dropped) == ({f"rows_{kept.catalogue[NAME][0]}"}, {})
+
+
+async def test_a_table_that_was_made_by_an_attempt_of_unknown_outcome_stays(environment: VirtualEnvironment) -> None:
+    kept, spec = Kept(), TableSpec(name=NAME, dedicated=True)
+    kept.last = 1
+    made = await process(kept, environment)
+    answer = kept.answer
+
+    def unknown(text: str, values: tuple[Any, ...]) -> Any:
+        found = answer(text, values)
+        if text == Ledgers.TEXTS["add_table"]:
+            kept.answer = answer
+            return root.WriteTimeout("timed out", write_type=0)
+        return found
+
+    kept.answer = unknown
+    await made.catalogue.create(spec)
+    assert (kept.own, kept.catalogue[NAME][0], kept.dropped) == ({"rows_2"}, 2, {})

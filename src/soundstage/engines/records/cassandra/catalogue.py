@@ -144,10 +144,10 @@ class Catalogue:
         if rows and rows[0][1] is not None:
             number, spec = rows[0][0], _decode(rows[0][1])
             place = _place(spec, number)
-            await self._requests.write(self._ledgers.add_dropped, (self._space, number, place))
+            # What is marked and in no catalogue is finished by whoever sweeps, if this process dies.
+            await self._mark(number, place)
             await self._decided(self._ledgers.remove_table, (self._space, name, number))
-            if await self._requests.read_serially(self._ledgers.fence, (number,)):
-                await self._decided(self._ledgers.remove_fence, (number,))
+            await self._remove_fence(number)
             if spec.dedicated:
                 await self._unmake(number, place)
         await self.read()
@@ -195,7 +195,15 @@ class Catalogue:
 
     async def forget_dropped(self, number: int) -> None:
         """Its rows have been erased."""
+        await self._remove_fence(number)
         await self._requests.write(self._ledgers.remove_dropped, (self._space, number))
+
+    async def _mark(self, number: int, place: str) -> None:
+        await self._requests.write(self._ledgers.add_dropped, (self._space, number, place))
+
+    async def _remove_fence(self, number: int) -> None:
+        if await self._requests.read_serially(self._ledgers.fence, (number,)):
+            await self._decided(self._ledgers.remove_fence, (number,))
 
     async def _add(self, spec: TableSpec) -> bool:
         number = await self._take_number()
@@ -204,7 +212,19 @@ class Catalogue:
         if spec.dedicated:
             await self._link.change_schema(schema.make_rows(keyspace, place, spec.max_lag_us))
         await self._lengthen_grace(spec, place)
-        return await self._decided(self._ledgers.add_table, (self._space, spec.name, number, _encode(spec)))
+        if await self._decided(self._ledgers.add_table, (self._space, spec.name, number, _encode(spec))):
+            return True
+        if spec.dedicated:
+            await self._unmake_second(spec.name, number, place)
+        return False
+
+    async def _unmake_second(self, name: str, number: int, place: str) -> None:
+        """A table that was made in vain, as another had made one of that name first, is gone."""
+        rows = await self._requests.read_serially(self._ledgers.table, (self._space, name))
+        # An attempt of unknown outcome may have been applied all the same.
+        if not rows or rows[0][0] != number:
+            await self._mark(number, place)
+            await self._unmake(number, place)
 
     async def _update(self, number: int, spec: TableSpec) -> bool:
         await self._lengthen_grace(spec, _place(spec, number))
