@@ -199,6 +199,14 @@ async def test_no_status_passes_a_call(search: At, client: Client, name: str, st
     assert told(error) == ANSWERED.get(status, DEFECT)
 
 
+@pytest.mark.parametrize("status", [each.value for each in HTTPStatus if 400 <= each < 500])
+async def test_what_another_server_refuses_is_no_answer_of_a_cluster(search: At, client: Client, status: int) -> None:
+    client.says = (status, b"<html>said by another server</html>")
+    error = await refusal(call("search", "search", search))
+    assert error is not None
+    assert told(error) == (FINAL if status == 404 else ANSWERED.get(status, FINAL))
+
+
 SHAPES = [b"", b"null", b"[]", b"{}", b'{"items": 7}', b'{"docs": [{}]}', b'{"hits": {}}', b"<html>"]
 
 

@@ -24,6 +24,9 @@ OutcomeOf: TypeAlias = Literal["not_applied", "unknown"]
 
 _SAID_MAX = 300
 
+STRANGE = "no answer of OpenSearch"
+"""The kind of what is said by something else."""
+
 
 class Cause(msgspec.Struct, frozen=True):
     """What an answer says of an error: its kind, and in words."""
@@ -54,7 +57,7 @@ def cause_of(body: bytes) -> Cause:
     try:
         error = msgspec.json.decode(body, type=_Refusal).error
     except msgspec.MsgspecError:
-        return Cause(reason=body[:_SAID_MAX].decode("utf-8", "replace"))
+        return Cause(STRANGE, body[:_SAID_MAX].decode("utf-8", "replace"))
     if isinstance(error, str):
         return Cause(reason=error)
     if error.root_cause:
@@ -94,7 +97,7 @@ def meaning(status: int, cause: Cause) -> SoundstageError:
             return Unauthenticated("OpenSearch does not know the user or the password", hint="see `password_file`")
         case 403:
             return Forbidden(f"OpenSearch: {cause.shown}", hint="the user needs all rights on the indexes of its space")
-        case 404:
+        case 404 if cause.type != STRANGE:
             return NotFound(f"OpenSearch: {cause.shown}")
         case 408 | 502 | 503 | 504:
             return Unavailable(f"OpenSearch answers {status}: {cause.shown}", outcome="unknown")
@@ -102,8 +105,19 @@ def meaning(status: int, cause: Cause) -> SoundstageError:
             return TooLarge(f"OpenSearch: {cause.shown}", hint="raise http.max_content_length")
         case 429:
             return Exhausted(f"OpenSearch: {cause.shown}", retry_after_ms=500, outcome="not_applied")
+        case _ if cause.type == STRANGE and status < 500:
+            return _stranger(status, cause)
         case _:
             return Internal(f"OpenSearch answers {status}, {cause.type}: {cause.shown}", hint="please report it")
+
+
+def _stranger(status: int, cause: Cause) -> Unavailable:
+    return Unavailable(
+        f"what is at the URL answers {status}, and is no OpenSearch: {cause.shown}",
+        hint="see that the URL names a node, and whether it speaks TLS",
+        outcome="not_applied",
+        retryable=False,
+    )
 
 
 def refused(reason: str) -> Unavailable:
