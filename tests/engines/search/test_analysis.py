@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from soundstage.engines.search.analysis import WORD_MAX_CHARS, caseless, words
+from soundstage.engines.search.analysis import WORD_MAX_CHARS, caseless, spaced, words
 
 
 @pytest.mark.parametrize(
@@ -70,3 +70,10 @@ def test_every_mark_stays_with_its_letter() -> None:
     split = [hex(ord(mark)) for mark in marks if len(words(f"g{mark}g")) != 1]
     # Those that the compatible form turns into spaces and a mark, or takes away.
     assert split == []
+
+
+@pytest.mark.parametrize(
+    "text", ["", " ", "Heat", "The  Big-Sleep_2", "Straße 7", "a" * 250 + " b", "x " * 80, "映画 Ronin"]
+)
+def test_words_one_space_apart_are_the_same_words(text: str) -> None:
+    assert spaced(text).decode() == " ".join(words(text))

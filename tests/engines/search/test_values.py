@@ -9,7 +9,7 @@ import pytest
 
 from soundstage.core.errors import InvalidArgument, SoundstageError, TooLarge
 from soundstage.engines.search.port import INSTANT_MAX_US, KEYWORD_MAX_BYTES, VALUES_MAX, Field, Kind
-from soundstage.engines.search.values import fields_of, normal, scalar, vector
+from soundstage.engines.search.values import fields_of, normal, plain, scalar, vector
 
 KEYWORDS = Field(kind=Kind.KEYWORD, many=True)
 DOUBLE = Field(kind=Kind.DOUBLE)
@@ -94,3 +94,52 @@ def test_a_field_that_is_not_known_is_refused_with_the_nearest_name() -> None:
 
 def test_numbers_of_a_vector_are_as_they_were_given() -> None:
     assert vector(PLACE, [0.1, 2], "v") == [0.1, 2.0]
+
+
+FIELDS = {
+    "title": Field(kind=Kind.TEXT),
+    "code": Field(kind=Kind.KEYWORD),
+    "year": Field(kind=Kind.INTEGER),
+    "rating": Field(kind=Kind.DOUBLE),
+    "seen": Field(kind=Kind.BOOLEAN),
+    "at": Field(kind=Kind.INSTANT),
+    "tags": Field(kind=Kind.KEYWORD, many=True),
+    "mood": Field(kind=Kind.VECTOR, dimensions=1),
+}
+
+
+def test_what_is_plainly_right_is_taken_as_it_is() -> None:
+    given = {"title": "Heat", "code": "a", "year": 1995, "rating": 8.5, "seen": True}
+    assert plain(FIELDS, given) == given == fields_of(FIELDS, given, "fields")
+
+
+def test_there_is_one_zero_among_what_is_plainly_right() -> None:
+    found = plain(FIELDS, {"rating": -0.0})
+    assert found is not None
+    assert str(found["rating"]) == "0.0"
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"title": "Größe"},
+        {"title": 7},
+        {"code": "x" * (KEYWORD_MAX_BYTES // 4 + 1)},
+        {"code": True},
+        {"year": True},
+        {"year": 1 << 63},
+        {"year": 1.0},
+        {"rating": 7},
+        {"rating": float("nan")},
+        {"rating": float("inf")},
+        {"seen": 1},
+        {"at": 7},
+        {"tags": ["a"]},
+        {"mood": [1.0]},
+        {"unknown": 7},
+        {"title": None},
+    ],
+    ids=repr,
+)
+def test_everything_else_is_looked_at_more_closely(given: dict[str, Any]) -> None:
+    assert plain(FIELDS, given) is None

@@ -42,6 +42,17 @@ def words(text: str) -> list[str]:
     return [word[:WORD_MAX_CHARS] for word in found] if len(text) > WORD_MAX_CHARS else found
 
 
+def spaced(text: str) -> bytes:
+    """The same words, one space apart, in UTF-8."""
+    if not text.isascii():
+        return " ".join(words(text)).encode()
+    found = text.encode().translate(_PLAIN)
+    parts = found.split()
+    if len(found) > WORD_MAX_CHARS and max(map(len, parts), default=0) > WORD_MAX_CHARS:
+        parts = [part[:WORD_MAX_CHARS] for part in parts]
+    return b" ".join(parts)
+
+
 def caseless(text: str) -> str:
     """The form in which texts are compared; the same when it is made again."""
     folded = unicodedata.normalize("NFKC", text).casefold()

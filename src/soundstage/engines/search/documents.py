@@ -21,11 +21,10 @@ from soundstage.engines.search.port import (
     Delete,
     IndexSpec,
     Outcome,
-    Put,
     Status,
     Unchanged,
 )
-from soundstage.engines.search.values import fields_of, text
+from soundstage.engines.search.values import fields_of, plain, text
 
 ACTION_BYTES = 64
 """What an action counts for besides its document."""
@@ -105,20 +104,19 @@ def check_ids(ids: Sequence[str]) -> None:
 
 
 def _prepared(spec: IndexSpec, action: Action, number: int) -> Prepared:
-    place = f"actions[{number}]"
-    check_id(action.id, f"{place}.id")
+    id = action.id
+    if not (type(id) is str and 0 < len(id) <= ID_MAX_BYTES and id.isascii()):
+        check_id(id, f"actions[{number}].id")
     if isinstance(action, Delete):
-        return Prepared(action.id, action.when)
-    return _put(spec, action, place)
-
-
-def _put(spec: IndexSpec, action: Put, place: str) -> Prepared:
-    fields = fields_of(spec.fields, action.fields, f"{place}.fields")
+        return Prepared(id, action.when)
+    fields = plain(spec.fields, action.fields)
+    if fields is None:
+        fields = fields_of(spec.fields, action.fields, f"actions[{number}].fields")
     body = _encode(fields)
     if len(body) > DOCUMENT_MAX_BYTES:
         raise TooLarge(
             f"a document has at most {DOCUMENT_MAX_BYTES} bytes, this one has {len(body)}",
-            field=f"{place}.fields",
+            field=f"actions[{number}].fields",
             hint="index what is searched, and keep the rest elsewhere under the same id",
         )
-    return Prepared(action.id, action.when, fields, body)
+    return Prepared(id, action.when, fields, body)

@@ -25,6 +25,12 @@ _SINGLE_MAX = 3.4028234663852886e38
 """The greatest number of 32 bits."""
 
 
+_INFINITE = math.inf
+
+_SHORT = KEYWORD_MAX_BYTES // 4
+"""Characters of a keyword that is short enough, whatever they are."""
+
+
 def scalar(field: Field, value: Any, place: str) -> Scalar:
     """`value` as fields of this kind have it. Raises `InvalidArgument`, and `TooLarge` for a keyword over 4 KiB."""
     return _SCALARS[field.kind](value, place)
@@ -66,6 +72,31 @@ def _numbers(value: Any) -> list[float] | None:
 
 def _is_number(value: Any) -> TypeGuard[float]:
     return isinstance(value, float) or (isinstance(value, int) and not isinstance(value, bool))
+
+
+def plain(known: Mapping[str, Field], given: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What `fields_of` gives for fields that are plainly right, as most are; None where it has to look closer."""
+    found: dict[str, Any] = {}
+    for name, value in given.items():
+        field = known.get(name)
+        if field is None or field.many:
+            return None
+        kind, form = field.kind, type(value)
+        if form is str:
+            if not value.isascii() or not (kind is Kind.TEXT or (kind is Kind.KEYWORD and len(value) <= _SHORT)):
+                return None
+        elif form is int:
+            if kind is not Kind.INTEGER or not INTEGER_MIN <= value <= INTEGER_MAX:
+                return None
+        elif form is float:
+            if kind is not Kind.DOUBLE or not -_INFINITE < value < _INFINITE:
+                return None
+            # There is one zero: engines order two of them.
+            value += 0.0
+        elif form is not bool or kind is not Kind.BOOLEAN:
+            return None
+        found[name] = value
+    return found
 
 
 def fields_of(known: Mapping[str, Field], given: Mapping[str, Any], place: str) -> dict[str, Any]:

@@ -44,14 +44,14 @@ class Aliased(msgspec.Struct, frozen=True):
     aliases: dict[str, Any] = {}
 
 
-class Made(msgspec.Struct, frozen=True):
+class Made(msgspec.Struct, frozen=True, gc=False):
     """What became of one action of many."""
 
     status: int
     result: str = ""
     seq_no: int = field(name="_seq_no", default=0)
     primary_term: int = field(name="_primary_term", default=0)
-    error: dict[str, Any] = {}
+    error: dict[str, Any] | None = None
 
 
 class Bulk(msgspec.Struct, frozen=True):
@@ -69,7 +69,7 @@ class Document(msgspec.Struct, frozen=True):
     primary_term: int = field(name="_primary_term", default=0)
     score: float | None = field(name="_score", default=None)
     found: bool = False
-    error: dict[str, Any] = {}
+    error: dict[str, Any] | None = None
 
 
 class Documents(msgspec.Struct, frozen=True):

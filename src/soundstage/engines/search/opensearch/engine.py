@@ -352,16 +352,15 @@ class OpenSearchSearch:
 
 def _lines(action: Prepared, writer: Writer) -> bytes | None:
     """An action as it is sent; None for one whose condition cannot hold."""
-    said: dict[str, Any] = {"_id": action.id}
-    if isinstance(action.when, Unchanged):
-        parts = _REVISION.fullmatch(action.when.revision)
+    said, when = b'"_id":' + _encode(action.id), action.when
+    if isinstance(when, Unchanged):
+        parts = _REVISION.fullmatch(when.revision)
         if parts is None:
             return None
-        said |= {"if_seq_no": int(parts[1]), "if_primary_term": int(parts[2])}
+        said += b',"if_seq_no":%d,"if_primary_term":%d' % (int(parts[1]), int(parts[2]))
     if action.fields is None:
-        return _encode({"delete": said}) + b"\n"
-    verb = "create" if isinstance(action.when, Absent) else "index"
-    return _encode({verb: said}) + b"\n" + writer.source(action) + b"\n"
+        return b'{"delete":{%s}}\n' % said
+    return b'{"%s":{%s}}\n%s\n' % (b"create" if isinstance(when, Absent) else b"index", said, writer.source(action))
 
 
 def _outcome(made: answers.Made) -> Outcome:
@@ -373,7 +372,7 @@ def _outcome(made: answers.Made) -> Outcome:
         return Outcome(Status.CONFLICT)
     if made.status == 404 and not made.error:
         return Outcome(Status.MISSING)
-    cause = failures.cause_in(made.error)
+    cause = failures.cause_in(made.error or {})
     if cause.type == "index_not_found_exception":
         raise failures.meaning(made.status, cause)
     return Outcome(Status.REJECTED, reason=cause.shown)

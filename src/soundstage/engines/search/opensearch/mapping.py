@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from soundstage.engines.search.analysis import words
+from soundstage.engines.search.analysis import spaced, words
 from soundstage.engines.search.documents import Prepared
 from soundstage.engines.search.opensearch.options import OpenSearchOptions
 from soundstage.engines.search.port import Field, IndexSpec, Kind, Similarity
@@ -29,6 +29,7 @@ _TYPES = {
 }
 
 _encode = msgspec.json.Encoder().encode
+_ID, _WORDS = ID.encode(), WORDS.encode()
 
 
 class _Meta(msgspec.Struct, frozen=True):
@@ -75,7 +76,7 @@ class Writer:
     """Writes the documents of one index."""
 
     def __init__(self, fields: Mapping[str, Field]) -> None:
-        self._texts = [name for name, field in fields.items() if field.kind is Kind.TEXT]
+        self._texts = {name: _encode(name) for name, field in fields.items() if field.kind is Kind.TEXT}
         self._nested = {
             name: Writer(field.fields)
             for name, field in fields.items()
@@ -86,13 +87,14 @@ class Writer:
         """A document as it is sent."""
         fields = action.fields or {}
         body = action.body
-        if any(name in fields for name in self._nested):
+        if self._nested and any(name in fields for name in self._nested):
             body = _encode(self._with_objects(fields))
-        derived: dict[str, Any] = {ID: action.id}
-        if found := self._words(fields):
-            derived[WORDS] = found
-        more = _encode(derived)
-        return more if body == b"{}" else body[:-1] + b"," + more[1:]
+        more = b'"%s":%s' % (_ID, _encode(action.id))
+        # Words are letters and digits, which JSON has as they are.
+        texts = [(key, text) for name, key in self._texts.items() if name in fields and (text := spaced(fields[name]))]
+        if texts:
+            more += b',"%s":{%s}' % (_WORDS, b",".join([b'%s:"%s"' % each for each in texts]))
+        return b"{%s}" % more if body == b"{}" else b"%s,%s}" % (body[:-1], more)
 
     def _with_objects(self, fields: Mapping[str, Any]) -> dict[str, Any]:
         return {
