@@ -81,7 +81,8 @@ def plain(known: Mapping[str, Field], given: Mapping[str, Any]) -> dict[str, Any
         field = known.get(name)
         if field is None or field.many:
             return None
-        kind, form = field.kind, type(value)
+        kind = field.kind
+        form: type[Any] = type(value)
         if form is str:
             if not value.isascii() or not (kind is Kind.TEXT or (kind is Kind.KEYWORD and len(value) <= _SHORT)):
                 return None
