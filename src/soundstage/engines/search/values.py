@@ -82,7 +82,7 @@ def plain(known: Mapping[str, Field], given: Mapping[str, Any]) -> dict[str, Any
         if field is None or field.many:
             return None
         kind = field.kind
-        form: type[Any] = type(value)
+        form: object = value.__class__
         if form is str:
             if not value.isascii() or not (kind is Kind.TEXT or (kind is Kind.KEYWORD and len(value) <= _SHORT)):
                 return None
