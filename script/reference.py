@@ -166,7 +166,7 @@ def operation_part(name: str, operation: Operation[..., Any]) -> list[str]:
         "",
         operation.doc,
         "",
-        f"`POST {operation.path}` · `soundstage {operation.system} {name.replace('_', '-')}` · "
+        f"`{operation.method} {operation.path}` · `soundstage {operation.system} {name.replace('_', '-')}` · "
         f"needs `{operation.access}` · {safe}",
         "",
         *fields_part("Request", operation.request),

@@ -161,11 +161,14 @@ def test_the_service_handles_every_operation_with_a_coroutine(system: System) ->
         assert fits(getattr(service, name, None)), f"{name} is no {fits.__name__[2:]} of {service}"
 
 
+_BESIDE = {"job": ["job"], "upload": ["body"]}
+
+
 @for_each_system
 def test_handlers_take_the_call_and_the_request(system: System) -> None:
     service = part(system, "service").SERVICE
     for operation in declared(system).values():
-        wanted = ["self", "call", "request", *(["job"] if operation.kind == "job" else [])]
+        wanted = ["self", "call", "request", *_BESIDE.get(operation.kind, [])]
         assert list(inspect.signature(getattr(service, operation.attribute)).parameters) == wanted
 
 

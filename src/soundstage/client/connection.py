@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx2
 import msgspec
@@ -24,7 +24,11 @@ from soundstage.core.ids import request_id, uuid4_hex
 from soundstage.core.observation import observer
 from soundstage.core.operation import AsyncFace, Operation, face_of
 from soundstage.core.policy import hedge_budget, hedged, repeatable, retry_budget, retrying, with_token
-from soundstage.core.transfers import FileAccess
+from soundstage.core.streaming import Content, DownloadOperation, UploadOperation
+from soundstage.core.transfers import FileAccess, Source
+
+if TYPE_CHECKING:
+    from soundstage.client.streams import RemoteStreams
 
 F = TypeVar("F", bound=AsyncFace)
 
@@ -133,6 +137,35 @@ class Connection:
         started = await self.invoke(operation, request, self._keyed(options))
         return StartedJob(self, started.job_id, operation.reply)
 
+    async def upload(
+        self, operation: UploadOperation[..., Any], request: Any, source: Source, options: CallOptions
+    ) -> Any:
+        """The reply to `request` with the bytes of `source`; repeated only where the source can be read again."""
+        if self._closed:
+            raise _closed()
+        reply = await self._streams().upload(
+            operation, request, source, options, lambda request: with_token(operation, request, self.clock)
+        )
+        watch = observer(operation.answer)
+        if watch is not None:
+            self.clock.observe(watch(reply))
+        return reply
+
+    @asynccontextmanager
+    async def download(
+        self, operation: DownloadOperation[..., Any], request: Any, options: CallOptions
+    ) -> AsyncGenerator[Content[Any]]:
+        """What `request` names, to be read within the block; goes on when the connection is lost for a while."""
+        if self._closed:
+            raise _closed()
+        async with self._streams().download(operation, request, options) as content:
+            yield content
+
+    def _streams(self) -> RemoteStreams:
+        from soundstage.client.streams import RemoteStreams
+
+        return RemoteStreams(self._send_file, self.url, self._wire, self.settings, self._retries, self.environment)
+
     def _keyed(self, options: CallOptions) -> CallOptions:
         if options.idempotency_key is not None:
             return options
@@ -171,12 +204,13 @@ class Connection:
         headers: list[tuple[bytes, bytes]],
         stream: httpx2.AsyncByteStream,
         silence_s: float,
+        options: CallOptions = DEFAULT_OPTIONS,
     ) -> httpx2.Response:
-        """The response to a request about a file, its body not yet read."""
+        """The response to a request about a file, an upload or a download, its body not yet read."""
         if self._closed:
             raise RuntimeError("this client is closed")
         given = {name for name, _ in headers} | {b"content-type", b"accept"}
-        common = [pair for pair in self._headers(DEFAULT_OPTIONS) if pair[0] not in given]
+        common = [pair for pair in self._headers(options) if pair[0] not in given]
         request = httpx2.Request(
             method,
             httpx2.URL(self.url + path),

@@ -14,7 +14,8 @@ from soundstage.core.call import CallOptions
 from soundstage.core.environment import Environment
 from soundstage.core.loop_thread import LoopThread
 from soundstage.core.operation import Operation, SyncFace, face_of
-from soundstage.core.transfers import SyncFileAccess
+from soundstage.core.streaming import DownloadOperation, Reading, SyncReading, UploadOperation
+from soundstage.core.transfers import Source, SyncFileAccess
 
 F = TypeVar("F", bound=SyncFace)
 
@@ -62,6 +63,19 @@ class SyncConnection:
     def follow_sync(self, operation: Operation[..., Any], request: Any, options: CallOptions) -> Generator[Any]:
         """The messages of a feed; see `Connection.follow`. Close it, or leave its loop, to stop."""
         return self._thread.iterate(self._connection.follow(operation, request, options))
+
+    def upload_sync(
+        self, operation: UploadOperation[..., Any], request: Any, source: Source, options: CallOptions
+    ) -> Any:
+        """The reply to `request` with the bytes of `source`; see `Connection.upload`."""
+        return self._thread.run(self._connection.upload(operation, request, source, options))
+
+    def download_sync(
+        self, operation: DownloadOperation[..., Any], request: Any, options: CallOptions
+    ) -> SyncReading[Any]:
+        """What `request` names, to be opened by `with`; see `Connection.download`."""
+        opening = self._connection.download(operation, request, options)
+        return SyncReading(Reading(opening, request.start, request.end), self._thread.run, self._thread.iterate)
 
     def close(self) -> None:
         """Sockets and thread are gone; idempotent."""

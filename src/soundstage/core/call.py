@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 
@@ -42,6 +42,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     `deadline_ns` is on the environment's monotonic clock. `signals` are the caller's capabilities as
     announced with the request. `arrived_ns` is the wall clock when a call from outside came, 0 while nobody traces.
     `job_id` is for the job that a start under an idempotency key makes, so that its repetition makes the same one.
+    `body` is the `soundstage.core.streaming.Body` of an upload.
     """
 
     principal: Principal = LOCAL
@@ -52,6 +53,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     signals: dict[str, str] | None = None
     arrived_ns: int = 0
     job_id: str = ""
+    body: Any = None
 
 
 class CallOptions(msgspec.Struct, frozen=True, kw_only=True):

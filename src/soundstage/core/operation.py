@@ -15,7 +15,8 @@ result is `PutItemsReply`; `SyncKeyValue(...).put_items` the same without `await
 method never runs; its docstring documents HTTP, OpenAPI, CLI and console.
 
 An operation has a kind, which its class says: one message in and one out here, `soundstage.core.feed` for
-one in and many out, `soundstage.core.job` for work that outlives the call that started it.
+one in and many out, `soundstage.core.job` for work that outlives the call that started it,
+`soundstage.core.streaming` for bytes of any length beside the message.
 """
 
 from __future__ import annotations
@@ -24,35 +25,39 @@ import inspect
 import typing
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Generator, Iterator
 from functools import cached_property
-from typing import Any, ClassVar, Generic, Literal, ParamSpec, Protocol, TypeAlias, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, ParamSpec, Protocol, TypeAlias, TypeVar, overload
 
 from soundstage.core.call import DEFAULT_OPTIONS, Access, CallOptions
 from soundstage.core.errors import InvalidArgument, SoundstageError
+
+if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
 
 P = ParamSpec("P")
 R = TypeVar("R")
 Self_ = TypeVar("Self_", bound="Face")
 
-Kind: TypeAlias = Literal["call", "feed", "job"]
+Kind: TypeAlias = Literal["call", "feed", "job", "upload", "download"]
 
 
 class Operation(Generic[P, R]):
     """One declared operation of any kind.
 
     `idempotent` says that a repetition under the same token changes nothing, so that clients may retry.
-    `errors` are those beyond what every operation may raise. `attribute` is the method that declares it, and the
-    one that serves it: `name`, or `name` and an underscore where Python keeps the name for itself. One that `waits`
-    may be answered late because nothing has happened yet: its callers count as followers of feeds do. One that
-    `reads` changes nothing that is stored, and finds nothing where nothing is. One that
+    `errors` are those beyond what every operation may raise. `attribute` is the method that declares it, and the one
+    that serves it: `name`, or `name` and an underscore where Python keeps the name for itself. `method` is that of
+    HTTP. One that `waits` may be answered late because nothing has happened yet: its callers count as followers of
+    feeds do. One that `reads` changes nothing that is stored, and finds nothing where nothing is. One that
     `checks_types` is handed the requests of callers in process as they are: its service answers for every field, and
     is spared the reading that all others' requests go through. One that is `prompt` mostly ends without waiting, and
-    runs outside of any task, which its service and its engines can do without. Requests that are
-    `keyed` are sent by clients under an `Idempotency-Key` of their own making: repeated without one, they would be
-    answered otherwise than the first time.
+    runs outside of any task, which its service and its engines can do without. Requests that are `keyed` are sent by
+    clients under an `Idempotency-Key` of their own making: repeated without one, they would be answered otherwise
+    than the first time.
     `ticks` says how many microseconds the token of a request stands for, where that is more than one.
     """
 
     kind: ClassVar[Kind]
+    method: ClassVar[str] = "POST"
     name: str
     attribute: str
     system: str
@@ -170,7 +175,9 @@ def operations_of(calls: type[Any]) -> dict[str, Operation[..., Any]]:
 class Invoker(Protocol):
     """Carries a request to where its operation runs: a stage in process, or a remote one.
 
-    `invoke` gives the reply of a call, `follow` the messages of a feed, `start_job` a `soundstage.core.job.Job`.
+    `invoke` gives the reply of a call, `follow` the messages of a feed, `start_job` a `soundstage.core.job.Job`;
+    `upload` sends what a source brings (`soundstage.core.transfers.Source`) and gives the reply, `download` opens a
+    `soundstage.core.streaming.Content`.
     """
 
     def invoke(
@@ -183,6 +190,10 @@ class Invoker(Protocol):
         self, operation: Operation[..., Any], request: Any, options: CallOptions
     ) -> Coroutine[Any, Any, Any]: ...
 
+    def upload(self, operation: Any, request: Any, source: Any, options: CallOptions) -> Coroutine[Any, Any, Any]: ...
+
+    def download(self, operation: Any, request: Any, options: CallOptions) -> AbstractAsyncContextManager[Any]: ...
+
 
 class SyncInvoker(Protocol):
     """The same, without an event loop."""
@@ -192,6 +203,10 @@ class SyncInvoker(Protocol):
     def follow_sync(self, operation: Operation[..., Any], request: Any, options: CallOptions) -> Generator[Any]: ...
 
     def start_job_sync(self, operation: Operation[..., Any], request: Any, options: CallOptions) -> Any: ...
+
+    def upload_sync(self, operation: Any, request: Any, source: Any, options: CallOptions) -> Any: ...
+
+    def download_sync(self, operation: Any, request: Any, options: CallOptions) -> Any: ...
 
 
 class Face:

@@ -15,7 +15,7 @@ import os
 import re
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Coroutine, Generator, Iterable, Iterator
-from contextlib import aclosing, suppress
+from contextlib import aclosing, asynccontextmanager, suppress
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -90,23 +90,14 @@ class FileAccess(ABC):
         if not isinstance(to, (str, os.PathLike)):
             await self._copy(found, to)
             return found
-        path = _place(Path(to), found)
-        draft = path.with_name(f".{path.name[:100]}.{found.blob[-12:]}.part")
-        try:
-            with await _in_thread(draft, lambda: draft.open("wb")) as stream:
-                await self._copy(found, stream)
-            await _in_thread(path, lambda: draft.replace(path))
-        except BaseException:
-            with suppress(OSError):
-                draft.unlink(missing_ok=True)
-            raise
+        async with _drafted(_place(Path(to), found), found.blob[-12:]) as stream:
+            await self._copy(found, stream)
         return found
 
     async def _copy(self, file: File, to: BinaryIO) -> None:
         digest = sha256()
         async with aclosing(self.open(file)) as chunks:
-            async for chunk in chunks:
-                await _in_thread("the stream", lambda chunk=chunk: _write(to, chunk, digest.update))
+            await _pour(chunks, to, digest.update)
         if digest.hexdigest() != file.sha256:
             raise DataLoss(f"what came of the file {file.blob} is not what was sent", hint="download it again")
 
@@ -161,6 +152,15 @@ def local_name(file: File) -> str:
     """The name under which a file may be kept in a folder: its own without any path, else its id."""
     name = _DRIVE.sub("", file.name).replace("\0", "")
     return name if name.strip(". ") else file.blob
+
+
+async def save(chunks: AsyncIterable[bytes], to: Target) -> None:
+    """`to` holds all of `chunks`; a path is replaced at the end, whole. Raises `InvalidArgument` where it cannot be."""
+    if not isinstance(to, (str, os.PathLike)):
+        await _pour(chunks, to)
+        return
+    async with _drafted(Path(to), f"{os.getpid():x}-{id(chunks):x}") as stream:
+        await _pour(chunks, stream)
 
 
 async def supply_of(source: Source) -> Supply:
@@ -243,6 +243,25 @@ async def _drawn(chunks: Iterator[bytes]) -> AsyncGenerator[bytes]:
 
 def _place(path: Path, file: File) -> Path:
     return path / local_name(file) if path.is_dir() else path
+
+
+@asynccontextmanager
+async def _drafted(path: Path, mark: str) -> AsyncGenerator[BinaryIO]:
+    """A file beside `path` to write to, which takes its place when the block ends well, and else goes."""
+    draft = path.with_name(f".{path.name[:100]}.{mark}.part")
+    try:
+        with await _in_thread(draft, lambda: draft.open("wb")) as stream:
+            yield stream
+        await _in_thread(path, lambda: draft.replace(path))
+    except BaseException:
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
+        raise
+
+
+async def _pour(chunks: AsyncIterable[bytes], to: BinaryIO, also: Callable[[bytes], object] = len) -> None:
+    async for chunk in chunks:
+        await _in_thread("the stream", partial(_write, to, chunk, also))
 
 
 def _write(to: BinaryIO, chunk: bytes, also: Callable[[bytes], object]) -> None:

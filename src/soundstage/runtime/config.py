@@ -118,7 +118,7 @@ class HttpConfig(msgspec.Struct, frozen=True, kw_only=True):
     body_timeout: Annotated[
         Duration,
         Meta(
-            description="from the headers to the body's last byte; of a file from part to part",
+            description="from the headers to the body's last byte; of a file or an upload from part to part",
             extra={"bounds": ("10ms", "1h")},
         ),
     ] = Duration(30 * _NS)
@@ -155,6 +155,9 @@ class AdmissionConfig(msgspec.Struct, frozen=True, kw_only=True):
     followers: Annotated[
         int, Meta(ge=0, le=1_000_000, description="callers that follow feeds or wait for jobs at the same time")
     ] = 10_000
+    streams: Annotated[
+        int, Meta(ge=1, le=100_000, description="uploads and downloads of large values at the same time, ~8 MiB each")
+    ] = 64
     share: Annotated[
         float,
         Meta(gt=0, le=1, description="of the quotas of namespaces, what this process lets in; workers share by number"),

@@ -132,6 +132,9 @@ class StageCollector:
                 messages.add_metric(place, bound.messages)
         yield messages
         yield GaugeMetricFamily("soundstage_followers", "feeds being followed", value=self._parts.followers.count)
+        yield GaugeMetricFamily(
+            "soundstage_streams", "uploads and downloads under way", value=self._parts.streams.count
+        )
 
     def _files(self) -> Iterator[Metric]:
         files = self._parts.files

@@ -47,6 +47,7 @@ from soundstage.runtime.roles import CONTROL, DOORS, HTTP, TABLES, Role, RoleCon
 from soundstage.runtime.schedule import Schedule, Timed
 from soundstage.runtime.service import ServiceContext
 from soundstage.runtime.signing_keys import SigningKeys
+from soundstage.runtime.streaming import BoundDownload, BoundUpload, Streams
 from soundstage.runtime.sweeper import LogSweeper, Sweeper
 from soundstage.runtime.system_table import SystemTable
 from soundstage.runtime.systems import Systems
@@ -96,6 +97,7 @@ class Parts:
         self.clock: TokenClock = TokenClock(environment)
         self.admission: Admission = Admission(config.admission, environment)
         self.followers: Followers = Followers(config.admission.followers)
+        self.streams: Streams = Streams(config.admission.streams)
         self.registry: Registry = Registry(self.admission)
         self.background: Background = Background(environment)
         self.compute: Compute = Compute(config.compute, environment, config.control.drain_timeout / 1e9)
@@ -139,6 +141,10 @@ class Parts:
                 bound = BoundFeed(operation, self._interceptors, self.followers)
             elif operation.kind == "job":
                 bound = BoundJob(operation, self._interceptors, self.jobs)
+            elif operation.kind == "upload":
+                bound = BoundUpload(operation, self._interceptors, self.streams)
+            elif operation.kind == "download":
+                bound = BoundDownload(operation, self._interceptors, self.streams)
             elif operation.waits:
                 bound = BoundWait(operation, self._interceptors, self.followers)
             else:

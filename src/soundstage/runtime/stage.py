@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping, Sequence
-from contextlib import AsyncExitStack, aclosing
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -23,7 +23,9 @@ from soundstage.core.feed import Position
 from soundstage.core.names import nearest
 from soundstage.core.operation import AsyncFace, Operation, face_of
 from soundstage.core.policy import RetryPolicy, repeatable, retry_budget, retrying, with_token
+from soundstage.core.streaming import Body, Content, DownloadOperation, UploadOperation
 from soundstage.core.system import System
+from soundstage.core.transfers import Source, supply_of
 from soundstage.engines.blobs.port import Blobs
 from soundstage.engines.cache.port import Cache
 from soundstage.engines.log.port import Log
@@ -42,6 +44,7 @@ from soundstage.runtime.health import Health, Watched
 from soundstage.runtime.parts import Parts
 from soundstage.runtime.roles import DOORS
 from soundstage.runtime.stagefile import LoadedConfig, load_config
+from soundstage.runtime.streaming import BoundDownload, BoundUpload
 from soundstage.runtime.systems import Systems
 
 if TYPE_CHECKING:
@@ -240,6 +243,28 @@ class Stage:
 
         started = await self._invoke_with(operation, request, options)
         return StartedJob(self, started.job_id, operation.reply)
+
+    async def upload(
+        self, operation: UploadOperation[..., Any], request: Any, source: Source, options: CallOptions
+    ) -> Any:
+        """The reply to `request` with the bytes of `source`, as the owner of the process."""
+        bound = self.operation(operation.system, operation.name)
+        if not isinstance(bound, BoundUpload):
+            raise InvalidArgument(f"{operation.path} is no upload", hint="call it")
+        supply = await supply_of(source)
+        async with aclosing(supply.chunks()) as chunks:
+            return await bound.upload(self._call(options), bound.read(request), Body(chunks, supply.size))
+
+    @asynccontextmanager
+    async def download(
+        self, operation: DownloadOperation[..., Any], request: Any, options: CallOptions
+    ) -> AsyncGenerator[Content[Any]]:
+        """What `request` names, to be read within the block, as the owner of the process."""
+        bound = self.operation(operation.system, operation.name)
+        if not isinstance(bound, BoundDownload):
+            raise InvalidArgument(f"{operation.path} is no download", hint="call it")
+        async with bound.open(self._call(options), bound.read(request)) as content:
+            yield content
 
     async def dispatch(self, system: str, operation: str, call: Call, request: Any) -> Any:
         """The reply to `request` on behalf of `call.principal`: the way of every surface."""

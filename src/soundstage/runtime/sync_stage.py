@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from soundstage.core.call import CallOptions
 from soundstage.core.loop_thread import LoopThread
 from soundstage.core.operation import Operation, SyncFace, face_of
-from soundstage.core.transfers import SyncFileAccess
+from soundstage.core.streaming import DownloadOperation, Reading, SyncReading, UploadOperation
+from soundstage.core.transfers import Source, SyncFileAccess
 from soundstage.runtime.doors import DoorInfo
 from soundstage.runtime.health import Health
 
@@ -57,6 +58,19 @@ class SyncStage:
     def follow_sync(self, operation: Operation[..., Any], request: Any, options: CallOptions) -> Generator[Any]:
         """The messages of a feed; see `Stage.follow`. Close it, or leave its loop, to stop."""
         return self._thread.iterate(self.stage.follow(operation, request, options))
+
+    def upload_sync(
+        self, operation: UploadOperation[..., Any], request: Any, source: Source, options: CallOptions
+    ) -> Any:
+        """The reply to `request` with the bytes of `source`; see `Stage.upload`."""
+        return self._thread.run(self.stage.upload(operation, request, source, options))
+
+    def download_sync(
+        self, operation: DownloadOperation[..., Any], request: Any, options: CallOptions
+    ) -> SyncReading[Any]:
+        """What `request` names, to be opened by `with`; see `Stage.download`."""
+        opening = self.stage.download(operation, request, options)
+        return SyncReading(Reading(opening, request.start, request.end), self._thread.run, self._thread.iterate)
 
     def open_doors(self) -> list[DoorInfo]:
         """As `Stage.open_doors`."""

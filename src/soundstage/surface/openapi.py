@@ -10,9 +10,11 @@ from soundstage.core.feed import CURSOR_MAX_CHARS
 from soundstage.core.limits import IDEMPOTENCY_KEY_MAX_CHARS, REQUEST_ID_MAX_CHARS
 from soundstage.core.operation import Operation
 from soundstage.core.scalars import DURATION_PATTERN
+from soundstage.core.streaming import StreamOperation
 from soundstage.runtime.parts import UNRECORDED
 from soundstage.runtime.stage import Stage
 from soundstage.surface.described_files import FILES_TAG, file_paths, file_schema
+from soundstage.surface.described_streams import stream_methods
 from soundstage.surface.examples import example_of, reply_example
 from soundstage.surface.schemas import REF, Schema, Schemas
 
@@ -37,7 +39,10 @@ def document(stage: Stage) -> dict[str, Any]:
     operations = [bound.operation for bound in stage.operations().values()]
     schemas = Schemas(operations)
     guarded = stage.config.auth.mode == "tokens"
-    calls = {operation.path: _methods(operation, schemas, guarded) for operation in operations}
+    calls: dict[str, Schema] = {}
+    for operation in operations:
+        # An upload and a download may be at one address.
+        calls[operation.path] = calls.get(operation.path, {}) | _methods(operation, schemas, guarded)
     tags = [{"name": name, "description": system.summary} for name, system in stage.systems.catalogue.items()]
     return {
         "openapi": "3.1.0",
@@ -69,6 +74,8 @@ def document(stage: Stage) -> dict[str, Any]:
 
 def _methods(operation: Operation[..., Any], schemas: Schemas, guarded: bool) -> Schema:
     post = _post(operation, schemas, guarded)
+    if isinstance(operation, StreamOperation):
+        return stream_methods(operation, schemas, post, _problem)
     if operation.kind == "job":
         # What the job comes to, as jobs/result has it; the answer to this call is only its id.
         post["x-result"] = schemas.ref(operation.reply, "reply")

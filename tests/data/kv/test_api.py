@@ -26,6 +26,8 @@ WIRE = {
     "scan_items": ("namespace segment total_segments selection page_token", "records next_page_token", "read"),
     "batch_get_items": ("namespace ids predicate selection", "records", "read"),
     "count_items": ("namespace id predicate", "count exact", "read"),
+    "put_value": ("namespace id key ttl idempotency_token condition", "idempotency_token size checksum", "write"),
+    "get_value": ("namespace id key start end min_version", "token expires_at size checksum codec", "read"),
 }
 """Fields of request and reply, and the access, by operation."""
 
@@ -145,3 +147,41 @@ def test_keys_that_are_text_are_refused_in_messagepack() -> None:
     with pytest.raises(InvalidArgument) as refused:
         decoder(api.PutItems, MSGPACK).decode(body)
     assert refused.value.field == "items[0].key"
+
+
+class TestTags:
+    TAG = api.tag_of(TOKEN, "0123456789abcdef" * 2)
+
+    def test_a_tag_holds_the_write_and_what_it_wrote(self) -> None:
+        assert self.TAG == "1700000000000001.0123456789abcdef.t"
+
+    def test_the_token_of_a_tag_is_plain_ascii(self) -> None:
+        token = IdempotencyToken(TOKEN.generation_time, 'é", .')
+        tag = api.tag_of(token, "0" * 32)
+        assert tag.isascii()
+        assert '"' not in tag
+        request = api.matching(api.PutValue(id="a", key=b"k"), [tag], None)
+        assert request.condition == api.Condition(key=b"k", token=token)
+
+    def test_without_tags_nothing_is_a_condition(self) -> None:
+        request = api.PutValue(id="a", key=b"k")
+        assert api.matching(request, None, None) is request
+
+    def test_any_tag_unwanted_means_that_there_is_none(self) -> None:
+        request = api.matching(api.PutValue(id="a", key=b"k"), None, ["*"])
+        assert request.condition == api.Condition(key=b"k", absent=True)
+
+    @pytest.mark.parametrize(
+        ("wanted", "unwanted"),
+        [(["*"], None), (["a", "b"], None), (["nonsense"], None), (None, [TAG]), ([TAG], ["*"]), ([], None)],
+    )
+    def test_what_cannot_be_held_against_a_value_is_refused(
+        self, wanted: list[str] | None, unwanted: list[str] | None
+    ) -> None:
+        with pytest.raises(InvalidArgument, match="cannot be held"):
+            api.matching(api.PutValue(id="a", key=b"k"), wanted, unwanted)
+
+    def test_a_condition_and_a_tag_are_one_too_many(self) -> None:
+        request = api.PutValue(id="a", key=b"k", condition=api.Condition(absent=True))
+        with pytest.raises(InvalidArgument, match="twice"):
+            api.matching(request, None, ["*"])

@@ -56,6 +56,9 @@ async def test_every_example_can_be_sent(stage: Stage, forms: Forms) -> None:
     await make(stage, "example")
     caller = Caller(Application(stage, HttpConfig()))
     for form in forms.values():
+        if form.method != "POST":
+            # Of these no message is sent.
+            continue
         answer = await caller.post(form.path, form.example, soundstage_timeout="5s")
         assert answer.status in (200, 400, 404, 409, 412, 422), form.path
         if answer.status == 400:

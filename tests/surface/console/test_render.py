@@ -143,6 +143,13 @@ class TestHome:
         assert "redis://h:1" in html
         assert "1,234" in html
 
+    def test_an_upload_and_a_download_are_told_and_not_called(self, forms: Forms) -> None:
+        for name, method in (("put_value", "PUT"), ("get_value", "GET")):
+            page = operation_page(forms["kv", name])
+            assert f"<code>{method} /v1/kv/value/{{namespace}}/{{id}}/{{key}}</code>" in page
+            assert f"soundstage kv {name.replace('_', '-')}" in page
+            assert "<form id" not in page
+
     def test_what_is_shown_cannot_become_html(self) -> None:
         evil = "<script>alert(1)</script>"
         system = SystemStatus(name=evil, summary=evil, stability=evil, operations=[])
@@ -203,6 +210,7 @@ class TestOperation:
             operation=evil,
             path=evil,
             kind="call",
+            method=evil,
             doc=evil,
             access=evil,
             idempotent=False,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
+from urllib.parse import unquote
 
 import msgspec
 
@@ -58,7 +59,8 @@ class Caller:
             {
                 "type": "http",
                 "method": method or ("POST" if sends else "GET"),
-                "path": path.partition("?")[0],
+                "path": unquote(path.partition("?")[0]),
+                "raw_path": path.partition("?")[0].encode(),
                 "query_string": path.partition("?")[2].encode(),
                 "headers": [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()],
             },

@@ -20,6 +20,7 @@ Messages and operations are in `api`, the knobs of a namespace in `config`. Insi
     truncated, erasing    what a truncated namespace shows, and how what it hides is removed
     mutations, mutation_target    sets of mutations as they are accepted, and as they are applied later
     provisioning    what a namespace needs for a workload
+    manifest, chunks, uploads, large_values, streamed_values    values that are too large for their rows
     namespace, service        a namespace as this process serves it, and the operations
 
 Data on disk: table `kv/<namespace>`, a partition per id (its UTF-8), a row per item. A cell's metadata is
@@ -44,10 +45,12 @@ from soundstage.data.kv.api import (
     Predicate,
     PutItem,
     PutMutation,
+    PutValueReply,
     ScanItemsReply,
     Selection,
     SyncKeyValue,
     TruncateReply,
+    ValueInfo,
 )
 
 __all__ = [
@@ -66,8 +69,10 @@ __all__ = [
     "Predicate",
     "PutItem",
     "PutMutation",
+    "PutValueReply",
     "ScanItemsReply",
     "Selection",
     "SyncKeyValue",
     "TruncateReply",
+    "ValueInfo",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Coroutine
+from collections.abc import AsyncGenerator, Coroutine, Iterator
 from typing import Any
 
 from xxhash import xxh3_128
@@ -94,20 +94,22 @@ class ChunkWriter:
         return served.records.apply(served.values_table, partition, batch, deadline_ns=self._deadline_ns)
 
 
-async def read_chunks(served: ServedNamespace, manifest: Manifest) -> AsyncGenerator[bytes]:
-    """The chunks of a value in order, read a few ahead. Raises `MissingChunk`."""
-    per_call = chunks_per_call(manifest.chunk_bytes)
+async def read_chunks(
+    served: ServedNamespace, manifest: Manifest, start: int = 0, end: int | None = None
+) -> AsyncGenerator[bytes]:
+    """The bytes of a value from `start` to before `end`, chunk by chunk, read a few ahead. Raises `MissingChunk`."""
+    chunk_bytes, last = manifest.chunk_bytes, manifest.size if end is None else end
     calls: deque[asyncio.Task[list[bytes]]] = deque()
-    numbers = iter(range(0, manifest.count, per_call))
+    wanted = _calls(start // chunk_bytes, -(-last // chunk_bytes), chunks_per_call(chunk_bytes))
+    at = start - start % chunk_bytes
     try:
-        while True:
-            while len(calls) < AT_ONCE and (first := next(numbers, None)) is not None:
-                wanted = range(first, min(first + per_call, manifest.count))
-                calls.append(asyncio.ensure_future(_read(served, manifest, wanted)))
-            if not calls:
-                return
+        while at < last:
+            while len(calls) < AT_ONCE and (numbers := next(wanted, None)) is not None:
+                calls.append(asyncio.ensure_future(_read(served, manifest, numbers)))
             for data in await calls[0]:
-                yield data
+                whole = at >= start and at + len(data) <= last
+                yield data if whole else data[max(0, start - at) : last - at]
+                at += len(data)
             calls.popleft()
     finally:
         await _ended(calls)
@@ -121,12 +123,17 @@ async def read_whole(served: ServedNamespace, manifest: Manifest) -> bytes:
         digest.update(data)
         parts.append(data)
     if digest.digest() != manifest.digest:
-        raise DataLoss(
-            f"the chunks of a value of {manifest.size} bytes in the namespace {served.name!r} are not those that "
-            "were written",
-            hint="write the value again; restore a backup if it is nowhere else",
-        )
+        raise other_value(served, manifest)
     return b"".join(parts)
+
+
+def other_value(served: ServedNamespace, manifest: Manifest) -> DataLoss:
+    """All chunks are whole, and what they make up is not what the manifest tells of."""
+    return DataLoss(
+        f"the chunks of a value of {manifest.size} bytes in the namespace {served.name!r} are not those that "
+        "were written",
+        hint="write the value again; restore a backup if it is nowhere else",
+    )
 
 
 async def drop_chunks(served: ServedNamespace, upload: bytes, time_us: int, environment: Environment) -> int:
@@ -148,7 +155,23 @@ async def drop_chunks(served: ServedNamespace, upload: bytes, time_us: int, envi
     return len(groups)
 
 
+def _calls(first: int, end: int, per_call: int) -> Iterator[range]:
+    """The chunks from `first` to before `end`, as calls take them: none across two groups."""
+    while first < end:
+        after = min(end, first - first % per_call + per_call)
+        yield range(first, after)
+        first = after
+
+
 async def _read(served: ServedNamespace, manifest: Manifest, wanted: range) -> list[bytes]:
+    try:
+        return await _read_once(served, manifest, wanted)
+    except MissingChunk:
+        # What one replica, or one read of a disk, gave wrong is not lost yet.
+        return await _read_once(served, manifest, wanted)
+
+
+async def _read_once(served: ServedNamespace, manifest: Manifest, wanted: range) -> list[bytes]:
     partition, _ = place_of(manifest.upload, wanted[0])
     keys = [place_of(manifest.upload, number)[1] for number in wanted]
     page = await served.records.get(served.values_table, partition, keys, ANY_TIME)

@@ -125,6 +125,17 @@ class NamespaceConfig(msgspec.Struct, frozen=True, kw_only=True):
             extra={"bounds": ("5m", "30d")},
         ),
     ] = Duration(_H)
+    value_max: Annotated[
+        Size,
+        Meta(description="the largest value that a stream may bring", extra={"bounds": ("1KiB", "1TiB")}),
+    ] = Size(4096 * _MIB)
+    stream_timeout: Annotated[
+        Duration,
+        Meta(
+            description="how long a value may take to come as a stream; chunks of one that did not are kept as long",
+            extra={"bounds": ("1s", "1d")},
+        ),
+    ] = Duration(_H)
     chunk_check: Annotated[
         Duration,
         Meta(

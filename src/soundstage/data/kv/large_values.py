@@ -42,7 +42,7 @@ async def with_chunks(
         cells = [
             (key, await _stored(served, environment, partition, key, cell, deadline_ns)) for key, cell in batch.cells
         ]
-        await _register_replaced(served, environment, partition, [key for key, _ in cells], deadline_ns)
+        await register_values_replaced(served, environment, partition, [key for key, _ in cells], deadline_ns)
     except (Unavailable, DeadlineExceeded) as error:
         # Whatever became of the chunks, nobody sees them.
         error.outcome = "not_applied"
@@ -92,7 +92,7 @@ async def _stored(
         await writer.close()
 
 
-async def _register_replaced(
+async def register_values_replaced(
     served: ServedNamespace,
     environment: Environment,
     partition: bytes,

@@ -10,6 +10,7 @@ from soundstage.core.errors import DeadlineExceeded, InvalidArgument, Soundstage
 from soundstage.core.limits import CALL_MAX_BYTES, KEY_MAX_BYTES, check_id
 from soundstage.core.message import IdempotencyToken
 from soundstage.core.provisioning import Design, Excuse, Terrain, Workload
+from soundstage.core.streaming import Body, Content
 from soundstage.data.kv import namespace, provisioning
 from soundstage.data.kv.api import (
     BatchGetItems,
@@ -21,15 +22,19 @@ from soundstage.data.kv.api import (
     DeleteItemsReply,
     GetItems,
     GetItemsReply,
+    GetValue,
     Item,
     MutateItems,
     MutateItemsReply,
     PutItems,
     PutItemsReply,
+    PutValue,
+    PutValueReply,
     ScanItems,
     ScanItemsReply,
     Truncate,
     TruncateReply,
+    ValueInfo,
 )
 from soundstage.data.kv.batches import batch_pages
 from soundstage.data.kv.conditions import conditional
@@ -46,6 +51,7 @@ from soundstage.data.kv.predicates import wanted_of
 from soundstage.data.kv.reads import filling_of, read_page
 from soundstage.data.kv.scans import check_scan, scan_page
 from soundstage.data.kv.selections import Filling, checked_selection
+from soundstage.data.kv.streamed_values import StreamedValues, Writing
 from soundstage.data.kv.tokens import check_min_version, check_reached, effective, tell_repeatable
 from soundstage.data.kv.truncated import stamp_of
 from soundstage.data.kv.uploads import Swept, sweep
@@ -68,6 +74,8 @@ class KeyValueService:
         self._served: dict[str, ServedNamespace] = {}
         self._hot = HotItems(context.config.hot_items)
         self.mutations: Mutations = Mutations(context, self._serve)
+        writing = Writing(self._serve, self._token, self._conditional, self._applied, self._saw)
+        self._streamed = StreamedValues(context.environment, writing)
 
     async def start(self) -> None:
         """Nothing to open: namespaces bring their engines."""
@@ -244,6 +252,12 @@ class KeyValueService:
             await self._context.truncations.forget_truncation(name, served.view.generation, at)
         return erasure
 
+    async def put_value(self, call: Call, request: PutValue, body: Body) -> PutValueReply:
+        return await self._streamed.put(call, request, body)
+
+    async def get_value(self, call: Call, request: GetValue) -> Content[ValueInfo]:
+        return await self._streamed.get(request)
+
     async def sweep_values(self, name: str, limit: int) -> Swept:
         """Up to `limit` large values of a namespace were looked at whose turn it is; see `uploads`."""
         served = self._serve(name)
@@ -282,7 +296,7 @@ class KeyValueService:
         return served
 
     def _token(
-        self, served: ServedNamespace, request: PutItems | DeleteItems | Truncate
+        self, served: ServedNamespace, request: PutItems | DeleteItems | PutValue | Truncate
     ) -> tuple[IdempotencyToken, int]:
         """The token of a write, the caller's or else one made here, and its time."""
         token = request.idempotency_token
@@ -332,7 +346,7 @@ class KeyValueService:
         call: Call,
         partition: bytes,
         batch: Batch,
-        request: PutItems | DeleteItems,
+        request: PutItems | DeleteItems | PutValue,
         asked: Conditional | None,
     ) -> int:
         try:

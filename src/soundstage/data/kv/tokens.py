@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from soundstage.core.errors import SoundstageError, TokenDrift, Unavailable
+from soundstage.core.errors import DeadlineExceeded, SoundstageError, TokenDrift, Unavailable
 from soundstage.core.limits import check_token
 from soundstage.core.message import IdempotencyToken
 from soundstage.core.time import Duration, Instant
@@ -42,6 +42,21 @@ class DriftWindow(NamedTuple):
         if time_us < self.floor_us:
             raise self._before_the_raise(now_us - time_us)
         return time_us
+
+    def check_still(self, time_us: int, now_us: int, slack_us: int) -> None:
+        """Raise `DeadlineExceeded` when a token that was admitted is too old by now, for what came under it was slow.
+
+        Deletes that must hide the write are remembered for a minute longer than tokens are taken, of which it may
+        use `slack_us`.
+        """
+        if time_us < max(now_us - self.past_us - slack_us, self.floor_us):
+            raise DeadlineExceeded(
+                f"the value came so slowly that its token, {_seconds(now_us - time_us)} old, is too old by now",
+                field=_GENERATION_TIME,
+                hint="send it without a token, which is then made at the end, or raise the namespace's drift_past",
+                outcome="not_applied",
+                retryable=False,
+            )
 
     def check_own(self, time_us: int, now_us: int) -> None:
         """Raise `Unavailable` when the time of a token made here lies too far ahead, for the clock was set back.

@@ -62,11 +62,27 @@ _decode = msgspec.msgpack.Decoder(Upload).decode
 
 
 async def register(
-    served: ServedNamespace, environment: Environment, upload: bytes, entry: Upload, deadline_ns: int | None
-) -> None:
-    """The upload is entered: its chunks may be written, and its row may come until `check_in_time` refuses it."""
-    due_us = environment.now_us() + STAGING_US + IN_FLIGHT_MAX_US
+    served: ServedNamespace,
+    environment: Environment,
+    upload: bytes,
+    entry: Upload,
+    deadline_ns: int | None,
+    within_us: int = STAGING_US,
+) -> int:
+    """The upload is entered: its chunks may be written, and its row may come within that time. Returns when it is due.
+
+    That it comes no later is for `check_in_time`, and for what makes streamed values.
+    """
+    due_us = environment.now_us() + within_us + IN_FLIGHT_MAX_US
     await _put(served, environment, upload, due_us, entry, deadline_ns)
+    return due_us
+
+
+async def give_up(served: ServedNamespace, environment: Environment, upload: bytes, due_us: int, entry: Upload) -> None:
+    """The upload, whose entry is due then, has no row and will have none: the next round drops its chunks."""
+    row = _row(environment, upload, due_us, entry)
+    new = _row(environment, upload, environment.now_us(), msgspec.structs.replace(entry, state="gone"))
+    await _move(served, environment, upload[0] % SHARDS, row, new)
 
 
 async def register_replaced(

@@ -17,6 +17,7 @@ from soundstage.surface.cli.jobs import carry_out
 from soundstage.surface.cli.options import Target
 from soundstage.surface.cli.output import Format, chosen_format, show, show_listing, show_message
 from soundstage.surface.cli.request import assemble, read_input
+from soundstage.surface.cli.streams import send_file, write_file
 from soundstage.surface.cli.tables import Listing, listing
 from soundstage.surface.cli.target import Reached, reached, told
 
@@ -31,16 +32,22 @@ def call(
     all_pages: bool,
     detach: bool = False,
     out: str | None = None,
+    file: str | None = None,
 ) -> int:
     """Call `operation` with the flags `given` by name, over the message in the file `path`, and print the reply.
 
-    Files that the reply names are written to the folder `out`.
+    Files that the reply names are written to the folder `out`; of a download it is the file to write to, as `file` is
+    what an upload sends.
     """
     request = assemble(operation.request, flags, given, read_input(path))
     if operation.kind == "feed":
         return _follow(operation, request, target, chosen_format(output))
     if operation.kind == "job":
         return carry_out(operation, request, target, chosen_format(output), detach, out)
+    if operation.kind == "upload":
+        return send_file(operation, request, target, chosen_format(output), file)
+    if operation.kind == "download":
+        return write_file(operation, request, target, out)
     asyncio.run(_call(operation, request, target, chosen_format(output), all_pages, out))
     return DONE
 

@@ -63,12 +63,13 @@ def command_of(operation: Operation[..., Any]) -> Callable[..., int]:
         all_pages: bool = False,
         detach: bool = False,
         out: str | None = None,
+        file: str | None = None,
         **fields: Any,
     ) -> int:
         from soundstage.surface.cli.calls import call
 
         given = {flag.names[0]: fields.get(_variable(flag)) for flag in flags}
-        return call(operation, flags, given, target, output, input, all_pages, detach, out)
+        return call(operation, flags, given, target, output, input, all_pages, detach, out, file)
 
     # Hints of the parameters below come from the signature alone.
     run.__annotations__ = {}
@@ -168,7 +169,23 @@ def _common_parameters(operation: Operation[..., Any]) -> list[inspect.Parameter
     ]
     if operation.paged:
         found.append(inspect.Parameter("all_pages", _KEYWORD_ONLY, default=False, annotation=Annotated[bool, pages]))
-    if has_files(operation):
+    if operation.kind == "upload":
+        sent = Parameter(
+            help="What to send; - for standard input, which is meant where nothing is said.",
+            metavar="FILE",
+            group=STAGE_PANEL,
+            allow_leading_hyphen=True,
+        )
+        found.append(inspect.Parameter("file", _KEYWORD_ONLY, default=None, annotation=Annotated[str | None, sent]))
+    if operation.kind == "download":
+        to = Parameter(
+            help="What to write to; - for standard output, which is meant where nothing is said.",
+            metavar="FILE",
+            group=STAGE_PANEL,
+            allow_leading_hyphen=True,
+        )
+        found.append(inspect.Parameter("out", _KEYWORD_ONLY, default=None, annotation=Annotated[str | None, to]))
+    elif has_files(operation):
         folder = Parameter(help="Folder that files of the result are written to.", metavar="FOLDER", group=STAGE_PANEL)
         found.append(inspect.Parameter("out", _KEYWORD_ONLY, default=None, annotation=Annotated[str | None, folder]))
     if operation.kind == "job":

@@ -16,8 +16,9 @@ from soundstage.client import Settings, Unreachable, connect
 from soundstage.core.call import CallOptions
 from soundstage.core.errors import InvalidArgument, SoundstageError, Unavailable
 from soundstage.core.operation import Invoker
+from soundstage.core.streaming import Reading
 from soundstage.core.time import Duration
-from soundstage.core.transfers import FileAccess
+from soundstage.core.transfers import FileAccess, Source
 from soundstage.runtime.folders import absent, holder
 from soundstage.runtime.stage import Stage
 from soundstage.runtime.stagefile import LoadedConfig, load_config
@@ -71,6 +72,22 @@ class Reached(msgspec.Struct, frozen=True):
             async with aclosing(invoker.follow(operation, request, self.options)) as messages:
                 async for message in messages:
                     yield message
+
+    async def upload(self, operation: Any, request: Any, source: Source) -> Any:
+        """The reply to `request` with the bytes of `source`; raises `CommandFailure`."""
+        invoker: Invoker = self.invoker
+        with told():
+            return await invoker.upload(operation, request, source, self.options)
+
+    @asynccontextmanager
+    async def download(self, operation: Any, request: Any) -> AsyncGenerator[Reading[Any]]:
+        """What `request` names, to be read within the block; raises `CommandFailure`."""
+        invoker: Invoker = self.invoker
+        with told():
+            async with Reading(
+                invoker.download(operation, request, self.options), request.start, request.end
+            ) as reading:
+                yield reading
 
 
 @contextmanager

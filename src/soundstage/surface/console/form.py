@@ -35,6 +35,7 @@ class Form(msgspec.Struct, frozen=True, kw_only=True):
     operation: str
     path: str
     kind: Kind
+    method: str
     doc: str
     access: str
     idempotent: bool
@@ -62,6 +63,7 @@ def _form(operation: Operation[..., Any], schemas: Schemas) -> Form:
         operation=operation.name,
         path=operation.path,
         kind=operation.kind,
+        method=operation.method,
         doc=operation.doc,
         access=operation.access,
         idempotent=operation.idempotent,

@@ -26,11 +26,12 @@ from soundstage.runtime.dispatch import BoundOperation
 from soundstage.runtime.doors import OpenDoor
 from soundstage.runtime.following import BoundFeed
 from soundstage.runtime.stage import Stage
+from soundstage.runtime.streaming import BoundDownload, BoundUpload
 from soundstage.surface.http.asgi import Receive, Scope, Send
 from soundstage.surface.http.body import SMALL_BYTES, Bodies, Disconnected
 from soundstage.surface.http.compression import COMPRESS_FROM_BYTES
 from soundstage.surface.http.feed import FeedReply, form_for, request_from_query, resumed
-from soundstage.surface.http.files import FileReply, FileRoutes, expect_stream, is_file_path, refusal
+from soundstage.surface.http.files import FileRoutes, is_file_path
 from soundstage.surface.http.head import Head
 from soundstage.surface.http.media import reply_format, request_format
 from soundstage.surface.http.mount import MountedRequest
@@ -45,6 +46,8 @@ from soundstage.surface.http.reply import (
     send_reply,
 )
 from soundstage.surface.http.shortcut import PlainCall, is_plain
+from soundstage.surface.http.streams import StreamRoute, StreamRoutes
+from soundstage.surface.http.transfer import StreamReply, expect_stream, refusal
 
 log: logging.Logger = logging.getLogger("soundstage.surface.http")
 
@@ -95,7 +98,9 @@ class Application:
         # Without authentication the address is all that keeps strangers out, and a browser is inside.
         self._served = None if observe_only or config.insecure or not self._open else config.host
         operations = {} if observe_only else stage.operations()
-        self._routes = {bound.operation.path: Route(bound) for bound in operations.values()}
+        self._streams = StreamRoutes(operations.values())
+        calls = [bound for bound in operations.values() if not isinstance(bound, (BoundUpload, BoundDownload))]
+        self._routes = {bound.operation.path: Route(bound) for bound in calls}
         self._files = None if observe_only else FileRoutes(stage.files, stage.environment)
         self._pages = Pages(stage, self._not_ready, observe_only=observe_only)
         self._mounts = not observe_only
@@ -165,6 +170,8 @@ class Application:
                 reply = await self._call(route, head, receive, given)
             elif self._files is not None and is_file_path(scope["path"]):
                 reply = await self._file(self._files, scope, head, receive, given)
+            elif route is None and (stream := self._streams.find(scope["path"])) is not None:
+                reply = await self._stream(stream, scope, head, receive, given)
             elif self._mounts and route is None and (door := self._stage.doors.mounted(scope["path"])) is not None:
                 if (reply := await self._pass_on(door, scope, head, receive, send, given)) is None:
                     return
@@ -183,7 +190,7 @@ class Application:
                 await reply.send(receive, send, given)
             finally:
                 self._feeds.discard(reply)
-        elif isinstance(reply, FileReply):
+        elif isinstance(reply, StreamReply):
             await reply.send(receive, send, given)
         else:
             await send_reply(reply, given, scope, head, send)
@@ -217,15 +224,32 @@ class Application:
 
     async def _file(
         self, files: FileRoutes, scope: Scope, head: Head, receive: Receive, given: str
-    ) -> Reply | FileReply:
+    ) -> Reply | StreamReply:
         expect_stream(scope)
         try:
-            call = self._begin(head, given)
-            if self._served is not None:
-                self._check_name(head, self._served)
+            call = self._let_in(head, given)
         except SoundstageError as error:
             return refusal(error, head, given, unread=scope["method"] in {"POST", "PUT"})
         return await files.answer(scope, head, receive, call)
+
+    async def _stream(
+        self, route: StreamRoute, scope: Scope, head: Head, receive: Receive, given: str
+    ) -> Reply | StreamReply:
+        expect_stream(scope)
+        try:
+            call = self._let_in(head, given)
+        except SoundstageError as error:
+            for bound in filter(None, (route.upload if scope["method"] == "PUT" else route.download,)):
+                bound.refused(error, self._stranger(head, given))
+            return refusal(error, head, given, unread=scope["method"] in {"POST", "PUT"})
+        return await self._streams.answer(route, scope, head, receive, call)
+
+    def _let_in(self, head: Head, given: str) -> Call:
+        """The call of a request that browsers can send of themselves. Raises as `_begin`, and `Forbidden`."""
+        call = self._begin(head, given)
+        if self._served is not None:
+            self._check_name(head, self._served)
+        return call
 
     def _begin(self, head: Head, given: str) -> Call:
         """The call that the headers make. Raises `Unauthenticated`, `Unavailable`, `InvalidArgument`."""

@@ -26,6 +26,7 @@ class Head:
         "content_type",
         "host",
         "idempotency_key",
+        "if_match",
         "if_none_match",
         "if_range",
         "last_event_id",
@@ -45,6 +46,7 @@ class Head:
         self.content_length: bytes = b""
         self.content_type: bytes = b""
         self.host: bytes = b""
+        self.if_match: bytes = b""
         self.if_none_match: bytes = b""
         self.if_range: bytes = b""
         self.last_event_id: bytes = b""
@@ -113,6 +115,7 @@ _SLOTS: dict[Any, str] = {
     b"content-type": "content_type",
     b"host": "host",
     b"idempotency-key": "idempotency_key",
+    b"if-match": "if_match",
     b"if-none-match": "if_none_match",
     b"if-range": "if_range",
     b"last-event-id": "last_event_id",
