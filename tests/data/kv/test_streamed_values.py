@@ -199,8 +199,9 @@ class TestRefusals:
         ],
     )
     async def test_what_no_put_takes_is_not_taken(self, kv: KeyValue, given: dict[str, Any], field: str) -> None:
+        place: dict[str, Any] = {"id": "ada", "key": b"k", **given}
         with pytest.raises(SoundstageError) as refused:
-            await kv.put_value(b"v", **{"id": "ada", "key": b"k", **given})
+            await kv.put_value(b"v", **place)
         assert refused.value.field == field
 
     async def test_an_unknown_namespace_is_told(self, stage: Stage) -> None:
@@ -257,24 +258,14 @@ class TestConditions:
         assert (await stored_chunks(stage), await entries(stage)) == (0, 0)
 
     async def test_a_repetition_is_known_even_after_later_writes(self, kv: KeyValue, clock: Clock) -> None:
-        given = {
-            "id": "ada",
-            "key": b"k",
-            "idempotency_token": clock.token(),
-            "condition": Condition(key=b"k", absent=True),
-        }
+        given = conditional(clock)
         first = await kv.put_value(big(), **given)
         await kv.put_value(b"later", id="ada", key=b"k")
         assert await kv.put_value(big(), **given) == first
         assert await got(kv) == b"later"
 
     async def test_another_value_under_the_token_is_refused(self, kv: KeyValue, clock: Clock) -> None:
-        given = {
-            "id": "ada",
-            "key": b"k",
-            "idempotency_token": clock.token(),
-            "condition": Condition(key=b"k", absent=True),
-        }
+        given = conditional(clock)
         await kv.put_value(big(), **given)
         with pytest.raises(TokenReused):
             await kv.put_value(big(first=1), **given)

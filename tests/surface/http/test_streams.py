@@ -106,7 +106,8 @@ class TestSending:
 
     @pytest.mark.parametrize("header", ["if_match", "if_none_match"])
     async def test_a_tag_that_is_none_is_told(self, caller: Caller, header: str) -> None:
-        answer = await put(caller, **{header: '"x"'})
+        tags: dict[str, Any] = {header: '"x"'}
+        answer = await put(caller, **tags)
         assert (answer.status, answer.json()["field"].replace("-", "_").lower()) == (400, header)
 
     @pytest.mark.parametrize(
