@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
+from collections.abc import AsyncGenerator, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -83,7 +83,7 @@ class Shelf:
         return Info("1")
 
     @asynccontextmanager
-    async def download(self, operation: Any, request: Any, options: CallOptions) -> AsyncIterator[Content[Any]]:
+    async def download(self, operation: Any, request: Any, options: CallOptions) -> AsyncGenerator[Content[Any]]:
         content = self.kept[f"{request.namespace}/{request.name}"]
         self.open += 1
         try:

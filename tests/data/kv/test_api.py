@@ -26,6 +26,7 @@ WIRE = {
     "scan_items": ("namespace segment total_segments selection page_token", "records next_page_token", "read"),
     "batch_get_items": ("namespace ids predicate selection", "records", "read"),
     "count_items": ("namespace id predicate", "count exact", "read"),
+    "truncate": ("namespace confirm idempotency_token", "idempotency_token", "admin"),
     "put_value": ("namespace id key ttl idempotency_token condition", "idempotency_token size checksum", "write"),
     "get_value": ("namespace id key start end min_version", "token expires_at size checksum codec", "read"),
 }
