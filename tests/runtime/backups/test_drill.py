@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from tests.runtime.backups.test_service import made, open_stage
@@ -94,14 +95,42 @@ def restore(backup: str, data: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+class Held(NamedTuple):
+    """What a stage has of one writer."""
+
+    rows: list[bytes]
+    entries: list[bytes]
+
+    @property
+    def is_of_one_moment(self) -> bool:
+        """Each write was of both: whatever moment it was, both have the same ones, without a gap."""
+        return self.rows == self.entries == [b"%06d" % number for number in range(len(self.rows))]
+
+
+async def held(data: Path) -> list[Held]:
+    """What a stage on this folder has of each writer."""
+    async with open_stage(data) as stage:
+        return [Held(await recorded(stage, writer), await logged(stage, writer)) for writer in range(WRITERS)]
+
+
+async def brought_back(backup: Path, data: Path) -> list[Held]:
+    """What a backup holds, as a stage serves it."""
+    await asyncio.to_thread(restore, str(backup), data)
+    return await held(data)
+
+
+async def begin(stage: Stage) -> Writers:
+    await records(stage).create_table(TableSpec(name=TABLE))
+    await stage.log("default").create_topic(TopicSpec(name=TOPIC, partitions=WRITERS))
+    return Writers(stage)
+
+
 @pytest.mark.slow
 async def test_what_comes_back_is_one_moment_of_records_and_log_with_all_that_was_answered_before(
     tmp_path: Path,
 ) -> None:
     async with open_stage(tmp_path / "data") as stage:
-        await records(stage).create_table(TableSpec(name=TABLE))
-        await stage.log("default").create_topic(TopicSpec(name=TOPIC, partitions=WRITERS))
-        writers = Writers(stage)
+        writers = await begin(stage)
         await writers.until(answered=20)
         before = list(writers.answered)
         backup = await made(stage.client(Backups))
@@ -109,9 +138,23 @@ async def test_what_comes_back_is_one_moment_of_records_and_log_with_all_that_wa
         await writers.stop()
         shutil.copytree(backup.folder, tmp_path / "elsewhere")
     shutil.rmtree(tmp_path / "data")
-    await asyncio.to_thread(restore, str(tmp_path / "elsewhere"), tmp_path / "data")
+    for writer, found in enumerate(await brought_back(tmp_path / "elsewhere", tmp_path / "data")):
+        assert found.is_of_one_moment
+        assert before[writer] <= len(found.rows) < writers.answered[writer]
+
+
+@pytest.mark.slow
+async def test_records_and_log_that_were_copied_one_after_the_other_would_be_seen_to_be(tmp_path: Path) -> None:
     async with open_stage(tmp_path / "data") as stage:
-        for writer in range(WRITERS):
-            rows, entries = await recorded(stage, writer), await logged(stage, writer)
-            assert rows == entries == [b"%06d" % number for number in range(len(rows))]
-            assert before[writer] <= len(rows) < writers.answered[writer]
+        writers = await begin(stage)
+        await writers.until(answered=5)
+        earlier = await made(stage.client(Backups), "earlier")
+        await writers.until(answered=1)
+        later = await made(stage.client(Backups), "later")
+        await writers.stop()
+    first, second = [await brought_back(Path(each.folder), tmp_path / each.name) for each in (earlier, later)]
+    for one, other in zip(first, second, strict=True):
+        assert one.is_of_one_moment
+        assert other.is_of_one_moment
+        assert not Held(one.rows, other.entries).is_of_one_moment
+        assert not Held(other.rows, one.entries).is_of_one_moment
