@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from soundstage.core.environment import SystemEnvironment
+from soundstage.core.errors import InvalidArgument
 from soundstage.servers.cluster import Cluster, plan
 from soundstage.servers.kinds.cassandra import Cassandra, CassandraKit, configuration
 from soundstage.servers.kinds.cql import Session
-from soundstage.servers.programs import Toolbox
+from soundstage.servers.programs import Tool, Toolbox
 from soundstage.servers.shelf import Shelf
 
 
@@ -39,6 +40,36 @@ def test_clients_may_use_tls_where_there_is_a_certificate(tmp_path: Path, tls_pe
     (node,) = nodes = plan(kind, 1, tmp_path, 0, settings, SystemEnvironment())
     found = [line.strip() for line in configuration(node, nodes).splitlines() if "keystore" in line]
     assert found == (["keystore: /etc/node.pem"] if tls_pem else [])
+
+
+def launched(tmp_path: Path, nodes: int, data_centres: str) -> list[str]:
+    """In which data centre each node says that it is."""
+    kind = Cassandra()
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib" / "jamm-0.jar").touch()
+    kit = CassandraKit(Tool(Path("java"), {}), tmp_path / "lib")
+    planned = plan(kind, nodes, tmp_path, 0, {**kind.settings, "data_centres": data_centres}, SystemEnvironment())
+    for node in planned:
+        node.folder.mkdir(exist_ok=True)
+        kit.launch(node, planned)
+    return [(node.folder / "rackdc.properties").read_text().splitlines()[0] for node in planned]
+
+
+@pytest.mark.parametrize(
+    ("data_centres", "found"),
+    [
+        ("1", ["dc=datacenter1"] * 3),
+        ("2", ["dc=datacenter1", "dc=datacenter2", "dc=datacenter1"]),
+    ],
+)
+def test_nodes_are_dealt_out_to_data_centres(tmp_path: Path, data_centres: str, found: list[str]) -> None:
+    assert launched(tmp_path, 3, data_centres) == found
+
+
+@pytest.mark.parametrize("data_centres", ["0", "-1", "two", ""])
+def test_a_number_of_data_centres_that_is_none_is_refused(tmp_path: Path, data_centres: str) -> None:
+    with pytest.raises(InvalidArgument):
+        launched(tmp_path, 1, data_centres)
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ import signal
 from collections.abc import Sequence
 from types import MappingProxyType
 
+from soundstage.core.errors import InvalidArgument
 from soundstage.servers.java import QUICK, JavaKit, jars, java
 from soundstage.servers.kind import Launch, Node, Settings
 from soundstage.servers.kinds.cql import Session
@@ -67,7 +68,7 @@ _LOGGING = """<configuration><appender name="A" class="ch.qos.logback.core.Conso
 """
 _CONFIGURATION = """cluster_name: soundstage
 partitioner: org.apache.cassandra.dht.Murmur3Partitioner
-endpoint_snitch: SimpleSnitch
+endpoint_snitch: GossipingPropertyFileSnitch
 num_tokens: 1
 initial_token: {token}
 auto_bootstrap: false
@@ -111,6 +112,7 @@ _ENCRYPTION = """client_encryption_options:
 class Cassandra:
     """A ring in one data centre, `datacenter1`. With `authenticator` PasswordAuthenticator: cassandra, cassandra.
 
+    With `data_centres` more than one its nodes are dealt out to `datacenter1`, `datacenter2` and so on in turn.
     `tls_pem` names a file with a key, as PKCS 8, and its certificates: clients may then use TLS at the same port.
     """
 
@@ -124,6 +126,7 @@ class Cassandra:
         {
             "heap_mb": "512",
             "authenticator": "AllowAllAuthenticator",
+            "data_centres": "1",
             "skip_sync": "true",
             "tombstone_failure_threshold": "100000",
             "tls_pem": "",
@@ -172,6 +175,7 @@ class CassandraKit(JavaKit):
         for name in ("data", "tmp"):
             (node.folder / name).mkdir(exist_ok=True)
         (node.folder / "cassandra.yaml").write_text(configuration(node, nodes))
+        (node.folder / "rackdc.properties").write_text(f"dc=datacenter{_centre(node)}\nrack=rack1\n")
         (node.folder / "logback.xml").write_text(_LOGGING)
         (node.folder / "java.options").write_text("\n".join((*_OPTIONS, *_access())))
         agent = (f"-javaagent:{next(self.lib.glob('jamm-*.jar'))}",)
@@ -206,11 +210,20 @@ def configuration(node: Node, nodes: Sequence[Node]) -> str:
     return text + _ENCRYPTION.format(file=tls_pem) if tls_pem else text
 
 
+def _centre(node: Node) -> int:
+    """Which data centre a node is in, from 1 on."""
+    centres = node.settings["data_centres"]
+    if not centres.isdecimal() or int(centres) < 1:
+        raise InvalidArgument(f"{centres} is no number of data centres", field="settings", hint="use 1, 2 or more")
+    return node.number % int(centres) + 1
+
+
 def _own_options(node: Node) -> tuple[str, ...]:
     return (
         "-Xms96m",
         f"-Xmx{node.settings['heap_mb']}m",
         f"-Dcassandra.config=file://{node.folder}/cassandra.yaml",
+        f"-Dcassandra-rackdc.properties=file://{node.folder}/rackdc.properties",
         f"-Dlogback.configurationFile=file://{node.folder}/logback.xml",
         f"-Dcassandra.storagedir={node.folder}/data",
         f"-Dcassandra.logdir={node.folder}",

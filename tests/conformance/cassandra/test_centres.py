@@ -1,0 +1,179 @@
+"""Two data centres with one node and one copy of each row in each: what each level of consistency is promised."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Generator
+from contextlib import AsyncExitStack
+from typing import NamedTuple
+
+import pytest
+from tests.conformance.cassandra.conftest import link_to
+from tests.conformance.held import held
+
+from soundstage.core import version
+from soundstage.core.environment import SystemEnvironment
+from soundstage.core.errors import DeadlineExceeded, NotFound, SoundstageError, Unavailable
+from soundstage.engines.records.cassandra import CassandraRecords, Link
+from soundstage.engines.records.port import ALL, Batch, Budget, TableSpec
+from soundstage.servers import Cluster
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+PLAIN, GUARDED = "centres/plain", "centres/guarded"
+WAIT_S, DEADLINE_S, ENDED_S = 60.0, 2.0, 45.0
+QUERY = "attempt_s=2&patience_s=90&replication=1"
+
+
+@pytest.fixture(scope="module")
+def centres() -> Generator[Cluster]:
+    with Cluster("cassandra", nodes=2, settings={"data_centres": "2", "heap_mb": "320"}) as started:
+        yield started
+
+
+class Links(NamedTuple):
+    """Connections: of one that decides in the first data centre, of one in the second, and of one for both."""
+
+    here: Link
+    there: Link
+    everywhere: Link
+
+
+@pytest.fixture(scope="module")
+def links(centres: Cluster) -> Generator[Links]:
+    here, there = (f"{QUERY}&consistency=local_quorum&local_dc=datacenter{each}" for each in (1, 2))
+    with (
+        held(link_to(centres.url, here)) as one,
+        held(link_to(centres.url, there)) as two,
+        held(link_to(centres.url, f"{QUERY}&consistency=quorum&local_dc=datacenter1")) as both,
+    ):
+        yield Links(one, two, both)
+
+
+class Engines(NamedTuple):
+    here: CassandraRecords
+    there: CassandraRecords
+    everywhere: CassandraRecords
+
+
+@pytest.fixture
+async def engines(links: Links) -> AsyncIterator[Engines]:
+    """On tables of their own, which all of them know."""
+    space = f"centres-{time.time_ns()}"
+    async with AsyncExitStack() as stack:
+        opened: list[CassandraRecords] = []
+        for link in links:
+            engine = CassandraRecords(link, SystemEnvironment(), space)
+            await engine.start()
+            stack.push_async_callback(engine.stop)
+            opened.append(engine)
+        found = Engines(*opened)
+        await found.everywhere.create_table(TableSpec(name=PLAIN))
+        await found.everywhere.create_table(TableSpec(name=GUARDED, conditional=True))
+        for engine in (found.here, found.there):
+            for name in (PLAIN, GUARDED):
+                await known(engine, name)
+        yield found
+
+
+def now_us() -> int:
+    return time.time_ns() // 1_000
+
+
+def within(seconds: float) -> int:
+    return time.monotonic_ns() + round(seconds * 1e9)
+
+
+async def known(engine: CassandraRecords, table: str) -> None:
+    """The engine's data centre has heard of a table."""
+    ends = time.monotonic() + WAIT_S
+    while True:
+        try:
+            await engine.read(table, b"none", ALL, Budget(), now_us())
+        except NotFound:
+            assert time.monotonic() < ends, "the other data centre never heard of it"
+            await asyncio.sleep(0.05)
+        else:
+            return
+
+
+async def put(engine: CassandraRecords, table: str, key: bytes, seconds: float = WAIT_S) -> None:
+    batch = Batch(cells=[(key, version.put(now_us(), f"token-{key.decode()}", b"value"))])
+    await engine.apply(table, b"record", batch, deadline_ns=within(seconds))
+
+
+async def keys(engine: CassandraRecords, table: str, seconds: float = WAIT_S) -> set[bytes]:
+    page = await engine.read(table, b"record", ALL, Budget(deadline_ns=within(seconds)), now_us())
+    assert page.resume is None
+    return {key for key, _ in page.rows}
+
+
+async def arrived(engine: CassandraRecords, table: str, key: bytes) -> None:
+    """What is written in one data centre comes to the other behind the answer."""
+    ends = time.monotonic() + WAIT_S
+    while key not in await keys(engine, table):
+        assert time.monotonic() < ends, "it did not arrive"
+        await asyncio.sleep(0.05)
+
+
+async def refused(engine: CassandraRecords, table: str) -> tuple[SoundstageError, float]:
+    """How a write ends that must fail, and after how long."""
+    began = time.monotonic()
+    with pytest.raises((Unavailable, DeadlineExceeded)) as error:
+        await put(engine, table, b"refused", DEADLINE_S)
+    return error.value, time.monotonic() - began
+
+
+async def unread(engine: CassandraRecords, table: str) -> bool:
+    """Whether a read that has a moment shows nothing, and does not say that there is nothing."""
+    try:
+        page = await engine.read(table, b"record", ALL, Budget(deadline_ns=within(DEADLINE_S)), now_us())
+    except Unavailable as error:
+        return error.retryable
+    return (page.rows, page.resume) == ([], b"")
+
+
+def test_each_data_centre_has_a_copy_of_each_row(links: Links) -> None:
+    row = links.here.session.execute(
+        "SELECT replication FROM system_schema.keyspaces WHERE keyspace_name = 'suite'"
+    ).one()
+    copies = {name: count for name, count in row[0].items() if name.startswith("datacenter")}
+    assert copies == {"datacenter1": "1", "datacenter2": "1"}
+
+
+@pytest.mark.parametrize("table", [PLAIN, GUARDED])
+async def test_what_a_quorum_of_all_took_is_seen_in_each_data_centre_at_once(engines: Engines, table: str) -> None:
+    await put(engines.everywhere, table, b"key")
+    assert [await keys(each, table) for each in engines] == [{b"key"}] * 3
+
+
+async def test_what_one_data_centre_took_comes_to_the_other(engines: Engines) -> None:
+    await put(engines.here, PLAIN, b"key")
+    assert await keys(engines.here, PLAIN) == {b"key"}
+    await arrived(engines.there, PLAIN, b"key")
+
+
+async def test_with_the_other_data_centre_gone_one_goes_on_alone_and_a_quorum_of_all_is_unavailable(
+    centres: Cluster, engines: Engines
+) -> None:
+    here, _, everywhere = engines
+    for table in (PLAIN, GUARDED):
+        await put(everywhere, table, b"before")
+    centres.servers[1].kill()
+    try:
+        for table in (PLAIN, GUARDED):
+            await put(here, table, b"alone")
+        alone = [await keys(here, table) for table in (PLAIN, GUARDED)]
+        ended = [await refused(everywhere, table) for table in (PLAIN, GUARDED)]
+        nothing_read = await unread(everywhere, PLAIN)
+    finally:
+        await asyncio.to_thread(centres.start)
+        await asyncio.to_thread(centres.ready)
+    assert alone == [{b"before", b"alone"}] * 2
+    assert nothing_read
+    assert all(took_s < ENDED_S for _, took_s in ended)
+    assert all(error.outcome in ("unknown", "not_applied") for error, _ in ended)
+    # A quorum of all asks both, so what one took alone is seen.
+    for table in (PLAIN, GUARDED):
+        await arrived(everywhere, table, b"alone")
