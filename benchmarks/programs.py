@@ -84,6 +84,19 @@ def nginx(folder: Path) -> Generator[tuple[str, int]]:
         process.wait()
 
 
+@contextmanager
+def dynalite() -> Generator[str]:
+    """The address of a dynalite, which speaks DynamoDB's protocol and keeps what it has in memory."""
+    port = _free_port()
+    process = subprocess.Popen(["dynalite", "--port", str(port)], stdout=subprocess.DEVNULL)
+    try:
+        _wait_for(port)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait()
+
+
 NGINX = """
 user {user};
 daemon off;
