@@ -49,7 +49,7 @@ async def batch_pages(
                 page = await shaped(served, partition, found, wanted, filling, patience, now_us, alone=empty)
             else:
                 # Its share was too little for it, and more may fit.
-                filling.has_read(found.rows)
+                filling.has_read(found.rows, found.unused)
                 page = await read_page(served, partition, wanted, filling, patience, now_us, alone=empty)
                 over = patience.is_over()
             items, resume = page.items, page.resume

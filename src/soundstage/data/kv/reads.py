@@ -95,7 +95,7 @@ async def shaped(
     alone: bool,
 ) -> PageResult:
     """What of a page of the store fits; see `read_page`."""
-    filling.has_read(page.rows)
+    filling.has_read(page.rows, page.unused)
     found = await filling.shape(page.rows, filling.bytes_left, patience)
     if not found.items and alone and page.rows:
         found = await filling.shape(page.rows[:1], ROOMY, patience)

@@ -90,12 +90,12 @@ class Filling:
         likely = self.estimate.rows_for(size, config.rows_min, config.rows_max)
         return Budget(rows, max(1, size), deadline_ns, min(rows, likely))
 
-    def has_read(self, rows: Sequence[Row]) -> None:
-        """The store returned `rows`, whether they are used or not."""
+    def has_read(self, rows: Sequence[Row], unused: int = 0) -> None:
+        """The store returned `rows`, whether they are used or not, and `unused` bytes that nobody was given."""
         size = sum(map(len, chain.from_iterable(rows)))
         if self._read_left is not None:
             self._read_left -= size
-        self._served.amplification.read += size
+        self._served.amplification.read += size + unused
         self.estimate.learn(len(rows), size)
         self._served.estimate.learn(len(rows), size)
 

@@ -159,12 +159,14 @@ class Page(msgspec.Struct, frozen=True, gc=False):
     `resume` is None at the end, else the bound to go on from: as `start` of the next span going up, as
     `end` going down. `stamp` is the record's greatest version ever accepted, None for a record never
     written. `mark` may come with what `get` returns, from engines whose every write passes through this process.
+    `unused` counts the bytes of rows that the store returned for it and that it has not, or has them a second time.
     """
 
     rows: list[Row]
     resume: bytes | None
     stamp: Stamp | None
     mark: Mark | None = None
+    unused: int = 0
 
 
 class WalkPage(msgspec.Struct, frozen=True, gc=False):

@@ -91,3 +91,49 @@ async def test_nothing_behind_too_many_dead_rows_is_a_page_of_nothing(environmen
     reader = Reader(requests_of(Session([[], FAILED]), environment), environment)
     page = await reader.page(table_of(TableSpec(name="films")), b"record", Span(b"a", b"b"), Budget(), 9)
     assert (page.rows, page.resume, page.stamp) == ([], None, None)
+
+
+CELL = version.put(5, "t", bytes(100))
+WEIGHT = len(KEYS[0]) + len(CELL)
+
+
+def rows_of(keys: list[bytes]) -> list[tuple[bytes, bytes, bytes]]:
+    return [(version.identity(CELL), key, CELL) for key in keys]
+
+
+async def test_what_is_read_and_does_not_fit_is_told_of(environment: VirtualEnvironment) -> None:
+    reader = Reader(requests_of(Session([rows_of(KEYS[:21])]), environment), environment)
+    page = await reader.page(
+        table_of(TableSpec(name="films")), b"record", Span(), Budget(bytes=15 * WEIGHT, likely_rows=20), 9
+    )
+    assert (len(page.rows), page.unused) == (15, 6 * WEIGHT)
+
+
+async def test_what_is_read_again_with_more_is_told_of(environment: VirtualEnvironment) -> None:
+    session, table = Session([rows_of(KEYS[:17]), rows_of(KEYS[:30])]), table_of(TableSpec(name="films"))
+    table.row_bytes = 40 * WEIGHT
+    reader = Reader(requests_of(session, environment), environment)
+    page = await reader.page(table, b"record", Span(), Budget(bytes=40 * WEIGHT), 9)
+    assert (len(page.rows), page.unused) == (30, 17 * WEIGHT)
+
+
+async def test_as_many_rows_as_were_thought_to_do_are_a_page(environment: VirtualEnvironment) -> None:
+    reader = Reader(requests_of(Session([rows_of(KEYS[:21])]), environment), environment)
+    page = await reader.page(
+        table_of(TableSpec(name="films")), b"record", Span(), Budget(bytes=200 * WEIGHT, likely_rows=20), 9
+    )
+    assert (len(page.rows), page.resume, page.unused) == (21, KEYS[20] + b"\0", 0)
+
+
+async def test_keys_that_do_not_fit_are_told_of(environment: VirtualEnvironment) -> None:
+    reader = Reader(requests_of(Session([rows_of(KEYS[:20])]), environment), environment)
+    page = await reader.points(
+        table_of(TableSpec(name="films")), b"record", KEYS[:20], 9, Budget(bytes=15 * WEIGHT, likely_rows=30)
+    )
+    assert (len(page.rows), page.unused) == (15, 5 * WEIGHT)
+
+
+async def test_a_page_that_has_all_that_was_read_has_nothing_unused(environment: VirtualEnvironment) -> None:
+    reader = Reader(requests_of(Session([rows_of(KEYS[:5])]), environment), environment)
+    page = await reader.page(table_of(TableSpec(name="films")), b"record", Span(), Budget(), 9)
+    assert (len(page.rows), page.unused) == (5, 0)

@@ -85,7 +85,7 @@ class Reader:
             meter = Meter(Budget(budget.rows, budget.bytes), self._environment)
             for at, row in enumerate(rows):
                 if not meter.takes(row):
-                    return Page(rows[:at], row[0], stamp)
+                    return _with_unused(Page(rows[:at], row[0], stamp), _size(rows[at:]))
         _learn(table, rows)
         return Page(rows, None if len(asked) == len(keys) else keys[len(asked)], stamp)
 
@@ -97,7 +97,7 @@ class Reader:
             return unread(span)
 
     async def _read(self, table: Table, partition: bytes, span: Span, budget: Budget, now_us: int) -> Page:
-        limit, most = _likely(table, budget), ROWS_MAX
+        limit, most, unused = _likely(table, budget), ROWS_MAX, 0
         while not self._requests.is_late(budget.deadline_ns):
             try:
                 found = await self._span(table, partition, span, limit, budget.deadline_ns)
@@ -109,9 +109,11 @@ class Reader:
             page = self._page(found, span, budget, now_us)
             if page.resume is not None or len(found.rows) < limit:
                 _learn(table, page.rows)
-                return page
-            if limit >= most:
-                return Page(page.rows, _after(found.rows[-1][-2], span), page.stamp)
+                return _with_unused(page, unused + _size(found.rows[len(page.rows) :]))
+            # Who thought that so many would do can ask for others; to read these again costs them a second time.
+            if limit >= most or (page.rows and budget.likely_rows is not None):
+                return _with_unused(Page(page.rows, _after(found.rows[-1][-2], span), page.stamp), unused)
+            unused += _size(found.rows)
             limit = min(limit * GROWTH, most)
         return unread(span)
 
@@ -254,6 +256,14 @@ def live_rows(found: Found, now_us: int) -> list[Row]:
         for row in found.rows
         if version.is_live(row[-1], now_us, greatest(tombstone, covering(fragments, row[-2])))
     ]
+
+
+def _with_unused(page: Page, unused: int) -> Page:
+    return Page(page.rows, page.resume, page.stamp, unused=unused) if unused else page
+
+
+def _size(rows: Sequence[tuple[Any, ...]]) -> int:
+    return sum(len(row[-2]) + len(row[-1]) for row in rows)
 
 
 def _stamp(statics: Statics) -> Stamp | None:
