@@ -20,8 +20,8 @@ import pyarrow as pa
 import pytest
 
 from soundstage.core.environment import SystemEnvironment
-from soundstage.core.errors import DataLoss, Exhausted, InvalidArgument, NotFound, Unavailable
-from soundstage.engines.tables.filters import equal
+from soundstage.core.errors import DataLoss, Exhausted, InvalidArgument, NotFound, PreconditionFailed, Unavailable
+from soundstage.engines.tables.filters import above, equal
 from soundstage.engines.tables.iceberg import IcebergTables, embedded_address, upkeep
 from soundstage.engines.tables.iceberg.options import CATALOGUE
 from soundstage.engines.tables.port import At, Column, DropColumn, TableCapability, Tables, TableSpec
@@ -193,6 +193,53 @@ async def test_rows_that_are_deleted_while_files_become_one_stay_deleted(
     assert (await ids(engine), len(await planned_files(engine))) == ([0, 2, 10, 11, 12], 1)
 
 
+async def test_files_that_were_to_become_one_when_others_were_quicker_are_gone(
+    engine: IcebergTables, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await engine.create(SPEC)
+    for number in range(3):
+        await engine.append("films", rows(film(number)))
+    await engine.clean("films", now_us())
+    with held_compaction(monkeypatch) as (reached, go_on):
+        compacting = asyncio.ensure_future(engine.compact("films"))
+        assert await asyncio.to_thread(reached.wait, 20)
+        await engine.overwrite("films", rows(film(0), film(1), film(2)), above("id", -1))
+        go_on.set()
+        await compacting
+    # What was there before stays for its snapshots.
+    assert (await ids(engine), files(tmp_path)) == ([0, 1, 2], 4)
+
+
+async def test_rows_of_a_change_that_is_refused_leave_no_files(films: IcebergTables, tmp_path: Path) -> None:
+    def moving() -> Iterator[object]:
+        # Behind the look at the branch that is made before rows are written.
+        asyncio.run_coroutine_threadsafe(films.delete("films", equal("id", 1)), loop).result()
+        yield whole.to_batches()[0]
+
+    loop, whole = asyncio.get_running_loop(), rows(film(9))
+    head = (await films.info("films")).branches["main"]
+    before = files(tmp_path)
+    with pytest.raises(PreconditionFailed):
+        await films.append("films", pa.RecordBatchReader.from_batches(whole.schema, moving()), expect=head)
+    # The delete has written the file anew without the row.
+    assert (await ids(films), files(tmp_path)) == ([2, 3, 4], before + 1)
+
+
+async def test_files_of_a_change_whose_outcome_nobody_knows_stay(
+    films: IcebergTables, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from soundstage.engines.tables.iceberg import changes
+
+    def lost(*_: object) -> None:
+        raise Unavailable("lost", outcome="unknown")
+
+    before = files(tmp_path)
+    monkeypatch.setattr(changes, "committed", lost)
+    with pytest.raises(Unavailable):
+        await films.append("films", rows(film(9)))
+    assert files(tmp_path) == before + 1
+
+
 async def planned_files(engine: IcebergTables) -> list[str]:
     """The files that the table has now."""
     table = await asyncio.to_thread(engine._load, "films")
@@ -323,6 +370,7 @@ async def test_a_change_that_others_are_always_quicker_than_is_given_up(
     with pytest.raises(Exhausted) as refused:
         await engine.append("films", rows(film(9)))
     assert (refused.value.outcome, refused.value.retryable) == ("not_applied", True)
+    assert files(Path(films._address.warehouse)) == 1
     await engine.stop()
 
 

@@ -11,7 +11,7 @@ import shutil
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 from soundstage.core.completion import ended
 from soundstage.core.environment import Environment
-from soundstage.core.errors import Exhausted, SoundstageError
+from soundstage.core.errors import Exhausted, InvalidArgument, NotFound, PreconditionFailed, SoundstageError
 from soundstage.core.ids import uuid4_hex
 from soundstage.core.turns import Turns
 from soundstage.engines.tables import refusals
@@ -65,6 +65,10 @@ NAMELESS = "_"
 
 PAUSE_S, PAUSE_MAX_S = 0.02, 1.0
 """Before a change is made again, about: at first, and at most."""
+
+
+_NOT_MADE = (InvalidArgument, NotFound, PreconditionFailed)
+"""Said before a change is made."""
 
 
 class _Leave:
@@ -178,15 +182,16 @@ class IcebergTables:
             return table, edits.written(table, call, data, check)
 
         table, files = await self._run(name, write)
-        with suppress(Overtaken):
-            # The table as it was loaded, if nobody has changed it since.
-            return await self._in_turn(name, lambda check: edits.appended(table, call, files, check))
 
         def again(found: Any, check: Callable[[], None]) -> Snapshot:
             edits.check_same(found, call, table)
             return edits.appended(found, call, files, check)
 
-        return await self._changed(name, again)
+        async with self._unless_lost(table, files):
+            with suppress(Overtaken):
+                # The table as it was loaded, if nobody has changed it since.
+                return await self._in_turn(name, lambda check: edits.appended(table, call, files, check))
+            return await self._changed(name, again)
 
     async def overwrite(
         self,
@@ -217,7 +222,8 @@ class IcebergTables:
             edits.check_same(found, call, table)
             return edits.overwritten(found, call, files, gone, check)
 
-        return await self._changed(name, replace)
+        async with self._unless_lost(table, files):
+            return await self._changed(name, replace)
 
     async def delete(
         self,
@@ -332,7 +338,8 @@ class IcebergTables:
             files = await self._run(name, gather)
             if not files.old:
                 return None
-            return await self._in_turn(name, lambda check: upkeep.compacted(self._load(name), call, files, check))
+            async with self._unless_lost(files.table, files.new):
+                return await self._in_turn(name, lambda check: upkeep.compacted(self._load(name), call, files, check))
 
         return await self._tried(name, attempt)
 
@@ -356,6 +363,18 @@ class IcebergTables:
         """What the tables are of."""
         self._check_open()
         return f"Iceberg 2, catalogue on {self._catalogue.engine.dialect.name}"
+
+    @asynccontextmanager
+    async def _unless_lost(self, table: Any, files: Sequence[Any]) -> AsyncGenerator[None]:
+        """Files that were written for a change are gone when the block surely did not make it."""
+        try:
+            yield
+        except (Overtaken, SoundstageError) as error:
+            if isinstance(error, Overtaken) or error.outcome == "not_applied" or isinstance(error, _NOT_MADE):
+                # What cannot be removed now is found by `clean`.
+                with suppress(SoundstageError):
+                    await self._run(table.name()[-1], lambda _: upkeep.discard(table, files))
+            raise
 
     async def _changed(self, name: str, work: Callable[[Any, Callable[[], None]], T]) -> T:
         """What `work` comes to on the table as it then is, done again while others are quicker."""

@@ -83,6 +83,12 @@ def cleaned(table: Any, before_us: int, check: Check) -> int:
     return removed
 
 
+def discard(table: Any, files: Sequence[Any]) -> None:
+    """Files that no snapshot has, nor will have, are gone."""
+    for file in files:
+        table.io.delete(file.file_path)
+
+
 def folder_of(metadata: Any) -> Path:
     """Where the table lies. Raises `Unavailable` for one that is not on this machine."""
     location: str = metadata.location
