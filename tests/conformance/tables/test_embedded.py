@@ -350,7 +350,7 @@ async def test_a_file_that_is_gone_is_told_and_a_damaged_one_too(films: IcebergT
 async def test_a_catalogue_that_is_none_fails_the_start(tmp_path: Path) -> None:
     (tmp_path / CATALOGUE).write_text("not a database" * 1_000)
     engine = engine_in(tmp_path)
-    with pytest.raises(Unavailable):
+    with pytest.raises(DataLoss):
         await engine.start()
     await engine.stop()
 

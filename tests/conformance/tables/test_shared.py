@@ -6,13 +6,22 @@ import asyncio
 import random
 import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 
+import psycopg
 import pytest
 from tests.conformance.tables.conftest import address_at
 
 from soundstage.core.environment import SystemEnvironment
-from soundstage.core.errors import PreconditionFailed, SoundstageError, Unauthenticated, Unavailable
+from soundstage.core.errors import (
+    Exhausted,
+    Forbidden,
+    PreconditionFailed,
+    SoundstageError,
+    Unauthenticated,
+    Unavailable,
+)
 from soundstage.engines.tables.filters import equal
 from soundstage.engines.tables.iceberg import Address, IcebergTables
 from soundstage.engines.tables.port import Snapshot, TableCapability, Tables
@@ -21,7 +30,7 @@ from soundstage.runtime.trial import try_engine
 from soundstage.servers import Cluster
 from soundstage.servers.ports import free_port
 from soundstage.testing.tables import BranchingTablesSuite
-from soundstage.testing.tables.samples import SPEC, film, ids, rows
+from soundstage.testing.tables.samples import BY_GENRE, SPEC, film, ids, rows
 
 pytestmark = pytest.mark.slow
 
@@ -162,3 +171,115 @@ async def test_the_check_of_engines_tells_what_it_can(postgresql: Cluster, tmp_p
     (trial,) = await try_engine(config, str(tmp_path), SystemEnvironment(), rounds=1)
     assert (trial.port, trial.problem, "shared" in trial.capabilities) == ("tables", "", True)
     assert "postgresql" in trial.version
+
+
+def written(folder: Path) -> int:
+    """How many files of rows there are."""
+    return len(list(folder.rglob("*.parquet")))
+
+
+async def test_tables_are_kept_in_order_with_their_catalogue_on_postgresql(
+    engine: IcebergTables, other: IcebergTables, tmp_path: Path
+) -> None:
+    await engine.create(SPEC)
+    for number in range(4):
+        await (engine, other)[number % 2].append("films", rows(film(number)))
+    snapshot = await engine.compact("films")
+    assert snapshot is not None
+    assert (snapshot.change, snapshot.rows, await ids(other)) == ("compact", 4, [0, 1, 2, 3])
+    assert await other.compact("films") is None
+    now_us = time.time_ns() // 1_000
+    assert await other.expire("films", now_us + 1_000_000) == 4
+    assert len(await engine.snapshots("films")) == 1
+    assert await engine.clean("films", now_us + 60_000_000) >= 4
+    assert (written(tmp_path), await ids(engine), await ids(other)) == (1, *[[0, 1, 2, 3]] * 2)
+
+
+async def test_while_two_engines_overwrite_upkeep_loses_nothing_and_leaves_no_files(
+    engine: IcebergTables, other: IcebergTables, tmp_path: Path
+) -> None:
+    await engine.create(BY_GENRE)
+    over = asyncio.Event()
+
+    async def write(tables: IcebergTables, genre: str) -> int:
+        number = 0
+        while not over.is_set():
+            await tables.append("films", rows(film(number, genre)))
+            await tables.overwrite("films", rows(film(number + 1, genre)))
+            number += 1
+        return number
+
+    async def keep(tables: IcebergTables) -> None:
+        for _ in range(3):
+            with suppress(Exhausted):
+                await tables.compact("films")
+            await tables.expire("films", time.time_ns() // 1_000)
+        over.set()
+
+    drama, crime, _ = await asyncio.gather(write(engine, "drama"), write(other, "crime"), keep(engine))
+    expected = sorted([drama] * (drama > 0) + [crime] * (crime > 0))
+    assert await ids(engine) == expected == await ids(other)
+    head = (await engine.info("films")).branches["main"]
+    await engine.expire("films", time.time_ns() // 1_000 + 1_000_000)
+    needed = [each async for each in other.scan("films")]
+    # Files that snapshots had are of no use any more; of those that were written for nothing there were none to find.
+    await engine.clean("films", time.time_ns() // 1_000 + 60_000_000)
+    assert (await engine.info("films")).branches["main"] == head
+    assert written(tmp_path) == len(needed)
+
+
+async def test_a_database_that_stands_still_for_a_while_amid_changes_loses_none(
+    engine: IcebergTables, other: IcebergTables, postgresql: Cluster, tmp_path: Path
+) -> None:
+    await engine.create(SPEC)
+    hasty = engine_on(address_at(postgresql.url, tmp_path, engine._address.options.catalogue, "attempt=2s"))
+    await hasty.start()
+    acknowledged: list[int] = []
+    failures: list[SoundstageError] = []
+    enough = asyncio.Event()
+
+    async def write(tables: IcebergTables, first: int) -> None:
+        for number in range(first, first + EACH):
+            try:
+                await tables.append("films", rows(film(number)))
+            except SoundstageError as error:
+                failures.append(error)
+            else:
+                acknowledged.append(number)
+            enough.set()
+
+    writers = [asyncio.create_task(write(each, 100 * at)) for at, each in enumerate((engine, other))]
+    await enough.wait()
+    postgresql.servers[0].pause()
+    try:
+        error = await refused(hasty.info("films"))
+    finally:
+        postgresql.servers[0].resume()
+    await asyncio.gather(*writers)
+    await hasty.stop()
+    assert (type(error), error.retryable) == (Unavailable, True)
+    assert set(acknowledged) <= set(await ids(engine))
+    assert all(type(each) is Unavailable and each.retryable for each in failures)
+
+
+async def test_a_role_without_rights_is_forbidden(postgresql: Cluster, tmp_path: Path, engine: IcebergTables) -> None:
+    await engine.create(SPEC)
+    with psycopg.connect(postgresql.url, autocommit=True) as connection:
+        connection.execute("DROP ROLE IF EXISTS looker")
+        connection.execute("CREATE ROLE looker LOGIN")
+        connection.execute("GRANT SELECT ON iceberg_tables, iceberg_namespace_properties TO looker")
+    looker = engine_on(
+        address_at(postgresql.url.replace("postgres@", "looker@"), tmp_path, engine._address.options.catalogue)
+    )
+    await looker.start()
+    assert (await looker.info("films")).spec == SPEC
+    error = await refused(looker.append("films", rows(film(1))))
+    assert (type(error), error.retryable) == (Forbidden, False)
+    await looker.stop()
+
+
+async def test_a_database_that_there_is_not_fails_the_start_at_once(postgresql: Cluster, tmp_path: Path) -> None:
+    engine = engine_on(address_at(postgresql.url.replace("/postgres", "/nowhere"), tmp_path, "suite"))
+    error = await refused(engine.start())
+    assert (type(error), error.retryable, "nowhere" in str(error)) == (Unavailable, False, True)
+    await engine.stop()
