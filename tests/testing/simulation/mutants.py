@@ -38,6 +38,7 @@ LEASES = "soundstage.runtime.leases"
 SCHEDULE = "soundstage.runtime.schedule"
 WORK = "soundstage.runtime.work"
 AHEAD = "soundstage.data.writeahead"
+FILES = "soundstage.engines.blobs.file"
 
 MUTANTS: dict[str, Mutant] = {
     "at_equal_times_puts_beat_deletes": Mutant(
@@ -462,6 +463,67 @@ MUTANTS: dict[str, Mutant] = {
         ),
         system="jobs",
         steps=1_500,
+    ),
+    "a_blob_is_named_before_its_bytes_are_safe": Mutant(
+        "memory",
+        (Edit(f"{FILES}.staging", "        if durable:\n            self._disk.sync(self._descriptor)\n", ""),),
+        system="files",
+        steps=4_000,
+    ),
+    "a_blob_is_told_of_before_its_name_is_safe": Mutant(
+        "memory",
+        (
+            Edit(
+                f"{FILES}.objects",
+                "os.rename(staged, path)\n        if durable:\n            disk.sync_folder(path.parent)\n",
+                "os.rename(staged, path)\n",
+            ),
+        ),
+        system="files",
+        steps=4_000,
+    ),
+    "half_an_upload_stays": Mutant(
+        "memory",
+        (Edit(f"{FILES}.staging", "            self.path.unlink(missing_ok=True)", "            pass"),),
+        system="files",
+        steps=2_000,
+    ),
+    "of_two_puts_the_older_is_found_at_start": Mutant(
+        "memory",
+        (Edit(f"{FILES}.objects", "known.sequence < found.sequence", "known.sequence > found.sequence"),),
+        system="files",
+        steps=4_000,
+    ),
+    "a_deletion_is_told_of_before_it_is_safe": Mutant(
+        "memory",
+        (
+            Edit(
+                f"{FILES}.engine",
+                "            await self._remove(key, self._sequences[key])\n",
+                "            sequence = self._forget(key)\n            await self._remove(key, sequence)\n",
+            ),
+            Edit(f"{FILES}.engine", "        self._forget(key)\n        return known", "        return known"),
+        ),
+        system="files",
+        steps=4_000,
+    ),
+    "what_is_being_put_counts_for_nothing": Mutant(
+        "memory",
+        (Edit(f"{FILES}.engine", "self._index.usage.bytes + self._staged_bytes,", "self._index.usage.bytes,"),),
+        system="files",
+        steps=4_000,
+    ),
+    "a_blob_lives_through_its_expiry": Mutant(
+        "memory",
+        (Edit("soundstage.engines.blobs.port", "now_us < self.expires_us", "now_us <= self.expires_us"),),
+        system="files",
+        steps=2_000,
+    ),
+    "what_is_not_as_announced_is_kept": Mutant(
+        "memory",
+        (Edit(f"{FILES}.engine", "            refusals.check_whole(staged.size, staged.sha256, expect)\n", ""),),
+        system="files",
+        steps=2_000,
     ),
     "a_feed_leaves_out_a_change": Mutant(
         "memory",

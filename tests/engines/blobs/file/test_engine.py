@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import threading
 from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from soundstage.core.environment import VirtualEnvironment
-from soundstage.core.errors import DataLoss, Exhausted, InvalidArgument, SoundstageError, Unavailable
+from soundstage.core.environment import SystemEnvironment, VirtualEnvironment
+from soundstage.core.errors import DataLoss, Exhausted, InvalidArgument, NotFound, SoundstageError, Unavailable
 from soundstage.core.size import Size
 from soundstage.engines.blobs.file import FileBlobs, FileOptions
+from soundstage.engines.blobs.file.disk import Disk
 from soundstage.engines.blobs.file.engine import AHEAD_MAX
 from soundstage.engines.blobs.file.layout import BLOCK_BYTES, HEAD_BYTES
 from soundstage.engines.blobs.port import BlobCapability, Blobs
@@ -327,6 +329,43 @@ async def test_a_delete_that_only_a_power_loss_can_undo_is_of_unknown_outcome(du
     with refusing("fsync", 1, after=False), pytest.raises(Unavailable) as refused:
         await durable.delete("a")
     assert (refused.value.outcome, objects(durable), await keys(durable)) == ("unknown", [], [])
+
+
+class Held(Disk):
+    """A disk that flushes the names in a folder when it is told to."""
+
+    def __init__(self) -> None:
+        self.goes_on = threading.Event()
+        self.goes_on.set()
+        self.asked = threading.Event()
+
+    def sync_folder(self, folder: Path) -> None:
+        self.asked.set()
+        self.goes_on.wait()
+        super().sync_folder(folder)
+
+
+async def test_nobody_finds_a_blob_gone_that_a_power_loss_could_bring_back(tmp_path: Path) -> None:
+    disk = Held()
+    engine = FileBlobs(str(tmp_path / "blobs"), FileOptions(low_water=Size(0)), SystemEnvironment(), disk)
+    await engine.start()
+    await put(engine, "a")
+    disk.goes_on.clear()
+    disk.asked.clear()
+    deleting = asyncio.ensure_future(engine.delete("a"))
+    await asyncio.to_thread(disk.asked.wait)
+    reading = asyncio.ensure_future(read(engine, "a"))
+    try:
+        assert await keys(engine) == ["a"]
+        assert await engine.checkpoint(str(tmp_path / "copy")) == 0
+        assert not reading.done()
+    finally:
+        disk.goes_on.set()
+    assert await deleting
+    with pytest.raises(NotFound):
+        await reading
+    assert await keys(engine) == []
+    await engine.stop()
 
 
 async def test_a_file_that_could_not_be_taken_back_goes_with_the_key(durable: FileBlobs) -> None:

@@ -23,6 +23,7 @@ from soundstage.core.size import Size
 from soundstage.core.turns import Turns
 from soundstage.engines.blobs import refusals
 from soundstage.engines.blobs.file.copies import bring_back, copy_to, found_in
+from soundstage.engines.blobs.file.disk import DISK, Disk
 from soundstage.engines.blobs.file.objects import STAGING, Reading, Undecided, name, path_of, prepare, remove, survey
 from soundstage.engines.blobs.file.staging import Cutter, Staged
 from soundstage.engines.blobs.index import Index
@@ -68,7 +69,8 @@ class FileBlobs:
     cancelled while files change leaves once they have, so that the folder holds what is known, and nothing else.
     """
 
-    def __init__(self, folder: str, options: FileOptions, environment: Environment) -> None:
+    def __init__(self, folder: str, options: FileOptions, environment: Environment, disk: Disk = DISK) -> None:
+        self._disk = disk
         self._durable = options.durability != "os"
         durable = {BlobCapability.DURABLE} if self._durable else set[BlobCapability]()
         self.capabilities: frozenset[BlobCapability] = frozenset({BlobCapability.CHECKPOINT} | durable)
@@ -83,6 +85,7 @@ class FileBlobs:
         self._replaced: dict[str, list[int]] = {}
         self._last_sequence = 0
         self._staged_bytes = 0
+        self._leaving: set[str] = set()
         self._changing = Turns[str]()
 
     async def start(self) -> None:
@@ -131,7 +134,7 @@ class FileBlobs:
         said = check_metadata(metadata)
         self._check_free(key, expect)
         refusals.check_expiry(expires_us, self._environment.now_us())
-        staged = Staged(self.folder / STAGING / uuid4_hex(self._environment))
+        staged = Staged(self.folder / STAGING / uuid4_hex(self._environment), self._disk)
         taken, cutter = 0, Cutter()
         writing = deque[asyncio.Future[None]]()
         try:
@@ -192,20 +195,26 @@ class FileBlobs:
         if key in self._replaced:
             # Removed first, for one of them would be the blob once that is gone.
             await self._clear(key)
-        known = self._index.remove(key)
+        known = self._index.find(key)
         if known is None:
             return False
-        sequence = self._sequences.pop(key)
+        # Nobody is told that it is gone while a power loss could bring it back.
+        self._leaving.add(key)
         try:
-            await self._remove(key, sequence)
+            await self._remove(key, self._sequences[key])
         except Unavailable as error:
-            if error.outcome == "not_applied":
-                self._index.put(known)
-                self._sequences[key] = sequence
-            else:
-                self._replaced.setdefault(key, []).append(sequence)
+            if error.outcome != "not_applied":
+                self._replaced.setdefault(key, []).append(self._forget(key))
             raise
+        finally:
+            self._leaving.discard(key)
+        self._forget(key)
         return known.is_live(self._environment.now_us())
+
+    def _forget(self, key: str) -> int:
+        """The blob is not known any more; returns its sequence."""
+        self._index.remove(key)
+        return self._sequences.pop(key)
 
     async def list(self, prefix: str = "", after: str = "", limit: int = LIST_MAX) -> list[BlobInfo]:
         self._check_open()
@@ -226,7 +235,10 @@ class FileBlobs:
     async def checkpoint(self, folder: str) -> int:
         """See `BlobCheckpoints`; what expired and was not swept yet comes along."""
         self._check_open()
-        return await self._in_thread(copy_to, self.folder, list(self._sequences), self._sequences.get, folder)
+        return await self._in_thread(copy_to, self.folder, list(self._sequences), self._current, folder)
+
+    def _current(self, key: str) -> int | None:
+        return None if key in self._leaving else self._sequences.get(key)
 
     async def restore(self, folder: str) -> int:
         """See `BlobCheckpoints`."""
@@ -269,7 +281,8 @@ class FileBlobs:
         key, before = info.key, self._sequences.get(info.key)
         sequence = self._last_sequence = max(info.created_us, self._last_sequence + 1)
         try:
-            await self._in_thread(name, staged.path, path_of(self.folder, key, sequence), durable=self._durable)
+            path = path_of(self.folder, key, sequence)
+            await self._in_thread(name, staged.path, path, durable=self._durable, disk=self._disk)
         except Unavailable as error:
             if error.outcome != "not_applied":
                 self._replaced.setdefault(key, []).append(sequence)
@@ -288,7 +301,8 @@ class FileBlobs:
         self._replaced.pop(key, None)
 
     async def _remove(self, key: str, sequence: int) -> None:
-        await self._in_thread(remove, path_of(self.folder, key, sequence), durable=self._durable)
+        path = path_of(self.folder, key, sequence)
+        await self._in_thread(remove, path, durable=self._durable, disk=self._disk)
 
     async def _reading(self, key: str, start: int, end: int | None) -> tuple[BlobInfo, Reading]:
         for _ in range(_LOOKS_MAX):
@@ -299,6 +313,9 @@ class FileBlobs:
             try:
                 return info, await self._in_thread(Reading, path, info.size)
             except FileNotFoundError:
+                if key in self._leaving:
+                    async with self._changing.at(key):
+                        continue
                 if self._sequences.get(key) is not None and path == path_of(self.folder, key, self._sequences[key]):
                     raise refusals.damaged(key) from None
         raise Unavailable(f"the blob {key!r} keeps being replaced", hint="read it again", outcome="not_applied")

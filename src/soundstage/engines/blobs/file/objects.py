@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from soundstage.engines.blobs.file.disk import DISK, Disk
 from soundstage.engines.blobs.file.layout import (
     BLOCK_BYTES,
     HEAD_BYTES,
@@ -75,7 +76,7 @@ class Undecided(OSError):
     """The disk refused half-way: a power loss may leave the folder as it was before, or as it is now."""
 
 
-def name(staged: Path, path: Path, *, durable: bool) -> None:
+def name(staged: Path, path: Path, *, durable: bool, disk: Disk = DISK) -> None:
     """The sealed file `staged` is the blob at `path`; on disk when `durable`.
 
     When the disk refuses it is not; `Undecided` when it may be after a power loss, or when it could not be removed.
@@ -83,14 +84,14 @@ def name(staged: Path, path: Path, *, durable: bool) -> None:
     try:
         os.rename(staged, path)
         if durable:
-            sync_folder(path.parent)
+            disk.sync_folder(path.parent)
     except OSError as error:
         if os.path.lexists(path):
-            _take_back(path, error)
+            _take_back(path, error, disk)
         raise
 
 
-def remove(path: Path, *, durable: bool) -> None:
+def remove(path: Path, *, durable: bool, disk: Disk = DISK) -> None:
     """The blob at `path` is gone; on disk when `durable`. Who reads it reads on to its end.
 
     When the disk refuses it is there; `Undecided` when it is gone, but may be back after a power loss.
@@ -98,16 +99,16 @@ def remove(path: Path, *, durable: bool) -> None:
     try:
         path.unlink(missing_ok=True)
         if durable:
-            sync_folder(path.parent)
+            disk.sync_folder(path.parent)
     except OSError as error:
         if not os.path.lexists(path):
             raise _undecided(error) from error
         raise
 
 
-def _take_back(path: Path, error: OSError) -> None:
+def _take_back(path: Path, error: OSError, disk: Disk) -> None:
     try:
-        remove(path, durable=True)
+        remove(path, durable=True, disk=disk)
     except OSError:
         raise _undecided(error) from error
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from soundstage.engines.blobs.file.disk import DISK, Disk
 from soundstage.engines.blobs.file.layout import BLOCK_BYTES, HEAD_BYTES, block_sum, encode_head
 from soundstage.engines.blobs.port import BlobInfo
 
@@ -15,8 +16,9 @@ from soundstage.engines.blobs.port import BlobInfo
 class Staged:
     """One file below `staging/`; nobody reads it before it is sealed and named."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, disk: Disk = DISK) -> None:
         self.path = path
+        self._disk = disk
         self.size: int = 0
         self._descriptor = -1
         self._sha256 = hashlib.sha256()
@@ -50,7 +52,7 @@ class Staged:
         _write_all(self._descriptor, b"".join(self._sums), HEAD_BYTES + self.size)
         _write_all(self._descriptor, encode_head(info), 0)
         if durable:
-            os.fsync(self._descriptor)
+            self._disk.sync(self._descriptor)
         self._close()
 
     def discard(self) -> None:
