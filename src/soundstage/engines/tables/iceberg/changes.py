@@ -5,14 +5,14 @@ from __future__ import annotations
 import itertools
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 from soundstage.core.errors import NotFound
 from soundstage.engines.tables import refusals
 from soundstage.engines.tables.arrow import Touched, slices
 from soundstage.engines.tables.filters import Filter
 from soundstage.engines.tables.iceberg.driver import database, io
-from soundstage.engines.tables.iceberg.failures import OVERTAKEN, Overtaken, failure
+from soundstage.engines.tables.iceberg.failures import OVERTAKEN, Check, Overtaken, failure
 from soundstage.engines.tables.iceberg.translation import (
     TYPES,
     branches_of,
@@ -32,9 +32,6 @@ from soundstage.engines.tables.port import (
     TableSpec,
     WidenColumn,
 )
-
-Check: TypeAlias = Callable[[], None]
-"""Raises where the engine has been stopped or the caller has gone."""
 
 
 class Call(NamedTuple):

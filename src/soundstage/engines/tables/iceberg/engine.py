@@ -30,7 +30,7 @@ from soundstage.engines.tables.iceberg import changes as edits
 from soundstage.engines.tables.iceberg import upkeep
 from soundstage.engines.tables.iceberg.changes import Call
 from soundstage.engines.tables.iceberg.driver import catalog, exceptions, pool, sqlalchemy
-from soundstage.engines.tables.iceberg.failures import ERRORS, Overtaken, busy, failure
+from soundstage.engines.tables.iceberg.failures import Overtaken, busy, translated
 from soundstage.engines.tables.iceberg.files import NAME as DURABLE_FILES
 from soundstage.engines.tables.iceberg.options import Address
 from soundstage.engines.tables.iceberg.reading import batches_of, planned
@@ -432,7 +432,7 @@ class IcebergTables:
             if leave.wanted or self._executor is not executor:
                 raise refusals.stopped()
 
-        running = asyncio.get_running_loop().run_in_executor(executor, _translated, table, work, check, reading)
+        running = asyncio.get_running_loop().run_in_executor(executor, translated, table, work, check, reading)
         try:
             return await asyncio.shield(running)
         except asyncio.CancelledError:
@@ -480,16 +480,6 @@ class IcebergTables:
     def _check_open(self) -> None:
         if self._executor is None:
             raise refusals.stopped()
-
-
-def _translated(table: str, work: Callable[[Callable[[], None]], T], check: Callable[[], None], reading: bool) -> T:
-    """What `work` comes to, and its failure as one of the port's."""
-    try:
-        return work(check)
-    except (SoundstageError, Overtaken):
-        raise
-    except ERRORS as error:
-        raise failure(error, table, reading=reading) from error
 
 
 def _identifier(name: str) -> tuple[str, str]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeAlias, TypeVar
+
 from soundstage.core.errors import (
     AlreadyExists,
     DataLoss,
@@ -15,6 +18,11 @@ from soundstage.core.errors import (
 from soundstage.engines.tables import refusals
 from soundstage.engines.tables.iceberg import driver
 from soundstage.engines.tables.iceberg.driver import arrow, database, exceptions
+
+T = TypeVar("T")
+
+Check: TypeAlias = Callable[[], None]
+"""Raises where the engine has been stopped or the caller has gone."""
 
 
 class Overtaken(Exception):
@@ -53,6 +61,16 @@ _REFUSED = {"08001", "08004", "57P03"}
 _PASSING = {"08", "25", "40", "55", "57", "58", "F0", "XX"}
 """Kinds of states that may be others a little later: the server's, not the statement's."""
 _DEFECTS = (database.ArgumentError, database.InvalidRequestError, database.CompileError, database.UnboundExecutionError)
+
+
+def translated(table: str, work: Callable[[Check], T], check: Check, reading: bool) -> T:
+    """What `work` comes to, and its failure as one of the port's."""
+    try:
+        return work(check)
+    except (SoundstageError, Overtaken):
+        raise
+    except ERRORS as error:
+        raise failure(error, table, reading=reading) from error
 
 
 def failure(error: BaseException, table: str, *, reading: bool) -> SoundstageError:

@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 from soundstage.engines.tables import refusals
 from soundstage.engines.tables.arrow import checked, chosen, schema_of
 from soundstage.engines.tables.filters import Filter
-from soundstage.engines.tables.iceberg.changes import Check, at_time
+from soundstage.engines.tables.iceberg.changes import at_time
 from soundstage.engines.tables.iceberg.driver import io
 from soundstage.engines.tables.iceberg.driver import table as driver_table
+from soundstage.engines.tables.iceberg.failures import Check
 from soundstage.engines.tables.iceberg.translation import branches_of, condition, spec_of
 from soundstage.engines.tables.port import BATCH_MAX_ROWS, MAIN, At
 

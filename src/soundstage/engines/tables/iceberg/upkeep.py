@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from soundstage.core.errors import Unavailable
-from soundstage.engines.tables.iceberg.changes import Call, Check, check_same, head_of, replaced, written
+from soundstage.engines.tables.iceberg.changes import Call, check_same, head_of, replaced, written
 from soundstage.engines.tables.iceberg.driver import expressions, io
 from soundstage.engines.tables.iceberg.driver import table as driver_table
+from soundstage.engines.tables.iceberg.failures import Check
 from soundstage.engines.tables.iceberg.translation import branches_of, call_of, line
 from soundstage.engines.tables.port import Snapshot
 
