@@ -8,9 +8,9 @@ from concurrent.futures import Future
 from typing import Any
 
 from soundstage.core.environment import Environment
-from soundstage.core.errors import Outcome, SoundstageError
+from soundstage.core.errors import AlreadyExists, Forbidden, InvalidArgument, NotFound, Outcome, SoundstageError
 from soundstage.engines.log.kafka.bridge import Bridge
-from soundstage.engines.log.kafka.driver import COMMITTED, EARLIEST, LATEST, TopicPartition, at_time
+from soundstage.engines.log.kafka.driver import COMMITTED, EARLIEST, LATEST, TopicPartition, admin, at_time
 from soundstage.engines.log.kafka.failures import failure, not_known
 from soundstage.engines.log.kafka.link import Link
 from soundstage.engines.log.membership import Place
@@ -82,14 +82,34 @@ class Asking:
         """An offset of each place, of which Kafka has several kinds; below `least` there is none of that kind."""
         asked = {TopicPartition(topic, partition): which for topic, partition in places}
         for _ in range(UNKNOWN_TRIES):
-            found = await self.answer("list_offsets", asked, isolation_level=COMMITTED)
-            offsets = [each.offset for each in found]
-            if min(offsets) >= least:
-                return offsets
+            try:
+                found = await self.answer("list_offsets", asked, isolation_level=COMMITTED)
+            except NotFound:
+                if not await self.exist({topic for topic, _ in places}):
+                    raise
+            else:
+                offsets = [each.offset for each in found]
+                if min(offsets) >= least:
+                    return offsets
             # A broker that has just come back says nothing of some.
             await self._bridge.pause(PAUSE_LAST_S)
             self._link.renew()
         raise not_known()
+
+    async def exist(self, topics: Iterable[str]) -> bool:
+        """Whether Kafka has all of `topics`, as its controller says: a broker that has just come back knows of none.
+
+        It is asked to say what it would do if they were to be made; who has no right to that believes the broker.
+        """
+        for topic in topics:
+            try:
+                await self.answer("create_topics", [admin.NewTopic(topic, 1, -1)], validate_only=True)
+            except AlreadyExists:
+                continue
+            except (Forbidden, InvalidArgument):
+                return False
+            return False
+        return True
 
     async def bounds(self, places: Sequence[Place]) -> list[Bounds]:
         """The first offset of each place, and the one after its last committed entry."""

@@ -90,6 +90,8 @@ def client_settings(address: Address) -> dict[str, Any]:
         "client.id": "soundstage",
         "security.protocol": _protocol(options),
         "socket.connection.setup.timeout.ms": max(1_000, round(options.attempt_s * 1_000)),
+        # A broker that hangs holds up what was sent to it for so long, until another is asked.
+        "socket.timeout.ms": max(1_000, round(min(options.attempt_s, options.patience_s) * 1_000)),
         "reconnect.backoff.ms": 50,
         "reconnect.backoff.max.ms": 1_000,
         "retry.backoff.ms": 50,

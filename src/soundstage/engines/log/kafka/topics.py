@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 from soundstage.core.errors import AlreadyExists, NotFound
 from soundstage.engines.log import refusals
-from soundstage.engines.log.kafka.asking import Asking
+from soundstage.engines.log.kafka.asking import PAUSE_LAST_S, UNKNOWN_TRIES, Asking
 from soundstage.engines.log.kafka.driver import admin, root
-from soundstage.engines.log.kafka.failures import failure
+from soundstage.engines.log.kafka.failures import failure, not_known
 from soundstage.engines.log.kafka.link import Link
 from soundstage.engines.log.kafka.names import topic_here, topic_in_kafka
 from soundstage.engines.log.kafka.settings import changeable, configuration, spec_of
@@ -42,7 +42,7 @@ class Topics:
         """The topic. Raises `NotFound`."""
         known = self._known.get(name)
         if known is None:
-            known = self._known[name] = await self._looked_up(name)
+            known = self._known[name] = await self._found(name)
         return known
 
     def forget(self, name: str) -> None:
@@ -99,6 +99,17 @@ class Topics:
             raise failure(error, reading=True).error from error
         found = ((name, topic_here(self._space, name)) for name in names)
         return [here for _, here in found if here is not None]
+
+    async def _found(self, name: str) -> Topic:
+        """The topic, which a broker that has just come back may not know yet."""
+        for _ in range(UNKNOWN_TRIES):
+            try:
+                return await self._looked_up(name)
+            except NotFound:
+                if not await self._asking.exist([topic_in_kafka(self._space, name)]):
+                    raise
+                await self._asking.pause(PAUSE_LAST_S)
+        raise not_known()
 
     async def _looked_up(self, name: str) -> Topic:
         try:
