@@ -46,6 +46,12 @@ def resident_bytes(pid: int) -> int:
     raise ValueError(f"the kernel does not tell how much memory the process {pid} has")
 
 
+def memory_peak_mib(pid: int) -> float:
+    """The most memory that a process has had in use, in MiB."""
+    (line,) = [line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmHWM:")]
+    return int(line.split()[1]) / 1_024
+
+
 def output_of(*command: str) -> str:
     """What a program prints; raises `CalledProcessError` when it fails."""
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from typing import Any, NamedTuple
 
 import msgspec
@@ -29,6 +29,7 @@ from soundstage.core.policy import (
     retrying,
     with_token,
 )
+from soundstage.core.streaming import Body, UploadOperation
 from soundstage.testing.simulation.environment import SimulatedEnvironment
 from soundstage.testing.simulation.host import Host
 from soundstage.testing.simulation.turn import present, strikes
@@ -36,6 +37,9 @@ from soundstage.testing.simulation.turn import present, strikes
 TIMEOUT_S = 2.0
 ANSWER_MARGIN_S = 0.25
 IDLE_S = 0.5
+PARTS = 3
+"""Of what an upload sends."""
+
 HEDGE = HedgePolicy(after_s=0.05)
 RETRY = RetryPolicy(retries=3)
 
@@ -66,18 +70,19 @@ class Passage(msgspec.Struct):
 
 
 class _Parcel(NamedTuple):
-    """What travels."""
+    """What travels; `source` is what an upload sends besides."""
 
     operation: Operation[..., Any]
     request: Any
     options: CallOptions
     passage: Passage
+    source: bytes | None = None
 
-    def call(self, now_ns: int) -> Call:
+    def call(self, now_ns: int, body: Body | None) -> Call:
         """What goes with a request that arrives now."""
         deadline_s = self.options.deadline
         deadline_ns = None if deadline_s is None else now_ns + round(deadline_s * 1e9)
-        return Call(deadline_ns=deadline_ns, idempotency_key=self.options.idempotency_key)
+        return Call(deadline_ns=deadline_ns, idempotency_key=self.options.idempotency_key, body=body)
 
 
 class Network:
@@ -103,14 +108,16 @@ class Network:
         """Of the requests under `token`: the text of an idempotency token, an idempotency key or a request id."""
         return self._passages.setdefault(token, Passage())
 
-    async def carry(self, operation: Operation[..., Any], request: Any, options: CallOptions) -> Any:
+    async def carry(
+        self, operation: Operation[..., Any], request: Any, options: CallOptions, source: bytes | None = None
+    ) -> Any:
         """The answer to a request; what happens to it, happens by the dice of the step.
 
         With a deadline among the `options` the host is told, and ends the call by itself.
         """
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Any] = loop.create_future()
-        parcel = _Parcel(operation, request, options, self._passage_of(request, options))
+        parcel = _Parcel(operation, request, options, self._passage_of(request, options), source)
         self._deliver(parcel, answer, delayed=False)
         if options.retries != 0 and self._strikes("twice"):
             self._deliver(parcel, None, delayed=True)
@@ -136,7 +143,8 @@ class Network:
             if self._strikes("request_lost"):
                 return
             try:
-                call = parcel.call(self._host.environment.monotonic_ns())
+                body = None if parcel.source is None else Body(self._stream(parcel.source), len(parcel.source))
+                call = parcel.call(self._host.environment.monotonic_ns(), body)
                 reply = await self._host.call(parcel.operation, parcel.request, call)
                 passage.uncertain = True
             except SoundstageError as refusal:
@@ -151,6 +159,16 @@ class Network:
         await self._travel(delayed=False)
         if answer is not None and not self._strikes("answer_lost"):
             _settle(answer, reply, error)
+
+    async def _stream(self, source: bytes) -> AsyncGenerator[bytes]:
+        """What an upload sends, in parts that come one by one, and of which the last may not come."""
+        part = len(source) // PARTS + 1
+        for at in range(0, len(source), part):
+            if at:
+                await self._travel(delayed=False)
+                if self._strikes("request_lost"):
+                    raise Unavailable("the sender was lost", outcome="not_applied")
+            yield source[at : at + part]
 
     async def _travel(self, *, delayed: bool) -> None:
         """One way between a client and the host."""
@@ -205,12 +223,23 @@ class Client:
 
     async def invoke(self, operation: Operation[..., Any], request: Any, options: CallOptions) -> Any:
         """The reply, after as many tries as a remote client makes."""
+        return await self._ask(operation, request, options)
+
+    async def upload(
+        self, operation: UploadOperation[..., Any], request: Any, source: bytes, options: CallOptions
+    ) -> Any:
+        """The same, for what sends bytes beside its request."""
+        return await self._ask(operation, request, options, source)
+
+    async def _ask(
+        self, operation: Operation[..., Any], request: Any, options: CallOptions, source: bytes | None = None
+    ) -> Any:
         request = with_token(operation, request, self.clock)
         safe = repeatable(operation, request, options)
         network = self.network
 
         async def attempt() -> Any:
-            return await network.carry(operation, request, options)
+            return await network.carry(operation, request, options, source)
 
         async def attempt_hedged() -> Any:
             if not safe or options.retries == 0 or not strikes(network.rates.hedged):

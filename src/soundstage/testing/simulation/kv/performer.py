@@ -8,13 +8,14 @@ from typing import Any
 
 import msgspec
 
-from soundstage.core.errors import Unavailable
+from soundstage.core.errors import DeadlineExceeded, Unavailable
 from soundstage.data.kv import api
+from soundstage.data.kv.service import KeyValueService
 from soundstage.testing.simulation.kv import conditions
 from soundstage.testing.simulation.kv.history import ORIGIN
 from soundstage.testing.simulation.kv.reading import Reader
 from soundstage.testing.simulation.kv.scanning import Scanner
-from soundstage.testing.simulation.kv.scene import DRIFT_PAST_US, Scene, Sent, time_of, token_at
+from soundstage.testing.simulation.kv.scene import DRIFT_PAST_US, NAMESPACE, Scene, Sent, time_of, token_at
 from soundstage.testing.simulation.kv.steps import RECORDS, KeyValueStep
 from soundstage.testing.simulation.kv.writing import (
     Writer,
@@ -24,6 +25,7 @@ from soundstage.testing.simulation.kv.writing import (
     put_of,
     value_of,
 )
+from soundstage.testing.simulation.scenario import Site
 from soundstage.testing.simulation.turn import directly, holding
 
 HELD_S = 45.0
@@ -32,6 +34,13 @@ HELD_S = 45.0
 GLIMPSE_S = 0.000_5
 SWEEP_ROWS = 1_000
 TTL_US = 20_000
+
+
+async def sweep_values(site: Site, limit: int) -> int:
+    """What the role for large values does, once; how many entries it looked at."""
+    service = await site.host.stage.systems.started("kv")
+    assert isinstance(service, KeyValueService)
+    return (await service.sweep_values(NAMESPACE, limit)).examined
 
 
 class Performer:
@@ -62,7 +71,9 @@ class Performer:
         token = self._scene.token(step)
         if step.choice % 8 == 0:
             token = token_at(time_of(token) - step.age_us, token.token)
-        await self._writer.send(step, put_of(step.record, step.keys, value_of(step), step.ttl_us, token, False))
+        value = value_of(step)
+        sent = put_of(step.record, step.keys, value, step.ttl_us, token, False, streamed=step.streamed)
+        await self._writer.send(step, sent)
 
     async def delete(self, step: KeyValueStep) -> None:
         token = self._scene.token(step)
@@ -91,7 +102,8 @@ class Performer:
     async def reuse_token(self, step: KeyValueStep) -> None:
         """Another payload under a token that has been used."""
         known = self._scene.recall(step)
-        if known is None:
+        if known is None or known.source is not None:
+            # Of streams, something else under their token is refused, for as long as they are there.
             return
         token, keys = known.request["idempotency_token"], list(known.write.sent)[:5] or list(step.keys)
         if known.write.conditional and step.choice % 2:
@@ -206,7 +218,8 @@ class Performer:
             await self._reader.read_all(step, record)
 
     def _conditional_put(self, step: KeyValueStep, record: str) -> Sent:
-        return put_of(record, step.keys, value_of(step), step.ttl_us, self._scene.token(step), True)
+        token, streamed = self._scene.token(step), step.streamed
+        return put_of(record, step.keys, value_of(step), step.ttl_us, token, True, streamed=streamed)
 
     async def _send_if(self, step: KeyValueStep, sent: Sent) -> str:
         found = conditions.conditions_of(self._scene, step, sent.write.record)
@@ -234,5 +247,6 @@ class Performer:
     async def _sweep(self) -> None:
         try:
             await self._scene.site.host.sweep(SWEEP_ROWS)
-        except Unavailable:
+            await sweep_values(self._scene.site, SWEEP_ROWS)
+        except (Unavailable, DeadlineExceeded):
             self._scene.site.note("host_was_down")

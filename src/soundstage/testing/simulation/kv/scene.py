@@ -19,6 +19,8 @@ from soundstage.testing.simulation.scenario import Divergence, Site
 NAMESPACE = "simulated"
 DRIFT_PAST_US = 600_000_000
 DRIFT_FUTURE_US = 2_000_000
+CHUNK_THRESHOLD = 1_024
+CHUNK_BYTES = 16_384
 TRIES_MAX = 400
 PATIENT_AFTER = 3
 """Tries, and pages, with the step's own deadline; further ones wait for their answer."""
@@ -38,10 +40,11 @@ class Watch(NamedTuple):
 
 
 class Sent(NamedTuple):
-    """A write and the request that carries it, as often as it is sent."""
+    """A write and the request that carries it, as often as it is sent; `source` is what a stream brings."""
 
     write: Write
     request: dict[str, Any]
+    source: bytes | None = None
 
 
 class Scene:
@@ -62,6 +65,8 @@ class Scene:
             "key_order": random.choice(("asc", "desc")),
             "dedicated": random.random() < 0.2,
             "conditional_writes": True,
+            "chunk_threshold": f"{CHUNK_THRESHOLD}B",
+            "chunk_bytes": f"{CHUNK_BYTES}B",
             **random.choice(_MARKERS),
         }
         self.clients: dict[tuple[int, float | None], KeyValue] = {}

@@ -68,6 +68,9 @@ _ACTS: dict[Act, int] = {
 _PAUSES_S: dict[float, int] = {0.0: 66, 0.000_001: 12, 0.000_5: 16, 0.01: 6}
 _TTLS_US: dict[int | None, int] = {None: 70, 1_000: 6, 20_000: 8, 1_000_000: 10, 5_000_000: 6}
 _PAGE_BYTES: dict[int | None, int] = {None: 20, 1: 20, 60: 20, 200: 20, 4_096: 20}
+_VALUE_BYTES: dict[int, int] = {0: 22, 1: 22, 10: 22, 100: 22, 1_025: 6, 40_000: 6}
+"""The last two lie in chunks, one and several."""
+
 _AGES_US = (0, 1, 1_000, 1_000_000, 60_000_000, 590_000_000)
 
 
@@ -94,6 +97,7 @@ class KeyValueStep(Step, frozen=True, kw_only=True, tag="kv"):
     choice: int = 0
     deadline_s: float | None = None
     gives_up: bool = False
+    streamed: bool = False
 
 
 def draw(random: Random, number: int, client: int) -> KeyValueStep:
@@ -114,7 +118,7 @@ def draw(random: Random, number: int, client: int) -> KeyValueStep:
         end_inclusive=random.random() < 0.3,
         ttl_us=_chosen(random, _TTLS_US),
         age_us=random.choice(_AGES_US),
-        value_bytes=random.choice((0, 1, 10, 100)),
+        value_bytes=_chosen(random, _VALUE_BYTES),
         page_bytes=_chosen(random, _PAGE_BYTES),
         item_limit=random.choice((None, None, None, 1, 2, 5)),
         include_values=random.random() < 0.85,
@@ -123,6 +127,7 @@ def draw(random: Random, number: int, client: int) -> KeyValueStep:
         choice=random.randrange(1_000_000),
         deadline_s=random.choice((0.002, 0.05)) if random.random() < 0.08 else None,
         gives_up=random.random() < 0.3,
+        streamed=random.random() < 0.3,
     )
 
 

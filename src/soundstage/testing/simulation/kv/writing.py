@@ -16,11 +16,15 @@ from soundstage.core.errors import (
 )
 from soundstage.core.message import Duration, IdempotencyToken
 from soundstage.data.kv import api
+from soundstage.data.kv.items import metadata_of
+from soundstage.data.kv.manifest import Manifest, digest_of
 from soundstage.testing.model import DELETE, PUT, Version
 from soundstage.testing.simulation.kv import conditions
 from soundstage.testing.simulation.kv.history import ORIGIN, Write
 from soundstage.testing.simulation.kv.judge import Moment
 from soundstage.testing.simulation.kv.scene import (
+    CHUNK_BYTES,
+    CHUNK_THRESHOLD,
     DRIFT_FUTURE_US,
     DRIFT_PAST_US,
     TRIES_MAX,
@@ -41,13 +45,22 @@ LINGERING_MAX = 2
 
 
 def put_of(
-    record: str, keys: Sequence[bytes], value: bytes, ttl_us: int | None, token: IdempotencyToken, conditional: bool
+    record: str,
+    keys: Sequence[bytes],
+    value: bytes,
+    ttl_us: int | None,
+    token: IdempotencyToken,
+    conditional: bool,
+    streamed: bool = False,
 ) -> Sent:
-    """A put of `value` under each of `keys`."""
+    """A put of `value` under each of `keys`; as a stream, if it is `streamed` and of one item."""
     time_us = time_of(token)
-    version = Version(time_us, PUT, token.token, 0 if ttl_us is None else time_us + ttl_us, b"", value)
+    expires_us = 0 if ttl_us is None else time_us + ttl_us
+    version = Version(time_us, PUT, token.token, expires_us, _metadata_of(value), value)
     write = Write(record, "put", token.token, time_us, dict.fromkeys(keys, version), conditional=conditional)
     ttl = None if ttl_us is None else Duration(ttl_us * 1_000)
+    if streamed and len(keys) == 1:
+        return Sent(write, {"id": record, "idempotency_token": token, "key": keys[0], "ttl": ttl}, value)
     items = [api.PutItem(key=key, value=value, ttl=ttl) for key in keys]
     return Sent(write, {"id": record, "idempotency_token": token, "items": items})
 
@@ -68,6 +81,13 @@ def range_of(step: KeyValueStep) -> tuple[api.Predicate, list[bytes]]:
         start=step.start, start_inclusive=step.start_inclusive, end=step.end, end_inclusive=step.end_inclusive
     )
     return api.Predicate(match_range=match), [key for key in KEYS if _lies_in(key, match)]
+
+
+def _metadata_of(value: bytes) -> bytes:
+    """What tells two values apart that lie in chunks: their digests, whatever uploads bring them."""
+    if len(value) <= CHUNK_THRESHOLD:
+        return b""
+    return metadata_of(Manifest(digest_of(value), len(value), CHUNK_BYTES, b""))
 
 
 def _lies_in(key: bytes, match: api.MatchRange) -> bool:
@@ -177,6 +197,9 @@ class Writer:
 
     async def _invoke(self, step: KeyValueStep, sent: Sent, *, patient: bool) -> Any:
         kv = self._scene.kv(step, deadline_s=None if patient else step.deadline_s)
+        if sent.source is not None:
+            self._scene.site.note("streamed")
+            return await kv.put_value(sent.source, **sent.request)
         invoke = kv.put_items if "items" in sent.request else kv.delete_items
         return await invoke(**sent.request)
 
