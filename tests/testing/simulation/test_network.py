@@ -260,3 +260,34 @@ def test_a_network_is_idle_when_every_request_has_ended() -> None:
         return before, site.network.under_way
 
     assert at_site(body) == (1, 0)
+
+
+def test_an_upload_travels_with_its_bytes() -> None:
+    async def body(site: Site) -> tuple[int, bytes, Passage]:
+        kv = await prepared(site, NetworkRates())
+        reply = await kv.put_value(b"0123456789", id="r", key=b"k", idempotency_token=TOKEN)
+        found = await site.client(1, KeyValue, "home").get_items(id="r")
+        return reply.size, found.items[0].value or b"", site.network.passage("token")
+
+    assert at_site(body) == (10, b"0123456789", Passage(sent=1, under_way=0, uncertain=True))
+
+
+def test_an_upload_whose_sender_is_lost_leaves_nothing() -> None:
+    async def body(site: Site) -> tuple[int, int, Passage]:
+        kv = await prepared(site, NetworkRates())
+        site.network.rates = NetworkRates(request_lost=0.5)
+        refused = 0
+        for _ in range(20):
+            try:
+                await kv.put_value(b"0123456789", id="r", key=b"k", idempotency_token=TOKEN)
+            except Unavailable as lost:
+                refused += lost.outcome == "not_applied"
+            except DeadlineExceeded:
+                continue
+            else:
+                break
+        return refused, await stored(site), site.network.passage("token")
+
+    refused, found, passage = at_site(body)
+    assert refused > 0
+    assert found == passage.uncertain

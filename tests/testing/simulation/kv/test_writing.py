@@ -8,11 +8,12 @@ from tests.testing.simulation.theatre import noted
 
 from soundstage.core.errors import DeadlineExceeded, PreconditionFailed, TokenDrift, TokenReused, Unavailable
 from soundstage.data.kv.api import Condition, IdempotencyToken
+from soundstage.data.kv.manifest import digest_of
 from soundstage.testing.model import DELETE, PUT
 from soundstage.testing.simulation.climate import Climate
 from soundstage.testing.simulation.faults import FaultRates
 from soundstage.testing.simulation.kv.reading import Reader
-from soundstage.testing.simulation.kv.scene import Scene, Sent, time_of, token_at
+from soundstage.testing.simulation.kv.scene import CHUNK_THRESHOLD, Scene, Sent, time_of, token_at
 from soundstage.testing.simulation.kv.steps import KEYS
 from soundstage.testing.simulation.kv.writing import (
     Writer,
@@ -36,6 +37,36 @@ def put(scene: Scene, *, age_us: int = 0, conditional: bool = False, value: byte
     if conditional:
         sent.request["condition"] = ABSENT
     return sent
+
+
+def test_a_put_of_one_item_may_be_a_stream() -> None:
+    sent = put_of("alpha", [b"a"], b"v", 1_000, TOKEN, conditional=False, streamed=True)
+    assert (sent.source, sent.request["key"], sent.request["ttl"]) == (b"v", b"a", 1_000_000)
+    assert put_of("alpha", [b"a", b"b"], b"v", None, TOKEN, conditional=False, streamed=True).source is None
+
+
+def test_of_two_large_values_under_one_token_the_digest_tells_which_wins() -> None:
+    def version(value: bytes) -> bytes:
+        return put_of("alpha", [b"a"], value, None, TOKEN, conditional=False).write.sent[b"a"].metadata
+
+    assert version(bytes(CHUNK_THRESHOLD)) == b""
+    large, other = bytes(CHUNK_THRESHOLD + 1), bytes(CHUNK_THRESHOLD) + b"1"
+    assert (version(large) < version(other)) is (digest_of(large) < digest_of(other))
+
+
+def test_a_stream_is_acknowledged_and_repeated_as_any_put() -> None:
+    async def body(scene: Scene) -> tuple[str, set[str]]:
+        one = step()
+        sent = put_of("alpha", [b"a"], bytes(40_000), None, scene.token(one), False, streamed=True)
+        writer = Writer(scene)
+        fate = await writer.send(one, sent)
+        await writer.repeat(one, sent)
+        await Reader(scene).read_all(one, "alpha")
+        return fate, noted()
+
+    fate, situations = at_scene(body)
+    assert fate == "acknowledged"
+    assert "streamed" in situations
 
 
 def test_a_put_gives_each_key_its_version() -> None:
