@@ -123,6 +123,16 @@ class TestAgainstAServer:
         reply = await kv.put_value(HELLO, id="a/da", key=b"\xff/")
         assert connection.clock.last_us >= reply.idempotency_token.generation_time // 1_000
 
+    async def test_a_source_that_fails_is_its_caller_s_own_failure(self, kv: KeyValue, stage: Stage) -> None:
+        async def pieces() -> AsyncIterator[bytes]:
+            yield bytes(3 * MIB)
+            raise ConnectionError("the cable was pulled")
+
+        for client in (kv, stage.client(KeyValue, "people")):
+            with pytest.raises(ConnectionError, match="the cable was pulled"):
+                await client.put_value(pieces(), id="a/da", key=b"\xff/")
+            assert (await client.count_items(id="a/da")).count == 0
+
     def test_the_synchronous_client_does_the_same(self, tmp_path: Path) -> None:
         with Stage.open_sync(data="memory:") as local:
             local._thread.run(  # pyright: ignore[reportPrivateUsage]

@@ -18,7 +18,9 @@ from soundstage.core.time import Duration
 from soundstage.core.transfers import (
     CHUNK_BYTES,
     FileAccess,
+    Reader,
     Source,
+    SourceFailed,
     SyncFileAccess,
     blob_of,
     local_name,
@@ -259,3 +261,21 @@ def test_synchronous_programs_have_the_same(shelf: Shelf, tmp_path: Path) -> Non
         assert (files.delete(file), files.delete(file)) == (True, False)
     finally:
         thread.close()
+
+
+async def test_a_source_that_fails_is_told_apart_from_whoever_reads_it() -> None:
+    async def pieces() -> AsyncIterator[bytes]:
+        yield b"1"
+        raise KeyError("mine")
+
+    reader = Reader(await supply_of(pieces()))
+    received: list[bytes] = []
+    with pytest.raises(SourceFailed):
+        received += [chunk async for chunk in reader.chunks()]
+    assert isinstance(reader.failure, KeyError)
+
+
+async def test_a_source_that_does_not_fail_is_read_as_it_is() -> None:
+    reader = Reader(await supply_of(LONG))
+    assert b"".join([chunk async for chunk in reader.chunks()]) == LONG
+    assert reader.failure is None

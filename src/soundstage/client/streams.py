@@ -18,7 +18,7 @@ from soundstage.core.environment import Environment
 from soundstage.core.errors import DeadlineExceeded, Exhausted, PreconditionFailed, SoundstageError, Unavailable
 from soundstage.core.policy import Budget, Resumption, repeatable, retrying
 from soundstage.core.streaming import INFO, Content, DownloadOperation, StreamOperation, UploadOperation
-from soundstage.core.transfers import Source, Supply, supply_of
+from soundstage.core.transfers import Reader, Source, Supply, supply_of
 
 ANSWER_WITHIN_S = 300.0
 """How long a stage may take to store what was sent, once it has all of it."""
@@ -69,7 +69,13 @@ class RemoteStreams:
         place = address_of(operation, request)
 
         async def attempt() -> Any:
-            return await self._send(operation, place, supply, options)
+            reader = Reader(supply)
+            try:
+                return await self._send(operation, place, supply, reader, options)
+            except SoundstageError:
+                if reader.failure is not None:
+                    raise reader.failure from None
+                raise
 
         def allowed(error: SoundstageError) -> bool:
             again = safe or error.outcome == "not_applied" or isinstance(error, Exhausted)
@@ -127,7 +133,7 @@ class RemoteStreams:
             await response.aclose()
 
     async def _send(
-        self, operation: UploadOperation[..., Any], place: str, supply: Supply, options: CallOptions
+        self, operation: UploadOperation[..., Any], place: str, supply: Supply, reader: Reader, options: CallOptions
     ) -> Any:
         length = supply.size
         headers = [
@@ -138,7 +144,7 @@ class RemoteStreams:
         ]
         silence_s = max(self._settings.timeout, ANSWER_WITHIN_S)
         try:
-            response = await self._exchange("PUT", place, headers, Sending(supply), silence_s, options)
+            response = await self._exchange("PUT", place, headers, Sending(reader.chunks), silence_s, options)
         except (httpx2.HTTPError, OSError) as error:
             raise unreachable(error, self._url, f"{operation.system}/{operation.name}") from error
         try:
@@ -227,12 +233,12 @@ class _Found:
 class Sending(httpx2.AsyncByteStream):
     """A body on its way."""
 
-    def __init__(self, supply: Supply) -> None:
-        self._supply = supply
+    def __init__(self, open: Callable[[], AsyncGenerator[bytes]]) -> None:
+        self._open = open
         self._chunks: AsyncGenerator[bytes] | None = None
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        self._chunks = self._supply.chunks()
+        self._chunks = self._open()
         async for chunk in self._chunks:
             yield chunk
 

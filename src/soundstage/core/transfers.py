@@ -48,6 +48,36 @@ class Supply(NamedTuple):
     chunks: Callable[[], AsyncGenerator[bytes]]
 
 
+class SourceFailed(InvalidArgument):
+    """What was to be sent could not be read on; its `__cause__` says why."""
+
+
+class Reader:
+    """What a supply brings, read for somebody who is not to blame where that fails: `failure` is why, as it was raised.
+
+    Who waits for the whole is told by `SourceFailed`, and what called for it raises `failure` instead.
+    """
+
+    def __init__(self, supply: Supply) -> None:
+        self._supply = supply
+        self.failure: Exception | None = None
+
+    async def chunks(self) -> AsyncGenerator[bytes]:
+        """As those of the supply."""
+        async with aclosing(self._supply.chunks()) as chunks:
+            while True:
+                try:
+                    chunk = await anext(chunks)
+                except StopAsyncIteration:
+                    return
+                except Exception as error:
+                    self.failure = error
+                    raise SourceFailed(
+                        f"what is sent could not be read: {error}", field="source", hint="send it again, whole"
+                    ) from error
+                yield chunk
+
+
 class FileAccess(ABC):
     """The files of a stage, for programs; the same in process and remotely."""
 

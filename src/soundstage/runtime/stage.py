@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from soundstage.catalogue import SYSTEMS
 from soundstage.core.call import DEFAULT_OPTIONS, LOCAL, Call, CallOptions, Principal
 from soundstage.core.environment import Environment, SystemEnvironment, VirtualEnvironment
-from soundstage.core.errors import InvalidArgument, NotFound, Unauthenticated, Unavailable
+from soundstage.core.errors import InvalidArgument, NotFound, SoundstageError, Unauthenticated, Unavailable
 from soundstage.core.feed import Position
 from soundstage.core.names import nearest
 from soundstage.core.operation import AsyncFace, Operation, face_of
 from soundstage.core.policy import RetryPolicy, repeatable, retry_budget, retrying, with_token
 from soundstage.core.streaming import Body, Content, DownloadOperation, UploadOperation
 from soundstage.core.system import System
-from soundstage.core.transfers import Source, supply_of
+from soundstage.core.transfers import Reader, Source, supply_of
 from soundstage.engines.blobs.port import Blobs
 from soundstage.engines.cache.port import Cache
 from soundstage.engines.log.port import Log
@@ -252,8 +252,14 @@ class Stage:
         if not isinstance(bound, BoundUpload):
             raise InvalidArgument(f"{operation.path} is no upload", hint="call it")
         supply = await supply_of(source)
-        async with aclosing(supply.chunks()) as chunks:
-            return await bound.upload(self._call(options), bound.read(request), Body(chunks, supply.size))
+        reader = Reader(supply)
+        try:
+            async with aclosing(reader.chunks()) as chunks:
+                return await bound.upload(self._call(options), bound.read(request), Body(chunks, supply.size))
+        except SoundstageError:
+            if reader.failure is not None:
+                raise reader.failure from None
+            raise
 
     @asynccontextmanager
     async def download(
