@@ -297,6 +297,20 @@ class TestSockets:
             answer = await wire.response()
             assert (answer.status, answer.headers["connection"]) == (400, "close")
 
+    async def test_a_reply_that_cannot_be_begun_holds_nothing(self, caller: Caller, stage: Stage) -> None:
+        async def receive() -> dict[str, Any]:
+            await asyncio.Event().wait()
+            raise AssertionError("nobody sets it")
+
+        async def send(message: dict[str, Any]) -> None:
+            raise ConnectionError
+
+        await put(caller)
+        scope = {"type": "http", "method": "GET", "path": PLACE, "query_string": b"", "headers": []}
+        with pytest.raises(ConnectionError):
+            await caller.application(scope, receive, send)
+        assert stage._parts.streams.count == 0
+
     async def test_a_reader_that_leaves_stops_the_reading(self, stage: Stage, serve: Serve) -> None:
         await stage.client(KeyValue, "people").put_value(bytes(32 << 20), id="ada", key=b"portrait")
         async with await Wire.open(await serve(stage)) as wire:

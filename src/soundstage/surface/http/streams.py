@@ -7,7 +7,7 @@ message in JSON.
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import Iterable
 from contextlib import AsyncExitStack, aclosing
 from typing import Any
 
@@ -136,14 +136,7 @@ async def _read(bound: BoundDownload, request: Any, head: Head, call: Call, *, w
         chunks = content.read(chosen.start, chosen.end)
         opened.push_async_callback(chunks.aclose)
         first = await anext(chunks, b"")
-        return StreamReply(headers, chosen, content.size, first, _until(chunks, opened.pop_all()))
-
-
-async def _until(chunks: AsyncGenerator[bytes], opened: AsyncExitStack) -> AsyncGenerator[bytes]:
-    """`chunks`, and what is `opened` is closed with them."""
-    async with opened:
-        async for chunk in chunks:
-            yield chunk
+        return StreamReply(headers, chosen, content.size, first, chunks, opened.pop_all())
 
 
 def _told(info: Any) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing
 from typing import NamedTuple, TypeAlias
 
 from soundstage.core.codec import JSON, ContentType
@@ -45,19 +45,33 @@ class Chosen(NamedTuple):
 
 
 class StreamReply:
-    """Bytes, the first of which have come. `headers` are all but those of length, range and request id."""
+    """Bytes, the first of which have come. `headers` are all but those of length, range and request id.
+
+    What is `held` for as long as they are sent is let go whatever happens.
+    """
 
     def __init__(
-        self, headers: Headers, chosen: Chosen, size: int, first: bytes, chunks: AsyncGenerator[bytes]
+        self,
+        headers: Headers,
+        chosen: Chosen,
+        size: int,
+        first: bytes,
+        chunks: AsyncGenerator[bytes],
+        held: AsyncExitStack | None = None,
     ) -> None:
         self._headers = headers
         self._chosen = chosen
         self._size = size
         self._first = first
         self._chunks = chunks
+        self._held = held or AsyncExitStack()
 
     async def send(self, receive: Receive, send: Send, given: str) -> None:
         """Everything was written, or its reader is gone. What is found damaged breaks the response off."""
+        async with self._held:
+            await self._send(receive, send, given)
+
+    async def _send(self, receive: Receive, send: Send, given: str) -> None:
         gone = asyncio.ensure_future(disconnected(receive))
         start, end, partial = self._chosen
         headers = [*self._headers, (b"content-length", b"%d" % (end - start)), (b"x-request-id", given.encode())]
