@@ -31,11 +31,11 @@ VALUES, ROWS = "kv/films/values", "kv/films"
 ONE_TRY = Settings(retry=RetryPolicy(retries=0))
 
 POINTS = [
-    *(f"{VALUES} {number} {when}" for number in (1, 2, 4) for when in ("before", "after")),
-    f"{VALUES} 5 after",
+    *(f"{VALUES} {number} {when}" for number in (1, 2, 7, 13) for when in ("before", "after")),
+    f"{VALUES} 14 after",
     *(f"{ROWS} 1 {when}" for when in ("before", "after")),
 ]
-"""The register's entry, chunks, the entry of what is replaced, and the row: before and after each."""
+"""The register's entry, the first, a middle and the last chunk, the entry of what is replaced, and the row."""
 
 
 class Film:

@@ -156,7 +156,12 @@ class AdmissionConfig(msgspec.Struct, frozen=True, kw_only=True):
         int, Meta(ge=0, le=1_000_000, description="callers that follow feeds or wait for jobs at the same time")
     ] = 10_000
     streams: Annotated[
-        int, Meta(ge=1, le=100_000, description="uploads and downloads of large values at the same time, ~8 MiB each")
+        int,
+        Meta(
+            ge=1,
+            le=100_000,
+            description="uploads and downloads at the same time, of which each has about 3 MiB in memory",
+        ),
     ] = 64
     share: Annotated[
         float,

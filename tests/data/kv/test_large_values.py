@@ -16,7 +16,7 @@ from soundstage.data.kv.api import Condition, KeyValue, PutItem, Selection
 from soundstage.data.kv.chunks import drop_chunks
 from soundstage.data.kv.items import manifest_of
 from soundstage.data.kv.large_values import WHOLE_MAX_BYTES, check_whole, lost
-from soundstage.data.kv.manifest import Manifest
+from soundstage.data.kv.manifest import CALL_BYTES, Manifest
 from soundstage.engines.records.memory import MemoryRecords
 from soundstage.engines.records.port import Batch, Budget, Span
 from soundstage.runtime.stage import Stage
@@ -224,7 +224,7 @@ class TestFaults:
         return kv
 
     async def test_the_row_comes_last_and_the_entry_first(self, kv: KeyValue, engine: Watching) -> None:
-        await kv.put_items(id="ada", items=[item(b"k", big(2 * MIB))])
+        await kv.put_items(id="ada", items=[item(b"k", big(2 * CALL_BYTES))])
         assert engine.tables_of == ["kv/people/values"] * 3 + ["kv/people"]
 
     @pytest.mark.parametrize("step", range(4))
@@ -233,7 +233,7 @@ class TestFaults:
     ) -> None:
         engine.at, engine.error = step, Unavailable("the store is away", outcome="unknown")
         with pytest.raises(Unavailable):
-            await kv.put_items(id="ada", items=[item(b"k", big(2 * MIB))])
+            await kv.put_items(id="ada", items=[item(b"k", big(2 * CALL_BYTES))])
         assert values((await kv.get_items(id="ada")).items) == {b"k": b"before"}
 
     @pytest.mark.parametrize(("step", "outcome"), [(0, "not_applied"), (2, "not_applied"), (3, "unknown")])
@@ -242,19 +242,19 @@ class TestFaults:
     ) -> None:
         engine.at, engine.error = step, Unavailable("the store is away", outcome="unknown")
         with pytest.raises(Unavailable) as failed:
-            await kv.put_items(id="ada", items=[item(b"k", big(2 * MIB))], idempotency_token=clock.token())
+            await kv.put_items(id="ada", items=[item(b"k", big(2 * CALL_BYTES))], idempotency_token=clock.token())
         assert (failed.value.outcome, failed.value.retryable) == (outcome, True)
 
     async def test_a_row_that_would_come_too_late_does_not_come(self, kv: KeyValue, engine: Watching) -> None:
         engine.at, engine.takes_s = 1, 31
         with pytest.raises(DeadlineExceeded, match="took too long"):
-            await kv.put_items(id="ada", items=[item(b"k", big(2 * MIB))])
+            await kv.put_items(id="ada", items=[item(b"k", big(2 * CALL_BYTES))])
         assert engine.tables_of.count("kv/people") == 0
 
     async def test_every_write_of_it_ends_by_the_deadline(self, kv: KeyValue, engine: Watching) -> None:
         await kv.put_items(id="ada", items=[item(b"k", big(9_000))])
         engine.deadlines.clear()
-        await kv.with_options(deadline=5.0).put_items(id="ada", items=[item(b"k", big(2 * MIB))])
+        await kv.with_options(deadline=5.0).put_items(id="ada", items=[item(b"k", big(2 * CALL_BYTES))])
         assert len(engine.deadlines) == 5
         assert None not in engine.deadlines
 

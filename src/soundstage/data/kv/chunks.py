@@ -58,8 +58,10 @@ class ChunkWriter:
         self._buffer += data
         whole = self._per_call * self._chunk_bytes
         while len(self._buffer) >= whole:
-            await self._send(bytes(self._buffer[:whole]))
+            with memoryview(self._buffer) as view:
+                first = bytes(view[:whole])
             del self._buffer[:whole]
+            await self._send(first)
 
     async def finish(self) -> Manifest:
         """All chunks are stored, as durably as writes are."""

@@ -18,8 +18,10 @@ UPLOAD_BYTES = 16
 GROUP = 64
 """Chunks of one partition: 16 MiB of the usual size, so that no store has a partition of a gigabyte."""
 
-CALL_BYTES = 1 << 20
-"""Chunks that one call to the store writes or reads, together; one chunk may be as large."""
+CALL_BYTES = 1 << 18
+"""Chunks that one call to the store writes or reads, together: so many that others on the loop need not wait long.
+
+One chunk may be larger."""
 
 _CHUNKS = b"c"
 
