@@ -86,14 +86,29 @@ def link(guarded_node: Cluster, password_file: str) -> Generator[Link]:
         yield found
 
 
+async def no_more_connections_than_one(link: Link) -> None:
+    """Whatever a test did to the node: the driver needs one for requests."""
+    counts: list[int] = []
+    for _ in range(600):
+        counts = [state["open_count"] for state in link.session.get_pool_state().values()]
+        if all(count <= 1 for count in counts):
+            return
+        await asyncio.sleep(0.05)
+    raise AssertionError(f"there are {counts} connections")
+
+
 @pytest.fixture
 async def engine(link: Link) -> AsyncIterator[CassandraRecords]:
     opened = CassandraRecords(link, SystemEnvironment(), f"faults-{time.time_ns()}")
     await opened.start()
     await opened.create_table(TableSpec(name=PLAIN, max_lag_us=0, delete_ttl_min_us=0, delete_ttl_max_us=0))
     await opened.create_table(TableSpec(name=GUARDED, conditional=True))
+    tasks = asyncio.all_tasks()
     yield opened
+    left = opened.parts.requests.in_flight, opened.parts.requests.waiting
     await opened.stop()
+    assert (left, asyncio.all_tasks() - tasks - {asyncio.current_task()}) == ((0, 0), set())
+    await no_more_connections_than_one(link)
 
 
 def now_us() -> int:
@@ -209,6 +224,32 @@ async def test_a_node_that_hangs_ends_calls_at_their_deadline(engine: CassandraR
     assert (page.rows, page.resume) == ([], b"")
     await recovered(engine)
     assert b"before" in await keys_of(engine, PLAIN, b"record")
+
+
+async def test_a_node_that_is_slow_does_all_in_the_end(engine: CassandraRecords, guarded_node: Cluster) -> None:
+    (server,) = guarded_node.servers
+
+    async def slow() -> None:
+        try:
+            while True:
+                server.pause()
+                await asyncio.sleep(0.05)
+                server.resume()
+                await asyncio.sleep(0.02)
+        finally:
+            server.resume()
+
+    names = [b"%02d" % number for number in range(20)]
+    slowing = asyncio.ensure_future(slow())
+    try:
+        for table in (PLAIN, GUARDED):
+            for name in names:
+                await engine.apply(table, b"slow", put(name), deadline_ns=within(60))
+        found = [await keys_of(engine, table, b"slow") for table in (PLAIN, GUARDED)]
+    finally:
+        slowing.cancel()
+        await asyncio.wait((slowing,))
+    assert found == [set(names)] * 2
 
 
 async def test_a_call_repeated_after_a_hang_has_one_effect(engine: CassandraRecords, guarded_node: Cluster) -> None:
