@@ -153,6 +153,12 @@ class Engines:
         """The log engine of that name; `InvalidArgument` as for `get`."""
         return self._get("log", name, field)
 
+    def beside(self, records: Records) -> Log | None:
+        """The log of the engine that has those records; None where that has none."""
+        logs = self._by_port["log"]
+        names = (name for name, engine in self._by_port["records"].items() if engine is records and name in logs)
+        return next((logs[name] for name in names), None)
+
     def search(self, name: str, field: str) -> Search:
         """The search engine of that name; `InvalidArgument` as for `get`."""
         return self._get("search", name, field)

@@ -95,6 +95,14 @@ class Logs(Protocol):
         """
         ...
 
+    def beside(self, records: Records) -> Log | None:
+        """The log of the engine that has those records, if it has one."""
+        ...
+
+    def distinct_logs(self) -> Mapping[str, Log]:
+        """Every log once, by the first of its names."""
+        ...
+
 
 class ServiceContext(msgspec.Struct, frozen=True, kw_only=True):
     """What the stage hands to a service when it opens it. `config` is the `SystemConfig`, if any.

@@ -27,6 +27,7 @@ WIRE = {
     "batch_get_items": ("namespace ids predicate selection", "records", "read"),
     "count_items": ("namespace id predicate", "count exact", "read"),
     "truncate": ("namespace confirm idempotency_token", "idempotency_token", "admin"),
+    "watch_items": ("namespace id prefix since cursor", "cursor id idempotency_token items deleted truncated", "read"),
     "put_value": ("namespace id key ttl idempotency_token condition", "idempotency_token size checksum", "write"),
     "get_value": ("namespace id key start end min_version", "token expires_at size checksum codec", "read"),
 }

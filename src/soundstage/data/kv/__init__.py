@@ -9,14 +9,14 @@ Messages and operations are in `api`, the knobs of a namespace in `config`. Insi
 
     tokens       which tokens are taken: drift both ways, and what raising `drift_past` means
     writes       puts and deletes as batches of the records port
-    conditions   what must hold for a write, and how its repetition is known
-    predicates   which keys a request is about
+    conditions, predicates    what must hold for a write, and which keys a request is about
     items        rows as items
     selections   how much a request wants, and what still fits its page
     pagination   how many rows make a page of so many bytes, and when to answer early
     cursors      where a walk goes on, inside a page token
     reads        pages of one record: by range and by keys
     batches, scans, counts    pages of many records, walks over all of them, and how many items there are
+    watched, changes, watching    what is put into a log of every write, and how it is followed from there
     truncated, erasing    what a truncated namespace shows, and how what it hides is removed
     mutations, mutation_target    sets of mutations as they are accepted, and as they are applied later
     provisioning    what a namespace needs for a workload
@@ -36,6 +36,7 @@ from soundstage.data.kv.api import (
     DeleteMutation,
     GetItemsReply,
     Item,
+    ItemChange,
     KeyValue,
     MatchAll,
     MatchKeys,
@@ -60,6 +61,7 @@ __all__ = [
     "DeleteMutation",
     "GetItemsReply",
     "Item",
+    "ItemChange",
     "KeyValue",
     "MatchAll",
     "MatchKeys",

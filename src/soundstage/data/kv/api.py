@@ -22,7 +22,8 @@ from soundstage.core.errors import (
     TokenReused,
     TooLarge,
 )
-from soundstage.core.message import Duration, IdempotencyToken, Instant, Int64, NamespaceName, PageToken
+from soundstage.core.feed import feed
+from soundstage.core.message import Cursor, Duration, IdempotencyToken, Instant, Int64, NamespaceName, PageToken
 from soundstage.core.operation import AsyncFace, SyncFace, operation
 from soundstage.core.streaming import download, upload
 
@@ -374,6 +375,32 @@ def matching(request: PutValue, wanted: Sequence[str] | None, unwanted: Sequence
     return msgspec.structs.replace(request, condition=condition)
 
 
+class WatchItems(Message, kw_only=True):
+    """Without `cursor` from now on, or from `since`; `"0"` from the oldest change that is kept."""
+
+    namespace: NamespaceName = ""
+    id: Annotated[str | None, Meta(description="only changes of this record")] = None
+    prefix: Annotated[str | None, Meta(description="only changes of records whose ids begin so")] = None
+    since: Annotated[Instant | None, Meta(description="where to begin without a cursor: at changes of then")] = None
+    cursor: Cursor = None
+
+
+class ItemChange(Message, frozen=True, kw_only=True, omit_defaults=True):
+    """A write to the record `id`, and the cursor with which a feed goes on after it.
+
+    It put `items`, or it deleted what `deleted` matches; with `truncated` all records of that token, or of an earlier
+    one, are gone. `idempotency_token` is the version of the write: one that is not later than what you have of an item
+    changes nothing of it, and may be told again. A value that is left out can be read; see the item's `size`.
+    """
+
+    cursor: str
+    id: str = ""
+    idempotency_token: IdempotencyToken
+    items: list[Item] | None = None
+    deleted: Predicate | None = None
+    truncated: bool = False
+
+
 class KeyValueCalls:
     """Records of sorted items, two levels of map: id to key to value."""
 
@@ -426,6 +453,13 @@ class KeyValueCalls:
     @operation(CountItems, access="read", idempotent=True, errors=(NotFound,))
     def count_items(self) -> CountItemsReply:
         """How many items of a record match; exact up to the namespace's `count_limit`."""
+
+    @feed(WatchItems, access="read", errors=(NotFound,))
+    def watch_items(self) -> ItemChange:
+        """Every write to a namespace that is watched, from a cursor on: in order for each record, and at least once.
+
+        What expires is not told, for its time is told when it is written.
+        """
 
     @operation(Truncate, access="admin", idempotent=True, errors=(NotFound, TokenDrift))
     def truncate(self) -> TruncateReply:

@@ -28,10 +28,20 @@ class SystemConfig(msgspec.Struct, frozen=True, kw_only=True):
             extra={"bounds": ("0B", "1TiB")},
         ),
     ] = Size(64 * _MIB)
+    changes_log: Annotated[
+        str,
+        Meta(
+            description="name of the engine whose log has what changed of namespaces with `watch`; those on an engine "
+            "that writes records and log in one batch have it there"
+        ),
+    ] = "default"
 
 
 class NamespaceConfig(msgspec.Struct, frozen=True, kw_only=True):
     """How one namespace of the key-value store behaves."""
+
+    FIXED: ClassVar[frozenset[str]] = frozenset({"watch", "watch_partitions"})
+    """Decided at creation too, though no table shows it."""
 
     LINGERING: ClassVar[frozenset[str]] = frozenset({"drift_past"})
     """Deletes are forgotten by what it was; see `DriftWindow.raised`."""
@@ -143,6 +153,26 @@ class NamespaceConfig(msgspec.Struct, frozen=True, kw_only=True):
             extra={"bounds": ("1m", "30d")},
         ),
     ] = Duration(6 * _H)
+    watch: Annotated[
+        bool, Meta(description="keep what changes for `watch_items`; every write is put into a log too; fixed")
+    ] = False
+    watch_partitions: Annotated[
+        int, Meta(ge=1, le=32, description="into how many parts of a log changes go, by their record; fixed")
+    ] = 4
+    watch_retention: Annotated[
+        Duration,
+        Meta(
+            description="for how long changes are kept, for those who follow or come back",
+            extra={"bounds": ("1m", "3650d")},
+        ),
+    ] = Duration(24 * _H)
+    watch_bytes: Annotated[
+        Size,
+        Meta(
+            description="how much is kept of the changes in each part of the log",
+            extra={"bounds": ("1MiB", "1TiB")},
+        ),
+    ] = Size(256 * _MIB)
 
 
 def check_together(config: NamespaceConfig) -> None:

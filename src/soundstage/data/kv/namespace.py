@@ -14,6 +14,7 @@ from soundstage.data.kv.config import NamespaceConfig, check_together
 from soundstage.data.kv.pagination import Amplification, RowEstimate
 from soundstage.data.kv.tokens import DriftWindow
 from soundstage.data.kv.truncated import TruncatedRecords
+from soundstage.data.kv.watched import ChangeLog, WatchedRecords
 from soundstage.engines.records.port import Capability, Records, TableSpec
 from soundstage.runtime.service import NamespaceView
 
@@ -24,13 +25,15 @@ PAGED = ("get_items", "scan_items", "batch_get_items", "count_items")
 class ServedNamespace:
     """One version of one namespace; `max_ns` is how long each paged operation may take.
 
-    `records` is its engine, which shows nothing of what was truncated.
+    `records` is its engine, which shows nothing of what was truncated, and tells `changes` of every write if it is
+    watched.
     `clock` makes the tokens of writes that come without; `dropped` counts large values whose chunks were removed.
     They, `estimate` and `amplification` are handed on to the next version.
     """
 
     __slots__ = (
         "amplification",
+        "changes",
         "clock",
         "conditional",
         "config",
@@ -46,15 +49,22 @@ class ServedNamespace:
         "window",
     )
 
-    def __init__(self, view: NamespaceView, environment: Environment, before: ServedNamespace | None = None) -> None:
+    def __init__(
+        self,
+        view: NamespaceView,
+        environment: Environment,
+        before: ServedNamespace | None = None,
+        changes: ChangeLog | None = None,
+    ) -> None:
         config: NamespaceConfig = view.config
         self.view: NamespaceView = view
         self.name: str = view.name
         self.config: NamespaceConfig = config
         self.table: str = table_name(view.name)
-        self.records: Records = view.records
+        self.changes: ChangeLog | None = changes
+        self.records: Records = view.records if changes is None else WatchedRecords(view.records, self.table, changes)
         if view.truncated is not None:
-            self.records = TruncatedRecords(view.records, self.table, view.truncated)
+            self.records = TruncatedRecords(view.records, self.table, view.truncated, writing=self.records)
         self.values_table: str = values_table_name(view.name)
         self.descending: bool = config.key_order == "desc"
         self.conditional: bool = takes_conditions(config, view.records.capabilities)
@@ -89,6 +99,12 @@ def tables(name: str, config: NamespaceConfig, capabilities: frozenset[str]) -> 
             field="config.conditional_writes",
             hint="leave it out, or bind the namespace to another engine",
         )
+    if config.watch and config.conditional_writes and Capability.ATOMIC_WITH_LOG not in capabilities:
+        raise InvalidArgument(
+            "the engine cannot write and tell of it in one step, and a write whose condition fails must not be told",
+            field="watch",
+            hint="leave out conditional_writes or watch, or bind the namespace to an engine on rocksdb",
+        )
     return [
         TableSpec(
             name=table_name(name),
@@ -112,9 +128,13 @@ def tables(name: str, config: NamespaceConfig, capabilities: frozenset[str]) -> 
 
 
 def takes_conditions(config: NamespaceConfig, capabilities: frozenset[str]) -> bool:
-    """Whether writes may carry conditions: as configured, else where the engine can without making all writes dear."""
+    """Whether writes may carry conditions: as configured, else where the engine can without making all writes dear.
+
+    Where changes are watched it must be able to write them together: a condition that fails leaves nothing in the log.
+    """
     if config.conditional_writes is None:
-        return Capability.CONDITIONAL in capabilities and Capability.COSTLY_CONDITIONS not in capabilities
+        cheap = Capability.CONDITIONAL in capabilities and Capability.COSTLY_CONDITIONS not in capabilities
+        return cheap and (not config.watch or Capability.ATOMIC_WITH_LOG in capabilities)
     return config.conditional_writes
 
 

@@ -76,15 +76,34 @@ async def erase_namespaces(context: RoleContext, erased: dict[str, Stamp]) -> No
             log.warning("what was truncated could not be erased", extra={"namespace": name, "reason": str(error)})
 
 
+async def drop_topics(context: RoleContext, suspects: set[str]) -> set[str]:
+    """Topics of namespaces that were deleted are gone: those that were `suspects` in the round before already.
+
+    Once is not enough to be sure: a namespace that was just made elsewhere may not be known here. Returns those that
+    are suspects now. Nothing is dropped in a round in which a log cannot be asked.
+    """
+    service = context.service
+    assert isinstance(service, KeyValueService)
+    try:
+        pages = Namespaces(context.invoker).list.pages(abstraction="kv")
+        generations = {each.generation async for page in pages for each in page.namespaces}
+        return await service.drop_topics(generations, suspects)
+    except SoundstageError as error:
+        log.warning("feeds of deleted namespaces could not be looked for", extra={"reason": str(error)})
+        return set()
+
+
 async def _remove(context: RoleContext) -> None:
     # Nothing is due at once, and a stage that is opened for a moment has no need of it.
     erased: dict[str, Stamp] = {}
+    suspects: set[str] = set()
     while True:
         for _ in range(ERASURES_PER_SWEEP):
             await context.environment.sleep(ERASE_PAUSE_S)
             await erase_namespaces(context, erased)
         while await sweep_namespaces(context):
             pass
+        suspects = await drop_topics(context, suspects)
 
 
 ROLES: list[Role] = [

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Sequence
+from contextlib import aclosing
 from typing import Any
 
 from soundstage.core.call import Call
 from soundstage.core.errors import DeadlineExceeded, InvalidArgument, SoundstageError, Unavailable
+from soundstage.core.feed import Position
 from soundstage.core.limits import CALL_MAX_BYTES, KEY_MAX_BYTES, check_id
 from soundstage.core.message import IdempotencyToken
 from soundstage.core.provisioning import Design, Excuse, Terrain, Workload
@@ -24,6 +26,7 @@ from soundstage.data.kv.api import (
     GetItemsReply,
     GetValue,
     Item,
+    ItemChange,
     MutateItems,
     MutateItemsReply,
     PutItems,
@@ -35,6 +38,7 @@ from soundstage.data.kv.api import (
     Truncate,
     TruncateReply,
     ValueInfo,
+    WatchItems,
 )
 from soundstage.data.kv.batches import batch_pages
 from soundstage.data.kv.conditions import conditional
@@ -53,9 +57,12 @@ from soundstage.data.kv.scans import check_scan, scan_page
 from soundstage.data.kv.selections import Filling, checked_selection
 from soundstage.data.kv.streamed_values import StreamedValues, Writing
 from soundstage.data.kv.tokens import check_min_version, check_reached, effective, tell_repeatable
-from soundstage.data.kv.truncated import stamp_of
+from soundstage.data.kv.truncated import eraser, stamp_of
 from soundstage.data.kv.uploads import Swept, sweep
+from soundstage.data.kv.watched import ChangeLog, generation_of, is_of_changes
+from soundstage.data.kv.watching import Watch
 from soundstage.data.kv.writes import LargeValues, delete_batch, put_batch
+from soundstage.engines.log.port import LogCapability
 from soundstage.engines.records.port import Batch, Conditional, Stamp, TableSpec
 from soundstage.runtime.measurement import Measurement
 from soundstage.runtime.service import ServiceContext
@@ -219,6 +226,12 @@ class KeyValueService:
         count, exact = await count_rows(served, partition, wanted, patience, self._now_us())
         return CountItemsReply(count=count, exact=exact)
 
+    async def watch_items(self, call: Call, request: WatchItems) -> AsyncGenerator[ItemChange | Position]:
+        watch = Watch(request, lambda: self._serve(request.namespace), self._context.environment)
+        async with aclosing(watch.messages()) as messages:
+            async for message in messages:
+                yield message
+
     async def truncate(self, call: Call, request: Truncate) -> TruncateReply:
         served = self._serve(request.namespace)
         if request.confirm != served.name:
@@ -229,6 +242,9 @@ class KeyValueService:
             )
         token, time_us = self._token(served, request)
         at = stamp_of(time_us, token.token)
+        if served.changes is not None:
+            # First, as with every write: who follows never misses what was acknowledged.
+            await served.changes.tell_truncated(eraser(at), call.deadline_ns)
         await self._context.truncations.truncate(served.name, served.view.generation, at, call.principal.name)
         return TruncateReply(idempotency_token=effective(token, time_us))
 
@@ -257,6 +273,22 @@ class KeyValueService:
 
     async def get_value(self, call: Call, request: GetValue) -> Content[ValueInfo]:
         return await self._streamed.get(request)
+
+    async def drop_topics(self, generations: Collection[int], suspects: Collection[str]) -> set[str]:
+        """Topics of changes of no namespace of those generations; those among them that are `suspects` are dropped.
+
+        Those on servers stay, and empty themselves: they may be another stage's.
+        """
+        found: set[str] = set()
+        for log in self._context.logs.distinct_logs().values():
+            if LogCapability.EXACT not in log.capabilities:
+                continue
+            for spec in await log.topics():
+                if is_of_changes(spec.name) and generation_of(spec.name) not in generations:
+                    found.add(spec.name)
+                    if spec.name in suspects:
+                        await log.drop_topic(spec.name)
+        return found
 
     async def sweep_values(self, name: str, limit: int) -> Swept:
         """Up to `limit` large values of a namespace were looked at whose turn it is; see `uploads`."""
@@ -292,7 +324,9 @@ class KeyValueService:
         view = self._view(name)
         served = self._served.get(name)
         if served is None or served.view is not view:
-            served = self._served[name] = ServedNamespace(view, self._context.environment, served)
+            context = self._context
+            changes = ChangeLog(view, context.logs, context.config.changes_log) if view.config.watch else None
+            served = self._served[name] = ServedNamespace(view, context.environment, served, changes)
         return served
 
     def _token(

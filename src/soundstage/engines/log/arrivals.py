@@ -21,10 +21,12 @@ from soundstage.engines.log.port import (
     PARTITIONS_MAX,
     SESSION_MAX_US,
     SESSION_MIN_US,
+    STAMP,
     TIME_AHEAD_MAX_US,
     TOKEN_MAX_BYTES,
     TOPICS_JOINED_MAX,
     WAIT_MAX_POSITIONS,
+    Appending,
     Entry,
     Position,
     Stored,
@@ -170,6 +172,16 @@ def check_apart(taken: set[tuple[str, int]], topic: str, places: Iterable[int]) 
         if (topic, place) in taken:
             raise refusals.appended_twice(topic, place)
         taken.add((topic, place))
+
+
+def with_stamps(appending: Appending, stamps: Sequence[int]) -> Appending:
+    """`appending` with the header `STAMP` in its entries. Raises `InvalidArgument` where there is no such write."""
+    at = appending.stamped
+    if at is None or not 0 <= at < len(stamps):
+        raise InvalidArgument(f"there is no write {at} beside the append", field="appends.stamped")
+    header = (STAMP, stamps[at].to_bytes(8, "big"))
+    entries = [msgspec.structs.replace(entry, headers=(*entry.headers, header)) for entry in appending.entries]
+    return msgspec.structs.replace(appending, entries=entries)
 
 
 def digest_of(entries: Sequence[Entry], partition: int | None) -> bytes:

@@ -329,13 +329,21 @@ class LogCheckpoints(Protocol):
         ...
 
 
+STAMP = "stamp"
+"""The header that tells in which version a write was applied: its time in microseconds, eight bytes, big-endian."""
+
+
 class Appending(msgspec.Struct, frozen=True, kw_only=True):
-    """An append as part of a greater whole; see `Log.append`."""
+    """An append as part of a greater whole; see `Log.append`.
+
+    `stamped` is the number of a write beside it: each entry has the header `STAMP` with what that was stamped with.
+    """
 
     topic: str
     entries: Sequence[Entry]
     partition: int | None = None
     token: str | None = None
+    stamped: int | None = None
 
 
 class Applying(msgspec.Struct, frozen=True, kw_only=True):

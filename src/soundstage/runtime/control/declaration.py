@@ -46,6 +46,11 @@ class Declared(NamedTuple):
     tables: Sequence[TableSpec]
 
     @property
+    def fixed(self) -> frozenset[str]:
+        """The knobs that no change touches, besides those that its tables tell: `FIXED` of the `NamespaceConfig`."""
+        return getattr(self.config, "FIXED", frozenset())
+
+    @property
     def lingering(self) -> frozenset[str]:
         """The knobs whose old forms count for a while: `LINGERING` of the abstraction's `NamespaceConfig`."""
         return getattr(self.config, "LINGERING", frozenset())
@@ -217,7 +222,7 @@ def check_kept(before: NamespaceInfo, after: Declared) -> None:
     for port, engine in before.engines.items():
         if after.engines.get(port) != engine:
             raise _fixed(f"namespace.engines.{port}", engine)
-    for knob in FIXED.values():
+    for knob in (*FIXED.values(), *sorted(after.fixed)):
         if knob in before.config and before.config[knob] != after.knobs.get(knob):
             raise _fixed(f"namespace.config.{knob}", before.config[knob])
 
@@ -229,6 +234,9 @@ def check_fixed(before: Declared, after: Declared) -> None:
     for port, engine in before.engines.items():
         if after.engines.get(port) != engine:
             raise _fixed(f"namespace.engines.{port}", engine)
+    for knob in sorted(after.fixed):
+        if before.knobs.get(knob) != after.knobs.get(knob):
+            raise _fixed(f"namespace.config.{knob}", before.knobs.get(knob))
     tables = {table.name: table for table in after.tables}
     for table in before.tables:
         now = tables.get(table.name, table)

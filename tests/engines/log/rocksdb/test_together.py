@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from tests.engines.log.rocksdb.store import SMALL
 from tests.engines.rocks.threads import FaultyDisk
@@ -12,7 +13,7 @@ from tests.engines.rocks.threads import FaultyDisk
 from soundstage.core import version
 from soundstage.core.environment import VirtualEnvironment
 from soundstage.core.errors import InvalidArgument, NotFound, PreconditionFailed, TokenReused, Unavailable
-from soundstage.engines.log.port import Appending, Applying, AtomicWithLog, Entry, LogCapability, TopicSpec
+from soundstage.engines.log.port import STAMP, Appending, Applying, AtomicWithLog, Entry, LogCapability, TopicSpec
 from soundstage.engines.log.rocksdb import RocksLog, open_rocksdb_log
 from soundstage.engines.records.port import Batch, Condition, Conditional, TableSpec
 from soundstage.engines.records.rocksdb import RocksOptions, RocksRecords
@@ -79,6 +80,23 @@ async def test_a_log_without_records_refuses(tmp_path: Path) -> None:
     with pytest.raises(InvalidArgument, match="no records"):
         await log.write_together([write()], [])
     await log.stop()
+
+
+async def test_an_entry_tells_in_which_version_the_write_beside_it_was_applied(pair: Pair) -> None:
+    absent = Conditional(conditions=[Condition(b"z", None)], token="c", digest=b"d", limit_us=1 << 60)
+    await pair.log.write_together([write(b"a")], [append(b"1")])
+    stamped = msgspec.structs.replace(append(b"2"), stamped=1)
+    done = await pair.log.write_together([write(b"x", partition=b"other"), write(b"b", conditional=absent)], [stamped])
+    entry = (await pair.log.read(TOPIC, 0, 1)).entries[0]
+    assert entry.headers == ((STAMP, done.stamps[1].to_bytes(8, "big")),)
+    assert done.stamps[1] > done.stamps[0]
+
+
+@pytest.mark.parametrize("number", [-1, 1])
+async def test_the_stamp_of_a_write_that_is_not_there_is_refused(pair: Pair, number: int) -> None:
+    with pytest.raises(InvalidArgument, match="no write"):
+        await pair.log.write_together([write()], [msgspec.structs.replace(append(), stamped=number)])
+    assert (await pair.log.bounds(TOPIC))[0].end == 0
 
 
 async def test_both_are_there_and_answered_as_by_themselves(pair: Pair) -> None:

@@ -18,6 +18,7 @@ from soundstage.engines.log.arrivals import (
     check_token,
     digest_of,
     spread,
+    with_stamps,
 )
 from soundstage.engines.log.port import (
     Appending,
@@ -258,7 +259,8 @@ class RocksLog:
         stamps = [
             self._enlist_records(batch, each.table, each.partition, each.batch, each.conditional) for each in writes
         ]
-        return Together(stamps, self._enlisted(batch, appends, commits))
+        stamped = [each if each.stamped is None else with_stamps(each, stamps) for each in appends]
+        return Together(stamps, self._enlisted(batch, stamped, commits))
 
     async def append_together(
         self, appends: Sequence[Appending], commits: Sequence[Commit] = (), deadline_ns: int | None = None

@@ -68,7 +68,14 @@ class RocksRecords:
     def __init__(self, database: Database, environment: Environment) -> None:
         durable = {Capability.DURABLE} if database.options.durability != "os" else set[Capability]()
         self.capabilities: frozenset[Capability] = frozenset(
-            {Capability.CONDITIONAL, Capability.STATISTICS, Capability.CHECKPOINT, Capability.TRANSFER} | durable
+            {
+                Capability.CONDITIONAL,
+                Capability.STATISTICS,
+                Capability.CHECKPOINT,
+                Capability.TRANSFER,
+                Capability.ATOMIC_WITH_LOG,
+            }
+            | durable
         )
         self.database = database
         self._environment = environment

@@ -1,0 +1,173 @@
+"""The records of a namespace whose changes are watched: every write of theirs is in a log too.
+
+Where records and log are of one folder, both are in one batch. Elsewhere the log is first: what it has may be a write
+whose caller was told of a failure, and never lacks one that was acknowledged. Reads cost nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from soundstage.core.errors import InvalidArgument
+from soundstage.data.kv.changes import entries_of, entry_of_truncation
+from soundstage.data.kv.config import NamespaceConfig
+from soundstage.engines.log.port import Appending, Applying, AtomicWithLog, Log, LogCapability, TopicSpec
+from soundstage.engines.records.port import (
+    Batch,
+    Budget,
+    Capability,
+    Cell,
+    Conditional,
+    Page,
+    Records,
+    Span,
+    Sweep,
+    TableSpec,
+    WalkPage,
+)
+from soundstage.runtime.service import Logs, NamespaceView
+
+TOPICS = "kv/changes/"
+"""What the names of all topics of changes begin with; the generation of the namespace follows."""
+
+LOG_KNOB = "systems.kv.changes_log"
+
+
+class ChangeLog:
+    """Where the changes of one namespace go: a topic of its own, made when it is first used."""
+
+    def __init__(self, view: NamespaceView, logs: Logs, elsewhere: str) -> None:
+        config: NamespaceConfig = view.config
+        self.topic: str = f"{TOPICS}{view.generation}-{view.name}"
+        self.partitions: int = config.watch_partitions
+        self._spec = TopicSpec(
+            name=self.topic,
+            partitions=config.watch_partitions,
+            retention_us=config.watch_retention.us,
+            retention_bytes=int(config.watch_bytes),
+        )
+        self._records = view.records
+        self._logs = logs
+        self._elsewhere = elsewhere
+        self._opened: Log | None = None
+
+    async def open(self) -> Log:
+        """The log, which has the topic. Raises `InvalidArgument` where the stage has no such log."""
+        if self._opened is None:
+            log = self._log()
+            await log.create_topic(self._spec)
+            self._opened = log
+        return self._opened
+
+    async def apply(
+        self, table: str, partition: bytes, batch: Batch, conditional: Conditional | None, deadline_ns: int | None
+    ) -> int:
+        """See `Records.apply`; the log has the write, unless it is refused."""
+        entries = entries_of(partition, batch)
+        log = await self.open()
+        if LogCapability.ATOMIC_WITH_LOG in log.capabilities and isinstance(log, AtomicWithLog):
+            stamped = None if conditional is None else 0
+            done = await log.write_together(
+                [Applying(table=table, partition=partition, batch=batch, conditional=conditional)],
+                [Appending(topic=self.topic, entries=entries, stamped=stamped)],
+                deadline_ns=deadline_ns,
+            )
+            return done.stamps[0]
+        if conditional is not None:
+            raise InvalidArgument(
+                "the namespace is watched, and its engine cannot write a change and tell of it in one step",
+                field="condition",
+                hint="leave out the condition: one that fails must not be told of",
+            )
+        await log.append(self.topic, entries, deadline_ns=deadline_ns)
+        return await self._records.apply(table, partition, batch, deadline_ns=deadline_ns)
+
+    async def tell_truncated(self, cell: Cell, deadline_ns: int | None = None) -> None:
+        """Every part of the topic says that all records of the cell's version, or of one before it, are gone."""
+        log = await self.open()
+        for number in range(self.partitions):
+            await log.append(self.topic, [entry_of_truncation(cell)], partition=number, deadline_ns=deadline_ns)
+
+    def _log(self) -> Log:
+        beside = self._logs.beside(self._records)
+        if beside is not None and LogCapability.ATOMIC_WITH_LOG in beside.capabilities:
+            return beside
+        return self._logs.log(self._elsewhere, LOG_KNOB)
+
+
+def is_of_changes(topic: str) -> bool:
+    """Whether a topic is one of a `ChangeLog`."""
+    return topic.startswith(TOPICS)
+
+
+def generation_of(topic: str) -> int:
+    """The generation of the namespace whose changes are in that topic; 0 for a name that no namespace has."""
+    number = topic.removeprefix(TOPICS).partition("-")[0]
+    return int(number) if number.isascii() and number.isdecimal() and len(number) < 16 else 0
+
+
+class WatchedRecords:
+    """`records`, of whose `table` every write goes through `changes`. All else is as ever."""
+
+    def __init__(self, records: Records, table: str, changes: ChangeLog) -> None:
+        self.capabilities: frozenset[Capability] = records.capabilities
+        self._records = records
+        self._table = table
+        self._changes = changes
+
+    async def start(self) -> None:
+        await self._records.start()
+
+    async def stop(self) -> None:
+        await self._records.stop()
+
+    async def create_table(self, spec: TableSpec) -> None:
+        await self._records.create_table(spec)
+
+    async def drop_table(self, name: str) -> None:
+        await self._records.drop_table(name)
+
+    async def tables(self) -> list[TableSpec]:
+        return await self._records.tables()
+
+    async def set_purge_floor(self, name: str, floor_us: int | None) -> None:
+        await self._records.set_purge_floor(name, floor_us)
+
+    async def sweep(self, budget_rows: int) -> Sweep:
+        return await self._records.sweep(budget_rows)
+
+    async def apply(
+        self,
+        table: str,
+        partition: bytes,
+        batch: Batch,
+        *,
+        conditional: Conditional | None = None,
+        deadline_ns: int | None = None,
+    ) -> int:
+        """See `Records.apply`."""
+        if table == self._table:
+            return await self._changes.apply(table, partition, batch, conditional, deadline_ns)
+        return await self._records.apply(table, partition, batch, conditional=conditional, deadline_ns=deadline_ns)
+
+    async def get(
+        self, table: str, partition: bytes, keys: Sequence[bytes], now_us: int, budget: Budget | None = None
+    ) -> Page:
+        """See `Records.get`."""
+        return await self._records.get(table, partition, keys, now_us, budget)
+
+    async def read(self, table: str, partition: bytes, span: Span, budget: Budget, now_us: int) -> Page:
+        """See `Records.read`."""
+        return await self._records.read(table, partition, span, budget, now_us)
+
+    async def read_many(
+        self, table: str, partitions: Sequence[bytes], span: Span, budget: Budget, now_us: int
+    ) -> list[Page]:
+        """See `Records.read_many`."""
+        return await self._records.read_many(table, partitions, span, budget, now_us)
+
+    async def walk(
+        self, table: str, segment: int, segments: int, position: bytes | None, budget: Budget, now_us: int
+    ) -> WalkPage:
+        """See `Records.walk`."""
+        return await self._records.walk(table, segment, segments, position, budget, now_us)
