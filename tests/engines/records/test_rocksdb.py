@@ -10,7 +10,15 @@ from tests.engines.records.opened import on_disk
 from soundstage.engines.records.port import Capability
 from soundstage.testing.records import OpenEngine, RecordsSuite
 
-ALWAYS = frozenset({Capability.CONDITIONAL, Capability.STATISTICS, Capability.CHECKPOINT, Capability.TRANSFER})
+ALWAYS = frozenset(
+    {
+        Capability.CONDITIONAL,
+        Capability.STATISTICS,
+        Capability.CHECKPOINT,
+        Capability.TRANSFER,
+        Capability.ATOMIC_WITH_LOG,
+    }
+)
 
 
 @pytest.mark.slow

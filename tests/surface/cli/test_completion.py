@@ -58,4 +58,4 @@ def test_bash_completes_by_it(cli: Cli, home: Path) -> None:
         "_$(complete -p soundstage | sed 's/.*-F _\\([^ ]*\\).*/\\1/'); echo ${COMPREPLY[@]}"
     )
     shown = subprocess.run(["bash", "-c", asked], capture_output=True, text=True, cwd=home, timeout=60, check=False)
-    assert shown.stdout.split() == ["put-items"], shown.stderr
+    assert shown.stdout.split() == ["put-items", "put-value"], shown.stderr

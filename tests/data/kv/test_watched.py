@@ -1,0 +1,76 @@
+"""What is watched is told whatever becomes of the process that wrote it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tests.data.kv.followers import Replica, contents, until
+
+from soundstage.data.kv.api import KeyValue, PutItem
+from soundstage.data.kv.watched import generation_of, is_of_changes
+from soundstage.runtime.stage import Stage
+
+WRITER = """
+import asyncio, sys
+from soundstage import Stage
+from soundstage.core.namespace import NamespaceSpec
+from soundstage.data.kv.api import KeyValue, PutItem
+from soundstage.runtime.namespaces.api import Namespaces
+
+async def main():
+    async with Stage.open(data=sys.argv[1], variables={}) as stage:
+        spec = NamespaceSpec(name="people", abstraction="kv", config={"watch": True})
+        await stage.client(Namespaces).put(namespace=spec)
+        kv = stage.client(KeyValue, "people")
+        async def write(lane):
+            for number in range(100_000):
+                key = b"%d" % (number % 5)
+                item = PutItem(key=key, value=b"%d" % number)
+                made = await kv.put_items(id=f"id-{lane}", items=[item])
+                print(made.idempotency_token.token, flush=True)
+        await asyncio.gather(*map(write, range(4)))
+
+asyncio.run(main())
+"""
+
+
+def acknowledged_by_one_killed(folder: Path) -> list[str]:
+    """The tokens of what a process wrote before it was killed amid its writes."""
+    process = subprocess.Popen([sys.executable, "-c", WRITER, str(folder)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    acknowledged = [process.stdout.readline().strip() for _ in range(400)]
+    process.kill()
+    rest, _ = process.communicate()
+    return acknowledged + rest.split()
+
+
+@pytest.mark.slow
+async def test_the_feed_of_a_process_that_was_killed_has_what_it_acknowledged_and_what_it_wrote(
+    tmp_path: Path,
+) -> None:
+    acknowledged = acknowledged_by_one_killed(tmp_path)
+    async with Stage.open(data=str(tmp_path), variables={}) as stage:
+        kv = stage.client(KeyValue, "people")
+        told: set[str] = set()
+        replica = Replica()
+        for part in range(4):
+            made = await kv.put_items(id=f"id-{part}", items=[PutItem(key=b"end", value=b"")])
+            found = await until(kv.watch_items(cursor="0", id=f"id-{part}"), made.idempotency_token)
+            told |= {each.idempotency_token.token for each in found}
+            replica.hear(found)
+        shown = {id: items for id, items in (await contents(kv)).items() if id.startswith("id-")}
+    assert set(acknowledged) <= told
+    assert replica.shown() == shown
+
+
+@pytest.mark.parametrize(("topic", "generation"), [("kv/changes/17-a-1", 17), ("kv/changes/x-1", 0)])
+def test_the_name_of_a_topic_tells_of_which_namespace_it_is(topic: str, generation: int) -> None:
+    assert is_of_changes(topic)
+    assert generation_of(topic) == generation
+
+
+def test_other_topics_are_not_of_changes() -> None:
+    assert not is_of_changes("writeahead/kv")
