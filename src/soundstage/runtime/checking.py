@@ -19,7 +19,7 @@ from soundstage.runtime.control.registry import Registry
 from soundstage.runtime.doors import Doors
 from soundstage.runtime.engines import Engines
 from soundstage.runtime.exposure import check_exposure, host_and_port, tls_context
-from soundstage.runtime.service import ServiceContext
+from soundstage.runtime.service import Caches, ServiceContext
 from soundstage.runtime.systems import Systems
 
 
@@ -29,10 +29,11 @@ def problems(
     """Everything that would keep a stage of this configuration from starting, but for what only opening shows."""
     environment = environment or SystemEnvironment()
     found: list[SoundstageError] = []
-    catalogue = Systems(systems, Contexts(config, environment), config.systems)
+    contexts = Contexts(config, environment)
+    catalogue = Systems(systems, contexts, config.systems)
     engines: Engines | None = None
     try:
-        engines = Engines(config.engines, config.data, environment)
+        engines = contexts.caches = Engines(config.engines, config.data, environment)
         engines.get(config.control.engine, "control.engine")
     except SoundstageError as error:
         found.append(error)
@@ -68,12 +69,13 @@ _NOT_THERE = cast("Any", None)
 
 
 class Contexts:
-    """What services are given that are opened only to be asked about their namespaces."""
+    """What services are given that are opened only to be asked about their namespaces; they may ask `caches`."""
 
     def __init__(self, config: StageConfig, environment: Environment) -> None:
         self._environment = environment
         self._registry = Registry(Admission(config.admission, environment))
         self._compute = Compute(config.compute, environment)
+        self.caches: Caches = _NOT_THERE
 
     def __call__(self, name: str, config: Any) -> ServiceContext:
         return ServiceContext(
@@ -86,6 +88,7 @@ class Contexts:
             leases=_NOT_THERE,
             schedule=_NOT_THERE,
             logs=_NOT_THERE,
+            caches=self.caches,
             table=_NOT_THERE,
             used=_NOT_THERE,
             truncations=_NOT_THERE,

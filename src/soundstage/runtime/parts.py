@@ -320,6 +320,7 @@ class Parts:
             leases=self.leases,
             schedule=self.schedule,
             logs=self.engines,
+            caches=self.engines,
             table=self._table,
             used=self.systems.started,
             truncations=self.truncations,

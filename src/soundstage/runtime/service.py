@@ -15,9 +15,11 @@ import msgspec
 
 from soundstage.core.environment import Environment
 from soundstage.core.hlc import TokenClock
+from soundstage.core.message import Instant
 from soundstage.core.namespace import Objective
 from soundstage.core.pages import PageTokens
 from soundstage.core.provisioning import Design, Excuse, Terrain, Workload
+from soundstage.engines.cache.port import Cache
 from soundstage.engines.log.port import Log
 from soundstage.engines.records.port import Records, Stamp, TableSpec
 from soundstage.runtime.compute import Compute
@@ -38,7 +40,8 @@ class NamespaceView(msgspec.Struct, frozen=True, gc=False):
     """A namespace as the running process applies it, replaced whole on every change.
 
     `config` is the abstraction's `NamespaceConfig`. `records` is the engine it is bound to. `generation`
-    tells two namespaces of one name apart after a delete and create. `slos` maps `read`, `write` or an
+    tells two namespaces of one name apart after a delete and create, and together with `created_at` those of two
+    stages. `slos` maps `read`, `write` or an
     operation's name to an `Objective` of `soundstage.core.namespace`.
 
     `earlier` are the configurations of the last week or so, the latest first, between which a knob changed that is
@@ -54,6 +57,8 @@ class NamespaceView(msgspec.Struct, frozen=True, gc=False):
     config: Any
     slos: Mapping[str, Objective]
     records: Records
+    created_at: Instant = Instant(0)
+    updated_at: Instant = Instant(0)
     earlier: tuple[Earlier, ...] = ()
     truncated: Stamp | None = None
 
@@ -104,6 +109,14 @@ class Logs(Protocol):
         ...
 
 
+class Caches(Protocol):
+    """The cache engines of this stage."""
+
+    def cache(self, name: str, field: str) -> Cache:
+        """The cache engine that the stage file calls `name`, as the knob `field` says; else `InvalidArgument`."""
+        ...
+
+
 class ServiceContext(msgspec.Struct, frozen=True, kw_only=True):
     """What the stage hands to a service when it opens it. `config` is the `SystemConfig`, if any.
 
@@ -111,7 +124,7 @@ class ServiceContext(msgspec.Struct, frozen=True, kw_only=True):
     `logs` are its logs; `table` gives a table of the stage's own records, which the service has to create; `used` gives
     the started service of a system that this one uses, to be asked for outside of `start`; `truncations` are told what
     was truncated. These seven are there once the service is started: one that is only asked what a namespace needs has
-    none.
+    none. `caches` are the stage's, by name.
     `administers` is the part of the stage that a system of the runtime itself makes reachable, None for all
     other systems.
     """
@@ -125,6 +138,7 @@ class ServiceContext(msgspec.Struct, frozen=True, kw_only=True):
     leases: Leases
     schedule: Schedule
     logs: Logs
+    caches: Caches
     table: Callable[[str], SystemTable]
     used: Callable[[str], Awaitable[Any]]
     truncations: Truncations

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import pytest
+from tests.data.kv.caches import World
 
 from soundstage.core.environment import Environment, VirtualEnvironment
 from soundstage.core.message import Duration, IdempotencyToken, Instant
@@ -118,3 +119,11 @@ async def plain_stage(open_stage: OpenStage) -> Stage:
 async def plain(plain_stage: Stage) -> KeyValue:
     """The namespace `people` in memory."""
     return await make(plain_stage, "people")
+
+
+@pytest.fixture
+async def world(environment: VirtualEnvironment) -> AsyncIterator[World]:
+    """One store and one cache for as many stages as a test opens."""
+    world = World(environment)
+    yield world
+    await world.close()

@@ -10,7 +10,7 @@ from tests.data.kv.conftest import make
 
 from soundstage.core.errors import InvalidArgument
 from soundstage.core.time import Duration
-from soundstage.data.kv.config import FIXED, NamespaceConfig, check_together
+from soundstage.data.kv.config import FIXED, CacheKnobs, NamespaceConfig, check_together
 from soundstage.engines.records.port import BATCH_MAX_BYTES
 from soundstage.runtime.control.declaration import FIXED as FIXED_OF_TABLES
 from soundstage.runtime.stage import Stage
@@ -28,8 +28,9 @@ def test_the_defaults_go_together() -> None:
     check_together(NamespaceConfig())
 
 
-def test_every_knob_is_explained() -> None:
-    fields = {field.name: field.type for field in msgspec.structs.fields(NamespaceConfig)}
+@pytest.mark.parametrize("struct", [NamespaceConfig, CacheKnobs])
+def test_every_knob_is_explained(struct: type[msgspec.Struct]) -> None:
+    fields = {field.name: field.type for field in msgspec.structs.fields(struct) if field.name != "cache"}
     described = {name for name, kind in fields.items() for meta in kind.__metadata__ if meta.description}
     assert described == set(fields)
 
@@ -104,3 +105,12 @@ def test_conditions_are_refused_where_what_was_written_last_is_not_known() -> No
 @pytest.mark.parametrize("conditional", [None, False])
 def test_a_namespace_without_conditions_may_be_eventual(conditional: bool | None) -> None:
     check_together(NamespaceConfig(conditional_writes=conditional, consistency="eventual"))
+
+
+def test_a_cache_needs_a_namespace_that_may_show_what_was_replaced() -> None:
+    cache = CacheKnobs(engine="hot")
+    with pytest.raises(InvalidArgument, match="cache") as refused:
+        check_together(NamespaceConfig(cache=cache))
+    assert refused.value.field == "consistency"
+    check_together(NamespaceConfig(cache=cache, consistency="read_your_writes"))
+    check_together(NamespaceConfig(cache=cache, consistency="eventual"))

@@ -17,6 +17,8 @@ Messages and operations are in `api`, the knobs of a namespace in `config`. Insi
     reads        pages of one record: by range and by keys
     batches, scans, counts    pages of many records, walks over all of them, and how many items there are
     watched, changes, watching    what is put into a log of every write, and how it is followed from there
+    cached_records, cached_reads    the cache of a namespace: who writes tells it, who reads asks it
+    cache_tier, cache_entries, closed_heads    how it is spoken to, what it keeps, and what a writer voids
     truncated, erasing    what a truncated namespace shows, and how what it hides is removed
     mutations, mutation_target    sets of mutations as they are accepted, and as they are applied later
     provisioning    what a namespace needs for a workload

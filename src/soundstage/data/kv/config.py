@@ -14,6 +14,8 @@ from soundstage.core.time import NS_PER_S, Duration
 _MIB = 1 << 20
 _H = 3_600 * NS_PER_S
 
+_MS = NS_PER_S // 1_000
+
 FIXED = frozenset({"key_order", "conditional_writes", "dedicated"})
 """What is decided at creation; to change it is to copy into another namespace."""
 
@@ -37,6 +39,40 @@ class SystemConfig(msgspec.Struct, frozen=True, kw_only=True):
     ] = "default"
 
 
+class CacheKnobs(msgspec.Struct, frozen=True, kw_only=True):
+    """What a cache before the store keeps of a namespace; without an `engine` there is none."""
+
+    engine: Annotated[
+        str | None, Meta(description="cache engine of the stage file that keeps what is read often; none: no cache")
+    ] = None
+    ttl: Annotated[
+        Duration,
+        Meta(
+            description="how long an answer is kept, and so the most that one can be behind the store when a cache "
+            "could not be told of a write",
+            extra={"bounds": ("1s", "1d")},
+        ),
+    ] = Duration(180 * NS_PER_S)
+    answer_max: Annotated[
+        Size, Meta(description="larger answers are not kept", extra={"bounds": ("1KiB", "960KiB")})
+    ] = Size(_MIB // 16)
+    keys_max: Annotated[int, Meta(ge=1, le=64, description="reads of more keys at once are not kept")] = 8
+    within: Annotated[
+        Duration,
+        Meta(
+            description="how long a call of the cache may take until the store is asked",
+            extra={"bounds": ("1ms", "1s")},
+        ),
+    ] = Duration(20 * _MS)
+    wait: Annotated[
+        Duration,
+        Meta(
+            description="how long a reader waits for another that is fetching the same, until it asks the store too",
+            extra={"bounds": ("0ms", "10s")},
+        ),
+    ] = Duration(200 * _MS)
+
+
 class NamespaceConfig(msgspec.Struct, frozen=True, kw_only=True):
     """How one namespace of the key-value store behaves."""
 
@@ -55,12 +91,14 @@ class NamespaceConfig(msgspec.Struct, frozen=True, kw_only=True):
         Meta(description="take writes with a `condition`; none: where that costs the engine little; fixed"),
     ] = None
     consistency: Annotated[
-        Literal["strong", "eventual"],
+        Literal["strong", "read_your_writes", "eventual"],
         Meta(
-            description="`eventual`: where the engine keeps replicas, one of them answers, and may not know yet what "
-            "was just written"
+            description="`strong`: whoever reads sees what was acknowledged before; `read_your_writes`: whoever wrote "
+            "it does, and others soon; `eventual`: where the engine keeps replicas, one of them answers, and may not "
+            "know yet what was just written"
         ),
     ] = "strong"
+    cache: CacheKnobs = CacheKnobs()
     dedicated: Annotated[
         bool,
         Meta(description="files of its own instead of shared ones; for large namespaces, of which few; fixed"),
@@ -182,6 +220,12 @@ def check_together(config: NamespaceConfig) -> None:
             "conditions are about what was written last, which an `eventual` namespace does not know",
             field="consistency",
             hint="leave `consistency` strong, or set `conditional_writes` to false",
+        )
+    if config.cache.engine is not None and config.consistency == "strong":
+        raise InvalidArgument(
+            "a cache may show for a while what was replaced meanwhile, and a `strong` namespace never does",
+            field="consistency",
+            hint="set `consistency` to read_your_writes or eventual, or leave the cache out",
         )
     for low, high in (
         ("delete_ttl_min", "delete_ttl_max"),

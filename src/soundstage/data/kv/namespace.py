@@ -10,13 +10,17 @@ from soundstage.core.environment import Environment
 from soundstage.core.errors import InvalidArgument
 from soundstage.core.hlc import TokenClock
 from soundstage.core.namespace import Objective
+from soundstage.data.kv.cached_records import CachedRecords, cached
 from soundstage.data.kv.config import NamespaceConfig, check_together
 from soundstage.data.kv.pagination import Amplification, RowEstimate
 from soundstage.data.kv.tokens import DriftWindow
 from soundstage.data.kv.truncated import TruncatedRecords
 from soundstage.data.kv.watched import ChangeLog, WatchedRecords
 from soundstage.engines.records.port import Capability, Records, TableSpec
-from soundstage.runtime.service import NamespaceView
+from soundstage.runtime.service import Caches, NamespaceView
+
+CACHE_ENGINE = "cache.engine"
+"""The knob that names the cache."""
 
 PAGED = ("get_items", "scan_items", "batch_get_items", "count_items")
 """Operations that answer early rather than late."""
@@ -26,13 +30,14 @@ class ServedNamespace:
     """One version of one namespace; `max_ns` is how long each paged operation may take.
 
     `records` is its engine, which shows nothing of what was truncated, and tells `changes` of every write if it is
-    watched.
+    watched; behind its cache where it has one, which is `cached` then.
     `clock` makes the tokens of writes that come without; `dropped` counts large values whose chunks were removed.
     They, `estimate` and `amplification` are handed on to the next version.
     """
 
     __slots__ = (
         "amplification",
+        "cached",
         "changes",
         "clock",
         "conditional",
@@ -55,6 +60,7 @@ class ServedNamespace:
         environment: Environment,
         before: ServedNamespace | None = None,
         changes: ChangeLog | None = None,
+        caches: Caches | None = None,
     ) -> None:
         config: NamespaceConfig = view.config
         self.view: NamespaceView = view
@@ -65,6 +71,11 @@ class ServedNamespace:
         self.records: Records = view.records if changes is None else WatchedRecords(view.records, self.table, changes)
         if view.truncated is not None:
             self.records = TruncatedRecords(view.records, self.table, view.truncated, writing=self.records)
+        self.cached: CachedRecords | None = None
+        if config.cache.engine is not None and caches is not None:
+            cache = caches.cache(config.cache.engine, CACHE_ENGINE)
+            earlier = None if before is None else before.cached
+            self.records = self.cached = cached(self.records, self.table, view, cache, environment, earlier)
         self.values_table: str = values_table_name(view.name)
         self.descending: bool = config.key_order == "desc"
         self.conditional: bool = takes_conditions(config, view.records.capabilities)

@@ -31,6 +31,11 @@ class Wanted(NamedTuple):
             return KEY_CEILING if self.span.end is None else self.span.end
         return self.span.start
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is every item of the record."""
+        return self.keys is None and not self.span.start and self.span.end is None
+
     def after(self, resume: bytes) -> Wanted:
         """What is left for a page that goes on at `resume`."""
         start, end, reverse = self.span.start, self.span.end, self.span.reverse

@@ -8,10 +8,12 @@ having met nothing but dead rows: by the next one they may have come to life. Su
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
+from typing import Any
 
 import msgspec
 
+from soundstage.core.message import IdempotencyToken
 from soundstage.data.kv.api import Item, Selection
 from soundstage.data.kv.cursors import Cursor
 from soundstage.data.kv.large_values import bring
@@ -51,9 +53,22 @@ async def read_page(
     now_us: int,
     *,
     alone: bool = True,
+    question: bytes | None = None,
+    least: IdempotencyToken | None = None,
 ) -> PageResult:
-    """What of `wanted` fits; the first item whatever its size if the page is `alone` in its reply."""
-    page = await _read(served, partition, wanted, filling, filling.to_read, patience, now_us)
+    """What of `wanted` fits; the first item whatever its size if the page is `alone` in its reply.
+
+    With a `question` the cache may answer, with what has the write `least`.
+    """
+
+    def fetch() -> Coroutine[Any, Any, Page]:
+        return _read(served, partition, wanted, filling, filling.to_read, patience, now_us)
+
+    if question is None or served.cached is None:
+        page = await fetch()
+    else:
+        stamp = None if least is None else Stamp(least.generation_time // 1_000, least.token)
+        page = await served.cached.find(partition, question, stamp, now_us, fetch, patience.stop_ns)
     return await shaped(served, partition, page, wanted, filling, patience, now_us, alone=alone)
 
 

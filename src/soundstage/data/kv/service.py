@@ -54,7 +54,7 @@ from soundstage.data.kv.pagination import Patience
 from soundstage.data.kv.predicates import wanted_of
 from soundstage.data.kv.reads import filling_of, read_page
 from soundstage.data.kv.scans import check_scan, scan_page
-from soundstage.data.kv.selections import Filling, checked_selection
+from soundstage.data.kv.selections import EVERYTHING, Filling, checked_selection
 from soundstage.data.kv.streamed_values import StreamedValues, Writing
 from soundstage.data.kv.tokens import check_min_version, check_reached, effective, tell_repeatable
 from soundstage.data.kv.truncated import eraser, stamp_of
@@ -88,11 +88,16 @@ class KeyValueService:
         """Nothing to open: namespaces bring their engines."""
 
     async def stop(self) -> None:
+        for served in self._served.values():
+            if served.cached is not None:
+                await served.cached.close()
         self._served.clear()
         self._hot.clear()
 
     def tables(self, name: str, config: Any, capabilities: frozenset[str]) -> Sequence[TableSpec]:
         """See `namespace.tables`."""
+        if config.cache.engine is not None:
+            self._context.caches.cache(config.cache.engine, namespace.CACHE_ENGINE)
         return namespace.tables(name, config, capabilities)
 
     def plan(self, workload: Workload, terrain: Terrain) -> Design | Excuse:
@@ -168,6 +173,8 @@ class KeyValueService:
                     self._saw(served, hot.stamp_us)
                 items = [] if hot.item is None else [hot.item]
                 return GetItemsReply(items=items, record_token=hot.record_token)
+            if served.cached is not None:
+                return await self._get_page(call, served, request, self._now_us())
             self._hot.missed += 1
             page = await served.records.get(served.table, check_id(request.id), (key,), self._now_us())
             if page.stamp is not None and page.stamp.time_us > served.clock.last_us:
@@ -190,7 +197,12 @@ class KeyValueService:
             wanted = wanted.after(cursor.resume)
         filling = filling_of(served, selection, cursor)
         patience = self._patience(call, served, "get_items")
-        page = await read_page(served, partition, wanted, filling, patience, now_us)
+        question = None
+        if served.cached is not None and cursor is None and selection is EVERYTHING:
+            question = served.cached.question(wanted)
+        page = await read_page(
+            served, partition, wanted, filling, patience, now_us, question=question, least=request.min_version
+        )
         check_reached(request.min_version, page.stamp)
         self._saw(served, 0 if page.stamp is None else page.stamp.time_us)
         return GetItemsReply(
@@ -319,6 +331,8 @@ class KeyValueService:
                 "kv_values_dropped", "Large values whose chunks were removed", served.dropped, "counter", labels
             )
             yield Measurement("kv_returned_bytes", "Of those, what replies held", counted.returned, "counter", labels)
+            if served.cached is not None:
+                yield from served.cached.measurements(labels)
 
     def _serve(self, name: str) -> ServedNamespace:
         view = self._view(name)
@@ -326,7 +340,7 @@ class KeyValueService:
         if served is None or served.view is not view:
             context = self._context
             changes = ChangeLog(view, context.logs, context.config.changes_log) if view.config.watch else None
-            served = self._served[name] = ServedNamespace(view, context.environment, served, changes)
+            served = self._served[name] = ServedNamespace(view, context.environment, served, changes, context.caches)
         return served
 
     def _token(

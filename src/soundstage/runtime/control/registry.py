@@ -132,6 +132,8 @@ def view_of(
         config=config,
         slos=info.slos,
         records=records,
+        created_at=info.created_at,
+        updated_at=info.updated_at,
         earlier=earlier,
         truncated=truncated,
     )

@@ -1,0 +1,218 @@
+"""The records of a namespace with a cache: whoever writes to its table closes the record's head first.
+
+It stands before the engine, so that no way to write can forget the cache. Reads of it go to the engine; those that the
+cache may answer ask `reads` instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from soundstage.core import version
+from soundstage.core.environment import Environment
+from soundstage.core.errors import (
+    Exhausted,
+    InvalidArgument,
+    NotFound,
+    PreconditionFailed,
+    SoundstageError,
+    TokenReused,
+    TooLarge,
+)
+from soundstage.data.kv.cache_tier import CacheTier
+from soundstage.data.kv.cached_reads import CachedReads, Fetch
+from soundstage.data.kv.closed_heads import ClosedHeads
+from soundstage.data.kv.config import NamespaceConfig
+from soundstage.data.kv.predicates import Wanted
+from soundstage.engines.cache.port import Cache
+from soundstage.engines.records.port import (
+    IN_FLIGHT_MAX_US,
+    Batch,
+    Budget,
+    Capability,
+    Conditional,
+    Page,
+    Records,
+    Span,
+    Stamp,
+    Sweep,
+    TableSpec,
+    WalkPage,
+)
+from soundstage.runtime.measurement import Measurement
+from soundstage.runtime.service import NamespaceView
+
+READS = ("hit", "negative", "miss", "refused", "closed", "outwaited", "large", "owed", "away")
+"""`refused`: an answer was kept, and it may have lacked the caller's own write."""
+
+FILLS = ("filled", "late", "outdated")
+
+_REFUSALS = (Exhausted, InvalidArgument, NotFound, PreconditionFailed, TokenReused, TooLarge)
+
+SETTLED_US = 30_000_000
+"""After a change of the namespace every process has heard of it: until then nothing is kept, but writes are told of."""
+
+
+class CachedRecords:
+    """The engine of a namespace, and the cache of `table`."""
+
+    def __init__(
+        self,
+        records: Records,
+        table: str,
+        tier: CacheTier,
+        reads: CachedReads,
+        heads: ClosedHeads,
+        usable_us: int,
+    ) -> None:
+        self.capabilities: frozenset[Capability] = records.capabilities
+        self.tier: CacheTier = tier
+        self.heads: ClosedHeads = heads
+        self._records = records
+        self.reads: CachedReads = reads
+        self._table = table
+        self._usable_us = usable_us
+
+    def question(self, wanted: Wanted) -> bytes | None:
+        """What the answer to `wanted` is kept under, if it is one to keep; see `find`."""
+        return self.reads.question(wanted)
+
+    async def find(
+        self, partition: bytes, question: bytes, least: Stamp | None, now_us: int, fetch: Fetch, deadline_ns: int | None
+    ) -> Page:
+        """See `CachedReads.find`; what the cache may not know of is asked of the store."""
+        if self.heads.is_owed(partition) or now_us < self._usable_us:
+            self.tier.counts["owed"] += 1
+            return await fetch()
+        return await self.reads.find(partition, question, least, now_us, fetch, deadline_ns)
+
+    async def apply(
+        self,
+        table: str,
+        partition: bytes,
+        batch: Batch,
+        *,
+        conditional: Conditional | None = None,
+        deadline_ns: int | None = None,
+    ) -> int:
+        apply = self._records.apply
+        if table != self._table:
+            return await apply(table, partition, batch, conditional=conditional, deadline_ns=deadline_ns)
+        heads = self.heads
+        closing = await heads.close(partition)
+        try:
+            stamp_us = await apply(table, partition, batch, conditional=conditional, deadline_ns=deadline_ns)
+        except SoundstageError as error:
+            heads.open(partition, closing, None, doubtful=_is_doubtful(error))
+            raise
+        except BaseException:
+            heads.open(partition, closing, None, doubtful=True)
+            raise
+        heads.open(partition, closing, Stamp(stamp_us, _token_of(batch)))
+        return stamp_us
+
+    def measurements(self, labels: dict[str, str]) -> Iterable[Measurement]:
+        """How reads went that the cache might answer, what became of fills, and how old hits were."""
+        counts = self.tier.counts
+        for outcome in READS:
+            told = {**labels, "outcome": outcome}
+            yield Measurement(
+                "kv_cache_reads",
+                "Reads that the cache might answer, by how they went",
+                counts[outcome],
+                "counter",
+                told,
+            )
+        for outcome in FILLS:
+            told = {**labels, "outcome": outcome}
+            yield Measurement("kv_cache_fills", "Answers that were to be kept", counts[outcome], "counter", told)
+        yield Measurement(
+            "kv_cache_failures", "Calls that a cache left unanswered", counts["failures"], "counter", labels
+        )
+        age_s = self.tier.age_us / 1e6
+        help = "Age of the hits together; over their number, what they can be behind the store"
+        yield Measurement("kv_cache_hit_age_seconds", help, age_s, "counter", labels)
+        help = "Records of whose writes the cache could not be told yet"
+        yield Measurement("kv_cache_owed_records", help, self.heads.owed, "gauge", labels)
+
+    async def close(self) -> None:
+        """The cache has been told what there was to tell, if it answers."""
+        await self.tier.drain()
+        self.heads.stop()
+
+    async def start(self) -> None:
+        await self._records.start()
+
+    async def stop(self) -> None:
+        await self._records.stop()
+
+    async def create_table(self, spec: TableSpec) -> None:
+        await self._records.create_table(spec)
+
+    async def drop_table(self, name: str) -> None:
+        await self._records.drop_table(name)
+
+    async def tables(self) -> list[TableSpec]:
+        return await self._records.tables()
+
+    async def set_purge_floor(self, name: str, floor_us: int | None) -> None:
+        await self._records.set_purge_floor(name, floor_us)
+
+    async def get(
+        self, table: str, partition: bytes, keys: Sequence[bytes], now_us: int, budget: Budget | None = None
+    ) -> Page:
+        return await self._records.get(table, partition, keys, now_us, budget)
+
+    async def read(self, table: str, partition: bytes, span: Span, budget: Budget, now_us: int) -> Page:
+        return await self._records.read(table, partition, span, budget, now_us)
+
+    async def read_many(
+        self, table: str, partitions: Sequence[bytes], span: Span, budget: Budget, now_us: int
+    ) -> list[Page]:
+        return await self._records.read_many(table, partitions, span, budget, now_us)
+
+    async def walk(
+        self, table: str, segment: int, segments: int, position: bytes | None, budget: Budget, now_us: int
+    ) -> WalkPage:
+        return await self._records.walk(table, segment, segments, position, budget, now_us)
+
+    async def sweep(self, budget_rows: int) -> Sweep:
+        return await self._records.sweep(budget_rows)
+
+
+def cached(
+    records: Records,
+    table: str,
+    view: NamespaceView,
+    cache: Cache,
+    environment: Environment,
+    before: CachedRecords | None,
+) -> CachedRecords:
+    """`records` with the cache of their namespace, which goes on from `before` if that is of the same version of it.
+
+    Of two versions none finds what the other has kept: whoever follows late tells the cache as the earlier one.
+    """
+    config: NamespaceConfig = view.config
+    space = b"%d %d %d" % (view.created_at, view.generation, view.version)
+    usable_us = view.updated_at.us + SETTLED_US if view.version > 1 else 0
+    if before is not None and before.tier.space == space and before.tier.cache is cache:
+        return CachedRecords(records, table, before.tier, before.reads, before.heads, usable_us)
+    tier = CacheTier(cache, config.cache, space, environment)
+    return CachedRecords(records, table, tier, CachedReads(tier, late_us(config)), ClosedHeads(tier), usable_us)
+
+
+def late_us(config: NamespaceConfig) -> int:
+    """So long after its token's time a write cannot arrive any more."""
+    return config.drift_past.us + IN_FLIGHT_MAX_US
+
+
+def _is_doubtful(error: SoundstageError) -> bool:
+    """Whether a write that ended so may have been made, or be made yet."""
+    return error.outcome != "not_applied" and not isinstance(error, _REFUSALS)
+
+
+def _token_of(batch: Batch) -> str:
+    """Of the write that a batch is."""
+    if batch.partition is not None:
+        return version.token(batch.partition)
+    return version.token(batch.ranges[0].cell if batch.ranges else batch.cells[0][1])

@@ -1,0 +1,180 @@
+"""The heads that a process closes before it writes to records of a namespace with a cache, and opens afterwards.
+
+Whatever is kept of a record counts for nothing from then on, before the store has the write, so that a writer may die
+at any moment. Where the cache cannot be told, the write is made all the same, and the process **owes** it the word: it
+asks the store for such records until it has given it. The most that anybody else can see meanwhile is what was true
+when it was kept, for as long as that is kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from soundstage.data.kv.cache_entries import CLOSED_US, NONCE_BYTES, Head, Writer, head_key
+from soundstage.data.kv.cache_tier import Away, CacheTier
+from soundstage.engines.records.port import IN_FLIGHT_MAX_US, Stamp
+
+TRIES = 6
+"""How often a head is changed anew when others change it meanwhile; then it is closed for all of them."""
+
+OWED_MAX = 10_000
+"""Records; with more the cache is not asked at all until nothing can be left of what it should have been told."""
+
+REPEAT_S = 1.0
+"""How often the word that is owed is given again."""
+
+
+class Closing:
+    """The writers of this process beside each other at one record, who close its head once for all of them."""
+
+    __slots__ = ("done", "doubtful", "id", "is_closed", "until_us", "writers", "written")
+
+    def __init__(self, id: bytes, until_us: int) -> None:
+        self.id: bytes = id
+        self.until_us: int = until_us
+        self.writers: int = 0
+        self.written: list[Stamp] = []
+        self.doubtful: bool = False
+        self.is_closed: bool = False
+        self.done: asyncio.Event = asyncio.Event()
+
+
+class ClosedHeads:
+    """Those of one namespace."""
+
+    def __init__(self, tier: CacheTier) -> None:
+        self._tier = tier
+        self._environment = tier.environment
+        self._closings: dict[bytes, Closing] = {}
+        self._owed: dict[bytes, int] = {}
+        self._blind_until_us = 0
+        self._repeating: asyncio.TimerHandle | None = None
+        self._id = self._environment.random.randbytes(NONCE_BYTES)
+
+    @property
+    def owed(self) -> int:
+        """Records of whose writes the cache has not been told."""
+        return len(self._owed)
+
+    def is_owed(self, partition: bytes) -> bool:
+        """Whether the cache may have what this process has replaced."""
+        if self._blind_until_us and self._environment.now_us() >= self._blind_until_us:
+            self._blind_until_us = 0
+        return self._blind_until_us > 0 or partition in self._owed
+
+    async def close(self, partition: bytes) -> Closing:
+        """The record may be written to; `open` must follow."""
+        now_us = self._environment.now_us()
+        closing = self._closings.get(partition)
+        joins = closing is not None and closing.until_us - now_us >= IN_FLIGHT_MAX_US
+        if closing is None or not joins:
+            id = self._environment.random.randbytes(NONCE_BYTES)
+            closing = self._closings[partition] = Closing(id, now_us + CLOSED_US)
+        closing.writers += 1
+        try:
+            if joins:
+                await closing.done.wait()
+            else:
+                closing.is_closed = await self._close(partition, Writer(closing.id, closing.until_us))
+            if not closing.is_closed:
+                self._owe(partition, closing.until_us)
+        except BaseException:
+            self.open(partition, closing, None)
+            raise
+        finally:
+            if not joins:
+                closing.done.set()
+        return closing
+
+    def open(self, partition: bytes, closing: Closing, written: Stamp | None, *, doubtful: bool = False) -> None:
+        """A write has ended: it is done, or with None did not happen; `doubtful` where it may still come."""
+        closing.writers -= 1
+        closing.doubtful = closing.doubtful or doubtful
+        if written is not None:
+            closing.written.append(written)
+        if closing.writers:
+            return
+        if self._closings.get(partition) is closing:
+            del self._closings[partition]
+        if not closing.is_closed:
+            lasts = closing.doubtful or partition in self._closings
+            self._owe(partition, self._environment.now_us() + CLOSED_US if lasts else 0)
+        elif not closing.doubtful:
+            self._tier.spawn(self._open(partition, closing))
+
+    async def _close(self, partition: bytes, writer: Writer) -> bool:
+        """Whether the head is closed for the writer."""
+        key = head_key(self._tier.space, partition)
+        try:
+            for _ in range(TRIES):
+                head, cas = await self._tier.head(key)
+                now_us = self._environment.now_us()
+                closed = (head or Head(b"")).closed(self._tier.nonce(), writer, now_us)
+                if await self._tier.put_head(key, closed, cas):
+                    return True
+            # Nobody can be named any more: it is closed for whoever there is, and opens when none can be left.
+            anybody = Writer(b"", self._environment.now_us() + CLOSED_US)
+            return await self._tier.put_head(key, Head(self._tier.nonce(), writers=[anybody]), None)
+        except Away:
+            return False
+
+    async def _open(self, partition: bytes, closing: Closing) -> None:
+        """The head is open but for others; one that is left closed opens by itself."""
+        key = head_key(self._tier.space, partition)
+        try:
+            for _ in range(TRIES):
+                head, cas = await self._tier.head(key)
+                now_us = self._environment.now_us()
+                opened = (head or Head(b"")).opened(self._tier.nonce(), closing.id, closing.written, now_us)
+                if await self._tier.put_head(key, opened, cas):
+                    return
+        except Away:
+            if self._environment.now_us() >= closing.until_us:
+                self._owe(partition, 0)
+
+    def _owe(self, partition: bytes, until_us: int) -> None:
+        """The cache is to be told, and with `until_us` that this process may be writing until then."""
+        if partition not in self._owed and len(self._owed) >= OWED_MAX:
+            self._owed.clear()
+            self._blind_until_us = self._environment.now_us() + self._tier.knobs.ttl.us + CLOSED_US
+            return
+        self._owed[partition] = until_us
+        self._repeat_later()
+
+    def _repeat_later(self) -> None:
+        if self._repeating is None and self._owed:
+            self._repeating = asyncio.get_running_loop().call_later(REPEAT_S, self._repeat)
+
+    def _repeat(self) -> None:
+        self._repeating = None
+        self._tier.spawn(self.tell_owed())
+
+    async def tell_owed(self) -> None:
+        """The cache was told what it was owed, unless it is still away."""
+        for partition, until_us in list(self._owed.items()):
+            if not await self._tell(partition, until_us):
+                break
+        self._repeat_later()
+
+    async def _tell(self, partition: bytes, until_us: int) -> bool:
+        """Whether the cache was told that what it has of a record counts for nothing, and who may be writing."""
+        key = head_key(self._tier.space, partition)
+        try:
+            head, cas = await self._tier.head(key)
+            nonce, now_us = self._tier.nonce(), self._environment.now_us()
+            told = (head or Head(b"")).opened(nonce, self._id, (), now_us)
+            if until_us > now_us:
+                told = told.closed(nonce, Writer(self._id, until_us), now_us)
+            if await self._tier.put_head(key, told, cas) and self._owed.get(partition) == until_us:
+                # Who is still writing says so once more when that is over.
+                del self._owed[partition]
+        except Away:
+            return False
+        return True
+
+    def stop(self) -> None:
+        """Nothing more is told."""
+        if self._repeating is not None:
+            self._repeating.cancel()
+            self._repeating = None
+        self._owed.clear()
