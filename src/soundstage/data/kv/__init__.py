@@ -14,11 +14,9 @@ Messages and operations are in `api`, the knobs of a namespace in `config`. Insi
     selections   how much a request wants, and what still fits its page
     pagination   how many rows make a page of so many bytes, and when to answer early
     cursors      where a walk goes on, inside a page token
-    reads        pages of one record: by range and by keys
+    reads        pages of one record: by range and by keys; `cached_*`, `cache_*`, `closed_heads`: by way of a cache
     batches, scans, counts    pages of many records, walks over all of them, and how many items there are
     watched, changes, watching    what is put into a log of every write, and how it is followed from there
-    cached_records, cached_reads    the cache of a namespace: who writes tells it, who reads asks it
-    cache_tier, cache_entries, closed_heads    how it is spoken to, what it keeps, and what a writer voids
     truncated, erasing    what a truncated namespace shows, and how what it hides is removed
     mutations, mutation_target    sets of mutations as they are accepted, and as they are applied later
     provisioning    what a namespace needs for a workload
