@@ -138,11 +138,19 @@ def points(keys: Sequence[bytes]) -> bytes:
     return b"p" + b"".join(len(key).to_bytes(2, "big") + key for key in keys)
 
 
-encode_head = msgspec.msgpack.Encoder().encode
-encode_answer = msgspec.msgpack.Encoder().encode
-
+_encode = msgspec.msgpack.Encoder().encode
 _decode_head = msgspec.msgpack.Decoder(Head).decode
 _decode_answer = msgspec.msgpack.Decoder(Answer).decode
+
+
+def encode_head(head: Head) -> bytes:
+    """The bytes of a head."""
+    return _encode(head)
+
+
+def encode_answer(answer: Answer) -> bytes:
+    """The bytes of an answer."""
+    return _encode(answer)
 
 
 def decode_head(value: bytes) -> Head | None:
