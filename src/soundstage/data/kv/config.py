@@ -94,8 +94,8 @@ class NamespaceConfig(msgspec.Struct, frozen=True, kw_only=True):
         Literal["strong", "read_your_writes", "eventual"],
         Meta(
             description="`strong`: whoever reads sees what was acknowledged before; `read_your_writes`: whoever names "
-            "its own write by `min_version` does, and others soon; `eventual`: where the engine keeps replicas, one of them answers, and may not "
-            "know yet what was just written"
+            "its own write by `min_version` does, and others soon; `eventual`: where the engine keeps replicas, one of "
+            "them answers, and may not know yet what was just written"
         ),
     ] = "strong"
     cache: CacheKnobs = CacheKnobs()
