@@ -464,6 +464,42 @@ MUTANTS: dict[str, Mutant] = {
         system="jobs",
         steps=1_500,
     ),
+    "jobs_that_have_ended_are_remembered_for_ever": Mutant(
+        "memory",
+        (Edit(f"{WORK}.store", "ttls = dict.fromkeys(changes, self._history_ttl_us) if ended else {}", "ttls = {}"),),
+        system="jobs",
+        steps=60,
+    ),
+    "jobs_that_have_not_ended_are_forgotten": Mutant(
+        "memory",
+        (
+            Edit(
+                f"{WORK}.store",
+                "{_JOB: msgpack_encode(stored)}, {_JOB: None})",
+                "{_JOB: msgpack_encode(stored)}, {_JOB: None}, ttls_us={_JOB: 2_000_000})",
+            ),
+        ),
+        system="jobs",
+        steps=200,
+    ),
+    "jobs_are_forgotten_too_soon": Mutant(
+        "memory",
+        (
+            Edit(
+                f"{WORK}.store",
+                "ttls = dict.fromkeys(changes, self._history_ttl_us) if",
+                "ttls = dict.fromkeys(changes, self._history_ttl_us // 100) if",
+            ),
+        ),
+        system="jobs",
+        steps=200,
+    ),
+    "files_of_jobs_never_expire": Mutant(
+        "memory",
+        (Edit(f"{WORK}.outputs", "ttl_us=self._ttl_us,", "ttl_us=100 * self._ttl_us,"),),
+        system="jobs",
+        steps=200,
+    ),
     "a_blob_is_named_before_its_bytes_are_safe": Mutant(
         "memory",
         (Edit(f"{FILES}.staging", "        if durable:\n            self._disk.sync(self._descriptor)\n", ""),),
@@ -493,6 +529,7 @@ MUTANTS: dict[str, Mutant] = {
         (Edit(f"{FILES}.objects", "known.sequence < found.sequence", "known.sequence > found.sequence"),),
         system="files",
         steps=4_000,
+        seed=3,
     ),
     "a_deletion_is_told_of_before_it_is_safe": Mutant(
         "memory",

@@ -11,10 +11,22 @@ from soundstage.core.job import ENDED, JobInfo
 from soundstage.core.time import Instant
 from soundstage.testing.simulation.chores.api import Chore
 from soundstage.testing.simulation.chores.service import content
-from soundstage.testing.simulation.jobs import ATTEMPTS, CHORES, Act, JobsBook, JobsPlay, JobStep, Story
+from soundstage.testing.simulation.jobs import (
+    APART_S,
+    ATTEMPTS,
+    CHORES,
+    REMEMBERED_S,
+    Act,
+    JobsBook,
+    JobsPlay,
+    JobsScenario,
+    JobStep,
+    Story,
+)
 from soundstage.testing.simulation.scenario import Divergence, Site
 
 T = TypeVar("T")
+SCENARIO = JobsScenario()
 
 
 def played(body: Callable[[Site, JobsPlay], Awaitable[T]]) -> T:
@@ -23,7 +35,7 @@ def played(body: Callable[[Site, JobsPlay], Awaitable[T]]) -> T:
         await playing.prepare()
         return await body(site, playing)
 
-    return at_site(main, systems=(CHORES,))
+    return at_site(main, systems=(CHORES,), config=SCENARIO.config)
 
 
 def step(act: Act, number: int = 1, **choices: Any) -> JobStep:
@@ -246,3 +258,65 @@ def test_more_than_may_run_at_once_are_found_out() -> None:
 def test_a_file_tells_whose_it_is() -> None:
     assert content(CHORE) == b"7 7 7 7 7 "
     assert len(content(Chore(number=123, steps=0, bytes=180_000))) == 180_000
+
+
+def in_history(ended: bool) -> Story:
+    story = Story("resuming", Chore(number=1, steps=0, bytes=0, fails=False))
+    story.job_id = "0198f0e8-0000-7000-8000-000000000000"
+    if ended:
+        story.ended = an_end(story.job_id)
+    return story
+
+
+def an_end(job_id: str) -> JobInfo:
+    started = Instant.from_us(int(job_id.replace("-", "")[:12], 16) * 1_000)
+    return JobInfo(
+        job_id=job_id,
+        system="chores",
+        operation="resuming",
+        state="succeeded",
+        created_at=started,
+        created_by="local",
+        ended_at=Instant.from_us(started.us + 5_000_000),
+    )
+
+
+BEGAN_S = int("0198f0e80000", 16) / 1e3
+
+
+@pytest.mark.parametrize(("ended", "after_s"), [(True, 5.0), (False, 0.0)])
+def test_a_job_is_remembered_for_its_time(ended: bool, after_s: float) -> None:
+    story = in_history(ended)
+    with pytest.raises(Divergence, match="is forgotten"):
+        story.see_nothing(BEGAN_S + after_s + REMEMBERED_S - APART_S - 1, None)
+    story.see_nothing(BEGAN_S + after_s + REMEMBERED_S, None)
+    assert story.forgotten
+
+
+def test_a_job_that_is_remembered_for_too_long_is_found_out() -> None:
+    story = in_history(True)
+    assert story.job_id is not None
+    info = an_end(story.job_id)
+    story.see_late(info, BEGAN_S + REMEMBERED_S)
+    with pytest.raises(Divergence, match="for too long"):
+        story.see_late(info, BEGAN_S + 5 + REMEMBERED_S + APART_S + 1)
+
+
+def test_a_job_that_was_forgotten_is_not_remembered_again() -> None:
+    story = in_history(True)
+    assert story.job_id is not None
+    story.see_nothing(BEGAN_S + 5 + REMEMBERED_S, None)
+    with pytest.raises(Divergence, match="for too long"):
+        story.see_late(an_end(story.job_id), BEGAN_S)
+
+
+def test_jobs_and_their_files_are_forgotten_in_the_end() -> None:
+    async def body(site: Site, playing: JobsPlay) -> set[str]:
+        await playing.play(step("start", operation="resuming", steps=1, bytes=180_000))
+        await site.environment.sleep(20)
+        assert (await site.host.blobs.usage()).blobs == 1
+        await playing.settle()
+        await playing.play(step("get", 2))
+        return noted()
+
+    assert played(body) == {"started", "forgotten"}

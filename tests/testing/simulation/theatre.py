@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from random import Random
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from soundstage.core.system import System
 from soundstage.testing.simulation.climate import FAIR, Climate
+from soundstage.testing.simulation.host import NOTHING
 from soundstage.testing.simulation.loop import SimulationLoop, run, running_loop
 from soundstage.testing.simulation.scenario import SYSTEM_TABLES, Site
 from soundstage.testing.simulation.storage import MemoryStorage, Storage
@@ -24,12 +25,13 @@ def at_site(
     seed: str = "test",
     in_turn: bool = True,
     systems: tuple[System, ...] = (),
+    config: Mapping[str, Any] = NOTHING,
 ) -> T:
     """What `body(site)` returns, with the host started before and stopped after; in a turn, so that faults strike."""
     kept = storage or MemoryStorage()
 
     async def main() -> T:
-        site = Site(running_loop(), seed, climate, kept, SYSTEM_TABLES, systems)
+        site = Site(running_loop(), seed, climate, kept, SYSTEM_TABLES, systems, config)
         await site.host.start()
         try:
             if not in_turn:

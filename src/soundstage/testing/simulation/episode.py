@@ -12,6 +12,7 @@ from soundstage.testing.simulation.climate import Climate, draw_climate
 from soundstage.testing.simulation.coverage import Coverage
 from soundstage.testing.simulation.disturbance import SHARE, Disturbance, disturb, draw_disturbance
 from soundstage.testing.simulation.faults import HEALTHY
+from soundstage.testing.simulation.host import NOTHING
 from soundstage.testing.simulation.loop import Deadlock, run, running_loop
 from soundstage.testing.simulation.network import QUIET
 from soundstage.testing.simulation.scenario import Divergence, Play, Scenario, Site, Step
@@ -93,8 +94,8 @@ class _Performance:
         """The first divergence, if there is any."""
         loop, episode = running_loop(), self._episode
         climate, scenario = episode.climate, episode.scenario
-        systems = getattr(scenario, "systems", ())
-        site = self._site = Site(loop, episode.seed, climate, self._storage, scenario.spared, systems)
+        systems, config = getattr(scenario, "systems", ()), getattr(scenario, "config", NOTHING)
+        site = self._site = Site(loop, episode.seed, climate, self._storage, scenario.spared, systems, config)
         site.transcript = self._transcript
         try:
             await site.host.start()

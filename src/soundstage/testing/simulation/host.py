@@ -31,9 +31,11 @@ CONFIG: Mapping[str, Any] = {
     "systems": {"writeahead": {"log": LOG}},
 }
 
+NOTHING: Mapping[str, Any] = {}
+
 
 class Host:
-    """One stage over one engine that is seen through faults.
+    """One stage over one engine that is seen through faults; `config` is what its stage file says besides `CONFIG`.
 
     `rates` are the faults of its port, for tables not in `spared`; `changes` counts how often they were set. It knows
     `systems` besides those of the catalogue, and its `blobs` and its `log` stay when its process does not.
@@ -46,8 +48,10 @@ class Host:
         environment: SimulatedEnvironment,
         spared: frozenset[str],
         systems: Sequence[System] = (),
+        config: Mapping[str, Any] = NOTHING,
     ) -> None:
         self.storage = storage
+        self.config: Mapping[str, Any] = {**CONFIG, **config}
         self.systems: tuple[System, ...] = (*SYSTEMS, *systems)
         self.blobs: MemoryBlobs = MemoryBlobs(environment)
         self.log: LastingLog = LastingLog(environment, lambda: self.rates)
@@ -84,7 +88,7 @@ class Host:
         self.engine.spared = self.spared
         given: dict[str, Any] = {ENGINE: self.engine, BLOBS: self.blobs, LOG: self.log}
         stage = Stage.open(
-            config=CONFIG,
+            config=self.config,
             variables={},
             environment=self.environment,
             systems=self.systems,

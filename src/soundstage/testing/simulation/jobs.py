@@ -2,7 +2,8 @@
 
 The host answers, two processes beside it carry jobs out. What the code of a job does is told to a book, at the
 instant at which it does it: no attempt goes on once a later one has begun, none goes back behind a checkpoint, and
-no more of an operation run at once than may. In the end every job has ended once, as its operation declares.
+no more of an operation run at once than may. In the end every job has ended once, as its operation declares. Ended
+jobs are remembered for an hour, and no live one is ever forgotten; files of those that are forgotten go too.
 """
 
 from __future__ import annotations
@@ -13,14 +14,18 @@ from contextlib import aclosing
 from random import Random
 from typing import Any, Literal, TypeAlias, get_args
 
+import msgspec
+
 from soundstage.core.call import CallOptions
 from soundstage.core.errors import (
     DeadlineExceeded,
     Exhausted,
     InProgress,
+    NotFound,
     SoundstageError,
     Unavailable,
 )
+from soundstage.core.ids import uuid7_ms
 from soundstage.core.job import ENDED, JobInfo
 from soundstage.core.jobs import JobsCalls, WatchJob
 from soundstage.core.system import System
@@ -57,8 +62,18 @@ WORKER: Mapping[str, Any] = {
         "attempts": ATTEMPTS,
         "lease": "10s",
         "poll_interval": "2s",
+        "history_ttl": "1h",
     },
 }
+REMEMBERED_S = 3_600.0
+"""How long jobs are remembered that have ended."""
+
+APART_S = 60.0
+"""So far apart, at most, are the clock of who ended a job and that of who is asked for it, and what was on its way."""
+
+FILES_KEPT_S = REMEMBERED_S + 86_400.0 + APART_S
+"""After so long files of jobs are gone that have ended."""
+
 PAUSES_S = (0.5, 5.0, 12.0, 30.0)
 END_S = 900.0
 """Everything that was started has ended after so long without trouble."""
@@ -92,6 +107,7 @@ class Story:
         self.fence: int = 0
         self.begun: int = 0
         self.failed: bool = False
+        self.forgotten: bool = False
         self.done: set[int] = set()
 
     def see(self, info: JobInfo, before: JobInfo | None) -> None:
@@ -102,6 +118,22 @@ class Story:
         if info.state in ENDED:
             self.ended = info
             self._check(info)
+
+    def see_nothing(self, now_s: float, known: JobInfo | None) -> None:
+        """The job is forgotten; `known` is its end as known to who asked. One that may be live is remembered."""
+        assert self.job_id is not None
+        ended = known or self.ended
+        since_s = uuid7_ms(self.job_id) / 1e3 if ended is None else _ended_s(ended)
+        if now_s < since_s + REMEMBERED_S - APART_S:
+            raise Divergence(
+                f"the job {self.job_id} is forgotten, {now_s - since_s:.1f} s after {ended or 'its start'}"
+            )
+        self.forgotten = True
+
+    def see_late(self, info: JobInfo, now_s: float) -> None:
+        """The job was shown so, which is not to be when it has ended long ago."""
+        if self.forgotten or (info.state in ENDED and now_s > _ended_s(info) + REMEMBERED_S + APART_S):
+            raise Divergence(f"the job {info.job_id} is remembered for too long: {info}")
 
     def _check(self, info: JobInfo) -> None:
         code = None if info.error is None else info.error["code"]
@@ -162,6 +194,10 @@ class JobsBook:
         if not self._is_dead():
             self.stories[chore.number].failed = True
 
+    def is_active(self, job_id: str) -> bool:
+        """Whether a process that is alive is at it."""
+        return any(known == job_id and not _is_cut(process) for (known, _), (_, _, process) in self._active.items())
+
     def over(self, chore: Chore, job: JobContext) -> None:
         self._active.pop((job.job_id, job.fence), None)
 
@@ -180,6 +216,11 @@ class JobsBook:
 
     def _fail(self, reason: str) -> None:
         self.failure = self.failure or Divergence(reason)
+
+
+def _ended_s(info: JobInfo) -> float:
+    assert info.ended_at is not None
+    return info.ended_at.us / 1e6
 
 
 def _is_cut(process: Any) -> bool:
@@ -236,9 +277,35 @@ class JobsPlay:
             if story.job_id is None:
                 continue
             if story.job_id not in listed:
-                raise Divergence(f"the job {story.job_id} is not listed")
+                story.see_nothing(self._now_s(), story.ended)
+                continue
             story.see(listed[story.job_id], story.ended)
             await self._check_outcome(jobs, story)
+        await self._check_forgotten(jobs)
+
+    async def _check_forgotten(self, jobs: Jobs) -> None:
+        """An hour later no job is remembered, and when their files have expired nothing is left of those."""
+        for process in self._processes:
+            process.kill()
+        await self._site.environment.sleep(REMEMBERED_S + APART_S)
+        for story in self.book.stories.values():
+            if story.job_id is not None:
+                try:
+                    info = await jobs.get(job_id=story.job_id)
+                except NotFound:
+                    story.see_nothing(self._now_s(), story.ended)
+                else:
+                    story.see_late(info, self._now_s())
+        if remembered := (await jobs.list()).jobs:
+            raise Divergence(f"these jobs are listed, and should be forgotten: {remembered}")
+        await self._site.environment.sleep(FILES_KEPT_S)
+        blobs = self._site.host.blobs
+        await blobs.sweep(10_000)
+        if (await blobs.usage()).blobs:
+            raise Divergence(f"of forgotten jobs these files are left: {await blobs.list()}")
+
+    def _now_s(self) -> float:
+        return self._site.environment.now_us() / 1e6
 
     async def _check_outcome(self, jobs: Jobs, story: Story) -> None:
         assert story.job_id is not None
@@ -268,14 +335,14 @@ class JobsPlay:
             case _:
                 story = self._chosen(step)
                 if story is not None:
-                    await self._ask(step, story)
+                    await self._ask_if_remembered(step, story)
 
     async def _start(self, step: JobStep) -> None:
-        if sum(story.ended is None for story in self.book.stories.values()) > OPEN_MAX:
+        if sum(story.ended is None and not story.forgotten for story in self.book.stories.values()) > OPEN_MAX:
             self._site.note("busy")
             for story in list(self.book.stories.values()):
-                if story.ended is None and story.job_id is not None:
-                    await self._look(step, story)
+                if story.ended is None and story.job_id is not None and not story.forgotten:
+                    await self._ask_if_remembered(msgspec.structs.replace(step, act="get"), story)
                 elif story.job_id is None:
                     await self._begin_job(step, story)
             return
@@ -292,6 +359,17 @@ class JobsPlay:
             raise Divergence(f"{story.chore} was started as {story.job_id} and as {started.job_id}")
         self._site.note("started" if story.job_id is None else "repeated")
         story.job_id = started.job_id
+
+    async def _ask_if_remembered(self, step: JobStep, story: Story) -> None:
+        """What is asked of a job that is forgotten is `NotFound`; no live one is."""
+        before = story.ended
+        try:
+            await self._ask(step, story)
+        except NotFound:
+            if story.job_id is None or self.book.is_active(story.job_id):
+                raise
+            story.see_nothing(self._now_s(), before)
+            self._site.note("forgotten")
 
     async def _ask(self, step: JobStep, story: Story) -> None:
         if step.act == "repeat" or story.job_id is None:
@@ -317,6 +395,7 @@ class JobsPlay:
         before = story.ended
         info = await self._jobs(step).get(job_id=story.job_id)
         story.see(info, before)
+        story.see_late(info, self._now_s())
         self._site.note(info.state)
         if info.attempt > 1:
             self._site.note("taken_over")
@@ -407,6 +486,7 @@ class JobsScenario:
 
     system = "jobs"
     systems: tuple[System, ...] = (CHORES,)
+    config: Mapping[str, Any] = {"jobs": {"history_ttl": WORKER["jobs"]["history_ttl"]}}
     spared: frozenset[str] = SYSTEM_TABLES - {"system/repetitions"}
     situations: Mapping[str, float] = {
         "started": 0.05,

@@ -26,7 +26,7 @@ from soundstage.core.operation import AsyncFace, Operation
 from soundstage.core.system import System
 from soundstage.testing.simulation.climate import Climate
 from soundstage.testing.simulation.environment import SimulatedEnvironment
-from soundstage.testing.simulation.host import Host
+from soundstage.testing.simulation.host import NOTHING, Host
 from soundstage.testing.simulation.loop import SimulationLoop
 from soundstage.testing.simulation.network import Client, Network
 from soundstage.testing.simulation.process import Process
@@ -79,7 +79,7 @@ class Scenario(Protocol):
 
     `situations` are the names that plays note with `Site.note` and the least share of steps that each must reach in
     a long run. `spared` are tables that meet no faults. One that needs systems besides those of the catalogue has
-    them as `systems`.
+    them as `systems`; one whose host is to be configured says so as `config`, sections of a stage file.
     """
 
     @property
@@ -114,11 +114,12 @@ class Site:
         storage: Storage,
         spared: frozenset[str],
         systems: Sequence[System] = (),
+        config: Mapping[str, Any] = NOTHING,
     ) -> None:
         self.climate = climate
         self.loop = loop
         self.environment: SimulatedEnvironment = SimulatedEnvironment(loop, f"host {seed}")
-        self.host: Host = Host(storage, self.environment, spared, systems)
+        self.host: Host = Host(storage, self.environment, spared, systems, config)
         self.network: Network = Network(self.host, climate.latency_s)
         self.transcript: list[str] | None = None
         self.processes: list[Process] = []
