@@ -1,7 +1,8 @@
 """How much does a call over HTTP cost? Gets and puts by a compiled load generator, next to Redis.
 
 wrk sends over 32 connections to one `soundstage up`; redis-benchmark over as many to one Redis. Needs
-`apt-get install wrk redis-server redis-tools`. CPU times are the server process's own.
+`apt-get install wrk redis-server redis-tools`. CPU times are the server process's own. Besides, what HTTP
+in Python costs at all: a server that answers the same requests with one fixed reply.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from statistics import median
 
 import msgspec
 
+from benchmarks.bare_http import bare_http
 from benchmarks.programs import cpu_seconds, need, output_of, redis
 from benchmarks.report import Better, Figure, figure, interleaved, options, show
 from soundstage.client import connect
@@ -88,15 +90,11 @@ class Ours:
 
     def rate(self, kind: str, wire: ContentType) -> float:
         """Calls per second."""
-        url = f"{self._server.url}/v1/kv/{kind}_items"
-        before = cpu_seconds(self._server.pid)
-        arguments = ("-t1", f"-c{CONNECTIONS}", f"-d{self._scale.seconds}s", "-s", str(SCRIPT), url, "--")
-        printed = output_of("wrk", *arguments, str(self.bodies(kind, wire)), wire)
-        load = msgspec.json.decode(printed.splitlines()[-1], type=Load)
+        name = f"{kind}_{wire.rpartition('/')[2]}"
+        load, cpu_us = loaded(self._server.url, self._server.pid, self.bodies(kind, wire), kind, wire, self._scale)
         if load.refused or load.broken:
             raise RuntimeError(f"{load.refused} calls were refused and {load.broken} broke: {self._server.errors()}")
-        name = f"{kind}_{wire.rpartition('/')[2]}"
-        self.cpu_us.setdefault(name, []).append((cpu_seconds(self._server.pid) - before) / load.requests * 1e6)
+        self.cpu_us.setdefault(name, []).append(cpu_us)
         self.p99_us.setdefault(name, []).append(load.p99_us)
         return load.requests / load.seconds
 
@@ -115,6 +113,31 @@ def _get(id: str, key: bytes) -> GetItems:
 
 def _put(id: str, key: bytes, value: bytes) -> PutItems:
     return PutItems(namespace="bench", id=id, items=[PutItem(key=key, value=value)])
+
+
+def loaded(url: str, pid: int, bodies: Path, kind: str, wire: ContentType, scale: Scale) -> tuple[Load, float]:
+    """What came of one run against the server at `url`, and its CPU time per call, in µs."""
+    before = cpu_seconds(pid)
+    arguments = ("-t1", f"-c{CONNECTIONS}", f"-d{scale.seconds}s", "-s", str(SCRIPT), f"{url}/v1/kv/{kind}_items", "--")
+    load = msgspec.json.decode(output_of("wrk", *arguments, str(bodies), wire).splitlines()[-1], type=Load)
+    return load, (cpu_seconds(pid) - before) / load.requests * 1e6
+
+
+class Floor:
+    """A server that answers without looking, sent the puts of `ours`. `cpu_us` has each run's CPU time per call."""
+
+    def __init__(self, url: str, pid: int, ours: Ours, scale: Scale) -> None:
+        self._url = url
+        self._pid = pid
+        self._bodies = ours.bodies("put", JSON)
+        self._scale = scale
+        self.cpu_us: list[float] = []
+
+    def rate(self) -> float:
+        """Calls per second."""
+        load, cpu_us = loaded(self._url, self._pid, self._bodies, "put", JSON, self._scale)
+        self.cpu_us.append(cpu_us)
+        return load.requests / load.seconds
 
 
 class Redis:
@@ -161,10 +184,11 @@ def measure(scale: Scale) -> list[Figure]:
         lazy = stack.enter_context(served(folder / "os", "os", scale))
         always = Redis(*stack.enter_context(redis(folder / "redis-always", "always")), scale)
         never = Redis(*stack.enter_context(redis(folder / "redis-no", "no")), scale)
-        return _figures(scale, durable, lazy, always, never)
+        floor = Floor(*stack.enter_context(bare_http()), durable, scale)
+        return _figures(scale, durable, lazy, always, never, floor)
 
 
-def _figures(scale: Scale, durable: Ours, lazy: Ours, always: Redis, never: Redis) -> list[Figure]:
+def _figures(scale: Scale, durable: Ours, lazy: Ours, always: Redis, never: Redis, floor: Floor) -> list[Figure]:
     sides = [
         partial(durable.rate, "get", JSON),
         partial(durable.rate, "get", MSGPACK),
@@ -174,12 +198,13 @@ def _figures(scale: Scale, durable: Ours, lazy: Ours, always: Redis, never: Redi
         partial(always.rate, "set"),
         partial(lazy.rate, "put", MSGPACK),
         partial(never.rate, "set"),
+        floor.rate,
     ]
     for side in (sides[0], sides[2], sides[5], sides[7]):
         side()
     for each in (durable, lazy, always, never):
         each.cpu_us.clear()
-    get_json, get_msgpack, redis_get, put_json, put_msgpack, redis_always, put_lazy, redis_no = interleaved(
+    get_json, get_msgpack, redis_get, put_json, put_msgpack, redis_always, put_lazy, redis_no, bare = interleaved(
         scale.rounds, *sides
     )
     rate: tuple[str, Better] = ("calls/s", "higher")
@@ -195,6 +220,8 @@ def _figures(scale: Scale, durable: Ours, lazy: Ours, always: Redis, never: Redi
             "kv_http.put_msgpack", put_msgpack, redis_always, *rate, target=0.5, note="Redis SET, appendfsync always"
         ),
         figure("kv_http.put_os_msgpack", put_lazy, redis_no, *rate, note="durability os; Redis SET, appendfsync no"),
+        figure("kv_http.floor", bare, redis_get, *rate, note="a fixed reply to every put, from Python; Redis GET"),
+        figure("kv_http.floor_cpu", median(floor.cpu_us), None, "µs/call", "lower", note="its CPU"),
     ]
 
 
