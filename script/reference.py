@@ -322,7 +322,7 @@ async def described_metrics() -> list[DescribedMetric]:
 async def read_from(stage: Stage, system: str) -> None:
     """Every reading operation of `system` has been called with its example, and what counts by what it accepts."""
     for operation in stage.systems.operations(system).values():
-        if operation.access == "read" or operation.name == "mutate_items":
+        if operation.kind == "call" and (operation.access == "read" or operation.name == "mutate_items"):
             with contextlib.suppress(SoundstageError):
                 await stage.invoke(operation, convert(example_of(operation), operation.request), DEFAULT_OPTIONS)
 

@@ -17,7 +17,7 @@ from soundstage.core.call import Call
 from soundstage.core.errors import Exhausted, InvalidArgument, TokenReused
 from soundstage.core.operation import Operation
 from soundstage.core.streaming import Body, Content
-from soundstage.runtime.dispatch import BoundOperation, Interceptors
+from soundstage.runtime.dispatch import BoundOperation, Handler, Interceptors
 
 
 class Streams:
@@ -70,7 +70,7 @@ class BoundUpload(BoundOperation):
             with self._streams.entered():
                 return await serve(call, request, call.body)
 
-        self.handler = handler
+        self.handler: Handler = handler
         return await handler(call, request)
 
 

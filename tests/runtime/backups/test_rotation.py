@@ -42,6 +42,8 @@ class Noticing:
         self.listed = asyncio.Event()
         self.follow = stage.follow
         self.start_job = stage.start_job
+        self.upload = stage.upload
+        self.download = stage.download
         self._stage = stage
 
     async def invoke(self, operation: Operation[..., Any], request: Any, options: CallOptions) -> Any:

@@ -234,7 +234,14 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "a_change_is_stored_and_not_applied": Mutant(
         "memory",
-        (Edit(CONTROL, "self.applied.apply(stored)\n        tell(change)\n        return info", "return info"),),
+        (
+            Edit(
+                CONTROL,
+                "self.applied.apply(await self.store.put(going, found.stamp, change))\n"
+                "        tell(change)\n        return info",
+                "await self.store.put(going, found.stamp, change)\n        return info",
+            ),
+        ),
         system="namespaces",
     ),
     "a_repeated_call_runs_again": Mutant(
