@@ -153,13 +153,14 @@ class Mark(Protocol):
     def current(self) -> bool: ...
 
 
-class Page(msgspec.Struct, frozen=True, gc=False):
+class Page(msgspec.Struct, frozen=True, gc=False, eq=False):
     """Live rows in reading order.
 
     `resume` is None at the end, else the bound to go on from: as `start` of the next span going up, as
     `end` going down. `stamp` is the record's greatest version ever accepted, None for a record never
     written. `mark` may come with what `get` returns, from engines whose every write passes through this process.
-    `unused` counts the bytes of rows that the store returned for it and that it has not, or has them a second time.
+    `unused` counts the bytes of rows that the store returned for it and that it has not, or has them a second time;
+    it is no part of what a page says, and pages that differ in it alone are equal.
     """
 
     rows: list[Row]
@@ -167,6 +168,12 @@ class Page(msgspec.Struct, frozen=True, gc=False):
     stamp: Stamp | None
     mark: Mark | None = None
     unused: int = 0
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Page):
+            return NotImplemented
+        ours, theirs = (each.rows for each in (self, other))
+        return ours == theirs and (self.resume, self.stamp, self.mark) == (other.resume, other.stamp, other.mark)
 
 
 class WalkPage(msgspec.Struct, frozen=True, gc=False):

@@ -12,7 +12,7 @@ from soundstage.core.errors import Unavailable
 from soundstage.engines.records.cassandra.driver import root
 from soundstage.engines.records.cassandra.failures import TOO_MANY_TOMBSTONES
 from soundstage.engines.records.cassandra.reading import Found, Reader, Statics, between, live_rows, unread
-from soundstage.engines.records.port import KEY_CEILING, Budget, RangeDelete, Span, TableSpec
+from soundstage.engines.records.port import KEY_CEILING, Budget, Page, RangeDelete, Span, TableSpec
 from soundstage.testing.records.examples import EXAMPLES, bounds
 
 
@@ -137,3 +137,10 @@ async def test_a_page_that_has_all_that_was_read_has_nothing_unused(environment:
     reader = Reader(requests_of(Session([rows_of(KEYS[:5])]), environment), environment)
     page = await reader.page(table_of(TableSpec(name="films")), b"record", Span(), Budget(), 9)
     assert (len(page.rows), page.unused) == (5, 0)
+
+
+def test_what_was_read_in_vain_is_no_part_of_what_a_page_says() -> None:
+    page = Page([(b"a", CELL)], None, None)
+    assert page == Page([(b"a", CELL)], None, None, unused=7)
+    assert page != Page([(b"b", CELL)], None, None)
+    assert page != Page([(b"a", CELL)], b"b", None)
