@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import msgspec
 import pytest
@@ -46,6 +47,20 @@ def test_a_region_without_prices_is_refused_with_those_that_have_them() -> None:
     with pytest.raises(InvalidArgument, match="mars-1") as caught:
         second_opinion(MODEL, WORKLOAD, "mars-1")
     assert "us-east-1" in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize(
+    ("parts", "what"),
+    [
+        ({"reads_per_second": 1e7}, "calls per second"),
+        ({"writes_per_second": 1e5, "items_per_write": 10_000}, "per second"),
+        ({"items": 10**15}, "bytes kept"),
+    ],
+)
+def test_what_the_models_would_think_about_for_minutes_is_refused(parts: dict[str, Any], what: str) -> None:
+    with pytest.raises(InvalidArgument, match=what) as caught:
+        second_opinion(MODEL, msgspec.structs.replace(WORKLOAD, **parts), "us-east-1")
+    assert caught.value.field == "workload"
 
 
 def test_a_system_without_a_model_is_refused() -> None:

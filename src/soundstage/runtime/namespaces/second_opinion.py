@@ -15,6 +15,12 @@ from soundstage.runtime.namespaces.api import Cluster, SecondOpinion
 
 _GIB = 2**30
 
+CALLS_MAX, THROUGHPUT_MAX, STATE_MAX = 1e6, 1e10, 1e15
+"""Calls per second, their bytes per second, and bytes kept, up to which the models answer within seconds.
+
+They try numbers of machines one after the other, and hold the interpreter meanwhile.
+"""
+
 
 def second_opinion(model: str | None, workload: Workload, region: str) -> SecondOpinion:
     """The cheapest plan of `model`. Raises `Unavailable` without the package, `InvalidArgument` for what it knows not.
@@ -23,6 +29,7 @@ def second_opinion(model: str | None, workload: Workload, region: str) -> Second
     """
     if model is None:
         raise InvalidArgument("no published model is about such a system", field="second_opinion", hint="leave it out")
+    _check(workload)
     planner = _planner()
     known = sorted(planner.hardware_shapes.hardware.regions)
     if region not in known:
@@ -35,6 +42,22 @@ def second_opinion(model: str | None, workload: Workload, region: str) -> Second
             f"{model} finds no machines for this workload", field="workload", hint="divide it among several namespaces"
         )
     return _opinion(model, region, plans[0].candidate_clusters)
+
+
+def _check(workload: Workload) -> None:
+    reads, writes = workload.reads_per_second, workload.writes_per_second
+    throughput = max(reads * workload.items_per_read, writes * workload.items_per_write) * workload.item_bytes
+    for what, found, most in (
+        ("calls per second", max(reads, writes), CALLS_MAX),
+        ("bytes read or written per second", throughput, THROUGHPUT_MAX),
+        ("bytes kept", workload.items * workload.item_bytes, STATE_MAX),
+    ):
+        if found > most:
+            raise InvalidArgument(
+                f"a second opinion is for {what} up to {most:,.0f}, and these are {found:,.0f}",
+                field="workload",
+                hint="divide the workload among several namespaces, or leave `second_opinion` out",
+            )
 
 
 def _planner() -> Any:

@@ -101,18 +101,6 @@ async def test_a_broker_that_never_hears_of_a_topic_is_told_as_one_that_does_not
     assert (refused.value.retryable, refused.value.outcome) == (True, "not_applied")
 
 
-async def test_what_a_broker_says_of_a_topic_is_believed_if_the_controller_says_so_too() -> None:
-    error = NotFound("no such topic")
-    assert await asking_of(Brokers(create_topics=[SimpleNamespace()])).confirmed(error, ["main.events"]) is error
-
-
-@pytest.mark.parametrize(("said", "left_s"), [(EXISTS, None), (SILENT, None), (EXISTS, 0.0)])
-async def test_what_is_not_confirmed_is_told_as_no_answer(said: str, left_s: float | None) -> None:
-    error = NotFound("no such topic", outcome="unknown")
-    found = await asking_of(Brokers(create_topics=[said])).confirmed(error, ["main.events"], left_s)
-    assert (type(found), found.retryable, found.outcome) == (Unavailable, True, "unknown")
-
-
 async def test_bounds_that_a_broker_does_not_say_are_asked_for_again() -> None:
     brokers = Brokers(list_offsets=[offset(-1), offset(3), offset(3)])
     assert await asking_of(brokers).bounds([PLACE]) == [Bounds(3, 3)]

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from soundstage.core.environment import SystemEnvironment
-from soundstage.core.errors import NotFound, Unavailable
+from soundstage.core.errors import Unavailable
 from soundstage.engines.log.kafka import lane
 from soundstage.engines.log.kafka.asking import Asking
 from soundstage.engines.log.kafka.bridge import Bridge
@@ -223,45 +223,6 @@ async def test_who_waits_looks_again_when_its_client_is_given_up(
         await page(reading, 0)
     await woken(waiting)
     await reading.close()
-
-
-@pytest.mark.parametrize(("there", "kind"), [(True, Unavailable), (False, NotFound)])
-async def test_a_topic_that_the_client_has_lost_is_gone_only_if_the_controller_says_so(
-    opened: Callable[[str], Reading],
-    cluster: Cluster,
-    monkeypatch: pytest.MonkeyPatch,
-    there: bool,
-    kind: type[Exception],
-) -> None:
-    def made(*_: Any, **_named: Any) -> dict[str, Future[Any]]:
-        told: Future[Any] = Future()
-        if there:
-            told.set_exception(KafkaException(KafkaError(KafkaError.TOPIC_ALREADY_EXISTS)))
-        else:
-            told.set_result(None)
-        return {"topic": told}
-
-    monkeypatch.setattr(cluster, "create_topics", made, raising=False)
-    reading = opened("")
-    cluster.append(1)
-    cluster.silent = True
-    asked = asyncio.ensure_future(page(reading, 0))
-    stream = await begun(reading)
-    stream.error = NotFound("no such topic", outcome="not_applied")
-    stream.wake()
-    with pytest.raises(kind):
-        await asked
-    await reading.close()
-
-
-async def begun(reading: Reading) -> lane.Stream:
-    """The stream of somebody who waits for what comes."""
-    async with asyncio.timeout(PATIENCE_S):
-        while True:
-            for each in reading._lanes:  # pyright: ignore[reportPrivateUsage]
-                if PLACE in each.streams and each.streams[PLACE].waiters:
-                    return each.streams[PLACE]
-            await asyncio.sleep(0.001)
 
 
 async def test_what_is_committed_is_told_so_though_readers_do_not_see_it_in_time(reading: Reading) -> None:

@@ -111,18 +111,6 @@ class Asking:
             return False
         return True
 
-    async def confirmed(self, error: NotFound, topics: Iterable[str], left_s: float | None = None) -> SoundstageError:
-        """`error`, a broker's, if it is true; else, or where that cannot be told in time, that nothing is known."""
-        try:
-            async with asyncio.timeout_at(None if left_s is None else self._bridge.loop.time() + left_s):
-                if not await self.exist(topics):
-                    return error
-        except (SoundstageError, TimeoutError):
-            pass
-        found = not_known()
-        found.outcome = error.outcome
-        return found
-
     async def bounds(self, places: Sequence[Place]) -> list[Bounds]:
         """The first offset of each place, and the one after its last committed entry."""
         starts, ends = await asyncio.gather(self.offsets(places, EARLIEST), self.offsets(places, LATEST))

@@ -133,14 +133,9 @@ class KafkaLog:
         self._keyless += 1
         try:
             spots = await parts.producing.append(into.place, entries, places, now_us, size, left_s)
-        except NotFound as error:
-            told = await parts.asking.confirmed(error, [into.place], self._until_s(deadline_ns))
-            if told is error:
-                parts.topics.forget(topic)
-            else:
-                # The driver gives up what it may have sent before.
-                told.outcome = "unknown"
-            raise told from error
+        except NotFound:
+            parts.topics.forget(topic)
+            raise
         for place in set(places):
             parts.watch.tell((into.place, place))
         return spots
@@ -164,11 +159,7 @@ class KafkaLog:
             await parts.groups.offered(each.group, each.member, each.generation, await self._kept(each))
             for each in commits
         ]
-        try:
-            spots = await parts.transacting.transact(sent, offered, now_us, self._left_s(deadline_ns))
-        except NotFound as error:
-            into = {part.topic for part in sent}
-            raise await parts.asking.confirmed(error, into, self._until_s(deadline_ns)) from error
+        spots = await parts.transacting.transact(sent, offered, now_us, self._left_s(deadline_ns))
         ends: dict[Place, int] = {}
         for part, found in zip(sent, spots, strict=True):
             for spot in found:

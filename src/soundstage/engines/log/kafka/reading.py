@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 
-from soundstage.core.errors import NotFound, SoundstageError, Unavailable
+from soundstage.core.errors import SoundstageError, Unavailable
 from soundstage.engines.log import refusals
 from soundstage.engines.log.arrivals import size_of
 from soundstage.engines.log.kafka.asking import Asking
@@ -63,8 +63,6 @@ class Reading:
         ends_s = self._bridge.loop.time() + self._patience_s
         taken, size = stream.take(limit_entries, limit_bytes)
         while not (stream.entries or len(taken) >= limit_entries or stream.next >= stream.end):
-            if isinstance(stream.error, NotFound):
-                raise await self._asking.confirmed(stream.error, [stream.place[0]], self._patience_s)
             if stream.error is not None:
                 raise stream.error
             if not await lane.more(stream, ends_s):
