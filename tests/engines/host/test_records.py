@@ -41,6 +41,7 @@ class TestRocks(RecordsSuite):
             Capability.CHECKPOINT,
             Capability.TRANSFER,
             Capability.DURABLE,
+            Capability.ATOMIC_WITH_LOG,
         }
     )
     conditional = True
