@@ -287,6 +287,7 @@ def test_all_benchmarks_are_listed() -> None:
         "kv_durable",
         "kv_embedded",
         "kv_http",
+        "kv_pages",
         "kv_values",
         "log_embedded",
         "log_kafka",
@@ -298,6 +299,7 @@ def test_all_benchmarks_are_listed() -> None:
         "startup",
         "tables_iceberg",
         "writeahead",
+        "ycsb",
     ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from pathlib import Path
 from random import Random
 
@@ -13,7 +14,12 @@ from soundstage.engines.log.port import Entry, TopicSpec
 
 
 def used(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.iterdir() if path.suffix in {".sst", ".blob"})
+    size = 0
+    for path in folder.iterdir():
+        # A compaction may remove what was listed.
+        with suppress(FileNotFoundError):
+            size += path.stat().st_size if path.suffix in {".sst", ".blob"} else 0
+    return size
 
 
 async def swept(store: Store) -> None:
