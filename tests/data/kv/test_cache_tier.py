@@ -7,9 +7,10 @@ from tests.data.kv.caches import Flaky, settle
 
 from soundstage.core.environment import VirtualEnvironment
 from soundstage.core.time import Duration
-from soundstage.data.kv.cache_entries import Answer, Head, Keys
+from soundstage.data.kv.cache_entries import CLOSED_US, Answer, Head, Keys
 from soundstage.data.kv.cache_tier import FAILURES_MAX, REST_NS, Away, CacheTier
 from soundstage.data.kv.config import CacheKnobs
+from soundstage.engines.cache.port import VALUE_MAX_BYTES
 from soundstage.engines.records.port import Stamp
 
 KEYS = Keys(b"head", b"answer")
@@ -92,6 +93,20 @@ async def test_an_answer_lives_for_its_time_and_a_head_longer(tier: CacheTier, e
     environment.advance(180)
     looked = await tier.look(KEYS)
     assert (looked.head, looked.answer) == (HEAD, None)
+
+
+async def test_a_head_outlives_the_writer_that_has_closed_it(cache: Flaky, environment: VirtualEnvironment) -> None:
+    tier = CacheTier(cache, CacheKnobs(ttl=Duration.parse("1s")), b"space", environment)
+    await tier.put_head(b"head", HEAD, 0)
+    environment.advance(CLOSED_US / 1e6)
+    assert (await tier.look(KEYS)).head == HEAD
+
+
+async def test_an_answer_that_is_too_large_is_no_failure_of_the_cache(tier: CacheTier) -> None:
+    cas = (await tier.lease(b"answer")).cas
+    assert await tier.put_answer(b"answer", Answer(b"n", 5, None, [(b"", bytes(VALUE_MAX_BYTES))]), cas)
+    assert (await tier.look(KEYS)).answer == Answer(b"n", 5)
+    assert tier.counts["failures"] == 0
 
 
 @pytest.mark.parametrize(("ttl", "whole"), [("1s", 1), ("1500ms", 2), ("3m", 180)])

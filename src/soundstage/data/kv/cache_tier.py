@@ -12,9 +12,10 @@ from collections.abc import Coroutine
 from typing import Any, NamedTuple, TypeVar
 
 from soundstage.core.environment import Environment
-from soundstage.core.errors import SoundstageError
+from soundstage.core.errors import SoundstageError, TooLarge
 from soundstage.core.time import NS_PER_S
 from soundstage.data.kv.cache_entries import (
+    CLOSED_US,
     NONCE_BYTES,
     Answer,
     Head,
@@ -40,6 +41,9 @@ DRAIN_S = 1.0
 
 HEAD_LIVES = 8
 """Times to live of an answer that its head lives: it serves those that come after."""
+
+HEAD_MIN_S = CLOSED_US // 1_000_000 + 10
+"""At least so long, or it would be gone before the writer that has closed it."""
 
 R = TypeVar("R")
 
@@ -112,17 +116,25 @@ class CacheTier:
     async def put_head(self, key: bytes, head: Head, cas: int | None) -> bool:
         """Whether the head was put in the place of the state of that number; 0: of none; None: of any."""
         when: When = ALWAYS if cas is None else Unchanged(cas) if cas else ABSENT
-        ttl_s = self.ttl_s * HEAD_LIVES
+        ttl_s = max(HEAD_MIN_S, self.ttl_s * HEAD_LIVES)
         return await self._changed(
             self.cache.set(key, encode_head(head), ttl_s=ttl_s, when=when, within_s=self._within_s)
         )
 
     async def put_answer(self, key: bytes, answer: Answer, cas: int) -> bool:
-        """Whether the answer was put in the place of the state, or under the lease, of that number."""
+        """Whether the answer was put in the place of the state, or under the lease, of that number.
+
+        Of one that the cache finds too large it has that there is more than is kept.
+        """
         value = encode_answer(answer)
-        return await self._changed(
-            self.cache.set(key, value, ttl_s=self.ttl_s, when=Unchanged(cas), within_s=self._within_s)
-        )
+        try:
+            return await self._changed(
+                self.cache.set(key, value, ttl_s=self.ttl_s, when=Unchanged(cas), within_s=self._within_s)
+            )
+        except TooLarge:
+            if answer.rows is None:
+                raise self._failed() from None
+            return await self.put_answer(key, Answer(answer.nonce, answer.asked_us), cas)
 
     async def drop(self, key: bytes, cas: int) -> None:
         """The value, or the lease, of that number is gone."""
@@ -153,6 +165,8 @@ class CacheTier:
             self._rests_until_ns = now_ns + REST_NS
         try:
             return await call
+        except TooLarge:
+            raise
         except SoundstageError:
             raise self._failed() from None
 
