@@ -11,6 +11,7 @@ from tests.data.kv.conftest import ALL, Clock, between, item, keys, values
 from soundstage.core.environment import VirtualEnvironment
 from soundstage.core.errors import Unavailable
 from soundstage.data.kv.api import KeyValue, Selection
+from soundstage.data.kv.cache_entries import head_key
 from soundstage.engines.records.port import Page
 
 POINT = keys(b"name")
@@ -178,6 +179,23 @@ async def test_nobody_waits_for_another_for_long(world: World, kv: KeyValue, env
     assert (environment.monotonic_ns() - began) / 1e6 < 250
     assert world.counts()["outwaited"] == 1
     await first
+
+
+async def test_nobody_looks_for_long_at_a_head_that_others_change(
+    world: World, kv: KeyValue, environment: VirtualEnvironment
+) -> None:
+    head = head_key(world.cached().tier.space, b"ada")
+
+    async def meddle() -> None:
+        environment.advance(0.1)
+        await world.cache.inner.set(head, b"changed")
+        world.cache.before["set"] = meddle
+
+    await meddle()
+    began = environment.monotonic_ns()
+    assert await name(kv) == b"Ada"
+    assert (environment.monotonic_ns() - began) / 1e6 < 350
+    assert world.counts()["outwaited"] == 1
 
 
 async def test_whoever_fetches_for_all_and_fails_leaves_the_lease_to_the_next(world: World, kv: KeyValue) -> None:

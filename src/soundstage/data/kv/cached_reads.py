@@ -62,7 +62,12 @@ class CachedReads:
         if deadline_ns is not None:
             stop_ns = min(stop_ns, deadline_ns)
         pause_ms = POLL_MS
+        rested = True
         for _ in range(LOOKS_MAX):
+            # After a rest it is looked once more, however late it is.
+            if not rested and self._environment.monotonic_ns() >= stop_ns:
+                break
+            rested = False
             if keys.answer not in self._fetching:
                 looked = await self._tier.look(keys)
                 head = looked.head
@@ -86,6 +91,7 @@ class CachedReads:
                 break
             await self._environment.sleep(pause_ms * NS_PER_MS / 1e9)
             pause_ms = min(2 * pause_ms, POLL_MAX_MS)
+            rested = True
         self._tier.counts["outwaited"] += 1
         return None
 
