@@ -25,7 +25,7 @@ Hook = Callable[[], Awaitable[Any]]
 
 
 class Flaky:
-    """A memory cache that may be `away`, and loses the answers to the calls in `lost`.
+    """A memory cache that may be `away`, or just the keys in `dead`, and loses the answers to the calls in `lost`.
 
     What `before` has for a call happens first, once. Stages that share it leave it open.
     """
@@ -34,6 +34,7 @@ class Flaky:
         self.inner = MemoryCache(environment)
         self.capabilities = frozenset({CacheCapability.SHARED})
         self.away = False
+        self.dead: set[bytes] = set()
         self.lost: set[str] = set()
         self.before: dict[str, Hook] = {}
         self.calls: Counter[str] = Counter()
@@ -51,7 +52,9 @@ class Flaky:
 
     async def get(self, keys: Sequence[bytes], *, within_s: float | None = None) -> list[Found]:
         await self._begin("get")
-        return [UNAVAILABLE] * len(keys) if self.away else await self.inner.get(keys)
+        if self.away or not self.dead.isdisjoint(keys):
+            return [UNAVAILABLE] * len(keys)
+        return await self.inner.get(keys)
 
     async def lease(self, key: bytes, ttl_s: int, *, within_s: float | None = None) -> Lease:
         await self._begin("lease")

@@ -11,7 +11,7 @@ from tests.data.kv.caches import World, settle
 from tests.data.kv.conftest import ALL, Clock, OpenStage, between, item, keys
 
 from soundstage.core.environment import VirtualEnvironment
-from soundstage.core.errors import InvalidArgument, PreconditionFailed, Unavailable
+from soundstage.core.errors import Exhausted, InvalidArgument, PreconditionFailed, SoundstageError, Unavailable
 from soundstage.core.namespace import NamespaceSpec
 from soundstage.data.kv.api import Condition, DeleteMutation, KeyValue, Mutation, PutMutation
 from soundstage.data.kv.cache_entries import CLOSED_US
@@ -114,6 +114,25 @@ async def test_while_a_record_is_written_the_store_is_asked(world: World, kv: Ke
     await writing
 
 
+async def test_a_cache_that_loses_a_head_while_its_record_is_written_shows_the_writer_nothing_older(
+    world: World, kv: KeyValue
+) -> None:
+    other = await world.open()
+    world.store.writing.clear()
+    first = asyncio.ensure_future(countess(kv))
+    second = asyncio.ensure_future(kv.put_items(id="ada", items=[item(b"died", b"1852")]))
+    await settle()
+    await world.cache.restart()
+    assert await name(other) == b"Ada"
+    world.store.writing.set()
+    await first
+    # As long as the other one is not done, the head is as the reader has made it.
+    assert await name(kv) == b"Countess"
+    await second
+    await settle()
+    assert await name(other) == b"Countess"
+
+
 async def test_other_records_are_served_meanwhile(world: World, kv: KeyValue) -> None:
     await kv.get_items(id="grace", predicate=POINT)
     world.store.writing.clear()
@@ -157,10 +176,13 @@ async def test_a_record_is_kept_again_once_a_dead_writer_can_write_no_more(
     assert world.counts()["hit"] == 1
 
 
+@pytest.mark.parametrize("failure", [Unavailable, Exhausted])
 @pytest.mark.parametrize(("outcome", "closed"), [("unknown", 1), ("not_applied", 0)])
-async def test_a_write_of_unknown_outcome_is_waited_for(world: World, kv: KeyValue, outcome: Any, closed: int) -> None:
-    world.store.fails, world.store.happens = Unavailable("no answer", outcome=outcome), False
-    with pytest.raises(Unavailable):
+async def test_a_write_of_unknown_outcome_is_waited_for(
+    world: World, kv: KeyValue, failure: type[SoundstageError], outcome: Any, closed: int
+) -> None:
+    world.store.fails, world.store.happens = failure("no answer", outcome=outcome), False
+    with pytest.raises(failure):
         await countess(kv.with_options(retries=0))
     await settle()
     await name(kv)
@@ -279,6 +301,36 @@ async def test_whatever_changes_of_the_namespace_the_cache_begins_anew(
     environment.advance(SETTLED_US / 1e6)
     assert [await name(kv) for _ in range(2)] == [b"Ada", b"Ada"]
     assert world.counts() == {"owed": 1, "miss": 1, "filled": 1, "hit": 1}
+
+
+async def test_a_write_that_began_before_a_change_is_told_of_before_anything_is_kept_again(
+    world: World, kv: KeyValue, environment: VirtualEnvironment
+) -> None:
+    world.store.writing.clear()
+    writing = asyncio.ensure_future(countess(kv.with_options(deadline=60)))
+    await settle()
+    await world.configure(page_size_bytes="1MiB")
+    environment.advance(40)
+    assert await name(kv) == b"Ada"
+    world.store.writing.set()
+    await writing
+    assert await name(kv) == b"Countess"
+
+
+@pytest.mark.parametrize("change", ["version", "no cache", "deleted"])
+async def test_what_is_owed_of_a_version_that_is_over_is_told_no_more(world: World, kv: KeyValue, change: str) -> None:
+    cached = world.cached()
+    world.cache.away = True
+    await countess(kv)
+    assert cached.heads._repeating is not None
+    service: Any = world._stages[0].systems.service("kv")
+    if change == "deleted":
+        await world.drop()
+        list(service.measurements())
+    else:
+        await world.configure({"engine": None} if change == "no cache" else None, page_size_bytes="1MiB")
+        service._serve("people")
+    assert cached.heads._repeating is None
 
 
 async def test_a_namespace_that_was_truncated_shows_nothing_that_was_kept(

@@ -8,8 +8,8 @@ import pytest
 from tests.data.kv.caches import Flaky, settle
 
 from soundstage.core.environment import VirtualEnvironment
-from soundstage.data.kv.cache_entries import CLOSED_US, Answer, Head, Writer, head_key, keys_of
-from soundstage.data.kv.cache_tier import CacheTier
+from soundstage.data.kv.cache_entries import CLOSED_US, SEEN_MAX, Answer, Head, Writer, digest, head_key, keys_of
+from soundstage.data.kv.cache_tier import FAILURES_MAX, CacheTier
 from soundstage.data.kv.closed_heads import OWED_MAX, ClosedHeads
 from soundstage.data.kv.config import CacheKnobs
 from soundstage.engines.records.port import IN_FLIGHT_MAX_US, Stamp
@@ -246,7 +246,64 @@ async def test_an_open_head_whose_word_was_lost_opens_by_itself(site: Site) -> N
     assert await site.is_closed()
     site.environment.advance(CLOSED_S)
     assert not await site.is_closed()
+
+
+async def test_a_word_that_was_lost_with_the_head_that_was_closed_is_owed(site: Site) -> None:
+    closing = await site.heads.close(ADA)
+    await site.cache.restart()
+    await site.tier.put_head(site.key, Head(b"of a reader"), 0)
+    site.cache.away = True
+    site.heads.open(ADA, closing, WRITTEN)
+    await settle()
+    assert site.heads.is_owed(ADA)
+    site.cache.away = False
+    await site.heads.tell_owed()
+    head = await site.head()
+    assert head is not None
+    assert head.nonce != b"of a reader"
     assert not site.heads.is_owed(ADA)
+
+
+async def test_a_record_is_being_written_until_the_cache_was_told_that_it_was(site: Site) -> None:
+    first, second = await site.heads.close(ADA), await site.heads.close(ADA)
+    site.heads.open(ADA, first, WRITTEN)
+    assert site.heads.is_writing(ADA)
+    gate = asyncio.Event()
+    site.cache.before["get"] = gate.wait
+    site.heads.open(ADA, second, WRITTEN)
+    await settle()
+    assert site.heads.is_writing(ADA)
+    gate.set()
+    await settle()
+    assert not site.heads.is_writing(ADA)
+
+
+async def test_of_many_writes_a_head_is_told_the_greatest_and_the_last(site: Site) -> None:
+    closings = [await site.heads.close(ADA) for _ in range(10 * SEEN_MAX)]
+    stamps = [Stamp(1_000, "greatest"), *(Stamp(number, "t") for number in range(1, len(closings)))]
+    for closing, stamp in zip(closings, stamps, strict=True):
+        site.heads.open(ADA, closing, stamp)
+        assert len(closing.written) <= 2 * SEEN_MAX
+    await settle()
+    head = await site.head()
+    assert head is not None
+    assert head.newest == Stamp(1_000, "greatest")
+    assert head.seen == [digest(stamp) for stamp in stamps[-SEEN_MAX:]]
+
+
+async def test_what_is_owed_of_records_whose_server_is_away_holds_up_no_others(site: Site) -> None:
+    records = [b"%d" % number for number in range(2 * FAILURES_MAX)]
+    site.cache.away = True
+    for record in [*records, ADA]:
+        site.heads.open(record, await site.heads.close(record), WRITTEN)
+    site.cache.away = False
+    dead = {head_key(SPACE, record) for record in records}
+    site.cache.dead = dead
+    for _ in range(5):
+        site.environment.advance(1)
+        await site.heads.tell_owed()
+    assert not site.heads.is_owed(ADA)
+    assert site.heads.owed == len(records)
 
 
 async def test_a_write_that_outlasted_its_closing_makes_what_was_kept_meanwhile_count_for_nothing(site: Site) -> None:
@@ -271,6 +328,14 @@ async def test_nothing_is_told_after_the_end(site: Site) -> None:
     site.heads.open(ADA, await site.heads.close(ADA), WRITTEN)
     site.heads.stop()
     assert site.heads.owed == 0
+
+
+async def test_nothing_is_told_of_a_write_that_outlasts_the_end(site: Site) -> None:
+    site.cache.away = True
+    closing = await site.heads.close(ADA)
+    site.heads.stop()
+    site.heads.open(ADA, closing, WRITTEN)
+    assert site.heads._repeating is None
 
 
 async def test_an_old_writer_of_another_release_is_no_bar(site: Site) -> None:

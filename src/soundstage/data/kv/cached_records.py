@@ -49,8 +49,11 @@ FILLS = ("filled", "late", "outdated")
 
 _REFUSALS = (Exhausted, InvalidArgument, NotFound, PreconditionFailed, TokenReused, TooLarge)
 
-SETTLED_US = 30_000_000
-"""After a change of the namespace every process has heard of it: until then nothing is kept, but writes are told of."""
+FOLLOWED_US = 30_000_000
+"""After a change of the namespace every process has heard of it."""
+
+SETTLED_US = FOLLOWED_US + IN_FLIGHT_MAX_US
+"""After a change no write can arrive any more that tells the cache as before: until then nothing is kept."""
 
 
 class CachedRecords:
@@ -83,6 +86,9 @@ class CachedRecords:
         """See `CachedReads.find`; what the cache may not know of is asked of the store."""
         if self.heads.is_owed(partition) or now_us < self._usable_us:
             self.tier.counts["owed"] += 1
+            return await fetch()
+        if self.heads.is_writing(partition):
+            self.tier.counts["closed"] += 1
             return await fetch()
         return await self.reads.find(partition, question, least, now_us, fetch, deadline_ns)
 
@@ -208,7 +214,9 @@ def late_us(config: NamespaceConfig) -> int:
 
 def _is_doubtful(error: SoundstageError) -> bool:
     """Whether a write that ended so may have been made, or be made yet."""
-    return error.outcome != "not_applied" and not isinstance(error, _REFUSALS)
+    if error.outcome is not None:
+        return error.outcome != "not_applied"
+    return not isinstance(error, _REFUSALS)
 
 
 def _token_of(batch: Batch) -> str:

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import asyncio
 
-from soundstage.data.kv.cache_entries import CLOSED_US, NONCE_BYTES, Head, Writer, head_key
-from soundstage.data.kv.cache_tier import Away, CacheTier
+from soundstage.data.kv.cache_entries import CLOSED_US, NONCE_BYTES, SEEN_MAX, Head, Writer, head_key
+from soundstage.data.kv.cache_tier import FAILURES_MAX, Away, CacheTier
 from soundstage.engines.records.port import IN_FLIGHT_MAX_US, Stamp
 
 TRIES = 6
@@ -38,6 +38,12 @@ class Closing:
         self.is_closed: bool = False
         self.done: asyncio.Event = asyncio.Event()
 
+    def wrote(self, stamp: Stamp) -> None:
+        """One more is written; what a head keeps of them all, the greatest and the last, is remembered."""
+        self.written.append(stamp)
+        if len(self.written) > 2 * SEEN_MAX:
+            self.written = [max(self.written), *self.written[-SEEN_MAX:]]
+
 
 class ClosedHeads:
     """Those of one namespace."""
@@ -46,9 +52,12 @@ class ClosedHeads:
         self._tier = tier
         self._environment = tier.environment
         self._closings: dict[bytes, Closing] = {}
+        self._unopened: dict[bytes, int] = {}
         self._owed: dict[bytes, int] = {}
         self._blind_until_us = 0
         self._repeating: asyncio.TimerHandle | None = None
+        self._telling = False
+        self._stopped = False
         self._id = self._environment.random.randbytes(NONCE_BYTES)
 
     @property
@@ -62,6 +71,13 @@ class ClosedHeads:
             self._blind_until_us = 0
         return self._blind_until_us > 0 or partition in self._owed
 
+    def is_writing(self, partition: bytes) -> bool:
+        """Whether this process writes to the record, or has not told the cache yet that it has.
+
+        The head is closed meanwhile, unless the cache has lost it; then others may fill in what is being replaced.
+        """
+        return partition in self._unopened
+
     async def close(self, partition: bytes) -> Closing:
         """The record may be written to; `open` must follow."""
         now_us = self._environment.now_us()
@@ -70,6 +86,7 @@ class ClosedHeads:
         if closing is None or not joins:
             id = self._environment.random.randbytes(NONCE_BYTES)
             closing = self._closings[partition] = Closing(id, now_us + CLOSED_US)
+            self._unopened[partition] = self._unopened.get(partition, 0) + 1
         closing.writers += 1
         try:
             if joins:
@@ -91,16 +108,24 @@ class ClosedHeads:
         closing.writers -= 1
         closing.doubtful = closing.doubtful or doubtful
         if written is not None:
-            closing.written.append(written)
+            closing.wrote(written)
         if closing.writers:
             return
         if self._closings.get(partition) is closing:
             del self._closings[partition]
         if not closing.is_closed:
             lasts = closing.doubtful or partition in self._closings
-            self._owe(partition, self._environment.now_us() + CLOSED_US if lasts else 0)
+            self._owe(partition, self._environment.now_us() + lasts * CLOSED_US)
         elif not closing.doubtful:
             self._tier.spawn(self._open(partition, closing))
+            return
+        self._ended(partition)
+
+    def _ended(self, partition: bytes) -> None:
+        """One closing less is to be opened."""
+        left = self._unopened.pop(partition) - 1
+        if left:
+            self._unopened[partition] = left
 
     async def _close(self, partition: bytes, writer: Writer) -> bool:
         """Whether the head is closed for the writer."""
@@ -119,7 +144,7 @@ class ClosedHeads:
             return False
 
     async def _open(self, partition: bytes, closing: Closing) -> None:
-        """The head is open but for others; one that is left closed opens by itself."""
+        """The head is open but for others, or the word is owed: what was closed may be lost, and filled anew since."""
         key = head_key(self._tier.space, partition)
         try:
             for _ in range(TRIES):
@@ -129,8 +154,10 @@ class ClosedHeads:
                 if await self._tier.put_head(key, opened, cas):
                     return
         except Away:
-            if self._environment.now_us() >= closing.until_us:
-                self._owe(partition, 0)
+            # Another of this process may be writing for longer.
+            self._owe(partition, max(self._environment.now_us(), self._owed.get(partition, 0)))
+        finally:
+            self._ended(partition)
 
     def _owe(self, partition: bytes, until_us: int) -> None:
         """The cache is to be told, and with `until_us` that this process may be writing until then."""
@@ -142,7 +169,7 @@ class ClosedHeads:
         self._repeat_later()
 
     def _repeat_later(self) -> None:
-        if self._repeating is None and self._owed:
+        if self._repeating is None and self._owed and not (self._telling or self._stopped):
             self._repeating = asyncio.get_running_loop().call_later(REPEAT_S, self._repeat)
 
     def _repeat(self) -> None:
@@ -151,10 +178,24 @@ class ClosedHeads:
 
     async def tell_owed(self) -> None:
         """The cache was told what it was owed, unless it is still away."""
-        for partition, until_us in list(self._owed.items()):
-            if not await self._tell(partition, until_us):
-                break
+        self._telling = True
+        try:
+            await self._tell_all()
+        finally:
+            self._telling = False
         self._repeat_later()
+
+    async def _tell_all(self) -> None:
+        failures = 0
+        for partition, until_us in list(self._owed.items()):
+            if self._owed.get(partition) != until_us or await self._tell(partition, until_us):
+                continue
+            if partition in self._owed:
+                # Of several servers one may be away: those whose records are elsewhere do not wait for it.
+                self._owed[partition] = self._owed.pop(partition)
+            failures += 1
+            if failures >= FAILURES_MAX:
+                return
 
     async def _tell(self, partition: bytes, until_us: int) -> bool:
         """Whether the cache was told that what it has of a record counts for nothing, and who may be writing."""
@@ -173,7 +214,8 @@ class ClosedHeads:
         return True
 
     def stop(self) -> None:
-        """Nothing more is told."""
+        """Nothing more is told, of writes that end later neither."""
+        self._stopped = True
         if self._repeating is not None:
             self._repeating.cancel()
             self._repeating = None

@@ -72,10 +72,13 @@ class ServedNamespace:
         if view.truncated is not None:
             self.records = TruncatedRecords(view.records, self.table, view.truncated, writing=self.records)
         self.cached: CachedRecords | None = None
+        earlier = None if before is None else before.cached
         if config.cache.engine is not None and caches is not None:
             cache = caches.cache(config.cache.engine, CACHE_ENGINE)
-            earlier = None if before is None else before.cached
             self.records = self.cached = cached(self.records, self.table, view, cache, environment, earlier)
+        if earlier is not None and (self.cached is None or self.cached.heads is not earlier.heads):
+            # Nobody asks the cache any more as of that version.
+            earlier.heads.stop()
         self.values_table: str = values_table_name(view.name)
         self.descending: bool = config.key_order == "desc"
         self.conditional: bool = takes_conditions(config, view.records.capabilities)

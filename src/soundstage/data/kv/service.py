@@ -7,7 +7,7 @@ from contextlib import aclosing
 from typing import Any
 
 from soundstage.core.call import Call
-from soundstage.core.errors import DeadlineExceeded, InvalidArgument, SoundstageError, Unavailable
+from soundstage.core.errors import DeadlineExceeded, InvalidArgument, NotFound, SoundstageError, Unavailable
 from soundstage.core.feed import Position
 from soundstage.core.limits import CALL_MAX_BYTES, KEY_MAX_BYTES, check_id
 from soundstage.core.message import IdempotencyToken
@@ -318,9 +318,11 @@ class KeyValueService:
         for name, served in list(self._served.items()):
             try:
                 self._view(name)
-            except SoundstageError:
+            except SoundstageError as error:
                 # Deleted, or not to be served: neither is counted, nor kept for as long as the process lives.
                 del self._served[name]
+                if served.cached is not None and isinstance(error, NotFound):
+                    served.cached.heads.stop()
                 continue
             labels = {"namespace": name}
             counted = served.amplification
