@@ -4,11 +4,12 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
+import msgspec
 import pytest
 from tests.runtime.conftest import NOTES, OpenStage
 from tests.runtime.notes.api import Notes
 
-from soundstage.core.call import Call, Principal
+from soundstage.core.call import DEFAULT_OPTIONS, Call, Principal
 from soundstage.core.environment import SystemEnvironment, VirtualEnvironment
 from soundstage.core.errors import (
     DeadlineExceeded,
@@ -20,7 +21,9 @@ from soundstage.core.errors import (
     Unauthenticated,
     Unavailable,
 )
+from soundstage.core.feed import Position
 from soundstage.core.namespace import NamespaceSpec
+from soundstage.data.kv.api import KeyValueCalls, WatchItems
 from soundstage.runtime.deadlines import Deadlines
 from soundstage.runtime.following import BoundFeed, Follower, Followers
 from soundstage.runtime.namespaces.api import Namespaces, NamespacesCalls, WatchNamespaces
@@ -186,6 +189,23 @@ async def test_a_defect_of_a_feed_is_told_as_one(stage: Stage, monkeypatch: pyte
 async def test_a_feed_is_followed_and_not_called(stage: Stage) -> None:
     with pytest.raises(InvalidArgument, match="is a feed"):
         await stage.dispatch("namespaces", "watch", Call(), WatchNamespaces())
+
+
+async def test_a_feed_of_a_namespace_is_not_called_the_short_way_either(stage: Stage) -> None:
+    with pytest.raises(InvalidArgument, match="is a feed"):
+        await stage.invoke(KeyValueCalls.watch_items, WatchItems(namespace="people"), DEFAULT_OPTIONS)
+
+
+async def test_a_namespace_that_another_process_has_just_made_is_followed(stage: Stage) -> None:
+    async def look() -> None:
+        spec = NamespaceSpec(name="people", abstraction="kv", config={"watch": True})
+        await stage.client(Namespaces).put(namespace=spec)
+
+    found = stage.operation("kv", "watch_items")
+    beside = msgspec.structs.replace(found._on, look=look)  # pyright: ignore[reportPrivateUsage]
+    watching = BoundFeed(found.operation, beside, Followers(1))
+    async with aclosing(watching.follow(Call(), WatchItems(namespace="people"))) as messages:
+        assert isinstance(await anext(messages), Position)
 
 
 async def test_a_call_is_called_and_not_followed(stage: Stage) -> None:

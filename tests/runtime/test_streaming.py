@@ -80,6 +80,15 @@ async def test_an_upload_is_no_call(stage: Stage) -> None:
         await stage.dispatch("kv", "put_value", Call(), request())
 
 
+async def test_a_download_is_no_call(stage: Stage, kv: KeyValue) -> None:
+    await kv.put_value(b"x", id="a", key=b"k")
+    asked = GetValue(namespace="people", id="a", key=b"k")
+    with pytest.raises(InvalidArgument, match="is a download"):
+        await stage.dispatch("kv", "get_value", Call(), asked)
+    with pytest.raises(InvalidArgument, match="is a download"):
+        await stage.invoke(KeyValueCalls.get_value, asked, DEFAULT_OPTIONS)
+
+
 async def test_what_is_no_stream_is_not_one_by_being_asked_for(stage: Stage) -> None:
     with pytest.raises(InvalidArgument, match="no upload"):
         await stage.upload(KeyValueCalls.get_items, None, b"", DEFAULT_OPTIONS)  # pyright: ignore
@@ -149,6 +158,13 @@ class TestKeys:
         await uploading(stage).upload(call, request(), body(b"x"))
         with pytest.raises(TokenReused, match="other bytes"):
             await uploading(stage).upload(call, request(), body(b"y"))
+
+    async def test_a_repetition_takes_a_place_as_well(self, stage: Stage, kv: KeyValue) -> None:
+        call = Call(idempotency_key="once")
+        await uploading(stage).upload(call, request(), body(b"x"))
+        async with kv.get_value(id="a", key=b"k"), kv.get_value(id="a", key=b"k"):
+            with pytest.raises(Exhausted):
+                await uploading(stage).upload(call, request(), body(b"x"))
 
     async def test_one_that_takes_longer_than_calls_may_is_let_end(self, stage: Stage) -> None:
         environment = stage.environment

@@ -158,6 +158,8 @@ class BoundFeed(BoundOperation):
         super().__init__(operation, interceptors)
         self.messages: int = 0
         self._followers = followers
+        # The short way of calls would wait for a reply.
+        self.run_local = self._run_owner
 
     async def run(self, call: Call, request: Any) -> Any:
         """Refused: a feed has no one reply."""
@@ -190,6 +192,8 @@ class BoundFeed(BoundOperation):
         if call.principal is not LOCAL:
             what = f"{self.operation.system}/{self.operation.name}"
             authorise(call.principal, self.operation.access, await self._named(request), what)
+        if self._looks:
+            await self._look(request)
         self._enter(request)
         with self._followers.entered(call.principal) as follower:
             service = await on.systems.started(self.operation.system)

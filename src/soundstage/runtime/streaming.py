@@ -57,7 +57,8 @@ class BoundUpload(BoundOperation):
         reply = await self.run(msgspec.structs.replace(call, body=body), request)
         if not body.begun:
             # It was done before, under the same key: of what came then the reply says the checksum.
-            await _check_same(reply, body)
+            with self._streams.entered():
+                await _check_same(reply, body)
         return reply
 
     async def _open(self, call: Call, request: Any) -> Any:
@@ -82,12 +83,17 @@ class BoundDownload(BoundOperation):
     def __init__(self, operation: Operation[..., Any], interceptors: Interceptors, streams: Streams) -> None:
         super().__init__(operation, interceptors)
         self._streams = streams
+        self.run_local = self._run_owner
+
+    async def run(self, call: Call, request: Any) -> Any:
+        """Refused: what is found is read while it is open."""
+        raise InvalidArgument(f"{self.operation.path} is a download", hint="open it")
 
     @asynccontextmanager
     async def open(self, call: Call, request: Any) -> AsyncGenerator[Content[Any]]:
         """What `request` names, to be read within the block. A deadline is for finding it: reading takes its time."""
         with self._streams.entered():
-            content = await self.run(call, request)
+            content = await super().run(call, request)
             self._admission.in_flight += 1
             try:
                 yield content
