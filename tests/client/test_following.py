@@ -14,6 +14,7 @@ from tests.client.conftest import Meet
 from tests.client.stand_in import Answer, broken, problem
 
 from soundstage.client import Connection, Settings, SyncConnection, Unreachable, connect, connect_sync
+from soundstage.core.environment import VirtualEnvironment
 from soundstage.core.errors import (
     DeadlineExceeded,
     Internal,
@@ -24,6 +25,7 @@ from soundstage.core.errors import (
 )
 from soundstage.core.namespace import NamespaceSpec
 from soundstage.core.policy import RetryPolicy
+from soundstage.data.kv import KeyValue
 from soundstage.runtime.config import HttpConfig
 from soundstage.runtime.namespaces.api import Namespaces, SyncNamespaces
 from soundstage.runtime.stage import Stage
@@ -106,6 +108,15 @@ async def test_messages_are_read_and_positions_passed_over(meet: Meet) -> None:
     assert await cursors(connection) == ["1", "6"]
     assert far.headers("accept") == ["application/x-ndjson"]
     assert far.headers("content-type") == ["application/json"]
+
+
+async def test_what_was_told_is_seen_by_the_clock_of_the_client(meet: Meet, environment: VirtualEnvironment) -> None:
+    ahead_us = environment.now_us() + 1_000_000
+    token = {"generation_time": ahead_us * 1_000, "token": "t"}
+    change = msgspec.json.encode({"cursor": "1", "id": "ada", "idempotency_token": token}) + b"\n"
+    connection, _ = meet(feed(change))
+    assert [each.id async for each in connection.client(KeyValue, "n").watch_items()] == ["ada"]
+    assert connection.clock.last_us == ahead_us
 
 
 async def test_lines_may_come_in_any_parts(meet: Meet) -> None:

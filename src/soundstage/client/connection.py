@@ -105,9 +105,7 @@ class Connection:
             return await self._send(operation, body, headers, deadline_ns, safe)
 
         reply = await self._repeat(operation, options, attempt, deadline_ns, safe)
-        watch = observer(operation.answer)
-        if watch is not None:
-            self.clock.observe(watch(reply))
+        self._observe(operation, reply)
         return reply
 
     async def follow(self, operation: Operation[..., Any], request: Any, options: CallOptions) -> AsyncGenerator[Any]:
@@ -128,6 +126,7 @@ class Connection:
         following = Following(operation, opened, self.url, self.settings, self.environment)
         async with aclosing(following.messages(request)) as messages:
             async for message in messages:
+                self._observe(operation, message)
                 yield message
 
     async def start_job(self, operation: Operation[..., Any], request: Any, options: CallOptions) -> Any:
@@ -146,9 +145,7 @@ class Connection:
         reply = await self._streams().upload(
             operation, request, source, options, lambda request: with_token(operation, request, self.clock)
         )
-        watch = observer(operation.answer)
-        if watch is not None:
-            self.clock.observe(watch(reply))
+        self._observe(operation, reply)
         return reply
 
     @asynccontextmanager
@@ -159,7 +156,14 @@ class Connection:
         if self._closed:
             raise _closed()
         async with self._streams().download(operation, request, options) as content:
+            self._observe(operation, content.info)
             yield content
+
+    def _observe(self, operation: Operation[..., Any], told: Any) -> None:
+        """Tokens made from here on are later than those that `told` has."""
+        watch = observer(operation.answer)
+        if watch is not None:
+            self.clock.observe(watch(told))
 
     def _streams(self) -> RemoteStreams:
         from soundstage.client.streams import RemoteStreams

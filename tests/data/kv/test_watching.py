@@ -25,9 +25,11 @@ from soundstage.data.kv.api import (
     PutMutation,
     WatchItems,
 )
+from soundstage.data.kv.changes import entries_of
 from soundstage.data.kv.roles import drop_topics
 from soundstage.data.kv.service import KeyValueService
 from soundstage.data.kv.watching import Watch
+from soundstage.data.kv.writes import put_batch
 from soundstage.data.writeahead.worker import Worker
 from soundstage.engines.log.memory import MemoryLog
 from soundstage.engines.records.memory import MemoryRecords
@@ -388,6 +390,20 @@ async def test_who_applies_what_is_told_has_what_the_namespace_has(
     assert Replica().hear(found).shown() == await contents(kv)
     twice = found + found[::-1]
     assert Replica().hear(twice).shown() == await contents(kv)
+
+
+async def test_a_write_after_what_was_told_is_later_than_it(
+    plain_stage: Stage, some: KeyValue, environment: VirtualEnvironment
+) -> None:
+    changes = service_of(plain_stage)._serve("people").changes
+    assert changes is not None
+    ahead_us = environment.now_us() + 1_000_000
+    # Of another server, whose clock is ahead.
+    theirs = put_batch(b"ada", [item(b"k")], ahead_us, "theirs", 1_000)
+    await (await changes.open()).append(changes.topic, entries_of(b"ada", theirs))
+    await taken(some.watch_items(cursor="0"), 1)
+    made = await some.put_items(id="ada", items=[item(b"k")])
+    assert made.idempotency_token.generation_time.us > ahead_us
 
 
 class Unready(MemoryLog):

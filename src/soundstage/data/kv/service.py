@@ -240,8 +240,12 @@ class KeyValueService:
 
     async def watch_items(self, call: Call, request: WatchItems) -> AsyncGenerator[ItemChange | Position]:
         watch = Watch(request, lambda: self._serve(request.namespace), self._context.environment)
+        served = self._serve(request.namespace)
         async with aclosing(watch.messages()) as messages:
             async for message in messages:
+                if type(message) is ItemChange:
+                    # Another server may have written it, whose clock is ahead of this one's.
+                    self._saw(served, message.idempotency_token.generation_time // 1_000)
                 yield message
 
     async def truncate(self, call: Call, request: Truncate) -> TruncateReply:
