@@ -257,6 +257,18 @@ class TestConditions:
         assert await swept(stage, environment, 1) == 1
         assert (await stored_chunks(stage), await entries(stage)) == (0, 0)
 
+    async def test_one_that_cannot_be_asked_for_is_refused_before_anything_is_read(self, plain_stage: Stage) -> None:
+        kv = await make(plain_stage, "people", conditional_writes=False)
+        read: list[bytes] = []
+
+        async def source() -> AsyncIterator[bytes]:
+            read.append(b"x")
+            yield b"x"
+
+        with pytest.raises(InvalidArgument, match="conditional writes"):
+            await kv.put_value(source(), id="ada", key=b"k", condition=Condition(key=b"k", absent=True))
+        assert read == []
+
     async def test_a_repetition_is_known_even_after_later_writes(self, kv: KeyValue, clock: Clock) -> None:
         given = conditional(clock)
         first = await kv.put_value(big(), **given)

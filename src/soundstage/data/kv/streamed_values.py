@@ -29,6 +29,7 @@ from soundstage.core.errors import (
 from soundstage.core.limits import check_id, check_ttl
 from soundstage.core.message import IdempotencyToken
 from soundstage.core.streaming import Body, Content
+from soundstage.core.time import Instant
 from soundstage.data.kv.api import Condition, GetValue, PutItem, PutValue, PutValueReply, ValueInfo
 from soundstage.data.kv.chunks import ChunkWriter, MissingChunk, other_value, read_chunks
 from soundstage.data.kv.items import item_of, manifest_of, metadata_of
@@ -43,6 +44,8 @@ from soundstage.engines.records.port import Batch, Cell, Conditional
 
 _REFUSALS = (InvalidArgument, PreconditionFailed, TokenReused)
 """What a write fails with whose row was not written, and will not be."""
+
+_ANY = IdempotencyToken(Instant(0), "any")
 
 PART_BYTES = 1 << 20
 """Larger parts of a stream are taken in such slices."""
@@ -93,6 +96,9 @@ class StreamedValues:
         check_size(served, body.size or 0)
         if request.ttl is not None:
             check_ttl(request.ttl)
+        if request.condition is not None:
+            # One that cannot be asked for is refused before much has come.
+            self._on.conditional(served, request.condition, Batch(), request.idempotency_token or _ANY)
         if request.idempotency_token is not None:
             time_us = served.window.admit(request.idempotency_token, self._environment.now_us())
             self._on.saw(served, time_us)
