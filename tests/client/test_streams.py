@@ -10,11 +10,22 @@ from pathlib import Path
 import httpx2
 import pytest
 from tests.client.conftest import Meet
-from tests.client.stand_in import Answer, body, broken, problem
+from tests.client.stand_in import Answer, body, broken, problem, silent
+from xxhash import xxh3_128_hexdigest
 
 from soundstage.client import Connection, Unreachable, connect, connect_sync
 from soundstage.core.codec import JSON
-from soundstage.core.errors import InvalidArgument, NotFound, PreconditionFailed, SoundstageError, TooLarge, Unavailable
+from soundstage.core.environment import VirtualEnvironment
+from soundstage.core.errors import (
+    DataLoss,
+    DeadlineExceeded,
+    InvalidArgument,
+    NotFound,
+    PreconditionFailed,
+    SoundstageError,
+    TooLarge,
+    Unavailable,
+)
 from soundstage.core.namespace import NamespaceSpec
 from soundstage.data.kv import Condition, KeyValue, SyncKeyValue
 from soundstage.runtime.config import HttpConfig
@@ -151,7 +162,8 @@ class TestAgainstAServer:
 
 
 REPLY = b'{"idempotency_token":{"generation_time":"2026-11-27T04:47:09.974894Z","token":"t"},"size":11,"checksum":"00"}'
-INFO = '{"token":{"generation_time":"2026-11-27T04:47:09.974894Z","token":"t"},"size":11,"checksum":"00"}'
+WRITTEN = '"2026-11-27T04:47:09.974894Z"'
+INFO = f'{{"token":{{"generation_time":{WRITTEN},"token":"t"}},"size":11,"checksum":"{xxh3_128_hexdigest(HELLO)}"}}'
 
 
 class Cut(httpx2.AsyncByteStream):
@@ -232,12 +244,56 @@ class TestAgainstALossyNetwork:
                 await value.read()
         assert len(far.requests) == 1 + connection.settings.retry.retries
 
+    async def test_the_last_bytes_of_another_value_do_not_come(self, meet: Meet) -> None:
+        connection, _ = meet(found(b"hello", error=httpx2.ReadError("lost")), found(b" w0rld", 5))
+        async with connection.client(KeyValue, "n").get_value(id="a", key=b"k") as value:
+            parts = value.__aiter__()
+            assert await anext(parts) == b"hello"
+            with pytest.raises(DataLoss):
+                await anext(parts)
+
+    async def test_an_answer_of_other_bytes_than_were_asked_for_is_not_taken(self, meet: Meet) -> None:
+        connection, _ = meet(found(b"hello", error=httpx2.ReadError("lost")), found(HELLO))
+        async with connection.client(KeyValue, "n").get_value(id="a", key=b"k") as value:
+            with pytest.raises(Unreachable, match="no stage"):
+                await value.read()
+
+    async def test_an_answer_without_a_length_is_not_an_empty_value(self, meet: Meet) -> None:
+        async def shortened(request: httpx2.Request) -> httpx2.Response:
+            return httpx2.Response(200, headers={"soundstage-info": INFO}, stream=Cut(HELLO, None))
+
+        connection, _ = meet(shortened)
+        with pytest.raises(Unreachable, match="no stage"):
+            await connection.client(KeyValue, "n").get_value(id="a", key=b"k").__aenter__()
+
+    async def test_a_write_that_was_read_is_seen_by_the_clock_of_the_client(
+        self, meet: Meet, environment: VirtualEnvironment
+    ) -> None:
+        ahead_us = environment.now_us() + 1_000_000
+        connection, _ = meet(found(HELLO, told=INFO.replace(WRITTEN, str(ahead_us * 1_000))))
+        async with connection.client(KeyValue, "n").get_value(id="a", key=b"k"):
+            assert connection.clock.last_us == ahead_us
+
     async def test_a_deadline_goes_along(self, meet: Meet) -> None:
         connection, far = meet(body(REPLY, media_type=JSON))
         kv = connection.client(KeyValue, "n").with_options(deadline=1.5, request_id="r", idempotency_key="once")
         await kv.put_value(HELLO, id="a", key=b"k")
         assert far.headers("soundstage-timeout") == ["1500ms"]
         assert (far.headers("x-request-id"), far.headers("idempotency-key")) == (["r"], ["once"])
+
+    async def test_a_deadline_is_for_all_tries_together(self, meet: Meet) -> None:
+        connection, far = meet(broken(httpx2.ReadError("lost")), body(REPLY, media_type=JSON))
+        await connection.client(KeyValue, "n").with_options(deadline=1.5).put_value(HELLO, id="a", key=b"k")
+        first, second = far.headers("soundstage-timeout")
+        assert first == "1500ms"
+        assert "1440ms" < (second or "") < first
+
+    async def test_a_stage_that_says_nothing_is_not_waited_for_longer_than_the_deadline(self, meet: Meet) -> None:
+        connection, _ = meet(silent())
+        kv = connection.client(KeyValue, "n").with_options(deadline=0.01)
+        with pytest.raises(DeadlineExceeded) as raised:
+            await kv.put_value(iter([HELLO]), id="a", key=b"k")
+        assert raised.value.outcome == "unknown"
 
     async def test_a_closed_connection_sends_nothing(self, meet: Meet) -> None:
         connection, far = meet(body(REPLY, media_type=JSON))

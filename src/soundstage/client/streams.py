@@ -2,26 +2,39 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from typing import Any, Protocol, cast
 
 import httpx2
+import msgspec
+from xxhash import xxh3_128
 
-from soundstage.client.network import Unreachable, foreign_answer, unreachable
+from soundstage.client.network import Unreachable, foreign_answer, late, unreachable
 from soundstage.client.settings import Settings
 from soundstage.client.wire import Wire, header_value
 from soundstage.core.addresses import address_of
 from soundstage.core.call import CallOptions
 from soundstage.core.codec import JSON, decoder
 from soundstage.core.environment import Environment
-from soundstage.core.errors import DeadlineExceeded, Exhausted, PreconditionFailed, SoundstageError, Unavailable
+from soundstage.core.errors import (
+    DataLoss,
+    DeadlineExceeded,
+    Exhausted,
+    PreconditionFailed,
+    SoundstageError,
+    Unavailable,
+)
 from soundstage.core.policy import Budget, Resumption, repeatable, retrying
 from soundstage.core.streaming import INFO, Content, DownloadOperation, StreamOperation, UploadOperation
 from soundstage.core.transfers import Reader, Source, Supply, supply_of
 
 ANSWER_WITHIN_S = 300.0
 """How long a stage may take to store what was sent, once it has all of it."""
+
+ANSWER_MARGIN_S = 0.25
+"""The stage ends an upload by its deadline; this lets its answer arrive."""
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -67,11 +80,18 @@ class RemoteStreams:
             request = tokened(request)
         safe = supply.again and repeatable(operation, request, options)
         place = address_of(operation, request)
+        now_ns = self._environment.monotonic_ns
+        deadline_ns = None if options.deadline is None else now_ns() + round(options.deadline * 1e9)
 
         async def attempt() -> Any:
             reader = Reader(supply)
+            left_s = None if deadline_ns is None else (deadline_ns - now_ns()) / 1e9
+            left = msgspec.structs.replace(options, deadline=left_s)
             try:
-                return await self._send(operation, place, supply, reader, options)
+                async with asyncio.timeout(None if left_s is None else max(0.0, left_s) + ANSWER_MARGIN_S):
+                    return await self._send(operation, place, supply, reader, left)
+            except TimeoutError:
+                raise late(operation, safe) from None
             except SoundstageError:
                 if reader.failure is not None:
                     raise reader.failure from None
@@ -81,7 +101,7 @@ class RemoteStreams:
             again = safe or error.outcome == "not_applied" or isinstance(error, Exhausted)
             return supply.again and error.retryable and again
 
-        return await retrying(attempt, self._settings.retry, self._retries, self._environment, None, allowed)
+        return await retrying(attempt, self._settings.retry, self._retries, self._environment, deadline_ns, allowed)
 
     @asynccontextmanager
     async def download(
@@ -184,15 +204,22 @@ class _Found:
         self._response = response
         told = response.headers.get(INFO.decode())
         if told is None:
-            raise foreign_answer(response.status_code, response.headers.get("content-type", ""))
+            raise _foreign(response)
         self.info = decoder(self._operation.reply, JSON, strict=False).decode(told.encode())
         self._tag = response.headers.get("etag", "").encode()
         self._at, self.size = _extent(response)
         if bare:
             await self.close()
 
-    async def read(self, start: int, end: int) -> AsyncGenerator[bytes]:
-        """The bytes, going on after the connection was lost. Raises `Unavailable` once it is another value."""
+    def read(self, start: int, end: int) -> AsyncGenerator[bytes]:
+        """The bytes, going on after the connection was lost. Raises `Unavailable` once it is another value.
+
+        The last of the whole come when all are known to be those that were put, else `DataLoss`.
+        """
+        parts, checksum = self._parts(start, end), getattr(self.info, "checksum", "")
+        return checked(parts, checksum) if checksum and (start, end) == (0, self.size) else parts
+
+    async def _parts(self, start: int, end: int) -> AsyncGenerator[bytes]:
         resumption = self._streams.resumption()
         while start < end:
             try:
@@ -224,10 +251,34 @@ class _Found:
         if response is not None:
             await response.aclose()
         range = [(b"range", b"bytes=%d-%d" % (start, end - 1))]
-        return await self._ask("GET", [*range, (b"if-match", self._tag)] if self._tag else range)
+        response = await self._ask("GET", [*range, (b"if-match", self._tag)] if self._tag else range)
+        try:
+            if _extent(response) != ((start, end), self.size):
+                raise _foreign(response)
+        except SoundstageError:
+            await response.aclose()
+            raise
+        return response
 
     async def _ask(self, method: str, headers: Headers) -> httpx2.Response:
         return await self._streams.ask(self._operation, method, self._place, headers, self._options)
+
+
+async def checked(parts: AsyncGenerator[bytes], checksum: str) -> AsyncGenerator[bytes]:
+    """`parts`, the last of which comes when all are known to have that 128-bit XXH3. Raises `DataLoss`."""
+    digest, held = xxh3_128(), b""
+    async with aclosing(parts):
+        async for part in parts:
+            digest.update(part)
+            if held:
+                yield held
+            held = part
+    if digest.hexdigest() != checksum:
+        raise DataLoss(
+            "what came is not what was put: its checksum is another", hint="read it again; if it stays so, put it anew"
+        )
+    if held:
+        yield held
 
 
 class Sending(httpx2.AsyncByteStream):
@@ -258,13 +309,21 @@ def _range_of(start: int, end: int | None) -> Headers:
 
 
 def _extent(response: httpx2.Response) -> tuple[tuple[int, int], int]:
-    """Which bytes a response holds, and of how many."""
-    length = int(response.headers.get("content-length", "0"))
-    if response.status_code != 206:
-        return (0, length), length
-    range, _, size = response.headers.get("content-range", "").removeprefix("bytes ").partition("/")
-    first, _, last = range.partition("-")
-    return (int(first), int(last) + 1), int(size)
+    """Which bytes a response holds, and of how many. Raises `Unreachable` for one that does not say."""
+    told = response.headers
+    try:
+        if response.status_code != 206:
+            length = int(told["content-length"])
+            return (0, length), length
+        range, _, size = told["content-range"].removeprefix("bytes ").partition("/")
+        first, _, last = range.partition("-")
+        return (int(first), int(last) + 1), int(size)
+    except (KeyError, ValueError):
+        raise _foreign(response) from None
+
+
+def _foreign(response: httpx2.Response) -> Unreachable:
+    return foreign_answer(response.status_code, response.headers.get("content-type", ""))
 
 
 def _timeout(options: CallOptions) -> Headers:

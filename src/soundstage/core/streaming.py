@@ -152,7 +152,10 @@ class UploadOperation(StreamOperation[P, R]):
 
 
 class DownloadOperation(StreamOperation[P, I]):
-    """A declared download, whose `reply` is what is said of the bytes; also the descriptor for both faces."""
+    """A declared download, whose `reply` is what is said of the bytes; also the descriptor for both faces.
+
+    Where that has a field `checksum`, as the reply of an upload, clients hold it against what they read whole.
+    """
 
     kind: ClassVar[Kind] = "download"
     method: ClassVar[str] = "GET"
