@@ -8,7 +8,7 @@ is counted as a follower, and takes no place of calls that are worked on.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator
 from contextlib import aclosing, contextmanager
 from typing import Any
 
@@ -159,7 +159,7 @@ class BoundFeed(BoundOperation):
         self.messages: int = 0
         self._followers = followers
         # The short way of calls would wait for a reply.
-        self.run_local = self._run_owner
+        self.run_local: Callable[[Any], Coroutine[Any, Any, Any]] = self._run_owner
 
     async def run(self, call: Call, request: Any) -> Any:
         """Refused: a feed has no one reply."""

@@ -6,7 +6,7 @@ in number, for each holds a few chunks in memory.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from typing import Any
 
@@ -83,7 +83,7 @@ class BoundDownload(BoundOperation):
     def __init__(self, operation: Operation[..., Any], interceptors: Interceptors, streams: Streams) -> None:
         super().__init__(operation, interceptors)
         self._streams = streams
-        self.run_local = self._run_owner
+        self.run_local: Callable[[Any], Coroutine[Any, Any, Any]] = self._run_owner
 
     async def run(self, call: Call, request: Any) -> Any:
         """Refused: what is found is read while it is open."""
