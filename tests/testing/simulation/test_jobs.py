@@ -11,18 +11,8 @@ from soundstage.core.job import ENDED, JobInfo
 from soundstage.core.time import Instant
 from soundstage.testing.simulation.chores.api import Chore
 from soundstage.testing.simulation.chores.service import content
-from soundstage.testing.simulation.jobs import (
-    APART_S,
-    ATTEMPTS,
-    CHORES,
-    REMEMBERED_S,
-    Act,
-    JobsBook,
-    JobsPlay,
-    JobsScenario,
-    JobStep,
-    Story,
-)
+from soundstage.testing.simulation.jobs import CHORES, Act, JobsPlay, JobsScenario, JobStep
+from soundstage.testing.simulation.jobs_book import APART_S, ATTEMPTS, REMEMBERED_S, JobsBook, Story
 from soundstage.testing.simulation.scenario import Divergence, Site
 
 T = TypeVar("T")
