@@ -6,7 +6,7 @@ cache may answer ask `reads` instead.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from soundstage.core import version
 from soundstage.core.environment import Environment
@@ -25,19 +25,14 @@ from soundstage.data.kv.closed_heads import ClosedHeads
 from soundstage.data.kv.config import NamespaceConfig
 from soundstage.data.kv.predicates import Wanted
 from soundstage.engines.cache.port import Cache
+from soundstage.engines.records.passing import PassingRecords
 from soundstage.engines.records.port import (
     IN_FLIGHT_MAX_US,
     Batch,
-    Budget,
-    Capability,
     Conditional,
     Page,
     Records,
-    Span,
     Stamp,
-    Sweep,
-    TableSpec,
-    WalkPage,
 )
 from soundstage.runtime.measurement import Measurement
 from soundstage.runtime.service import NamespaceView
@@ -56,7 +51,7 @@ SETTLED_US = FOLLOWED_US + IN_FLIGHT_MAX_US
 """After a change no write can arrive any more that tells the cache as before: until then nothing is kept."""
 
 
-class CachedRecords:
+class CachedRecords(PassingRecords):
     """The engine of a namespace, and the cache of `table`."""
 
     def __init__(
@@ -68,10 +63,9 @@ class CachedRecords:
         heads: ClosedHeads,
         usable_us: int,
     ) -> None:
-        self.capabilities: frozenset[Capability] = records.capabilities
+        super().__init__(records)
         self.tier: CacheTier = tier
         self.heads: ClosedHeads = heads
-        self._records = records
         self.reads: CachedReads = reads
         self._table = table
         self._usable_us = usable_us
@@ -145,45 +139,6 @@ class CachedRecords:
         """The cache has been told what there was to tell, if it answers."""
         await self.tier.drain()
         self.heads.stop()
-
-    async def start(self) -> None:
-        await self._records.start()
-
-    async def stop(self) -> None:
-        await self._records.stop()
-
-    async def create_table(self, spec: TableSpec) -> None:
-        await self._records.create_table(spec)
-
-    async def drop_table(self, name: str) -> None:
-        await self._records.drop_table(name)
-
-    async def tables(self) -> list[TableSpec]:
-        return await self._records.tables()
-
-    async def set_purge_floor(self, name: str, floor_us: int | None) -> None:
-        await self._records.set_purge_floor(name, floor_us)
-
-    async def get(
-        self, table: str, partition: bytes, keys: Sequence[bytes], now_us: int, budget: Budget | None = None
-    ) -> Page:
-        return await self._records.get(table, partition, keys, now_us, budget)
-
-    async def read(self, table: str, partition: bytes, span: Span, budget: Budget, now_us: int) -> Page:
-        return await self._records.read(table, partition, span, budget, now_us)
-
-    async def read_many(
-        self, table: str, partitions: Sequence[bytes], span: Span, budget: Budget, now_us: int
-    ) -> list[Page]:
-        return await self._records.read_many(table, partitions, span, budget, now_us)
-
-    async def walk(
-        self, table: str, segment: int, segments: int, position: bytes | None, budget: Budget, now_us: int
-    ) -> WalkPage:
-        return await self._records.walk(table, segment, segments, position, budget, now_us)
-
-    async def sweep(self, budget_rows: int) -> Sweep:
-        return await self._records.sweep(budget_rows)
 
 
 def cached(

@@ -14,11 +14,11 @@ import msgspec
 from xxhash import xxh3_128_hexdigest
 
 from soundstage.core import version
+from soundstage.engines.records.passing import PassingRecords
 from soundstage.engines.records.port import (
     ALL,
     Batch,
     Budget,
-    Capability,
     Cell,
     Conditional,
     Page,
@@ -26,8 +26,6 @@ from soundstage.engines.records.port import (
     Row,
     Span,
     Stamp,
-    Sweep,
-    TableSpec,
     WalkPage,
 )
 
@@ -37,40 +35,18 @@ SUFFIX = "/truncated"
 _ONE = Budget(rows=1, bytes=1)
 
 
-class TruncatedRecords:
+class TruncatedRecords(PassingRecords):
     """`records`, of whose `table` nothing of the version `at`, or of one before it, is shown. Other tables are as ever.
 
     Conditions hold of what is shown: what they are about is erased from the record before it is looked at.
     """
 
     def __init__(self, records: Records, table: str, at: Stamp, writing: Records | None = None) -> None:
-        self.capabilities: frozenset[Capability] = records.capabilities
-        self._records = records
+        super().__init__(records)
         self._writing = records if writing is None else writing
         self._table = table
         self._at = at
         self._eraser = eraser(at)
-
-    async def start(self) -> None:
-        await self._records.start()
-
-    async def stop(self) -> None:
-        await self._records.stop()
-
-    async def create_table(self, spec: TableSpec) -> None:
-        await self._records.create_table(spec)
-
-    async def drop_table(self, name: str) -> None:
-        await self._records.drop_table(name)
-
-    async def tables(self) -> list[TableSpec]:
-        return await self._records.tables()
-
-    async def set_purge_floor(self, name: str, floor_us: int | None) -> None:
-        await self._records.set_purge_floor(name, floor_us)
-
-    async def sweep(self, budget_rows: int) -> Sweep:
-        return await self._records.sweep(budget_rows)
 
     async def apply(
         self,

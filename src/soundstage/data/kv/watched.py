@@ -6,24 +6,16 @@ whose caller was told of a failure, and never lacks one that was acknowledged. R
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from soundstage.core.errors import InvalidArgument
 from soundstage.data.kv.changes import entries_of, entry_of_truncation
 from soundstage.data.kv.config import NamespaceConfig
 from soundstage.engines.log.port import Appending, Applying, AtomicWithLog, Log, LogCapability, TopicSpec
+from soundstage.engines.records.passing import PassingRecords
 from soundstage.engines.records.port import (
     Batch,
-    Budget,
-    Capability,
     Cell,
     Conditional,
-    Page,
     Records,
-    Span,
-    Sweep,
-    TableSpec,
-    WalkPage,
 )
 from soundstage.runtime.service import Logs, NamespaceView
 
@@ -106,35 +98,13 @@ def generation_of(topic: str) -> int:
     return int(number) if number.isascii() and number.isdecimal() and len(number) < 16 else 0
 
 
-class WatchedRecords:
+class WatchedRecords(PassingRecords):
     """`records`, of whose `table` every write goes through `changes`. All else is as ever."""
 
     def __init__(self, records: Records, table: str, changes: ChangeLog) -> None:
-        self.capabilities: frozenset[Capability] = records.capabilities
-        self._records = records
+        super().__init__(records)
         self._table = table
         self._changes = changes
-
-    async def start(self) -> None:
-        await self._records.start()
-
-    async def stop(self) -> None:
-        await self._records.stop()
-
-    async def create_table(self, spec: TableSpec) -> None:
-        await self._records.create_table(spec)
-
-    async def drop_table(self, name: str) -> None:
-        await self._records.drop_table(name)
-
-    async def tables(self) -> list[TableSpec]:
-        return await self._records.tables()
-
-    async def set_purge_floor(self, name: str, floor_us: int | None) -> None:
-        await self._records.set_purge_floor(name, floor_us)
-
-    async def sweep(self, budget_rows: int) -> Sweep:
-        return await self._records.sweep(budget_rows)
 
     async def apply(
         self,
@@ -149,25 +119,3 @@ class WatchedRecords:
         if table == self._table:
             return await self._changes.apply(table, partition, batch, conditional, deadline_ns)
         return await self._records.apply(table, partition, batch, conditional=conditional, deadline_ns=deadline_ns)
-
-    async def get(
-        self, table: str, partition: bytes, keys: Sequence[bytes], now_us: int, budget: Budget | None = None
-    ) -> Page:
-        """See `Records.get`."""
-        return await self._records.get(table, partition, keys, now_us, budget)
-
-    async def read(self, table: str, partition: bytes, span: Span, budget: Budget, now_us: int) -> Page:
-        """See `Records.read`."""
-        return await self._records.read(table, partition, span, budget, now_us)
-
-    async def read_many(
-        self, table: str, partitions: Sequence[bytes], span: Span, budget: Budget, now_us: int
-    ) -> list[Page]:
-        """See `Records.read_many`."""
-        return await self._records.read_many(table, partitions, span, budget, now_us)
-
-    async def walk(
-        self, table: str, segment: int, segments: int, position: bytes | None, budget: Budget, now_us: int
-    ) -> WalkPage:
-        """See `Records.walk`."""
-        return await self._records.walk(table, segment, segments, position, budget, now_us)

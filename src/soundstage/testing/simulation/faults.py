@@ -16,15 +16,14 @@ import msgspec
 
 from soundstage.core.environment import Environment
 from soundstage.core.errors import DeadlineExceeded, Unavailable
+from soundstage.engines.records.passing import PassingRecords
 from soundstage.engines.records.port import (
     Batch,
     Budget,
-    Capability,
     Conditional,
     Page,
     Records,
     Span,
-    Sweep,
     TableSpec,
     TableStatistics,
     WalkPage,
@@ -57,25 +56,19 @@ class FaultRates(msgspec.Struct, frozen=True, kw_only=True):
 HEALTHY = FaultRates()
 
 
-class FaultyRecords:
+class FaultyRecords(PassingRecords):
     """A records engine seen through faults. `rates` may change at any time; `counts` tells how often each struck.
 
     Calls with a table in `spared`, and those of no step, meet no fault.
     """
 
     def __init__(self, engine: Records, environment: Environment) -> None:
+        super().__init__(engine)
         self.engine = engine
-        self.capabilities: frozenset[Capability] = engine.capabilities
         self.rates = HEALTHY
         self.spared: frozenset[str] = frozenset()
         self.counts: Counter[str] = Counter()
         self._environment = environment
-
-    async def start(self) -> None:
-        await self.engine.start()
-
-    async def stop(self) -> None:
-        await self.engine.stop()
 
     async def create_table(self, spec: TableSpec) -> None:
         await self._before(spec.name, b"")
@@ -87,18 +80,9 @@ class FaultyRecords:
         await self.engine.drop_table(name)
         await self._after(name)
 
-    async def tables(self) -> list[TableSpec]:
-        return await self.engine.tables()
-
-    async def set_purge_floor(self, name: str, floor_us: int | None) -> None:
-        await self.engine.set_purge_floor(name, floor_us)
-
     async def statistics(self, table: str) -> TableStatistics:
         """As the engine says; ask only one that has the capability."""
         return await self.engine.statistics(table)  # type: ignore[attr-defined]
-
-    async def sweep(self, budget_rows: int) -> Sweep:
-        return await self.engine.sweep(budget_rows)
 
     async def apply(
         self,
