@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
 from concurrent.futures import Future
 from functools import partial
@@ -15,6 +16,7 @@ from tests.engines.walk.faults import Fault, Told, refusal, told
 
 from soundstage.core.environment import VirtualEnvironment
 from soundstage.engines.log.kafka import KafkaLog, Link, parse_address
+from soundstage.engines.log.kafka.bridge import Bridge
 from soundstage.engines.log.kafka.driver import (
     EARLIEST,
     KafkaError,
@@ -254,8 +256,14 @@ def driver(monkeypatch: pytest.MonkeyPatch) -> Driver:
 
 
 @pytest.fixture
-async def log(driver: Driver) -> AsyncIterator[At]:
-    address = parse_address("walk", urlsplit("kafka://nowhere?patience_s=0.05"), {}, None)
+async def log(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[At]:
+    """Pauses between attempts count as they are, and take no time: what is left for the last is enough for any."""
+
+    async def pause(_bridge: Bridge, _seconds: float) -> None:
+        await asyncio.sleep(0)
+
+    monkeypatch.setattr(Bridge, "pause", pause)
+    address = parse_address("walk", urlsplit("kafka://nowhere?patience_s=1"), {}, None)
     environment = VirtualEnvironment()
     engine = KafkaLog(Link(address), environment)
     await engine.start()
@@ -336,7 +344,8 @@ async def test_a_client_that_reads_and_fails_is_told_of_to_who_reads(log: At, dr
     assert error is not None
     assert told(error) == AWAY
 
-    lanes = log._parts.reading._lanes
-    driver.of_readers.error = None
+    reading = log._parts.reading
+    lanes = reading._lanes
+    driver.of_readers.error, reading._patience_s = None, 0.05
     assert await refusal(log.read("seen", 0, 0)) is not None
     assert not any(lane.over for lane in lanes)
