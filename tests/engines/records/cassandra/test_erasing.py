@@ -172,6 +172,14 @@ async def test_once_compacted_it_is_erased_and_told_of_no_more(environment: Virt
     assert (ring.records[1], erasing.catalogue.numbers, erasing.eraser.overgrown) == ({}, [], 0)
 
 
+async def test_what_another_process_has_finished_is_told_of_no_more(environment: VirtualEnvironment) -> None:
+    erasing = Erasing(Ring({1: records(3)}, [3]), environment)
+    await erasing.go_on()
+    await erasing.catalogue.forget_dropped(1)
+    environment.advance(REST_NS / 1e9)
+    assert (await erasing.eraser.erase(), erasing.eraser.overgrown) == (0, 0)
+
+
 async def test_of_one_call_only_so_many_parts_of_the_ring_are_read(environment: VirtualEnvironment) -> None:
     ring = Ring({1: {}}, [1 << 60])
     erasing = Erasing(ring, environment)
