@@ -16,8 +16,9 @@ from soundstage.engines.log.kafka import Link, asking, parse_address, topics
 from soundstage.engines.log.kafka.asking import Asking
 from soundstage.engines.log.kafka.bridge import Bridge
 from soundstage.engines.log.kafka.driver import LATEST, KafkaError, KafkaException, code_of
+from soundstage.engines.log.kafka.settings import configuration
 from soundstage.engines.log.kafka.topics import Topics
-from soundstage.engines.log.port import Bounds
+from soundstage.engines.log.port import Bounds, TopicSpec
 
 PLACE = ("main.events", 0)
 MISSING, EXISTS, SILENT = "UNKNOWN_TOPIC_OR_PART", "TOPIC_ALREADY_EXISTS", "_TIMED_OUT"
@@ -124,20 +125,28 @@ async def test_who_is_shut_out_meanwhile_is_told_so_when_patience_ends() -> None
     assert (refused.value.retryable, refused.value.outcome) == (False, "unknown")
 
 
-async def test_a_topic_is_looked_up_again_where_a_broker_does_not_know_it_yet() -> None:
-    settings = {
-        "retention.ms": "-1",
-        "retention.bytes": "-1",
-        "cleanup.policy": "delete",
-        "min.compaction.lag.ms": "0",
-        "delete.retention.ms": "0",
-    }
+def knowing_late(times: int) -> Topics:
+    """Topics of a cluster with one, which the broker does not know of the first `times` that it is asked."""
+    spec = TopicSpec(name="events", partitions=1)
+    link = FalseLink(Brokers())
+    given = {name: SimpleNamespace(value=each) for name, each in configuration(spec, link.address.options).items()}
     found = SimpleNamespace(partitions=[0], topic_id="id")
-    given = {name: SimpleNamespace(value=value) for name, value in settings.items()}
-    brokers = Brokers(describe_topics=[MISSING, found], describe_configs=[given], create_topics=[EXISTS])
-    link = FalseLink(brokers)
-    known = await Topics(link, Asking(link, Bridge(), SystemEnvironment()), "main").topic("events")
+    link.admin = Brokers(
+        describe_topics=[*[MISSING] * times, found],
+        describe_configs=[given],
+        create_topics=[EXISTS],
+        incremental_alter_configs=[None],
+    )
+    return Topics(link, Asking(link, Bridge(), SystemEnvironment()), "main")
+
+
+async def test_a_topic_is_looked_up_again_where_a_broker_does_not_know_it_yet() -> None:
+    known = await knowing_late(1).topic("events")
     assert (known.place, known.incarnation, known.spec.partitions) == ("main.events", "id", 1)
+
+
+async def test_a_topic_that_is_there_is_made_again_where_a_broker_does_not_know_it_yet() -> None:
+    await knowing_late(3).create(TopicSpec(name="events", partitions=1))
 
 
 async def test_a_topic_that_there_is_not_is_not_found() -> None:

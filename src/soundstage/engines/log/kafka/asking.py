@@ -107,7 +107,7 @@ class Asking:
             except AlreadyExists:
                 continue
             except (Forbidden, InvalidArgument):
-                return False
+                pass
             return False
         return True
 

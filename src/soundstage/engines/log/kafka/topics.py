@@ -60,7 +60,7 @@ class Topics:
             try:
                 await self._asking.answer("create_topics", [wanted], reading=False)
             except AlreadyExists:
-                known = await self._looked_up(spec.name)
+                known = await self._found(spec.name)
             else:
                 await self._appeared(spec.name)
                 return
