@@ -19,6 +19,8 @@ from soundstage.core.environment import VirtualEnvironment
 from soundstage.engines.search.opensearch import OpenSearchSearch, parse_address
 from soundstage.engines.search.opensearch.mapping import settings
 from soundstage.engines.search.opensearch.options import OpenSearchOptions
+from soundstage.engines.search.port import Request
+from soundstage.engines.search.queries import Distinct
 
 CALLS = calls_of("search", OpenSearchSearch)
 AWAY, SILENT, BUSY = Told("unavailable", True), Told("unavailable", True), Told("exhausted", True)
@@ -219,6 +221,17 @@ async def test_what_is_no_answer_of_a_cluster_is_told_as_such(
     error = await refusal(call("search", name, search))
     if error is not None:
         assert told(error).code in ("unavailable", "not_found", "already_exists", "internal")
+
+
+@pytest.mark.parametrize("found", [{}, {"years": 7}, {"years": {}}, {"years": {"value": "many"}}])
+async def test_counts_that_are_none_are_no_answer_of_a_cluster(search: At, client: Client, found: Any) -> None:
+    # From here on the index is known.
+    assert await refusal(call("search", "search", search)) is not None
+    said = {"hits": {"hits": []}, "_shards": {}, "aggregations": found}
+    client.says = (200, msgspec.json.encode(said))
+    error = await refusal(search.search("films", Request(aggregations={"years": Distinct(field="year")})))
+    assert error is not None
+    assert told(error) == AWAY
 
 
 @pytest.mark.parametrize("error", [ssl.SSLCertVerificationError("expired"), OSError("reset"), RuntimeError("closed")])

@@ -382,7 +382,7 @@ def _results(asking: Asking, asked: Request, found: Searched) -> dict[str, Resul
     """What was counted. Raises `TooLarge` for too much of it."""
     try:
         results = asking.results(asked.aggregations, found.aggregations)
-    except (LookupError, TypeError, AttributeError) as error:
+    except (LookupError, TypeError, AttributeError, ValueError) as error:
         raise failures.no_answer(repr(error)) from error
     check_results(results)
     return results

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import msgspec
 
@@ -14,13 +14,12 @@ from soundstage.core.errors import (
     Forbidden,
     Internal,
     NotFound,
+    Outcome,
     SoundstageError,
     TooLarge,
     Unauthenticated,
     Unavailable,
 )
-
-OutcomeOf: TypeAlias = Literal["not_applied", "unknown"]
 
 _SAID_MAX = 300
 
@@ -127,7 +126,7 @@ def refused(reason: str) -> Unavailable:
     )
 
 
-def broken(reason: str, outcome: OutcomeOf) -> Unavailable:
+def broken(reason: str, outcome: Outcome) -> Unavailable:
     """A connection was lost before the answer came."""
     return Unavailable(f"the connection to OpenSearch was lost: {reason}", outcome=outcome)
 
@@ -160,12 +159,12 @@ def defect(error: Exception) -> Internal:
     )
 
 
-def late(outcome: OutcomeOf) -> DeadlineExceeded:
+def late(outcome: Outcome) -> DeadlineExceeded:
     """The answer did not come in time."""
     return DeadlineExceeded("OpenSearch did not answer in time", hint="allow more time", outcome=outcome)
 
 
-def silent(outcome: OutcomeOf) -> Unavailable:
+def silent(outcome: Outcome) -> Unavailable:
     """The same for a call without a deadline."""
     return Unavailable("OpenSearch did not answer in time", hint="see what it does", outcome=outcome)
 
