@@ -64,13 +64,8 @@ def redis(folder: Path, fsync: str) -> Generator[tuple[int, int]]:
     port = _free_port()
     settings = {"port": port, "dir": folder, "appendonly": "yes", "appendfsync": fsync, "save": ""}
     command = [part for name, value in settings.items() for part in (f"--{name}", str(value))]
-    process = subprocess.Popen(["redis-server", *command], stdout=subprocess.DEVNULL)
-    try:
-        _wait_for(port)
-        yield port, process.pid
-    finally:
-        process.terminate()
-        process.wait()
+    with _running(["redis-server", *command], port) as pid:
+        yield port, pid
 
 
 @contextmanager
@@ -81,26 +76,16 @@ def nginx(folder: Path) -> Generator[tuple[str, int]]:
     settings = folder.with_suffix(".conf")
     settings.write_text(NGINX.format(port=port, folder=folder, user=getpass.getuser()))
     command = ["nginx", "-c", str(settings), "-p", str(folder), "-e", "stderr"]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    try:
-        _wait_for(port)
-        yield f"http://127.0.0.1:{port}", process.pid
-    finally:
-        process.terminate()
-        process.wait()
+    with _running(command, port) as pid:
+        yield f"http://127.0.0.1:{port}", pid
 
 
 @contextmanager
 def dynalite() -> Generator[str]:
     """The address of a dynalite, which speaks DynamoDB's protocol and keeps what it has in memory."""
     port = _free_port()
-    process = subprocess.Popen(["dynalite", "--port", str(port)], stdout=subprocess.DEVNULL)
-    try:
-        _wait_for(port)
+    with _running(["dynalite", "--port", str(port)], port):
         yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait()
 
 
 NGINX = """
@@ -122,6 +107,18 @@ http {{
 }}
 """
 """One process without logs, as much like ours as it gets."""
+
+
+@contextmanager
+def _running(command: Sequence[str], port: int) -> Generator[int]:
+    """The process id of a program that listens at `port`."""
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    try:
+        _wait_for(port)
+        yield process.pid
+    finally:
+        process.terminate()
+        process.wait()
 
 
 def _free_port() -> int:

@@ -9,7 +9,6 @@ and leases on them, stand beside without a rival: they write by lightweight tran
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
 from collections.abc import Awaitable, Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from urllib.parse import urlsplit
 import msgspec
 import uvloop
 
+from benchmarks.cassandra_driver import driven
 from benchmarks.report import Figure, figure, interleaved, options, show
 from soundstage.core import version
 from soundstage.core.environment import SystemEnvironment
@@ -51,7 +51,7 @@ QUICK = Scale(rounds=5, calls=2_000, decisions=200)
 
 
 class Bare:
-    """The driver, as its own documentation uses it: the next request goes out in the callback of one before."""
+    """The driver by itself."""
 
     def __init__(self, session: Any) -> None:
         self._session = session
@@ -87,34 +87,7 @@ class Bare:
         return self._put.bind(values)
 
     def _timed(self, count: int, requests: Iterator[Any]) -> float:
-        done, lock, left = threading.Event(), threading.Lock(), [count]
-        errors: list[BaseException] = []
-
-        def send() -> None:
-            with lock:
-                request = next(requests, None)
-            if request is not None:
-                request.consistency_level = 4
-                self._session.execute_async(request).add_callbacks(answered, failed)
-
-        def answered(_: Any) -> None:
-            left[0] -= 1
-            if left[0]:
-                send()
-            else:
-                done.set()
-
-        def failed(error: BaseException) -> None:
-            errors.append(error)
-            done.set()
-
-        began = time.perf_counter()
-        for _ in range(UNDER_WAY):
-            send()
-        done.wait(60)
-        if errors:
-            raise errors[0]
-        return count / (time.perf_counter() - began)
+        return count / driven(self._session, ([each] for each in requests), UNDER_WAY)
 
 
 class Ours:

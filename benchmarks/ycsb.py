@@ -13,9 +13,8 @@ from __future__ import annotations
 import asyncio
 import shutil
 import tempfile
-import threading
 import time
-from collections.abc import AsyncGenerator, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Generator, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -23,6 +22,7 @@ from typing import Any, Protocol
 import msgspec
 import uvloop
 
+from benchmarks.cassandra_driver import driven
 from benchmarks.programs import dynalite, need, redis
 from benchmarks.report import Figure, figure, options, show, turns
 from benchmarks.ycsb_workloads import (
@@ -198,9 +198,7 @@ class Dynalite:
 
 
 class Bare:
-    """The driver of Cassandra: the next request goes out in the callback of the one before."""
-
-    QUORUM = 4
+    """The driver of Cassandra by itself."""
 
     def __init__(self, session: Any) -> None:
         self._session = session
@@ -211,12 +209,13 @@ class Bare:
 
     def rate(self, operations: Sequence[Operation], posts: bool) -> float:
         """Operations per second."""
-        return self._timed(len(operations), (self._requests(each, posts) for each in operations))
+        calls = (self._requests(each, posts) for each in operations)
+        return len(operations) / driven(self._session, calls, AT_ONCE)
 
     def fill(self, records: int) -> None:
         """All records and posts are there."""
         kinds = ((Operation("insert", record), posts) for posts in (False, True) for record in range(records))
-        self._timed(2 * records, (self._requests(*each) for each in kinds))
+        driven(self._session, (self._requests(*each) for each in kinds), AT_ONCE)
 
     def _requests(self, operation: Operation, posts: bool) -> list[Any]:
         """What an operation takes, one after the other."""
@@ -238,41 +237,6 @@ class Bare:
         for name in NAMES:
             batch.add(self._put.bind((user, name, FIELD)))
         return batch
-
-    def _timed(self, count: int, each: Iterator[list[Any]]) -> float:
-        done, lock, left = threading.Event(), threading.Lock(), [count]
-        errors: list[BaseException] = []
-
-        def send(requests: list[Any] | None) -> None:
-            if requests is None:
-                with lock:
-                    requests = next(each, None)
-            if requests is not None:
-                requests[0].consistency_level = self.QUORUM
-                self._session.execute_async(requests[0]).add_callbacks(answered, failed, (requests[1:],))
-
-        def answered(_: Any, rest: list[Any]) -> None:
-            if rest:
-                send(rest)
-                return
-            with lock:
-                left[0] -= 1
-                over = not left[0]
-            if over:
-                done.set()
-            else:
-                send(None)
-
-        def failed(error: BaseException) -> None:
-            errors.append(error)
-            done.set()
-
-        began = time.perf_counter()
-        for _ in range(AT_ONCE):
-            send(None)
-        if not done.wait(120) or errors:
-            raise errors[0] if errors else TimeoutError("the driver did not answer within two minutes")
-        return count / (time.perf_counter() - began)
 
 
 async def perform(store: Store, operation: Operation, posts: bool) -> None:
