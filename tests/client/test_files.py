@@ -179,6 +179,15 @@ class TestOverTheWire:
         with pytest.raises(TooLarge):
             await connection.files.upload(much())
 
+    async def test_a_source_that_fails_is_its_caller_s_own_failure(self, connection: Connection, stage: Stage) -> None:
+        async def pieces() -> AsyncIterator[bytes]:
+            yield bytes(3 << 20)
+            raise ConnectionError("the cable was pulled")
+
+        for files in (connection.files, stage.files):
+            with pytest.raises(ConnectionError, match="the cable was pulled"):
+                await files.upload(pieces())
+
     async def test_synchronous_programs_have_the_same(self, url: str, tmp_path: Path) -> None:
         def program() -> bytes:
             with connect_sync(url) as connection:
@@ -233,6 +242,13 @@ class TestLostConnections:
         connection, _ = meet(head(), body(b"hello_world"))
         with pytest.raises(DataLoss, match="not what was sent"):
             await read(connection, ID)
+
+    async def test_the_last_of_other_bytes_do_not_come(self, meet: Meet) -> None:
+        connection, _ = meet(head(), torn(b"hello", 200), body(b"_world", 206))
+        parts = connection.files.open(ID)
+        assert await anext(parts) == b"hello"
+        with pytest.raises(DataLoss):
+            await anext(parts)
 
     async def test_what_can_be_read_twice_is_sent_again(self, meet: Meet) -> None:
         connection, far = meet(broken(httpx2.ReadError("reset")), kept())

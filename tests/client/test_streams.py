@@ -288,6 +288,29 @@ class TestAgainstALossyNetwork:
         assert first == "1500ms"
         assert "1440ms" < (second or "") < first
 
+    async def test_as_many_tries_are_made_as_the_caller_says(self, meet: Meet) -> None:
+        connection, far = meet(broken(httpx2.ConnectError("down")))
+        kv = connection.client(KeyValue, "n").with_options(retries=0)
+        with pytest.raises(Unreachable):
+            await kv.put_value(HELLO, id="a", key=b"k")
+        with pytest.raises(Unreachable):
+            await kv.get_value(id="a", key=b"k").__aenter__()
+        assert len(far.requests) == 2
+
+    async def test_a_source_that_is_late_is_no_stage_that_is(self, meet: Meet) -> None:
+        async def pieces() -> AsyncIterator[bytes]:
+            yield HELLO
+            raise TimeoutError("the source")
+
+        async def reading(request: httpx2.Request) -> httpx2.Response:
+            await request.aread()
+            raise AssertionError("the source has no end")
+
+        connection, _ = meet(reading)
+        kv = connection.client(KeyValue, "n").with_options(deadline=10)
+        with pytest.raises(TimeoutError, match="the source"):
+            await kv.put_value(pieces(), id="a", key=b"k")
+
     async def test_a_stage_that_says_nothing_is_not_waited_for_longer_than_the_deadline(self, meet: Meet) -> None:
         connection, _ = meet(silent())
         kv = connection.client(KeyValue, "n").with_options(deadline=0.01)

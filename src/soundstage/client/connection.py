@@ -16,19 +16,20 @@ from soundstage.client.network import late, network_error
 from soundstage.client.pool import Pool
 from soundstage.client.settings import Settings, check_url
 from soundstage.client.wire import Wire, header_value, trace_parent
-from soundstage.core.call import DEFAULT_OPTIONS, CallOptions
+from soundstage.core.call import CallOptions
 from soundstage.core.environment import Environment, SystemEnvironment
 from soundstage.core.errors import DeadlineExceeded, Exhausted, SoundstageError, Unavailable
 from soundstage.core.hlc import TokenClock
 from soundstage.core.ids import request_id, uuid4_hex
 from soundstage.core.observation import observer
 from soundstage.core.operation import AsyncFace, Operation, face_of
-from soundstage.core.policy import hedge_budget, hedged, repeatable, retry_budget, retrying, with_token
+from soundstage.core.policy import hedge_budget, hedged, policy_of, repeatable, retry_budget, retrying, with_token
 from soundstage.core.streaming import Content, DownloadOperation, UploadOperation
 from soundstage.core.transfers import FileAccess, Source
 
 if TYPE_CHECKING:
     from soundstage.client.streams import RemoteStreams
+    from soundstage.client.transfers import Transfers
 
 F = TypeVar("F", bound=AsyncFace)
 
@@ -68,7 +69,7 @@ class Connection:
         """The files of the stage; as `Stage.files`."""
         from soundstage.client.files import RemoteFiles
 
-        return RemoteFiles(self._send_file, self.url, self._wire, self.settings, self._retries, self.environment)
+        return RemoteFiles(self._transfers())
 
     async def __aenter__(self) -> Connection:
         return self
@@ -168,7 +169,12 @@ class Connection:
     def _streams(self) -> RemoteStreams:
         from soundstage.client.streams import RemoteStreams
 
-        return RemoteStreams(self._send_file, self.url, self._wire, self.settings, self._retries, self.environment)
+        return RemoteStreams(self._transfers())
+
+    def _transfers(self) -> Transfers:
+        from soundstage.client.transfers import Transfers
+
+        return Transfers(self._send_file, self.url, self._wire, self.settings, self._retries, self.environment)
 
     def _keyed(self, options: CallOptions) -> CallOptions:
         if options.idempotency_key is not None:
@@ -208,7 +214,7 @@ class Connection:
         headers: list[tuple[bytes, bytes]],
         stream: httpx2.AsyncByteStream,
         silence_s: float,
-        options: CallOptions = DEFAULT_OPTIONS,
+        options: CallOptions,
     ) -> httpx2.Response:
         """The response to a request about a file, an upload or a download, its body not yet read."""
         if self._closed:
@@ -232,9 +238,7 @@ class Connection:
         deadline_ns: int,
         safe: bool,
     ) -> Any:
-        policy = self.settings.retry
-        if options.retries is not None:
-            policy = msgspec.structs.replace(policy, retries=options.retries)
+        policy = policy_of(self.settings.retry, options)
         hedge = self.settings.hedge if operation.access == "read" and safe else None
 
         async def attempt_hedged() -> Any:

@@ -89,6 +89,11 @@ def with_token(operation: Operation[..., Any], request: Any, clock: TokenClock) 
     return msgspec.structs.replace(request, idempotency_token=clock.token(reserve))
 
 
+def policy_of(policy: RetryPolicy, options: CallOptions) -> RetryPolicy:
+    """`policy`, with as many retries as the call asks for."""
+    return policy if options.retries is None else msgspec.structs.replace(policy, retries=options.retries)
+
+
 def backoff_s(policy: RetryPolicy, tried: int, random: Random, error: SoundstageError) -> float:
     """Seconds to wait before try number `tried` + 1, counted from 1."""
     ceiling = min(policy.cap_s, policy.base_s * 2 ** min(tried - 1, 32))

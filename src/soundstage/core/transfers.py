@@ -15,13 +15,13 @@ import os
 import re
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Coroutine, Generator, Iterable, Iterator
-from contextlib import aclosing, asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, TypeAlias, cast
 
-from soundstage.core.errors import DataLoss, InvalidArgument
+from soundstage.core.errors import DataLoss, InvalidArgument, SoundstageError
 from soundstage.core.files import DEFAULT_MEDIA_TYPE, File
 from soundstage.core.time import Duration
 
@@ -60,6 +60,7 @@ class Reader:
 
     def __init__(self, supply: Supply) -> None:
         self._supply = supply
+        self.size: int | None = supply.size
         self.failure: Exception | None = None
 
     async def chunks(self) -> AsyncGenerator[bytes]:
@@ -76,6 +77,16 @@ class Reader:
                         f"what is sent could not be read: {error}", field="source", hint="send it again, whole"
                     ) from error
                 yield chunk
+
+    @contextmanager
+    def blamed(self) -> Generator[None]:
+        """What the block fails with is `failure`, where that is why."""
+        try:
+            yield
+        except SoundstageError:
+            if self.failure is not None:
+                raise self.failure from None
+            raise
 
 
 class FileAccess(ABC):

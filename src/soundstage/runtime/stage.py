@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from soundstage.catalogue import SYSTEMS
 from soundstage.core.call import DEFAULT_OPTIONS, LOCAL, Call, CallOptions, Principal
 from soundstage.core.environment import Environment, SystemEnvironment, VirtualEnvironment
-from soundstage.core.errors import InvalidArgument, NotFound, SoundstageError, Unauthenticated, Unavailable
+from soundstage.core.errors import InvalidArgument, NotFound, Unauthenticated, Unavailable
 from soundstage.core.feed import Position
 from soundstage.core.names import nearest
 from soundstage.core.operation import AsyncFace, Operation, face_of
@@ -253,13 +253,9 @@ class Stage:
             raise InvalidArgument(f"{operation.path} is no upload", hint="call it")
         supply = await supply_of(source)
         reader = Reader(supply)
-        try:
+        with reader.blamed():
             async with aclosing(reader.chunks()) as chunks:
                 return await bound.upload(self._call(options), bound.read(request), Body(chunks, supply.size))
-        except SoundstageError:
-            if reader.failure is not None:
-                raise reader.failure from None
-            raise
 
     @asynccontextmanager
     async def download(
