@@ -348,4 +348,4 @@ async def test_a_client_that_reads_and_fails_is_told_of_to_who_reads(log: At, dr
     lanes = reading._lanes
     driver.of_readers.error, reading._patience_s = None, 0.05
     assert await refusal(log.read("seen", 0, 0)) is not None
-    assert not any(lane.over for lane in lanes)
+    assert all(lane.error is None for lane in lanes)

@@ -11,6 +11,7 @@ import pytest
 
 from soundstage.engines.log.kafka.bridge import Bridge
 from soundstage.engines.log.kafka.driver import KafkaError, KafkaException
+from soundstage.engines.log.kafka.failures import failure
 from soundstage.engines.log.kafka.lane import Brought, EndOfPartition, Lane, Stream, sorted_by_place, stored
 from soundstage.engines.log.kafka.link import Link
 from soundstage.engines.log.membership import Place
@@ -207,3 +208,10 @@ class TestMoving:
         lane._obey()
         await asyncio.sleep(0)
         assert (client.at, stream.going) == ([5], 0)
+
+    async def test_a_stream_that_begins_once_the_client_has_failed_tells_of_it(self, lane: Lane) -> None:
+        error = failure(KafkaException(KafkaError(KafkaError._FATAL)), reading=True).error
+        lane._fail(error)
+        stream = lane.stream(PLACE)
+        lane.begin(stream, 5)
+        assert stream.error is error

@@ -133,12 +133,12 @@ class Stream:
 class Lane:
     """Streams of one client. `heard` is told of each place of which something came.
 
-    It is `over` when the client has failed, and brings nothing more.
+    `error` says why the client has failed, and brings nothing more.
     """
 
     def __init__(self, link: Link, bridge: Bridge, heard: Callable[[Place], None]) -> None:
         self.streams: dict[Place, Stream] = {}
-        self.over: bool = False
+        self.error: SoundstageError | None = None
         self._bridge = bridge
         self._heard = heard
         self._consumer: Any = link.consumer("soundstage-readers")
@@ -171,6 +171,8 @@ class Lane:
         stream.going += 1
         stream.paused = False
         stream.begin(offset)
+        # Who looked for its place while the client failed is told so, too.
+        stream.error = self.error
         self._order(self._move, move, stream)
 
     def _move(self, move: Callable[[], object], stream: Stream) -> None:
@@ -286,7 +288,7 @@ class Lane:
 
     def _fail(self, error: SoundstageError) -> None:
         """Who waits is told; what reads here next does so at another lane."""
-        self.over = True
+        self.error = error
         for place, stream in self.streams.items():
             stream.error = error
             stream.wake()

@@ -154,7 +154,7 @@ class Reading:
 
     def _picked(self, place: Place, offset: int) -> tuple[Lane, Stream]:
         """A stream that is at `offset`, else one that nobody uses, else the least used lane's."""
-        for lane in [lane for lane in self._lanes if lane.over]:
+        for lane in [lane for lane in self._lanes if lane.error is not None]:
             self._give_up(lane)
         idle: tuple[Lane, Stream] | None = None
         for lane in self._lanes:
