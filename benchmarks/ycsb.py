@@ -336,10 +336,7 @@ async def dynalite_at(url: str) -> AsyncGenerator[Dynalite]:
 @contextmanager
 def served(folder: Path) -> Generator[str]:
     """The address of a `soundstage up` that does not flush before it answers."""
-    folder.mkdir()
-    stage_file = folder / "stage.toml"
-    stage_file.write_text('[engines.default]\nurl = "rocksdb:records"\ndurability = "os"\n')
-    with StageProcess(folder / "data", stage_file=stage_file) as process:
+    with StageProcess(folder, variables={"SOUNDSTAGE_ENGINES__DEFAULT__DURABILITY": "os"}) as process:
         yield process.url
 
 

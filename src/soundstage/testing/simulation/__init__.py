@@ -16,7 +16,9 @@
     shrink                 the fewest steps that lead to a divergence
     kv                     the scenario of the key-value store
     leases, schedule       those of leases and of timed work, in several processes
-    jobs, chores, blobs    that of jobs, the system whose jobs they are, and where their files are
+    jobs, jobs_book        that of jobs, and what is known of each
+    chores, blobs          the system whose jobs they are, and where their files are
+    files, shelf           that of blobs in a folder, and the machines that end under it
 
 `python -m soundstage.testing.simulate` is the command line; `docs/testing.md` shows a scenario being written.
 """
