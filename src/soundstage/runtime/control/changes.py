@@ -277,8 +277,10 @@ class NamespaceControl:
 
     async def finished(self, found: Found) -> bool:
         """Whether a namespace that is half-way is gone: where only this process can be at it, it is cleared away."""
-        if not self._is_cut_off(found):
-            return False
+        return self._is_cut_off(found) and await self.cleared(found)
+
+    async def cleared(self, found: Found) -> bool:
+        """Whether a namespace that is half-way could be cleared away; nobody else may be at it."""
         try:
             await self.clear(found, None)
         except (Raced, SoundstageError) as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Mapping
 from contextlib import suppress
 
@@ -14,10 +13,8 @@ from soundstage.runtime.config import NamespaceDeclaration
 from soundstage.runtime.control.applied import Applied
 from soundstage.runtime.control.changes import ABANDONED_US, STAGE_FILE, NamespaceControl
 from soundstage.runtime.control.declaration import Declarations, spec_of
-from soundstage.runtime.control.store import Found, Raced
+from soundstage.runtime.control.store import Found
 from soundstage.runtime.control.tables import Tables
-
-log: logging.Logger = logging.getLogger("soundstage.namespaces")
 
 
 class NamespaceFollower:
@@ -105,15 +102,7 @@ class NamespaceFollower:
                 return False
         elif self._environment.now_us() - found.stored.since_us < abandoned_us:
             return await self._control.finished(found)
-        try:
-            await self._control.clear(found, None)
-        except (Raced, SoundstageError) as error:
-            log.warning(
-                "a namespace could not be cleared away",
-                extra={"namespace": found.stored.info.name, "reason": str(error)},
-            )
-            return False
-        return True
+        return await self._control.cleared(found)
 
     async def _ensure_tables(self) -> None:
         """An engine that forgets, or was replaced by an empty one, gets its tables."""
