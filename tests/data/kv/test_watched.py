@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from tests.data.kv.conftest import item, make, served
 from tests.data.kv.followers import Replica, contents, until
 
+from soundstage.core.errors import NotFound
 from soundstage.data.kv.api import KeyValue, PutItem
 from soundstage.data.kv.watched import generation_of, is_of_changes
 from soundstage.runtime.stage import Stage
@@ -74,3 +77,17 @@ def test_the_name_of_a_topic_tells_of_which_namespace_it_is(topic: str, generati
 
 def test_other_topics_are_not_of_changes() -> None:
     assert not is_of_changes("writeahead/kv")
+
+
+async def test_a_topic_that_was_dropped_is_made_again(plain_stage: Stage) -> None:
+    kv = await make(plain_stage, "people", watch=True)
+    await kv.put_items(id="ada", items=[item(b"k")])
+    log = plain_stage.engines.log("default", "")
+    changes = served(plain_stage).changes
+    assert changes is not None
+    await log.drop_topic(changes.topic)
+    with suppress(NotFound):
+        await kv.put_items(id="ada", items=[item(b"l")])
+    made = await kv.put_items(id="ada", items=[item(b"m")])
+    found = await until(kv.watch_items(cursor="0"), made.idempotency_token)
+    assert found[-1].idempotency_token == made.idempotency_token

@@ -6,7 +6,7 @@ whose caller was told of a failure, and never lacks one that was acknowledged. R
 
 from __future__ import annotations
 
-from soundstage.core.errors import InvalidArgument
+from soundstage.core.errors import InvalidArgument, NotFound
 from soundstage.data.kv.changes import entries_of, entry_of_truncation
 from soundstage.data.kv.config import NamespaceConfig
 from soundstage.engines.log.port import Appending, Applying, AtomicWithLog, Log, LogCapability, TopicSpec
@@ -45,18 +45,27 @@ class ChangeLog:
 
     async def open(self) -> Log:
         """The log, which has the topic. Raises `InvalidArgument` where the stage has no such log."""
-        if self._opened is None:
-            log = self._log()
-            await log.create_topic(self._spec)
-            self._opened = log
-        return self._opened
+        log = self._log()
+        await log.create_topic(self._spec)
+        self._opened = log
+        return log
 
     async def apply(
         self, table: str, partition: bytes, batch: Batch, conditional: Conditional | None, deadline_ns: int | None
     ) -> int:
         """See `Records.apply`; the log has the write, unless it is refused."""
+        try:
+            return await self._apply(table, partition, batch, conditional, deadline_ns)
+        except NotFound:
+            # Of a topic that somebody dropped the next write makes another.
+            self._opened = None
+            raise
+
+    async def _apply(
+        self, table: str, partition: bytes, batch: Batch, conditional: Conditional | None, deadline_ns: int | None
+    ) -> int:
         entries = entries_of(partition, batch)
-        log = await self.open()
+        log = self._opened or await self.open()
         if LogCapability.ATOMIC_WITH_LOG in log.capabilities and isinstance(log, AtomicWithLog):
             stamped = None if conditional is None else 0
             done = await log.write_together(
