@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 from tests.data.kv.caches import World, settle
-from tests.data.kv.conftest import ALL, Clock, between, item, keys, values
+from tests.data.kv.conftest import ALL, Clock, between, item, keys, served, values
 
 from soundstage.core.environment import VirtualEnvironment
 from soundstage.core.errors import Unavailable
@@ -35,6 +35,15 @@ async def test_an_item_that_was_read_is_read_again_without_the_store(world: Worl
     asked = world.store.reads
     assert await kv.get_items(id="ada", predicate=POINT) == first
     assert world.store.reads == asked
+
+
+async def test_what_the_cache_answers_is_not_counted_as_read_from_the_store(world: World, kv: KeyValue) -> None:
+    counted = served(world._stages[0]).amplification
+    await name(kv)
+    read, returned = counted.read, counted.returned
+    await name(kv)
+    assert counted.read == read > 0
+    assert counted.returned == 2 * returned
 
 
 async def test_another_process_finds_what_one_has_filled(world: World, kv: KeyValue) -> None:

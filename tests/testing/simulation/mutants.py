@@ -261,13 +261,12 @@ MUTANTS: dict[str, Mutant] = {
         (
             Edit(
                 f"{KV}.reads",
-                "    filling.has_read(page.rows, page.unused)\n",
-                "    if page.resume is not None and wanted.keys is None:\n"
-                "        rest = await _read(\n"
-                "            served, partition, wanted.after(page.resume), filling, filling.to_read, patience, now_us\n"
-                "        )\n"
-                "        page = Page(page.rows + rest.rows, rest.resume, rest.stamp)\n"
-                "    filling.has_read(page.rows, page.unused)\n",
+                "        filling.has_read(page.rows, page.unused)\n",
+                "        if page.resume is not None and wanted.keys is None:\n"
+                "            after = wanted.after(page.resume)\n"
+                "            rest = await _read(served, partition, after, filling, filling.to_read, patience, now_us)\n"
+                "            page = Page(page.rows + rest.rows, rest.resume, rest.stamp)\n"
+                "        filling.has_read(page.rows, page.unused)\n",
             ),
         ),
     ),

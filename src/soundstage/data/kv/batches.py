@@ -45,11 +45,11 @@ async def batch_pages(
             resume = wanted.beginning
             items = []
         else:
+            filling.has_read(found.rows, found.unused)
             if found.resume is None or over or filling.items_left == len(found.rows):
                 page = await shaped(served, partition, found, wanted, filling, patience, now_us, alone=empty)
             else:
                 # Its share was too little for it, and more may fit.
-                filling.has_read(found.rows, found.unused)
                 page = await read_page(served, partition, wanted, filling, patience, now_us, alone=empty)
                 over = patience.is_over()
             items, resume = page.items, page.resume

@@ -8,8 +8,7 @@ having met nothing but dead rows: by the next one they may have come to life. Su
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import msgspec
 
@@ -61,8 +60,10 @@ async def read_page(
     With a `question` the cache may answer, with what has the write `least`.
     """
 
-    def fetch() -> Coroutine[Any, Any, Page]:
-        return _read(served, partition, wanted, filling, filling.to_read, patience, now_us)
+    async def fetch() -> Page:
+        page = await _read(served, partition, wanted, filling, filling.to_read, patience, now_us)
+        filling.has_read(page.rows, page.unused)
+        return page
 
     if question is None or served.cached is None:
         page = await fetch()
@@ -109,8 +110,7 @@ async def shaped(
     *,
     alone: bool,
 ) -> PageResult:
-    """What of a page of the store fits; see `read_page`."""
-    filling.has_read(page.rows, page.unused)
+    """What of a page fits, which `filling` has been told of if the store was asked for it; see `read_page`."""
     found = await filling.shape(page.rows, filling.bytes_left, patience)
     if not found.items and alone and page.rows:
         found = await filling.shape(page.rows[:1], ROOMY, patience)
