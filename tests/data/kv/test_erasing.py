@@ -211,3 +211,14 @@ class Away(MemoryRecords):
         if self.away and table == "kv/people":
             raise Unavailable("the store is away")
         return await super().walk(table, *arguments, **named)
+
+
+async def test_an_eventual_namespace_hides_what_was_truncated_for_good(
+    plain_stage: Stage, environment: VirtualEnvironment
+) -> None:
+    kv = await make(plain_stage, "people", consistency="eventual", conditional_writes=False)
+    await kv.put_items(id="ada", items=[item(b"k")])
+    await truncated(kv)
+    environment.advance(86_400)
+    assert await erased(plain_stage) == Erasure(1, False)
+    assert [(name, last) for name, _, last in service_of(plain_stage).truncated()] == [("people", False)]

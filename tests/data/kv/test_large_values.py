@@ -291,6 +291,18 @@ async def test_a_value_that_was_replaced_and_dropped_while_it_was_read_is_read_a
     assert (type(error), error.retryable) == (Unavailable, True)
 
 
+async def test_a_replica_of_an_eventual_namespace_is_not_believed_that_chunks_are_lost(
+    plain_stage: Stage, environment: VirtualEnvironment
+) -> None:
+    kv = await make(plain_stage, "people", conditional_writes=False, **KNOBS)
+    await kv.put_items(id="ada", items=[item(b"k", big())])
+    (manifest,) = (await manifests(plain_stage)).values()
+    await make(plain_stage, "people", conditional_writes=False, consistency="eventual", **KNOBS)
+    await kv.get_items(id="ada")
+    error = await lost(served(plain_stage), b"ada", b"k", manifest, environment.now_us())
+    assert (type(error), error.retryable) == (Unavailable, True)
+
+
 async def test_an_eventual_namespace_has_no_large_values(plain_stage: Stage) -> None:
     kv = await make(plain_stage, "people", consistency="eventual", conditional_writes=False, **KNOBS)
     with pytest.raises(TooLarge, match="eventual") as refused:

@@ -123,6 +123,19 @@ async def test_chunks_are_kept_for_their_grace_after_a_delete(yard: Yard) -> Non
     assert await yard.stored() == before
 
 
+async def test_a_namespace_that_became_eventual_drops_no_chunks_until_it_is_strong_again(
+    plain_stage: Stage, environment: VirtualEnvironment
+) -> None:
+    yard = Yard(plain_stage, await make(plain_stage, "people", conditional_writes=False, **KNOBS), environment)
+    await yard.put(BIG)
+    await make(plain_stage, "people", conditional_writes=False, consistency="eventual", **KNOBS)
+    await yard.kv.delete_items(id="ada", predicate=ALL)
+    assert await yard.pass_time(30) == 0
+    await make(plain_stage, "people", conditional_writes=False, **KNOBS)
+    assert await yard.pass_time(10) == 1
+    assert await yard.stored() == 0
+
+
 class TestWritesThatFail:
     @pytest.fixture
     def engine(self, environment: VirtualEnvironment) -> Clumsy:

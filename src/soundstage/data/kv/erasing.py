@@ -2,7 +2,8 @@
 
 Nothing is lost by a process that dies meanwhile: the next one begins anew, and passes over what is erased already.
 Twice is enough. Once soon, for the space. And once when no write of before the truncation can arrive any more, by its
-age: after that nothing has to be hidden, and the namespace is served as one that was never truncated.
+age: after that nothing has to be hidden, and the namespace is served as one that was never truncated. An eventual
+namespace has no such end: a replica may bring up later what no pass was shown.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ async def erase(served: ServedNamespace, environment: Environment, check: Callab
     """Whatever the truncation of a namespace hides is gone from its table. `check` raises when another is to do it."""
     at = served.view.truncated
     assert at is not None
-    last = environment.now_us() >= due_us(served, at)
+    last = is_last(served, at, environment.now_us())
     engine, tombstone = served.view.records, Batch(partition=eraser(at))
     position, records, walked = None, 0, False
     before = b""
@@ -58,6 +59,11 @@ async def erase(served: ServedNamespace, environment: Environment, check: Callab
         before = hit[-1] if hit else before
         position, walked = page.position, True
     return Erasure(records, last)
+
+
+def is_last(served: ServedNamespace, at: Stamp, now_us: int) -> bool:
+    """Whether nothing of the truncation's version, or of one before it, can come to light any more."""
+    return served.config.consistency != "eventual" and now_us >= due_us(served, at)
 
 
 def due_us(served: ServedNamespace, at: Stamp) -> int:

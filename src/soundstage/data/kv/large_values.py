@@ -153,7 +153,9 @@ async def lost(
 ) -> Unavailable | DataLoss:
     """Why a chunk is not there: the value is another by now, or the namespace lost it."""
     page = await served.records.get(served.table, partition, [key], now_us)
-    if any(manifest_of(cell) == manifest for _, cell in page.rows):
+    # One replica may go on showing what was replaced, and whose chunks are rightly gone.
+    believed = served.config.consistency != "eventual"
+    if believed and any(manifest_of(cell) == manifest for _, cell in page.rows):
         return DataLoss(
             f"chunks of a value of {manifest.size} bytes in the namespace {served.name!r} are missing or damaged",
             hint="write the value again; restore a backup if it is nowhere else",

@@ -44,7 +44,7 @@ from soundstage.data.kv.batches import batch_pages
 from soundstage.data.kv.conditions import conditional
 from soundstage.data.kv.counts import count_rows
 from soundstage.data.kv.cursors import Cursor, seal, unseal
-from soundstage.data.kv.erasing import Erasure, due_us, erase
+from soundstage.data.kv.erasing import Erasure, erase, is_last
 from soundstage.data.kv.hot_items import HotItem, HotItems
 from soundstage.data.kv.items import item_of, token_of
 from soundstage.data.kv.large_values import with_chunks
@@ -268,7 +268,7 @@ class KeyValueService:
         """The namespaces of which something is hidden, by which truncation, and whether the last pass is due."""
         now_us, views = self._now_us(), self._context.namespaces.all()
         return [
-            (view.name, view.truncated, now_us >= due_us(self._serve(view.name), view.truncated))
+            (view.name, view.truncated, is_last(self._serve(view.name), view.truncated, now_us))
             for view in views
             if view.truncated is not None
         ]
