@@ -214,6 +214,13 @@ class TestReading:
         answer = await caller.ask(f"{PLACE}x")
         assert (answer.status, answer.json()["field"]) == (404, "key")
 
+    async def test_no_bytes_match_a_weak_tag(self, caller: Caller) -> None:
+        tag = (await put(caller)).headers["etag"]
+        assert (await put(caller, if_match=f"W/{tag}")).status == 412
+        assert (await caller.ask(PLACE, if_match=f"W/{tag}")).status == 412
+        assert (await caller.ask(PLACE, range="bytes=0-1", if_range=f"W/{tag}")).status == 200
+        assert (await caller.ask(PLACE, if_none_match=f"W/{tag}")).status == 304
+
     @pytest.mark.parametrize("method", ["POST", "DELETE", "PATCH"])
     async def test_other_methods_are_refused(self, caller: Caller, method: str) -> None:
         answer = await caller.ask(PLACE, method=method)
@@ -310,6 +317,14 @@ class TestSockets:
         with pytest.raises(ConnectionError):
             await caller.application(scope, receive, send)
         assert stage._parts.streams.count == 0
+
+    async def test_a_reader_that_takes_nothing_is_left(self, stage: Stage, serve: Serve) -> None:
+        await stage.client(KeyValue, "people").put_value(bytes(32 << 20), id="ada", key=b"portrait")
+        async with await Wire.open(await serve(stage, body_timeout=Duration.parse("30ms"))) as wire:
+            wire.pause()
+            await wire.send(request(PLACE, method="GET"))
+            await until(lambda: stage._parts.streams.count)
+            await until(lambda: not stage._parts.streams.count)
 
     async def test_a_reader_that_leaves_stops_the_reading(self, stage: Stage, serve: Serve) -> None:
         await stage.client(KeyValue, "people").put_value(bytes(32 << 20), id="ada", key=b"portrait")

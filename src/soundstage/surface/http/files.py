@@ -23,27 +23,24 @@ import msgspec
 from soundstage.core.call import Call
 from soundstage.core.codec import convert, encoder
 from soundstage.core.environment import Environment
-from soundstage.core.errors import DeadlineExceeded, InvalidArgument, NotFound, SoundstageError
+from soundstage.core.errors import DeadlineExceeded, InvalidArgument, NotFound
 from soundstage.core.files import DEFAULT_MEDIA_TYPE, PATH
 from soundstage.core.time import Duration
 from soundstage.engines.blobs.port import BlobInfo
 from soundstage.runtime.files import Files, file_of
 from soundstage.surface.http.asgi import Receive, Scope, fields_of
-from soundstage.surface.http.body import Disconnected
 from soundstage.surface.http.head import Head
 from soundstage.surface.http.reply import Reply, WrongMethod
 from soundstage.surface.http.transfer import (
-    Chosen,
+    PRIVATE,
     Headers,
     RequestBody,
-    SenderGone,
     StreamReply,
     announced_size,
+    answered,
     check_coding,
-    chosen_of,
     is_known,
-    nothing,
-    refusal,
+    stream_reply,
     wire_of,
 )
 
@@ -66,14 +63,12 @@ class FileRoutes:
 
     async def answer(self, scope: Scope, head: Head, receive: Receive, call: Call) -> Reply | StreamReply:
         """The reply to one request of `call.principal`, refusals included."""
-        body = RequestBody(scope, receive)
-        try:
+
+        async def answer(body: RequestBody) -> Reply | StreamReply:
             async with self._within(call):
                 return await self._answer(scope["method"], blob_at(scope["path"]), head, body, call)
-        except SenderGone:
-            raise Disconnected from None
-        except SoundstageError as error:
-            return refusal(error, head, call.request_id, unread=not body.whole)
+
+        return await answered(scope, receive, head, call, answer)
 
     async def _answer(self, method: str, blob: str, head: Head, body: RequestBody, call: Call) -> Reply | StreamReply:
         if not blob and method == "POST":
@@ -83,7 +78,7 @@ class FileRoutes:
         if method == "PUT":
             return await self._receive(blob, head, body, call)
         if method in {"GET", "HEAD"}:
-            return await self._read(blob, head, call, whole=method == "GET")
+            return await self._read(blob, head, call, method)
         if method != "DELETE":
             raise WrongMethod(method, "PUT, GET, HEAD, DELETE")
         if not await self._files.delete(blob, call.principal):
@@ -108,20 +103,17 @@ class FileRoutes:
         headers = [(b"content-type", wire.encode()), (b"location", f"{PATH}/{file.blob}".encode())]
         return Reply(201, headers, encoder(wire)(file))
 
-    async def _read(self, blob: str, head: Head, call: Call, *, whole: bool) -> Reply | StreamReply:
+    async def _read(self, blob: str, head: Head, call: Call, method: str) -> Reply | StreamReply:
         info = await self._files.find(blob, call.principal)
         if is_known(head, info.sha256):
-            return Reply(304, _validators(info), b"")
-        if not whole:
-            return StreamReply(_described(info, whole=True), Chosen(0, info.size, False), info.size, b"", nothing())
-        chosen = chosen_of(head, info.size, info.sha256)
-        chunks = self._files.read(blob, call.principal, chosen.start, chosen.end)
-        described = _described(info, whole=not chosen.partial)
-        try:
-            return StreamReply(described, chosen, info.size, await anext(chunks, b""), chunks)
-        except BaseException:
-            await chunks.aclose()
-            raise
+            return Reply(304, [_etag(info), *PRIVATE], b"")
+
+        def read(start: int, end: int) -> AsyncGenerator[bytes]:
+            return self._files.read(blob, call.principal, start, end)
+
+        # Content-Digest is of what this response holds, which is known beforehand of a whole file only.
+        of_all = [(b"content-digest", _digest(info))]
+        return await stream_reply(head, _described(info), info.size, info.sha256, read, method=method, of_all=of_all)
 
     @asynccontextmanager
     async def _within(self, call: Call) -> AsyncGenerator[None]:
@@ -166,28 +158,18 @@ def _announced(digest: bytes) -> str | None:
     return content.hex()
 
 
-def _tag(info: BlobInfo) -> str:
-    return f'"{info.sha256}"'
+def _etag(info: BlobInfo) -> tuple[bytes, bytes]:
+    return b"etag", f'"{info.sha256}"'.encode()
 
 
-def _validators(info: BlobInfo) -> Headers:
-    return [(b"etag", _tag(info).encode()), (b"cache-control", b"private, no-cache")]
-
-
-def _described(info: BlobInfo, *, whole: bool) -> Headers:
+def _described(info: BlobInfo) -> Headers:
     file = file_of(info)
-    # Content-Digest is of what this response holds, which is known beforehand of a whole file only.
-    of_this: Headers = [(b"content-digest", _digest(info))] if whole else []
     name = f"; filename*=UTF-8''{quote(file.name, safe='')}" if file.name else ""
     return [
-        *_validators(info),
+        _etag(info),
         (b"content-type", file.media_type.encode()),
         (b"content-disposition", f"attachment{name}".encode()),
-        (b"content-security-policy", b"sandbox"),
-        (b"x-content-type-options", b"nosniff"),
-        (b"accept-ranges", b"bytes"),
         (b"repr-digest", _digest(info)),
-        *of_this,
     ]
 
 

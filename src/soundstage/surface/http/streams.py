@@ -19,21 +19,18 @@ from soundstage.core.streaming import INFO, Body, Content, StreamOperation
 from soundstage.runtime.dispatch import BoundOperation
 from soundstage.runtime.streaming import BoundDownload, BoundUpload
 from soundstage.surface.http.asgi import Receive, Scope
-from soundstage.surface.http.body import Disconnected
 from soundstage.surface.http.head import Head
 from soundstage.surface.http.reply import Reply, WrongMethod
 from soundstage.surface.http.transfer import (
-    Chosen,
+    PRIVATE,
     Headers,
     RequestBody,
-    SenderGone,
     StreamReply,
     announced_size,
+    answered,
     check_coding,
-    chosen_of,
     is_known,
-    nothing,
-    refusal,
+    stream_reply,
     tags_in,
     wire_of,
 )
@@ -80,17 +77,15 @@ class StreamRoutes:
         self, route: StreamRoute, scope: Scope, head: Head, receive: Receive, call: Call
     ) -> Reply | StreamReply:
         """The reply to one request of `call.principal`, refusals included."""
-        body = RequestBody(scope, receive)
-        try:
+
+        async def answer(body: RequestBody) -> Reply | StreamReply:
             bound = route.bound(scope["method"])
             request = self._request(bound, scope, head, call)
             if isinstance(bound, BoundUpload):
                 return await _receive(bound, request, head, body, call)
-            return await _read(bound, request, head, call, whole=scope["method"] == "GET")
-        except SenderGone:
-            raise Disconnected from None
-        except SoundstageError as error:
-            return refusal(error, head, call.request_id, unread=not body.whole)
+            return await _read(bound, request, head, call, scope["method"])
+
+        return await answered(scope, receive, head, call, answer)
 
     def _request(self, bound: BoundUpload | BoundDownload, scope: Scope, head: Head, call: Call) -> Any:
         operation = _operation(bound)
@@ -101,7 +96,12 @@ class StreamRoutes:
             if operation.matching is None:
                 return request
             wanted = tags_in(head.if_match) if head.if_match else None
-            return operation.matching(request, wanted, tags_in(head.if_none_match) if head.if_none_match else None)
+            if wanted == []:
+                raise PreconditionFailed(
+                    "no bytes match a weak tag", field="If-Match", hint="send the `ETag` as it came"
+                )
+            unwanted = tags_in(head.if_none_match, weak=True) if head.if_none_match else None
+            return operation.matching(request, wanted, unwanted)
         except SoundstageError as error:
             bound.refused(error, call)
             raise
@@ -120,7 +120,7 @@ async def _receive(bound: BoundUpload, request: Any, head: Head, body: RequestBo
     return Reply(200, headers, encoder(wire)(reply))
 
 
-async def _read(bound: BoundDownload, request: Any, head: Head, call: Call, *, whole: bool) -> Reply | StreamReply:
+async def _read(bound: BoundDownload, request: Any, head: Head, call: Call, method: str) -> Reply | StreamReply:
     async with AsyncExitStack() as opened:
         content: Content[Any] = await opened.enter_async_context(bound.open(call, request))
         operation = _operation(bound)
@@ -128,15 +128,11 @@ async def _read(bound: BoundDownload, request: Any, head: Head, call: Call, *, w
         if head.if_match and not {tag, "*"} & set(tags_in(head.if_match)):
             raise PreconditionFailed("it is another one by now", field="If-Match", hint="read it from its beginning")
         if tag and head.if_none_match and is_known(head, tag):
-            return Reply(304, [_etag(tag), _PRIVATE], b"")
-        headers = [*([_etag(tag)] if tag else []), _PRIVATE, (INFO, _told(content.info)), *_BYTES]
-        if not whole:
-            return StreamReply(headers, Chosen(0, content.size, False), content.size, b"", nothing())
-        chosen = chosen_of(head, content.size, tag)
-        chunks = content.read(chosen.start, chosen.end)
-        opened.push_async_callback(chunks.aclose)
-        first = await anext(chunks, b"")
-        return StreamReply(headers, chosen, content.size, first, chunks, opened.pop_all())
+            return Reply(304, [_etag(tag), *PRIVATE], b"")
+        headers = [*([_etag(tag)] if tag else []), (INFO, _told(content.info)), *_BYTES]
+        reply = await stream_reply(head, headers, content.size, tag, content.read, method=method)
+        reply.held = opened.pop_all()
+        return reply
 
 
 def _told(info: Any) -> bytes:
@@ -153,12 +149,4 @@ def _operation(bound: BoundUpload | BoundDownload) -> StreamOperation[..., Any]:
     return operation
 
 
-_PRIVATE = (b"cache-control", b"private, no-cache")
-_BYTES: Headers = [
-    (b"content-type", b"application/octet-stream"),
-    (b"content-disposition", b"attachment"),
-    (b"content-security-policy", b"sandbox"),
-    (b"x-content-type-options", b"nosniff"),
-    (b"accept-ranges", b"bytes"),
-]
-"""What a caller stored is never shown as a page of this site."""
+_BYTES: Headers = [(b"content-type", b"application/octet-stream"), (b"content-disposition", b"attachment")]

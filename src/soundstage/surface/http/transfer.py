@@ -4,19 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack, aclosing
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias, TypeVar
 
+from soundstage.core.call import Call
 from soundstage.core.codec import JSON, ContentType
 from soundstage.core.errors import InvalidArgument, SoundstageError, Unavailable
 from soundstage.surface.http.asgi import Receive, Scope, Send, disconnected, send_part
+from soundstage.surface.http.body import Disconnected
 from soundstage.surface.http.exchange import STREAMED
 from soundstage.surface.http.head import Head
 from soundstage.surface.http.media import UnknownCoding, reply_format
 from soundstage.surface.http.reply import Reply, problem_reply
 
 Headers: TypeAlias = list[tuple[bytes, bytes]]
+
+T = TypeVar("T")
+
+PRIVATE: Headers = [(b"cache-control", b"private, no-cache")]
+STORED: Headers = [
+    *PRIVATE,
+    (b"content-security-policy", b"sandbox"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"accept-ranges", b"bytes"),
+]
+"""What a caller stored is never shown as a page of this site."""
 
 _RANGE = re.compile(r"bytes=(?:([0-9]{1,18})-([0-9]{0,18})|-([0-9]{1,18}))")
 
@@ -57,18 +70,17 @@ class StreamReply:
         size: int,
         first: bytes,
         chunks: AsyncGenerator[bytes],
-        held: AsyncExitStack | None = None,
     ) -> None:
+        self.held: AsyncExitStack = AsyncExitStack()
         self._headers = headers
         self._chosen = chosen
         self._size = size
         self._first = first
         self._chunks = chunks
-        self._held = held or AsyncExitStack()
 
     async def send(self, receive: Receive, send: Send, given: str) -> None:
         """Everything was written, or its reader is gone. What is found damaged breaks the response off."""
-        async with self._held:
+        async with self.held:
             await self._send(receive, send, given)
 
     async def _send(self, receive: Receive, send: Send, given: str) -> None:
@@ -89,6 +101,43 @@ class StreamReply:
         finally:
             gone.cancel()
             await asyncio.gather(gone, return_exceptions=True)
+
+
+async def stream_reply(
+    head: Head,
+    headers: Headers,
+    size: int,
+    tag: str,
+    read: Callable[[int, int], AsyncGenerator[bytes]],
+    *,
+    method: str,
+    of_all: Headers | None = None,
+) -> StreamReply:
+    """What is asked for of `size` bytes with `tag`, of which the first were read; none for `HEAD`.
+
+    The headers `of_all` hold of the whole only. Raises `UnsatisfiableRange`.
+    """
+    chosen = Chosen(0, size, False) if method == "HEAD" else chosen_of(head, size, tag)
+    headers = [*headers, *STORED, *([] if chosen.partial else of_all or [])]
+    chunks = nothing() if method == "HEAD" else read(chosen.start, chosen.end)
+    try:
+        return StreamReply(headers, chosen, size, await anext(chunks, b""), chunks)
+    except BaseException:
+        await chunks.aclose()
+        raise
+
+
+async def answered(
+    scope: Scope, receive: Receive, head: Head, call: Call, answer: Callable[[RequestBody], Awaitable[T]]
+) -> T | Reply:
+    """What `answer` makes of the body of a request, or its refusal. Raises `Disconnected` once the sender is gone."""
+    body = RequestBody(scope, receive)
+    try:
+        return await answer(body)
+    except SenderGone:
+        raise Disconnected from None
+    except SoundstageError as error:
+        return refusal(error, head, call.request_id, unread=not body.whole)
 
 
 class RequestBody:
@@ -132,15 +181,19 @@ def announced_size(head: Head) -> int | None:
     return int(head.content_length) if head.content_length.isdigit() else None
 
 
-def tags_in(header: bytes) -> list[str]:
-    """The tags that a header names, without quotes; weak ones are not told from strong ones."""
-    tags = [tag.strip().removeprefix("W/") for tag in header.decode("latin-1").split(",")]
+def tags_in(header: bytes, *, weak: bool = False) -> list[str]:
+    """The tags that a header names, without quotes. Weak ones say nothing of bytes: they are left out unless asked for.
+
+    So they are compared as RFC 9110 says: in `If-None-Match` only.
+    """
+    tags = [tag.strip() for tag in header.decode("latin-1").split(",")]
+    tags = [tag.removeprefix("W/") for tag in tags if weak or not tag.startswith("W/")]
     return [tag[1:-1] if tag[:1] == tag[-1:] == '"' and len(tag) > 1 else tag for tag in tags if tag]
 
 
 def is_known(head: Head, tag: str) -> bool:
     """Whether the caller has what `tag` names, as `If-None-Match` says."""
-    tags = tags_in(head.if_none_match)
+    tags = tags_in(head.if_none_match, weak=True)
     return "*" in tags or tag in tags
 
 
