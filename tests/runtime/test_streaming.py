@@ -10,7 +10,7 @@ import pytest
 
 from soundstage.core.call import DEFAULT_OPTIONS, Call, Principal
 from soundstage.core.environment import VirtualEnvironment
-from soundstage.core.errors import Exhausted, Forbidden, InvalidArgument, TokenReused, Unavailable
+from soundstage.core.errors import DeadlineExceeded, Exhausted, Forbidden, InvalidArgument, TokenReused, Unavailable
 from soundstage.core.namespace import NamespaceSpec
 from soundstage.core.streaming import Body
 from soundstage.data.kv import KeyValue
@@ -158,6 +158,36 @@ class TestKeys:
         await uploading(stage).upload(call, request(), body(b"x"))
         with pytest.raises(TokenReused, match="other bytes"):
             await uploading(stage).upload(call, request(), body(b"y"))
+
+    async def test_no_more_is_read_of_a_repetition_than_came_at_first(self, stage: Stage) -> None:
+        read: list[bytes] = []
+
+        async def endless() -> AsyncIterator[bytes]:
+            while True:
+                read.append(b"x")
+                yield b"x"
+
+        call = Call(idempotency_key="once")
+        await uploading(stage).upload(call, request(), body(b"xx"))
+        for size, most in ((None, 3), (100, 0)):
+            read.clear()
+            with pytest.raises(TokenReused, match="other bytes"):
+                await uploading(stage).upload(call, request(), Body(endless(), size))
+            assert len(read) == most
+
+    async def test_a_repetition_ends_by_its_deadline(self, stage: Stage) -> None:
+        environment = stage.environment
+        assert isinstance(environment, VirtualEnvironment)
+        await uploading(stage).upload(Call(idempotency_key="once"), request(), body(b"xx"))
+        entered = asyncio.Event()
+        call = Call(idempotency_key="once", deadline_ns=environment.monotonic_ns() + 1_000_000_000)
+        sent = Body(held(entered, asyncio.Event()), None)
+        repeated = asyncio.ensure_future(uploading(stage).upload(call, request(), sent))
+        await entered.wait()
+        environment.advance(2)
+        with pytest.raises(DeadlineExceeded):
+            await repeated
+        assert b"soundstage_streams 0.0" in stage.metrics_text()
 
     async def test_a_repetition_takes_a_place_as_well(self, stage: Stage, kv: KeyValue) -> None:
         call = Call(idempotency_key="once")

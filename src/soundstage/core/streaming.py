@@ -131,7 +131,8 @@ class StreamOperation(Operation[P, R]):
 class UploadOperation(StreamOperation[P, R]):
     """A declared upload; also the descriptor that gives both faces their typed methods.
 
-    Its reply has a field `checksum`, the 128-bit XXH3 of what came in hexadecimal, by which a repetition is known.
+    Its reply has the fields `size`, how many bytes came, and `checksum`, their 128-bit XXH3 in hexadecimal, by which a
+    repetition is known.
     """
 
     kind: ClassVar[Kind] = "upload"

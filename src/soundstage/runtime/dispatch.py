@@ -171,7 +171,7 @@ class BoundOperation:
         try:
             if call.deadline_ns is None:
                 return await self.handler(call, request)
-            return await self._in_time(call, request, call.deadline_ns)
+            return await self._in_time(self.handler, call, request, call.deadline_ns)
         except SoundstageError:
             raise
         except Exception as error:
@@ -190,14 +190,14 @@ class BoundOperation:
         if not known or (not names and self.operation.system == "namespaces"):
             await look()
 
-    async def _in_time(self, call: Call, request: Any, deadline_ns: int) -> Any:
+    async def _in_time(self, work: Handler, call: Call, request: Any, deadline_ns: int) -> Any:
         if self._now_ns() >= deadline_ns:
             raise DeadlineExceeded(
                 "the deadline had passed before the call began", hint="allow more time", outcome="not_applied"
             )
         watched = self._on.deadlines.watch(deadline_ns)
         try:
-            return await self.handler(call, request)
+            return await work(call, request)
         except asyncio.CancelledError:
             if self._on.deadlines.was_late(watched):
                 raise self._late(request) from None

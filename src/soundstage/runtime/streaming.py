@@ -17,6 +17,7 @@ from soundstage.core.call import Call
 from soundstage.core.errors import Exhausted, InvalidArgument, TokenReused
 from soundstage.core.operation import Operation
 from soundstage.core.streaming import Body, Content
+from soundstage.runtime.admission import Admission
 from soundstage.runtime.dispatch import BoundOperation, Handler, Interceptors
 
 
@@ -56,9 +57,12 @@ class BoundUpload(BoundOperation):
         """The reply to `request` and what comes with it; errors as for `run`."""
         reply = await self.run(msgspec.structs.replace(call, body=body), request)
         if not body.begun:
-            # It was done before, under the same key: of what came then the reply says the checksum.
-            with self._streams.entered():
-                await _check_same(reply, body)
+            # It was done before, under the same key: of what came then the reply says size and checksum.
+            with self._streams.entered(), _under_way(self._admission):
+                if call.deadline_ns is None:
+                    await _check_same(reply, body)
+                else:
+                    await self._in_time(lambda _, __: _check_same(reply, body), call, request, call.deadline_ns)
         return reply
 
     async def _open(self, call: Call, request: Any) -> Any:
@@ -94,19 +98,31 @@ class BoundDownload(BoundOperation):
         """What `request` names, to be read within the block. A deadline is for finding it: reading takes its time."""
         with self._streams.entered():
             content = await super().run(call, request)
-            self._admission.in_flight += 1
-            try:
+            with _under_way(self._admission):
                 yield content
-            finally:
-                self._admission.in_flight -= 1
+
+
+@contextmanager
+def _under_way(admission: Admission) -> Generator[None]:
+    """The block counts as a call."""
+    admission.in_flight += 1
+    try:
+        yield
+    finally:
+        admission.in_flight -= 1
 
 
 async def _check_same(reply: Any, body: Body) -> None:
-    digest = xxh3_128()
-    async with aclosing(body.parts()) as parts:
-        async for part in parts:
-            digest.update(part)
-    if digest.hexdigest() != reply.checksum:
+    """Raises `TokenReused` for other bytes than those of `reply`, of which no more are read than came then."""
+    digest, received = xxh3_128(), 0
+    if body.size in (None, reply.size):
+        async with aclosing(body.parts()) as parts:
+            async for part in parts:
+                received += len(part)
+                if received > reply.size:
+                    break
+                digest.update(part)
+    if received != reply.size or digest.hexdigest() != reply.checksum:
         raise TokenReused(
             "other bytes were sent under this Idempotency-Key",
             field="Idempotency-Key",
