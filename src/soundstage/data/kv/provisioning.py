@@ -137,12 +137,11 @@ def _load(workload: Workload) -> _Load:
 
     reads, writes = workload.reads_per_second, workload.writes_per_second
     read_items, write_items = workload.items_per_read, workload.items_per_write
-    write_byte_us = WRITE_BYTE_US
     return _Load(
         served=of(reads, READ_US, read_items, READ_ITEM_US, READ_BYTE_US)
-        + of(writes, WRITE_US, write_items, WRITE_ITEM_US, write_byte_us),
+        + of(writes, WRITE_US, write_items, WRITE_ITEM_US, WRITE_BYTE_US),
         owner=of(reads, OWNER_READ_US, read_items, READ_ITEM_US / 3, READ_BYTE_US / 3)
-        + of(writes, OWNER_WRITE_US, write_items, WRITE_ITEM_US, write_byte_us),
+        + of(writes, OWNER_WRITE_US, write_items, WRITE_ITEM_US, WRITE_BYTE_US),
     )
 
 
