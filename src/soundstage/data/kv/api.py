@@ -285,7 +285,10 @@ class Truncate(Message, kw_only=True):
 
 
 class TruncateReply(Message, kw_only=True):
-    """`idempotency_token` is the effective one: what was written under a later one stays."""
+    """`idempotency_token` is the one to repeat the call under; what was written at a later time than it names stays.
+
+    Feed and records show the truncation at that time too, under a token of its own that ends in `/truncated`.
+    """
 
     idempotency_token: IdempotencyToken
 
