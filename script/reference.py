@@ -65,10 +65,10 @@ METRICS_INTRODUCTION = (
 ENGINES_INTRODUCTION = (
     "An engine is opened by its URL. Each port has calls that every engine of it answers in the same way, and "
     "capabilities beyond those that some have: a namespace or a program that needs one is refused where it lacks. "
-    "A capability is marked as an engine with default options has it. *Shared* engines may be open in several "
-    "processes at once; of the others one process has each, and offers it to its workers by `host:`. The extra is what "
-    'is installed for it, as in `pip install "soundstage[cassandra]"`. `soundstage engines check URL` tells the same '
-    "of one that runs."
+    "A capability is marked as an engine with default options has it. Engines *in several processes* may be open in "
+    "some at once, and those that are `shared` too hold the same for all of them, on other hosts as well; of the "
+    "others one process has each, and offers it to its workers by `host:`. The extra is what is installed for it, as "
+    'in `pip install "soundstage[cassandra]"`. `soundstage engines check URL` tells the same of one that runs.'
 )
 
 ENGINE_URLS = (
@@ -277,7 +277,7 @@ def engines_page() -> str:
         found = {url: engine for url in ENGINE_URLS if (engine := opened(url, port)) is not None}
         known = sorted({str(each) for engine in found.values() for each in engine.capabilities})
         rows = [engine_row(url, engine, known) for url, engine in found.items()]
-        heads = ["engine", "shared", "extra", *(f"`{each}`" for each in known)]
+        heads = ["engine", "in several processes", "extra", *(f"`{each}`" for each in known)]
         parts.append([f"## {port}", "", f"[The port](../{document}).", "", *table(heads, rows)])
     return page("Engines", ENGINES_INTRODUCTION, *parts)
 

@@ -354,6 +354,31 @@ def test_tables_are_opened_by_where_their_catalogue_is(
     assert (type(engines.tables("a", "engine")).__name__, engines.is_shared("a")) == (kind, shared)
 
 
+SHARED = {
+    "cassandra://db/films": True,
+    "kafka://broker:9092": True,
+    "s3://films?endpoint=http://store:9000": True,
+    "memcached://one:11211": True,
+    "opensearch://one:9200": True,
+    "iceberg+postgresql://db/films?warehouse=/shared": True,
+    "rocksdb:films": False,
+    "memory:": False,
+    "lru:": False,
+    "file:films": False,
+    "tantivy:films": False,
+    "iceberg:films": False,
+    "arrow:": False,
+}
+
+
+@pytest.mark.parametrize(("url", "shared"), SHARED.items())
+def test_an_engine_says_whether_stages_elsewhere_see_the_same(
+    environment: VirtualEnvironment, url: str, shared: bool
+) -> None:
+    told = {port: "shared" in engine.capabilities for port, engine in opened(environment, a=url).ports("a").items()}
+    assert told == dict.fromkeys(told, shared) != {}
+
+
 def test_names_of_one_folder_share_its_tables(environment: VirtualEnvironment) -> None:
     engines = opened(environment, a="iceberg:tables", b="iceberg:tables", c="iceberg:others")
     assert engines.tables("a", "engine") is engines.tables("b", "engine")

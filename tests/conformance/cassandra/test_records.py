@@ -16,6 +16,7 @@ CAPABILITIES = frozenset(
         Capability.STATISTICS,
         Capability.DURABLE,
         Capability.TRANSFER,
+        Capability.SHARED,
     }
 )
 

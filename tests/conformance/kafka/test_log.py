@@ -23,7 +23,7 @@ _numbers = itertools.count()
 @pytest.mark.slow
 class TestKafka(LogSuite):
     capabilities: ClassVar[frozenset[LogCapability]] = frozenset(
-        {LogCapability.DURABLE, LogCapability.GROUPS, LogCapability.TRANSACTIONS}
+        {LogCapability.DURABLE, LogCapability.GROUPS, LogCapability.TRANSACTIONS, LogCapability.SHARED}
     )
     start_ns: ClassVar[int] = (time.time_ns() + AHEAD_NS) // 10**6 * 10**6
 

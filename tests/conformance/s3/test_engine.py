@@ -78,7 +78,7 @@ async def cleared(endpoint: str, prefix: str) -> None:
 
 
 def test_it_is_durable(engine: S3Blobs) -> None:
-    assert engine.capabilities == {BlobCapability.DURABLE}
+    assert engine.capabilities == {BlobCapability.DURABLE, BlobCapability.SHARED}
 
 
 async def test_a_large_blob_is_sent_in_parts_and_read_as_one(engine: S3Blobs, endpoint: str, prefix: str) -> None:

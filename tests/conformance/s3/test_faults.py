@@ -272,7 +272,7 @@ async def test_over_tls_the_server_must_be_known(
 async def test_the_check_of_engines_tells_version_capabilities_and_times(endpoint: str, prefix: str) -> None:
     config = EngineConfig(url=f"s3://suite/{prefix}?endpoint={endpoint}&region=us-east-1")
     (trial,) = await try_engine(config, "/nowhere", SystemEnvironment(), rounds=2)
-    assert (trial.port, trial.problem, trial.capabilities) == ("blobs", "", ["durable"])
+    assert (trial.port, trial.problem, trial.capabilities) == ("blobs", "", ["durable", "shared"])
     assert trial.version
     assert trial.write is not None
 

@@ -24,7 +24,7 @@ from soundstage.core.errors import (
 )
 from soundstage.engines.host import HostEngine, HostServer, engine, link, place, server
 from soundstage.engines.records.memory import MemoryRecords
-from soundstage.engines.records.port import Batch, Condition, Conditional, Statistics, TableSpec
+from soundstage.engines.records.port import Batch, Capability, Condition, Conditional, Statistics, TableSpec
 
 TABLE = "suite/items"
 
@@ -257,6 +257,17 @@ async def test_one_that_comes_back_with_other_capabilities_is_not_used(hosted: H
     await hosted.server.start()
     await until(lambda: "other capabilities" in (hosted.host.lost or ""))
     assert await outcome(hosted.tables()) == ("not_applied", True)
+
+
+@pytest.mark.parametrize("shared", [True, False])
+async def test_an_engine_elsewhere_is_as_shared_as_the_one_behind_it(tmp_path: Path, shared: bool) -> None:
+    environment = VirtualEnvironment()
+    behind = MemoryRecords(environment)
+    behind.capabilities |= {Capability.SHARED} if shared else set[Capability]()
+    hosted = Hosted(behind, "records", tmp_path, environment)
+    await hosted.start()
+    assert (Capability.SHARED in hosted.host.capabilities) == shared
+    await hosted.stop()
 
 
 async def test_an_owner_that_hangs_is_lost(hosted: Hosted, monkeypatch: pytest.MonkeyPatch) -> None:

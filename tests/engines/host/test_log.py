@@ -21,6 +21,7 @@ class TestMemory(LogSuite):
         LogCapability.DURABLE,
         LogCapability.CHECKPOINT,
         LogCapability.ATOMIC_WITH_LOG,
+        LogCapability.SHARED,
     }
 
     @pytest.fixture

@@ -18,6 +18,7 @@ class TestSubject(LogSuite):
         LogCapability.DURABLE,
         LogCapability.CHECKPOINT,
         LogCapability.ATOMIC_WITH_LOG,
+        LogCapability.SHARED,
     }
 
     @pytest.fixture(autouse=True)

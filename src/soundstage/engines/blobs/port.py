@@ -37,6 +37,8 @@ class BlobCapability(StrEnum):
 
     DURABLE = "durable"
     CHECKPOINT = "checkpoint"
+    SHARED = "shared"
+    """Stages with the same URL see the same blobs, those on other hosts too."""
 
 
 class BlobInfo(msgspec.Struct, frozen=True, kw_only=True):

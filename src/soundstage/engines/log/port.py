@@ -57,6 +57,9 @@ class LogCapability(StrEnum):
     ATOMIC_WITH_LOG = "atomic_with_log"
     GROUPS = "groups"
     TRANSACTIONS = "transactions"
+    SHARED = "shared"
+    """Stages with the same URL see the same entries, those on other hosts too. An engine of another process (`host:`)
+    is as shared as the one behind it."""
     EXACT = "exact"
     """What servers do in ways of their own. No time of a partition is less than the one before it, and the engine's own
     are told to the microsecond. Retention by bytes and compaction are done by the sweep, to the entry. Members of

@@ -45,6 +45,9 @@ class Capability(StrEnum):
     DURABLE = "durable"
     TRANSFER = "transfer"
     COSTLY_CONDITIONS = "costly_conditions"
+    SHARED = "shared"
+    """Stages with the same URL see the same rows, those on other hosts too. An engine of another process (`host:`) is
+    as shared as the one behind it."""
 
 
 class TableSpec(msgspec.Struct, frozen=True, kw_only=True):

@@ -61,7 +61,7 @@ class S3Blobs:
     """Durable, shared, in several processes; not for use from several event loops."""
 
     def __init__(self, address: Address, environment: Environment) -> None:
-        self.capabilities: frozenset[BlobCapability] = frozenset({BlobCapability.DURABLE})
+        self.capabilities: frozenset[BlobCapability] = frozenset({BlobCapability.DURABLE, BlobCapability.SHARED})
         self._environment = environment
         self._options = address.options
         self._objects = f"{address.prefix}objects/"

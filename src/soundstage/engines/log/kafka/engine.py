@@ -68,7 +68,7 @@ class KafkaLog:
 
     def __init__(self, link: Link, environment: Environment, space: str | None = None) -> None:
         self.capabilities: frozenset[LogCapability] = frozenset(
-            {LogCapability.DURABLE, LogCapability.GROUPS, LogCapability.TRANSACTIONS}
+            {LogCapability.DURABLE, LogCapability.GROUPS, LogCapability.TRANSACTIONS, LogCapability.SHARED}
         )
         self._link = link
         self._environment = environment

@@ -54,6 +54,7 @@ class CassandraRecords:
                 Capability.STATISTICS,
                 Capability.DURABLE,
                 Capability.TRANSFER,
+                Capability.SHARED,
             }
         )
         self._link = link
