@@ -12,8 +12,8 @@ from soundstage.core.environment import VirtualEnvironment
 from soundstage.core.errors import InvalidArgument
 from soundstage.data.kv.api import Selection
 from soundstage.data.kv.namespace import ServedNamespace
-from soundstage.data.kv.pagination import Patience, RowEstimate
 from soundstage.data.kv.selections import EVERYTHING, ROOMY, ROWS_AT_ONCE, Filling, checked_selection
+from soundstage.data.pagination import Patience, RowEstimate
 from soundstage.engines.records.port import Row
 from soundstage.runtime.stage import Stage
 

@@ -12,7 +12,6 @@ Messages and operations are in `api`, the knobs of a namespace in `config`. Insi
     conditions, predicates    what must hold for a write, and which keys a request is about
     items        rows as items
     selections   how much a request wants, and what still fits its page
-    pagination   how many rows make a page of so many bytes, and when to answer early
     cursors      where a walk goes on, inside a page token
     reads        pages of one record: by range and by keys; `cached_*`, `cache_*`, `closed_heads`: by way of a cache
     batches, scans, counts    pages of many records, walks over all of them, and how many items there are

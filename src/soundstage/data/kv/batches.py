@@ -8,10 +8,10 @@ from soundstage.core.pages import PageTokens
 from soundstage.data.kv.api import BatchGetItems, BatchRecord, GetItems
 from soundstage.data.kv.cursors import Cursor, seal
 from soundstage.data.kv.namespace import ServedNamespace
-from soundstage.data.kv.pagination import Patience
 from soundstage.data.kv.predicates import wanted_of
 from soundstage.data.kv.reads import filling_of, read_ahead, read_page, shaped
 from soundstage.data.kv.selections import checked_selection
+from soundstage.data.pagination import Patience
 from soundstage.engines.records.port import Page, Stamp
 
 READS_AT_ONCE = 64

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from soundstage.data.kv.namespace import ServedNamespace
-from soundstage.data.kv.pagination import Patience
 from soundstage.data.kv.predicates import Wanted
+from soundstage.data.pagination import Patience
 from soundstage.engines.records.port import Budget
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from soundstage.core.errors import InvalidArgument
-from soundstage.core.pages import PageTokens, binding_of
+from soundstage.core.pages import PageTokens
+from soundstage.data import cursors
 from soundstage.data.kv.api import GetItems, ScanItems
 
 GET = "kv/get_items/1"
@@ -26,19 +26,13 @@ class Cursor(msgspec.Struct, frozen=True, array_like=True):
 
 def seal(tokens: PageTokens, request: GetItems | ScanItems, cursor: Cursor) -> str:
     """The page token with which `request` goes on at `cursor`."""
-    return tokens.seal(GET if isinstance(request, GetItems) else SCAN, binding_of(request), cursor)
+    return cursors.seal(tokens, _kind(request), request, cursor)
 
 
 def unseal(tokens: PageTokens, request: GetItems | ScanItems, generation: int) -> Cursor | None:
     """The cursor in the request's page token, None without one. Raises `InvalidArgument` for a foreign one."""
-    if request.page_token is None:
-        return None
-    kind = GET if isinstance(request, GetItems) else SCAN
-    cursor = tokens.open(request.page_token, kind, binding_of(request), Cursor)
-    if cursor.generation != generation:
-        raise InvalidArgument(
-            "the page token is of a namespace of this name that was deleted",
-            field="page_token",
-            hint="start again without page_token",
-        )
-    return cursor
+    return cursors.unseal(tokens, _kind(request), request, Cursor, generation)
+
+
+def _kind(request: GetItems | ScanItems) -> str:
+    return GET if isinstance(request, GetItems) else SCAN

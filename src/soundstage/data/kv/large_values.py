@@ -18,9 +18,9 @@ from soundstage.data.kv.chunks import ChunkWriter, MissingChunk, read_whole
 from soundstage.data.kv.items import manifest_of, put_in_chunks
 from soundstage.data.kv.manifest import UPLOAD_BYTES, Manifest
 from soundstage.data.kv.namespace import ServedNamespace
-from soundstage.data.kv.pagination import Patience
 from soundstage.data.kv.selections import Large, Shaped
 from soundstage.data.kv.uploads import Upload, check_in_time, register, register_replaced
+from soundstage.data.pagination import Patience
 from soundstage.engines.records.port import Batch, Budget, Cell
 
 WHOLE_MAX_BYTES = 64 << 20

@@ -9,13 +9,12 @@ import msgspec
 from soundstage.core.environment import Environment
 from soundstage.core.errors import InvalidArgument
 from soundstage.core.hlc import TokenClock
-from soundstage.core.namespace import Objective
 from soundstage.data.kv.cached_records import CachedRecords, cached
 from soundstage.data.kv.config import NamespaceConfig, check_together
-from soundstage.data.kv.pagination import Amplification, RowEstimate
 from soundstage.data.kv.tokens import DriftWindow
 from soundstage.data.kv.truncated import TruncatedRecords
 from soundstage.data.kv.watched import ChangeLog, WatchedRecords
+from soundstage.data.pagination import Amplification, RowEstimate, max_ns
 from soundstage.engines.records.port import Capability, Records, TableSpec
 from soundstage.runtime.service import Caches, NamespaceView
 
@@ -83,7 +82,7 @@ class ServedNamespace:
         self.descending: bool = config.key_order == "desc"
         self.conditional: bool = takes_conditions(config, view.records.capabilities)
         self.window: DriftWindow = _window(view, config)
-        self.max_ns: dict[str, int | None] = {operation: _max_ns(view, operation) for operation in PAGED}
+        self.max_ns: dict[str, int | None] = {operation: max_ns(view, operation) for operation in PAGED}
         if before is not None and before.view.generation != view.generation:
             before = None
         self.clock: TokenClock = TokenClock(environment) if before is None else before.clock
@@ -157,11 +156,3 @@ def _window(view: NamespaceView, config: NamespaceConfig) -> DriftWindow:
     for earlier in view.earlier:
         window = window.raised(earlier.config.drift_past, earlier.until_us)
     return window
-
-
-def _max_ns(view: NamespaceView, operation: str) -> int | None:
-    """The objective of the operation, else of all that read."""
-    objective: Objective | None = view.slos.get(operation) or view.slos.get("read")
-    if objective is None or objective.latency.max is None:
-        return None
-    return int(objective.latency.max)

@@ -17,9 +17,9 @@ from soundstage.data.kv.api import Item, Selection
 from soundstage.data.kv.cursors import Cursor
 from soundstage.data.kv.large_values import bring
 from soundstage.data.kv.namespace import ServedNamespace
-from soundstage.data.kv.pagination import Patience, RowEstimate
 from soundstage.data.kv.predicates import Wanted
 from soundstage.data.kv.selections import ROOMY, Filling
+from soundstage.data.pagination import Patience, RowEstimate
 from soundstage.engines.records.port import Page, Stamp
 
 SHARE_MIN_BYTES = 64 << 10

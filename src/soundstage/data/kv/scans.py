@@ -17,9 +17,9 @@ from soundstage.data.kv.api import ScanItems, ScannedRecord, Selection
 from soundstage.data.kv.cursors import Cursor
 from soundstage.data.kv.large_values import bring
 from soundstage.data.kv.namespace import ServedNamespace
-from soundstage.data.kv.pagination import Patience
 from soundstage.data.kv.reads import filling_of
 from soundstage.data.kv.selections import ROOMY, Filling, Shaped
+from soundstage.data.pagination import Patience
 from soundstage.engines.records.port import Row
 
 PARTITIONS_AT_ONCE = 128

@@ -11,7 +11,7 @@ from soundstage.core.time import INT64_MAX
 from soundstage.data.kv.api import Item, Selection
 from soundstage.data.kv.items import item_of
 from soundstage.data.kv.namespace import ServedNamespace
-from soundstage.data.kv.pagination import Patience, RowEstimate
+from soundstage.data.pagination import Patience, RowEstimate
 from soundstage.engines.records.port import Budget, Cell, Row
 
 EVERYTHING = Selection()

@@ -50,7 +50,6 @@ from soundstage.data.kv.items import item_of, token_of
 from soundstage.data.kv.large_values import with_chunks
 from soundstage.data.kv.mutations import Mutations
 from soundstage.data.kv.namespace import ServedNamespace
-from soundstage.data.kv.pagination import Patience
 from soundstage.data.kv.predicates import wanted_of
 from soundstage.data.kv.reads import filling_of, read_page
 from soundstage.data.kv.scans import check_scan, scan_page
@@ -62,6 +61,7 @@ from soundstage.data.kv.uploads import Swept, sweep
 from soundstage.data.kv.watched import ChangeLog, generation_of, is_of_changes
 from soundstage.data.kv.watching import Watch
 from soundstage.data.kv.writes import LargeValues, delete_batch, put_batch
+from soundstage.data.pagination import Patience
 from soundstage.engines.log.port import LogCapability
 from soundstage.engines.records.port import Batch, Conditional, Stamp, TableSpec
 from soundstage.runtime.measurement import Measurement

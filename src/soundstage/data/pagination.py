@@ -1,4 +1,4 @@
-"""How many rows to ask for, so that a page of so many bytes is read neither twice nor in vain.
+"""How many rows to ask for, so that a page of so many bytes is read neither twice nor in vain; for all data systems.
 
 Some stores count rows, pages count bytes. Each namespace keeps a running estimate of its rows' size for first
 pages; a page token carries that of its own walk. A store that cannot stop by bytes is asked for `L` rows,
@@ -10,6 +10,8 @@ from __future__ import annotations
 from math import ceil
 
 from soundstage.core.environment import Environment
+from soundstage.core.namespace import Objective
+from soundstage.runtime.service import NamespaceView
 
 MARGIN = 1.1
 WEIGHT = 0.2
@@ -89,3 +91,11 @@ class Patience:
         self._longest_ns = max(self._longest_ns, now_ns - self._started_ns)
         self._started_ns = now_ns
         return now_ns >= self.stop_ns or now_ns + self._longest_ns > self.stop_ns
+
+
+def max_ns(view: NamespaceView, operation: str) -> int | None:
+    """How long the operation may take: by its own objective, else by that of all that read; None is for ever."""
+    objective: Objective | None = view.slos.get(operation) or view.slos.get("read")
+    if objective is None or objective.latency.max is None:
+        return None
+    return int(objective.latency.max)

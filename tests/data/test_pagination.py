@@ -5,9 +5,14 @@ from __future__ import annotations
 import pytest
 
 from soundstage.core.environment import VirtualEnvironment
-from soundstage.data.kv.pagination import FIRST_ESTIMATE_BYTES, NO_LIMIT, RESERVE_NS, Patience, RowEstimate
+from soundstage.data.pagination import FIRST_ESTIMATE_BYTES, NO_LIMIT, RESERVE_NS, Patience, RowEstimate
 
 MS = 1_000_000
+
+
+@pytest.fixture
+def environment() -> VirtualEnvironment:
+    return VirtualEnvironment(seed=5)
 
 
 def test_rows_are_what_fills_the_bytes_and_a_tenth() -> None:
