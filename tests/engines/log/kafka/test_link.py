@@ -103,3 +103,9 @@ async def test_settings_that_the_driver_refuses_are_told_as_such(tmp_path: Any) 
     with pytest.raises(InvalidArgument) as refused:
         await asked.take()
     assert "TLS files" in str(refused.value.hint)
+
+
+def test_the_driver_is_told_to_give_up_no_append_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("soundstage.engines.log.kafka.link.root", SimpleNamespace(Producer=dict[str, Any]))
+    settings = link().producer()
+    assert [settings[each] for each in ("enable.idempotence", "acks", "delivery.timeout.ms")] == [True, "all", 0]

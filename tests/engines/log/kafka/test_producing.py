@@ -29,16 +29,32 @@ async def bridge() -> Bridge:
     return Bridge()
 
 
-@pytest.fixture
-async def producing(monkeypatch: pytest.MonkeyPatch, bridge: Bridge) -> AsyncIterator[Producing]:
-    """One MiB may be under way, and two appends wait, to a broker that is not there."""
-    monkeypatch.setattr(module, "FLUSH_S", 0.01)
+def link(query: str = "") -> Link:
+    """To a broker that is not there."""
     port = free_port(["127.0.0.1"], random.Random(), set())
-    url = urlsplit(f"kafka://127.0.0.1:{port}?in_flight={MIB}&waiting=2&patience_s=60")
-    found = Producing(Link(parse_address("test", url, {}, None)), bridge)
+    return Link(parse_address("test", urlsplit(f"kafka://127.0.0.1:{port}?{query}"), {}, None))
+
+
+async def opened(bridge: Bridge, patience_s: float) -> AsyncIterator[Producing]:
+    """One MiB may be under way, and two appends wait."""
+    found = Producing(link(f"in_flight={MIB}&waiting=2&patience_s={patience_s}"), bridge)
     yield found
     bridge.close()
     await found.close()
+
+
+@pytest.fixture
+async def producing(monkeypatch: pytest.MonkeyPatch, bridge: Bridge) -> AsyncIterator[Producing]:
+    monkeypatch.setattr(module, "FLUSH_S", 0.01)
+    async for each in opened(bridge, 60):
+        yield each
+
+
+@pytest.fixture
+async def impatient(monkeypatch: pytest.MonkeyPatch, bridge: Bridge) -> AsyncIterator[Producing]:
+    monkeypatch.setattr(module, "FLUSH_S", 0.01)
+    async for each in opened(bridge, SOON_S):
+        yield each
 
 
 async def append(producing: Producing, size: int, left_s: float | None = None) -> list[Spot]:
@@ -49,6 +65,26 @@ async def test_an_append_that_nobody_takes_ends_at_its_deadline(producing: Produ
     with pytest.raises(DeadlineExceeded) as refused:
         await append(producing, 10, SOON_S)
     assert refused.value.outcome == "unknown"
+
+
+async def test_an_append_without_a_deadline_ends_when_patience_does(impatient: Producing) -> None:
+    with pytest.raises(Unavailable) as refused:
+        await append(impatient, 10)
+    assert (refused.value.outcome, refused.value.retryable) == ("unknown", True)
+
+
+async def test_patience_ends_for_who_has_no_turn_too(impatient: Producing) -> None:
+    first = asyncio.ensure_future(append(impatient, MIB, 60))
+    await asyncio.sleep(0)
+    with pytest.raises(Unavailable) as refused:
+        await append(impatient, 10)
+    assert refused.value.outcome == "not_applied"
+    first.cancel()
+
+
+async def test_a_deadline_may_be_later_than_patience(impatient: Producing) -> None:
+    with pytest.raises(DeadlineExceeded):
+        await append(impatient, 10, 2 * SOON_S)
 
 
 async def test_an_append_that_never_had_its_turn_was_not_made(producing: Producing) -> None:
@@ -129,8 +165,96 @@ class Dead:
     def flush(self, _timeout_s: float) -> None:
         raise KafkaException(KafkaError(code_of("_FATAL"), "fatal", True))
 
-    def purge(self) -> None:
+    def purge(self, blocking: bool = True) -> None:
         raise KafkaException(KafkaError(code_of("_FATAL"), "fatal", True))
+
+
+class Slow:
+    """A producer whose entries arrive when they are told to, or are given up when it is purged."""
+
+    def __init__(self, _settings: dict[str, Any]) -> None:
+        self.kept: list[Any] = []
+        self.came: asyncio.Event = asyncio.Event()
+        self._told: list[tuple[Any, Any, Any]] = []
+
+    def __len__(self) -> int:
+        return len(self.kept) + len(self._told)
+
+    def produce(self, *given: Any) -> None:
+        self.kept.append(given[4])
+        self.came.set()
+
+    def arrive(self) -> None:
+        self.came.clear()
+        self._told = [(heard, None, Message(0, offset)) for offset, heard in enumerate(self.kept)]
+        self.kept = []
+
+    def purge(self, blocking: bool = True) -> None:
+        self._told = [(heard, KafkaError(code_of("_PURGE_INFLIGHT")), None) for heard in self.kept]
+        self.kept = []
+
+    def poll(self, _timeout_s: float) -> int:
+        told, self._told = self._told, []
+        for heard, error, message in told:
+            heard(error, message)
+        return len(told)
+
+    def flush(self, _timeout_s: float) -> None:
+        self.poll(0)
+
+
+@pytest.fixture
+def clients(monkeypatch: pytest.MonkeyPatch) -> list[Slow]:
+    """The producers that were made."""
+    found: list[Slow] = []
+
+    def made(settings: dict[str, Any]) -> Slow:
+        found.append(Slow(settings))
+        return found[-1]
+
+    monkeypatch.setattr("soundstage.engines.log.kafka.link.root", SimpleNamespace(Producer=made))
+    return found
+
+
+async def test_what_a_call_gave_up_takes_up_room_until_kafka_has_decided(bridge: Bridge, clients: list[Slow]) -> None:
+    producing = Producing(link(f"in_flight={MIB}"), bridge)
+    with pytest.raises(DeadlineExceeded) as given_up:
+        await append(producing, MIB, SOON_S)
+    with pytest.raises(DeadlineExceeded) as refused:
+        await append(producing, MIB, SOON_S)
+    clients[0].arrive()
+    waiting = asyncio.ensure_future(append(producing, MIB))
+    await clients[0].came.wait()
+    clients[0].arrive()
+    assert await waiting == [(0, 0)]
+    assert [each.value.outcome for each in (given_up, refused)] == ["unknown", "not_applied"]
+    assert len(clients) == 1
+    await producing.close()
+
+
+async def test_a_client_that_appends_no_more_keeps_nothing(bridge: Bridge, clients: list[Slow]) -> None:
+    producing = Producing(link(), bridge)
+    calls = [asyncio.ensure_future(append(producing, 10)) for _ in range(2)]
+    await asyncio.sleep(0)
+    first = clients[0].kept.pop(0)
+    first(KafkaError(code_of("_FATAL"), "fatal", True), None)
+    calls.append(asyncio.ensure_future(append(producing, 10)))
+    await asyncio.sleep(0)
+    clients[1].arrive()
+    ended = await asyncio.gather(*calls, return_exceptions=True)
+    assert [type(each) for each in ended] == [Unavailable, Unavailable, list]
+    assert [each.outcome for each in ended if isinstance(each, Unavailable)] == ["unknown", "unknown"]
+    await producing.close()
+
+
+async def test_what_is_under_way_when_it_closes_is_not_waited_for_long(bridge: Bridge, clients: list[Slow]) -> None:
+    producing = Producing(link(), bridge)
+    waiting = asyncio.ensure_future(append(producing, 10))
+    await clients[0].came.wait()
+    await producing.close()
+    with pytest.raises(Unavailable) as refused:
+        await waiting
+    assert refused.value.outcome == "unknown"
 
 
 async def test_a_client_that_may_not_append_says_why_and_is_closed_all_the_same(

@@ -197,7 +197,8 @@ async def test_kafka_keeps_open_what_it_hears_no_more_of_for_twice_as_long_as_a_
     transacting: Transacting, kafka: Kafka
 ) -> None:
     await transact(transacting)
-    assert kafka.clients == [{"transactional.id": "me", "transaction.timeout.ms": 120_000}]
+    (client,) = kafka.clients
+    assert client == {"transactional.id": "me", "transaction.timeout.ms": 120_000, "delivery.timeout.ms": 60_000}
 
 
 async def test_a_cluster_that_is_away_refuses_with_nothing_done(transacting: Transacting, kafka: Kafka) -> None:

@@ -158,9 +158,7 @@ class Carrier:
     def _renewed(self, within_s: float) -> Any:
         """A client; what another of its name left open is over."""
         if self._coming is None:
-            open_ms = round(TIMES_PATIENCE * 1_000 * max(1.0, self._link.address.options.patience_s))
-            names = {"transactional.id": self._name, "transaction.timeout.ms": min(OPEN_MAX_MS, open_ms)}
-            self._coming = self._link.producer(**names)
+            self._coming = self._link.producer(**transactional(self._name, self._link.address.options.patience_s))
         try:
             self._coming.init_transactions(within_s)
         except KafkaException as error:
@@ -197,6 +195,16 @@ class Carrier:
         """What was left open is over, if Kafka answers in time."""
         with suppress(KafkaException, SoundstageError):
             self._renewed(within_s)
+
+
+def transactional(name: str, patience_s: float) -> dict[str, Any]:
+    """How a client of the driver is set that has transactions. What it gives up, it takes back with all the rest."""
+    tried_ms = max(1_000, round(1_000 * patience_s))
+    return {
+        "transactional.id": name,
+        "transaction.timeout.ms": min(OPEN_MAX_MS, TIMES_PATIENCE * tried_ms),
+        "delivery.timeout.ms": tried_ms,
+    }
 
 
 def told(error: BaseException, *, sure: bool) -> SoundstageError:

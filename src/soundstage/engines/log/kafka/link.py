@@ -19,6 +19,9 @@ QUEUE_BACKOFF_MS = 10
 
 HEARTBEAT_MS = 250
 CONNECT_S = 0.25
+FOREVER = 0
+"""How the driver is told to try without end."""
+
 ALL_DOWN: int = code_of("_ALL_BROKERS_DOWN")
 
 
@@ -76,7 +79,10 @@ class Link:
                 self.admin = None
 
     def producer(self, **more: Any) -> Any:
-        """A client that appends, each message once and in order."""
+        """A client that appends, each message once and in order, and gives none up by itself.
+
+        Where the driver gives one up, it numbers what is left anew, and Kafka no longer knows what it has already.
+        """
         options = self.address.options
         return self._made(
             root.Producer,
@@ -85,7 +91,7 @@ class Link:
                 "acks": "all",
                 "linger.ms": options.linger_ms,
                 "compression.type": options.compression,
-                "delivery.timeout.ms": max(1_000, round(options.patience_s * 1_000)),
+                "delivery.timeout.ms": FOREVER,
                 "message.max.bytes": MESSAGE_MAX_BYTES,
                 "queue.buffering.max.messages": 10_000_000,
                 "queue.buffering.max.kbytes": 2_097_151,

@@ -1,16 +1,19 @@
-"""Appends on their way: what each call was told so far, and how much is under way at once."""
+"""Appends on their way: what each call was told so far, and how much is under way at once.
+
+A call ends when its time is over. What it sent stays with the driver until Kafka has decided, and takes up room.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from itertools import repeat
-from typing import Any
+from typing import Any, TypeAlias
 
-from soundstage.core.errors import Forbidden, SoundstageError, Unauthenticated, Unavailable
+from soundstage.core.errors import Forbidden, Outcome, SoundstageError, Unauthenticated, Unavailable
 from soundstage.engines.log import refusals
 from soundstage.engines.log.kafka.bridge import Bridge
 from soundstage.engines.log.kafka.driver import KafkaException
@@ -23,6 +26,9 @@ SERVE_FIRST_S, SERVE_LAST_S = 0.0005, 0.01
 
 FLUSH_S = 1.0
 """For what was handed over when the engine stops."""
+
+Over: TypeAlias = Callable[[Outcome], SoundstageError]
+"""What a call is told whose time is over."""
 
 US_HEADER = "soundstage-us"
 """What a producer's own time has beyond its milliseconds, which are all that Kafka keeps; and no time there is 0."""
@@ -76,6 +82,7 @@ class Producing:
         self._link = link
         self._bridge = bridge
         self._producer: Any = link.producer()
+        self._patience_s = link.address.options.patience_s
         self._room = link.address.options.in_flight
         self._free = self._room
         self._waiting_max = link.address.options.waiting
@@ -90,10 +97,14 @@ class Producing:
     async def append(
         self, topic: str, entries: Sequence[Entry], places: Sequence[int], now_us: int, size: int, left_s: float | None
     ) -> list[Spot]:
-        """The entries are at their places, on as many brokers as the topic demands. `left_s`: of real time."""
+        """The entries are at their places, on as many brokers as the topic demands.
+
+        `left_s`: of real time, instead of patience. A call that is over may still append, once, when brokers are back.
+        """
         taken = min(self._room, size + 100 * len(entries))
-        ends_s = None if left_s is None else self._bridge.loop.time() + left_s
-        await self._take(taken, ends_s)
+        ends_s = self._bridge.loop.time() + (self._patience_s if left_s is None else left_s)
+        over: Over = self._link.silence if left_s is None else late
+        await self._take(taken, ends_s, over)
         sending = Sending(self._bridge.promise(), len(entries))
         # Who is cancelled leaves; what it sent goes on, and gives back its room then.
         sending.told.add_done_callback(lambda _: self._give(taken))
@@ -107,7 +118,7 @@ class Producing:
         except BaseException:
             sending.told.cancel()
             raise
-        await self._heard(sending, ends_s)
+        await self._heard(sending, ends_s, over)
         return sending.spots(places)
 
     def _send(self, topic: str, entries: Sequence[Entry], places: Sequence[int], now_us: int, sending: Sending) -> None:
@@ -173,25 +184,25 @@ class Producing:
         found.outcome = "unknown"
         return found
 
-    async def _heard(self, sending: Sending, ends_s: float | None) -> None:
-        """Returns when all of it is acknowledged; by the deadline whoever waits is told that it is over."""
-        if ends_s is None:
-            await asyncio.shield(sending.told)
-            return
+    async def _heard(self, sending: Sending, ends_s: float, over: Over) -> None:
+        """Returns when all of it is acknowledged; whoever waits is told when time is over."""
         try:
             async with asyncio.timeout_at(ends_s):
                 await asyncio.shield(sending.told)
         except TimeoutError:
-            raise late("unknown") from None
+            raise over("unknown") from None
 
     def _renewed(self) -> Any:
         """A client in place of one that appends no more, which still has to tell what became of its entries."""
         self._broken = False
+        with suppress(KafkaException):
+            # It would keep what it cannot send for good.
+            self._producer.purge(blocking=False)
         self._left.append(self._producer)
         self._producer = self._link.producer()
         return self._producer
 
-    async def _take(self, size: int, ends_s: float | None) -> None:
+    async def _take(self, size: int, ends_s: float, over: Over) -> None:
         if self._closed:
             raise refusals.stopped()
         if not self._queue and self._free >= size:
@@ -206,7 +217,7 @@ class Producing:
                 await turn
         except TimeoutError:
             self._leave(size, turn)
-            raise late() from None
+            raise over("not_applied") from None
         except asyncio.CancelledError:
             self._leave(size, turn)
             raise
