@@ -28,6 +28,7 @@ SERVERS: dict[str, tuple[str, ...]] = {
     "cassandra": ("cassandra",),
     "ring": ("cassandra",),
     "kafka": ("kafka",),
+    "brokers": ("kafka",),
     "outbox": ("cassandra", "kafka"),
     "opensearch": ("opensearch",),
     "s3": ("s3",),
