@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
-from suite_run import Suite, kill_all
+from suite_run import Suite, none_outlive
 
 T = TypeVar("T")
 
@@ -40,16 +40,13 @@ def run_in_lanes(
 ) -> Iterator[tuple[Suite, T]]:
     """Each suite with what `run` made of it, in the order in which they end. Nothing runs on when the block is left."""
     waiting, running = list(suites), dict[Future[T], Suite]()
-    with ThreadPoolExecutor(count) as pool:
-        try:
-            while waiting or running:
-                for suite in list(waiting):
-                    if len(running) < count and may_run(suite, running.values(), servers):
-                        waiting.remove(suite)
-                        running[pool.submit(run, suite)] = suite
-                for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    yield running.pop(future), future.result()
-        finally:
-            # One that was about to begin is there in the next round.
-            while wait(running, timeout=0.1).not_done:
-                kill_all()
+    pool = ThreadPoolExecutor(count)
+    # Not by what is in `running`: a signal may come when a suite has begun and its future is not in there yet.
+    with none_outlive(pool):
+        while waiting or running:
+            for suite in list(waiting):
+                if len(running) < count and may_run(suite, running.values(), servers):
+                    waiting.remove(suite)
+                    running[pool.submit(run, suite)] = suite
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                yield running.pop(future), future.result()

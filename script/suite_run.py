@@ -12,6 +12,8 @@ import signal
 import subprocess
 import threading
 import xml.etree.ElementTree as ElementTree
+from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -19,6 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LIMIT_SECONDS = 1_500
 
 _running: set[subprocess.Popen[bytes]] = set()
+_ending = threading.Event()
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,8 @@ def run(suite: Suite, logs: Path, limit_seconds: float = LIMIT_SECONDS, place: P
         except OSError as error:
             return Outcome(failed=1, reason=f"cannot start {command[0]}: {error.strerror}")
         _running.add(process)
+        if _ending.is_set():
+            kill_group(process)
         try:
             status, cpu_seconds = end_of(process, limit_seconds)
         finally:
@@ -117,10 +122,17 @@ def kill_group(process: subprocess.Popen[bytes]) -> None:
         os.killpg(process.pid, signal.SIGKILL)
 
 
-def kill_all() -> None:
-    """Nothing is left of the suites that were running."""
-    for process in list(_running):
-        kill_group(process)
+@contextlib.contextmanager
+def none_outlive(runners: ThreadPoolExecutor) -> Generator[None]:
+    """No suite that a thread of `runners` began outlives the block, however it is left; the threads have ended too."""
+    try:
+        yield
+    finally:
+        _ending.set()
+        for process in list(_running):
+            kill_group(process)
+        runners.shutdown(cancel_futures=True)
+        _ending.clear()
 
 
 def judge(suite: Suite, status: int | None, report: Path) -> Outcome:

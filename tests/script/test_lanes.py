@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import lanes
 import pytest
 from lanes import may_run, run_in_lanes
-from suite_run import Suite, run
+from suite_run import Suite, none_outlive, run
 
 SERVERS = {"a": ("cassandra",), "b": ("kafka", "memcached"), "small": ("memcached", "redis")}
 
@@ -85,6 +86,26 @@ def test_one_that_fails_to_run_ends_all_that_run(tmp_path: Path) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         list(run_in_lanes(suites("x", "y"), 2, servers_of, work))
+
+
+def test_one_whose_thread_nobody_noted_yet_is_ended_too(tmp_path: Path) -> None:
+    """A signal may come between the start of a suite and the word of it, and a suite may begin while others end."""
+    leaves, pool = threading.Event(), ThreadPoolExecutor(1)
+
+    def late() -> str:
+        assert leaves.wait(60)
+        return run(Suite("slow", None, ("sleep", "600")), tmp_path, place=tmp_path).reason
+
+    with none_outlive(pool):
+        ended = pool.submit(late)
+        leaves.set()
+    assert ended.result(0) == "ended with status -9"
+
+
+def test_suites_run_again_after_some_were_ended(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), none_outlive(ThreadPoolExecutor(1)):
+        raise KeyboardInterrupt
+    assert run(Suite("next", None, ("true",)), tmp_path, place=tmp_path).ok
 
 
 @pytest.mark.parametrize(("processors", "count"), [({0}, 1), ({0, 1}, 2), (set(range(64)), lanes.LANES_MAX)])
