@@ -34,17 +34,19 @@ class Cluttered(MemoryTables):
         self.cleaned = asyncio.Event()
         self._broken = broken or {}
 
-    async def compact(self, name: str, *, branch: str = "main", small_bytes: int = 32 << 20) -> Snapshot | None:
+    async def compact(
+        self, name: str, *, branch: str = "main", small_bytes: int = 32 << 20, deadline_ns: int | None = None
+    ) -> Snapshot | None:
         self.asked.append(("compact", name, branch))
         if name in self._broken:
             raise self._broken[name]
         return Snapshot(id=1, parent=0, committed_us=0, change="compact", rows=0)
 
-    async def expire(self, name: str, before_us: int, keep: int = 1) -> int:
+    async def expire(self, name: str, before_us: int, keep: int = 1, *, deadline_ns: int | None = None) -> int:
         self.asked.append(("expire", name, before_us, keep))
         return 4
 
-    async def clean(self, name: str, before_us: int) -> int:
+    async def clean(self, name: str, before_us: int, *, deadline_ns: int | None = None) -> int:
         self.asked.append(("clean", name, before_us))
         self.cleaned.set()
         return 9
@@ -53,7 +55,7 @@ class Cluttered(MemoryTables):
 class Unreachable(Cluttered):
     """An engine that does not tell which tables it has."""
 
-    async def tables(self) -> list[str]:
+    async def tables(self, *, deadline_ns: int | None = None) -> list[str]:
         raise Unavailable("the catalogue is locked", retryable=True)
 
 

@@ -31,16 +31,16 @@ SUBJECT = Path(__file__).with_name("subject.py")
 class Careless(MemoryTables):
     """Makes what it is asked for, whatever it is."""
 
-    async def create(self, spec: TableSpec) -> TableInfo:
+    async def create(self, spec: TableSpec, **more: Any) -> TableInfo:
         await self.drop(spec.name)
-        return await super().create(check_spec(spec))
+        return await super().create(check_spec(spec), **more)
 
 
 class Unsorted(MemoryTables):
     """Lists tables as they come."""
 
-    async def tables(self) -> list[str]:
-        return (await super().tables())[::-1]
+    async def tables(self, **more: Any) -> list[str]:
+        return (await super().tables(**more))[::-1]
 
 
 class Replacing(MemoryTables):
@@ -172,7 +172,7 @@ class Stale(MemoryTables):
 class Confusing(MemoryTables):
     """Gives a column that is added the values of one of that name that was dropped."""
 
-    async def evolve(self, name: str, changes: Sequence[ColumnChange]) -> TableInfo:
+    async def evolve(self, name: str, changes: Sequence[ColumnChange], **more: Any) -> TableInfo:
         table = self._tables.get(name)
         before = (
             {}
@@ -180,7 +180,7 @@ class Confusing(MemoryTables):
             else dict(zip((each.name for each in table.shape.spec.columns), table.shape.ids, strict=True))
         )
         self._dropped = {**getattr(self, "_dropped", {}), **before}
-        info = await super().evolve(name, changes)
+        info = await super().evolve(name, changes, **more)
         for change in changes:
             if isinstance(change, AddColumn) and change.column.name in self._dropped:
                 shape = self._tables[name].shape
@@ -194,8 +194,8 @@ class Confusing(MemoryTables):
 class Forgetful(MemoryTables):
     """Loses the values of a column that is renamed."""
 
-    async def evolve(self, name: str, changes: Sequence[ColumnChange]) -> TableInfo:
-        await super().evolve(name, changes)
+    async def evolve(self, name: str, changes: Sequence[ColumnChange], **more: Any) -> TableInfo:
+        await super().evolve(name, changes, **more)
         table = self._tables[name]
         for change in changes:
             if isinstance(change, RenameColumn):
@@ -209,9 +209,9 @@ class Forgetful(MemoryTables):
 class Hasty(MemoryTables):
     """Makes the changes of columns that it can, and then refuses."""
 
-    async def evolve(self, name: str, changes: Sequence[ColumnChange]) -> TableInfo:
+    async def evolve(self, name: str, changes: Sequence[ColumnChange], **more: Any) -> TableInfo:
         for change in changes:
-            await super().evolve(name, [change])
+            await super().evolve(name, [change], **more)
         return await super().evolve(name, changes[:0]) if not changes else await self.info(name)
 
 
@@ -241,8 +241,25 @@ class Mainly(MemoryTables):
 class Pointing(MemoryTables):
     """Points a branch wherever it is."""
 
-    async def point(self, name: str, branch: str, snapshot: int, *, expect: int | None = None) -> None:
-        await super().point(name, branch, snapshot)
+    async def point(self, name: str, branch: str, snapshot: int, *, expect: int | None = None, **more: Any) -> None:
+        await super().point(name, branch, snapshot, **more)
+
+
+class Patient(MemoryTables):
+    """Knows no deadlines of changes."""
+
+    async def append(self, name: str, data: Any, **more: Any) -> Snapshot:
+        more["deadline_ns"] = None
+        return await super().append(name, data, **more)
+
+
+class Unhurried(MemoryTables):
+    """Reads on, whatever the time."""
+
+    async def scan(self, name: str, where: Filter = ALL, **more: Any) -> AsyncGenerator[Any]:
+        more["deadline_ns"] = None
+        async for batch in super().scan(name, where, **more):
+            yield batch
 
 
 class Open(MemoryTables):
@@ -297,6 +314,8 @@ MUTANTS = (
     Mutant(Backwards, "last_first"),
     Mutant(Mainly, "branch"),
     Mutant(Pointing, "goes_where_it_is_pointed"),
+    Mutant(Patient, "deadline"),
+    Mutant(Unhurried, "deadline"),
     Mutant(Open, "stopped"),
 )
 

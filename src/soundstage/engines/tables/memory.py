@@ -97,24 +97,24 @@ class MemoryTables:
     async def stop(self) -> None:
         self._open = False
 
-    async def create(self, spec: TableSpec) -> TableInfo:
-        self._check_open()
+    async def create(self, spec: TableSpec, *, deadline_ns: int | None = None) -> TableInfo:
+        self._check_open(deadline_ns)
         check_spec(spec)
         if spec.name in self._tables:
             raise refusals.exists(spec.name)
         self._tables[spec.name] = _Table(spec)
         return await self.info(spec.name)
 
-    async def drop(self, name: str) -> bool:
-        self._check_open()
+    async def drop(self, name: str, *, deadline_ns: int | None = None) -> bool:
+        self._check_open(deadline_ns)
         return self._tables.pop(check_name(name), None) is not None
 
-    async def tables(self) -> list[str]:
-        self._check_open()
+    async def tables(self, *, deadline_ns: int | None = None) -> list[str]:
+        self._check_open(deadline_ns)
         return sorted(self._tables)
 
-    async def info(self, name: str) -> TableInfo:
-        table = self._table(name)
+    async def info(self, name: str, *, deadline_ns: int | None = None) -> TableInfo:
+        table = self._table(name, deadline_ns)
         return TableInfo(spec=table.shape.spec, branches=dict(table.branches))
 
     async def append(
@@ -125,8 +125,9 @@ class MemoryTables:
         branch: str = MAIN,
         summary: Mapping[str, str] = MappingProxyType({}),
         expect: int | None = None,
+        deadline_ns: int | None = None,
     ) -> Snapshot:
-        table, said = self._table(name), check_summary(summary)
+        table, said = self._table(name, deadline_ns), check_summary(summary)
         new = self._taken(table, data)
         return self._commit(table, name, branch, expect, "append", said, lambda old: pa.concat_tables([old, new]))
 
@@ -139,8 +140,9 @@ class MemoryTables:
         branch: str = MAIN,
         summary: Mapping[str, str] = MappingProxyType({}),
         expect: int | None = None,
+        deadline_ns: int | None = None,
     ) -> Snapshot:
-        table, said = self._table(name), check_summary(summary)
+        table, said = self._table(name, deadline_ns), check_summary(summary)
         spec = table.shape.spec
         touched = Touched(spec.partitions) if where is None else None
         gone = None if where is None else checked(where, spec.columns)
@@ -160,8 +162,9 @@ class MemoryTables:
         branch: str = MAIN,
         summary: Mapping[str, str] = MappingProxyType({}),
         expect: int | None = None,
+        deadline_ns: int | None = None,
     ) -> Snapshot | None:
-        table, said = self._table(name), check_summary(summary)
+        table, said = self._table(name, deadline_ns), check_summary(summary)
         gone = checked(where, table.shape.spec.columns)
         old = self._old(table, name, branch, expect)
         left = self._without(table, old, gone)
@@ -177,8 +180,9 @@ class MemoryTables:
         columns: Sequence[str] | None = None,
         at: At = NOW,
         limit: int | None = None,
+        deadline_ns: int | None = None,
     ) -> AsyncGenerator[RecordBatch]:
-        table = self._table(name)
+        table = self._table(name, deadline_ns)
         check_limit(limit)
         rows, shape = self._at(table, name, check_at(at))
         names = chosen(columns, shape.spec.columns)
@@ -187,23 +191,27 @@ class MemoryTables:
         left = shown if found is None else shown.filter(found)
         left = left.select(names).slice(0, limit)
         for batch in left.to_batches(max_chunksize=BATCH_MAX_ROWS):
-            self._check_open()
+            self._check_open(deadline_ns)
             if batch.num_rows:
                 yield batch
 
-    async def evolve(self, name: str, changes: Sequence[ColumnChange]) -> TableInfo:
-        table = self._table(name)
+    async def evolve(self, name: str, changes: Sequence[ColumnChange], *, deadline_ns: int | None = None) -> TableInfo:
+        table = self._table(name, deadline_ns)
         table.take_shape(evolved(table.shape.spec, changes), changes)
         return await self.info(name)
 
-    async def snapshots(self, name: str, branch: str = MAIN, limit: int = SNAPSHOTS_MAX) -> list[Snapshot]:
-        table = self._table(name)
+    async def snapshots(
+        self, name: str, branch: str = MAIN, limit: int = SNAPSHOTS_MAX, *, deadline_ns: int | None = None
+    ) -> list[Snapshot]:
+        table = self._table(name, deadline_ns)
         check_limit(limit)
         states = self._line(table, self._head(table, name, branch))
         return [state.snapshot for state in islice(states, min(limit, SNAPSHOTS_MAX))]
 
-    async def point(self, name: str, branch: str, snapshot: int, *, expect: int | None = None) -> None:
-        table = self._table(name)
+    async def point(
+        self, name: str, branch: str, snapshot: int, *, expect: int | None = None, deadline_ns: int | None = None
+    ) -> None:
+        table = self._table(name, deadline_ns)
         check_branch(branch)
         if snapshot not in table.states:
             raise refusals.no_snapshot(name, snapshot)
@@ -212,8 +220,8 @@ class MemoryTables:
             raise refusals.moved(branch, found, expect)
         table.branches[branch] = snapshot
 
-    async def drop_branch(self, name: str, branch: str) -> bool:
-        table = self._table(name)
+    async def drop_branch(self, name: str, branch: str, *, deadline_ns: int | None = None) -> bool:
+        table = self._table(name, deadline_ns)
         if branch == MAIN:
             raise refusals.main_stays()
         return table.branches.pop(check_branch(branch), None) is not None
@@ -294,16 +302,18 @@ class MemoryTables:
             raise refusals.no_branch(name, branch)
         return found
 
-    def _table(self, name: str) -> _Table:
-        self._check_open()
+    def _table(self, name: str, deadline_ns: int | None = None) -> _Table:
+        self._check_open(deadline_ns)
         found = self._tables.get(check_name(name))
         if found is None:
             raise refusals.no_table(name)
         return found
 
-    def _check_open(self) -> None:
+    def _check_open(self, deadline_ns: int | None = None) -> None:
         if not self._open:
             raise refusals.stopped()
+        if deadline_ns is not None and self._environment.monotonic_ns() >= deadline_ns:
+            raise refusals.late()
 
 
 def _under_ids(rows: Any, shape: _Shape) -> Any:

@@ -173,6 +173,10 @@ class Tables(Protocol):
     the branch must be at, 0 for none, or nothing is changed and `PreconditionFailed` raised. Data has the table's
     columns by name; optional ones may be missing, and values are of the column's type or fit it without loss, else
     `InvalidArgument`.
+
+    `deadline_ns` is of the environment's monotonic clock. A call that has not ended by then raises `DeadlineExceeded`,
+    whatever stands still below, and its `outcome` says whether a change may yet be made. Data that was given may be
+    read for a moment longer. A scan has its deadline for all of its batches.
     """
 
     capabilities: frozenset[TableCapability]
@@ -185,19 +189,19 @@ class Tables(Protocol):
         """Closed; idempotent. Reads and changes under way end with `Unavailable`."""
         ...
 
-    async def create(self, spec: TableSpec) -> TableInfo:
+    async def create(self, spec: TableSpec, *, deadline_ns: int | None = None) -> TableInfo:
         """The table is there, empty. Raises `AlreadyExists`, `InvalidArgument`."""
         ...
 
-    async def drop(self, name: str) -> bool:
+    async def drop(self, name: str, *, deadline_ns: int | None = None) -> bool:
         """The table is gone, with all its snapshots; whether it was there. Idempotent."""
         ...
 
-    async def tables(self) -> list[str]:
+    async def tables(self, *, deadline_ns: int | None = None) -> list[str]:
         """The names of all tables, in order."""
         ...
 
-    async def info(self, name: str) -> TableInfo:
+    async def info(self, name: str, *, deadline_ns: int | None = None) -> TableInfo:
         """The table as it is; `NotFound`."""
         ...
 
@@ -209,6 +213,7 @@ class Tables(Protocol):
         branch: str = MAIN,
         summary: Mapping[str, str] = MappingProxyType({}),
         expect: int | None = None,
+        deadline_ns: int | None = None,
     ) -> Snapshot:
         """The rows are there besides those there were. `data` may be longer than memory."""
         ...
@@ -222,6 +227,7 @@ class Tables(Protocol):
         branch: str = MAIN,
         summary: Mapping[str, str] = MappingProxyType({}),
         expect: int | None = None,
+        deadline_ns: int | None = None,
     ) -> Snapshot:
         """The rows for which `where` holds are gone and those of `data` are there.
 
@@ -238,6 +244,7 @@ class Tables(Protocol):
         branch: str = MAIN,
         summary: Mapping[str, str] = MappingProxyType({}),
         expect: int | None = None,
+        deadline_ns: int | None = None,
     ) -> Snapshot | None:
         """The rows for which `where` holds are gone; None, and no snapshot, when there were none."""
         ...
@@ -250,6 +257,7 @@ class Tables(Protocol):
         columns: Sequence[str] | None = None,
         at: At = NOW,
         limit: int | None = None,
+        deadline_ns: int | None = None,
     ) -> AsyncGenerator[RecordBatch]:
         """The rows for which `where` holds, in any order, as batches of at most `BATCH_MAX_ROWS`; never an empty one.
 
@@ -258,11 +266,13 @@ class Tables(Protocol):
         """
         ...
 
-    async def evolve(self, name: str, changes: Sequence[ColumnChange]) -> TableInfo:
+    async def evolve(self, name: str, changes: Sequence[ColumnChange], *, deadline_ns: int | None = None) -> TableInfo:
         """All changes of the columns are made, one after another, or none. No row is written anew."""
         ...
 
-    async def snapshots(self, name: str, branch: str = MAIN, limit: int = SNAPSHOTS_MAX) -> list[Snapshot]:
+    async def snapshots(
+        self, name: str, branch: str = MAIN, limit: int = SNAPSHOTS_MAX, *, deadline_ns: int | None = None
+    ) -> list[Snapshot]:
         """Up to `limit`, and `SNAPSHOTS_MAX`, of the branch, the last first, back to the first or to one expired."""
         ...
 
@@ -271,14 +281,16 @@ class Tables(Protocol):
 class TableBranches(Protocol):
     """`TableCapability.BRANCHES`: lines of snapshots beside `main`, to prepare what is then published at once."""
 
-    async def point(self, name: str, branch: str, snapshot: int, *, expect: int | None = None) -> None:
+    async def point(
+        self, name: str, branch: str, snapshot: int, *, expect: int | None = None, deadline_ns: int | None = None
+    ) -> None:
         """The branch is at that snapshot; made when it is not there. For `main` this publishes, or goes back.
 
         Raises `NotFound` for a snapshot, `PreconditionFailed` when the branch is not at `expect` (0: not there).
         """
         ...
 
-    async def drop_branch(self, name: str, branch: str) -> bool:
+    async def drop_branch(self, name: str, branch: str, *, deadline_ns: int | None = None) -> bool:
         """The branch is gone, whether it was there; `InvalidArgument` for `main`."""
         ...
 
@@ -287,15 +299,17 @@ class TableBranches(Protocol):
 class TableUpkeep(Protocol):
     """`TableCapability.UPKEEP`: what keeps a table quick to read, and its disk from filling."""
 
-    async def compact(self, name: str, *, branch: str = MAIN, small_bytes: int = 32 << 20) -> Snapshot | None:
+    async def compact(
+        self, name: str, *, branch: str = MAIN, small_bytes: int = 32 << 20, deadline_ns: int | None = None
+    ) -> Snapshot | None:
         """In each partition files under `small_bytes` are one; None when nothing was to be done. Rows stay."""
         ...
 
-    async def expire(self, name: str, before_us: int, keep: int = 1) -> int:
+    async def expire(self, name: str, before_us: int, keep: int = 1, *, deadline_ns: int | None = None) -> int:
         """Snapshots committed before are gone, but for the last `keep` of each branch; how many."""
         ...
 
-    async def clean(self, name: str, before_us: int) -> int:
+    async def clean(self, name: str, before_us: int, *, deadline_ns: int | None = None) -> int:
         """Files that no snapshot needs are gone, unless written since; how many.
 
         What a writer has written and not yet committed is such a file: leave an hour or more.
@@ -307,7 +321,7 @@ class TableUpkeep(Protocol):
 class TableFiles(Protocol):
     """`TableCapability.FILES`: where the table lies, for whoever reads it without this package."""
 
-    async def location(self, name: str) -> str:
+    async def location(self, name: str, *, deadline_ns: int | None = None) -> str:
         """The address of the Iceberg metadata of the table as it is, to be read and not to be written."""
         ...
 

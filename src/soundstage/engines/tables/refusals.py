@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
-from soundstage.core.errors import AlreadyExists, InvalidArgument, NotFound, PreconditionFailed, Unavailable
+from soundstage.core.errors import (
+    AlreadyExists,
+    DeadlineExceeded,
+    InvalidArgument,
+    NotFound,
+    Outcome,
+    PreconditionFailed,
+    Unavailable,
+)
 from soundstage.engines.tables.port import MAIN
 
 
-def stopped() -> Unavailable:
-    return Unavailable("the engine is stopped", outcome="not_applied", retryable=False)
+def stopped(outcome: Outcome = "not_applied") -> Unavailable:
+    return Unavailable("the engine is stopped", outcome=outcome, retryable=False)
+
+
+def late(outcome: Outcome = "not_applied") -> DeadlineExceeded:
+    hint = (
+        "allow more time" if outcome == "not_applied" else "look whether the change is there before you make it again"
+    )
+    return DeadlineExceeded("the deadline passed before the call ended", hint=hint, outcome=outcome)
 
 
 def no_table(name: str) -> NotFound:

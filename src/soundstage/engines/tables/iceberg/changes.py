@@ -5,9 +5,10 @@ from __future__ import annotations
 import itertools
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
-from soundstage.core.errors import NotFound
+from soundstage.core.errors import SoundstageError
 from soundstage.engines.tables import refusals
 from soundstage.engines.tables.arrow import Touched, slices
 from soundstage.engines.tables.filters import Filter
@@ -21,6 +22,7 @@ from soundstage.engines.tables.iceberg.translation import (
     spec_of,
     summary_of,
 )
+from soundstage.engines.tables.iceberg.work import Work
 from soundstage.engines.tables.port import (
     AddColumn,
     ArrowStream,
@@ -66,12 +68,24 @@ def written(table: Any, call: Call, data: ArrowStream, check: Check, touched: To
     spec = spec_of(call.name, table.metadata)
     counter, number = itertools.count(), uuid.UUID(call.fresh())
     files: list[Any] = []
-    for part in slices(data, spec.columns):
+    try:
+        for part in slices(data, spec.columns):
+            check()
+            if touched is not None:
+                touched.add(part)
+            files += io._dataframe_to_data_files(table.metadata, part, table.io, number, counter)
         check()
-        if touched is not None:
-            touched.add(part)
-        files += io._dataframe_to_data_files(table.metadata, part, table.io, number, counter)
+    except BaseException:
+        discard(table, files)
+        raise
     return files
+
+
+def discard(table: Any, files: Sequence[Any]) -> None:
+    """Files that no snapshot has, nor will have, are gone; one that cannot be removed is left for `clean` to find."""
+    for file in files:
+        with suppress(OSError):
+            table.io.delete(file.file_path)
 
 
 def check_same(table: Any, call: Call, written_for: Any) -> None:
@@ -80,7 +94,7 @@ def check_same(table: Any, call: Call, written_for: Any) -> None:
         raise refusals.no_table(call.name)
 
 
-def appended(table: Any, call: Call, files: Sequence[Any], check: Check) -> Snapshot:
+def appended(table: Any, call: Call, files: Sequence[Any], check: Work) -> Snapshot:
     """The files are rows of the table. Raises `Overtaken`."""
     head_of(table, call)
     transaction = table.transaction()
@@ -88,7 +102,7 @@ def appended(table: Any, call: Call, files: Sequence[Any], check: Check) -> Snap
     return committed(transaction, call, made, check)
 
 
-def overwritten(table: Any, call: Call, files: Sequence[Any], where: Filter | None, check: Check) -> Snapshot:
+def overwritten(table: Any, call: Call, files: Sequence[Any], where: Filter | None, check: Work) -> Snapshot:
     """The files are rows of the table, in place of those for which `where` holds. Raises `Overtaken`."""
     head = head_of(table, call)
     transaction = table.transaction()
@@ -98,7 +112,7 @@ def overwritten(table: Any, call: Call, files: Sequence[Any], where: Filter | No
     return committed(transaction, call, made, check)
 
 
-def deleted(table: Any, call: Call, where: Filter, check: Check) -> Snapshot | None:
+def deleted(table: Any, call: Call, where: Filter, check: Work) -> Snapshot | None:
     """The rows for which `where` holds are gone; None when there were none. Raises `Overtaken`."""
     head = head_of(table, call)
     if not head:
@@ -109,7 +123,7 @@ def deleted(table: Any, call: Call, where: Filter, check: Check) -> Snapshot | N
     return None if made == head else committed(transaction, call, made, check)
 
 
-def replaced(table: Any, call: Call, old: Sequence[Any], new: Sequence[Any], check: Check) -> Snapshot:
+def replaced(table: Any, call: Call, old: Sequence[Any], new: Sequence[Any], check: Work) -> Snapshot:
     """The new files are in the place of the old, which hold the same rows. Raises `Overtaken`."""
     transaction = table.transaction()
     update = transaction.update_snapshot(snapshot_properties=call.summary, branch=call.branch)
@@ -121,9 +135,9 @@ def replaced(table: Any, call: Call, old: Sequence[Any], new: Sequence[Any], che
     return committed(transaction, call, producer.snapshot_id, check)
 
 
-def committed(transaction: Any, call: Call, wanted: int, check: Check) -> Snapshot:
+def committed(transaction: Any, call: Call, wanted: int, check: Work) -> Snapshot:
     """The change is made, and `wanted` is the last of its snapshots. Raises `Overtaken`, with nothing changed."""
-    check()
+    check.commits()
     try:
         metadata = transaction.commit_transaction().metadata
     except OVERTAKEN as error:
@@ -133,7 +147,7 @@ def committed(transaction: Any, call: Call, wanted: int, check: Check) -> Snapsh
     return next(line(metadata, wanted))
 
 
-def evolve(table: Any, spec: TableSpec, changes: Sequence[ColumnChange]) -> None:
+def evolve(table: Any, spec: TableSpec, changes: Sequence[ColumnChange], check: Work) -> None:
     """The columns of `spec` are changed, which allows it. Raises `Overtaken`."""
     if spec_of(spec.name, table.metadata) != spec:
         raise Overtaken
@@ -141,10 +155,11 @@ def evolve(table: Any, spec: TableSpec, changes: Sequence[ColumnChange]) -> None
     for change in changes:
         with transaction.update_schema() as update:
             _change(update, change)
+    check.commits()
     transaction.commit_transaction()
 
 
-def point(table: Any, name: str, branch: str, snapshot: int, expect: int | None) -> None:
+def point(table: Any, name: str, branch: str, snapshot: int, expect: int | None, check: Work) -> None:
     """The branch is at the snapshot. Raises `Overtaken`."""
     if table.metadata.snapshot_by_id(snapshot) is None:
         raise refusals.no_snapshot(name, snapshot)
@@ -152,6 +167,7 @@ def point(table: Any, name: str, branch: str, snapshot: int, expect: int | None)
     if expect is not None and found != expect:
         raise refusals.moved(branch, found, expect)
     if found != snapshot:
+        check.commits()
         table.manage_snapshots().create_branch(snapshot, branch).commit()
 
 
@@ -177,7 +193,7 @@ def _landed(transaction: Any, wanted: int, call: Call, error: Exception) -> Any:
     refusal = failure(error, call.name, reading=False)
     try:
         table = transaction._table.refresh()
-    except (database.SQLAlchemyError, OSError, NotFound):
+    except (database.SQLAlchemyError, OSError, SoundstageError):
         raise refusal from None
     if table.metadata.snapshot_by_id(wanted) is None:
         raise refusal from None

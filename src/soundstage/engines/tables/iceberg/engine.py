@@ -9,15 +9,14 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
 
-from soundstage.core.completion import ended
 from soundstage.core.environment import Environment
 from soundstage.core.errors import Exhausted, InvalidArgument, NotFound, PreconditionFailed, SoundstageError
 from soundstage.core.ids import uuid4_hex
@@ -29,12 +28,14 @@ from soundstage.engines.tables.filters import ALL, Filter
 from soundstage.engines.tables.iceberg import changes as edits
 from soundstage.engines.tables.iceberg import upkeep
 from soundstage.engines.tables.iceberg.changes import Call
-from soundstage.engines.tables.iceberg.driver import catalog, exceptions, pool, sqlalchemy
-from soundstage.engines.tables.iceberg.failures import Overtaken, busy, translated
+from soundstage.engines.tables.iceberg.driver import catalog, exceptions
+from soundstage.engines.tables.iceberg.failures import Overtaken, busy
 from soundstage.engines.tables.iceberg.files import NAME as DURABLE_FILES
 from soundstage.engines.tables.iceberg.options import Address
 from soundstage.engines.tables.iceberg.reading import batches_of, planned
+from soundstage.engines.tables.iceberg.threads import Threads
 from soundstage.engines.tables.iceberg.translation import branches_of, line, partitions_of, schema_of, spec_of
+from soundstage.engines.tables.iceberg.work import Work
 from soundstage.engines.tables.port import (
     MAIN,
     NOW,
@@ -57,9 +58,6 @@ from soundstage.engines.tables.port import (
 
 T = TypeVar("T")
 
-WAITING_MAX = 1_000
-"""Calls that wait for a thread, or for their turn at a table."""
-
 NAMELESS = "_"
 """The driver's namespace of tables whose names have no dot; no table's name begins so."""
 
@@ -69,13 +67,6 @@ PAUSE_S, PAUSE_MAX_S = 0.02, 1.0
 
 _NOT_MADE = (InvalidArgument, NotFound, PreconditionFailed)
 """Said before a change is made."""
-
-
-class _Leave:
-    """Whether who asked for work has gone."""
-
-    def __init__(self) -> None:
-        self.wanted: bool = False
 
 
 class IcebergTables:
@@ -90,36 +81,31 @@ class IcebergTables:
         self._environment = environment
         self._durable = durable
         self._catalogue: Any = None
-        self._executor: ThreadPoolExecutor | None = None
-        self._asking = 0
+        self._threads = Threads(address.options.threads, environment)
         self._turns = Turns[str]()
 
     async def start(self) -> None:
-        executor = ThreadPoolExecutor(self._address.options.threads, thread_name_prefix="tables")
-        self._executor = executor
+        self._threads.start()
         try:
             self._catalogue = await self._run("", self._connect, reading=True)
         except BaseException:
-            self._executor = None
-            executor.shutdown(wait=False)
+            await self._threads.stop()
             raise
 
     async def stop(self) -> None:
-        executor, self._executor = self._executor, None
-        if executor is None:
-            return
-        await asyncio.get_running_loop().run_in_executor(None, executor.shutdown)
+        await self._threads.stop()
         found, self._catalogue = self._catalogue, None
         if found is not None:
             found.close()
 
-    async def create(self, spec: TableSpec) -> TableInfo:
+    async def create(self, spec: TableSpec, *, deadline_ns: int | None = None) -> TableInfo:
         self._check_open()
         check_spec(spec)
         place = f"{self._address.warehouse}/{spec.name}-{uuid4_hex(self._environment)[:12]}"
 
-        def work(_: Callable[[], None]) -> TableInfo:
+        def work(check: Work) -> TableInfo:
             space, name = _identifier(spec.name)
+            check.commits()
             if not self._catalogue.namespace_exists(space):
                 with suppress(exceptions.NamespaceAlreadyExistsError):
                     self._catalogue.create_namespace(space)
@@ -132,38 +118,39 @@ class IcebergTables:
             )
             return self._info(spec.name)
 
-        return await self._run(spec.name, work)
+        return await self._run(spec.name, work, deadline_ns=deadline_ns)
 
-    async def drop(self, name: str) -> bool:
+    async def drop(self, name: str, *, deadline_ns: int | None = None) -> bool:
         self._check_open()
         check_name(name)
 
-        def work(_: Callable[[], None]) -> bool:
+        def work(check: Work) -> bool:
             try:
                 folder = upkeep.folder_of(self._load(name).metadata)
+                check.commits()
                 self._catalogue.drop_table(_identifier(name))
             except exceptions.NoSuchTableError:
                 return False
             shutil.rmtree(folder, ignore_errors=True)
             return True
 
-        return await self._run(name, work)
+        return await self._run(name, work, deadline_ns=deadline_ns)
 
-    async def tables(self) -> list[str]:
+    async def tables(self, *, deadline_ns: int | None = None) -> list[str]:
         self._check_open()
 
-        def work(_: Callable[[], None]) -> list[str]:
+        def work(_: Work) -> list[str]:
             found: list[str] = []
             for (space,) in self._catalogue.list_namespaces():
                 found += [_named(space, name) for *_, name in self._catalogue.list_tables(space)]
             return sorted(found)
 
-        return await self._run("", work, reading=True)
+        return await self._run("", work, reading=True, deadline_ns=deadline_ns)
 
-    async def info(self, name: str) -> TableInfo:
+    async def info(self, name: str, *, deadline_ns: int | None = None) -> TableInfo:
         self._check_open()
         check_name(name)
-        return await self._run(name, lambda _: self._info(name), reading=True)
+        return await self._run(name, lambda _: self._info(name), reading=True, deadline_ns=deadline_ns)
 
     async def append(
         self,
@@ -173,25 +160,26 @@ class IcebergTables:
         branch: str = MAIN,
         summary: Mapping[str, str] = MappingProxyType({}),
         expect: int | None = None,
+        deadline_ns: int | None = None,
     ) -> Snapshot:
         call = self._call(name, branch, expect, "append", summary)
 
-        def write(check: Callable[[], None]) -> tuple[Any, list[Any]]:
+        def write(check: Work) -> tuple[Any, list[Any]]:
             table = self._load(name)
             edits.head_of(table, call)
             return table, edits.written(table, call, data, check)
 
-        table, files = await self._run(name, write)
+        table, files = await self._run(name, write, deadline_ns=deadline_ns)
 
-        def again(found: Any, check: Callable[[], None]) -> Snapshot:
+        def again(found: Any, check: Work) -> Snapshot:
             edits.check_same(found, call, table)
             return edits.appended(found, call, files, check)
 
-        async with self._unless_lost(table, files):
+        async with self._unless_lost(table, files, deadline_ns):
             with suppress(Overtaken):
                 # The table as it was loaded, if nobody has changed it since.
-                return await self._in_turn(name, lambda check: edits.appended(table, call, files, check))
-            return await self._changed(name, again)
+                return await self._in_turn(name, lambda check: edits.appended(table, call, files, check), deadline_ns)
+            return await self._changed(name, again, deadline_ns)
 
     async def overwrite(
         self,
@@ -202,10 +190,11 @@ class IcebergTables:
         branch: str = MAIN,
         summary: Mapping[str, str] = MappingProxyType({}),
         expect: int | None = None,
+        deadline_ns: int | None = None,
     ) -> Snapshot:
         call = self._call(name, branch, expect, "overwrite", summary)
 
-        def write(check: Callable[[], None]) -> tuple[Any, list[Any], Filter | None]:
+        def write(check: Work) -> tuple[Any, list[Any], Filter | None]:
             table = self._load(name)
             edits.head_of(table, call)
             spec = spec_of(name, table.metadata)
@@ -216,14 +205,14 @@ class IcebergTables:
             files = edits.written(table, call, data, check, touched)
             return table, files, touched.filter()
 
-        table, files, gone = await self._run(name, write)
+        table, files, gone = await self._run(name, write, deadline_ns=deadline_ns)
 
-        def replace(found: Any, check: Callable[[], None]) -> Snapshot:
+        def replace(found: Any, check: Work) -> Snapshot:
             edits.check_same(found, call, table)
             return edits.overwritten(found, call, files, gone, check)
 
-        async with self._unless_lost(table, files):
-            return await self._changed(name, replace)
+        async with self._unless_lost(table, files, deadline_ns):
+            return await self._changed(name, replace, deadline_ns)
 
     async def delete(
         self,
@@ -233,14 +222,15 @@ class IcebergTables:
         branch: str = MAIN,
         summary: Mapping[str, str] = MappingProxyType({}),
         expect: int | None = None,
+        deadline_ns: int | None = None,
     ) -> Snapshot | None:
         call = self._call(name, branch, expect, "delete", summary)
 
-        def work(table: Any, check: Callable[[], None]) -> Snapshot | None:
+        def work(table: Any, check: Work) -> Snapshot | None:
             gone = checked(where, spec_of(name, table.metadata).columns)
             return edits.deleted(table, call, gone, check)
 
-        return await self._changed(name, work)
+        return await self._changed(name, work, deadline_ns)
 
     async def scan(
         self,
@@ -250,24 +240,33 @@ class IcebergTables:
         columns: Sequence[str] | None = None,
         at: At = NOW,
         limit: int | None = None,
+        deadline_ns: int | None = None,
     ) -> AsyncGenerator[RecordBatch]:
         self._check_open()
         check_name(name)
         check_at(at)
         check_limit(limit)
-        plan = await self._run(name, lambda _: planned(name, self._load(name), where, columns, at), reading=True)
+        plan = await self._run(
+            name, lambda _: planned(name, self._load(name), where, columns, at), reading=True, deadline_ns=deadline_ns
+        )
         left = limit
         ahead: deque[asyncio.Task[list[Any]]] = deque()
         tasks = iter(plan.tasks)
         try:
             while left != 0:
                 while len(ahead) < self._address.options.threads and (task := next(tasks, None)) is not None:
-                    read = self._run(name, lambda check, task=task: batches_of(plan, task, check), reading=True)
+                    read = self._run(
+                        name,
+                        lambda check, task=task: batches_of(plan, task, check),
+                        reading=True,
+                        deadline_ns=deadline_ns,
+                    )
                     ahead.append(asyncio.ensure_future(read))
                 if not ahead:
                     return
                 for batch in await ahead.popleft():
                     self._check_open()
+                    self._threads.left_s(deadline_ns)
                     wanted = batch if left is None else batch.slice(0, left)
                     left = left if left is None else left - wanted.num_rows
                     yield wanted
@@ -278,86 +277,103 @@ class IcebergTables:
                 each.cancel()
             await asyncio.gather(*ahead, return_exceptions=True)
 
-    async def evolve(self, name: str, changes: Sequence[ColumnChange]) -> TableInfo:
+    async def evolve(self, name: str, changes: Sequence[ColumnChange], *, deadline_ns: int | None = None) -> TableInfo:
         self._check_open()
         check_name(name)
 
-        def work(table: Any, _: Callable[[], None]) -> TableInfo:
+        def work(table: Any, check: Work) -> TableInfo:
             spec = spec_of(name, table.metadata)
             evolved(spec, changes)
-            edits.evolve(table, spec, changes)
+            edits.evolve(table, spec, changes, check)
             return self._info(name)
 
-        return await self._changed(name, work)
+        return await self._changed(name, work, deadline_ns)
 
-    async def snapshots(self, name: str, branch: str = MAIN, limit: int = SNAPSHOTS_MAX) -> list[Snapshot]:
+    async def snapshots(
+        self, name: str, branch: str = MAIN, limit: int = SNAPSHOTS_MAX, *, deadline_ns: int | None = None
+    ) -> list[Snapshot]:
         self._check_open()
         check_name(name)
         check_branch(branch)
         check_limit(limit)
 
-        def work(_: Callable[[], None]) -> list[Snapshot]:
+        def work(_: Work) -> list[Snapshot]:
             metadata = self._load(name).metadata
             head = branches_of(metadata).get(branch)
             if head is None:
                 raise refusals.no_branch(name, branch)
             return list(islice(line(metadata, head), min(limit, SNAPSHOTS_MAX)))
 
-        return await self._run(name, work, reading=True)
+        return await self._run(name, work, reading=True, deadline_ns=deadline_ns)
 
-    async def point(self, name: str, branch: str, snapshot: int, *, expect: int | None = None) -> None:
+    async def point(
+        self, name: str, branch: str, snapshot: int, *, expect: int | None = None, deadline_ns: int | None = None
+    ) -> None:
         self._check_open()
         check_name(name)
         check_branch(branch)
-        await self._changed(name, lambda table, _: edits.point(table, name, branch, snapshot, expect))
+        await self._changed(
+            name, lambda table, check: edits.point(table, name, branch, snapshot, expect, check), deadline_ns
+        )
 
-    async def drop_branch(self, name: str, branch: str) -> bool:
+    async def drop_branch(self, name: str, branch: str, *, deadline_ns: int | None = None) -> bool:
         self._check_open()
         check_name(name)
         if check_branch(branch) == MAIN:
             raise refusals.main_stays()
 
-        def work(table: Any, _: Callable[[], None]) -> bool:
+        def work(table: Any, check: Work) -> bool:
             if branch not in branches_of(table.metadata):
                 return False
+            check.commits()
             table.manage_snapshots().remove_branch(branch).commit()
             return True
 
-        return await self._changed(name, work)
+        return await self._changed(name, work, deadline_ns)
 
-    async def compact(self, name: str, *, branch: str = MAIN, small_bytes: int = 32 << 20) -> Snapshot | None:
+    async def compact(
+        self, name: str, *, branch: str = MAIN, small_bytes: int = 32 << 20, deadline_ns: int | None = None
+    ) -> Snapshot | None:
         call = self._call(name, branch, None, "compact", {})
         # Parquet's rows are several times as large in memory.
         together = self._address.options.file // 4
 
-        def gather(check: Callable[[], None]) -> upkeep.Gathered:
+        def gather(check: Work) -> upkeep.Gathered:
             return upkeep.gathered(self._load(name), call, small_bytes, together, check)
 
         async def attempt() -> Snapshot | None:
             # Rows are read and written before it is this one's turn, so that writers wait for the commit alone.
-            files = await self._run(name, gather)
+            files = await self._run(name, gather, deadline_ns=deadline_ns)
             if not files.old:
                 return None
-            async with self._unless_lost(files.table, files.new):
-                return await self._in_turn(name, lambda check: upkeep.compacted(self._load(name), call, files, check))
+            async with self._unless_lost(files.table, files.new, deadline_ns):
+                return await self._in_turn(
+                    name, lambda check: upkeep.compacted(self._load(name), call, files, check), deadline_ns
+                )
 
-        return await self._tried(name, attempt)
+        return await self._tried(name, attempt, deadline_ns)
 
-    async def expire(self, name: str, before_us: int, keep: int = 1) -> int:
+    async def expire(self, name: str, before_us: int, keep: int = 1, *, deadline_ns: int | None = None) -> int:
         self._check_open()
         check_name(name)
-        return await self._changed(name, lambda table, _: upkeep.expired(table, before_us, keep))
+        return await self._changed(
+            name, lambda table, check: upkeep.expired(table, before_us, keep, check), deadline_ns
+        )
 
-    async def clean(self, name: str, before_us: int) -> int:
+    async def clean(self, name: str, before_us: int, *, deadline_ns: int | None = None) -> int:
         self._check_open()
         check_name(name)
-        return await self._run(name, lambda check: upkeep.cleaned(self._load(name), before_us, check))
+        return await self._run(
+            name, lambda check: upkeep.cleaned(self._load(name), before_us, check), deadline_ns=deadline_ns
+        )
 
-    async def location(self, name: str) -> str:
+    async def location(self, name: str, *, deadline_ns: int | None = None) -> str:
         """The address of the Iceberg metadata of the table as it is, to be read and not to be written."""
         self._check_open()
         check_name(name)
-        return await self._run(name, lambda _: str(self._load(name).metadata_location), reading=True)
+        return await self._run(
+            name, lambda _: str(self._load(name).metadata_location), reading=True, deadline_ns=deadline_ns
+        )
 
     async def server_version(self) -> str:
         """What the tables are of."""
@@ -365,29 +381,33 @@ class IcebergTables:
         return f"Iceberg 2, catalogue on {self._catalogue.engine.dialect.name}"
 
     @asynccontextmanager
-    async def _unless_lost(self, table: Any, files: Sequence[Any]) -> AsyncGenerator[None]:
+    async def _unless_lost(self, table: Any, files: Sequence[Any], deadline_ns: int | None) -> AsyncGenerator[None]:
         """Files that were written for a change are gone when the block surely did not make it."""
         try:
             yield
         except (Overtaken, SoundstageError) as error:
             if isinstance(error, Overtaken) or error.outcome == "not_applied" or isinstance(error, _NOT_MADE):
-                # What cannot be removed now is found by `clean`.
-                with suppress(SoundstageError):
-                    await self._run(table.name()[-1], lambda _: upkeep.discard(table, files))
+                await self._threads.aside(partial(edits.discard, table, files), deadline_ns)
             raise
 
-    async def _changed(self, name: str, work: Callable[[Any, Callable[[], None]], T]) -> T:
+    async def _changed(self, name: str, work: Callable[[Any, Work], T], deadline_ns: int | None) -> T:
         """What `work` comes to on the table as it then is, done again while others are quicker."""
-        return await self._tried(name, lambda: self._in_turn(name, lambda check: work(self._load(name), check)))
 
-    async def _tried(self, name: str, attempt: Callable[[], Awaitable[T]]) -> T:
+        def attempt() -> Awaitable[T]:
+            return self._in_turn(name, lambda check: work(self._load(name), check), deadline_ns)
+
+        return await self._tried(name, attempt, deadline_ns)
+
+    async def _tried(self, name: str, attempt: Callable[[], Awaitable[T]], deadline_ns: int | None) -> T:
         """What `attempt` comes to, made again while others are quicker."""
         pause_s = PAUSE_S
         for _ in range(self._address.options.tries):
             try:
                 return await attempt()
             except Overtaken:
-                await self._environment.sleep(pause_s * self._environment.random.uniform(0.5, 1.0))
+                left_s = self._threads.left_s(deadline_ns)
+                wanted_s = pause_s * self._environment.random.uniform(0.5, 1.0)
+                await self._environment.sleep(wanted_s if left_s is None else min(wanted_s, left_s))
                 pause_s = min(PAUSE_MAX_S, pause_s * 2)
         raise Exhausted(
             f"others changed the table {name!r} at each of {self._address.options.tries} tries",
@@ -396,61 +416,32 @@ class IcebergTables:
             outcome="not_applied",
         )
 
-    async def _in_turn(self, name: str, work: Callable[[Callable[[], None]], T]) -> T:
+    async def _in_turn(self, name: str, work: Callable[[Work], T], deadline_ns: int | None) -> T:
         """In this process changes of one table wait for each other, without a thread, rather than be made twice."""
-        with self._asked():
-            async with self._turns.at(name):
-                return await self._in_thread(name, work, reading=False)
+        with self._threads.asked():
+            async with self._turns.at(name, self._threads.left_s(deadline_ns)):
+                return await self._threads.run(name, work, deadline_ns=deadline_ns)
 
-    async def _run(self, table: str, work: Callable[[Callable[[], None]], T], *, reading: bool = False) -> T:
+    async def _run(
+        self, table: str, work: Callable[[Work], T], *, reading: bool = False, deadline_ns: int | None = None
+    ) -> T:
         """What `work` comes to in a thread, once."""
-        with self._asked():
+        with self._threads.asked():
             try:
-                return await self._in_thread(table, work, reading=reading)
+                return await self._threads.run(table, work, reading=reading, deadline_ns=deadline_ns)
             except Overtaken as error:
                 raise busy(table) from error
 
-    @contextmanager
-    def _asked(self) -> Generator[None]:
-        """Within the block one more call waits. Raises `Exhausted` where too many do."""
-        if self._asking >= WAITING_MAX:
-            raise Exhausted(f"{WAITING_MAX} calls wait for the tables", retry_after_ms=1_000, outcome="not_applied")
-        self._asking += 1
-        try:
-            yield
-        finally:
-            self._asking -= 1
-
-    async def _in_thread(self, table: str, work: Callable[[Callable[[], None]], T], *, reading: bool) -> T:
-        """What `work` comes to. It is told by its argument, which raises, when nobody waits any more."""
-        executor = self._executor
-        if executor is None:
-            raise refusals.stopped()
-        leave = _Leave()
-
-        def check() -> None:
-            if leave.wanted or self._executor is not executor:
-                raise refusals.stopped()
-
-        running = asyncio.get_running_loop().run_in_executor(executor, translated, table, work, check, reading)
-        try:
-            return await asyncio.shield(running)
-        except asyncio.CancelledError:
-            leave.wanted = True
-            await ended(running)
-            raise
-
-    def _connect(self, _: Callable[[], None]) -> Any:
+    def _connect(self, _: Work) -> Any:
         Path(self._address.warehouse).mkdir(parents=True, exist_ok=True)
         properties = {"uri": self._address.database, "warehouse": f"file://{self._address.warehouse}"}
         if self._durable:
             properties["py-io-impl"] = DURABLE_FILES
-        found = catalog.SqlCatalog(self._address.options.catalogue, **properties)
         if self._address.shared:
-            # A server that hangs lets nobody in, and that has its time; on an open connection one would wait for ever.
-            found.engine.dispose()
-            found.engine = sqlalchemy.create_engine(self._address.database, poolclass=pool.NullPool)
-        return found
+            from soundstage.engines.tables.iceberg.connections import shared_catalogue
+
+            return shared_catalogue(self._address, properties, self._environment)
+        return catalog.SqlCatalog(self._address.options.catalogue, **properties)
 
     def _properties(self) -> dict[str, str]:
         """Of a table that is made. Commits are tried again here, where it is known what may be."""
@@ -478,8 +469,7 @@ class IcebergTables:
         return Call(name, check_branch(branch), expect, change, check_summary(said), fresh(), fresh)
 
     def _check_open(self) -> None:
-        if self._executor is None:
-            raise refusals.stopped()
+        self._threads.check_open()
 
 
 def _identifier(name: str) -> tuple[str, str]:

@@ -20,6 +20,7 @@ from soundstage.engines.tables.iceberg import driver
 from soundstage.engines.tables.iceberg.driver import arrow, database, exceptions
 
 T = TypeVar("T")
+C = TypeVar("C")
 
 Check: TypeAlias = Callable[[], None]
 """Raises where the engine has been stopped or the caller has gone."""
@@ -63,7 +64,7 @@ _PASSING = {"08", "25", "40", "55", "57", "58", "F0", "XX"}
 _DEFECTS = (database.ArgumentError, database.InvalidRequestError, database.CompileError, database.UnboundExecutionError)
 
 
-def translated(table: str, work: Callable[[Check], T], check: Check, reading: bool) -> T:
+def translated(table: str, work: Callable[[C], T], check: C, reading: bool) -> T:
     """What `work` comes to, and its failure as one of the port's."""
     try:
         return work(check)

@@ -38,6 +38,13 @@ class IcebergOptions(msgspec.Struct, frozen=True, kw_only=True):
         Duration,
         Meta(description="how long the catalogue's database may take to let one in; 2s or more"),
     ] = Duration(5 * NS_PER_S)
+    statement: Annotated[
+        Duration,
+        Meta(
+            description="how long the catalogue's database may take for one statement",
+            extra={"bounds": ("100ms", "1h")},
+        ),
+    ] = Duration(10 * NS_PER_S)
     password_file: Annotated[str | None, Meta(description="file whose first line is the password")] = None
 
 

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from soundstage.core.errors import Unavailable
-from soundstage.engines.tables.iceberg.changes import Call, check_same, head_of, replaced, written
+from soundstage.engines.tables.iceberg.changes import Call, check_same, discard, head_of, replaced, written
 from soundstage.engines.tables.iceberg.driver import expressions, io
 from soundstage.engines.tables.iceberg.driver import table as driver_table
 from soundstage.engines.tables.iceberg.failures import Check
 from soundstage.engines.tables.iceberg.translation import branches_of, call_of, line
+from soundstage.engines.tables.iceberg.work import Work
 from soundstage.engines.tables.port import Snapshot
 
 TOGETHER_MAX = 1_000
@@ -39,21 +40,25 @@ def gathered(table: Any, call: Call, small_bytes: int, together_bytes: int, chec
         return found
     reader = io.ArrowScan(table.metadata, table.io, table.metadata.schema(), expressions.AlwaysTrue())
     tasks = list(driver_table.DataScan(table_metadata=table.metadata, io=table.io, snapshot_id=head).plan_files())
-    for group in _groups(tasks, small_bytes, together_bytes):
-        check()
-        found.new.extend(written(table, call, reader.to_table(group), check))
-        found.old.extend(task.file for task in group)
+    try:
+        for group in _groups(tasks, small_bytes, together_bytes):
+            check()
+            found.new.extend(written(table, call, reader.to_table(group), check))
+            found.old.extend(task.file for task in group)
+    except BaseException:
+        discard(table, found.new)
+        raise
     return found
 
 
-def compacted(table: Any, call: Call, files: Gathered, check: Check) -> Snapshot:
+def compacted(table: Any, call: Call, files: Gathered, check: Work) -> Snapshot:
     """The branch has the new files in the place of the old. Raises `Overtaken` where it has not all of these."""
     check_same(table, call, files.table)
     head_of(table, call)
     return replaced(table, call, files.old, files.new, check)
 
 
-def expired(table: Any, before_us: int, keep: int) -> int:
+def expired(table: Any, before_us: int, keep: int, check: Work) -> int:
     """Snapshots committed before are gone, but for the last of each branch and those with a tag. Raises `Overtaken`."""
     metadata = table.metadata
     kept = {ref.snapshot_id for ref in metadata.refs.values()}
@@ -65,6 +70,7 @@ def expired(table: Any, before_us: int, keep: int) -> int:
     gone = [each for each in metadata.snapshots if call_of(each) not in calls]
     if not gone:
         return 0
+    check.commits()
     table.maintenance.expire_snapshots().by_ids([each.snapshot_id for each in gone]).commit()
     return len({call_of(each) for each in gone})
 
@@ -82,12 +88,6 @@ def cleaned(table: Any, before_us: int, check: Check) -> int:
             Path(path).unlink(missing_ok=True)
             removed += 1
     return removed
-
-
-def discard(table: Any, files: Sequence[Any]) -> None:
-    """Files that no snapshot has, nor will have, are gone."""
-    for file in files:
-        table.io.delete(file.file_path)
 
 
 def folder_of(metadata: Any) -> Path:

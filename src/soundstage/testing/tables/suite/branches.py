@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from soundstage.core.errors import InvalidArgument, NotFound, PreconditionFailed
+from soundstage.core.errors import DeadlineExceeded, InvalidArgument, NotFound, PreconditionFailed
 from soundstage.engines.tables.filters import equal
 from soundstage.engines.tables.port import At, TableBranches, Tables
 from soundstage.testing.tables.samples import film, ids, rows
@@ -53,6 +53,18 @@ class BranchingTablesSuite(TablesSuite):
             await branches.point("films", "A B", 1)
         with pytest.raises(NotFound):
             await films.append("films", rows(film(9)), branch="nothing")
+
+    async def test_a_branch_stays_where_it_is_once_the_deadline_has_passed(self, films: Tables) -> None:
+        branches = branches_of(films)
+        (first,) = await films.snapshots("films")
+        await branches.point("films", "audit", first.id)
+        for call in (
+            branches.point("films", "other", first.id, deadline_ns=0),
+            branches.drop_branch("films", "audit", deadline_ns=0),
+        ):
+            with pytest.raises(DeadlineExceeded):
+                await call
+        assert (await films.info("films")).branches == {"main": first.id, "audit": first.id}
 
 
 def branches_of(tables: Tables) -> TableBranches:

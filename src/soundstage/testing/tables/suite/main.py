@@ -22,6 +22,7 @@ import pytest
 
 from soundstage.core.errors import (
     AlreadyExists,
+    DeadlineExceeded,
     InvalidArgument,
     NotFound,
     PreconditionFailed,
@@ -411,6 +412,35 @@ class TablesSuite(ColumnChanges):
         await films.start()
         assert (await films.info("films"), await films.snapshots("films")) == before
         assert await found(films) == list(FILMS)
+
+    async def test_a_deadline_that_has_passed_ends_every_call_and_nothing_is_made(self, films: Tables) -> None:
+        before = await films.snapshots("films")
+        calls = (
+            films.create(TableSpec(name="more", columns=COLUMNS), deadline_ns=0),
+            films.drop("films", deadline_ns=0),
+            films.tables(deadline_ns=0),
+            films.info("films", deadline_ns=0),
+            films.append("films", rows(film(9)), deadline_ns=0),
+            films.overwrite("films", rows(film(9)), equal("id", 1), deadline_ns=0),
+            films.delete("films", ALL, deadline_ns=0),
+            anext(films.scan("films", deadline_ns=0)),
+            films.evolve("films", [DropColumn("genre")], deadline_ns=0),
+            films.snapshots("films", deadline_ns=0),
+        )
+        for call in calls:
+            with pytest.raises(DeadlineExceeded) as refused:
+                await call
+            assert refused.value.outcome == "not_applied"
+        assert (await films.tables(), await films.snapshots("films"), await found(films)) == (
+            ["films"],
+            before,
+            list(FILMS),
+        )
+
+    async def test_a_call_that_has_time_is_answered(self, films: Tables) -> None:
+        assert (await films.info("films", deadline_ns=1 << 62)).spec == SPEC
+        await films.append("films", rows(film(9)), deadline_ns=1 << 62)
+        assert [batch.num_rows async for batch in films.scan("films", equal("id", 9), deadline_ns=1 << 62)] == [1]
 
     async def test_a_stopped_engine_is_unavailable(self, films: Tables) -> None:
         scan = films.scan("films")

@@ -1,0 +1,108 @@
+"""A database that lets one in and then stands still: a listener that knows the first words of PostgreSQL's protocol."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from soundstage.core.environment import SystemEnvironment
+from soundstage.core.errors import SoundstageError, Unavailable
+from soundstage.engines.tables.iceberg.connections import shared_catalogue
+from soundstage.engines.tables.iceberg.driver import database
+from soundstage.engines.tables.iceberg.failures import failure
+from soundstage.engines.tables.iceberg.options import shared_address
+from soundstage.engines.tables.iceberg.work import Work, doing
+
+# The role is who it says; the server's version; ask.
+WELCOME = b"R\0\0\0\x08\0\0\0\0" + b"S\0\0\0\x1cserver_version\x0015.0.0.0\0" + b"Z\0\0\0\x05I"
+
+
+class Silent:
+    """It greets whoever comes, notes what is said, and says no more."""
+
+    def __init__(self) -> None:
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self.listener.getsockname()[1]
+        self.greetings: list[bytes] = []
+        self.asked = threading.Event()
+        self.left = threading.Event()
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                connection, _ = self.listener.accept()
+            except OSError:
+                return
+            with connection:
+                words = connection.recv(4096)
+                while len(words) == 8:
+                    # TLS, or another kind of secrecy, is wanted first.
+                    connection.sendall(b"N")
+                    words = connection.recv(4096)
+                self.greetings.append(words)
+                connection.sendall(WELCOME)
+                while connection.recv(4096):
+                    self.asked.set()
+                self.left.set()
+
+
+@pytest.fixture
+def silent() -> Generator[Silent]:
+    made = Silent()
+    yield made
+    made.listener.close()
+
+
+def opened(silent: Silent, folder: Path, statement: str) -> Any:
+    url = f"iceberg+postgresql://127.0.0.1:{silent.port}/films?warehouse={folder}&statement={statement}"
+    address = shared_address("tables", urlsplit(url), {}, None)
+    properties = {"uri": address.database, "warehouse": f"file://{folder}"}
+    return shared_catalogue(address, properties, SystemEnvironment())
+
+
+def told(error: BaseException) -> SoundstageError:
+    """What a caller is told who only reads."""
+    return failure(error, "films", reading=True)
+
+
+def test_a_statement_that_nobody_answers_ends_in_time_and_its_connection_is_closed(
+    silent: Silent, tmp_path: Path
+) -> None:
+    with pytest.raises(database.SQLAlchemyError, match="no answer within") as raised:
+        opened(silent, tmp_path, "100ms")
+    error = told(raised.value)
+    assert (type(error), error.retryable, error.outcome) == (Unavailable, True, "not_applied")
+    assert silent.left.wait(30)
+
+
+def test_a_statement_ends_when_nobody_waits_for_it_any_more(silent: Silent, tmp_path: Path) -> None:
+    work, failures = Work(lambda: True), list[BaseException]()
+
+    def ask() -> None:
+        with doing(work):
+            try:
+                opened(silent, tmp_path, "1h")
+            except database.SQLAlchemyError as error:
+                failures.append(error)
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    assert silent.asked.wait(30)
+    work.leave()
+    asking.join(30)
+    assert (asking.is_alive(), [type(told(each)) for each in failures]) == (False, [Unavailable])
+    assert "nobody waits" in str(failures[0])
+
+
+def test_the_server_is_told_how_long_a_statement_may_take(silent: Silent, tmp_path: Path) -> None:
+    with pytest.raises(database.SQLAlchemyError, match="no answer within"):
+        opened(silent, tmp_path, "250ms")
+    assert b"statement_timeout=250" in silent.greetings[0]
+    assert b"idle_in_transaction_session_timeout=250" in silent.greetings[0]
