@@ -7,7 +7,7 @@ import threading
 from collections.abc import AsyncIterator, Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, LiteralString
 
 import psycopg
 import pytest
@@ -37,13 +37,13 @@ class Other:
         self._holding = psycopg.connect(url)
         self._looking = psycopg.connect(url, autocommit=True)
 
-    def hold(self, statement: str) -> None:
+    def hold(self, statement: LiteralString) -> None:
         self._holding.execute(statement)
 
     def let_go(self) -> None:
         self._holding.rollback()
 
-    def count(self, statement: str) -> int:
+    def count(self, statement: LiteralString) -> int:
         found: Any = self._looking.execute(statement).fetchone()
         return int(found[0])
 
