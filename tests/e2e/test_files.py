@@ -14,7 +14,7 @@ from tests.e2e.conftest import Cli, Start
 from tests.e2e.processes import Place
 
 MIB = 1 << 20
-SIZE = 256 * MIB
+SIZE = 1024 * MIB
 GROWTH_MAX = 48 * MIB
 """How much more memory a stage may take for a file of whatever size: some chunks, and what allocators keep."""
 
