@@ -19,7 +19,7 @@ from soundstage.engines.records.rocksdb import RocksOptions
 from soundstage.engines.records.rocksdb.engine import RocksRecords
 from soundstage.engines.rocks.database import Database
 from soundstage.runtime.namespaces.api import Namespaces
-from soundstage.runtime.stage import Stage
+from soundstage.runtime.stage import CALLS_A_TURN, Stage
 
 
 class Watched(MemoryRecords):
@@ -49,6 +49,24 @@ async def test_a_client_writes_and_reads_through_the_stage(stage: Stage) -> None
     notes = stage.client(Notes, "home")
     await notes.write(name="milk", text="two bottles")
     assert (await notes.read(name="milk")).text == "two bottles"
+
+
+async def test_who_reads_without_end_lets_others_have_their_turn(stage: Stage) -> None:
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await stage.environment.sleep(0)
+
+    notes = stage.client(Notes, "home")
+    await notes.write(name="milk", text="two bottles")
+    other = asyncio.ensure_future(count())
+    for _ in range(10 * CALLS_A_TURN):
+        await notes.read(name="milk")
+    other.cancel()
+    assert turns >= 10
 
 
 async def test_a_call_may_name_another_namespace_than_its_client(stage: Stage) -> None:
