@@ -23,6 +23,7 @@ MISSING = {"get", "lease"}
 """Calls that miss where others are refused."""
 
 AWAY, DEFECT, LARGE = Told("unavailable", True), Told("internal", False), Told("too_large", False)
+FULL = Told("exhausted", True)
 
 SAID: dict[bytes, Told] = {
     b"ERROR": DEFECT,
@@ -31,8 +32,8 @@ SAID: dict[bytes, Told] = {
     b"CLIENT_ERROR bad data chunk": DEFECT,
     b"CLIENT_ERROR invalid flag": DEFECT,
     b"CLIENT_ERROR unauthenticated": Told("unauthenticated", False),
-    b"SERVER_ERROR out of memory": AWAY,
-    b"SERVER_ERROR out of memory storing object": AWAY,
+    b"SERVER_ERROR out of memory": FULL,
+    b"SERVER_ERROR out of memory storing object": FULL,
     b"SERVER_ERROR object too large for cache": LARGE,
     b"SERVER_ERROR temporary failure": AWAY,
     b"SERVER_ERROR Internal Error": AWAY,

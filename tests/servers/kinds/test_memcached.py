@@ -21,8 +21,9 @@ def test_two_nodes_are_two_caches() -> None:
 
 
 def test_its_settings_reach_it() -> None:
+    chosen = {"memory_mb": "32", "threads": "1", "item_kb": "64", "evicts": "false"}
     with (
-        Cluster("memcached", settings={"memory_mb": "32", "threads": "1"}) as cluster,
+        Cluster("memcached", settings=chosen) as cluster,
         socket.create_connection((cluster.nodes[0].host, cluster.nodes[0].port), timeout=30) as connection,
     ):
         connection.sendall(b"stats settings\r\n")
@@ -31,6 +32,8 @@ def test_its_settings_reach_it() -> None:
             answer += connection.recv(4096)
     assert b"STAT maxbytes 33554432\r\n" in answer
     assert b"STAT num_threads 1\r\n" in answer
+    assert b"STAT item_size_max 65536\r\n" in answer
+    assert b"STAT evictions off\r\n" in answer
 
 
 def test_one_that_restarts_is_empty() -> None:

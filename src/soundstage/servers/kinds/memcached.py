@@ -23,7 +23,7 @@ class Memcached(Standalone):
     summary: str = "cache in memory"
     version: str = "Debian's (1.6)"
     ports: tuple[str, ...] = ("memcached",)
-    settings: Settings = MappingProxyType({"memory_mb": "64", "threads": "2"})
+    settings: Settings = MappingProxyType({"memory_mb": "64", "threads": "2", "item_kb": "1024", "evicts": "true"})
     stop_within_s: float = 5.0
     # It has nothing to put away, and takes a second over it when asked politely.
     stop_signal: signal.Signals = signal.SIGKILL
@@ -47,5 +47,10 @@ class MemcachedKit:
         """See `Kit`. Root may not run it as itself, so it becomes nobody."""
         user = ("-u", "nobody") if os.geteuid() == 0 else ("-u", getpass.getuser())
         where = ("-l", node.host, "-p", str(node.port), "-U", "0")
-        size = ("-m", node.settings["memory_mb"], "-t", node.settings["threads"])
-        return Launch((str(self.tool.path), *user, *where, *size), self.tool.variables)
+        settings = node.settings
+        size = ("-m", settings["memory_mb"], "-t", settings["threads"])
+        # Larger values are kept in chunks, of which none may be larger than a value.
+        most = int(settings["item_kb"])
+        values = ("-I", f"{most}k", "-o", f"slab_chunk_max={most * 512}")
+        full = () if settings["evicts"] == "true" else ("-M",)
+        return Launch((str(self.tool.path), *user, *where, *size, *values, *full), self.tool.variables)

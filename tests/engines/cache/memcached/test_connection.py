@@ -77,6 +77,32 @@ async def test_replies_may_come_in_any_pieces(connection: Connection, seed: int)
     assert [reply.value for reply in await asked if reply.code == b"VA"] == values
 
 
+ANSWERS = {
+    b"VA 3 f1 c7\r\nred\r\n": Found(Outcome.HIT, b"red", 7),
+    b"VA 8 f1 c8\r\nEN\r\nEN\r\n\r\n": Found(Outcome.HIT, b"EN\r\nEN\r\n", 8),
+    b"VA 0 f1 c9\r\n\r\n": Found(Outcome.HIT, b"", 9),
+    b"VA 12 f2 c7\r\nv\0\0\0\0\0\0\0\x05red\r\n": Found(Outcome.HIT, b"red", 7, 5),
+    b"VA 4 f0 c7\r\n17  \r\n": Found(Outcome.HIT, b"17", 7),
+    b"VA 0 f0 c7 Z\r\n\r\n": MISS,
+    b"EN\r\n": MISS,
+    b"SERVER_ERROR out of memory writing get response\r\n": UNAVAILABLE,
+}
+"""What a get hears of one key, and what that means."""
+
+
+@pytest.mark.parametrize("seed", range(40))
+async def test_a_batch_is_what_its_replies_are_whatever_is_among_them_and_however_it_comes(
+    connection: Connection, seed: int
+) -> None:
+    chance = random.Random(seed)
+    batches = [chance.choices(list(ANSWERS), k=chance.randint(1, 12)) for _ in range(4)]
+    asked = [connection.get(b"", len(batch), 30) for batch in batches]
+    data = b"".join(b"".join(batch) for batch in batches)
+    for piece in pieces(data, chance) if seed % 4 else [data]:
+        connection.data_received(piece)
+    assert await asyncio.gather(*asked) == [[ANSWERS[reply] for reply in batch] for batch in batches]
+
+
 async def test_numbers_and_marks_are_read_from_flags() -> None:
     reply = Reply(b"HD", [b"c17", b"W"])
     assert (reply.number(b"c"), reply.number(b"f"), reply.has(b"W"), reply.has(b"Z")) == (17, 0, True, False)

@@ -10,7 +10,7 @@ from contextlib import suppress
 import pytest
 
 from soundstage.core.environment import SystemEnvironment
-from soundstage.core.errors import InvalidArgument, Unavailable
+from soundstage.core.errors import Exhausted, InvalidArgument, TooLarge, Unavailable
 from soundstage.core.time import NS_PER_MS, Duration
 from soundstage.engines.cache.memcached import MemcachedCache, MemcachedOptions, addresses
 from soundstage.engines.cache.port import Cache, Newer, Outcome
@@ -21,6 +21,8 @@ from soundstage.testing.servers import server_fixture
 
 shared = server_fixture("memcached", nodes=2)
 own = server_fixture("memcached", nodes=2, scope="function")
+small = server_fixture("memcached", scope="function", settings={"memory_mb": "2", "item_kb": "256"})
+full = server_fixture("memcached", scope="function", settings={"memory_mb": "2", "evicts": "false"})
 
 PATIENT = MemcachedOptions(within=Duration(30_000 * NS_PER_MS), connect_within=Duration(30_000 * NS_PER_MS))
 HASTY = MemcachedOptions(
@@ -178,6 +180,53 @@ async def test_a_server_that_comes_back_is_used_again(cache: MemcachedCache, own
     assert await value_of(cache, keys[0]) == b"blue"
 
 
+LUMP = bytes(100_000)
+LUMPS = 100
+"""More than a server of 2 MB holds."""
+
+
+async def test_a_full_server_forgets_what_was_not_used_for_longest(small: Cluster) -> None:
+    cache = opened(small, PATIENT)
+    await cache.start()
+    assert all([await cache.set(b"%d" % number, LUMP) for number in range(LUMPS)])
+    first, last = await cache.get([b"0", b"%d" % (LUMPS - 1)])
+    assert (first.outcome, last.value) == (Outcome.MISS, LUMP)
+    await cache.stop()
+
+
+async def test_a_full_server_that_may_forget_nothing_says_so_and_keeps_what_it_has(full: Cluster) -> None:
+    cache = opened(full, PATIENT)
+    await cache.start()
+    stored = 0
+
+    async def fill() -> None:
+        nonlocal stored
+        while await cache.set(b"%d" % stored, LUMP):
+            stored += 1
+
+    with pytest.raises(Exhausted, match="is full") as caught:
+        await fill()
+    assert (caught.value.retryable, caught.value.outcome) == (True, "not_applied")
+    assert 0 < stored < LUMPS
+    found = await cache.get([b"%d" % number for number in range(stored)])
+    assert {each.value for each in found} == {LUMP}
+    assert await cache.delete(b"0")
+    assert await cache.set(b"again", LUMP)
+    assert cache.warning is None
+    await cache.stop()
+
+
+async def test_a_value_that_is_too_large_for_its_server_says_so_and_harms_no_other_call(small: Cluster) -> None:
+    cache = opened(small, PATIENT)
+    await cache.start()
+    refused, stored = await asyncio.gather(
+        cache.set(b"large", bytes(500_000)), cache.set(b"k", b"red"), return_exceptions=True
+    )
+    assert (type(refused), stored) == (TooLarge, True)
+    assert [each.value for each in await cache.get([b"large", b"k"])] == [b"", b"red"]
+    await cache.stop()
+
+
 @pytest.mark.slow
 async def test_a_server_that_hangs_is_out_of_time_and_then_passed_over(
     cache: MemcachedCache, own: Cluster, keys: list[bytes]
@@ -273,7 +322,7 @@ async def test_what_is_there_cannot_be_seen_so_nothing_takes_its_place() -> None
         asked.append(line)
         return b"SERVER_ERROR out of memory for a reply\r\n"
 
-    with pytest.raises(Unavailable, match="out of memory"):
+    with pytest.raises(Exhausted, match="out of memory"):
         await answered_by(refuse, lambda cache: cache.set(b"k", b"red", when=Newer(3)))
     assert asked == [b"mg k v f c\r\n"]
 

@@ -8,6 +8,7 @@ sent, the connection is given up too.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import deque
 from typing import Any, NamedTuple
 
@@ -28,6 +29,8 @@ _END = b"\r\n"
 _HIT = Outcome.HIT
 _PLAIN = b"f%d" % PLAIN
 _VERSIONED = b"f%d" % VERSIONED
+_plain_hit = re.compile(rb"VA (\d+) f%d c(\d+)\r\n" % PLAIN).match
+_made = tuple.__new__
 
 
 class Reply(NamedTuple):
@@ -173,29 +176,34 @@ class Connection(asyncio.Protocol):
         size: int = len(data)
         at: int = 0
         while at < size:
-            end = data.find(_END, at)
-            if end < 0:
-                if size - at > LINE_MAX_BYTES:
-                    raise ValueError("a line that does not end")
-                self._needed = 0
-                break
-            words = data[at:end].split(b" ")
-            start = end + 2
-            if words[0] == b"VA":
-                stop: int = start + int(words[1])
-                if stop < start:
-                    raise ValueError("a value of less than nothing")
-                if size < stop + 2:
-                    self._needed = stop + 2 - at
-                    break
-                value, at = data[start:stop], stop + 2
-            else:
-                value, at = b"", start
             exchange = waiting[0]
-            exchange.replies.append(
-                found(words, value) if exchange.gets else Reply(words[0], words[2 if words[0] == b"VA" else 1 :], value)
-            )
-            exchange.left -= 1
+            if exchange.gets:
+                at = _read_plain(data, at, exchange)
+            if exchange.left:
+                end = data.find(_END, at)
+                if end < 0:
+                    if size - at > LINE_MAX_BYTES:
+                        raise ValueError("a line that does not end")
+                    self._needed = 0
+                    break
+                words = data[at:end].split(b" ")
+                start = end + 2
+                if words[0] == b"VA":
+                    stop: int = start + int(words[1])
+                    if stop < start:
+                        raise ValueError("a value of less than nothing")
+                    if size < stop + 2:
+                        self._needed = stop + 2 - at
+                        break
+                    value, at = data[start:stop], stop + 2
+                else:
+                    value, at = b"", start
+                exchange.replies.append(
+                    found(words, value)
+                    if exchange.gets
+                    else Reply(words[0], words[2 if words[0] == b"VA" else 1 :], value)
+                )
+                exchange.left -= 1
             if not exchange.left:
                 waiting.popleft()
                 if not exchange.future.done():
@@ -236,6 +244,35 @@ class Connection(asyncio.Protocol):
                 exchange.future.set_exception(Silent(sent=True))
         self._parts, self._held = [], 0
         self._unsent.clear()
+
+
+def _read_plain(data: bytes, at: int, exchange: _Exchange) -> int:
+    """Where the misses and the plain values that `data` has whole from `at` on end; what they say is in the exchange.
+
+    Most of a batch is read here, in half the time; the first reply that is anything else is left to be looked at.
+    """
+    replies, left, size = exchange.replies, exchange.left, len(data)
+    said, length = b"", 0
+    while left:
+        hit = _plain_hit(data, at)
+        if hit is None:
+            if not data.startswith(b"EN\r\n", at):
+                break
+            replies.append(MISS)
+            at += 4
+        else:
+            bytes_said, number = hit.groups()
+            if bytes_said != said:
+                said, length = bytes_said, int(bytes_said)
+            start = hit.end()
+            stop = start + length
+            if stop + 2 > size:
+                break
+            replies.append(_made(Found, (_HIT, data[start:stop], int(number), 0)))
+            at = stop + 2
+        left -= 1
+    exchange.left = left
+    return at
 
 
 def _number(word: bytes) -> int:

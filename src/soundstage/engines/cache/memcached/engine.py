@@ -297,6 +297,13 @@ def _told(reply: Reply, *expected: bytes) -> Reply:
     said = b" ".join((reply.code, *reply.flags)).decode("utf-8", "replace")
     if "too large" in said:
         raise TooLarge(f"the memcached takes no value of this size: {said}", field="value")
+    if reply.code == b"SERVER_ERROR" and "out of memory" in said:
+        raise Exhausted(
+            f"the memcached is full: {said}",
+            hint="give it more memory, or let it forget what was not used for longest, as it does without -M",
+            retry_after_ms=1_000,
+            outcome="not_applied",
+        )
     if reply.code == b"SERVER_ERROR":
         raise Unavailable(f"the memcached refused: {said}", outcome="not_applied")
     if b"unauthenticated" in reply.flags:
