@@ -77,3 +77,9 @@ def test_every_mark_stays_with_its_letter() -> None:
 )
 def test_words_one_space_apart_are_the_same_words(text: str) -> None:
     assert spaced(text).decode() == " ".join(words(text))
+
+
+@given(st.text(st.sampled_from("aB -é"), max_size=30), st.integers(95, 105), st.text(st.sampled_from("c .")))
+def test_words_one_space_apart_are_the_same_words_about_the_greatest_length(before: str, size: int, after: str) -> None:
+    text = before + "x" * size + after
+    assert spaced(text).decode() == " ".join(words(text))

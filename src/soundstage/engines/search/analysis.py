@@ -47,10 +47,24 @@ def spaced(text: str) -> bytes:
     if not text.isascii():
         return " ".join(words(text)).encode()
     found = text.encode().translate(_PLAIN)
+    long = _has_long(found)
+    if not long and b"  " not in found and not found.startswith(b" ") and not found.endswith(b" "):
+        return found
     parts = found.split()
-    if len(found) > WORD_MAX_CHARS and max(map(len, parts), default=0) > WORD_MAX_CHARS:
+    if long:
         parts = [part[:WORD_MAX_CHARS] for part in parts]
     return b" ".join(parts)
+
+
+def _has_long(found: bytes) -> bool:
+    """Whether a word has too many characters: no space among so many in a row."""
+    at, last = -1, len(found) - WORD_MAX_CHARS
+    while at < last:
+        space = found.rfind(b" ", at + 1, at + WORD_MAX_CHARS + 2)
+        if space < 0:
+            return True
+        at = space
+    return False
 
 
 def caseless(text: str) -> str:

@@ -26,6 +26,7 @@ _SINGLE_MAX = 3.4028234663852886e38
 
 
 _INFINITE = math.inf
+_TEXT, _KEYWORD, _INTEGER, _DOUBLE, _BOOLEAN = Kind.TEXT, Kind.KEYWORD, Kind.INTEGER, Kind.DOUBLE, Kind.BOOLEAN
 
 _SHORT = KEYWORD_MAX_BYTES // 4
 """Characters of a keyword that is short enough, whatever they are."""
@@ -84,17 +85,17 @@ def plain(known: Mapping[str, Field], given: Mapping[str, Any]) -> dict[str, Any
         kind = field.kind
         form: object = value.__class__
         if form is str:
-            if not value.isascii() or not (kind is Kind.TEXT or (kind is Kind.KEYWORD and len(value) <= _SHORT)):
+            if not value.isascii() or not (kind is _TEXT or (kind is _KEYWORD and len(value) <= _SHORT)):
                 return None
         elif form is int:
-            if kind is not Kind.INTEGER or not INTEGER_MIN <= value <= INTEGER_MAX:
+            if kind is not _INTEGER or not INTEGER_MIN <= value <= INTEGER_MAX:
                 return None
         elif form is float:
-            if kind is not Kind.DOUBLE or not -_INFINITE < value < _INFINITE:
+            if kind is not _DOUBLE or not -_INFINITE < value < _INFINITE:
                 return None
             # There is one zero: engines order two of them.
             value += 0.0
-        elif form is not bool or kind is not Kind.BOOLEAN:
+        elif form is not bool or kind is not _BOOLEAN:
             return None
         found[name] = value
     return found

@@ -82,6 +82,8 @@ class OpenSearchKit(JavaKit):
             "node.processors=2",
             # A disk that is nearly full is the machine's affair, not that of a server for an afternoon.
             "cluster.routing.allocation.disk.threshold_enabled=false",
+            # Who turns that on sees what it does soon after, and not only after half a minute.
+            "cluster.info.update.interval=10s",
             "action.auto_create_index=false",
         )
         where = ("-cp", f"{self.lib}:{self.lib}/*", LAUNCHER, f"{node.folder}/home")

@@ -22,7 +22,7 @@ DEEP = IndexSpec(
 
 def written(spec: IndexSpec, fields: dict[str, Any]) -> dict[str, Any]:
     (action,) = prepare(spec, [Put("1", fields)])
-    return json.loads(Writer(spec.fields).source(action))
+    return json.loads(Writer(spec.fields).source(action, b'"1"'))
 
 
 @pytest.mark.parametrize(

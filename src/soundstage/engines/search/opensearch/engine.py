@@ -28,7 +28,6 @@ from soundstage.engines.search.port import (
     INDEXES_MAX,
     SCORED_MAX_HITS,
     VISIBLE_WITHIN_S,
-    Absent,
     Action,
     Document,
     Hit,
@@ -181,17 +180,20 @@ class OpenSearchSearch:
 
     async def _bulk(self, known: _Known, deadline_ns: int | None, actions: Sequence[Action]) -> list[Outcome]:
         prepared = prepare(known.spec, actions)
-        sent = {n: lines for n, each in enumerate(prepared) if (lines := _lines(each, known.writer)) is not None}
-        outcomes = [Outcome(Status.CONFLICT)] * len(prepared)
-        if sent:
-            body = b"".join(sent.values())
-            path = f"/{known.place}/_bulk"
-            answer = await self._open().change("POST", path, body, lines=True, deadline_ns=deadline_ns)
-            made = [each for item in read(answer, answers.Bulk).items for each in item.values()]
-            if len(made) != len(sent):
-                raise failures.no_answer(f"it is of {len(made)} actions, not of {len(sent)}")
-            for number, each in zip(sent, made, strict=True):
-                outcomes[number] = _outcome(each)
+        lines = [_lines(each, known.writer) for each in prepared]
+        body = b"".join([each for each in lines if each is not None])
+        if not body:
+            return [Outcome(Status.CONFLICT)] * len(lines)
+        path = f"/{known.place}/_bulk"
+        answer = await self._open().change("POST", path, body, lines=True, deadline_ns=deadline_ns)
+        made = [_outcome(each) for item in read(answer, answers.Bulk).items for each in item.values()]
+        sent = len(lines) - lines.count(None)
+        if len(made) != sent:
+            raise failures.no_answer(f"it is of {len(made)} actions, not of {sent}")
+        if sent == len(lines):
+            return made
+        told = iter(made)
+        outcomes = [Outcome(Status.CONFLICT) if each is None else next(told) for each in lines]
         return outcomes
 
     async def _get(self, known: _Known, deadline_ns: int | None, ids: Sequence[str]) -> list[Document | None]:
@@ -352,19 +354,22 @@ class OpenSearchSearch:
 
 def _lines(action: Prepared, writer: Writer) -> bytes | None:
     """An action as it is sent; None for one whose condition cannot hold."""
-    said, when = b'"_id":' + _encode(action.id), action.when
+    id, when = _encode(action.id), action.when
+    word, condition = b"index", b""
     if isinstance(when, Unchanged):
         parts = _REVISION.fullmatch(when.revision)
         if parts is None:
             return None
-        said += b',"if_seq_no":%d,"if_primary_term":%d' % (int(parts[1]), int(parts[2]))
+        condition = b',"if_seq_no":%d,"if_primary_term":%d' % (int(parts[1]), int(parts[2]))
+    elif when is not None:
+        word = b"create"
     if action.fields is None:
-        return b'{"delete":{%s}}\n' % said
-    return b'{"%s":{%s}}\n%s\n' % (b"create" if isinstance(when, Absent) else b"index", said, writer.source(action))
+        return b'{"delete":{"_id":%s%s}}\n' % (id, condition)
+    return b'{"%s":{"_id":%s%s}}\n%s\n' % (word, id, condition, writer.source(action, id))
 
 
 def _outcome(made: answers.Made) -> Outcome:
-    if made.status in (200, 201):
+    if made.status == 201 or made.status == 200:
         if made.result == "deleted":
             return Outcome(Status.APPLIED)
         return Outcome(Status.APPLIED, f"{made.seq_no}.{made.primary_term}")

@@ -76,25 +76,27 @@ class Writer:
     """Writes the documents of one index."""
 
     def __init__(self, fields: Mapping[str, Field]) -> None:
-        self._texts = {name: _encode(name) for name, field in fields.items() if field.kind is Kind.TEXT}
+        self._texts = [(name, _encode(name)) for name, field in fields.items() if field.kind is Kind.TEXT]
         self._nested = {
             name: Writer(field.fields)
             for name, field in fields.items()
             if field.kind is Kind.NESTED and any(each.kind is Kind.TEXT for each in field.fields.values())
         }
 
-    def source(self, action: Prepared) -> bytes:
-        """A document as it is sent."""
+    def source(self, action: Prepared, id: bytes) -> bytes:
+        """A document as it is sent; `id` is its id in JSON."""
         fields = action.fields or {}
         body = action.body
         if self._nested and any(name in fields for name in self._nested):
             body = _encode(self._with_objects(fields))
-        more = b'"%s":%s' % (_ID, _encode(action.id))
         # Words are letters and digits, which JSON has as they are.
-        texts = [(key, text) for name, key in self._texts.items() if name in fields and (text := spaced(fields[name]))]
+        texts = [
+            b'%s:"%s"' % (key, said) for name, key in self._texts if name in fields and (said := spaced(fields[name]))
+        ]
+        begin, comma = (body[:-1], b",") if len(body) > 2 else (b"{", b"")
         if texts:
-            more += b',"%s":{%s}' % (_WORDS, b",".join([b'%s:"%s"' % each for each in texts]))
-        return b"{%s}" % more if body == b"{}" else b"%s,%s}" % (body[:-1], more)
+            return b'%s%s"%s":%s,"%s":{%s}}' % (begin, comma, _ID, id, _WORDS, b",".join(texts))
+        return b'%s%s"%s":%s}' % (begin, comma, _ID, id)
 
     def _with_objects(self, fields: Mapping[str, Any]) -> dict[str, Any]:
         return {
@@ -108,7 +110,7 @@ class Writer:
         return {**fields, WORDS: found} if found else dict(fields)
 
     def _words(self, fields: Mapping[str, Any]) -> dict[str, str]:
-        joined = {name: " ".join(words(fields[name])) for name in self._texts if name in fields}
+        joined = {name: " ".join(words(fields[name])) for name, _ in self._texts if name in fields}
         return {name: text for name, text in joined.items() if text}
 
 
