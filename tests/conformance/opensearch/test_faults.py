@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from urllib.parse import urlsplit
 
 import msgspec
@@ -43,6 +43,34 @@ async def search(url: str) -> AsyncIterator[OpenSearchSearch]:
     yield engine
     await engine.drop_index("films")
     await engine.stop()
+
+
+class Watermark:
+    """How much room a node wants on its disk before it takes writes."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+
+    async def set(self, flood: str) -> None:
+        """It takes none below `flood`, which it sees when it looks next."""
+        marks = {"low": flood, "high": flood, "flood_stage": flood}
+        here = "cluster.routing.allocation.disk"
+        said = {f"{here}.threshold_enabled": True, **{f"{here}.watermark.{name}": mark for name, mark in marks.items()}}
+        await self._say({"transient": said})
+
+    async def allow_indexes(self) -> None:
+        """Indexes may be made again: that an operator says, once the node has seen that there is room."""
+        allowed = {"cluster.blocks.create_index": None}
+        await self._say({"persistent": allowed, "transient": allowed})
+
+    async def close(self) -> None:
+        """It wants none, whatever the test had come to, and soon sees that."""
+        await self.set("1b")
+        await self._link.close()
+
+    async def _say(self, settings: Mapping[str, object]) -> None:
+        answer = await self._link.ask("PUT", "/_cluster/settings", msgspec.json.encode(settings))
+        assert answer.status == 200, answer.body
 
 
 def tasks() -> set[asyncio.Task[object]]:
@@ -132,6 +160,62 @@ async def test_while_a_shard_is_missing_nothing_is_answered_of_the_rest(url: str
             await call
     await engine.drop_index("films")
     await engine.stop()
+
+
+@pytest.fixture
+async def watermark(opensearch: Cluster) -> AsyncIterator[Watermark]:
+    made = Watermark(Link(parse_address("suite", urlsplit(opensearch.url), {}, None), SystemEnvironment()))
+    yield made
+    await made.close()
+
+
+async def until(call: Callable[[], Awaitable[bool]]) -> None:
+    """What `call` asks for came true: the node looks at its disk every ten seconds."""
+    for _ in range(600):
+        if await call():
+            return
+        await asyncio.sleep(0.1)
+    raise AssertionError("it did not come true within a minute")
+
+
+async def test_a_full_disk_refuses_writes_answers_searches_and_takes_writes_again_when_there_is_room(
+    search: OpenSearchSearch, watermark: Watermark
+) -> None:
+    await search.bulk("films", [Put("kept", {"title": "Heat"})])
+    await search.refresh("films")
+    refused: list[SoundstageError] = []
+
+    async def written() -> bool:
+        try:
+            (outcome,) = await search.bulk("films", [Put("tried", {"title": "Ronin"})])
+        except SoundstageError as error:
+            refused.append(error)
+            return False
+        assert outcome.status is Status.APPLIED
+        return True
+
+    async def full() -> bool:
+        return not await written()
+
+    await watermark.set("1000tb")
+    await until(full)
+    more = IndexSpec(name="more", fields=SPEC.fields)
+    for call in (search.point("shown", "films"), search.create_index(more)):
+        with pytest.raises(SoundstageError) as refusal:
+            await call
+        refused.append(refusal.value)
+    told = {(error.code, error.retryable, error.outcome) for error in refused}
+    assert told == {("exhausted", True, "not_applied")}
+    assert all("no room on its disk" in str(error) and "free some" in str(error.hint) for error in refused)
+    assert (await search.search("films", Request(query=Match("title", "heat")))).total == 1
+    assert await search.get("films", ["kept"]) != [None]
+    await watermark.set("1b")
+    await until(written)
+    assert None not in await search.get("films", ["kept", "tried"])
+
+    await watermark.allow_indexes()
+    await search.create_index(more)
+    await search.drop_index("more")
 
 
 async def test_where_nobody_listens_the_outcome_is_known() -> None:

@@ -116,6 +116,8 @@ ANSWERS: dict[str, tuple[Said | bytes, str]] = {
     "who is not known": ((401, {}), "unauthenticated"),
     "who has not the right": ((403, error("security_exception")), "forbidden"),
     "a block": ((403, error("cluster_block_exception")), "unavailable"),
+    "a full disk": ((429, error("cluster_block_exception", "disk usage exceeded flood-stage watermark")), "exhausted"),
+    "no room for an index": ((403, error("index_create_block_exception", "create-index blocked")), "exhausted"),
     "too much at once": ((429, error("rejected_execution_exception")), "exhausted"),
     "no memory": ((429, error("circuit_breaking_exception")), "too_large"),
     "no cluster": ((503, error("no_cluster_manager")), "unavailable"),
@@ -183,6 +185,34 @@ async def test_an_action_without_room_is_rejected_by_itself(search: OpenSearchSe
     outcomes = await search.bulk("films", [Put("1", {}), Put("2", {})])
     assert [each.status for each in outcomes] == [Status.REJECTED, Status.APPLIED]
     assert (outcomes[0].reason, outcomes[1].revision) == ("queue is full", "4.1")
+
+
+FULL = {"type": "cluster_block_exception", "reason": "[TOO_MANY_REQUESTS/12/disk usage exceeded flood-stage watermark]"}
+
+
+async def test_where_no_action_has_room_on_the_disk_the_call_says_so(search: OpenSearchSearch, node: Node) -> None:
+    node.says = (200, {"items": [{"index": {"status": 429, "error": FULL}}] * 2})
+    with pytest.raises(SoundstageError, match="no room on its disk") as refusal:
+        await search.bulk("films", [Put("1", {}), Put("2", {})])
+    assert (refusal.value.code, refusal.value.retryable, refusal.value.outcome) == ("exhausted", True, "not_applied")
+
+
+async def test_where_the_disk_fills_amid_a_call_each_action_says_what_became_of_it(
+    search: OpenSearchSearch, node: Node
+) -> None:
+    made = {"status": 201, "result": "created", "_seq_no": 4, "_primary_term": 1}
+    node.says = (200, {"items": [{"index": {"status": 429, "error": FULL}}, {"index": made}]})
+    outcomes = await search.bulk("films", [Put("1", {}), Put("2", {})])
+    assert [each.status for each in outcomes] == [Status.REJECTED, Status.APPLIED]
+
+
+async def test_a_write_that_a_full_disk_refuses_is_not_sent_again(search: OpenSearchSearch, node: Node) -> None:
+    node.says = (429, {"error": {**FULL, "root_cause": [FULL]}})
+    before = len(node.asked)
+    with pytest.raises(SoundstageError) as refusal:
+        await search.point("shown", "films")
+    assert refusal.value.code == "exhausted"
+    assert [method for method, _, _ in node.asked[before:]].count("POST") == 1
 
 
 async def test_an_answer_of_some_shards_is_none(search: OpenSearchSearch, node: Node) -> None:

@@ -186,15 +186,17 @@ class OpenSearchSearch:
             return [Outcome(Status.CONFLICT)] * len(lines)
         path = f"/{known.place}/_bulk"
         answer = await self._open().change("POST", path, body, lines=True, deadline_ns=deadline_ns)
-        made = [_outcome(each) for item in read(answer, answers.Bulk).items for each in item.values()]
+        told = [each for item in read(answer, answers.Bulk).items for each in item.values()]
         sent = len(lines) - lines.count(None)
-        if len(made) != sent:
-            raise failures.no_answer(f"it is of {len(made)} actions, not of {sent}")
+        if len(told) != sent:
+            raise failures.no_answer(f"it is of {len(told)} actions, not of {sent}")
+        if told[0].status == 429:
+            _check_room(told)
+        made = [_outcome(each) for each in told]
         if sent == len(lines):
             return made
-        told = iter(made)
-        outcomes = [Outcome(Status.CONFLICT) if each is None else next(told) for each in lines]
-        return outcomes
+        others = iter(made)
+        return [Outcome(Status.CONFLICT) if each is None else next(others) for each in lines]
 
     async def _get(self, known: _Known, deadline_ns: int | None, ids: Sequence[str]) -> list[Document | None]:
         check_ids(ids)
@@ -366,6 +368,13 @@ def _lines(action: Prepared, writer: Writer) -> bytes | None:
     if action.fields is None:
         return b'{"delete":{"_id":%s%s}}\n' % (id, condition)
     return b'{"%s":{"_id":%s%s}}\n%s\n' % (word, id, condition, writer.source(action, id))
+
+
+def _check_room(told: Sequence[answers.Made]) -> None:
+    """Raises `Exhausted` when no action was made because the disk is full, which is no affair of each of them."""
+    causes = [failures.cause_in(each.error or {}) for each in told]
+    if all(map(failures.is_full, causes)):
+        raise failures.meaning(429, causes[0])
 
 
 def _outcome(made: answers.Made) -> Outcome:

@@ -23,6 +23,9 @@ from soundstage.core.errors import (
 
 _SAID_MAX = 300
 
+_BLOCKS = ("cluster_block_exception", "index_create_block_exception")
+_FULL = ("flood-stage watermark", "read-only-allow-delete", "create-index blocked")
+
 STRANGE = "no answer of OpenSearch"
 """The kind of what is said by something else."""
 
@@ -69,6 +72,11 @@ def cause_in(error: Mapping[str, Any]) -> Cause:
     return Cause(str(error.get("type", "")), str(error.get("reason", "")))
 
 
+def is_full(cause: Cause) -> bool:
+    """Whether a disk of the cluster has less room than its watermark wants: no pause between two attempts helps."""
+    return cause.type in _BLOCKS and any(words in cause.reason for words in _FULL)
+
+
 def passing(status: int, body: bytes) -> SoundstageError | None:
     """The error that an answer stands for, if the same question may have another answer a little later."""
     if status not in (429, 502, 503, 504):
@@ -89,8 +97,16 @@ def meaning(status: int, cause: Cause) -> SoundstageError:
         return AlreadyExists(f"OpenSearch: {cause.shown}", field="name", hint="choose another name")
     if cause.type in ("too_many_buckets_exception", "circuit_breaking_exception"):
         return TooLarge(f"OpenSearch: {cause.shown}", field="aggregations", hint="count over less, or in wider steps")
-    if cause.type == "cluster_block_exception":
-        return Unavailable(f"OpenSearch: {cause.shown}", hint="see to its disk", outcome="not_applied")
+    if is_full(cause):
+        return Exhausted(
+            f"OpenSearch has no room on its disk: {cause.shown}",
+            hint="free some, or add nodes: documents are taken again some seconds after there is enough, new indexes "
+            "perhaps only when its setting cluster.blocks.create_index is removed",
+            retry_after_ms=10_000,
+            outcome="not_applied",
+        )
+    if cause.type in _BLOCKS:
+        return Unavailable(f"OpenSearch: {cause.shown}", hint="see what blocks it", outcome="not_applied")
     match status:
         case 401:
             return Unauthenticated("OpenSearch does not know the user or the password", hint="see `password_file`")

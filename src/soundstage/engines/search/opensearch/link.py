@@ -84,9 +84,9 @@ class Link:
             try:
                 headers = LINES if lines else JSON
                 answer = await self._once(method, path, body, headers, end_ns, deadline_ns is not None)
-                if answer.status != 429:
+                if answer.status != 429 or failures.is_full(cause := failures.cause_of(answer.body)):
                     return answer
-                error: SoundstageError = failures.meaning(answer.status, failures.cause_of(answer.body))
+                error: SoundstageError = failures.meaning(answer.status, cause)
             except (Unavailable, Exhausted) as failed:
                 if failed.outcome != "not_applied" or not failed.retryable:
                     raise
