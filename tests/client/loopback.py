@@ -11,10 +11,11 @@ import msgspec
 
 from soundstage.core.codec import MSGPACK, decoder, msgpack_encode
 from soundstage.core.errors import InvalidArgument
-from soundstage.core.message import IdempotencyToken, Instant
+from soundstage.core.message import Duration, IdempotencyToken, Instant
 from soundstage.data.kv.api import GetItems, GetItemsReply, Item, ItemMetadata, PutItems, PutItemsReply
 
 TOKEN = IdempotencyToken(Instant(0), "t")
+MINUTE = Duration(60 * 10**9)
 
 
 class Crowded(ThreadingHTTPServer):
@@ -24,7 +25,10 @@ class Crowded(ThreadingHTTPServer):
 
 
 class Loopback:
-    """Serves two pages of items for every record and accepts every put, in threads, until the block ends."""
+    """Serves two pages of items for every record and accepts every put, in threads, until the block ends.
+
+    Items are of the write that a read asks for. Puts are to be remembered.
+    """
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.request_ids: list[str | None] = []
@@ -73,11 +77,12 @@ def answer(path: str, body: bytes) -> tuple[int, bytes]:
     if path.endswith("put_items"):
         request = decoder(PutItems, MSGPACK).decode(body)
         assert request.idempotency_token is not None
-        return 200, msgpack_encode(PutItemsReply(idempotency_token=request.idempotency_token))
+        return 200, msgpack_encode(PutItemsReply(idempotency_token=request.idempotency_token, remember_for=MINUTE))
     asked = decoder(GetItems, MSGPACK).decode(body)
     if not asked.id:
         refused = InvalidArgument("id is empty", field="id")
         return refused.status, msgspec.msgpack.encode(refused.problem("r"))
     page = 1 if asked.page_token is None else 2
-    item = Item(key=f"page {page}".encode(), value=b"v", metadata=ItemMetadata(token=TOKEN, size=1))
+    told = asked.min_version or TOKEN
+    item = Item(key=f"page {page}".encode(), value=b"v", metadata=ItemMetadata(token=told, size=1))
     return 200, msgpack_encode(GetItemsReply(items=[item], next_page_token="2" if page == 1 else None))

@@ -47,6 +47,12 @@ def test_a_problem_is_raised_in_the_calling_thread(connection: SyncConnection) -
         connection.client(SyncKeyValue, "x").get_items(id="")
 
 
+def test_what_one_wrote_is_asked_for_by_the_next_read(connection: SyncConnection) -> None:
+    client = connection.client(SyncKeyValue, "x")
+    token = client.put_items(id="1", items=[PutItem(key=b"k", value=b"v")]).idempotency_token
+    assert client.get_items(id="1").items[0].metadata.token == token
+
+
 def written(connection: SyncConnection) -> list[IdempotencyToken]:
     """The tokens of 64 puts by eight threads."""
     client = connection.client(SyncKeyValue, "x")

@@ -24,6 +24,7 @@ from soundstage.core.ids import request_id, uuid4_hex
 from soundstage.core.observation import observer
 from soundstage.core.operation import AsyncFace, Operation, face_of
 from soundstage.core.policy import hedge_budget, hedged, policy_of, repeatable, retry_budget, retrying, with_token
+from soundstage.core.recall import Recalls
 from soundstage.core.streaming import Content, DownloadOperation, UploadOperation
 from soundstage.core.transfers import FileAccess, Source
 
@@ -63,6 +64,7 @@ class Connection:
         self._closed = False
         self._retries = retry_budget()
         self._hedges = hedge_budget()
+        self._recalls = Recalls(environment)
 
     @property
     def files(self) -> FileAccess:
@@ -92,11 +94,22 @@ class Connection:
         """The reply to `request`, retried and hedged where a repetition is safe, within the deadline."""
         if self._closed:
             raise _closed()
+        deadline_ns = self._deadline_ns(self.settings.timeout if options.deadline is None else options.deadline)
+        recall = self._recalls.of(operation)
+        if recall is None:
+            return await self._invoke(operation, request, options, deadline_ns)
+
+        async def send(request: Any) -> Any:
+            return await self._invoke(operation, request, options, deadline_ns)
+
+        return await recall.around(operation, request, send)
+
+    async def _invoke(
+        self, operation: Operation[..., Any], request: Any, options: CallOptions, deadline_ns: int
+    ) -> Any:
         request = with_token(operation, request, self.clock)
         if operation.keyed is not None and operation.keyed(request):
             options = self._keyed(options)
-        timeout_s = self.settings.timeout if options.deadline is None else options.deadline
-        deadline_ns = self._deadline_ns(timeout_s)
         body = self._wire.encode(request)
         headers = self._headers(options)
 
@@ -147,6 +160,9 @@ class Connection:
             operation, request, source, options, lambda request: with_token(operation, request, self.clock)
         )
         self._observe(operation, reply)
+        recall = self._recalls.of(operation)
+        if recall is not None:
+            recall.answered(request, reply)
         return reply
 
     @asynccontextmanager

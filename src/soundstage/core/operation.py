@@ -54,6 +54,7 @@ class Operation(Generic[P, R]):
     clients under an `Idempotency-Key` of their own making: repeated without one, they would be answered otherwise
     than the first time.
     `ticks` says how many microseconds the token of a request stands for, where that is more than one.
+    `recall` names what clients remember of its calls, from its system's declaration: see `soundstage.core.recall`.
     """
 
     kind: ClassVar[Kind]
@@ -61,6 +62,7 @@ class Operation(Generic[P, R]):
     name: str
     attribute: str
     system: str
+    recall: str | None = None
 
     def __init__(
         self,
@@ -98,6 +100,7 @@ class Operation(Generic[P, R]):
         # `import_` is how Python writes the name `import`.
         self.name = name.removesuffix("_")
         self.system = owner.system
+        self.recall = getattr(owner, "recall", None)
 
     @cached_property
     def reply(self) -> type[R]:

@@ -41,6 +41,18 @@ def test_the_request_that_made_a_token_goes_on(tokens: PageTokens, kind: type[Ge
     assert following(tokens, made, again) == CURSOR
 
 
+@pytest.mark.parametrize(
+    "alike",
+    [
+        GetItems(namespace="people", id="ada", min_version=IdempotencyToken(Instant(0), "t")),
+        GetItems(namespace="people", id="ada", selection=Selection()),
+    ],
+)
+def test_pages_go_on_however_new_each_has_to_be(tokens: PageTokens, alike: GetItems) -> None:
+    assert following(tokens, GetItems(namespace="people", id="ada"), alike) == CURSOR
+    assert following(tokens, alike, GetItems(namespace="people", id="ada")) == CURSOR
+
+
 def test_each_page_may_be_asked_for_again(tokens: PageTokens) -> None:
     request = GetItems(id="ada", page_token=seal(tokens, GetItems(id="ada"), CURSOR))
     assert unseal(tokens, request, 3) == unseal(tokens, request, 3) == CURSOR
@@ -54,7 +66,6 @@ def test_each_page_may_be_asked_for_again(tokens: PageTokens) -> None:
         GetItems(namespace="people", id="ada", predicate=between(b"a")),
         GetItems(namespace="people", id="ada", selection=Selection(reverse=True)),
         GetItems(namespace="people", id="ada", selection=Selection(page_size_bytes=7)),
-        GetItems(namespace="people", id="ada", min_version=IdempotencyToken(Instant(0), "t")),
         ScanItems(namespace="people"),
     ],
 )

@@ -144,10 +144,20 @@ class PutItems(Message, kw_only=True):
     condition: WriteCondition = None
 
 
-class PutItemsReply(Message, kw_only=True):
+RememberFor: TypeAlias = Annotated[
+    Duration | None,
+    Meta(
+        description="for how long a read of the record may be answered from before this write, unless it has a "
+        "`min_version` (clients send theirs by themselves); none: not at all"
+    ),
+]
+
+
+class PutItemsReply(Message, kw_only=True, omit_defaults=True):
     """`idempotency_token` is the effective one."""
 
     idempotency_token: IdempotencyToken
+    remember_for: RememberFor = None
 
 
 class GetItems(Message, kw_only=True):
@@ -177,10 +187,11 @@ class DeleteItems(Message, kw_only=True):
     condition: WriteCondition = None
 
 
-class DeleteItemsReply(Message, kw_only=True):
+class DeleteItemsReply(Message, kw_only=True, omit_defaults=True):
     """`idempotency_token` is the effective one."""
 
     idempotency_token: IdempotencyToken
+    remember_for: RememberFor = None
 
 
 class ScanItems(Message, kw_only=True):
@@ -309,12 +320,13 @@ class PutValue(Message, kw_only=True):
     condition: WriteCondition = None
 
 
-class PutValueReply(Message, kw_only=True):
+class PutValueReply(Message, kw_only=True, omit_defaults=True):
     """`idempotency_token` is the effective one; `checksum` is the 128-bit XXH3 of the value, in hexadecimal."""
 
     idempotency_token: IdempotencyToken
     size: Int64
     checksum: str
+    remember_for: RememberFor = None
 
 
 class GetValue(Message, kw_only=True):
@@ -408,6 +420,7 @@ class KeyValueCalls:
     """Records of sorted items, two levels of map: id to key to value."""
 
     system = "kv"
+    recall = "soundstage.data.kv.own_writes"
 
     @operation(
         PutItems,

@@ -19,6 +19,7 @@ from soundstage.core.errors import (
     TokenReused,
     TooLarge,
 )
+from soundstage.core.time import NS_PER_S, Duration
 from soundstage.data.kv.cache_tier import CacheTier
 from soundstage.data.kv.cached_reads import CachedReads, Fetch
 from soundstage.data.kv.closed_heads import ClosedHeads
@@ -165,6 +166,12 @@ def cached(
 def late_us(config: NamespaceConfig) -> int:
     """So long after its token's time a write cannot arrive any more."""
     return config.drift_past.us + IN_FLIGHT_MAX_US
+
+
+def kept_for(config: NamespaceConfig) -> Duration:
+    """So long after a write the cache may have an answer from before it, of a read that was slow to be kept."""
+    ttl_s = -(-config.cache.ttl // NS_PER_S)
+    return Duration(ttl_s * NS_PER_S + IN_FLIGHT_MAX_US * 1_000)
 
 
 def _is_doubtful(error: SoundstageError) -> bool:

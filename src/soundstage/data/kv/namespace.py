@@ -9,7 +9,8 @@ import msgspec
 from soundstage.core.environment import Environment
 from soundstage.core.errors import InvalidArgument
 from soundstage.core.hlc import TokenClock
-from soundstage.data.kv.cached_records import CachedRecords, cached
+from soundstage.core.time import Duration
+from soundstage.data.kv.cached_records import CachedRecords, cached, kept_for
 from soundstage.data.kv.config import NamespaceConfig, check_together
 from soundstage.data.kv.tokens import DriftWindow
 from soundstage.data.kv.truncated import TruncatedRecords
@@ -30,6 +31,7 @@ class ServedNamespace:
 
     `records` is its engine, which shows nothing of what was truncated, and tells `changes` of every write if it is
     watched; behind its cache where it has one, which is `cached` then.
+    For `remember_for` after a write those who made it must say so to be sure to see it; None: they need not.
     `clock` makes the tokens of writes that come without; `dropped` counts large values whose chunks were removed.
     They, `estimate` and `amplification` are handed on to the next version.
     """
@@ -47,6 +49,7 @@ class ServedNamespace:
         "max_ns",
         "name",
         "records",
+        "remember_for",
         "table",
         "values_table",
         "view",
@@ -75,6 +78,9 @@ class ServedNamespace:
         if config.cache.engine is not None and caches is not None:
             cache = caches.cache(config.cache.engine, CACHE_ENGINE)
             self.records = self.cached = cached(self.records, self.table, view, cache, environment, earlier)
+        self.remember_for: Duration | None = None
+        if self.cached is not None and config.consistency == "read_your_writes":
+            self.remember_for = kept_for(config)
         if earlier is not None and (self.cached is None or self.cached.heads is not earlier.heads):
             # Nobody asks the cache any more as of that version.
             earlier.heads.stop()

@@ -120,7 +120,7 @@ class KeyValueService:
         except LargeValues:
             return await self._put_large(call, served, partition, request, token, time_us)
         stamp_us = await self._apply(served, call, partition, batch, request, token)
-        return PutItemsReply(idempotency_token=effective(token, stamp_us))
+        return PutItemsReply(idempotency_token=effective(token, stamp_us), remember_for=served.remember_for)
 
     async def _put_large(
         self,
@@ -136,7 +136,7 @@ class KeyValueService:
         asked = None if request.condition is None else self._conditional(served, request.condition, whole, token)
         batch = await with_chunks(served, self._context.environment, partition, whole, call.deadline_ns)
         stamp_us = await self._applied(served, call, partition, batch, request, asked)
-        return PutItemsReply(idempotency_token=effective(token, stamp_us))
+        return PutItemsReply(idempotency_token=effective(token, stamp_us), remember_for=served.remember_for)
 
     async def delete_items(self, call: Call, request: DeleteItems) -> DeleteItemsReply:
         served = self._serve(request.namespace)
@@ -144,7 +144,7 @@ class KeyValueService:
         partition = check_id(request.id)
         batch = delete_batch(request.predicate, time_us, token.token)
         stamp_us = await self._apply(served, call, partition, batch, request, token)
-        return DeleteItemsReply(idempotency_token=effective(token, stamp_us))
+        return DeleteItemsReply(idempotency_token=effective(token, stamp_us), remember_for=served.remember_for)
 
     async def get_items(self, call: Call, request: GetItems) -> GetItemsReply:
         served = self._serve(request.namespace)

@@ -192,7 +192,12 @@ class StreamedValues:
         expires_us = 0 if request.ttl is None else found.time_us + check_ttl(request.ttl)
         if (digest.digest(), expires_us) != (kept, found.expires_us):
             raise _reused()
-        return PutValueReply(idempotency_token=effective(token, found.time_us), size=size, checksum=kept.hex())
+        return PutValueReply(
+            idempotency_token=effective(token, found.time_us),
+            size=size,
+            checksum=kept.hex(),
+            remember_for=served.remember_for,
+        )
 
     async def _put_small(
         self, call: Call, served: ServedNamespace, partition: bytes, request: PutValue, value: bytes
@@ -255,7 +260,12 @@ class StreamedValues:
         # What is known of a repetition is what was put, and not by which upload.
         asked = None if request.condition is None else self._on.conditional(served, request.condition, alike, token)
         stamp_us = await self._on.apply(served, call, partition, batch, request, asked)
-        return PutValueReply(idempotency_token=effective(token, stamp_us), size=come.size, checksum=come.digest.hex())
+        return PutValueReply(
+            idempotency_token=effective(token, stamp_us),
+            size=come.size,
+            checksum=come.digest.hex(),
+            remember_for=served.remember_for,
+        )
 
 
 class Staging:
