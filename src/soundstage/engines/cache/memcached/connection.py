@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import deque
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from soundstage.core.errors import Exhausted, Internal
@@ -30,7 +31,7 @@ _HIT = Outcome.HIT
 _PLAIN = b"f%d" % PLAIN
 _VERSIONED = b"f%d" % VERSIONED
 _plain_hit = re.compile(rb"VA (\d+) f%d c(\d+)\r\n" % PLAIN).match
-_made = tuple.__new__
+_made: Callable[[type[Found], tuple[Outcome, bytes, int, int]], Found] = tuple[Any, ...].__new__
 
 
 class Reply(NamedTuple):
