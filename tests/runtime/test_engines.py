@@ -343,7 +343,7 @@ def test_an_option_that_a_bucket_has_not_is_refused(environment: VirtualEnvironm
     ("url", "kind", "shared"),
     [
         ("arrow:", "MemoryTables", False),
-        ("iceberg:tables", "IcebergTables", False),
+        ("iceberg:tables", "IcebergTables", True),
         ("iceberg+postgresql://db/films?warehouse=/shared", "IcebergTables", True),
     ],
 )

@@ -75,7 +75,7 @@ SCHEMES: Mapping[str, Scheme] = {
     "opensearch": Scheme({"search": f"{_HERE}:open_opensearch"}, shared=True),
     "tantivy": Scheme({"search": f"{_HERE}:open_tantivy"}, extra="search", folder=True),
     "arrow": Scheme({"tables": f"{_HERE}:open_memory_tables"}, extra="tables"),
-    "iceberg": Scheme({"tables": f"{_HERE}:open_iceberg"}, extra="tables", folder=True),
+    "iceberg": Scheme({"tables": f"{_HERE}:open_iceberg"}, extra="tables", shared=True, folder=True),
     "iceberg+postgresql": Scheme({"tables": f"{_HERE}:open_shared_iceberg"}, extra="tables", shared=True),
     "host": Scheme(
         {

@@ -29,7 +29,7 @@ DOORS = "doors"
 """The role that opens the doors of the stage file. One process has it: their listeners are not shared."""
 
 TABLES = "tables"
-"""The upkeep of columnar tables. Workers cannot have it: no engine of tables is offered to them."""
+"""The upkeep of columnar tables, which workers leave to the process that started them."""
 
 CONTROL = "control"
 """What every process does whatever its roles: it follows namespaces, tokens and keys."""

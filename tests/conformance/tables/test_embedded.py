@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import sqlite3
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from soundstage.core.environment import SystemEnvironment
 from soundstage.core.errors import DataLoss, Exhausted, InvalidArgument, NotFound, PreconditionFailed, Unavailable
 from soundstage.engines.tables.filters import above, equal
 from soundstage.engines.tables.iceberg import IcebergTables, embedded_address, upkeep
+from soundstage.engines.tables.iceberg.driver import catalog
 from soundstage.engines.tables.iceberg.options import CATALOGUE
 from soundstage.engines.tables.port import At, Column, DropColumn, TableCapability, Tables, TableSpec
 from soundstage.testing.tables import BranchingTablesSuite
@@ -47,6 +49,23 @@ async def main():
     print("acknowledged", flush=True)
     catalog.SqlCatalog.commit_table = die
     await engine.append("films", pa.table({"id": [10]}))
+
+asyncio.run(main())
+"""
+
+EACH = 4
+WRITER = """
+import asyncio, sys
+from soundstage.core.environment import SystemEnvironment
+from soundstage.engines.tables.iceberg import IcebergTables, embedded_address
+from soundstage.testing.tables.samples import film, rows
+
+async def main():
+    engine = IcebergTables(embedded_address("t", sys.argv[1], {"tries": 200}), SystemEnvironment(), durable=False)
+    await engine.start()
+    for number in range(4):
+        await engine.append("films", rows(film(number, sys.argv[2])))
+    await engine.stop()
 
 asyncio.run(main())
 """
@@ -131,6 +150,49 @@ async def test_a_writer_that_is_killed_before_it_commits_leaves_the_table_as_it_
     assert (await ids(films), files(tmp_path)) == ([1, 2, 3, 4, 9], 2)
     await films.append("films", rows(film(11)))
     assert await ids(films) == [1, 2, 3, 4, 9, 11]
+
+
+async def test_processes_that_have_one_folder_open_lose_nothing_of_each_other(tmp_path: Path) -> None:
+    engine = engine_in(tmp_path, tries=200)
+    await engine.start()
+    await engine.create(BY_GENRE)
+    command = [sys.executable, "-c", WRITER, str(tmp_path)]
+
+    def write(genre: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([*command, genre], capture_output=True, text=True, timeout=200)
+
+    others = [asyncio.ensure_future(asyncio.to_thread(write, genre)) for genre in ("drama", "crime")]
+    # So that there are three at once.
+    for _ in range(2_000):
+        if await ids(engine) or all(each.done() for each in others):
+            break
+        await asyncio.sleep(0.02)
+    for number in range(EACH):
+        await engine.append("films", rows(film(number, "noir")))
+    runs = [await each for each in others]
+    assert [(run.returncode, run.stderr) for run in runs] == [(0, "")] * 2
+    assert sorted((row["genre"], row["id"]) for row in await found(engine)) == [
+        (genre, number) for genre in ("crime", "drama", "noir") for number in range(EACH)
+    ]
+    assert len(await engine.snapshots("films")) == 3 * EACH
+    await engine.stop()
+
+
+async def test_two_that_open_a_folder_for_the_first_time_at_one_moment_both_have_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, calls = catalog.SqlCatalog.create_tables, itertools.count()
+
+    def other_first(self: Any) -> None:
+        real(self)
+        if not next(calls):
+            catalog.SqlCatalogBaseTable.metadata.create_all(self.engine, checkfirst=False)
+
+    monkeypatch.setattr(catalog.SqlCatalog, "create_tables", other_first)
+    engine = engine_in(tmp_path)
+    await engine.start()
+    assert await engine.tables() == []
+    await engine.stop()
 
 
 async def test_small_files_become_one_in_each_partition(engine: IcebergTables, tmp_path: Path) -> None:

@@ -6,16 +6,17 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from tests.runtime.conftest import OpenStage
 
 from soundstage.core.environment import VirtualEnvironment
-from soundstage.core.errors import Unavailable
+from soundstage.core.errors import InvalidArgument, Unavailable
 from soundstage.runtime.config import StageConfig
 from soundstage.runtime.stagefile import load_config
 from soundstage.runtime.workers import supervisor as supervising
-from soundstage.runtime.workers.order import Order
+from soundstage.runtime.workers.order import Order, config_of_worker
 from soundstage.runtime.workers.supervisor import Supervisor, hosted_ports
 from soundstage.runtime.workers.worker import Worker
 
@@ -51,6 +52,31 @@ async def test_engines_of_one_process_are_offered_with_their_ports(open_stage: O
         assert hosted_ports(stage.engines, config) == {
             key: ["records", "blobs", "log", "search"] for key in ("default", "blobs")
         }
+
+
+async def test_tables_in_a_folder_are_open_in_every_process(open_stage: OpenStage) -> None:
+    config = load_config(
+        tree={
+            "engines": {"tables": {"url": "iceberg:tables"}},
+            "data": "memory:",
+            "processes": {"workers": {"jobs": 1}},
+        }
+    ).config
+    async with open_stage() as stage:
+        offered = hosted_ports(stage.engines, config)
+    assert "tables" not in offered
+    assert config_of_worker(config, "jobs", 1, offered, "/data").engines["tables"].url == "iceberg:tables"
+
+
+async def test_tables_in_memory_are_refused_where_there_are_workers(open_stage: OpenStage) -> None:
+    tree = {"engines": {"lost": {"url": "arrow:"}}, "processes": {"shared": True}}
+    async with open_stage(config=tree) as stage:
+        assert hosted_ports(stage.engines, stage.config)["lost"] == ["tables"]
+        processes = msgspec.structs.replace(stage.config.processes, workers={"jobs": 1})
+        with pytest.raises(InvalidArgument) as refused:
+            hosted_ports(stage.engines, msgspec.structs.replace(stage.config, processes=processes))
+    assert refused.value.field == "engines.lost.url"
+    assert "iceberg:" in (refused.value.hint or "")
 
 
 async def test_workers_that_do_not_work_are_reasons(open_stage: OpenStage, environment: VirtualEnvironment) -> None:

@@ -57,7 +57,7 @@ class TableCapability(StrEnum):
 
     DURABLE = "durable"
     SHARED = "shared"
-    """Several processes may have it open, and their changes take turns too."""
+    """Stages with the same URL see the same tables, those on other hosts too, and their changes take turns."""
     BRANCHES = "branches"
     UPKEEP = "upkeep"
     FILES = "files"

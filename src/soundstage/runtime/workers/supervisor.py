@@ -6,15 +6,16 @@ import asyncio
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import get_args
 
-from soundstage.core.errors import SoundstageError
+from soundstage.core.errors import InvalidArgument, SoundstageError
 from soundstage.engines.host import HostServer
 from soundstage.runtime.config import MEMORY, StageConfig
 from soundstage.runtime.engines import SCHEMES, Engines
 from soundstage.runtime.measurement import Measurement
-from soundstage.runtime.openers import HOST_SOCKET
+from soundstage.runtime.openers import HOST_SOCKET, HostedPort
 from soundstage.runtime.roles import HTTP
 from soundstage.runtime.stage import Stage
 from soundstage.runtime.urls import split_url
@@ -121,13 +122,26 @@ class Supervisor:
 
 
 def hosted_ports(engines: Engines, config: StageConfig) -> dict[str, list[str]]:
-    """The engines that only this process may have open, by name, with their ports."""
+    """The engines that only this process may have open, by name, with their ports.
+
+    Raises `InvalidArgument` where there are workers and they could not use one.
+    """
     hosted: dict[str, list[str]] = {}
     for name in engines:
         scheme = SCHEMES.get(split_url(name, config.engines[name].url).scheme)
         if scheme is None or not scheme.shared:
             hosted[name] = list(engines.ports(name))
+            _check_offered(name, hosted[name], config)
     return hosted
+
+
+def _check_offered(name: str, ports: Sequence[str], config: StageConfig) -> None:
+    if config.processes.workers and not set(ports) <= set(get_args(HostedPort)):
+        raise InvalidArgument(
+            f"the engine {name!r} keeps {', '.join(ports)} in the memory of one process, and workers are others",
+            field=f"engines.{name}.url",
+            hint="use iceberg:FOLDER, which all processes of a machine may have open, or start no workers",
+        )
 
 
 async def _metrics_of(worker: Worker) -> bytes | None:

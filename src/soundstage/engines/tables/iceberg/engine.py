@@ -28,7 +28,7 @@ from soundstage.engines.tables.filters import ALL, Filter
 from soundstage.engines.tables.iceberg import changes as edits
 from soundstage.engines.tables.iceberg import upkeep
 from soundstage.engines.tables.iceberg.changes import Call
-from soundstage.engines.tables.iceberg.driver import catalog, exceptions
+from soundstage.engines.tables.iceberg.driver import catalog, database, exceptions
 from soundstage.engines.tables.iceberg.failures import Overtaken, busy
 from soundstage.engines.tables.iceberg.files import NAME as DURABLE_FILES
 from soundstage.engines.tables.iceberg.options import Address
@@ -432,7 +432,7 @@ class IcebergTables:
             except Overtaken as error:
                 raise busy(table) from error
 
-    def _connect(self, _: Work) -> Any:
+    def _opened(self) -> Any:
         Path(self._address.warehouse).mkdir(parents=True, exist_ok=True)
         properties = {"uri": self._address.database, "warehouse": f"file://{self._address.warehouse}"}
         if self._durable:
@@ -442,6 +442,15 @@ class IcebergTables:
 
             return shared_catalogue(self._address, properties, self._environment)
         return catalog.SqlCatalog(self._address.options.catalogue, **properties)
+
+    def _connect(self, _: Work) -> Any:
+        try:
+            return self._opened()
+        except database.SQLAlchemyError as error:
+            if "already exists" not in str(error):
+                raise
+            # Another process opens it for the first time at this moment, and was quicker to make what is in it.
+            return self._opened()
 
     def _properties(self) -> dict[str, str]:
         """Of a table that is made. Commits are tried again here, where it is known what may be."""
