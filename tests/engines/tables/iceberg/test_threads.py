@@ -68,6 +68,17 @@ async def test_a_thread_is_told_what_it_does(threads: Threads) -> None:
     assert await threads.run("films", lambda work: work_here() is work)
 
 
+@pytest.mark.parametrize(("commits", "outcome"), [(False, "not_applied"), (True, "unknown")])
+async def test_what_fails_before_its_commit_was_not_made(threads: Threads, commits: bool, outcome: str) -> None:
+    def full(work: Work) -> None:
+        if commits:
+            work.commits()
+        raise OSError(28, "No space left on device")
+
+    error = await refused(threads.run("films", full))
+    assert (type(error), error.retryable, error.outcome) == (Unavailable, True, outcome)
+
+
 async def test_nothing_begins_when_the_deadline_has_passed(threads: Threads) -> None:
     begun: list[Work] = []
     error = await refused(threads.run("films", begun.append, deadline_ns=0))
@@ -83,7 +94,7 @@ async def test_a_call_ends_by_its_deadline_though_its_thread_is_stuck(
     await set_(stuck.begun)
     call.cancel()
     late = Stuck(commits=commits)
-    error = await refused(threads.run("films", late, deadline_ns=ENVIRONMENT.monotonic_ns() + 2 * 10**9))
+    error = await refused(threads.run("films", late, deadline_ns=ENVIRONMENT.monotonic_ns() + 3 * 10**8))
     assert (type(error), late.ended.is_set()) == (DeadlineExceeded, False)
     assert error.outcome == outcome or not late.begun.is_set()
     stuck.go_on.set()

@@ -34,6 +34,7 @@ def test_a_change_that_was_left_before_it_is_committed_is_not_made() -> None:
 def test_of_a_change_that_was_left_amid_its_commit_nobody_knows() -> None:
     work = Work(lambda: True)
     work.commits()
+    assert work.has_committed
     assert (work.leave(), work.is_left) == ("unknown", True)
 
 

@@ -6,6 +6,7 @@ import itertools
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from soundstage.core.errors import SoundstageError
@@ -75,8 +76,10 @@ def written(table: Any, call: Call, data: ArrowStream, check: Check, touched: To
                 touched.add(part)
             files += io._dataframe_to_data_files(table.metadata, part, table.io, number, counter)
         check()
-    except BaseException:
+    except BaseException as error:
         discard(table, files)
+        if isinstance(error, OSError):
+            _discard_begun(table, number)
         raise
     return files
 
@@ -86,6 +89,13 @@ def discard(table: Any, files: Sequence[Any]) -> None:
     for file in files:
         with suppress(OSError):
             table.io.delete(file.file_path)
+
+
+def _discard_begun(table: Any, number: uuid.UUID) -> None:
+    """Of a change whose disk refused, a file that was begun is gone too: there may be no room for anything else."""
+    for path in Path(table.location().removeprefix("file://")).rglob(f"*{number}*"):
+        with suppress(OSError):
+            path.unlink()
 
 
 def check_same(table: Any, call: Call, written_for: Any) -> None:

@@ -146,7 +146,7 @@ def _catalogue(error: BaseException, reading: bool) -> SoundstageError:
             outcome="not_applied",
             retryable=False,
         )
-    if state.startswith("53"):
+    if state.startswith("53") or "disk is full" in words:
         return Exhausted(
             f"the catalogue's database has no room: {words}",
             hint="allow it more connections, memory or disk",

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from soundstage.core.completion import ended
 from soundstage.core.environment import Environment
-from soundstage.core.errors import Exhausted
+from soundstage.core.errors import Exhausted, SoundstageError
 from soundstage.core.time import NS_PER_S
 from soundstage.engines.tables import refusals
 from soundstage.engines.tables.iceberg.failures import translated
@@ -132,4 +132,9 @@ class Threads:
 
 def _done(work: Work, table: str, job: Callable[[Work], T], reading: bool) -> T:
     with doing(work):
-        return translated(table, job, work, reading)
+        try:
+            return translated(table, job, work, reading)
+        except SoundstageError as error:
+            if error.outcome == "unknown" and not work.has_committed:
+                error.outcome = "not_applied"
+            raise

@@ -34,6 +34,11 @@ class Work:
             self()
             self._commits = True
 
+    @property
+    def has_committed(self) -> bool:
+        """Whether the change may be made by now."""
+        return self._commits
+
     def leave(self) -> Outcome:
         """Nobody waits any more; what there is to say of the change."""
         with self._lock:
