@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Annotated, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 from urllib.parse import quote, unquote
 
 import msgspec
 from msgspec import Meta
 
 from soundstage.core.errors import (
+    AlreadyExists,
     DataLoss,
     InvalidArgument,
     NotFound,
@@ -23,6 +24,8 @@ from soundstage.core.errors import (
     TooLarge,
 )
 from soundstage.core.feed import feed
+from soundstage.core.files import File
+from soundstage.core.job import job
 from soundstage.core.message import Cursor, Duration, IdempotencyToken, Instant, Int64, NamespaceName, PageToken
 from soundstage.core.operation import AsyncFace, SyncFace, operation
 from soundstage.core.streaming import download, upload
@@ -416,6 +419,48 @@ class ItemChange(Message, frozen=True, kw_only=True, omit_defaults=True):
     truncated: bool = False
 
 
+class ExportParquet(Message, kw_only=True):
+    namespace: NamespaceName = ""
+    max_value_bytes: (
+        Annotated[
+            int,
+            Meta(ge=0, le=2**63 - 1, description="larger values are left out, and their rows have none; none: no limit"),
+        ]
+        | None
+    ) = None
+
+
+class ParquetExported(Message, frozen=True, kw_only=True):
+    """`bytes` are those of keys and values; `left_out` counts rows without their value, for it was too large."""
+
+    namespace: str
+    file: File
+    records: Int64
+    items: Int64
+    bytes: Int64
+    left_out: Int64
+
+
+class ImportParquet(Message, kw_only=True):
+    """With `versions` `keep` every item has the version that the file says, with `new` those of writes of now."""
+
+    namespace: NamespaceName = ""
+    file: Annotated[File, Meta(description="with columns id, key, value, and perhaps expires_at and codec")]
+    versions: Annotated[
+        Literal["keep", "new"] | None,
+        Meta(description="whose versions items get; none: `keep` for what `export_parquet` left, else `new`"),
+    ] = None
+
+
+class ParquetImported(Message, frozen=True, kw_only=True):
+    """Rows that were put in are `items`, and `bytes` those of their keys and values; `expired` ones were not."""
+
+    namespace: str
+    items: Int64
+    bytes: Int64
+    expired: Int64
+
+
 class KeyValueCalls:
     """Records of sorted items, two levels of map: id to key to value."""
 
@@ -482,6 +527,22 @@ class KeyValueCalls:
         """All records of a namespace are gone, at a cost that does not grow with them; this cannot be undone.
 
         It is a delete of everything: writes of a later token stay, those of an earlier one that arrive late do not.
+        """
+
+    @job(ExportParquet, access="read", restart="resume", errors=(NotFound, TooLarge))
+    def export_parquet(self) -> ParquetExported:
+        """The items of a namespace are rows of one file of Parquet, for other programs and for `import_parquet`.
+
+        It holds every write that was acknowledged before it began, and of those made meanwhile some. What was deleted
+        and what has expired is not in it: a namespace is moved by `namespaces/export`.
+        """
+
+    @job(ImportParquet, access="write", restart="resume", errors=(NotFound, AlreadyExists, DataLoss, TooLarge))
+    def import_parquet(self) -> ParquetImported:
+        """Every row of a file is an item of the namespace, put as other writes are; repeated, it changes nothing.
+
+        Versions are kept only in a namespace in which nothing was before. Of two rows about one item the greater
+        version wins, and with new ones the later row. After a failure the rows before it are in.
         """
 
     @upload(

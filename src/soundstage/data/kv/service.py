@@ -22,13 +22,17 @@ from soundstage.data.kv.api import (
     CountItemsReply,
     DeleteItems,
     DeleteItemsReply,
+    ExportParquet,
     GetItems,
     GetItemsReply,
     GetValue,
+    ImportParquet,
     Item,
     ItemChange,
     MutateItems,
     MutateItemsReply,
+    ParquetExported,
+    ParquetImported,
     PutItems,
     PutItemsReply,
     PutValue,
@@ -50,6 +54,7 @@ from soundstage.data.kv.items import item_of, token_of
 from soundstage.data.kv.large_values import with_chunks
 from soundstage.data.kv.mutations import Mutations
 from soundstage.data.kv.namespace import ServedNamespace
+from soundstage.data.kv.parquet.jobs import ParquetJobs
 from soundstage.data.kv.predicates import wanted_of
 from soundstage.data.kv.reads import filling_of, read_page
 from soundstage.data.kv.scans import check_scan, scan_page
@@ -66,6 +71,7 @@ from soundstage.engines.log.port import LogCapability
 from soundstage.engines.records.port import Batch, Conditional, Stamp, TableSpec
 from soundstage.runtime.measurement import Measurement
 from soundstage.runtime.service import ServiceContext
+from soundstage.runtime.work.context import JobContext
 
 
 class KeyValueService:
@@ -81,6 +87,7 @@ class KeyValueService:
         self._served: dict[str, ServedNamespace] = {}
         self._hot = HotItems(context.config.hot_items)
         self.mutations: Mutations = Mutations(context, self._serve)
+        self._parquet = ParquetJobs(context, self._serve)
         writing = Writing(self._serve, self._token, self._conditional, self._applied, self._saw)
         self._streamed = StreamedValues(context.environment, writing)
 
@@ -247,6 +254,18 @@ class KeyValueService:
                     # Another server may have written it, whose clock is ahead of this one's.
                     self._saw(served, message.idempotency_token.generation_time // 1_000)
                 yield message
+
+    async def check_export_parquet(self, call: Call, request: ExportParquet) -> None:
+        await self._parquet.check_export(request)
+
+    async def export_parquet(self, call: Call, request: ExportParquet, job: JobContext) -> ParquetExported:
+        return await self._parquet.export(request, job)
+
+    async def check_import_parquet(self, call: Call, request: ImportParquet) -> None:
+        await self._parquet.check_import(call, request)
+
+    async def import_parquet(self, call: Call, request: ImportParquet, job: JobContext) -> ParquetImported:
+        return await self._parquet.fill(request, job)
 
     async def truncate(self, call: Call, request: Truncate) -> TruncateReply:
         served = self._serve(request.namespace)

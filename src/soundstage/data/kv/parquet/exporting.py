@@ -1,0 +1,201 @@
+"""The job that takes what a namespace shows to one file of Parquet.
+
+Rows that were read are put aside in parts, each of which is durable before the place after it is; the file is made of
+the parts at the end, and then read once to see that it is whole. A process that dies loses what it had read since its
+last part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import aclosing
+from typing import Any
+
+import msgspec
+
+from soundstage.core.environment import Environment
+from soundstage.core.errors import DataLoss, NotFound, TooLarge
+from soundstage.core.extras import library
+from soundstage.core.files import File
+from soundstage.data.kv.chunks import MissingChunk, read_whole
+from soundstage.data.kv.large_values import WHOLE_MAX_BYTES, lost
+from soundstage.data.kv.namespace import ServedNamespace
+from soundstage.data.kv.parquet.files import ParquetFile, ReadRange
+from soundstage.data.kv.parquet.rows import EXTRA, Apart, Footer, Rows, Writer
+from soundstage.engines.records.port import Budget, Statistics
+from soundstage.runtime.transfer.reading import Compute
+from soundstage.runtime.work.context import JobContext
+
+MEDIA_TYPE = "application/vnd.apache.parquet"
+
+SUFFIX = ".parquet"
+
+GROUP_BYTES = 16 << 20
+"""About what a row group holds before it is compressed; one of a larger value holds that."""
+
+GROUP_ROWS = 122_880
+
+_PAGE = Budget(rows=2_000, bytes=1 << 20)
+
+
+class Parts(msgspec.Struct):
+    """Parts that one attempt put aside: their names hold its fencing number."""
+
+    fence: int
+    count: int = 0
+
+
+class ExportState(msgspec.Struct):
+    """The checkpoint: `position` None is the beginning, or the end once it has `ended`."""
+
+    generation: int
+    begun_us: int
+    position: bytes | None = None
+    ended: bool = False
+    last: bytes = b""
+    records: int = 0
+    items: int = 0
+    size: int = 0
+    left_out: int = 0
+    parts: list[Parts] = []
+
+
+class ParquetExport:
+    """One attempt at an export; `serve` gives the namespace as it is by then."""
+
+    def __init__(
+        self,
+        serve: Callable[[], ServedNamespace],
+        value_max: int | None,
+        job: JobContext,
+        environment: Environment,
+        compute: Compute,
+    ) -> None:
+        self._serve = serve
+        self._value_max = value_max
+        self._job = job
+        self._environment = environment
+        self._compute = compute
+        self._rows = Rows()
+        if job.state is None:
+            self.state = ExportState(serve().view.generation, environment.now_us())
+        else:
+            self.state = _decode(job.state)
+        self._own = Parts(job.fence)
+        self.state.parts.append(self._own)
+
+    async def run(self, name: str, read: Callable[[File], ReadRange]) -> File:
+        """The file, whole and checked. `read` gives the bytes of one that was kept."""
+        if not self.state.ended:
+            await self._read()
+        async with self._job.output(name + SUFFIX, MEDIA_TYPE) as output:
+            writer = await self._compute(Writer)
+            for part in self._parts():
+                await output.write(await self._compute(writer.add, await self._aside(part)))
+            await output.write(await self._compute(writer.finish, self._footer(name)))
+        await self._prove(output.file, read(output.file))
+        return output.file
+
+    def _footer(self, name: str) -> Footer:
+        state = self.state
+        return Footer(
+            namespace=name,
+            exported_us=state.begun_us,
+            items=state.items,
+            bytes=state.size,
+            left_out=state.left_out,
+        )
+
+    async def _read(self) -> None:
+        state, likely = self.state, await self._estimate()
+        while not state.ended:
+            served = self._serve()
+            if served.view.generation != state.generation:
+                raise NotFound(f"the namespace {served.name!r} was deleted while it was exported", hint="try again")
+            now_us = self._environment.now_us()
+            page = await served.records.walk(served.table, 0, 1, state.position, _PAGE, now_us)
+            apart = await self._compute(self._rows.take, page.partitions, self._value_max)
+            await self._bring(served, apart, now_us)
+            for partition, _ in page.partitions:
+                state.records += partition != state.last
+                state.last = partition
+            state.position, state.ended = page.position, page.position is None
+            done = state.records
+            self._job.progress(done, max(likely, done), "records", "reading")
+            if self._rows.bytes >= GROUP_BYTES or self._rows.count >= GROUP_ROWS or state.ended:
+                await self._put_aside(self._rows.count)
+                await self._job.checkpoint(_encode(state))
+
+    async def _bring(self, served: ServedNamespace, apart: list[Apart], now_us: int) -> None:
+        """Values that lie in chunks, a few in memory at a time."""
+        gone = 0
+        for each in apart:
+            moved = each._replace(place=each.place - gone)
+            self._rows.bring(moved, await _value_of(served, each, now_us))
+            if self._rows.bytes >= GROUP_BYTES:
+                gone += moved.place + 1
+                await self._put_aside(moved.place + 1)
+
+    async def _put_aside(self, count: int) -> None:
+        """The first `count` rows are kept; they count once there is a checkpoint."""
+        rows = self._rows.split(count)
+        if not count:
+            return
+        await self._job.put_aside(_part(self._own.fence, self._own.count), await self._compute(rows.packed))
+        self._own.count += 1
+        self.state.items += count
+        self.state.size += rows.tally()
+        self.state.left_out += rows.columns[2].count(None)
+
+    def _parts(self) -> list[str]:
+        return [_part(part.fence, number) for part in self.state.parts for number in range(part.count)]
+
+    async def _aside(self, part: str) -> bytes:
+        async with aclosing(self._job.read_aside(part)) as chunks:
+            return b"".join([chunk async for chunk in chunks])
+
+    async def _prove(self, file: File, read: ReadRange) -> None:
+        """Every page of the file is as it was written, and all rows are there. Raises `DataLoss`."""
+        found = await ParquetFile.open(read, file.size, self._compute)
+        items = total = 0
+        async with aclosing(found.batches(["key", "value"], 0)) as batches:
+            async for batch in batches:
+                items += batch.num_rows
+                total += await self._compute(_bytes_in, batch)
+                self._job.progress(items, self.state.items, "items", "verifying")
+        if (items, total) != (self.state.items, self.state.size):
+            raise DataLoss(f"the file holds {items} of {self.state.items} items", hint="export again")
+
+    async def _estimate(self) -> int:
+        served = self._serve()
+        records = served.view.records
+        return (await records.statistics(served.table)).partitions if isinstance(records, Statistics) else 0
+
+
+def _bytes_in(batch: Any) -> int:
+    """Bytes of the two columns of a batch. For a thread."""
+    pc = library("pyarrow.compute", EXTRA)
+    return sum(pc.sum(pc.binary_length(batch.column(number))).as_py() or 0 for number in range(2))
+
+
+async def _value_of(served: ServedNamespace, apart: Apart, now_us: int) -> bytes:
+    manifest = apart.manifest
+    if manifest.size > WHOLE_MAX_BYTES:
+        raise TooLarge(
+            f"the value of {apart.key[:80]!r} in the record {apart.partition[:80]!r} has {manifest.size} bytes, and a "
+            f"row of Parquet takes {WHOLE_MAX_BYTES}",
+            field="max_value_bytes",
+            hint="leave larger ones out by max_value_bytes, and get them by get_value; `namespaces export` takes all",
+        )
+    try:
+        return await read_whole(served, manifest)
+    except MissingChunk:
+        raise await lost(served, apart.partition, apart.key, manifest, now_us) from None
+
+
+def _part(fence: int, number: int) -> str:
+    return f"{fence}-{number:06d}"
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(ExportState).decode

@@ -1,0 +1,211 @@
+"""Reads a file of Parquet that a stage keeps: its end first, then its row groups one by one, some rows at a time.
+
+The library reads files, and blobs are no files: the bytes that it is going to ask for are fetched before, which a
+footer tells. So a row group is in memory as it is in the file, and of its rows only a few are unpacked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
+from io import RawIOBase
+from typing import Any, TypeAlias
+
+import msgspec
+
+from soundstage.core.errors import DataLoss, InvalidArgument, TooLarge
+from soundstage.data.kv.parquet.rows import FORMAT, MARK, Footer, arrow, parquet
+from soundstage.runtime.transfer.reading import Compute
+
+ReadRange: TypeAlias = Callable[[int, int], AsyncGenerator[bytes]]
+"""The bytes of a file from a first one to before a last one."""
+
+GROUP_MAX_BYTES = 256 << 20
+"""Of the wanted columns of a row group, as they are in the file."""
+
+GROUP_MAX_UNPACKED = 4 << 30
+
+FOOTER_MAX_BYTES = 64 << 20
+
+BATCH_ROWS = 2_048
+BATCH_BYTES = 4 << 20
+"""About what is unpacked at once, going by what rows of the group have on average."""
+
+_TAIL = 64 << 10
+"""What the library reads at the end of any file."""
+
+_END = b"PAR1"
+_LENGTH_BYTES = 4
+
+
+class ParquetFile:
+    """A file whose end was read; `footer` is what it says of itself if it is one of ours."""
+
+    def __init__(self, read: ReadRange, size: int, metadata: Any, compute: Compute) -> None:
+        self._read = read
+        self._size = size
+        self._metadata = metadata
+        self._compute = compute
+        self.rows: int = metadata.num_rows
+        self.footer: Footer | None = _footer_of(metadata)
+        self.schema: Any = metadata.schema.to_arrow_schema()
+
+    @classmethod
+    async def open(cls, read: ReadRange, size: int, compute: Compute) -> ParquetFile:
+        """The file of that size. Raises `InvalidArgument` for what is no file of Parquet, or was cut off."""
+        tail = await _fetched(read, max(0, size - _TAIL), size)
+        if len(tail) < 3 * _LENGTH_BYTES or tail[-4:] != _END:
+            raise _no_parquet("it does not end as one does, or was cut off")
+        length = int.from_bytes(tail[-8:-4], "little") + 8
+        if not 8 < length <= min(size, FOOTER_MAX_BYTES):
+            raise _no_parquet(f"its footer would have {length} bytes")
+        if length > len(tail):
+            tail = await _fetched(read, size - length, size)
+        return cls(read, size, await compute(_metadata_of, _Known(size, [(size - len(tail), tail)])), compute)
+
+    async def batches(self, columns: Sequence[str], start: int) -> AsyncGenerator[Any]:
+        """Rows from number `start` on, as batches of Arrow with these columns.
+
+        Raises `DataLoss` for what cannot be read, and `TooLarge` for a row group that is not kept in memory.
+        """
+        first = 0
+        for group in range(self._metadata.num_row_groups):
+            count = self._metadata.row_group(group).num_rows
+            if start < first + count:
+                reading = self._group(group, columns, max(0, start - first))
+                async with aclosing(reading):
+                    async for batch in reading:
+                        yield batch
+            first += count
+
+    async def _group(self, group: int, columns: Sequence[str], skip: int) -> AsyncGenerator[Any]:
+        spans, unpacked = self._spans(group, columns)
+        known = [(start, await _fetched(self._read, start, end)) for start, end in spans]
+        rows = self._metadata.row_group(group).num_rows
+        at_once = max(1, min(BATCH_ROWS, BATCH_BYTES * rows // max(1, unpacked)))
+        source = _Known(self._size, known)
+        batches = await self._compute(_batches, source, self._metadata, group, list(columns), at_once)
+        seen = 0
+        while (batch := await self._compute(_next_of, batches, group)) is not None:
+            seen += batch.num_rows
+            if seen > skip:
+                yield batch.slice(max(0, batch.num_rows - (seen - skip)))
+        if seen != rows:
+            raise DataLoss(f"the row group {group} of the file has {seen} rows and not {rows}", hint=_AGAIN)
+
+    def _spans(self, group: int, columns: Sequence[str]) -> tuple[list[tuple[int, int]], int]:
+        """Where the columns of a row group are in the file, and how many bytes they come to."""
+        found = self._metadata.row_group(group)
+        spans: list[tuple[int, int]] = []
+        unpacked = 0
+        for number in range(found.num_columns):
+            column = found.column(number)
+            if column.path_in_schema not in columns:
+                continue
+            begin = column.data_page_offset
+            if column.has_dictionary_page:
+                begin = min(begin, column.dictionary_page_offset)
+            end = begin + column.total_compressed_size
+            if not 0 <= begin <= end <= self._size:
+                raise DataLoss(f"the row group {group} of the file lies outside of it", hint=_AGAIN)
+            spans.append((begin, end))
+            unpacked += column.total_uncompressed_size
+        size = sum(end - begin for begin, end in spans)
+        if size > GROUP_MAX_BYTES or unpacked > GROUP_MAX_UNPACKED:
+            raise TooLarge(
+                f"the row group {group} of the file has {size} bytes, {unpacked} unpacked, and at most "
+                f"{GROUP_MAX_BYTES} are kept in memory",
+                field="file",
+                hint="write it with smaller row groups, such as ROW_GROUP_SIZE 122880 of duckdb",
+            )
+        return spans, unpacked
+
+
+class _Known(RawIOBase):
+    """A file of which some parts are known; it is never asked for others."""
+
+    def __init__(self, size: int, parts: Sequence[tuple[int, bytes]]) -> None:
+        super().__init__()
+        self._size = size
+        self._parts = parts
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        self._at = offset + (0, self._at, self._size)[whence]
+        return self._at
+
+    def read(self, size: int = -1) -> bytes:
+        end = self._size if size < 0 else min(self._size, self._at + size)
+        for start, data in self._parts:
+            if start <= self._at and end <= start + len(data):
+                found = data[self._at - start : end - start]
+                self._at = end
+                return found
+        raise OSError(f"bytes {self._at} to {end} are none that its footer tells of")
+
+
+async def _fetched(read: ReadRange, start: int, end: int) -> bytes:
+    async with aclosing(read(start, end)) as chunks:
+        return b"".join([chunk async for chunk in chunks])
+
+
+def _metadata_of(source: _Known) -> Any:
+    try:
+        return parquet().read_metadata(arrow().PythonFile(source, mode="r"))
+    except (arrow().ArrowException, OSError, ValueError) as error:
+        raise _no_parquet(str(error)) from None
+
+
+def _footer_of(metadata: Any) -> Footer | None:
+    """What the file says of itself. Raises `InvalidArgument` for a format that is not known here."""
+    said = (metadata.metadata or {}).get(MARK)
+    if said is None:
+        return None
+    try:
+        footer = msgspec.json.decode(said, type=Footer)
+    except msgspec.MsgspecError:
+        raise _no_parquet("its footer has another's mark") from None
+    if footer.format > FORMAT:
+        raise InvalidArgument(
+            f"the file has the format {footer.format}; this release knows {FORMAT}",
+            field="file",
+            hint="import it with the release that exported it, or a newer one",
+        )
+    return footer
+
+
+def _batches(source: _Known, metadata: Any, group: int, columns: list[str], rows: int) -> Any:
+    try:
+        file = parquet().ParquetFile(
+            arrow().PythonFile(source, mode="r"), metadata=metadata, pre_buffer=False, page_checksum_verification=True
+        )
+        return file.iter_batches(rows, row_groups=[group], columns=columns, use_threads=False)
+    except (arrow().ArrowException, OSError, ValueError) as error:
+        raise _damaged(group, error) from None
+
+
+def _next_of(batches: Any, group: int) -> Any:
+    try:
+        return next(batches, None)
+    except (arrow().ArrowException, OSError, ValueError) as error:
+        raise _damaged(group, error) from None
+
+
+def _damaged(group: int, error: Exception) -> DataLoss:
+    return DataLoss(f"the row group {group} of the file cannot be read: {str(error)[:300]}", hint=_AGAIN)
+
+
+def _no_parquet(why: str) -> InvalidArgument:
+    return InvalidArgument(f"the file is no file of Parquet: {why[:300]}", field="file", hint="send one, whole")
+
+
+_AGAIN = "it was changed or cut: fetch it again"
