@@ -424,7 +424,9 @@ class ExportParquet(Message, kw_only=True):
     max_value_bytes: (
         Annotated[
             int,
-            Meta(ge=0, le=2**63 - 1, description="larger values are left out, and their rows have none; none: no limit"),
+            Meta(
+                ge=0, le=2**63 - 1, description="larger values are left out, and their rows have none; none: no limit"
+            ),
         ]
         | None
     ) = None

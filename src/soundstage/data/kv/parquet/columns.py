@@ -124,7 +124,9 @@ def _check_type(name: str, found: Any) -> None:
     blobs = (types.is_binary, types.is_large_binary, types.is_fixed_size_binary, types.is_binary_view)
     if any(each(found) for each in (*texts, *blobs)) or (types.is_integer(found) and name != "codec"):
         return
-    raise InvalidArgument(f"the column {name!r} is {found}, which is neither text nor bytes", field="file", hint=_AS_TEXT)
+    raise InvalidArgument(
+        f"the column {name!r} is {found}, which is neither text nor bytes", field="file", hint=_AS_TEXT
+    )
 
 
 def _plain(name: str, column: Any) -> list[Any]:
@@ -187,5 +189,7 @@ def _is_text(found: bytes) -> bool:
 def _bad(number: int, column: str, found: object, why: str) -> InvalidArgument:
     shown = repr(found)[:80]
     return InvalidArgument(
-        f"row {number} of the file, column {column!r}: {shown} {why}", field="file", hint="mend the file; rows count from 1"
+        f"row {number} of the file, column {column!r}: {shown} {why}",
+        field="file",
+        hint="mend the file; rows count from 1",
     )

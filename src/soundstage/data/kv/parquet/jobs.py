@@ -55,9 +55,7 @@ class ParquetJobs:
     async def fill(self, request: ImportParquet, job: JobContext) -> ParquetImported:
         """See `KeyValueCalls.import_parquet`."""
         state = await (await self._import(request)).run(job)
-        return ParquetImported(
-            namespace=request.namespace, items=state.items, bytes=state.size, expired=state.expired
-        )
+        return ParquetImported(namespace=request.namespace, items=state.items, bytes=state.size, expired=state.expired)
 
     async def _import(self, request: ImportParquet) -> ParquetImport:
         context, name = self._context, request.namespace
