@@ -18,6 +18,7 @@ Messages and operations are in `api`, the knobs of a namespace in `config`. Insi
     watched, changes, watching    what is put into a log of every write, and how it is followed from there
     truncated, erasing    what a truncated namespace shows, and how what it hides is removed
     mutations, mutation_target    sets of mutations as they are accepted, and as they are applied later
+    parquet      items as rows of a file for other programs, and rows of such files as items
     provisioning    what a namespace needs for a workload
     manifest, chunks, uploads, large_values, streamed_values    values that are too large for their rows
     namespace, service        a namespace as this process serves it, and the operations
@@ -42,6 +43,8 @@ from soundstage.data.kv.api import (
     MatchRange,
     MutateItemsReply,
     Mutation,
+    ParquetExported,
+    ParquetImported,
     Predicate,
     PutItem,
     PutMutation,
@@ -67,6 +70,8 @@ __all__ = [
     "MatchRange",
     "MutateItemsReply",
     "Mutation",
+    "ParquetExported",
+    "ParquetImported",
     "Predicate",
     "PutItem",
     "PutMutation",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pyarrow as pa
 import pytest
 
@@ -13,7 +15,7 @@ from soundstage.data.kv.parquet.rows import schema
 BOUNDS = Bounds(1_000_000)
 
 
-def batch(**columns: object) -> pa.RecordBatch:
+def batch(**columns: object) -> Any:
     return pa.RecordBatch.from_pydict({"id": ["a"], "key": ["k"], "value": ["v"], **columns})
 
 

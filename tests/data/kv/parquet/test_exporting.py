@@ -64,7 +64,7 @@ async def test_it_is_told_how_much_is_in_the_file(stage: Stage, films: KeyValue)
 async def test_duckdb_reads_it(stage: Stage, films: KeyValue, tmp_path: Path) -> None:
     await fill(films, 4)
     await stage.files.download((await exported(films)).file, path := tmp_path / "films.parquet")
-    found = duckdb.sql(f"SELECT count(*), count(DISTINCT id), sum(size), min(octet_length(value)) FROM '{path}'")
+    found: Any = duckdb.sql(f"SELECT count(*), count(DISTINCT id), sum(size), min(octet_length(value)) FROM '{path}'")
     assert found.fetchall() == [(12, 4, 24, 2)]
 
 

@@ -73,8 +73,8 @@ def entries(batch: Any, first: int, bounds: Bounds, *, keep: bool) -> Iterator[E
 
     For a thread.
     """
-    columns = {name: _plain(name, batch.column(name)) for name in batch.schema.names}
-    nothing = [None] * batch.num_rows
+    columns: dict[str, list[Any]] = {name: _plain(name, batch.column(name)) for name in batch.schema.names}
+    nothing: list[Any] = [None] * batch.num_rows
     tokens, times = (columns[name] if keep else nothing for name in VERSION)
     ids, keys, values = (columns[name] for name in NEEDED)
     expiries, codecs = (columns.get(name, nothing) for name in OPTIONAL)

@@ -6,7 +6,7 @@ footer tells. So a row group is in memory as it is in the file, and of its rows 
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from io import RawIOBase
 from typing import Any, TypeAlias
@@ -167,7 +167,8 @@ def _metadata_of(source: _Known) -> Any:
 
 def _footer_of(metadata: Any) -> Footer | None:
     """What the file says of itself. Raises `InvalidArgument` for a format that is not known here."""
-    said = (metadata.metadata or {}).get(MARK)
+    known: Mapping[bytes, bytes] = metadata.metadata or {}
+    said = known.get(MARK)
     if said is None:
         return None
     try:
