@@ -8,20 +8,16 @@
 Messages and operations are in `api`, the knobs of a namespace in `config`. Inside:
 
     tokens       which tokens are taken: drift both ways, and what raising `drift_past` means
-    writes       puts and deletes as batches of the records port
-    conditions, predicates    what must hold for a write, and which keys a request is about
-    items        rows as items
-    selections   how much a request wants, and what still fits its page
+    writes, conditions, predicates    puts and deletes as batches, what must hold, which keys a request is about
+    items, selections    rows as items, how much a request wants, and what still fits its page
     cursors      where a walk goes on, inside a page token
     reads        pages of one record: by range and by keys; `cached_*`, `cache_*`, `closed_heads`: by way of a cache
-    batches, scans, counts    pages of many records, walks over all of them, and how many items there are
+    batches, scans, counts, parquet    many records: pages, walks, how many items there are, and as files of rows
     watched, changes, watching    what is put into a log of every write, and how it is followed from there
     truncated, erasing    what a truncated namespace shows, and how what it hides is removed
     mutations, mutation_target    sets of mutations as they are accepted, and as they are applied later
-    parquet      items as rows of a file for other programs, and rows of such files as items
-    provisioning    what a namespace needs for a workload
     manifest, chunks, uploads, large_values, streamed_values    values that are too large for their rows
-    namespace, service        a namespace as this process serves it, and the operations
+    namespace, service, provisioning    a namespace as this process serves it, the operations, and what one needs
 
 Data on disk: table `kv/<namespace>`, a partition per id (its UTF-8), a row per item. A cell's metadata is
 empty, or a `StoredMetadata` in MessagePack.

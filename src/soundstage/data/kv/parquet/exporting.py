@@ -77,10 +77,8 @@ class ParquetExport:
         self._environment = environment
         self._compute = compute
         self._rows = Rows()
-        if job.state is None:
-            self.state = ExportState(serve().view.generation, environment.now_us())
-        else:
-            self.state = _decode(job.state)
+        begun = ExportState(serve().view.generation, environment.now_us()) if job.state is None else _decode(job.state)
+        self.state: ExportState = begun
         self._own = Parts(job.fence)
         self.state.parts.append(self._own)
 

@@ -94,7 +94,7 @@ class Rows:
     """Rows that wait to be written; `bytes` are those of all of them, about."""
 
     def __init__(self) -> None:
-        self.bytes = 0
+        self.bytes: int = 0
         self.columns: list[list[Any]] = [[] for _ in range(8)]
 
     @property
