@@ -101,6 +101,24 @@ async def test_members_of_two_engines_share_partitions(log: KafkaLog, other: Kaf
         await until(shared)
 
 
+async def test_who_is_cancelled_while_it_joins_leaves_nobody_behind(log: KafkaLog, other: KafkaLog) -> None:
+    await log.create_topic(TopicSpec(name=NAME, partitions=4))
+    # Wherever it is just then.
+    for number in range(6):
+        joining = asyncio.ensure_future(log.join("engine/leavers", f"left {number}", [NAME], 6_000_000))
+        await asyncio.wait([joining], timeout=0.01 * 2**number)
+        joining.cancel()
+        await asyncio.gather(joining, return_exceptions=True)
+        if not joining.cancelled():
+            await log.leave("engine/leavers", f"left {number}")
+
+    async def alone() -> bool:
+        share = await other.join("engine/leavers", "other", [NAME], 6_000_000)
+        return share.partitions == {NAME: [0, 1, 2, 3]}
+
+    await until(alone)
+
+
 async def test_keys_are_compacted_and_deletes_go(kafka: Cluster, space: str) -> None:
     quick = KafkaLog(link_to(kafka.url, "segment_s=0.2"), SystemEnvironment(), space)
     await quick.start()

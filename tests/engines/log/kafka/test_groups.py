@@ -1,57 +1,154 @@
-"""Positions of groups that a broker is slow to tell."""
+"""Members that are left behind: by who is cancelled, and by who is not heard of."""
 
 from __future__ import annotations
 
 import asyncio
+import struct
 import threading
-from collections.abc import Sequence
+from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import urlsplit
 
-from soundstage.core.environment import SystemEnvironment
-from soundstage.core.errors import Unavailable
+import pytest
+
+from soundstage.core.environment import VirtualEnvironment
 from soundstage.engines.log.kafka import Link, parse_address
+from soundstage.engines.log.kafka import groups as module
 from soundstage.engines.log.kafka.asking import Asking
 from soundstage.engines.log.kafka.bridge import Bridge
-from soundstage.engines.log.kafka.groups import ASKING_MAX, Memberships
+from soundstage.engines.log.kafka.groups import Memberships
 
-LONG_S = 60.0
+SESSION_US = 6_000_000
+SOON_S = 30.0
+"""For what comes at once, on any machine."""
 
 
-class Silent:
-    """What the driver calls a consumer: it answers when it is told to."""
+class Client:
+    """What the driver calls a consumer, of a group that is put together when it is told so."""
 
-    def __init__(self, answering: threading.Event) -> None:
-        self._answering = answering
+    def __init__(self, admitting: threading.Event) -> None:
+        self._admitting = admitting
+        self.asked: threading.Event = threading.Event()
+        self.closed: threading.Event = threading.Event()
 
-    def committed(self, places: Sequence[Any], timeout: float) -> list[Any]:
-        self._answering.wait(LONG_S)
-        return []
+    def subscribe(self, _topics: list[str], **heard: Any) -> None:
+        self._assigned = heard["on_assign"]
+        self.asked.set()
+        self._admitting.wait(SOON_S)
+
+    def give(self) -> None:
+        """It is a member, and reads nothing."""
+        self._assigned(self, [])
+
+    def assign(self, _places: list[Any]) -> None:
+        """Nothing comes of it."""
+
+    def consumer_group_metadata(self) -> bytes:
+        return struct.pack("=7si", b"", 1)
+
+    def poll(self, _timeout_s: float) -> None:
+        """Nothing comes."""
 
     def close(self) -> None:
-        pass
+        self.closed.set()
 
 
 class FalseLink(Link):
-    """Hands out clients of a cluster that there is not, and counts them."""
+    """Hands out clients of a cluster that there is not."""
 
-    def __init__(self, answering: threading.Event) -> None:
-        super().__init__(parse_address("test", urlsplit("kafka://nowhere?patience_s=0.1"), {}, None))
-        self._answering = answering
-        self.made: int = 0
+    def __init__(self) -> None:
+        super().__init__(parse_address("test", urlsplit("kafka://nowhere?patience_s=60"), {}, None))
+        self.admitting: threading.Event = threading.Event()
+        self.clients: list[Client] = []
 
     def consumer(self, group: str, **more: Any) -> Any:
-        self.made += 1
-        return Silent(self._answering)
+        self.clients.append(Client(self.admitting))
+        return self.clients[-1]
 
 
-async def test_who_has_left_the_line_is_asked_for_no_more() -> None:
-    answering = threading.Event()
-    link, bridge, environment = FalseLink(answering), Bridge(), SystemEnvironment()
-    groups = Memberships(link, bridge, Asking(link, bridge, environment), environment, "main")
-    asked = [groups.committed("readers", "topic", 1, "id") for _ in range(3 * ASKING_MAX)]
-    found = await asyncio.gather(*asked, return_exceptions=True)
-    answering.set()
-    await groups.close()
-    assert [type(each) for each in found] == [Unavailable] * len(asked)
-    assert link.made == ASKING_MAX
+@pytest.fixture
+def link() -> FalseLink:
+    return FalseLink()
+
+
+@pytest.fixture
+def environment() -> VirtualEnvironment:
+    return VirtualEnvironment()
+
+
+@pytest.fixture
+async def groups(link: FalseLink, environment: VirtualEnvironment) -> AsyncIterator[Memberships]:
+    bridge = Bridge()
+    found = Memberships(link, bridge, Asking(link, bridge, environment), environment, "main")
+    yield found
+    link.admitting.set()
+    bridge.close()
+    await found.close()
+
+
+async def begun(groups: Memberships, link: FalseLink, number: int = 0) -> asyncio.Task[Any]:
+    """A join that Kafka has been asked for."""
+    joining = asyncio.ensure_future(groups.join("readers", "one", ["topic"], SESSION_US))
+    while len(link.clients) <= number:  # noqa: ASYNC110 - a thread of the engine's makes it
+        await asyncio.sleep(0)
+    assert await asyncio.to_thread(link.clients[number].asked.wait, SOON_S)
+    return joining
+
+
+async def cancelled(joining: asyncio.Task[Any]) -> None:
+    joining.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await joining
+
+
+async def joined(groups: Memberships, link: FalseLink) -> None:
+    link.admitting.set()
+    joining = await begun(groups, link)
+    link.clients[0].give()
+    await joining
+
+
+async def test_who_is_cancelled_while_the_group_is_put_together_is_no_member(
+    groups: Memberships, link: FalseLink
+) -> None:
+    link.admitting.set()
+    await cancelled(await begun(groups, link))
+    assert await asyncio.to_thread(link.clients[0].closed.wait, SOON_S)
+
+
+async def test_who_is_cancelled_before_kafka_has_heard_of_it_is_no_member(groups: Memberships, link: FalseLink) -> None:
+    await cancelled(await begun(groups, link))
+    link.admitting.set()
+    assert await asyncio.to_thread(link.clients[0].closed.wait, SOON_S)
+
+
+async def test_a_member_stays_one_where_joining_again_is_cancelled(groups: Memberships, link: FalseLink) -> None:
+    await joined(groups, link)
+    again = asyncio.ensure_future(groups.join("readers", "one", ["others"], SESSION_US))
+    await asyncio.sleep(0)
+    await cancelled(again)
+    link.clients[0].give()
+    await groups.join("readers", "one", ["others"], SESSION_US)
+    assert (len(link.clients), link.clients[0].closed.is_set()) == (1, False)
+
+
+async def test_who_is_not_heard_of_leaves_though_nobody_asks(
+    groups: Memberships, link: FalseLink, environment: VirtualEnvironment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LOOK_S", 0.01)
+    await joined(groups, link)
+    environment.advance(SESSION_US / 1e6)
+    assert await asyncio.to_thread(link.clients[0].closed.wait, SOON_S)
+
+
+async def test_who_waits_for_its_share_is_heard_of(
+    groups: Memberships, link: FalseLink, environment: VirtualEnvironment
+) -> None:
+    link.admitting.set()
+    joining = await begun(groups, link)
+    # Of another group: it looks for silent members.
+    environment.advance(2 * SESSION_US / 1e6)
+    assert not await groups.beat("others", "one", 1)
+    link.clients[0].give()
+    share = await joining
+    assert await groups.beat("readers", "one", share.generation)

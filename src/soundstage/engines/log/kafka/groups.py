@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from typing import Any
 
 from soundstage.core.environment import Environment
@@ -14,14 +14,15 @@ from soundstage.engines.log.arrivals import check_name
 from soundstage.engines.log.kafka.asking import Asking
 from soundstage.engines.log.kafka.bridge import Bridge
 from soundstage.engines.log.kafka.carrier import Offered
-from soundstage.engines.log.kafka.driver import KafkaException, TopicPartition, root
+from soundstage.engines.log.kafka.driver import TopicPartition, root
 from soundstage.engines.log.kafka.link import Link
 from soundstage.engines.log.kafka.members import Attendant, Member
 from soundstage.engines.log.kafka.names import group_here, group_in_kafka
+from soundstage.engines.log.kafka.positions import Positions
 from soundstage.engines.log.port import MEMBERS_MAX, Assignment, GroupInfo, Position
 
-ASKING_MAX = 4
-"""Questions for positions at once; more take turns."""
+LOOK_S = 1.0
+"""How often members are looked for that nobody speaks for any more."""
 
 
 class Memberships:
@@ -37,25 +38,41 @@ class Memberships:
         self._attendant = Attendant(link, bridge)
         self._members: dict[tuple[str, str], Member] = {}
         self._turn = asyncio.Lock()
-        self._threads = ThreadPoolExecutor(ASKING_MAX, "soundstage-kafka-positions")
+        self._positions = Positions(link, bridge)
+        self._looking: asyncio.TimerHandle | None = None
 
     async def join(self, group: str, name: str, topics: Sequence[str], session_us: int) -> Assignment:
-        """`topics` are names in Kafka. Returns what the member has once the group is put together."""
+        """`topics` are names in Kafka. Returns what the member has once the group is put together.
+
+        Who is cancelled was never a member, or is the one it was before.
+        """
         wanted = frozenset(topics)
-        async with self._turn:
-            await self.expire()
-            member = self._members.get((group, name))
-            if member is None:
-                self._check_room(group)
-                member = Member(group_in_kafka(self._space, check_name(group, "group")), name, wanted, session_us)
-                self._unsettle(group)
-                await self._attendant.admit(member)
-                self._members[group, name] = member
-            elif member.topics != wanted:
-                self._unsettle(group)
-                await self._attendant.subscribe(member, wanted)
+        came: Member | None = None
+        try:
+            async with self._turn:
+                await self.expire()
+                member = self._members.get((group, name))
+                if member is None:
+                    self._check_room(group)
+                    named = group_in_kafka(self._space, check_name(group, "group"))
+                    came = member = Member(named, name, wanted, session_us)
+                    self._unsettle(group)
+                    await self._attendant.admit(member)
+                    self._members[group, name] = member
+                    self._look_later()
+                elif member.topics != wanted:
+                    self._unsettle(group)
+                    await self._attendant.subscribe(member, wanted)
+                self._hear(member)
+            share = await self._settled(member)
             self._hear(member)
-        return await self._settled(member)
+            return share
+        except asyncio.CancelledError:
+            if came is not None:
+                # Nobody knows of it who would let it leave.
+                self._removed(group, name)
+                self._attendant.let_go(came)
+            raise
 
     async def beat(self, group: str, name: str, generation: int) -> bool:
         """The member was heard of; whether its share is still that of the generation."""
@@ -109,34 +126,13 @@ class Memberships:
         places = [TopicPartition(topic, number) for number in range(partitions)]
 
         def asked(request_timeout: float) -> Future[Any]:
-            ends_s = self._bridge.loop.time() + request_timeout
-            return self._threads.submit(self._positions, group_in_kafka(self._space, group), places, ends_s)
+            return self._positions.ask(group_in_kafka(self._space, group), places, request_timeout)
 
         try:
             (found,) = await self._asking.answer(asked)
         except NotFound:
             return {}
         return {at.partition: at.offset for at in found if at.offset >= 0 and at.metadata == incarnation}
-
-    def _positions(self, group: str, places: Sequence[Any], ends_s: float) -> list[Any]:
-        """Asks as a consumer, which blocks until `ends_s` of the loop's clock at most.
-
-        The driver's question for this, `list_consumer_group_offsets`, ends the process where the broker is not the
-        group's coordinator yet: it looks for a group in the client that asks, and only consumers have one.
-        """
-        left_s = ends_s - self._bridge.loop.time()
-        if left_s <= 0:
-            # All threads were busy for so long: whoever wanted it asks again, or has left.
-            raise TimeoutError
-        consumer = self._link.consumer(group)
-        try:
-            found = consumer.committed(list(places), timeout=left_s)
-        finally:
-            consumer.close()
-        for at in found:
-            if at.error is not None:
-                raise KafkaException(at.error)
-        return found
 
     async def groups(self) -> list[GroupInfo]:
         """All groups of the space. A generation that only Kafka knows is told as 0."""
@@ -160,23 +156,51 @@ class Memberships:
 
     async def expire(self) -> None:
         """Members of this process that were not heard of in time have left."""
-        now_ns = self._environment.monotonic_ns()
-        gone = [key for key, member in self._members.items() if member.deadline_ns and now_ns >= member.deadline_ns]
-        for group, name in gone:
+        for group, name in self._silent():
             await self._dismiss(group, name)
 
     async def close(self) -> None:
         """Nobody is a member any more."""
+        if self._looking is not None:
+            self._looking.cancel()
         self._members.clear()
         await self._attendant.close()
-        await self._bridge.loop.run_in_executor(None, self._threads.shutdown)
+        await self._positions.close()
+
+    def _silent(self) -> list[tuple[str, str]]:
+        """Who was not heard of in time, and does not wait for its share."""
+        now_ns = self._environment.monotonic_ns()
+        return [
+            key
+            for key, member in self._members.items()
+            if member.deadline_ns and now_ns >= member.deadline_ns and not member.waiters
+        ]
+
+    def _look_later(self) -> None:
+        if self._looking is None:
+            self._looking = self._bridge.loop.call_later(LOOK_S, self._look)
+
+    def _look(self) -> None:
+        """The same as `expire`, where nobody asks for anything: others wait for what a silent member has."""
+        self._looking = None
+        for group, name in self._silent():
+            gone = self._removed(group, name)
+            if gone is not None:
+                self._attendant.let_go(gone)
+        if self._members:
+            self._look_later()
 
     async def _dismiss(self, group: str, name: str) -> None:
-        member = self._members.pop((group, name), None)
+        member = self._removed(group, name)
         if member is not None:
-            if member.share is not None:
-                self._unsettle(group)
             await self._attendant.dismiss(member)
+
+    def _removed(self, group: str, name: str) -> Member | None:
+        """The member, who is none any more."""
+        member = self._members.pop((group, name), None)
+        if member is not None and member.share is not None:
+            self._unsettle(group)
+        return member
 
     async def _commit_for_nobody(self, group: str, positions: Sequence[Any]) -> None:
         if any(known == group for known, _ in self._members):

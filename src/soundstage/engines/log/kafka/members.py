@@ -84,6 +84,10 @@ class Attendant:
         """Kafka gives to others what `member` had."""
         await self._order(lambda: self._dismiss(member))
 
+    def let_go(self, member: Member) -> None:
+        """The same, soon, and nobody waits for it."""
+        self._hand_over(lambda: self._dismiss(member))
+
     async def commit(self, member: Member, generation: int, positions: Sequence[Any]) -> None:
         """The positions are the group's. Kafka refuses them where the generation has gone on meanwhile."""
         kept = self._bridge.promise()
@@ -106,13 +110,16 @@ class Attendant:
             await self._bridge.loop.run_in_executor(None, self._thread.join)
 
     async def _order(self, order: Callable[[], Any]) -> Any:
+        return await self._bridge.answer(self._hand_over(order))
+
+    def _hand_over(self, order: Callable[[], Any]) -> Future[Any]:
         done: Future[Any] = Future()
         self._orders.append((done, order))
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="soundstage-kafka-groups", daemon=True)
             self._thread.start()
         self._ordered.set()
-        return await self._bridge.answer(done)
+        return done
 
     def _run(self) -> None:
         while not self._closed:
