@@ -16,7 +16,7 @@ from soundstage.core.errors import InvalidArgument, NotFound, TooLarge
 from soundstage.engines.log.consumer import Consumer, ConsumerOptions
 from soundstage.engines.log.kafka import KafkaLog, Link
 from soundstage.engines.log.kafka.driver import admin
-from soundstage.engines.log.kafka.names import topic_in_kafka
+from soundstage.engines.log.kafka.names import group_in_kafka, topic_in_kafka
 from soundstage.engines.log.port import Entry, Position, TopicSpec
 from soundstage.runtime.config import EngineConfig
 from soundstage.runtime.trial import try_engine
@@ -24,7 +24,7 @@ from soundstage.servers import Cluster
 
 pytestmark = pytest.mark.slow
 
-NAME = "engine/events"
+NAME, GROUP = "engine/events", "engine/readers"
 PATIENCE_S = 60
 
 
@@ -87,8 +87,8 @@ async def test_members_of_two_engines_share_partitions(log: KafkaLog, other: Kaf
     options = ConsumerOptions(session_us=6_000_000)
     environment = SystemEnvironment()
     async with (
-        Consumer(log, "engine/readers", [NAME], environment, options) as first,
-        Consumer(other, "engine/readers", [NAME], environment, options) as second,
+        Consumer(log, GROUP, [NAME], environment, options) as first,
+        Consumer(other, GROUP, [NAME], environment, options) as second,
     ):
 
         async def shared() -> bool:
@@ -101,22 +101,52 @@ async def test_members_of_two_engines_share_partitions(log: KafkaLog, other: Kaf
         await until(shared)
 
 
-async def test_who_is_cancelled_while_it_joins_leaves_nobody_behind(log: KafkaLog, other: KafkaLog) -> None:
-    await log.create_topic(TopicSpec(name=NAME, partitions=4))
-    # Wherever it is just then.
-    for number in range(6):
-        joining = asyncio.ensure_future(log.join("engine/leavers", f"left {number}", [NAME], 6_000_000))
+async def test_who_is_cancelled_while_it_joins_leaves_nobody_behind(log: KafkaLog, link: Link, space: str) -> None:
+    await log.create_topic(TopicSpec(name=NAME))
+    # A member that does not say a word holds the group up for as long as it is one.
+    settings = {"client.id": "silent", "partition.assignment.strategy": "roundrobin"}
+    silent = link.consumer(group_in_kafka(space, GROUP), **settings)
+    silent.subscribe([topic_in_kafka(space, NAME)])
+
+    async def holds_all() -> bool:
+        silent.poll(0)
+        return len(silent.assignment()) == 1
+
+    async def members() -> list[str]:
+        return [member for group in await log.groups() for member in group.members]
+
+    async def both_are_members() -> bool:
+        return await members() == ["one", "silent"]
+
+    async def nobody_is_left() -> bool:
+        return await members() == []
+
+    await until(holds_all)
+    joining = asyncio.ensure_future(log.join(GROUP, "one", [NAME], 6_000_000))
+    await until(both_are_members)
+    joining.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await joining
+    await asyncio.to_thread(silent.close)
+    await until(nobody_is_left)
+
+
+async def test_who_is_cancelled_while_it_joins_takes_nothing_from_others(log: KafkaLog) -> None:
+    await log.create_topic(TopicSpec(name=NAME, partitions=2))
+    await log.join(GROUP, "stays", [NAME], 6_000_000)
+    for number in range(5):
+        joining = asyncio.ensure_future(log.join(GROUP, f"cancelled {number}", [NAME], 6_000_000))
+        # Wherever it is just then.
         await asyncio.wait([joining], timeout=0.01 * 2**number)
         joining.cancel()
         await asyncio.gather(joining, return_exceptions=True)
-        if not joining.cancelled():
-            await log.leave("engine/leavers", f"left {number}")
+        await log.leave(GROUP, f"cancelled {number}")
 
-    async def alone() -> bool:
-        share = await other.join("engine/leavers", "other", [NAME], 6_000_000)
-        return share.partitions == {NAME: [0, 1, 2, 3]}
+    async def has_all() -> bool:
+        share = await log.join(GROUP, "stays", [NAME], 6_000_000)
+        return share.partitions == {NAME: [0, 1]}
 
-    await until(alone)
+    await until(has_all)
 
 
 async def test_keys_are_compacted_and_deletes_go(kafka: Cluster, space: str) -> None:

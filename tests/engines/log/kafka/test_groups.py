@@ -152,3 +152,16 @@ async def test_who_waits_for_its_share_is_heard_of(
     link.clients[0].give()
     share = await joining
     assert await groups.beat("readers", "one", share.generation)
+
+
+async def test_who_is_cancelled_leaves_others_their_shares(groups: Memberships, link: FalseLink) -> None:
+    await joined(groups, link)
+    link.clients[0].asked.clear()
+    joining = asyncio.ensure_future(groups.join("readers", "two", ["topic"], SESSION_US))
+    while len(link.clients) < 2:  # noqa: ASYNC110 - a thread of the engine's makes it
+        await asyncio.sleep(0)
+    await cancelled(joining)
+    assert await asyncio.to_thread(link.clients[0].asked.wait, SOON_S)
+    link.clients[0].give()
+    share = await groups.join("readers", "one", ["topic"], SESSION_US)
+    assert await groups.beat("readers", "one", share.generation)

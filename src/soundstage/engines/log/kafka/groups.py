@@ -72,6 +72,7 @@ class Memberships:
                 # Nobody knows of it who would let it leave.
                 self._removed(group, name)
                 self._attendant.let_go(came)
+                self._resettle(group)
             raise
 
     async def beat(self, group: str, name: str, generation: int) -> bool:
@@ -241,6 +242,12 @@ class Memberships:
         for (known, _), member in self._members.items():
             if known == group:
                 member.given(None)
+
+    def _resettle(self, group: str) -> None:
+        """Others have shares again, though Kafka may never have heard of the one for whom they were unsettled."""
+        for (known, _), member in self._members.items():
+            if known == group and member.share is None:
+                self._attendant.join_again(member)
 
     def _hear(self, member: Member) -> None:
         member.deadline_ns = self._environment.monotonic_ns() + member.session_us * 1_000

@@ -69,6 +69,7 @@ class Attendant:
         self._ordered = threading.Event()
         self._closed = False
         self._thread: threading.Thread | None = None
+        self._leaving: list[threading.Thread] = []
 
     async def admit(self, member: Member) -> None:
         """Kafka has been asked to take `member` into its group."""
@@ -85,8 +86,12 @@ class Attendant:
         await self._order(lambda: self._dismiss(member))
 
     def let_go(self, member: Member) -> None:
-        """The same, soon, and nobody waits for it."""
-        self._hand_over(lambda: self._dismiss(member))
+        """The same, and nobody waits for it: Kafka hears of it only when it has put the group together."""
+        self._hand_over(lambda: self._let_go(member))
+
+    def join_again(self, member: Member) -> None:
+        """The member is given its share anew, whether or not Kafka puts the group together for another reason."""
+        self._hand_over(lambda: self._subscribe(member) if member in self._members else None)
 
     async def commit(self, member: Member, generation: int, positions: Sequence[Any]) -> None:
         """The positions are the group's. Kafka refuses them where the generation has gone on meanwhile."""
@@ -137,6 +142,8 @@ class Attendant:
         for member in list(self._members):
             with suppress(KafkaException, RuntimeError):
                 self._dismiss(member)
+        for leaving in self._leaving:
+            leaving.join()
 
     def _look_after(self, member: Member) -> None:
         try:
@@ -183,6 +190,14 @@ class Attendant:
 
         member.consumer.subscribe(sorted(member.topics), on_assign=assigned, on_revoke=revoked, on_lost=revoked)
 
+    def _let_go(self, member: Member) -> None:
+        if member in self._members:
+            self._members.remove(member)
+            # Others have to be looked after meanwhile, or the group is never put together.
+            leaving = threading.Thread(target=_close, args=(member,), name="soundstage-kafka-leaving", daemon=True)
+            leaving.start()
+            self._leaving = [*(each for each in self._leaving if each.is_alive()), leaving]
+
     def _dismiss(self, member: Member) -> None:
         if member in self._members:
             self._members.remove(member)
@@ -206,6 +221,11 @@ class Attendant:
         first = error or next((each.error for each in positions if each.error is not None), None)
         if member.commits:
             self._bridge.tell(_committed, member.commits.popleft(), first)
+
+
+def _close(member: Member) -> None:
+    with suppress(KafkaException, RuntimeError):
+        member.consumer.close()
 
 
 def _committed(kept: asyncio.Future[Any], error: Any) -> None:
