@@ -133,7 +133,12 @@ async def test_who_is_cancelled_while_it_joins_leaves_nobody_behind(log: KafkaLo
 
 async def test_who_is_cancelled_while_it_joins_takes_nothing_from_others(log: KafkaLog) -> None:
     await log.create_topic(TopicSpec(name=NAME, partitions=2))
-    await log.join(GROUP, "stays", [NAME], 6_000_000)
+
+    async def has_all() -> bool:
+        share = await log.join(GROUP, "stays", [NAME], 6_000_000)
+        return share.partitions == {NAME: [0, 1]}
+
+    await until(has_all)
     for number in range(5):
         joining = asyncio.ensure_future(log.join(GROUP, f"cancelled {number}", [NAME], 6_000_000))
         # Wherever it is just then.
@@ -141,12 +146,7 @@ async def test_who_is_cancelled_while_it_joins_takes_nothing_from_others(log: Ka
         joining.cancel()
         await asyncio.gather(joining, return_exceptions=True)
         await log.leave(GROUP, f"cancelled {number}")
-
-    async def has_all() -> bool:
-        share = await log.join(GROUP, "stays", [NAME], 6_000_000)
-        return share.partitions == {NAME: [0, 1]}
-
-    await until(has_all)
+        await until(has_all)
 
 
 async def test_keys_are_compacted_and_deletes_go(kafka: Cluster, space: str) -> None:
