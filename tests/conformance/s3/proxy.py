@@ -25,6 +25,8 @@ class Proxy:
         """Bytes of one answer after which its connection ends."""
         self.lose_answer_to: bytes | None = None
         """What a request holds whose answer is not passed on: the connection ends in its place."""
+        self.forgets: bytes | None = None
+        """The name of a header that is passed on by another name, so that the server takes no notice of it."""
         self.pause_s: float = 0.0
         """Before each piece of an answer."""
         self.requests: bytes = b""
@@ -94,6 +96,8 @@ class Proxy:
             if self.lose_answer_to is not None and self.lose_answer_to in piece:
                 self.lose_answer_to = None
                 lost.set()
+            if self.forgets is not None:
+                piece = piece.replace(b"\r\n%s:" % self.forgets, b"\r\nX%s:" % self.forgets[1:])
             to_server.write(piece)
             await to_server.drain()
 

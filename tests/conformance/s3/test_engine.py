@@ -361,6 +361,36 @@ async def test_a_put_whose_answer_is_lost_is_known_for_what_it_did(
     assert (proxy.lose_answer_to, await through.head("film")) == (None, info)
 
 
+async def test_a_part_whose_answer_is_lost_is_sent_again_and_the_blob_is_whole(through: S3Blobs, proxy: Proxy) -> None:
+    content = content_of(LARGE)
+    proxy.lose_answer_to = b"partNumber=2"
+    await put(through, "film", content)
+    assert (proxy.lose_answer_to, await read(through, "film") == content) == (None, True)
+
+
+@pytest.mark.parametrize("more", [0, 6 * MIB], ids=["at the end", "between parts"])
+async def test_a_put_whose_upload_the_server_has_lost_says_so_and_leaves_nothing(
+    engine: S3Blobs, endpoint: str, prefix: str, more: int
+) -> None:
+    async def forgotten() -> AsyncIterator[bytes]:
+        yield content_of(6 * MIB)
+        while not uploads(endpoint, prefix):
+            await asyncio.sleep(0.01)
+        (begun,) = (await engine._link.ask("list_multipart_uploads", reading=True, Prefix=prefix))["Uploads"]
+        await engine._link.ask(
+            "abort_multipart_upload", reading=False, Key=f"{prefix}/objects/film", UploadId=begun["UploadId"]
+        )
+        yield content_of(more)
+
+    with pytest.raises(Unavailable) as refused:
+        await engine.put("film", forgotten())
+    assert (refused.value.outcome, refused.value.retryable) == ("not_applied", True)
+    assert "lost" in str(refused.value)
+    await cleared(endpoint, prefix)
+    assert await keys(engine) == []
+    await put(engine, "film", content_of(6 * MIB))
+
+
 async def test_readers_and_putters_get_bounded_chunks_whatever_the_blob(engine: S3Blobs) -> None:
     await put(engine, "film", content_of(LARGE))
     assert max([len(chunk) async for chunk in engine.open("film")]) <= CHUNK_MAX_BYTES

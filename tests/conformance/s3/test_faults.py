@@ -124,6 +124,48 @@ async def test_a_server_that_was_killed_refuses_and_is_used_again_when_it_is_bac
     assert await read(impatient, "a") == b"after"
 
 
+@pytest.mark.parametrize("back", [False, True], ids=["gone", "back and empty"])
+async def test_a_server_that_is_killed_amid_a_large_put_ends_it_in_time_and_nothing_half_is_there(
+    impatient: S3Blobs, patient: S3Blobs, own: Cluster, back: bool
+) -> None:
+    async def cut_off() -> AsyncIterator[bytes]:
+        yield content_of(9 * MIB)
+        own.servers[0].kill()
+        if back:
+            await asyncio.to_thread(own.restart)
+        yield content_of(9 * MIB)
+
+    error, took_s = await timed(impatient.put("film", cut_off()))
+    if not back:
+        await asyncio.to_thread(own.restart)
+    # Whoever is back has lost its bucket, which is no matter of asking again.
+    assert (type(error), error.outcome, error.retryable) == (Unavailable, "not_applied", not back)
+    assert took_s < 2 * MOST_S
+    make_bucket(own.url)
+    assert await keys(patient) == []
+    content = content_of(9 * MIB)
+    await put(patient, "film", content)
+    assert await read(patient, "film") == content
+
+
+async def test_a_server_that_hangs_amid_a_large_put_is_waited_for_and_the_blob_is_whole(
+    patient: S3Blobs, own: Cluster
+) -> None:
+    content = content_of(18 * MIB)
+
+    async def slow() -> AsyncIterator[bytes]:
+        yield content[: 9 * MIB]
+        own.servers[0].pause()
+        asyncio.get_running_loop().call_later(0.5, own.servers[0].resume)
+        yield content[9 * MIB :]
+
+    try:
+        await patient.put("film", slow())
+    finally:
+        own.servers[0].resume()
+    assert await read(patient, "film") == content
+
+
 async def test_a_bucket_that_is_not_there_fails_the_start_and_says_so(own: Cluster, impatient: S3Blobs) -> None:
     assert impatient.warning is None
     other = engine_at(own.url.replace("127.0.0.1", "localhost"), "a", SystemEnvironment(), IMPATIENT)

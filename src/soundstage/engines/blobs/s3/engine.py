@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from types import MappingProxyType
 from typing import Any, TypeVar
 
@@ -30,6 +30,7 @@ from soundstage.engines.blobs.port import (
     check_key,
     check_metadata,
 )
+from soundstage.engines.blobs.s3.conditions import Condition, Conditions, ignored
 from soundstage.engines.blobs.s3.failures import Changed, Missing
 from soundstage.engines.blobs.s3.layout import SEAL_BYTES, Foreign, Seal, blob_bytes
 from soundstage.engines.blobs.s3.link import Link, Unsure
@@ -67,6 +68,7 @@ class S3Blobs:
         self._objects = f"{address.prefix}objects/"
         self._expiring = f"{address.prefix}expiring/"
         self._link = Link(address, environment)
+        self._conditions = Conditions(self._link, self._expiring, environment, checksums=address.options.checksums)
         self._room = Room(self.usage, address.options.quota, environment)
         self._known: LRUCache[tuple[str, str], BlobInfo] = LRUCache(_KNOWN_MAX)
         self._aborting: set[asyncio.Task[None]] = set()
@@ -75,7 +77,7 @@ class S3Blobs:
     @property
     def warning(self) -> str | None:
         """Why the server does not do what it is asked; None when it does, or was not asked."""
-        return self._link.trouble
+        return self._link.trouble or self._conditions.warning
 
     async def start(self) -> None:
         await self._link.start()
@@ -108,7 +110,8 @@ class S3Blobs:
         said = check_metadata(metadata)
         refusals.check_expiry(expires_us, self._environment.now_us())
         if expect.absent:
-            await self._condition(key)
+            await self._conditions.check_absent(parts=(expect.size or 0) > self._options.part)
+            await self._dead(key)
         upload = self._upload(key)
         number = uuid4_hex(self._environment)
 
@@ -194,7 +197,8 @@ class S3Blobs:
     async def sweep(self, limit: int) -> int:
         """See `Blobs`. What processes that died have left of their puts is cleared away too, a day later.
 
-        Blobs that were replaced or deleted before they expired count towards `limit` too, but not in the answer.
+        Blobs that were replaced or deleted before they expired count towards `limit` too, but not in the answer. Where
+        the server takes no notice of a condition on deletes, what has expired stays in the bucket, unseen.
         """
         self._check_open()
         await self._clear_left_over()
@@ -205,6 +209,8 @@ class S3Blobs:
                 expires, _, key = name.removeprefix(self._expiring).partition("/")
                 if not expires.isdecimal() or int(expires) > self._environment.now_us():
                     return swept
+                if not await self._conditions.known(Condition.DELETE):
+                    return swept
                 swept += await self._expire(key)
                 await self._delete(name)
                 seen += 1
@@ -213,9 +219,13 @@ class S3Blobs:
         return swept
 
     async def server_version(self) -> str:
-        """What the server calls itself. Raises `Unavailable`."""
+        """What the server calls itself, and which conditions it takes no notice of. Raises `Unavailable`."""
         answer = await self._page(self._objects, "", 1)
-        return str(answer["ResponseMetadata"]["HTTPHeaders"].get("server", "S3"))
+        for condition in Condition:
+            await self._conditions.known(condition)
+        said = str(answer["ResponseMetadata"]["HTTPHeaders"].get("server", "S3"))
+        warned = self._conditions.warning
+        return f"{said}; {warned}" if warned else said
 
     async def _committed(
         self, key: str, upload: Upload, seal: Callable[[int, str], Seal], number: str, expect: Expectation
@@ -223,7 +233,7 @@ class S3Blobs:
         """The blob is there; what a lost answer leaves open is found out by the number of this put."""
 
         async def condition() -> Mapping[str, str]:
-            return await self._condition(key) if expect.absent else {}
+            return await self._condition(key, parts=upload.in_parts) if expect.absent else {}
 
         try:
             return (await upload.finish(seal, condition)).info
@@ -233,20 +243,33 @@ class S3Blobs:
                 return seen.seal.info
             if expect.absent and seen is not None and seen.seal.info.is_live(self._environment.now_us()):
                 raise refusals.exists(key) from None
+            lost = isinstance(stands, Missing) and not expect.absent
             raise Unavailable(
-                f"the blob {key!r} was changed by others at the same moment",
+                f"the server has lost what was sent of the blob {key!r}"
+                if lost
+                else f"the blob {key!r} was changed by others at the same moment",
                 hint="put it again",
                 outcome="unknown" if isinstance(stands, Unsure) else "not_applied",
             ) from None
 
-    async def _condition(self, key: str) -> Mapping[str, str]:
+    async def _condition(self, key: str, *, parts: bool) -> Mapping[str, str]:
         """Under which an object is written where no live blob may be; raises `AlreadyExists`."""
+        await self._conditions.check_absent(parts=parts)
+        expired = await self._dead(key)
+        if expired is not None:
+            if not await self._conditions.known(Condition.DELETE):
+                raise ignored(self._link.bucket, Condition.DELETE, f"delete {key!r}, which has expired, before")
+            # Whatever becomes of it: that nothing is there then is the condition of the write.
+            with suppress(Missing, Changed):
+                await self._link.ask("delete_object", reading=True, Key=expired.name, IfMatch=expired.etag)
+        return {"IfNoneMatch": "*"}
+
+    async def _dead(self, key: str) -> Look | None:
+        """The object of a blob that has expired, None for none; raises `AlreadyExists` for one that is live."""
         seen = await self._seen(key)
-        if seen is None:
-            return {"IfNoneMatch": "*"}
-        if seen.seal.info.is_live(self._environment.now_us()):
+        if seen is not None and seen.seal.info.is_live(self._environment.now_us()):
             raise refusals.exists(key)
-        return {"IfMatch": seen.etag}
+        return seen
 
     async def _seen(self, key: str) -> Look | None:
         try:
@@ -296,8 +319,12 @@ class S3Blobs:
         return True
 
     async def _clear_left_over(self) -> None:
-        answer = await self._link.ask("list_multipart_uploads", reading=True, Prefix=self._objects, MaxUploads=100)
         limit_us = self._environment.now_us() - LEFT_OVER_US
+        for prefix in (self._objects, self._expiring):
+            await self._clear_begun_before(limit_us, prefix)
+
+    async def _clear_begun_before(self, limit_us: int, prefix: str) -> None:
+        answer = await self._link.ask("list_multipart_uploads", reading=True, Prefix=prefix, MaxUploads=100)
         for each in answer.get("Uploads", ()):
             if each["Initiated"].timestamp() * 1e6 < limit_us:
                 try:

@@ -13,7 +13,7 @@ from contextlib import suppress
 from hashlib import sha256
 from typing import Any, NamedTuple, TypeAlias
 
-from soundstage.core.errors import SoundstageError, TooLarge
+from soundstage.core.errors import SoundstageError, TooLarge, Unavailable
 from soundstage.engines.blobs.s3.failures import Missing
 from soundstage.engines.blobs.s3.layout import Seal, sealed, sums
 from soundstage.engines.blobs.s3.link import Link, Unsure
@@ -61,6 +61,11 @@ class Upload:
         self._cut = 0
         self._sending: set[asyncio.Task[Part]] = set()
         self._sent: list[Part] = []
+
+    @property
+    def in_parts(self) -> bool:
+        """Whether it goes in parts, as far as is known."""
+        return self._upload is not None
 
     async def add(self, chunk: bytes) -> None:
         """`chunk` follows what was added before; waits while as many parts are under way as may be."""
@@ -164,16 +169,23 @@ class Upload:
 
     async def _send(self, number: int, data: bytes, crc32: str) -> Part:
         checksum: dict[str, Any] = {"ChecksumCRC32": crc32} if self._checksums else {}
-        # A part that is sent twice is one part, and none is an object.
-        answer = await self._link.ask(
-            "upload_part",
-            reading=True,
-            body=data,
-            Key=self._name,
-            UploadId=self._upload,
-            PartNumber=number,
-            **checksum,
-        )
+        try:
+            # A part that is sent twice is one part, and none is an object.
+            answer = await self._link.ask(
+                "upload_part",
+                reading=True,
+                body=data,
+                Key=self._name,
+                UploadId=self._upload,
+                PartNumber=number,
+                **checksum,
+            )
+        except Missing:
+            raise Unavailable(
+                "the server knows nothing more of the upload: what was sent before is lost",
+                hint="put the blob again",
+                outcome="not_applied",
+            ) from None
         return Part(number, answer["ETag"], crc32)
 
     async def _hashed(self, do: Callable[[], Any], size: int) -> Any:
