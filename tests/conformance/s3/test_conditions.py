@@ -1,4 +1,4 @@
-"""What keeps a put from taking the place of another's: on a real server that knows conditions, and on one that does not.
+"""What keeps a put from taking the place of another's: on a server that heeds conditions, and on one that does not.
 
 The latter is the same server behind a wire that renames the header.
 """

@@ -135,12 +135,12 @@ async def test_a_server_that_is_killed_amid_a_large_put_ends_it_in_time_and_noth
             await asyncio.to_thread(own.restart)
         yield content_of(9 * MIB)
 
-    error, took_s = await timed(impatient.put("film", cut_off()))
+    error, took_s = await timed((patient if back else impatient).put("film", cut_off()))
     if not back:
         await asyncio.to_thread(own.restart)
+        assert took_s < MOST_S
     # Whoever is back has lost its bucket, which is no matter of asking again.
     assert (type(error), error.outcome, error.retryable) == (Unavailable, "not_applied", not back)
-    assert took_s < 2 * MOST_S
     make_bucket(own.url)
     assert await keys(patient) == []
     content = content_of(9 * MIB)
