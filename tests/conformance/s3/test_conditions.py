@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import urllib.request
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
 
 import pytest
 from tests.conformance.s3.conftest import BUCKET, MIB, engine_at
@@ -149,7 +150,7 @@ async def test_of_a_put_over_what_has_expired_and_one_at_its_last_moment_the_oth
     ask: Callable[..., Awaitable[object]] = engine._link.ask
     meanwhile = [b"first"]
 
-    async def overtaken(operation: str, **request: object) -> object:
+    async def overtaken(operation: str, **request: Any) -> object:
         answer = await ask(operation, **request)
         if operation == "delete_object" and str(request["Key"]).endswith("objects/film") and meanwhile:
             await put(engine, "film", meanwhile.pop())
