@@ -11,8 +11,8 @@ from tests.data.kv.conftest import ALL, Clock, between, item, keys, served, valu
 from soundstage.core.environment import VirtualEnvironment
 from soundstage.core.errors import Unavailable
 from soundstage.data.kv.api import KeyValue, Selection
-from soundstage.data.kv.cache_entries import head_key
-from soundstage.engines.records.port import Page
+from soundstage.data.kv.cache_entries import WHOLE, head_key, keys_of
+from soundstage.engines.records.port import Page, Stamp
 
 POINT = keys(b"name")
 
@@ -342,3 +342,44 @@ async def test_what_the_cache_holds_may_be_junk(world: World, kv: KeyValue) -> N
         await world.cache.inner.set(key, b"\xc1junk")
     assert [await name(kv) for _ in range(2)] == [b"Ada", b"Ada"]
     assert world.counts()["hit"] == 1
+
+
+async def keep(world: World, question: bytes, page: Page | Exception) -> None:
+    """The second process keeps that for the record."""
+
+    async def fetch() -> Page:
+        if isinstance(page, Exception):
+            raise page
+        return page
+
+    await world.cached(1).reads.keep(b"ada", question, fetch)
+
+
+async def test_what_is_kept_unasked_answers_the_next_reader(world: World, kv: KeyValue) -> None:
+    other = await world.open()
+    await keep(world, WHOLE, Page([], None, Stamp(2**60, "later")))
+    assert (await other.get_items(id="ada")).items == []
+
+
+@pytest.mark.parametrize("state", ["no head", "closed", "leased", "away"])
+async def test_nothing_is_kept_unasked_where_another_sees_to_it(world: World, kv: KeyValue, state: str) -> None:
+    other = await world.open()
+    if state == "no head":
+        await world.cache.restart()
+    elif state == "closed":
+        await world.cached().heads.close(b"ada")
+    elif state == "leased":
+        await world.cache.lease(keys_of(world.cached().tier.space, b"ada", WHOLE).answer, 3)
+    world.cache.away = state == "away"
+    await keep(world, WHOLE, Page([], None, None))
+    world.cache.away = False
+    assert len((await other.get_items(id="ada")).items) == 2
+
+
+async def test_a_store_that_fails_then_leaves_the_next_reader_free_to_fill(world: World, kv: KeyValue) -> None:
+    other = await world.open()
+    with pytest.raises(Unavailable):
+        await keep(world, WHOLE, Unavailable("away"))
+    await settle()
+    await other.get_items(id="ada")
+    assert world.counts(1)["filled"] == 1

@@ -15,7 +15,7 @@ from soundstage.core.errors import Exhausted, InvalidArgument, PreconditionFaile
 from soundstage.core.namespace import NamespaceSpec
 from soundstage.data.kv.api import Condition, DeleteMutation, KeyValue, Mutation, PutMutation
 from soundstage.data.kv.cache_entries import CLOSED_US
-from soundstage.data.kv.cached_records import SETTLED_US
+from soundstage.data.kv.cached_records import LOOKING_MAX, SETTLED_US
 from soundstage.data.writeahead import work_off
 from soundstage.runtime.namespaces.api import Namespaces
 
@@ -131,6 +131,107 @@ async def test_a_cache_that_loses_a_head_while_its_record_is_written_shows_the_w
     await second
     await settle()
     assert await name(other) == b"Countess"
+
+
+@pytest.mark.parametrize("writers", [1, 2])
+async def test_what_was_filled_in_once_the_cache_lost_a_closed_head_is_void_as_soon_as_the_write_is_answered(
+    world: World, kv: KeyValue, writers: int
+) -> None:
+    other = await world.open()
+    world.store.writing.clear()
+    writing = [asyncio.ensure_future(countess(kv)) for _ in range(writers)]
+    await settle()
+    await world.cache.restart()
+    assert [await name(other) for _ in range(2)] == [b"Ada", b"Ada"]
+    world.store.writing.set()
+    await writing[0]
+    assert await name(other) == b"Countess"
+    await asyncio.gather(*writing)
+
+
+async def test_what_a_slow_reader_fills_in_after_the_answer_counts_for_nothing(world: World, kv: KeyValue) -> None:
+    other = await world.open()
+    world.store.writing.clear()
+    writing = asyncio.ensure_future(countess(kv))
+    await settle()
+    await world.cache.restart()
+    world.store.reading.clear()
+    reading = asyncio.ensure_future(name(other))
+    await settle()
+    world.store.writing.set()
+    await writing
+    world.store.reading.set()
+    assert await reading == b"Ada"
+    assert await name(other) == b"Countess"
+
+
+async def test_a_write_whose_caller_is_gone_is_told_all_the_same(world: World, kv: KeyValue) -> None:
+    other = await world.open()
+    gate = asyncio.Event()
+
+    async def hold() -> None:
+        world.cache.before["get"] = gate.wait
+
+    world.cache.before["set"] = hold
+    writing = asyncio.ensure_future(countess(kv))
+    await settle()
+    writing.cancel()
+    await settle()
+    gate.set()
+    await settle()
+    assert await name(other) == b"Countess"
+    assert world.counts(1)["miss"] == 1
+
+
+@pytest.mark.parametrize(
+    ("predicate", "question"),
+    [
+        (ALL, None),
+        (ALL, ALL),
+        (POINT, POINT),
+        (keys(b"name", b"born"), keys(b"born")),
+        (keys(b"no such"), keys(b"no such")),
+    ],
+)
+@pytest.mark.parametrize("order", ["asc", "desc"])
+async def test_what_was_deleted_is_known_to_be_gone_before_anybody_asks(
+    world: World, order: str, predicate: Any, question: Any
+) -> None:
+    kv = await world.open(key_order=order)
+    await kv.put_items(id="ada", items=[item(b"name", b"Ada"), item(b"born", b"1815")])
+    deleted = (await kv.delete_items(id="ada", predicate=predicate)).idempotency_token
+    await settle()
+    other, asked = await world.open(), world.store.reads
+    reply = await other.get_items(id="ada", predicate=question)
+    assert (reply.items, reply.record_token) == ([], deleted)
+    assert world.counts(1) == {"negative": 1}
+    assert world.store.reads == asked
+
+
+async def test_a_key_that_came_back_is_not_known_to_be_gone(world: World, kv: KeyValue, clock: Clock) -> None:
+    await kv.put_items(id="ada", items=[item(b"name", b"Countess")], idempotency_token=clock.token(1_000))
+    await kv.delete_items(id="ada", predicate=POINT, idempotency_token=clock.token(-1_000))
+    await settle()
+    assert await name(kv) == b"Countess"
+    assert world.counts()["hit"] == 1
+
+
+async def test_puts_and_deletes_of_ranges_ask_the_store_for_nothing(world: World, kv: KeyValue) -> None:
+    asked = world.store.reads
+    await countess(kv)
+    await kv.delete_items(id="ada", predicate=between(b"n", b"o"))
+    await settle()
+    assert world.store.reads == asked
+
+
+async def test_of_many_deletes_at_once_some_are_not_looked_after(world: World, kv: KeyValue) -> None:
+    world.store.reading.clear()
+    asked = world.store.reads
+    for number in range(2 * LOOKING_MAX):
+        await kv.delete_items(id=str(number), predicate=ALL)
+    await settle()
+    assert world.store.reads == asked + LOOKING_MAX
+    world.store.reading.set()
 
 
 async def test_other_records_are_served_meanwhile(world: World, kv: KeyValue) -> None:

@@ -267,6 +267,7 @@ async def test_a_word_that_was_lost_with_the_head_that_was_closed_is_owed(site: 
 async def test_a_record_is_being_written_until_the_cache_was_told_that_it_was(site: Site) -> None:
     first, second = await site.heads.close(ADA), await site.heads.close(ADA)
     site.heads.open(ADA, first, WRITTEN)
+    await settle()
     assert site.heads.is_writing(ADA)
     gate = asyncio.Event()
     site.cache.before["get"] = gate.wait
@@ -276,6 +277,84 @@ async def test_a_record_is_being_written_until_the_cache_was_told_that_it_was(si
     gate.set()
     await settle()
     assert not site.heads.is_writing(ADA)
+
+
+async def told(task: asyncio.Task[None] | None) -> None:
+    assert task is not None
+    await task
+
+
+async def test_a_head_that_a_reader_made_meanwhile_is_another_before_the_write_is_answered(site: Site) -> None:
+    closing = await site.heads.close(ADA)
+    await site.cache.restart()
+    await site.other_tier.put_head(site.key, Head(b"of a reader"), 0)
+    await told(site.heads.open(ADA, closing, WRITTEN))
+    head = await site.head()
+    assert head is not None
+    assert head.nonce != b"of a reader"
+
+
+async def test_so_it_is_while_others_still_write_and_stays_closed_for_them(site: Site) -> None:
+    first, second = await asyncio.gather(site.heads.close(ADA), site.heads.close(ADA))
+    await site.cache.restart()
+    await site.other_tier.put_head(site.key, Head(b"of a reader"), 0)
+    await told(site.heads.open(ADA, first, WRITTEN))
+    head = await site.head()
+    assert head is not None
+    assert head.nonce != b"of a reader"
+    assert await site.is_closed()
+    await told(site.heads.open(ADA, second, WRITTEN))
+    assert not await site.is_closed()
+
+
+async def test_those_who_end_while_a_head_is_changed_wait_for_the_next_time_together(site: Site) -> None:
+    closings = await asyncio.gather(*(site.heads.close(ADA) for _ in range(20)))
+    await settle()
+    gate = asyncio.Event()
+    site.cache.before["get"] = gate.wait
+    changed = site.cache.calls["set"]
+    tasks = [site.heads.open(ADA, closings[0], WRITTEN)]
+    await settle()
+    tasks += [site.heads.open(ADA, closing, WRITTEN) for closing in closings[1:-1]]
+    gate.set()
+    for task in tasks:
+        await told(task)
+    assert site.cache.calls["set"] == changed + 2
+
+
+async def test_a_last_writer_that_is_quicker_leaves_the_head_open(site: Site) -> None:
+    first, second = await asyncio.gather(site.heads.close(ADA), site.heads.close(ADA))
+    gate = asyncio.Event()
+    site.cache.before["set"] = gate.wait
+    slow = site.heads.open(ADA, first, WRITTEN)
+    await settle()
+    quick = site.heads.open(ADA, second, WRITTEN)
+    await told(quick)
+    gate.set()
+    await told(slow)
+    assert not await site.is_closed()
+
+
+@pytest.mark.parametrize("last", [True, False])
+async def test_a_word_that_could_not_be_given_before_the_answer_is_owed(site: Site, last: bool) -> None:
+    closings = await asyncio.gather(*(site.heads.close(ADA) for _ in range(1 if last else 2)))
+    site.cache.away = True
+    await told(site.heads.open(ADA, closings[0], WRITTEN))
+    assert site.heads.is_owed(ADA)
+
+
+async def test_a_head_that_changes_all_the_time_is_owed_the_word(site: Site) -> None:
+    closing = await site.heads.close(ADA)
+
+    async def change() -> None:
+        head, cas = await site.other_tier.head(site.key)
+        assert head is not None
+        await site.other_tier.put_head(site.key, head, cas)
+        site.cache.before["set"] = change
+
+    site.cache.before["set"] = change
+    await told(site.heads.open(ADA, closing, WRITTEN))
+    assert site.heads.is_owed(ADA)
 
 
 async def test_of_many_writes_a_head_is_told_the_greatest_and_the_last(site: Site) -> None:

@@ -6,13 +6,15 @@ from typing import Any
 
 import msgspec
 import pytest
+from tests.data.kv.caches import Flaky
 
 from soundstage.core.environment import VirtualEnvironment
 from soundstage.core.errors import InvalidArgument
 from soundstage.core.message import Duration
 from soundstage.core.namespace import LatencyObjective, Objective
 from soundstage.data.kv.config import NamespaceConfig
-from soundstage.data.kv.namespace import PAGED, ServedNamespace, table_name, tables, takes_conditions
+from soundstage.data.kv.namespace import PAGED, ServedNamespace, check_cache, table_name, tables, takes_conditions
+from soundstage.engines.cache.memory import MemoryCache
 from soundstage.engines.records.memory import MemoryRecords
 from soundstage.engines.records.port import Capability, TableSpec
 from soundstage.runtime.service import Earlier, NamespaceView
@@ -170,3 +172,17 @@ def test_tables_of_kv_are_told_from_those_of_others() -> None:
 def test_the_table_knows_whether_replicas_are_to_agree(config: dict[str, Any], eventual: bool) -> None:
     table, _ = tables("people", NamespaceConfig(**config), UNABLE)
     assert (table.eventual is True) is eventual
+
+
+def test_a_cache_that_hears_nothing_of_other_writers_is_refused(environment: VirtualEnvironment) -> None:
+    with pytest.raises(InvalidArgument, match="hears nothing") as refused:
+        check_cache(MemoryCache(environment), frozenset({Capability.SHARED}))
+    assert refused.value.field == "cache.engine"
+
+
+def test_a_store_that_nobody_else_writes_to_takes_a_cache_of_its_process(environment: VirtualEnvironment) -> None:
+    check_cache(MemoryCache(environment), ABLE)
+
+
+def test_a_shared_store_takes_a_shared_cache(environment: VirtualEnvironment) -> None:
+    check_cache(Flaky(environment), frozenset({Capability.SHARED}))

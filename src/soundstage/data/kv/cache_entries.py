@@ -61,8 +61,8 @@ class Head(msgspec.Struct, frozen=True, array_like=True):
         return any(writer.until_us > now_us for writer in self.writers)
 
     def closed(self, nonce: bytes, writer: Writer, now_us: int) -> Head:
-        """This head with one writer more."""
-        others = [each for each in self.writers if each.until_us > now_us]
+        """This head with one writer more, or once more the same."""
+        others = [each for each in self.writers if each.id != writer.id and each.until_us > now_us]
         if len(others) >= WRITERS_MAX:
             others = [Writer(b"", max(each.until_us for each in others))]
         return Head(nonce, self.newest, [*others, writer], self.seen)

@@ -78,11 +78,12 @@ class CacheTier:
         self._rests_until_ns = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        """`work` is done beside whoever asks for it; see `drain`."""
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """`work` is done beside whoever asks for it, whatever becomes of that one; see `drain`."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     async def drain(self) -> None:
         """What was begun beside calls is done. It is not waited for longer than the cache may take for it."""

@@ -54,6 +54,23 @@ class CachedReads:
             page = None
         return await fetch() if page is None else page
 
+    async def keep(self, partition: bytes, question: bytes, fetch: Fetch) -> None:
+        """What the store says is kept, unless another sees to that, or the record is being written."""
+        keys = keys_of(self._tier.space, partition, question)
+        try:
+            looked = await self._tier.look(keys)
+            head, cas = looked.head, looked.answer_cas
+            if head is None or head.is_closed(self._environment.now_us()) or keys.answer in self._fetching:
+                return
+            if looked.answer is None:
+                lease = await self._tier.lease(keys.answer)
+                if not lease.won:
+                    return
+                cas = lease.cas
+        except Away:
+            return
+        await self._fetched(keys, head, cas, fetch, None)
+
     async def _kept(
         self, keys: Keys, least: Stamp | None, now_us: int, fetch: Fetch, deadline_ns: int | None
     ) -> Page | None:
@@ -113,6 +130,9 @@ class CachedReads:
     async def _fill(self, keys: Keys, head: Head, cas: int, fetch: Fetch, before: Stamp | None = None) -> Page:
         """What the store says, which is kept in the place of what has that number in the cache, and was at `before`."""
         self._tier.counts["miss" if before is None else "refused"] += 1
+        return await self._fetched(keys, head, cas, fetch, before)
+
+    async def _fetched(self, keys: Keys, head: Head, cas: int, fetch: Fetch, before: Stamp | None) -> Page:
         asked_us = self._environment.now_us()
         self._fetching.add(keys.answer)
         try:

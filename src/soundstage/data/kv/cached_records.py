@@ -6,7 +6,9 @@ cache may answer ask `reads` instead.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import asyncio
+from collections.abc import Iterable, Sequence
+from functools import partial
 
 from soundstage.core import version
 from soundstage.core.environment import Environment
@@ -30,9 +32,11 @@ from soundstage.engines.records.passing import PassingRecords
 from soundstage.engines.records.port import (
     IN_FLIGHT_MAX_US,
     Batch,
+    Budget,
     Conditional,
     Page,
     Records,
+    Span,
     Stamp,
 )
 from soundstage.runtime.measurement import Measurement
@@ -44,6 +48,9 @@ READS = ("hit", "negative", "miss", "refused", "closed", "outwaited", "large", "
 FILLS = ("filled", "late", "outdated")
 
 _REFUSALS = (Exhausted, InvalidArgument, NotFound, PreconditionFailed, TokenReused, TooLarge)
+
+LOOKING_MAX = 16
+"""Deletes beside each other after which it is looked what they left; after others whoever asks next does."""
 
 FOLLOWED_US = 30_000_000
 """After a change of the namespace every process has heard of it."""
@@ -63,6 +70,7 @@ class CachedRecords(PassingRecords):
         reads: CachedReads,
         heads: ClosedHeads,
         usable_us: int,
+        descending: bool = False,
     ) -> None:
         super().__init__(records)
         self.tier: CacheTier = tier
@@ -70,6 +78,8 @@ class CachedRecords(PassingRecords):
         self.reads: CachedReads = reads
         self._table = table
         self._usable_us = usable_us
+        self._descending = descending
+        self._looking = 0
 
     def question(self, wanted: Wanted) -> bytes | None:
         """What the answer to `wanted` is kept under, if it is one to keep; see `find`."""
@@ -109,8 +119,38 @@ class CachedRecords(PassingRecords):
         except BaseException:
             heads.open(partition, closing, None, doubtful=True)
             raise
-        heads.open(partition, closing, Stamp(stamp_us, _token_of(batch)))
+        told = heads.open(partition, closing, Stamp(stamp_us, _token_of(batch)))
+        if told is not None:
+            await asyncio.wait({told})
+        if self._looking < LOOKING_MAX and (gone := self._gone(batch)):
+            self.tier.spawn(self._keep_gone(partition, gone))
         return stamp_us
+
+    def _gone(self, batch: Batch) -> Sequence[Wanted]:
+        """What readers may ask for that a delete has taken away."""
+        if batch.partition is not None:
+            return [Wanted(Span(reverse=self._descending))]
+        keys = [key for key, cell in batch.cells if version.is_delete(cell)]
+        return [Wanted(Span(), [key]) for key in keys[: self.tier.knobs.keys_max]]
+
+    async def _keep_gone(self, partition: bytes, gone: Sequence[Wanted]) -> None:
+        """That it is not there is kept, with its version, before anybody asks: whoever deletes is often asked next."""
+        self._looking += 1
+        try:
+            for wanted in gone:
+                if (question := self.question(wanted)) is not None:
+                    await self.reads.keep(partition, question, partial(self._read, partition, wanted))
+        except SoundstageError:
+            # Who asks for it then asks the store.
+            pass
+        finally:
+            self._looking -= 1
+
+    async def _read(self, partition: bytes, wanted: Wanted) -> Page:
+        now_us, budget = self.tier.environment.now_us(), Budget(bytes=int(self.tier.knobs.answer_max))
+        if wanted.keys is None:
+            return await self._records.read(self._table, partition, wanted.span, budget, now_us)
+        return await self._records.get(self._table, partition, wanted.keys, now_us, budget)
 
     def measurements(self, labels: dict[str, str]) -> Iterable[Measurement]:
         """How reads went that the cache might answer, what became of fills, and how old hits were."""
@@ -156,11 +196,14 @@ def cached(
     """
     config: NamespaceConfig = view.config
     space = b"%d %d %d" % (view.created_at, view.generation, view.version)
+    descending = config.key_order == "desc"
     usable_us = view.updated_at.us + SETTLED_US if view.version > 1 else 0
     if before is not None and before.tier.space == space and before.tier.cache is cache:
-        return CachedRecords(records, table, before.tier, before.reads, before.heads, usable_us)
+        return CachedRecords(records, table, before.tier, before.reads, before.heads, usable_us, descending)
     tier = CacheTier(cache, config.cache, space, environment)
-    return CachedRecords(records, table, tier, CachedReads(tier, late_us(config)), ClosedHeads(tier), usable_us)
+    return CachedRecords(
+        records, table, tier, CachedReads(tier, late_us(config)), ClosedHeads(tier), usable_us, descending
+    )
 
 
 def late_us(config: NamespaceConfig) -> int:

@@ -4,6 +4,9 @@ Whatever is kept of a record counts for nothing from then on, before the store h
 at any moment. Where the cache cannot be told, the write is made all the same, and the process **owes** it the word: it
 asks the store for such records until it has given it. The most that anybody else can see meanwhile is what was true
 when it was kept, for as long as that is kept.
+
+A cache may lose a closed head, and whoever reads then makes another and fills in what is being replaced. So a write is
+answered only once its head has been changed again, which voids that too.
 """
 
 from __future__ import annotations
@@ -27,7 +30,18 @@ REPEAT_S = 1.0
 class Closing:
     """The writers of this process beside each other at one record, who close its head once for all of them."""
 
-    __slots__ = ("done", "doubtful", "id", "is_closed", "until_us", "writers", "written")
+    __slots__ = (
+        "done",
+        "doubtful",
+        "id",
+        "is_closed",
+        "next_renewal",
+        "opening",
+        "renewal",
+        "until_us",
+        "writers",
+        "written",
+    )
 
     def __init__(self, id: bytes, until_us: int) -> None:
         self.id: bytes = id
@@ -37,6 +51,9 @@ class Closing:
         self.doubtful: bool = False
         self.is_closed: bool = False
         self.done: asyncio.Event = asyncio.Event()
+        self.opening: asyncio.Task[None] | None = None
+        self.renewal: asyncio.Task[None] | None = None
+        self.next_renewal: asyncio.Task[None] | None = None
 
     def wrote(self, stamp: Stamp) -> None:
         """One more is written; what a head keeps of them all, the greatest and the last, is remembered."""
@@ -103,23 +120,36 @@ class ClosedHeads:
                 closing.done.set()
         return closing
 
-    def open(self, partition: bytes, closing: Closing, written: Stamp | None, *, doubtful: bool = False) -> None:
-        """A write has ended: it is done, or with None did not happen; `doubtful` where it may still come."""
+    def open(
+        self, partition: bytes, closing: Closing, written: Stamp | None, *, doubtful: bool = False
+    ) -> asyncio.Task[None] | None:
+        """A write has ended: it is done, or with None did not happen; `doubtful` where it may still come.
+
+        Until the task is done that is returned, others may be shown what was replaced.
+        """
         closing.writers -= 1
         closing.doubtful = closing.doubtful or doubtful
         if written is not None:
             closing.wrote(written)
         if closing.writers:
-            return
+            told = written is not None and closing.is_closed
+            return self._renewed(partition, closing) if told else None
         if self._closings.get(partition) is closing:
             del self._closings[partition]
         if not closing.is_closed:
             lasts = closing.doubtful or partition in self._closings
             self._owe(partition, self._environment.now_us() + lasts * CLOSED_US)
         elif not closing.doubtful:
-            self._tier.spawn(self._open(partition, closing))
-            return
+            closing.opening = self._tier.spawn(self._open(partition, closing))
+            return closing.opening
         self._ended(partition)
+        return None
+
+    def _renewed(self, partition: bytes, closing: Closing) -> asyncio.Task[None]:
+        """The head is changed while others still write. Who ends while that goes on waits for the next time."""
+        if closing.next_renewal is None:
+            closing.next_renewal = self._tier.spawn(self._renew(partition, closing, closing.renewal))
+        return closing.next_renewal
 
     def _ended(self, partition: bytes) -> None:
         """One closing less is to be opened."""
@@ -143,6 +173,27 @@ class ClosedHeads:
         except Away:
             return False
 
+    async def _renew(self, partition: bytes, closing: Closing, before: asyncio.Task[None] | None) -> None:
+        """The head is another, and closed as it was; or it is open, where the last writer was quicker."""
+        if before is not None:
+            await asyncio.wait({before})
+        closing.renewal, closing.next_renewal = closing.next_renewal, None
+        key = head_key(self._tier.space, partition)
+        try:
+            for _ in range(TRIES):
+                head, cas = await self._tier.head(key)
+                if not closing.writers and closing.opening is not None:
+                    await asyncio.wait({closing.opening})
+                    return
+                now_us = self._environment.now_us()
+                writer = Writer(closing.id, closing.until_us)
+                closed = (head or Head(b"")).closed(self._tier.nonce(), writer, now_us)
+                if await self._tier.put_head(key, closed, cas):
+                    return
+        except Away:
+            pass
+        self._owe(partition, closing.until_us)
+
     async def _open(self, partition: bytes, closing: Closing) -> None:
         """The head is open but for others, or the word is owed: what was closed may be lost, and filled anew since."""
         key = head_key(self._tier.space, partition)
@@ -154,10 +205,11 @@ class ClosedHeads:
                 if await self._tier.put_head(key, opened, cas):
                     return
         except Away:
-            # Another of this process may be writing for longer.
-            self._owe(partition, max(self._environment.now_us(), self._owed.get(partition, 0)))
+            pass
         finally:
             self._ended(partition)
+        # Another of this process may be writing for longer.
+        self._owe(partition, max(self._environment.now_us(), self._owed.get(partition, 0)))
 
     def _owe(self, partition: bytes, until_us: int) -> None:
         """The cache is to be told, and with `until_us` that this process may be writing until then."""

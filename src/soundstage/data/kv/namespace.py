@@ -16,6 +16,7 @@ from soundstage.data.kv.tokens import DriftWindow
 from soundstage.data.kv.truncated import TruncatedRecords
 from soundstage.data.kv.watched import ChangeLog, WatchedRecords
 from soundstage.data.pagination import Amplification, RowEstimate, max_ns
+from soundstage.engines.cache.port import Cache, CacheCapability
 from soundstage.engines.records.port import Capability, Records, TableSpec
 from soundstage.runtime.service import Caches, NamespaceView
 
@@ -144,6 +145,16 @@ def tables(name: str, config: NamespaceConfig, capabilities: frozenset[str]) -> 
             delete_ttl_max_us=config.delete_ttl_max.us,
         ),
     ]
+
+
+def check_cache(cache: Cache, capabilities: frozenset[str]) -> None:
+    """Raise `InvalidArgument` for a cache that does not hear what others write to the store."""
+    if Capability.SHARED in capabilities and CacheCapability.SHARED not in cache.capabilities:
+        raise InvalidArgument(
+            "the cache is of one process, and hears nothing of what others write to the same store",
+            field=CACHE_ENGINE,
+            hint="name a cache on memcached servers, or the one of a process that offers it (`host:`)",
+        )
 
 
 def takes_conditions(config: NamespaceConfig, capabilities: frozenset[str]) -> bool:

@@ -104,7 +104,8 @@ class KeyValueService:
     def tables(self, name: str, config: Any, capabilities: frozenset[str]) -> Sequence[TableSpec]:
         """See `namespace.tables`."""
         if config.cache.engine is not None:
-            self._context.caches.cache(config.cache.engine, namespace.CACHE_ENGINE)
+            cache = self._context.caches.cache(config.cache.engine, namespace.CACHE_ENGINE)
+            namespace.check_cache(cache, capabilities)
         return namespace.tables(name, config, capabilities)
 
     def plan(self, workload: Workload, terrain: Terrain) -> Design | Excuse:
