@@ -112,5 +112,7 @@ def test_a_cache_needs_a_namespace_that_may_show_what_was_replaced() -> None:
     with pytest.raises(InvalidArgument, match="cache") as refused:
         check_together(NamespaceConfig(cache=cache))
     assert refused.value.field == "consistency"
+    with pytest.raises(InvalidArgument, match="linearizable"):
+        check_together(NamespaceConfig(cache=cache, consistency="linearizable"))
     check_together(NamespaceConfig(cache=cache, consistency="read_your_writes"))
     check_together(NamespaceConfig(cache=cache, consistency="eventual"))

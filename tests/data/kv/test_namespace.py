@@ -186,3 +186,30 @@ def test_a_store_that_nobody_else_writes_to_takes_a_cache_of_its_process(environ
 
 def test_a_shared_store_takes_a_shared_cache(environment: VirtualEnvironment) -> None:
     check_cache(Flaky(environment), frozenset({Capability.SHARED}))
+
+
+@pytest.mark.parametrize(
+    ("conditional", "capabilities"), [(None, ABLE), (False, ABLE), (True, ABLE), (True, COSTLY)], ids=str
+)
+def test_records_are_linearizable_where_one_process_or_the_replicas_decide(
+    conditional: bool | None, capabilities: frozenset[str]
+) -> None:
+    config = NamespaceConfig(consistency="linearizable", conditional_writes=conditional)
+    rows, values = tables("people", config, capabilities)
+    assert (rows.serial, values.serial) == (True, msgspec.UNSET)
+
+
+@pytest.mark.parametrize(("conditional", "capabilities"), [(None, COSTLY), (False, COSTLY), (None, UNABLE)], ids=str)
+def test_linearizable_is_refused_with_the_reason_where_writes_are_not_decided(
+    conditional: bool | None, capabilities: frozenset[str]
+) -> None:
+    config = NamespaceConfig(consistency="linearizable", conditional_writes=conditional)
+    with pytest.raises(InvalidArgument, match="takes conditions") as refused:
+        tables("people", config, capabilities)
+    assert refused.value.field == "consistency"
+    assert "conditional_writes" in (refused.value.hint or "")
+
+
+@pytest.mark.parametrize("consistency", ["strong", "read_your_writes"])
+def test_other_namespaces_are_not_read_serially(consistency: Any) -> None:
+    assert tables("people", NamespaceConfig(consistency=consistency), ABLE)[0].serial is msgspec.UNSET

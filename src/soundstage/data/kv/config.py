@@ -91,9 +91,11 @@ class NamespaceConfig(msgspec.Struct, frozen=True, kw_only=True):
         Meta(description="take writes with a `condition`; none: where that costs the engine little; fixed"),
     ] = None
     consistency: Annotated[
-        Literal["strong", "read_your_writes", "eventual"],
+        Literal["linearizable", "strong", "read_your_writes", "eventual"],
         Meta(
-            description="`strong`: whoever reads sees what was acknowledged before; `read_your_writes`: whoever names "
+            description="`linearizable`: reads and writes of a record are as if done one by one, those of unknown "
+            "outcome included, where the engine can; `strong`: whoever reads sees what was acknowledged before; "
+            "`read_your_writes`: whoever names "
             "its own write by `min_version` does, and others soon; `eventual`: where the engine keeps replicas, one of "
             "them answers, and may not know yet what was just written"
         ),
@@ -221,9 +223,9 @@ def check_together(config: NamespaceConfig) -> None:
             field="consistency",
             hint="leave `consistency` strong, or set `conditional_writes` to false",
         )
-    if config.cache.engine is not None and config.consistency == "strong":
+    if config.cache.engine is not None and config.consistency in ("linearizable", "strong"):
         raise InvalidArgument(
-            "a cache may show for a while what was replaced meanwhile, and a `strong` namespace never does",
+            f"a cache may show for a while what was replaced, and a `{config.consistency}` namespace never does",
             field="consistency",
             hint="set `consistency` to read_your_writes or eventual, or leave the cache out",
         )

@@ -119,6 +119,12 @@ def tables(name: str, config: NamespaceConfig, capabilities: frozenset[str]) -> 
             field="config.conditional_writes",
             hint="leave it out, or bind the namespace to another engine",
         )
+    if config.consistency == "linearizable" and not _is_decided(config, capabilities):
+        raise InvalidArgument(
+            "the replicas of the engine decide together about writes of a record only where it takes conditions",
+            field="consistency",
+            hint="make a namespace with conditional_writes = true, which is fixed, or leave consistency strong",
+        )
     if config.watch and config.conditional_writes and Capability.ATOMIC_WITH_LOG not in capabilities:
         raise InvalidArgument(
             "the engine cannot write and tell of it in one step, and a write whose condition fails must not be told",
@@ -135,6 +141,7 @@ def tables(name: str, config: NamespaceConfig, capabilities: frozenset[str]) -> 
             delete_ttl_min_us=config.delete_ttl_min.us,
             delete_ttl_max_us=config.delete_ttl_max.us,
             eventual=True if config.consistency == "eventual" else msgspec.UNSET,
+            serial=True if config.consistency == "linearizable" else msgspec.UNSET,
         ),
         # A row that is seen names chunks that are there: these are never eventual.
         TableSpec(
@@ -155,6 +162,12 @@ def check_cache(cache: Cache, capabilities: frozenset[str]) -> None:
             field=CACHE_ENGINE,
             hint="name a cache on memcached servers, or the one of a process that offers it (`host:`)",
         )
+
+
+def _is_decided(config: NamespaceConfig, capabilities: frozenset[str]) -> bool:
+    """Whether writes of one record come one after the other: one process orders them, or the replicas decide."""
+    alone = Capability.CONDITIONAL in capabilities and Capability.COSTLY_CONDITIONS not in capabilities
+    return alone or takes_conditions(config, capabilities)
 
 
 def takes_conditions(config: NamespaceConfig, capabilities: frozenset[str]) -> bool:

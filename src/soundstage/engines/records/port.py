@@ -56,6 +56,8 @@ class TableSpec(msgspec.Struct, frozen=True, kw_only=True):
     Fixed at creation: `conditional`, `key_order`, `dedicated`. `max_lag_us` bounds how old an accepted
     write may be; the two `delete_ttl` bounds spread the removal of item markers. `eventual`: where an engine keeps
     several replicas, calls need not reach most of them, so that nobody is promised to see what was just written.
+    `serial`: where an engine keeps several replicas, a read of a partition of a conditional table first decides what
+    writes of unknown outcome are under way there, so that each partition is linearizable.
     """
 
     name: str
@@ -66,6 +68,7 @@ class TableSpec(msgspec.Struct, frozen=True, kw_only=True):
     delete_ttl_min_us: int = 3_600_000_000
     delete_ttl_max_us: int = 86_400_000_000
     eventual: Literal[True] | msgspec.UnsetType = msgspec.UNSET
+    serial: Literal[True] | msgspec.UnsetType = msgspec.UNSET
 
 
 class RangeDelete(NamedTuple):

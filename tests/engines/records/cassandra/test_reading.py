@@ -9,7 +9,7 @@ from tests.engines.records.cassandra.scripted import Session, requests_of, table
 from soundstage.core import version
 from soundstage.core.environment import VirtualEnvironment
 from soundstage.core.errors import Unavailable
-from soundstage.engines.records.cassandra.driver import root
+from soundstage.engines.records.cassandra.driver import LEVELS, LOCAL_SERIAL, SERIAL, root
 from soundstage.engines.records.cassandra.failures import TOO_MANY_TOMBSTONES
 from soundstage.engines.records.cassandra.reading import Found, Reader, Statics, between, live_rows, unread
 from soundstage.engines.records.port import KEY_CEILING, Budget, Page, RangeDelete, Span, TableSpec
@@ -144,3 +144,34 @@ def test_what_was_read_in_vain_is_no_part_of_what_a_page_says() -> None:
     assert page == Page([(b"a", CELL)], None, None, unused=7)
     assert page != Page([(b"b", CELL)], None, None)
     assert page != Page([(b"a", CELL)], b"b", None)
+
+
+async def levels_of(environment: VirtualEnvironment, spec: TableSpec, url_level: str = "quorum") -> set[int | None]:
+    """At which levels a read of a record, found empty and of deleted ranges, goes out."""
+    session = Session([[], [(version.identity(CELL), None, None, None)]] + [[]] * 4)
+    reader = Reader(requests_of(session, environment, f"consistency={url_level}"), environment)
+    await reader.page(table_of(spec), b"record", Span(), Budget(), 9)
+    return {each.request.consistency_level for each in session.sent}
+
+
+@pytest.mark.parametrize(
+    ("spec", "url_level", "level"),
+    [
+        (TableSpec(name="films", conditional=True, serial=True), "quorum", SERIAL),
+        (TableSpec(name="films", conditional=True, serial=True), "local_quorum", LOCAL_SERIAL),
+        (TableSpec(name="films", conditional=True), "quorum", LEVELS["quorum"]),
+        (TableSpec(name="films", serial=True), "quorum", LEVELS["quorum"]),
+        (TableSpec(name="films", eventual=True), "quorum", LEVELS["one"]),
+    ],
+)
+async def test_a_record_is_read_at_the_level_of_its_table(
+    environment: VirtualEnvironment, spec: TableSpec, url_level: str, level: int
+) -> None:
+    assert await levels_of(environment, spec, url_level) == {level}
+
+
+async def test_the_rows_of_deleted_ranges_are_read_at_the_level_of_their_table(environment: VirtualEnvironment) -> None:
+    session = Session([[]])
+    spec = TableSpec(name="films", conditional=True, serial=True)
+    await Reader(requests_of(session, environment), environment).ranges(table_of(spec), b"record")
+    assert [each.request.consistency_level for each in session.sent] == [SERIAL]

@@ -48,6 +48,11 @@ class Table:
         # Conditions are about what was written last, whatever else was asked for.
         return self.spec.eventual is True and not self.spec.conditional
 
+    @property
+    def serial(self) -> bool:
+        # Where writes are not decided among the replicas, such a read has nothing to decide.
+        return self.spec.serial is True and self.spec.conditional
+
 
 class Catalogue:
     """What is known of it; read anew now and then, and whenever a name is not known."""

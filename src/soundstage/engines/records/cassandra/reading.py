@@ -162,16 +162,15 @@ class Reader:
         self, table: Table, partition: bytes, statement: Any, values: tuple[Any, ...], deadline_ns: int | None
     ) -> Found:
         """What a read found, as of one moment."""
-        eventual = table.eventual
         for _ in range(TRIES_MAX):
-            rows = await self._requests.read(statement, values, deadline_ns, eventual=eventual)
+            rows = await self._ask(table, statement, values, deadline_ns)
             if rows:
                 statics = Statics(*rows[0][:-2])
             else:
                 # An older stamp than the rows are of does no harm, a newer one would hide what came between.
                 statics = await self._header_of_nothing(table, partition, deadline_ns)
                 if statics.newest is not None:
-                    rows = await self._requests.read(statement, values, deadline_ns, eventual=eventual)
+                    rows = await self._ask(table, statement, values, deadline_ns)
                     statics = Statics(*rows[0][:-2]) if rows else statics
             if not table.conditional or not statics.ranges:
                 return Found(statics, rows, ())
@@ -207,8 +206,14 @@ class Reader:
     async def header(self, table: Table, partition: bytes, deadline_ns: int | None = None) -> Statics:
         """What all rows of a partition share, though it have no rows."""
         values = (table.number, partition)
-        rows = await self._requests.read(table.statements.header, values, deadline_ns, eventual=table.eventual)
+        rows = await self._ask(table, table.statements.header, values, deadline_ns)
         return Statics(*rows[0]) if rows else Statics()
+
+    async def _ask(self, table: Table, statement: Any, values: tuple[Any, ...], deadline_ns: int | None) -> list[Any]:
+        """The rows of a read of one partition, as consistent as the table is to be."""
+        if table.serial:
+            return await self._requests.read_serially(statement, values, deadline_ns)
+        return await self._requests.read(statement, values, deadline_ns, eventual=table.eventual)
 
     async def ranges(
         self, table: Table, partition: bytes, deadline_ns: int | None = None
@@ -216,7 +221,7 @@ class Reader:
         """The rows of deleted ranges, and the revision they are of."""
         values = (table.number, partition, schema.RANGE)
         try:
-            rows = await self._requests.read(table.statements.kind, values, deadline_ns)
+            rows = await self._ask(table, table.statements.kind, values, deadline_ns)
         except TooManyTombstones:
             # No part of the record can be read without them.
             raise Overgrown from None
