@@ -15,20 +15,24 @@ from soundstage.core.operation import operations_of
 from soundstage.data.kv import api
 
 WIRE = {
-    "put_items": ("namespace id items idempotency_token condition", "idempotency_token", "write"),
+    "put_items": ("namespace id items idempotency_token condition", "idempotency_token remember_for", "write"),
     "get_items": (
         "namespace id predicate selection min_version page_token",
         "items record_token next_page_token",
         "read",
     ),
-    "delete_items": ("namespace id predicate idempotency_token condition", "idempotency_token", "write"),
+    "delete_items": ("namespace id predicate idempotency_token condition", "idempotency_token remember_for", "write"),
     "mutate_items": ("mutations apply_at idempotency_token", "idempotency_token mutation_id", "write"),
     "scan_items": ("namespace segment total_segments selection page_token", "records next_page_token", "read"),
     "batch_get_items": ("namespace ids predicate selection", "records", "read"),
     "count_items": ("namespace id predicate", "count exact", "read"),
     "truncate": ("namespace confirm idempotency_token", "idempotency_token", "admin"),
     "watch_items": ("namespace id prefix since cursor", "cursor id idempotency_token items deleted truncated", "read"),
-    "put_value": ("namespace id key ttl idempotency_token condition", "idempotency_token size checksum", "write"),
+    "put_value": (
+        "namespace id key ttl idempotency_token condition",
+        "idempotency_token size checksum remember_for",
+        "write",
+    ),
     "get_value": ("namespace id key start end min_version", "token expires_at size checksum codec", "read"),
 }
 """Fields of request and reply, and the access, by operation."""
