@@ -34,6 +34,8 @@ WIRE = {
         "write",
     ),
     "get_value": ("namespace id key start end min_version", "token expires_at size checksum codec", "read"),
+    "export_parquet": ("namespace max_value_bytes", "namespace file records items bytes left_out", "read"),
+    "import_parquet": ("namespace file versions", "namespace items bytes expired", "write"),
 }
 """Fields of request and reply, and the access, by operation."""
 
@@ -71,7 +73,9 @@ def test_there_are_no_other_operations() -> None:
 
 
 def test_every_operation_may_be_repeated() -> None:
-    assert all(operation.idempotent for operation in operations_of(api.CALLS).values())
+    # The start of a job carries a key of its own, see `Connection.start_job`.
+    calls = [operation for operation in operations_of(api.CALLS).values() if operation.kind != "job"]
+    assert all(operation.idempotent for operation in calls)
 
 
 @pytest.mark.parametrize("part", PARTS, ids=lambda part: part.__name__)
