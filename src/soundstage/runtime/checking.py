@@ -19,7 +19,7 @@ from soundstage.runtime.control.registry import Registry
 from soundstage.runtime.doors import Doors
 from soundstage.runtime.engines import Engines
 from soundstage.runtime.exposure import check_exposure, host_and_port, tls_context
-from soundstage.runtime.service import Caches, ServiceContext
+from soundstage.runtime.service import Caches, Logs, ServiceContext
 from soundstage.runtime.systems import Systems
 
 
@@ -33,7 +33,7 @@ def problems(
     catalogue = Systems(systems, contexts, config.systems)
     engines: Engines | None = None
     try:
-        engines = contexts.caches = Engines(config.engines, config.data, environment)
+        engines = contexts.caches = contexts.logs = Engines(config.engines, config.data, environment)
         engines.get(config.control.engine, "control.engine")
     except SoundstageError as error:
         found.append(error)
@@ -69,13 +69,14 @@ _NOT_THERE = cast("Any", None)
 
 
 class Contexts:
-    """What services are given that are opened only to be asked about their namespaces; they may ask `caches`."""
+    """What services are given that are opened only to be asked; they may ask `caches` and `logs` of the stage."""
 
     def __init__(self, config: StageConfig, environment: Environment) -> None:
         self._environment = environment
         self._registry = Registry(Admission(config.admission, environment))
         self._compute = Compute(config.compute, environment)
         self.caches: Caches = _NOT_THERE
+        self.logs: Logs = _NOT_THERE
 
     def __call__(self, name: str, config: Any) -> ServiceContext:
         return ServiceContext(
@@ -87,7 +88,7 @@ class Contexts:
             files=_NOT_THERE,
             leases=_NOT_THERE,
             schedule=_NOT_THERE,
-            logs=_NOT_THERE,
+            logs=self.logs,
             caches=self.caches,
             table=_NOT_THERE,
             used=_NOT_THERE,

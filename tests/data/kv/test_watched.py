@@ -7,13 +7,23 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+import msgspec
 import pytest
 from tests.data.kv.conftest import item, make, served
 from tests.data.kv.followers import Replica, contents, until
 
-from soundstage.core.errors import NotFound
+from soundstage.core.environment import VirtualEnvironment
+from soundstage.core.errors import InvalidArgument, NotFound
+from soundstage.core.namespace import NamespaceSpec
 from soundstage.data.kv.api import KeyValue, PutItem
-from soundstage.data.kv.watched import generation_of, is_of_changes
+from soundstage.data.kv.watched import check_reach, generation_of, is_of_changes
+from soundstage.engines.log.memory import MemoryLog
+from soundstage.engines.log.port import Log, LogCapability
+from soundstage.engines.records.memory import MemoryRecords
+from soundstage.engines.records.port import Capability
+from soundstage.runtime.config import EngineConfig
+from soundstage.runtime.engines import Engines
+from soundstage.runtime.namespaces.api import Namespaces
 from soundstage.runtime.stage import Stage
 
 WRITER = """
@@ -91,3 +101,53 @@ async def test_a_topic_that_was_dropped_is_made_again(plain_stage: Stage) -> Non
     made = await kv.put_items(id="ada", items=[item(b"m")])
     found = await until(kv.watch_items(cursor="0"), made.idempotency_token)
     assert found[-1].idempotency_token == made.idempotency_token
+
+
+class Shared(MemoryRecords):
+    """An engine that other servers write to as well, and that has no log."""
+
+    def __init__(self, environment: VirtualEnvironment) -> None:
+        super().__init__(environment)
+        self.capabilities |= {Capability.SHARED}
+
+
+class Far(Engines):
+    """Engines of a stage whose log all servers share."""
+
+    def log(self, name: str, field: str) -> Log:
+        log = super().log(name, field)
+        assert isinstance(log, MemoryLog)
+        log.capabilities |= {LogCapability.SHARED}
+        return log
+
+
+def test_records_that_others_write_to_are_watched_by_a_log_of_all(environment: VirtualEnvironment) -> None:
+    engines = Far({"default": EngineConfig(url="memory:")}, "memory:", environment)
+    check_reach(frozenset({Capability.SHARED}), engines, "default")
+
+
+CLUSTER = {"engines": {"cluster": {"url": "memory:"}}}
+
+
+async def test_with_a_log_of_its_own_they_are_refused_with_the_reason(environment: VirtualEnvironment) -> None:
+    engines = {"cluster": Shared(environment)}
+    async with Stage.open(data="memory:", config=CLUSTER, engines=engines, variables={}) as stage:
+        spec = NamespaceSpec(name="people", abstraction="kv", engines={"records": "cluster"}, config={"watch": True})
+        with pytest.raises(InvalidArgument, match="of this one alone") as caught:
+            await stage.client(Namespaces).put(namespace=spec)
+        assert "changes_log" in (caught.value.hint or "")
+        unwatched = msgspec.structs.replace(spec, config={})
+        assert (await stage.client(Namespaces).put(namespace=unwatched)).version == 1
+
+
+async def test_a_stage_that_declares_such_a_namespace_does_not_start(environment: VirtualEnvironment) -> None:
+    declared = {"abstraction": "kv", "engines": {"records": "cluster"}, "config": {"watch": True}}
+    stage = Stage.open(
+        data="memory:",
+        config=CLUSTER | {"namespaces": {"people": declared}},
+        engines={"cluster": Shared(environment)},
+        variables={},
+    )
+    with pytest.raises(InvalidArgument, match="of this one alone"):
+        await stage.start()
+    await stage.stop()

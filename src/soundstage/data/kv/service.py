@@ -63,7 +63,7 @@ from soundstage.data.kv.streamed_values import StreamedValues, Writing
 from soundstage.data.kv.tokens import check_min_version, check_reached, effective, tell_repeatable
 from soundstage.data.kv.truncated import eraser, stamp_of
 from soundstage.data.kv.uploads import Swept, sweep
-from soundstage.data.kv.watched import ChangeLog, generation_of, is_of_changes
+from soundstage.data.kv.watched import ChangeLog, check_reach, generation_of, is_of_changes
 from soundstage.data.kv.watching import Watch
 from soundstage.data.kv.writes import LargeValues, delete_batch, put_batch
 from soundstage.data.pagination import Patience
@@ -106,6 +106,8 @@ class KeyValueService:
         if config.cache.engine is not None:
             cache = self._context.caches.cache(config.cache.engine, namespace.CACHE_ENGINE)
             namespace.check_cache(cache, capabilities)
+        if config.watch:
+            check_reach(capabilities, self._context.logs, self._context.config.changes_log)
         return namespace.tables(name, config, capabilities)
 
     def plan(self, workload: Workload, terrain: Terrain) -> Design | Excuse:

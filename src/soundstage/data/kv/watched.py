@@ -13,6 +13,7 @@ from soundstage.engines.log.port import Appending, Applying, AtomicWithLog, Log,
 from soundstage.engines.records.passing import PassingRecords
 from soundstage.engines.records.port import (
     Batch,
+    Capability,
     Cell,
     Conditional,
     Records,
@@ -94,6 +95,22 @@ class ChangeLog:
         if beside is not None and LogCapability.ATOMIC_WITH_LOG in beside.capabilities:
             return beside
         return self._logs.log(self._elsewhere, LOG_KNOB)
+
+
+def check_reach(capabilities: frozenset[str], logs: Logs, elsewhere: str) -> None:
+    """Raise `InvalidArgument` where others write to the records of an engine and could not tell of it in the log.
+
+    `capabilities` are those of the engine of records; one that writes records and log in one batch has both.
+    """
+    if Capability.SHARED not in capabilities or Capability.ATOMIC_WITH_LOG in capabilities:
+        return
+    if LogCapability.SHARED not in logs.log(elsewhere, LOG_KNOB).capabilities:
+        raise InvalidArgument(
+            f"other servers may write to the namespace, and the log {elsewhere!r} is of this one alone: who follows "
+            "here would not be told of what they write",
+            field="config.watch",
+            hint=f"set {LOG_KNOB} to a log that all of them share, such as Kafka, or leave out watch",
+        )
 
 
 def is_of_changes(topic: str) -> bool:
