@@ -24,6 +24,7 @@ HOMES = {
     ),
     "hypothesis": ("soundstage.testing",),
     "jinja2": ("soundstage.surface",),
+    "lz4": ("soundstage.core.compression",),
     "msgspec": ("soundstage",),
     "numpy": ("soundstage.engines.search.tantivy",),
     "opentelemetry": ("soundstage.runtime", "soundstage.surface", "soundstage.client"),

@@ -220,7 +220,7 @@ class Slow(VirtualEnvironment):
 
 async def test_a_first_try_in_time_is_alone() -> None:
     race = Race()
-    call = asyncio.ensure_future(hedged(race, HEDGE, hedge_budget(), Slow()))
+    call = asyncio.ensure_future(hedged(race, HEDGE, Budget(0.05), Slow()))
     await race.begun(1)
     race.attempts[0].set_result(1)
     assert await call == 1
@@ -232,7 +232,7 @@ async def test_the_first_to_succeed_wins_and_the_other_is_cancelled(
     environment: VirtualEnvironment, winner: int, loser: int
 ) -> None:
     race = Race()
-    call = asyncio.ensure_future(hedged(race, HEDGE, hedge_budget(), environment))
+    call = asyncio.ensure_future(hedged(race, HEDGE, Budget(0.05), environment))
     await race.begun(2)
     race.attempts[winner].set_result(winner)
     assert await call == winner
@@ -242,7 +242,7 @@ async def test_the_first_to_succeed_wins_and_the_other_is_cancelled(
 @pytest.mark.parametrize(("failed", "other"), [(0, 1), (1, 0)])
 async def test_one_failure_waits_for_the_other_try(environment: VirtualEnvironment, failed: int, other: int) -> None:
     race = Race()
-    call = asyncio.ensure_future(hedged(race, HEDGE, hedge_budget(), environment))
+    call = asyncio.ensure_future(hedged(race, HEDGE, Budget(0.05), environment))
     await race.begun(2)
     race.attempts[failed].set_exception(down())
     for _ in range(5):
@@ -254,7 +254,7 @@ async def test_one_failure_waits_for_the_other_try(environment: VirtualEnvironme
 
 async def test_when_both_fail_the_first_error_is_raised(environment: VirtualEnvironment) -> None:
     race = Race()
-    call = asyncio.ensure_future(hedged(race, HEDGE, hedge_budget(), environment))
+    call = asyncio.ensure_future(hedged(race, HEDGE, Budget(0.05), environment))
     await race.begun(2)
     first = down()
     race.attempts[1].set_exception(InvalidArgument("second"))
@@ -269,7 +269,7 @@ async def test_when_both_fail_the_outcome_told_is_that_of_both(
     environment: VirtualEnvironment, second: Any, told: str
 ) -> None:
     race = Race()
-    call = asyncio.ensure_future(hedged(race, HEDGE, hedge_budget(), environment))
+    call = asyncio.ensure_future(hedged(race, HEDGE, Budget(0.05), environment))
     await race.begun(2)
     race.attempts[0].set_exception(down(outcome="not_applied"))
     race.attempts[1].set_exception(down(outcome=second))
@@ -290,7 +290,7 @@ async def test_without_budget_there_is_no_second_try(environment: VirtualEnviron
 
 async def test_a_caller_who_gives_up_ends_both(environment: VirtualEnvironment) -> None:
     race = Race()
-    call = asyncio.ensure_future(hedged(race, HEDGE, hedge_budget(), environment))
+    call = asyncio.ensure_future(hedged(race, HEDGE, Budget(0.05), environment))
     await race.begun(2)
     call.cancel()
     with pytest.raises(asyncio.CancelledError):

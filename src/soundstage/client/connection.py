@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import httpx2
 import msgspec
 
+from soundstage.client.attuning import Attuning, Statistics
 from soundstage.client.following import Following
 from soundstage.client.network import late, network_error
 from soundstage.client.pool import Pool
 from soundstage.client.settings import Settings, check_url
 from soundstage.client.wire import Wire, header_value, trace_parent
-from soundstage.core.call import CallOptions
+from soundstage.core.attunement import SIGNALS_HEADER, Attunement, attunement_of, understood
+from soundstage.core.call import DEFAULT_OPTIONS, CallOptions
 from soundstage.core.environment import Environment, SystemEnvironment
 from soundstage.core.errors import DeadlineExceeded, Exhausted, SoundstageError, Unavailable
 from soundstage.core.hlc import TokenClock
@@ -65,6 +67,12 @@ class Connection:
         self._retries = retry_budget()
         self._hedges = hedge_budget()
         self._recalls = Recalls(environment)
+        self._attuning = Attuning(self._ask, environment)
+
+    @property
+    def statistics(self) -> Statistics:
+        """What the connection did of itself so far."""
+        return self._attuning.statistics()
 
     @property
     def files(self) -> FileAccess:
@@ -110,17 +118,21 @@ class Connection:
         request = with_token(operation, request, self.clock)
         if operation.keyed is not None and operation.keyed(request):
             options = self._keyed(options)
+        attunement = self._attunement(operation)
+        if attunement is not None:
+            request = await self._attuning.outgoing(attunement, operation, request, deadline_ns)
         body = self._wire.encode(request)
         headers = self._headers(options)
 
         safe = repeatable(operation, request, options)
+        told = request.namespace if attunement is not None and operation.namespaced else None
 
         async def attempt() -> Any:
-            return await self._send(operation, body, headers, deadline_ns, safe)
+            return await self._send(operation, body, headers, deadline_ns, safe, told)
 
-        reply = await self._repeat(operation, options, attempt, deadline_ns, safe)
+        reply = await self._repeat(operation, request, options, attempt, deadline_ns, safe)
         self._observe(operation, reply)
-        return reply
+        return self._understood(attunement, operation, reply)
 
     async def follow(self, operation: Operation[..., Any], request: Any, options: CallOptions) -> AsyncGenerator[Any]:
         """The messages of a feed, going on after its last cursor when the connection is lost for a while.
@@ -137,11 +149,12 @@ class Connection:
             headers += [(b"content-type", media_type), (b"accept", accept)]
             return await self._opened(operation, body, headers, left_s, silence_s)
 
+        attunement = self._attunement(operation)
         following = Following(operation, opened, self.url, self.settings, self.environment)
         async with aclosing(following.messages(request)) as messages:
             async for message in messages:
                 self._observe(operation, message)
-                yield message
+                yield self._understood(attunement, operation, message)
 
     async def start_job(self, operation: Operation[..., Any], request: Any, options: CallOptions) -> Any:
         """The job that `request` starts. It carries an `Idempotency-Key`, so that a lost answer starts no second."""
@@ -181,6 +194,18 @@ class Connection:
         watch = observer(operation.answer)
         if watch is not None:
             self.clock.observe(watch(told))
+
+    def _attunement(self, operation: Operation[..., Any]) -> Attunement | None:
+        return attunement_of(operation) if self.settings.attune else None
+
+    def _understood(self, attunement: Attunement | None, operation: Operation[..., Any], message: Any) -> Any:
+        """A reply, or a message of a feed, as its caller is to see it."""
+        return message if attunement is None else understood(operation, message, self.settings.max_reply_bytes)
+
+    async def _ask(self, operation: Operation[..., Any], request: Any, deadline_ns: int) -> Any:
+        """The reply to a question of the connection's own, which is sent once."""
+        body, headers = self._wire.encode(request), self._headers(DEFAULT_OPTIONS)
+        return await self._send(operation, body, headers, deadline_ns, True, None)
 
     def _streams(self) -> RemoteStreams:
         from soundstage.client.streams import RemoteStreams
@@ -249,6 +274,7 @@ class Connection:
     async def _repeat(
         self,
         operation: Operation[..., Any],
+        request: Any,
         options: CallOptions,
         attempt: Callable[[], Coroutine[Any, Any, Any]],
         deadline_ns: int,
@@ -256,8 +282,11 @@ class Connection:
     ) -> Any:
         policy = policy_of(self.settings.retry, options)
         hedge = self.settings.hedge if operation.access == "read" and safe else None
+        tuned = self._attuning.tuned(operation, request) if safe and hedge is None else None
 
         async def attempt_hedged() -> Any:
+            if tuned is not None:
+                return await self._attuning.hedged(attempt, operation, tuned)
             if hedge is None:
                 return await attempt()
             return await hedged(attempt, hedge, self._hedges, self.environment)
@@ -296,7 +325,9 @@ class Connection:
         headers: list[tuple[bytes, bytes]],
         deadline_ns: int,
         safe: bool,
+        told: str | None,
     ) -> Any:
+        """The reply to one request; the version of its signals is that of the namespace `told`, if there is one."""
         left_s = self._remaining_s(deadline_ns)
         request = httpx2.Request(
             "POST",
@@ -315,7 +346,7 @@ class Connection:
                 # An httpx2 client would add redirects, cookies and a third to the time that a call takes.
                 response = await self._transport.handle_async_request(request)
                 try:
-                    return await self._wire.reply(operation, response)
+                    reply = await self._wire.reply(operation, response)
                 finally:
                     await response.aclose()
         except TimeoutError:
@@ -323,6 +354,9 @@ class Connection:
         except (httpx2.HTTPError, OSError) as error:
             # A refusal of TLS that arrives after the handshake comes as the socket's own error.
             raise network_error(error, self.url, operation, safe) from error
+        if told is not None:
+            self._attuning.heard(told, response.headers.get(SIGNALS_HEADER, ""))
+        return reply
 
     def _url_of(self, path: str) -> httpx2.URL:
         url = self._urls.get(path)

@@ -17,9 +17,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """What holds for every call of a connection.
 
     `token_file` is read once, when the connection is made. `timeout` is the deadline, in seconds, of calls
-    that set none. `hedge` None sends no second request beside a slow read. `max_connections` bounds the calls
-    under way; further ones wait, within their deadline. `ca` is a PEM file of authorities to trust instead of
-    the system's; `certificate` (and `key`) a PEM file to show to the server.
+    that set none. `hedge` None sends no second request beside a slow read, unless its namespace signals when to. With
+    `attune` false no signals are asked for or heeded, and values come and go as they are stored. `max_connections`
+    bounds the calls under way; further ones wait, within their deadline. `ca` is a PEM file of authorities to trust
+    instead of the system's; `certificate` (and `key`) a PEM file to show to the server.
     """
 
     token: str | None = None
@@ -28,6 +29,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     timeout: float = 30.0
     retry: RetryPolicy = RetryPolicy()
     hedge: HedgePolicy | None = None
+    attune: bool = True
     max_connections: int = 100
     max_reply_bytes: int = 64 << 20
     ca: str | None = None

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from soundstage.client.attuning import Statistics
 from soundstage.client.connection import Connection, connect
 from soundstage.client.settings import Settings
 from soundstage.core.call import CallOptions
@@ -39,6 +40,11 @@ class SyncConnection:
     @property
     def url(self) -> str:
         return self._connection.url
+
+    @property
+    def statistics(self) -> Statistics:
+        """What the connection did of itself; see `Connection.statistics`."""
+        return self._connection.statistics
 
     @property
     def files(self) -> SyncFileAccess:

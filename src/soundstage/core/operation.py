@@ -55,6 +55,8 @@ class Operation(Generic[P, R]):
     than the first time.
     `ticks` says how many microseconds the token of a request stands for, where that is more than one.
     `recall` names what clients remember of its calls, from its system's declaration: see `soundstage.core.recall`.
+    `attunement` names what clients do of themselves to its messages, from its system's declaration: see
+    `soundstage.core.attunement`.
     """
 
     kind: ClassVar[Kind]
@@ -63,6 +65,7 @@ class Operation(Generic[P, R]):
     attribute: str
     system: str
     recall: str | None = None
+    attunement: str | None = None
 
     def __init__(
         self,
@@ -101,6 +104,7 @@ class Operation(Generic[P, R]):
         self.name = name.removesuffix("_")
         self.system = owner.system
         self.recall = getattr(owner, "recall", None)
+        self.attunement = getattr(owner, "attunement", None)
 
     @cached_property
     def reply(self) -> type[R]:

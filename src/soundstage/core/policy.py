@@ -43,17 +43,22 @@ class HedgePolicy(msgspec.Struct, frozen=True, kw_only=True):
 class Budget:
     """Allows extra tries up to a share of all calls, with a small reserve to start from.
 
-    Every call deposits `share`; an extra try takes 1. The balance never exceeds `reserve`.
+    Every call deposits `share`; an extra try takes 1. The balance never exceeds `reserve`, and begins there unless
+    told otherwise: with a `balance` of 0 the extra tries are never more than `share` of the calls made. `calls`
+    and `taken` count both.
     """
 
-    __slots__ = ("balance", "reserve", "share")
+    __slots__ = ("balance", "calls", "reserve", "share", "taken")
 
-    def __init__(self, share: float, reserve: float = 10.0) -> None:
+    def __init__(self, share: float, reserve: float = 10.0, balance: float | None = None) -> None:
         self.share: float = share
         self.reserve: float = reserve
-        self.balance: float = reserve
+        self.balance: float = reserve if balance is None else balance
+        self.calls: int = 0
+        self.taken: int = 0
 
     def deposit(self) -> None:
+        self.calls += 1
         self.balance = min(self.reserve, self.balance + self.share)
 
     def withdraw(self) -> bool:
@@ -61,6 +66,7 @@ class Budget:
         if self.balance < 1:
             return False
         self.balance -= 1
+        self.taken += 1
         return True
 
 
@@ -69,9 +75,12 @@ def retry_budget() -> Budget:
     return Budget(0.1)
 
 
-def hedge_budget() -> Budget:
-    """Hedges may add a twentieth to the calls made."""
-    return Budget(0.05)
+HEDGE_SHARE_MAX = 0.05
+
+
+def hedge_budget(share: float = HEDGE_SHARE_MAX) -> Budget:
+    """Hedges add up to a twentieth to the calls made, from the first call on."""
+    return Budget(min(share, HEDGE_SHARE_MAX), balance=0.0)
 
 
 def repeatable(operation: Operation[..., Any], request: Any, options: CallOptions) -> bool:

@@ -15,6 +15,7 @@ from typing import Any, TypeAlias, get_type_hints
 
 import msgspec
 
+from soundstage.core.attunement import attunement_of
 from soundstage.core.call import LOCAL, Call
 from soundstage.core.environment import Environment
 from soundstage.core.errors import DeadlineExceeded, Internal, InvalidArgument, SoundstageError
@@ -26,7 +27,7 @@ from soundstage.runtime.access import authorise
 from soundstage.runtime.admission import Admission, Gate
 from soundstage.runtime.deadlines import Deadlines
 from soundstage.runtime.repetition import Repetitions
-from soundstage.runtime.service import Scoped
+from soundstage.runtime.service import Scoped, Signalling
 from soundstage.runtime.statistics import CallStatistics
 from soundstage.runtime.systems import Systems
 from soundstage.runtime.traces import Tracer
@@ -58,6 +59,8 @@ class Interceptors(msgspec.Struct, frozen=True, kw_only=True):
 class BoundOperation:
     """One operation of one stage. `handler` is the service's coroutine method, opened by the first call.
 
+    `signals` gives the version of what a namespace tells its clients, where that goes with replies.
+
     `run_local` is the short way of calls in process without options: it takes the request alone.
     """
 
@@ -73,6 +76,7 @@ class BoundOperation:
         "handler",
         "operation",
         "run_local",
+        "signals",
         "stats",
     )
 
@@ -80,6 +84,7 @@ class BoundOperation:
         self.operation: Operation[..., Any] = operation
         self.stats: CallStatistics = CallStatistics()
         self.handler: Handler = self._open
+        self.signals: Callable[[str], str] | None = None
         self._on = interceptors
         self._admission = interceptors.admission
         self._gates = interceptors.admission.gates
@@ -274,6 +279,8 @@ class BoundOperation:
     async def _open(self, call: Call, request: Any) -> Any:
         service = await self._on.systems.started(self.operation.system)
         self.handler = getattr(service, self.operation.attribute)
+        if self._namespaced and isinstance(service, Signalling) and attunement_of(self.operation) is not None:
+            self.signals = service.signals
         return await self.handler(call, request)
 
     def _internal(self, error: Exception, call: Call) -> Internal:

@@ -183,6 +183,15 @@ class Planned(Protocol):
 
 
 @runtime_checkable
+class Signalling(Protocol):
+    """A service whose namespaces tell clients how to be; see `soundstage.core.attunement`."""
+
+    def signals(self, namespace: str) -> str:
+        """The version of what the namespace tells, if that is worth asking for, of one that a call just was of."""
+        ...
+
+
+@runtime_checkable
 class Scoped(Protocol):
     """A service with operations that concern namespaces not named by a field `namespace`."""
 

@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from soundstage.catalogue import SYSTEMS
+from soundstage.core.attunement import attunement_of, understood
 from soundstage.core.call import DEFAULT_OPTIONS, LOCAL, Call, CallOptions, Principal
 from soundstage.core.environment import Environment, SystemEnvironment, VirtualEnvironment
 from soundstage.core.errors import InvalidArgument, NotFound, Unauthenticated, Unavailable
@@ -240,7 +241,7 @@ class Stage:
         async with aclosing(bound.follow(self._call(options), bound.read(request))) as messages:
             async for message in messages:
                 if type(message) is not Position:
-                    yield message
+                    yield understood(operation, message)
 
     async def start_job(self, operation: Operation[..., Any], request: Any, options: CallOptions) -> Any:
         """The job that `request` starts, as the owner of the process; it waits in the queue for its turn."""
@@ -357,7 +358,11 @@ class Stage:
             raise InvalidArgument(
                 f"{operation.path} is declared twice", hint="use the face that the system's package exports"
             )
-        run = self._local[operation] = bound.run_local if operation.checks_types else bound.run_read
+        run = bound.run_local if operation.checks_types else bound.run_read
+        attunement = attunement_of(operation)
+        if attunement is not None and operation.access == "read":
+            run = _understanding(run, operation)
+        self._local[operation] = run
         return run
 
     async def _after_others(self, run: Callable[[Any], Coroutine[Any, Any, Any]], request: Any) -> Any:
@@ -368,15 +373,15 @@ class Stage:
         bound = self.operation(operation.system, operation.name)
         call = self._call(options)
         request = bound.read(request)
-        if not options.retries:
-            return await bound.run(call, request)
-        request = with_token(operation, request, self._parts.clock)
-        if not repeatable(operation, request, options):
-            return await bound.run(call, request)
+        if options.retries:
+            request = with_token(operation, request, self._parts.clock)
+        if not options.retries or not repeatable(operation, request, options):
+            return understood(operation, await bound.run(call, request))
         policy = RetryPolicy(retries=options.retries)
-        return await retrying(
+        reply = await retrying(
             lambda: bound.run(call, request), policy, self._retries, self.environment, call.deadline_ns
         )
+        return understood(operation, reply)
 
     def _call(self, options: CallOptions) -> Call:
         return Call(
@@ -395,3 +400,14 @@ class Stage:
                 outcome="not_applied",
             )
         return self._parts
+
+
+def _understanding(
+    run: Callable[[Any], Coroutine[Any, Any, Any]], operation: Operation[..., Any]
+) -> Callable[[Any], Coroutine[Any, Any, Any]]:
+    """`run`, whose replies are as their caller is to see them."""
+
+    async def understanding(request: Any) -> Any:
+        return understood(operation, await run(request))
+
+    return understanding

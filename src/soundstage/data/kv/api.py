@@ -13,6 +13,7 @@ from urllib.parse import quote, unquote
 import msgspec
 from msgspec import Meta
 
+from soundstage.core.attunement import Signals
 from soundstage.core.errors import (
     AlreadyExists,
     DataLoss,
@@ -46,13 +47,19 @@ class ItemMetadata(Message, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
     codec: str | None = None
 
 
-class PutItem(Message, kw_only=True):
-    """An item to store; it expires `ttl` (1 ms to 10 years) after its token's time."""
+class PutItem(Message, kw_only=True, omit_defaults=True):
+    """An item to store; it expires `ttl` (1 ms to 10 years) after its token's time.
+
+    With a `codec` the `value` is compressed, and stored and returned as it is; the clients here do both by themselves.
+    """
 
     key: Annotated[bytes, Meta(description="0 to 4096 bytes")]
     value: Annotated[bytes, Meta(description="what to store")]
     ttl: Annotated[
         Duration | None, Meta(description="time to live, from the token's time on: 1ms to 3653d; none: for ever")
+    ] = None
+    codec: Annotated[
+        str | None, Meta(description="what undoes the compression of `value`, of those of `handshake`; none: as it is")
     ] = None
 
 
@@ -393,6 +400,43 @@ def matching(request: PutValue, wanted: Sequence[str] | None, unwanted: Sequence
     return msgspec.structs.replace(request, condition=condition)
 
 
+class ClientCapabilities(Message, frozen=True, kw_only=True):
+    """What a client can do: of the codecs that it names it is offered those that the namespace takes."""
+
+    codecs: Annotated[
+        list[str], Meta(max_length=64, description="codecs that the client can compress with and undo")
+    ] = msgspec.field(default_factory=list[str])
+    chunking: Annotated[bool, Meta(description="whether it takes large values in parts; they come whole anyway")] = (
+        False
+    )
+    version: Annotated[str, Meta(max_length=256, description="of the client, for people")] = ""
+
+
+class Handshake(Message, kw_only=True):
+    namespace: NamespaceName = ""
+    client: Annotated[ClientCapabilities, Meta(description="what the client can do")] = ClientCapabilities()
+
+
+class KeyValueSignals(Signals, frozen=True, kw_only=True):
+    """How a namespace wants its clients to be; see `soundstage.core.attunement.Signals`.
+
+    `codecs` are those to compress values with, the best first; the last is `none`, which is not to. Values smaller
+    than `compress_from` are left as they are. Values over `chunk_threshold` lie in chunks, and come whole.
+    """
+
+    page_size_bytes: Int64
+    page_size_max: Int64
+    chunk_threshold: Int64
+    value_max: Int64
+    codecs: list[str]
+    compress_from: Int64
+    compress_level: Int64
+
+
+class HandshakeReply(Message, kw_only=True):
+    signals: KeyValueSignals
+
+
 class WatchItems(Message, kw_only=True):
     """Without `cursor` from now on, or from `since`; `"0"` from the oldest change that is kept."""
 
@@ -468,6 +512,7 @@ class KeyValueCalls:
 
     system = "kv"
     recall = "soundstage.data.kv.own_writes"
+    attunement = "soundstage.data.kv.attunement"
 
     @operation(
         PutItems,
@@ -516,6 +561,10 @@ class KeyValueCalls:
     @operation(CountItems, access="read", idempotent=True, errors=(NotFound,))
     def count_items(self) -> CountItemsReply:
         """How many items of a record match; exact up to the namespace's `count_limit`."""
+
+    @operation(Handshake, access="read", idempotent=True, errors=(NotFound,))
+    def handshake(self) -> HandshakeReply:
+        """How clients of a namespace are to be: objectives, sizes of pages, codecs, when to send a read twice."""
 
     @feed(WatchItems, access="read", errors=(NotFound,))
     def watch_items(self) -> ItemChange:

@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Literal
 import msgspec
 from msgspec import Meta
 
+from soundstage.core.attunement import Hedging
 from soundstage.core.errors import InvalidArgument
 from soundstage.core.size import Size
 from soundstage.core.time import NS_PER_S, Duration
@@ -73,14 +74,34 @@ class CacheKnobs(msgspec.Struct, frozen=True, kw_only=True):
     ] = Duration(200 * _MS)
 
 
+class CompressionKnobs(msgspec.Struct, frozen=True, kw_only=True):
+    """What clients do to values before they send them; servers store and return what they get."""
+
+    codecs: Annotated[
+        list[Literal["zstd", "lz4"]],
+        Meta(
+            max_length=2,
+            description="what values may be compressed with, the best first; none: clients leave them as they are",
+        ),
+    ] = []
+    min_bytes: Annotated[
+        Size,
+        Meta(description="smaller values are left as they are", extra={"bounds": ("0B", "4MiB")}),
+    ] = Size(128)
+    level: Annotated[
+        int,
+        Meta(ge=1, le=19, description="how hard zstd tries; a step up costs the writer more and the reader nothing"),
+    ] = 3
+
+
 class NamespaceConfig(msgspec.Struct, frozen=True, kw_only=True):
     """How one namespace of the key-value store behaves."""
 
     FIXED: ClassVar[frozenset[str]] = frozenset({"watch", "watch_partitions"})
     """Decided at creation too, though no table shows it."""
 
-    LINGERING: ClassVar[frozenset[str]] = frozenset({"drift_past"})
-    """Deletes are forgotten by what it was; see `DriftWindow.raised`."""
+    LINGERING: ClassVar[frozenset[str]] = frozenset({"drift_past", "compression"})
+    """Deletes are forgotten by what the first was: see `DriftWindow.raised`. Clients hear late of the other."""
 
     key_order: Annotated[
         Literal["asc", "desc"],
@@ -193,6 +214,8 @@ class NamespaceConfig(msgspec.Struct, frozen=True, kw_only=True):
             extra={"bounds": ("1m", "30d")},
         ),
     ] = Duration(6 * _H)
+    compression: CompressionKnobs = CompressionKnobs()
+    hedging: Hedging = Hedging()
     watch: Annotated[
         bool, Meta(description="keep what changes for `watch_items`; every write is put into a log too; fixed")
     ] = False
@@ -228,6 +251,10 @@ def check_together(config: NamespaceConfig) -> None:
             f"a cache may show for a while what was replaced, and a `{config.consistency}` namespace never does",
             field="consistency",
             hint="set `consistency` to read_your_writes or eventual, or leave the cache out",
+        )
+    if len(set(config.compression.codecs)) < len(config.compression.codecs):
+        raise InvalidArgument(
+            "a codec is named twice", field="compression.codecs", hint="name each once, the best first"
         )
     for low, high in (
         ("delete_ttl_min", "delete_ttl_max"),

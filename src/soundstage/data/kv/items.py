@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import msgspec
 
 from soundstage.core import version
+from soundstage.core.compression import PLAIN
 from soundstage.core.message import IdempotencyToken
 from soundstage.core.time import Instant
 from soundstage.data.kv.api import Item, ItemMetadata
@@ -60,12 +63,25 @@ def manifest_of(cell: Cell) -> Manifest | None:
 def put_in_chunks(cell: Cell, manifest: Manifest) -> Cell:
     """The same put as `cell`, its value lying in chunks."""
     found = version.split(cell)
-    return version.put_head(found.time_us, found.token, found.expires_us, metadata_of(manifest))
+    metadata = metadata_of(manifest, codec_of(cell))
+    return version.put_head(found.time_us, found.token, found.expires_us, metadata)
 
 
-def metadata_of(manifest: Manifest) -> bytes:
+def metadata_of(manifest: Manifest, codec: str | None = None) -> bytes:
     """What the row of a value in chunks has in its metadata."""
-    return _encode_metadata(StoredMetadata(value=manifest))
+    return _encode_metadata(StoredMetadata(codec=codec, value=manifest))
+
+
+@lru_cache(maxsize=1_024)
+def coded_metadata(codec: str | None) -> bytes:
+    """What the row of a value that is compressed so has in its metadata; nothing for one that is as it is."""
+    return b"" if codec is None or codec == PLAIN else _encode_metadata(StoredMetadata(codec=codec))
+
+
+def codec_of(cell: Cell) -> str | None:
+    """How the value of a row is compressed."""
+    metadata = _parts(cell)[3]
+    return _decode_metadata(metadata).codec if metadata else None
 
 
 def token_of(stamp: Stamp | None) -> IdempotencyToken | None:

@@ -16,6 +16,7 @@ from soundstage.data.kv.api import DeleteMutation, MutateItems, MutateItemsReply
 from soundstage.data.kv.large_values import has_large_values
 from soundstage.data.kv.mutation_target import MutationTarget, Stored, batch_of, encode
 from soundstage.data.kv.namespace import ServedNamespace
+from soundstage.data.kv.signalling import check_codecs
 from soundstage.data.kv.tokens import tell_repeatable
 from soundstage.data.writeahead import Journal, Submission, Target, check_count, open_journal
 from soundstage.runtime.service import ServiceContext
@@ -115,6 +116,8 @@ class Mutations:
                 delete=mutation.delete,
             )
             try:
+                if mutation.put is not None:
+                    check_codecs(mutation.put.items, namespace.codecs())
                 _, batch = batch_of(kept, time_us + index, f"{token}/{index}")
                 has_large_values(namespace, batch)
             except SoundstageError as error:

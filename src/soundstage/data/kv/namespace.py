@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import msgspec
 
@@ -10,8 +10,11 @@ from soundstage.core.environment import Environment
 from soundstage.core.errors import InvalidArgument
 from soundstage.core.hlc import TokenClock
 from soundstage.core.time import Duration
+from soundstage.data.kv.api import KeyValueSignals
 from soundstage.data.kv.cached_records import CachedRecords, cached, kept_for
 from soundstage.data.kv.config import NamespaceConfig, check_together
+from soundstage.data.kv.pagination import Amplification, RowEstimate
+from soundstage.data.kv.signalling import announced, signals_of, taken
 from soundstage.data.kv.tokens import DriftWindow
 from soundstage.data.kv.truncated import TruncatedRecords
 from soundstage.data.kv.watched import ChangeLog, WatchedRecords
@@ -35,10 +38,13 @@ class ServedNamespace:
     For `remember_for` after a write those who made it must say so to be sure to see it; None: they need not.
     `clock` makes the tokens of writes that come without; `dropped` counts large values whose chunks were removed.
     They, `estimate` and `amplification` are handed on to the next version.
+    `signals` are what it tells its clients, whose version is `announced` where they are worth asking for.
     """
 
     __slots__ = (
+        "_now_us",
         "amplification",
+        "announced",
         "cached",
         "changes",
         "clock",
@@ -51,6 +57,7 @@ class ServedNamespace:
         "name",
         "records",
         "remember_for",
+        "signals",
         "table",
         "values_table",
         "view",
@@ -97,6 +104,13 @@ class ServedNamespace:
         self.estimate: RowEstimate = RowEstimate() if before is None else before.estimate
         self.amplification: Amplification = Amplification() if before is None else before.amplification
         self.dropped: int = 0 if before is None else before.dropped
+        self.signals: KeyValueSignals = signals_of(view)
+        self.announced: str = announced(self.signals)
+        self._now_us = environment.now_us
+
+    def codecs(self) -> Collection[str]:
+        """Those that a write may have at this moment."""
+        return taken(self.view, self._now_us())
 
 
 def table_name(namespace: str) -> str:

@@ -26,6 +26,8 @@ from soundstage.data.kv.api import (
     GetItems,
     GetItemsReply,
     GetValue,
+    Handshake,
+    HandshakeReply,
     ImportParquet,
     Item,
     ItemChange,
@@ -59,6 +61,7 @@ from soundstage.data.kv.predicates import wanted_of
 from soundstage.data.kv.reads import filling_of, read_page
 from soundstage.data.kv.scans import check_scan, scan_page
 from soundstage.data.kv.selections import EVERYTHING, Filling, checked_selection
+from soundstage.data.kv.signalling import for_client
 from soundstage.data.kv.streamed_values import StreamedValues, Writing
 from soundstage.data.kv.tokens import check_min_version, check_reached, effective, tell_repeatable
 from soundstage.data.kv.truncated import eraser, stamp_of
@@ -126,7 +129,9 @@ class KeyValueService:
         token, time_us = self._token(served, request)
         partition = check_id(request.id)
         try:
-            batch = put_batch(partition, request.items, time_us, token.token, served.config.chunk_threshold)
+            batch = put_batch(
+                partition, request.items, time_us, token.token, served.config.chunk_threshold, served.codecs
+            )
         except LargeValues:
             return await self._put_large(call, served, partition, request, token, time_us)
         stamp_us = await self._apply(served, call, partition, batch, request, token)
@@ -142,7 +147,7 @@ class KeyValueService:
         time_us: int,
     ) -> PutItemsReply:
         # What is known of a repetition is what was asked for, wherever its values lie.
-        whole = put_batch(partition, request.items, time_us, token.token, CALL_MAX_BYTES)
+        whole = put_batch(partition, request.items, time_us, token.token, CALL_MAX_BYTES, served.codecs)
         asked = None if request.condition is None else self._conditional(served, request.condition, whole, token)
         batch = await with_chunks(served, self._context.environment, partition, whole, call.deadline_ns)
         stamp_us = await self._applied(served, call, partition, batch, request, asked)
@@ -247,6 +252,15 @@ class KeyValueService:
         patience = self._patience(call, served, "count_items")
         count, exact = await count_rows(served, partition, wanted, patience, self._now_us())
         return CountItemsReply(count=count, exact=exact)
+
+    async def handshake(self, call: Call, request: Handshake) -> HandshakeReply:
+        signals = self._serve(request.namespace).signals
+        return HandshakeReply(signals=for_client(signals, request.client))
+
+    def signals(self, namespace: str) -> str:
+        """The version of what a namespace tells its clients, if that is worth asking for."""
+        served = self._served.get(namespace)
+        return "" if served is None else served.announced
 
     async def watch_items(self, call: Call, request: WatchItems) -> AsyncGenerator[ItemChange | Position]:
         watch = Watch(request, lambda: self._serve(request.namespace), self._context.environment)

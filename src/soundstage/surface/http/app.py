@@ -10,6 +10,7 @@ import logging
 from functools import partial
 from typing import Any
 
+from soundstage.core.attunement import SIGNALS_HEADER
 from soundstage.core.call import LOCAL, NOBODY, Call, Principal
 from soundstage.core.codec import JSON, MSGPACK, ContentType, Decoder, decoder, encoder
 from soundstage.core.errors import (
@@ -53,10 +54,20 @@ log: logging.Logger = logging.getLogger("soundstage.surface.http")
 
 PATH_SHOWN_CHARS = 200
 
+_SIGNALS = SIGNALS_HEADER.encode()
+
 _TYPE_HEADERS: dict[ContentType, tuple[bytes, bytes]] = {
     JSON: (b"content-type", b"application/json"),
     MSGPACK: (b"content-type", b"application/msgpack"),
 }
+
+
+def _told(bound: BoundOperation, out: ContentType, request: Any) -> list[tuple[bytes, bytes]]:
+    """The headers of a reply: its type, and the version of what the namespace tells its clients."""
+    headers = [_TYPE_HEADERS[out]]
+    if bound.signals is not None and (version := bound.signals(request.namespace)):
+        headers.append((_SIGNALS, version.encode()))
+    return headers
 
 
 class Route:
@@ -142,14 +153,15 @@ class Application:
             except SoundstageError as error:
                 asked.bound.refused(error, self._stranger(head, given))
                 raise
-            out = encoder(asked.out)(await asked.bound.run(call, asked.decode(body, call)))
+            request = asked.decode(body, call)
+            out = encoder(asked.out)(await asked.bound.run(call, request))
         except SoundstageError as error:
             reply = problem_reply(error, problem_format(head), given)
         except Exception as error:
             log.error("a request failed by a defect", exc_info=error, extra={"request_id": given})
             reply = problem_reply(_defect(given), problem_format(head), given)
         else:
-            reply = Reply(200, [_TYPE_HEADERS[asked.out]], out)
+            reply = Reply(200, _told(asked.bound, asked.out, request), out)
         if head.accept_encoding and len(reply.body) >= COMPRESS_FROM_BYTES:
             return await compressed(reply, head.accept_encoding)
         return reply
@@ -269,12 +281,14 @@ class Application:
     async def _call(self, route: Route, head: Head, receive: Receive, given: str) -> Reply:
         call, wire, body = await self._read(route, head, receive, given)
         if len(body) <= SMALL_BYTES:
-            message = await route.bound.run(call, route.decode(body, call, wire))
+            request = route.decode(body, call, wire)
+            message = await route.bound.run(call, request)
         else:
             with self._bodies.holding(len(body)):
-                message = await route.bound.run(call, route.decode(body, call, wire))
+                request = route.decode(body, call, wire)
+                message = await route.bound.run(call, request)
         out = reply_format(head.accept, wire) if head.accept else wire
-        return Reply(200, [_TYPE_HEADERS[out]], encoder(out)(message))
+        return Reply(200, _told(route.bound, out, request), encoder(out)(message))
 
     async def _read(self, route: Route, head: Head, receive: Receive, given: str) -> tuple[Call, ContentType, bytes]:
         """The call, the format and bytes of its message; whoever is refused is counted as a call that failed."""

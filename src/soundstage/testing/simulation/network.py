@@ -20,9 +20,10 @@ from soundstage.core.hlc import DRIFT_FUTURE_US, TokenClock
 from soundstage.core.observation import observer
 from soundstage.core.operation import Operation
 from soundstage.core.policy import (
+    HEDGE_SHARE_MAX,
+    Budget,
     HedgePolicy,
     RetryPolicy,
-    hedge_budget,
     hedged,
     repeatable,
     retry_budget,
@@ -213,7 +214,7 @@ class Client:
         self.seen_us: int = 0
         self._heard = heard
         self._retries = retry_budget()
-        self._hedges = hedge_budget()
+        self._hedges = Budget(HEDGE_SHARE_MAX)
 
     def restart(self, skew_s: float) -> None:
         """The machine was started anew, with its wall clock so far off; what it has seen is forgotten."""

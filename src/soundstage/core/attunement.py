@@ -1,0 +1,122 @@
+"""What clients do of themselves to the messages of a system, as the server signals for a namespace.
+
+A system whose clients are to be tuned by the server names a module in its declaration, `attunement`, with an
+`ATTUNEMENT` in it: how to ask for the signals, and what they mean for its messages. That module imports nothing but
+`core` and `api` modules, as clients do, and is loaded by the first call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from importlib import import_module
+from typing import Annotated, Any, Literal, Protocol, TypeAlias
+
+import msgspec
+from msgspec import Meta
+
+from soundstage.core.message import Duration
+from soundstage.core.namespace import LatencyObjective
+from soundstage.core.operation import Operation
+from soundstage.core.policy import HEDGE_SHARE_MAX
+
+REPLY_MAX_BYTES = 64 << 20
+"""What callers in process are shown of compressed values in one reply, at most."""
+
+SIGNALS_HEADER = "soundstage-signals"
+"""The version of a namespace's signals, on replies over HTTP of namespaces that have something to tune."""
+
+
+class Hedging(msgspec.Struct, frozen=True, kw_only=True):
+    """When a second request is to be sent beside one that is late, at most one per call.
+
+    `after`: never, after the operation's latency `target`, or after what all but 5 % of the client's own calls took,
+    and the target until that is known. Of all calls up to `share` are sent twice; of writes, only with `writes`.
+    """
+
+    after: Annotated[
+        Literal["never", "target", "p95"],
+        Meta(
+            description="when clients send a second request beside a late one: `never`, after the `target` of the "
+            "operation's objective, or after what 95 % of a client's calls take (`p95`), and the target until it knows"
+        ),
+    ] = "target"
+    share: Annotated[
+        float, Meta(ge=0, le=HEDGE_SHARE_MAX, description="of its calls a client sends no more than this part twice")
+    ] = HEDGE_SHARE_MAX
+    writes: Annotated[
+        bool, Meta(description="writes too, under the same token; else reads alone are sent a second time")
+    ] = False
+
+
+class Signals(msgspec.Struct, frozen=True, kw_only=True):
+    """What a server tells clients about a namespace: as of `version`, to be asked for again after `hold`.
+
+    `slos` are the objectives by operation, those for all reads or writes put under each.
+    """
+
+    version: str
+    hold: Duration
+    slos: dict[str, LatencyObjective]
+    hedging: Hedging
+
+
+Known: TypeAlias = Callable[[str], Any]
+"""The signals of a namespace as they are known, or None."""
+
+
+class Attunement(Protocol):
+    """What a system's clients do of themselves; see the module."""
+
+    def concerns(self, operation: Operation[..., Any]) -> bool:
+        """Whether anything is done for calls of the operation."""
+        ...
+
+    def namespaces(self, operation: Operation[..., Any], request: Any) -> Sequence[str]:
+        """The namespaces whose signals the call goes by."""
+        ...
+
+    def urges(self, operation: Operation[..., Any], request: Any) -> bool:
+        """Whether the signals are worth asking for before the call is sent, where none are known."""
+        ...
+
+    def question(self, namespace: str) -> tuple[Operation[..., Any], Any]:
+        """The operation and request that ask for the signals of a namespace."""
+        ...
+
+    def signals(self, reply: Any) -> Signals:
+        """Those that the reply to a question has."""
+        ...
+
+    def outgoing(self, operation: Operation[..., Any], request: Any, known: Known) -> Any:
+        """The request to send: what the caller asked for, as the namespaces it concerns want it."""
+        ...
+
+    def is_coded(self, operation: Operation[..., Any], message: Any) -> bool:
+        """Whether a reply, or a message of a feed, has anything that its caller is not to see as it is."""
+        ...
+
+    def incoming(self, operation: Operation[..., Any], message: Any, limit: int) -> Any:
+        """The reply, or message of a feed, as its caller is to see it; up to `limit` bytes of it, else `TooLarge`."""
+        ...
+
+
+@lru_cache(maxsize=64)
+def _loaded(module: str) -> Attunement:
+    return import_module(module).ATTUNEMENT
+
+
+def attunement_of(operation: Operation[..., Any]) -> Attunement | None:
+    """What is done of itself for calls of the operation; None for nothing."""
+    if operation.attunement is None:
+        return None
+    found = _loaded(operation.attunement)
+    return found if found.concerns(operation) else None
+
+
+def understood(operation: Operation[..., Any], message: Any, limit: int = REPLY_MAX_BYTES) -> Any:
+    """A reply, or a message of a feed, as its caller is to see it. Raises `TooLarge` over `limit` bytes."""
+    attunement = attunement_of(operation)
+    if attunement is None or not attunement.is_coded(operation, message):
+        return message
+    return attunement.incoming(operation, message, limit)

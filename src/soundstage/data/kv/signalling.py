@@ -1,0 +1,91 @@
+"""What a namespace signals to its clients, and which codecs it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from hashlib import blake2b
+
+import msgspec
+
+from soundstage.core.compression import PLAIN
+from soundstage.core.errors import InvalidArgument
+from soundstage.core.namespace import LatencyObjective
+from soundstage.core.operation import operations_of
+from soundstage.core.scalars import encode_msgpack_scalar
+from soundstage.core.time import NS_PER_S, Duration
+from soundstage.data.kv.api import ClientCapabilities, KeyValueCalls, KeyValueSignals, PutItem
+from soundstage.data.kv.config import NamespaceConfig
+from soundstage.runtime.service import NamespaceView
+
+HOLD = Duration(60 * NS_PER_S)
+"""Clients that hear of no change ask again after about so long."""
+
+WITHDRAWN_US = 600 * 1_000_000
+"""A codec that a namespace takes no more is taken for so long, for clients hear of it a little later."""
+
+
+def signals_of(view: NamespaceView) -> KeyValueSignals:
+    """What is told to a client that can do everything; the same of one version of a namespace in every process."""
+    config: NamespaceConfig = view.config
+    told = KeyValueSignals(
+        version="",
+        hold=HOLD,
+        slos=_objectives(view),
+        hedging=config.hedging,
+        page_size_bytes=int(config.page_size_bytes),
+        page_size_max=int(config.page_size_max),
+        chunk_threshold=int(config.chunk_threshold),
+        value_max=int(config.value_max),
+        codecs=[*config.compression.codecs, PLAIN],
+        compress_from=int(config.compression.min_bytes),
+        compress_level=config.compression.level,
+    )
+    digest = blake2b(msgspec.msgpack.encode(told, enc_hook=encode_msgpack_scalar), digest_size=8)
+    return msgspec.structs.replace(told, version=digest.hexdigest())
+
+
+def for_client(signals: KeyValueSignals, client: ClientCapabilities) -> KeyValueSignals:
+    """The signals with those codecs alone that the client has."""
+    offered = [codec for codec in signals.codecs if codec == PLAIN or codec.partition(":")[0] in client.codecs]
+    return msgspec.structs.replace(signals, codecs=offered)
+
+
+def announced(signals: KeyValueSignals) -> str:
+    """The version to tell on every reply; nothing where a client that does not ask misses nothing."""
+    hedges = signals.hedging.after != "never" and (signals.hedging.after == "p95" or _has_target(signals))
+    return signals.version if hedges or len(signals.codecs) > 1 else ""
+
+
+def taken(view: NamespaceView, now_us: int) -> frozenset[str]:
+    """The codecs that writes may have, those that were withdrawn a moment ago included."""
+    found: set[str] = {PLAIN, *view.config.compression.codecs}
+    for earlier in view.earlier:
+        if now_us < earlier.until_us + WITHDRAWN_US:
+            found.update(earlier.config.compression.codecs)
+    return frozenset(found)
+
+
+def check_codecs(items: Collection[PutItem], codecs: Collection[str]) -> None:
+    """Raise `InvalidArgument` for an item with a codec that is none of `codecs`."""
+    for index, item in enumerate(items):
+        if item.codec is not None and item.codec not in codecs:
+            field = f"items[{index}].codec"
+            raise InvalidArgument(
+                f"{field} is {str(item.codec)[:80]!r}, which the namespace does not take",
+                field=field,
+                hint=f"it takes {', '.join(sorted(codecs))}; the namespace's knob is compression.codecs",
+            )
+
+
+def _objectives(view: NamespaceView) -> dict[str, LatencyObjective]:
+    found: dict[str, LatencyObjective] = {}
+    for name, operation in operations_of(KeyValueCalls).items():
+        kind = "read" if operation.access == "read" else "write"
+        objective = view.slos.get(name) or view.slos.get(kind)
+        if objective is not None and operation.kind == "call":
+            found[name] = objective.latency
+    return found
+
+
+def _has_target(signals: KeyValueSignals) -> bool:
+    return any(objective.target is not None for objective in signals.slos.values())
