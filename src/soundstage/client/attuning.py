@@ -144,8 +144,10 @@ class Attuning:
             if not version:
                 return
             tuned = self._keep(namespace)
-        if version != tuned.told:
-            tuned.told = version
+        if version == tuned.told:
+            return
+        tuned.told = version
+        if tuned.signals is None or version != tuned.signals.version:
             tuned.due_ns = 0
 
     def tuned(self, operation: Operation[..., Any], request: Any) -> Tuned | None:

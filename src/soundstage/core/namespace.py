@@ -23,7 +23,7 @@ class LatencyObjective(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
     target: Annotated[
         Duration | None,
         Meta(
-            description="what most calls should take; it is kept and shown, and nothing acts on it",
+            description="what most calls should take; clients may send one that takes longer twice",
             extra={"bounds": ("1ms", "1h")},
         ),
     ] = None

@@ -26,6 +26,7 @@ WIRE = {
     "scan_items": ("namespace segment total_segments selection page_token", "records next_page_token", "read"),
     "batch_get_items": ("namespace ids predicate selection", "records", "read"),
     "count_items": ("namespace id predicate", "count exact", "read"),
+    "handshake": ("namespace client", "signals", "read"),
     "truncate": ("namespace confirm idempotency_token", "idempotency_token", "admin"),
     "watch_items": ("namespace id prefix since cursor", "cursor id idempotency_token items deleted truncated", "read"),
     "put_value": (
@@ -40,7 +41,10 @@ WIRE = {
 """Fields of request and reply, and the access, by operation."""
 
 PARTS: dict[type[Any], str] = {
-    api.PutItem: "key value ttl",
+    api.PutItem: "key value ttl codec",
+    api.ClientCapabilities: "codecs chunking version",
+    api.KeyValueSignals: "version hold slos hedging page_size_bytes page_size_max chunk_threshold value_max codecs "
+    "compress_from compress_level",
     api.Item: "key value metadata",
     api.ItemMetadata: "token expires_at size codec",
     api.Predicate: "match_all match_keys match_range",

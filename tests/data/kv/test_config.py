@@ -8,9 +8,10 @@ import msgspec
 import pytest
 from tests.data.kv.conftest import make
 
+from soundstage.core.attunement import Hedging
 from soundstage.core.errors import InvalidArgument
 from soundstage.core.time import Duration
-from soundstage.data.kv.config import FIXED, CacheKnobs, NamespaceConfig, check_together
+from soundstage.data.kv.config import FIXED, CacheKnobs, CompressionKnobs, NamespaceConfig, check_together
 from soundstage.engines.records.port import BATCH_MAX_BYTES
 from soundstage.runtime.control.declaration import FIXED as FIXED_OF_TABLES
 from soundstage.runtime.stage import Stage
@@ -28,9 +29,10 @@ def test_the_defaults_go_together() -> None:
     check_together(NamespaceConfig())
 
 
-@pytest.mark.parametrize("struct", [NamespaceConfig, CacheKnobs])
+@pytest.mark.parametrize("struct", [NamespaceConfig, CacheKnobs, CompressionKnobs, Hedging])
 def test_every_knob_is_explained(struct: type[msgspec.Struct]) -> None:
-    fields = {field.name: field.type for field in msgspec.structs.fields(struct) if field.name != "cache"}
+    groups = {"cache", "compression", "hedging"}
+    fields = {field.name: field.type for field in msgspec.structs.fields(struct) if field.name not in groups}
     described = {name for name, kind in fields.items() for meta in kind.__metadata__ if meta.description}
     assert described == set(fields)
 

@@ -112,7 +112,9 @@ def compressed(items: Sequence[PutItem], signals: KeyValueSignals | None) -> Seq
 
 
 def _compressed(item: PutItem, codec: str, signals: KeyValueSignals) -> PutItem:
-    if item.codec is not None or not signals.compress_from <= _size(item) <= VALUE_MAX_BYTES:
+    if item.codec is not None or type(item.value) is not bytes:
+        return item
+    if not signals.compress_from <= len(item.value) <= VALUE_MAX_BYTES:
         return item
     frame = compress(codec, item.value, signals.compress_level)
     if len(frame) + METADATA_BYTES >= len(item.value):

@@ -7,8 +7,11 @@ import asyncio
 import pytest
 from tests.data.kv.resp.conversation import Conversation, Fault, House
 
+from soundstage.core.compression import compress
+from soundstage.core.namespace import NamespaceSpec
 from soundstage.data.kv import Condition, KeyValue, PutItem
 from soundstage.data.kv.resp.faults import WRONG_TYPE
+from soundstage.runtime.namespaces.api import Namespaces
 
 WRONG = Fault(WRONG_TYPE)
 
@@ -272,3 +275,45 @@ async def test_a_key_that_is_no_id_is_refused(talk: Conversation, key: bytes) ->
 async def test_a_value_too_large_for_its_row_is_taken_as_any_other(talk: Conversation) -> None:
     assert await talk.ask("SET", "a", b"x" * (2 << 20)) == "OK"
     assert await talk.ask("GET", "a") == b"x" * (2 << 20)
+
+
+class TestCompressed:
+    """Values that their writer compressed, which a client of Redis cannot undo."""
+
+    REFUSED = Fault(
+        "ERR the value was compressed by its writer (zstd), which this door does not undo; read it over HTTP"
+    )
+
+    @pytest.fixture(autouse=True)
+    async def packed(self, house: House) -> None:
+        knobs = {"compression": {"codecs": ["zstd"]}}
+        spec = NamespaceSpec(name="resp", abstraction="kv", config=knobs)
+        await house.stage.client(Namespaces).put(namespace=spec)
+        items = [PutItem(key=b"", value=compress("zstd", b"words " * 50), codec="zstd")]
+        await house.stage.client(KeyValue, "resp").put_items(id="packed", items=items)
+
+    @pytest.mark.parametrize(
+        "command",
+        [
+            ("GET", "packed"),
+            ("MGET", "other", "packed"),
+            ("STRLEN", "packed"),
+            ("GETDEL", "packed"),
+            ("GETEX", "packed", "EX", "5"),
+            ("EXPIRE", "packed", "5"),
+            ("SET", "packed", "new", "GET"),
+        ],
+        ids=lambda command: command[0],
+    )
+    async def test_what_needs_the_value_is_refused_and_nothing_is_changed(
+        self, house: House, talk: Conversation, command: tuple[str, ...]
+    ) -> None:
+        assert await talk.ask(*command) == self.REFUSED
+        (item,) = (await house.stage.client(KeyValue, "resp").get_items(id="packed")).items
+        assert (item.value, item.metadata.expires_at) == (b"words " * 50, None)
+
+    async def test_it_exists_and_can_be_replaced_and_deleted(self, talk: Conversation) -> None:
+        assert await talk.ask("EXISTS", "packed") == 1
+        assert await talk.ask("SET", "packed", "new") == "OK"
+        assert await talk.ask("GET", "packed") == b"new"
+        assert await talk.ask("DEL", "packed") == 1

@@ -9,7 +9,7 @@ from soundstage.data.kv.resp.client import Client
 from soundstage.data.kv.resp.faults import CommandError
 from soundstage.data.kv.resp.options import MS, id_of, instant_of
 from soundstage.data.kv.resp.replies import ONE, ZERO, integer
-from soundstage.data.kv.resp.space import STRING, Space, at, last_of
+from soundstage.data.kv.resp.space import STRING, Space, at, last_of, value_of
 
 MISSING = -2
 FOREVER = -1
@@ -92,14 +92,14 @@ async def change(space: Space, id: str, wanted: Change) -> bool:
         if item is not None:
             if not wanted.allows(item.metadata.expires_at):
                 return False
-            if not await space.put(id, [(STRING, item.value or b"")], wanted.expires_ns, at(item)):
+            if not await space.put(id, [(STRING, value_of(item))], wanted.expires_ns, at(item)):
                 await space.delete(id, [STRING], at(item))
             return True
         items, token = await space.everything(id)
         if not items or not wanted.allows(last_of(items)):
             return False
         unchanged = Condition(token=token)
-        pairs = [(item.key, item.value or b"") for item in items]
+        pairs = [(item.key, value_of(item)) for item in items]
         if not await space.put(id, pairs, wanted.expires_ns, unchanged):
             await space.delete(id, condition=unchanged)
         return True

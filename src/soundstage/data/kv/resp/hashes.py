@@ -11,7 +11,7 @@ from soundstage.data.kv.resp.client import Client
 from soundstage.data.kv.resp.faults import CommandError, wrong_type
 from soundstage.data.kv.resp.options import field_of, id_of
 from soundstage.data.kv.resp.replies import OK, ONE, ZERO, array, bulk, integer
-from soundstage.data.kv.resp.space import NAMES, STRING, Head, Space, at, last_of
+from soundstage.data.kv.resp.space import NAMES, STRING, Head, Space, at, check_whole, last_of, value_of
 
 CONDITIONS_MAX = 100
 """New fields that are conditions of their own; with more the whole record is the condition."""
@@ -45,7 +45,7 @@ async def hsetnx(client: Client, arguments: list[bytes]) -> bytes:
 async def hget(client: Client, arguments: list[bytes]) -> bytes:
     """The value of a field."""
     item = await _field(client, arguments)
-    return client.null if item is None else bulk(item.value or b"")
+    return client.null if item is None else bulk(value_of(item))
 
 
 async def hexists(client: Client, arguments: list[bytes]) -> bytes:
@@ -56,7 +56,10 @@ async def hexists(client: Client, arguments: list[bytes]) -> bytes:
 async def hstrlen(client: Client, arguments: list[bytes]) -> bytes:
     """How many bytes the value of a field has."""
     item = await _field(client, arguments)
-    return ZERO if item is None else integer(item.metadata.size)
+    if item is None:
+        return ZERO
+    check_whole(item)
+    return integer(item.metadata.size)
 
 
 async def hmget(client: Client, arguments: list[bytes]) -> bytes:
@@ -65,14 +68,14 @@ async def hmget(client: Client, arguments: list[bytes]) -> bytes:
     found = await client.space.fields(id, fields)
     if not any(field in found for field in fields if field != STRING):
         await client.space.no_string(id)
-    client.space.check_reply(sum(len(found[field].value or b"") for field in fields if field in found))
+    client.space.check_reply(sum(len(value_of(found[field])) for field in fields if field in found))
     values = [found.get(field) if field != STRING else None for field in fields]
-    return array([client.null if item is None else bulk(item.value or b"") for item in values])
+    return array([client.null if item is None else bulk(value_of(item)) for item in values])
 
 
 async def hgetall(client: Client, arguments: list[bytes]) -> bytes:
     """Every field of a hash with its value."""
-    count, made = await _everything(client.space, arguments, lambda item: bulk(item.key) + bulk(item.value or b""))
+    count, made = await _everything(client.space, arguments, lambda item: bulk(item.key) + bulk(value_of(item)))
     return (b"%%%d\r\n" % count if client.protocol == 3 else b"*%d\r\n" % (2 * count)) + made
 
 
@@ -84,7 +87,7 @@ async def hkeys(client: Client, arguments: list[bytes]) -> bytes:
 
 async def hvals(client: Client, arguments: list[bytes]) -> bytes:
     """Every value of a hash."""
-    count, made = await _everything(client.space, arguments, lambda item: bulk(item.value or b""))
+    count, made = await _everything(client.space, arguments, lambda item: bulk(value_of(item)))
     return b"*%d\r\n%b" % (count, made)
 
 

@@ -14,7 +14,7 @@ from soundstage.data.kv.resp.faults import CommandError, syntax, wrong_type
 from soundstage.data.kv.resp.globs import matcher
 from soundstage.data.kv.resp.options import id_of, integer_of
 from soundstage.data.kv.resp.replies import array, bulk, bulks, integer, text
-from soundstage.data.kv.resp.space import STRING, Space
+from soundstage.data.kv.resp.space import STRING, Space, value_of
 from soundstage.runtime.door import DoorContext
 
 COUNT = 10
@@ -126,7 +126,7 @@ async def hscan(client: Client, arguments: list[bytes]) -> bytes:
             if matches is None or matches(item.key):
                 found.append(bulk(item.key))
                 if values:
-                    found.append(bulk(item.value or b""))
+                    found.append(bulk(value_of(item)))
         if reply.next_page_token is None:
             return array([bulk(b"0"), array(found)])
         cursor = cursor._replace(page_token=reply.next_page_token)

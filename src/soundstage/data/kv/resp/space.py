@@ -378,6 +378,21 @@ def size_of(items: Iterable[Item]) -> int:
     return sum(len(item.key) + len(item.value or b"") for item in items)
 
 
+def value_of(item: Item) -> bytes:
+    """The value of an item. Raises the error for one that its writer compressed, which clients here cannot undo."""
+    check_whole(item)
+    return item.value or b""
+
+
+def check_whole(item: Item) -> None:
+    """Raises the error for an item whose value is compressed."""
+    codec = item.metadata.codec
+    if codec is not None:
+        raise CommandError(
+            f"ERR the value was compressed by its writer ({codec}), which this door does not undo; read it over HTTP"
+        )
+
+
 def last_of(items: Iterable[Item]) -> int | None:
     """When the last of `items` expires, in nanoseconds; None when one of them does not."""
     ends = [item.metadata.expires_at for item in items]

@@ -14,7 +14,7 @@ from soundstage.data.kv.resp.options import (
     set_options,
 )
 from soundstage.data.kv.resp.replies import OK, ONE, ZERO, array, bulk, integer
-from soundstage.data.kv.resp.space import STRING, Head, Space, at, last_of
+from soundstage.data.kv.resp.space import STRING, Head, Space, at, check_whole, last_of, value_of
 
 
 async def get(client: Client, arguments: list[bytes]) -> bytes:
@@ -24,7 +24,7 @@ async def get(client: Client, arguments: list[bytes]) -> bytes:
     if item is None:
         await client.space.no_hash(id)
         return client.null
-    return bulk(item.value or b"")
+    return bulk(value_of(item))
 
 
 async def set_(client: Client, arguments: list[bytes]) -> bytes:
@@ -41,7 +41,7 @@ async def set_(client: Client, arguments: list[bytes]) -> bytes:
     space.need_conditions("SET with NX, XX, GET or KEEPTTL")
     was_set, old = await store_if(space, id, value, options)
     if options.returns_old:
-        return client.null if old is None else bulk(old.value or b"")
+        return client.null if old is None else bulk(value_of(old))
     return OK if was_set else client.null
 
 
@@ -67,7 +67,7 @@ async def getset(client: Client, arguments: list[bytes]) -> bytes:
     client.space.need_conditions("GETSET")
     options = SetOptions(returns_old=True)
     _, old = await store_if(client.space, id_of(arguments[1]), arguments[2], options)
-    return client.null if old is None else bulk(old.value or b"")
+    return client.null if old is None else bulk(value_of(old))
 
 
 async def getdel(client: Client, arguments: list[bytes]) -> bytes:
@@ -78,11 +78,12 @@ async def getdel(client: Client, arguments: list[bytes]) -> bytes:
     async def attempt() -> Item | None:
         item = await _string_or_nothing(space, id)
         if item is not None:
+            check_whole(item)
             await space.delete(id, [STRING], at(item))
         return item
 
     item = await space.settled(attempt)
-    return client.null if item is None else bulk(item.value or b"")
+    return client.null if item is None else bulk(value_of(item))
 
 
 async def getex(client: Client, arguments: list[bytes]) -> bytes:
@@ -95,18 +96,18 @@ async def getex(client: Client, arguments: list[bytes]) -> bytes:
 
     async def attempt() -> Item | None:
         item = await _string_or_nothing(space, id)
-        if item is not None and not await space.put(id, [(STRING, item.value or b"")], options.expires_ns, at(item)):
+        if item is not None and not await space.put(id, [(STRING, value_of(item))], options.expires_ns, at(item)):
             await space.delete(id, [STRING], at(item))
         return item
 
     item = await space.settled(attempt)
-    return client.null if item is None else bulk(item.value or b"")
+    return client.null if item is None else bulk(value_of(item))
 
 
 async def mget(client: Client, arguments: list[bytes]) -> bytes:
     """The values of several keys; nothing for those that hold no string."""
     items = await client.space.strings([id_of(key) for key in arguments[1:]])
-    return array([client.null if item is None else bulk(item.value or b"") for item in items])
+    return array([client.null if item is None else bulk(value_of(item)) for item in items])
 
 
 async def mset(client: Client, arguments: list[bytes]) -> bytes:
@@ -125,6 +126,7 @@ async def strlen(client: Client, arguments: list[bytes]) -> bytes:
     if item is None:
         await client.space.no_hash(id)
         return ZERO
+    check_whole(item)
     return integer(item.metadata.size)
 
 
@@ -158,6 +160,8 @@ async def store_if(
             return True, None
         head, known = known or await space.head(id), None
         old = head.item if head.is_string else None
+        if options.returns_old and old is not None:
+            check_whole(old)
         if head.is_hash:
             if options.returns_old:
                 raise wrong_type()

@@ -1,0 +1,51 @@
+"""Which operations clients do something of themselves for, and what becomes of a message."""
+
+from __future__ import annotations
+
+import pytest
+
+from soundstage.core.attunement import Hedging, attunement_of, understood
+from soundstage.core.codec import JSON, decoder
+from soundstage.core.compression import compress
+from soundstage.core.errors import InvalidArgument, TooLarge
+from soundstage.core.message import IdempotencyToken, Instant
+from soundstage.core.operation import operations_of
+from soundstage.data.kv.api import GetItemsReply, Item, ItemMetadata, KeyValueCalls
+from soundstage.data.kv.attunement import ATTUNEMENT
+from soundstage.runtime.namespaces.api import CALLS as NAMESPACE_CALLS
+
+
+def reply(value: bytes) -> GetItemsReply:
+    metadata = ItemMetadata(token=IdempotencyToken(Instant(1), "t"), size=len(value), codec="zstd")
+    return GetItemsReply(items=[Item(key=b"k", value=compress("zstd", value), metadata=metadata)])
+
+
+def test_a_system_names_what_is_done_for_its_calls() -> None:
+    assert attunement_of(KeyValueCalls.put_items) is ATTUNEMENT
+
+
+def test_nothing_is_done_for_those_that_it_does_not_concern() -> None:
+    assert attunement_of(KeyValueCalls.handshake) is None
+
+
+def test_nor_for_systems_that_name_nothing() -> None:
+    assert {attunement_of(each) for each in operations_of(NAMESPACE_CALLS).values()} == {None}
+
+
+def test_a_reply_is_shown_as_its_caller_is_to_see_it() -> None:
+    assert understood(KeyValueCalls.get_items, reply(b"v" * 500)).items[0].value == b"v" * 500
+
+
+def test_no_more_than_is_allowed() -> None:
+    with pytest.raises(TooLarge):
+        understood(KeyValueCalls.get_items, reply(b"v" * 500), 499)
+
+
+def test_a_message_that_has_nothing_of_it_is_the_same() -> None:
+    plain = GetItemsReply(items=[])
+    assert understood(KeyValueCalls.get_items, plain) is plain
+
+
+def test_more_than_a_twentieth_may_not_be_sent_twice() -> None:
+    with pytest.raises(InvalidArgument):
+        decoder(Hedging, JSON).decode(b'{"share": 0.06}')

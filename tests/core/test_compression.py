@@ -1,0 +1,158 @@
+"""Codecs of values: what is made of a value is undone, never into more than is allowed, and damage is noticed."""
+
+from __future__ import annotations
+
+import sys
+import threading
+
+import lz4.frame
+import pytest
+import zstandard
+from hypothesis import given
+from hypothesis import strategies as st
+
+from soundstage.core import compression
+from soundstage.core.compression import compress, decompress, dictionary_id, dictionary_of, known_codecs
+from soundstage.core.errors import DataLoss, Internal, TooLarge, Unavailable
+
+MIB = 1 << 20
+VALUE = b'{"name": "Ada", "born": 1815}' * 20
+FRAMED = ("zstd", "lz4")
+WORDS = zstandard.train_dictionary(
+    1_024, [b'{"title": "film %d", "year": %d, "genres": ["drama"]}' % (n, 1_900 + n % 100) for n in range(2_000)]
+).as_bytes()
+
+
+@given(st.sampled_from(known_codecs()), st.binary(max_size=2_000))
+def test_what_is_made_of_a_value_is_undone(codec: str, value: bytes) -> None:
+    assert decompress(codec, compress(codec, value), len(value)) == value
+
+
+@given(st.binary(max_size=500))
+def test_a_dictionary_makes_no_difference_to_the_value(value: bytes) -> None:
+    codec = f"zstd:{dictionary_id(WORDS)}"
+    assert decompress(codec, compress(codec, value, dictionary=WORDS), len(value), WORDS) == value
+
+
+def test_the_best_that_is_installed_comes_first_and_none_last() -> None:
+    assert known_codecs() == ("zstd", "lz4", "none")
+
+
+@pytest.mark.parametrize("codec", FRAMED)
+def test_words_become_fewer_bytes(codec: str) -> None:
+    assert len(compress(codec, VALUE)) < len(VALUE) / 4
+
+
+def test_a_dictionary_makes_short_values_shorter() -> None:
+    value = b'{"title": "film 7", "year": 1907, "genres": ["drama"]}'
+    with_it = compress(f"zstd:{dictionary_id(WORDS)}", value, dictionary=WORDS)
+    assert len(with_it) < len(compress("zstd", value)) * 0.7
+
+
+@pytest.mark.parametrize("codec", FRAMED)
+def test_a_value_at_the_limit_is_given(codec: str) -> None:
+    assert decompress(codec, compress(codec, VALUE), len(VALUE)) == VALUE
+
+
+@pytest.mark.parametrize("codec", FRAMED)
+def test_a_value_over_the_limit_is_refused(codec: str) -> None:
+    with pytest.raises(TooLarge, match="more than 579 bytes"):
+        decompress(codec, compress(codec, VALUE), len(VALUE) - 1)
+
+
+@pytest.mark.parametrize("codec", FRAMED)
+def test_a_frame_that_says_it_holds_too_much_is_not_even_read(codec: str) -> None:
+    bomb = compress(codec, bytes(64 * MIB))
+    with pytest.raises(TooLarge):
+        decompress(codec, bomb[: len(bomb) // 2], MIB)
+
+
+@pytest.mark.parametrize(
+    ("codec", "bomb"),
+    [
+        ("zstd", zstandard.ZstdCompressor(write_content_size=False).compress(bytes(32 * MIB))),
+        ("lz4", lz4.frame.compress(bytes(32 * MIB), store_size=False)),
+    ],
+)
+def test_a_frame_that_does_not_say_what_it_holds_is_left_at_the_limit(codec: str, bomb: bytes) -> None:
+    with pytest.raises(TooLarge):
+        decompress(codec, bomb, MIB)
+
+
+@pytest.mark.parametrize(
+    ("codec", "frame"),
+    [
+        ("zstd", zstandard.ZstdCompressor(write_content_size=False).compress(VALUE)),
+        ("lz4", lz4.frame.compress(VALUE, store_size=False)),
+    ],
+)
+def test_a_frame_of_other_programs_that_does_not_say_its_size_is_undone(codec: str, frame: bytes) -> None:
+    assert decompress(codec, frame, len(VALUE)) == VALUE
+
+
+@pytest.mark.parametrize("codec", FRAMED)
+@pytest.mark.parametrize("damage", ["cut", "longer", "other"])
+def test_what_is_no_whole_frame_alone_is_a_loss(codec: str, damage: str) -> None:
+    frame = compress(codec, VALUE)
+    damaged = {"cut": frame[:-3], "longer": frame + b"x", "other": b"plain text, as it is"}[damage]
+    with pytest.raises(DataLoss, match=codec):
+        decompress(codec, damaged, MIB)
+
+
+@pytest.mark.parametrize("damage", ["cut", "longer"])
+def test_so_is_one_of_unknown_size(damage: str) -> None:
+    frame = zstandard.ZstdCompressor(write_content_size=False).compress(VALUE)
+    with pytest.raises(DataLoss):
+        decompress("zstd", frame[:-3] if damage == "cut" else frame + b"x" * 100, MIB)
+
+
+@pytest.mark.parametrize("act", [lambda codec: compress(codec, b"v"), lambda codec: decompress(codec, b"v", 1)])
+def test_a_codec_of_another_release_is_named(act: object) -> None:
+    with pytest.raises(Internal, match="'brotli' is not known"):
+        act("brotli")  # type: ignore[operator]
+
+
+def test_a_codec_that_is_not_installed_says_how_it_would_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "lz4.frame", None)
+    with pytest.raises(Unavailable) as missing:
+        compress("lz4", VALUE)
+    assert (missing.value.hint, missing.value.retryable) == ('pip install "soundstage[lz4]"', False)
+
+
+def test_a_codec_names_its_dictionary() -> None:
+    assert dictionary_of("zstd:0011223344556677") == "0011223344556677"
+    assert [dictionary_of(codec) for codec in ("zstd", "lz4", None)] == [None, None, None]
+
+
+@pytest.mark.parametrize("dictionary", [None, WORDS + b"x"])
+def test_without_its_dictionary_nothing_is_undone(dictionary: bytes | None) -> None:
+    codec = f"zstd:{dictionary_id(WORDS)}"
+    frame = compress(codec, VALUE, dictionary=WORDS)
+    with pytest.raises(DataLoss, match=dictionary_id(WORDS)):
+        decompress(codec, frame, MIB, dictionary)
+
+
+def test_threads_do_not_disturb_each_other() -> None:
+    failed: list[BaseException] = []
+
+    def turn(number: int) -> None:
+        try:
+            for size in range(50):
+                value = bytes([number]) * size * 100
+                assert decompress("zstd", compress("zstd", value), len(value)) == value
+        except BaseException as error:  # noqa: BLE001 - told below
+            failed.append(error)
+
+    threads = [threading.Thread(target=turn, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failed == []
+
+
+def test_what_is_kept_for_the_next_value_is_bounded() -> None:
+    for level in range(1, 20):
+        compress("zstd", b"v" * 200, level=level)
+        decompress("zstd", compress("zstd", b"v" * 200, level=level), 200)
+    assert len(compression._kept.made) <= compression._KEPT
