@@ -21,7 +21,7 @@ from soundstage.core.compression import compress, decompress
 from soundstage.core.environment import VirtualEnvironment
 from soundstage.core.errors import NotFound, SoundstageError, Unavailable
 from soundstage.core.message import Duration
-from soundstage.core.namespace import LatencyObjective
+from soundstage.core.namespace import LatencyObjective, NamespaceSpec
 from soundstage.core.policy import hedge_budget
 from soundstage.data.kv.api import (
     GetItemsReply,
@@ -35,6 +35,7 @@ from soundstage.data.kv.api import (
     PutItems,
 )
 from soundstage.data.kv.attunement import ATTUNEMENT
+from soundstage.runtime.namespaces.api import Namespaces
 
 WORDS = b"words and words " * 100
 TARGET = {"get_items": LatencyObjective(target=Duration.parse("50ms"))}
@@ -188,6 +189,18 @@ class TestAsking:
         for _ in range(3):
             await kv.put_items(id="1", items=[PutItem(key=b"k", value=WORDS)])
         assert (far.questions, far.puts()[2].items[0].codec) == (0, None)
+
+    async def test_calls_of_other_systems_are_none_of_its_business(self, tuned: Tuned) -> None:
+        _, far, connection = tuned(signals())
+        with pytest.raises(SoundstageError):
+            await connection.client(Namespaces).put(namespace=NamespaceSpec(name="x", abstraction="kv"))
+        assert far.questions == 0
+
+    @pytest.mark.parametrize("namespace", [5, {}, None])
+    async def test_what_is_no_name_is_left_to_the_server(self, tuned: Tuned, namespace: Any) -> None:
+        kv, far, _ = tuned(signals())
+        await kv.get_items(namespace=namespace, id="1")
+        assert len(far.requests) == 1
 
     async def test_so_many_namespaces_are_known_and_no_more(self, environment: VirtualEnvironment) -> None:
         async def ask(*_: Any) -> Any:

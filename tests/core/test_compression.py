@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 import threading
+from collections.abc import Callable
+from functools import partial
 
 import lz4.frame
 import pytest
@@ -106,10 +108,10 @@ def test_so_is_one_of_unknown_size(damage: str) -> None:
         decompress("zstd", frame[:-3] if damage == "cut" else frame + b"x" * 100, MIB)
 
 
-@pytest.mark.parametrize("act", [lambda codec: compress(codec, b"v"), lambda codec: decompress(codec, b"v", 1)])
-def test_a_codec_of_another_release_is_named(act: object) -> None:
+@pytest.mark.parametrize("act", [partial(compress, "brotli", b"v"), partial(decompress, "brotli", b"v", 1)])
+def test_a_codec_of_another_release_is_named(act: Callable[[], bytes]) -> None:
     with pytest.raises(Internal, match="'brotli' is not known"):
-        act("brotli")  # type: ignore[operator]
+        act()
 
 
 def test_a_codec_that_is_not_installed_says_how_it_would_be(monkeypatch: pytest.MonkeyPatch) -> None:

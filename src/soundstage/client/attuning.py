@@ -150,9 +150,9 @@ class Attuning:
         if tuned.signals is None or version != tuned.signals.version:
             tuned.due_ns = 0
 
-    def tuned(self, operation: Operation[..., Any], request: Any) -> Tuned | None:
+    def tuned(self, operation: Operation[..., Any], namespace: str) -> Tuned | None:
         """What is known of the namespace of a call that is to be sent twice when it is late; None where it never is."""
-        tuned = self._tuned.get(request.namespace) if operation.namespaced else None
+        tuned = self._tuned.get(namespace)
         if tuned is None or tuned.signals is None:
             return None
         hedging = tuned.signals.hedging

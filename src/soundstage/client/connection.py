@@ -125,12 +125,14 @@ class Connection:
         headers = self._headers(options)
 
         safe = repeatable(operation, request, options)
-        told = request.namespace if attunement is not None and operation.namespaced else None
+        told: str | None = None
+        if attunement is not None and operation.namespaced and isinstance(request.namespace, str):
+            told = request.namespace
 
         async def attempt() -> Any:
             return await self._send(operation, body, headers, deadline_ns, safe, told)
 
-        reply = await self._repeat(operation, request, options, attempt, deadline_ns, safe)
+        reply = await self._repeat(operation, told, options, attempt, deadline_ns, safe)
         self._observe(operation, reply)
         return self._understood(attunement, operation, reply)
 
@@ -274,7 +276,7 @@ class Connection:
     async def _repeat(
         self,
         operation: Operation[..., Any],
-        request: Any,
+        told: str | None,
         options: CallOptions,
         attempt: Callable[[], Coroutine[Any, Any, Any]],
         deadline_ns: int,
@@ -282,7 +284,7 @@ class Connection:
     ) -> Any:
         policy = policy_of(self.settings.retry, options)
         hedge = self.settings.hedge if operation.access == "read" and safe else None
-        tuned = self._attuning.tuned(operation, request) if safe and hedge is None else None
+        tuned = self._attuning.tuned(operation, told) if told is not None and safe and hedge is None else None
 
         async def attempt_hedged() -> Any:
             if tuned is not None:

@@ -65,7 +65,8 @@ class KeyValueAttunement:
     def namespaces(self, operation: Operation[..., Any], request: Any) -> Sequence[str]:
         if type(request) is MutateItems:
             return list(dict.fromkeys(each.put.namespace for each in request.mutations if each.put is not None))
-        return (request.namespace,)
+        # What is no name is left to the server, which says so better.
+        return (request.namespace,) if type(request.namespace) is str else ()
 
     def urges(self, operation: Operation[..., Any], request: Any) -> bool:
         return any(_size(item) >= URGENT_BYTES for item in _items_put(request))
