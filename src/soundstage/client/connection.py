@@ -115,12 +115,12 @@ class Connection:
     async def _invoke(
         self, operation: Operation[..., Any], request: Any, options: CallOptions, deadline_ns: int
     ) -> Any:
-        request = with_token(operation, request, self.clock)
-        if operation.keyed is not None and operation.keyed(request):
-            options = self._keyed(options)
         attunement = self._attunement(operation)
         if attunement is not None:
             request = await self._attuning.outgoing(attunement, operation, request, deadline_ns)
+        request = with_token(operation, request, self.clock)
+        if operation.keyed is not None and operation.keyed(request):
+            options = self._keyed(options)
         body = self._wire.encode(request)
         headers = self._headers(options)
 

@@ -18,6 +18,7 @@ from soundstage.core.message import Duration, IdempotencyToken, Instant
 from soundstage.data.kv.api import (
     BatchGetItemsReply,
     BatchRecord,
+    Condition,
     DeleteMutation,
     GetItemsReply,
     Item,
@@ -134,6 +135,28 @@ class TestOutgoing:
     def test_the_same_values_become_the_same_bytes(self) -> None:
         items = [PutItem(key=b"k", value=WORDS)]
         assert sent(items, wanting("zstd")) == sent(items, wanting("zstd"))
+
+    @pytest.mark.parametrize(
+        ("token", "condition", "codec"),
+        [
+            (None, None, "zstd"),
+            (TOKEN, None, "zstd"),
+            (None, Condition(absent=True), "zstd"),
+            (TOKEN, Condition(absent=True), None),
+        ],
+    )
+    def test_what_its_caller_may_repeat_under_a_condition_is_sent_as_it_is(
+        self, token: IdempotencyToken | None, condition: Condition | None, codec: str | None
+    ) -> None:
+        items = [PutItem(key=b"k", value=WORDS)]
+        request = PutItems(namespace="a", id="ada", items=items, idempotency_token=token, condition=condition)
+        gone = ATTUNEMENT.outgoing(KeyValueCalls.put_items, request, lambda namespace: wanting("zstd"))
+        assert gone.items[0].codec == codec
+
+    def test_so_is_a_set_that_its_caller_may_repeat(self) -> None:
+        put = PutMutation(namespace="a", id="ada", items=[PutItem(key=b"k", value=WORDS)])
+        request = MutateItems(mutations=[Mutation(put=put)], idempotency_token=TOKEN)
+        assert ATTUNEMENT.outgoing(KeyValueCalls.mutate_items, request, lambda namespace: wanting("zstd")) is request
 
     def test_each_put_of_a_set_is_as_its_namespace_wants(self) -> None:
         puts = [PutMutation(namespace=name, id="ada", items=[PutItem(key=b"k", value=WORDS)]) for name in "abc"]

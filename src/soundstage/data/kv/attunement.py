@@ -1,7 +1,8 @@
 """What clients of the key-value store do of themselves: values are compressed on the way out, and undone on the way in.
 
-A write is compressed once, before it is first sent, so that its repetitions are the same bytes. What a caller has
-compressed itself, and says so by a `codec`, stays as it is. A reply may have values of any codec beside each other.
+A write is compressed once, before it is first sent, so that its repetitions are the same bytes. Where a caller may
+repeat it by itself, and a server would refuse other bytes under its token, it is sent as it is. What a caller has
+compressed itself, and says so by a `codec`, stays as it is too. A reply may have values of any codec beside each other.
 """
 
 from __future__ import annotations
@@ -79,9 +80,9 @@ class KeyValueAttunement:
         return reply.signals
 
     def outgoing(self, operation: Operation[..., Any], request: Any, known: Known) -> Any:
-        if type(request) is PutItems:
+        if type(request) is PutItems and (request.idempotency_token is None or request.condition is None):
             return _with_items(request, compressed(request.items, known(request.namespace)))
-        if type(request) is MutateItems:
+        if type(request) is MutateItems and request.idempotency_token is None:
             return _mutations(request, known)
         return request
 

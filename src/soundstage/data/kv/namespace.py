@@ -13,7 +13,6 @@ from soundstage.core.time import Duration
 from soundstage.data.kv.api import KeyValueSignals
 from soundstage.data.kv.cached_records import CachedRecords, cached, kept_for
 from soundstage.data.kv.config import NamespaceConfig, check_together
-from soundstage.data.kv.pagination import Amplification, RowEstimate
 from soundstage.data.kv.signalling import announced, signals_of, taken
 from soundstage.data.kv.tokens import DriftWindow
 from soundstage.data.kv.truncated import TruncatedRecords
