@@ -16,6 +16,7 @@ from benchmarks.report import Figure
 
 from benchmarks import (
     feeds,
+    kv_compression,
     kv_deletes,
     kv_durable,
     kv_embedded,
@@ -81,6 +82,21 @@ def test_sets_of_mutations_are_measured_beside_puts_one_by_one() -> None:
     figures = writeahead.measure(writeahead.Scale(sets=1, rounds=1))
     sound(figures)
     assert set(by_name(figures)) == {"writeahead.accepted", "writeahead.applied"}
+
+
+@pytest.mark.slow
+def test_each_codec_is_measured_on_the_wire_and_on_disk() -> None:
+    figures = kv_compression.measure(kv_compression.Scale(documents=200))
+    sound(figures)
+    places, codecs = ("sent", "received", "logged", "rested"), ("zstd", "lz4", "dictionary")
+    assert set(by_name(figures)) == {
+        f"kv_compression.{place}_{codec}{many}" for codec in codecs for place in places for many in ("", "_x20")
+    }
+    assert all(figure.ratio and figure.ratio > 1 for figure in figures if "sent_dictionary" in figure.bench)
+
+
+def test_documents_are_the_same_for_the_same_seed() -> None:
+    assert kv_compression.documents(3, seed=1) == kv_compression.documents(3, seed=1)
 
 
 def test_a_source_gives_the_same_records_to_both_sides() -> None:
@@ -283,6 +299,7 @@ def test_all_benchmarks_are_listed() -> None:
         "cache_memcached",
         "feeds",
         "jobs_history",
+        "kv_compression",
         "kv_deletes",
         "kv_durable",
         "kv_embedded",
