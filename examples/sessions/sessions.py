@@ -55,9 +55,8 @@ def main(url: str, connection: SyncConnection) -> None:
     write(store, "joan")
     for member in ("ada", "joan"):
         (item,) = store.get_items(id=member).items
-        print(
-            f"{member}: stored {as_stored(url, member)}, read {'whole' if item.value == watched(member) else 'wrong'}"
-        )
+        seen = "whole" if item.value == watched(member) else "wrong"
+        print(f"{member}: stored {as_stored(url, member)}, read {seen}")
     print(f"the client asked {connection.statistics.questions} times how to be")
 
 
