@@ -204,9 +204,9 @@ def measure(scale: Scale) -> list[Figure]:
     return uvloop.run(measured(scale))
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Prints what codecs save."""
-    chosen = options(__doc__ or "")
+    chosen = options(__doc__ or "", arguments)
     show("Values like JSON, compressed", measure(QUICK if chosen.quick else FULL))
 
 
