@@ -170,7 +170,7 @@ def rested(db: Rdict) -> int:
 
 async def measured(scale: Scale) -> list[Figure]:
     """All figures: each codec beside the values as they are, for values of one document and of several."""
-    words = zstandard.train_dictionary(DICTIONARY_BYTES, documents(SAMPLES, seed=2)).as_bytes()
+    words = zstandard.train_dictionary(DICTIONARY_BYTES, [*documents(SAMPLES, seed=2)]).as_bytes()
     written = documents(scale.documents, seed=1)
     return [*await compared(written, words, ""), *await compared(together(written), words, f"_x{TOGETHER}")]
 

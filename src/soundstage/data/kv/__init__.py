@@ -15,9 +15,7 @@ Messages and operations are in `api`, the knobs of a namespace in `config`. Insi
     batches, scans, counts, parquet    many records: pages, walks, how many items there are, and as files of rows
     watched, changes, watching    what is put into a log of every write, and how it is followed from there
     truncated, erasing    what a truncated namespace shows, and how what it hides is removed
-    mutations, mutation_target    sets of mutations as they are accepted, and as they are applied later
-    signalling, attunement    what a namespace tells its clients, and what they do by it
-    provisioning    what a namespace needs for a workload
+    mutations, mutation_target, signalling, attunement    sets of mutations; what clients are told, and do by it
     manifest, chunks, uploads, large_values, streamed_values    values that are too large for their rows
     namespace, service, provisioning    a namespace as this process serves it, the operations, and what one needs
 
