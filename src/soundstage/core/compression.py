@@ -18,6 +18,9 @@ PLAIN = "none"
 ZSTD = "zstd"
 LZ4 = "lz4"
 
+CODECS = (ZSTD, LZ4, PLAIN)
+"""All that values are stored with, the best first."""
+
 DICTIONARY = f"{ZSTD}:"
 """What the codec of a dictionary begins with, followed by the dictionary's id."""
 
@@ -41,7 +44,7 @@ _kept = _Kept()
 @lru_cache(maxsize=1)
 def known_codecs() -> tuple[str, ...]:
     """The codecs that are installed here, the best first."""
-    return (ZSTD, LZ4, PLAIN) if importlib.util.find_spec("lz4") is not None else (ZSTD, PLAIN)
+    return CODECS if importlib.util.find_spec("lz4") is not None else (ZSTD, PLAIN)
 
 
 def dictionary_id(dictionary: bytes) -> str:

@@ -24,6 +24,7 @@ from tests.data.kv.parquet.conftest import (
 )
 
 from soundstage.core.call import Principal
+from soundstage.core.compression import compress
 from soundstage.core.environment import SystemEnvironment
 from soundstage.core.errors import (
     AlreadyExists,
@@ -177,9 +178,14 @@ class TestOtherPrograms:
         assert await plain(again) == KEPT
 
     async def test_a_codec_is_the_items(self, stage: Stage, again: KeyValue) -> None:
-        await imported(again, await sent(stage, ROWS | {"codec": ["zstd", None, "lz4"]}))
-        found = {name: item.metadata.codec for name, item in (await contents(again)).items()}
-        assert found == {("ann", b"1"): "zstd", ("ann", b"2"): None, ("bob", b"1"): "lz4"}
+        values = [compress("zstd", b"five"), b"four", compress("lz4", b"three")]
+        await imported(again, await sent(stage, ROWS | {"value": values, "codec": ["zstd", "none", "lz4"]}))
+        found = {name: (item.value, item.metadata.codec) for name, item in (await contents(again)).items()}
+        assert found == {
+            ("ann", b"1"): (b"five", "zstd"),
+            ("ann", b"2"): (b"four", None),
+            ("bob", b"1"): (b"three", "lz4"),
+        }
 
     async def test_who_follows_is_told_of_every_row(self, stage: Stage) -> None:
         from contextlib import aclosing
@@ -222,6 +228,7 @@ class TestRefusals:
             (ROWS | {"value": ["five", None, "three"]}, "row 2 of the file, column 'value'"),
             (ROWS | {"expires_at": pa.array([None, 2**62, None], pa.timestamp("us", "UTC"))}, "row 2 .*'expires_at'"),
             (ROWS | {"codec": ["zstd", "", None]}, "row 2 of the file, column 'codec'"),
+            (ROWS | {"codec": [None, None, "brotli"]}, "is no codec; they are zstd, lz4, none"),
         ],
     )
     async def test_a_row_that_is_no_item_is_named(self, stage: Stage, again: KeyValue, columns: Any, said: str) -> None:

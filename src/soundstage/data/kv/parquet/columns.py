@@ -5,24 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-import msgspec
-
 from soundstage.core import version
+from soundstage.core.compression import CODECS
 from soundstage.core.errors import InvalidArgument, TooLarge
 from soundstage.core.extras import library
 from soundstage.core.limits import ID_MAX_BYTES, KEY_MAX_BYTES, TTL_MAX
-from soundstage.data.kv.items import StoredMetadata
+from soundstage.data.kv.items import coded_metadata
 from soundstage.data.kv.large_values import WHOLE_MAX_BYTES
 from soundstage.data.kv.parquet.rows import EXTRA, arrow, schema
 
 NEEDED = ("id", "key", "value")
 OPTIONAL = ("expires_at", "codec")
 VERSION = ("token", "time")
-CODEC_MAX_BYTES = 64
+_CODECS = frozenset(codec.encode() for codec in CODECS)
 
 _AS_TEXT = "cast it to text or bytes where the file is made, such as CAST(x AS VARCHAR) of duckdb"
-
-_encode_metadata = msgspec.msgpack.Encoder().encode
 
 
 class Entry(NamedTuple):
@@ -85,7 +82,7 @@ def entries(batch: Any, first: int, bounds: Bounds, *, keep: bool) -> Iterator[E
             _check_version(number, token, time_us, bounds.latest_us)
         if expires_us is not None:
             _check_expiry(number, expires_us, time_us if keep else bounds.latest_us)
-        metadata = b"" if codec is None else _encode_metadata(StoredMetadata(codec=_codec(number, codec)))
+        metadata = b"" if codec is None else coded_metadata(_codec(number, codec))
         text = token.decode() if keep else ""
         yield Entry(name, key, value, metadata, expires_us or 0, time_us or 0, text)
 
@@ -173,8 +170,8 @@ def _check_expiry(number: int, expires_us: int, time_us: int) -> None:
 
 
 def _codec(number: int, codec: bytes) -> str:
-    if not 1 <= len(codec) <= CODEC_MAX_BYTES or not _is_text(codec):
-        raise _bad(number, "codec", codec, "is no name of a codec")
+    if codec not in _CODECS:
+        raise _bad(number, "codec", codec, f"is no codec; they are {', '.join(CODECS)}")
     return codec.decode()
 
 
