@@ -24,6 +24,7 @@ from soundstage.core.feed import Position
 from soundstage.core.names import nearest
 from soundstage.core.operation import AsyncFace, Operation, face_of
 from soundstage.core.policy import RetryPolicy, repeatable, retry_budget, retrying, with_token
+from soundstage.core.steps import begin
 from soundstage.core.streaming import Body, Content, DownloadOperation, UploadOperation
 from soundstage.core.system import System
 from soundstage.core.transfers import Reader, Source, supply_of
@@ -230,7 +231,7 @@ class Stage:
         if options is DEFAULT_OPTIONS:
             run = self._local.get(operation) or self._bind_local(operation)
             self._called += 1
-            return run(request) if self._called % CALLS_A_TURN else self._after_others(run, request)
+            return run(request) if self._called % CALLS_A_TURN else self._with_a_turn(run, request)
         return self._invoke_with(operation, request, options)
 
     async def follow(self, operation: Operation[..., Any], request: Any, options: CallOptions) -> AsyncGenerator[Any]:
@@ -365,9 +366,17 @@ class Stage:
         self._local[operation] = run
         return run
 
-    async def _after_others(self, run: Callable[[Any], Coroutine[Any, Any, Any]], request: Any) -> Any:
+    async def _with_a_turn(self, run: Callable[[Any], Coroutine[Any, Any, Any]], request: Any) -> Any:
+        try:
+            ended, found = begin(run(request))
+        except Exception:
+            await self.environment.sleep(0)
+            raise
+        if not ended:
+            # One turn before, and it would miss those of its moment, with which a write shares a flush.
+            return await found
         await self.environment.sleep(0)
-        return await run(request)
+        return found
 
     async def _invoke_with(self, operation: Operation[..., Any], request: Any, options: CallOptions) -> Any:
         bound = self.operation(operation.system, operation.name)

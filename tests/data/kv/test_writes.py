@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import Any
 
@@ -15,6 +16,8 @@ from soundstage.core.message import Duration
 from soundstage.data.kv.api import KeyValue, Predicate, PutItem
 from soundstage.data.kv.writes import LargeValues, delete_batch, put_batch
 from soundstage.engines.records.port import Batch, RangeDelete
+from soundstage.engines.records.rocksdb.engine import RocksRecords
+from soundstage.runtime.stage import CALLS_A_TURN
 
 MIB = 1 << 20
 TIME_US = 1_000_000
@@ -230,3 +233,15 @@ async def test_the_newest_ten_are_kept_by_deleting_a_range(kv: KeyValue, environ
         if number >= 10:
             await kv.delete_items(id="log", predicate=between(end=b"%08d" % (number - 9)))
     assert list(values((await kv.get_items(id="log")).items)) == [b"%08d" % number for number in range(40, 50)]
+
+
+async def test_of_writers_of_one_moment_none_misses_the_flush_of_the_others(open_stage: OpenStage) -> None:
+    stage = await open_stage("rocksdb", durability="group")
+    kv = await make(stage, "people")
+    engine = stage.engines["default"]
+    assert isinstance(engine, RocksRecords)
+    before, moments = engine.database.commits.flushes, 4
+    for _ in range(moments):
+        # So many that one of them in this test is the call after which others have a turn.
+        await asyncio.gather(*(kv.put_items(id=f"{n}", items=[item(b"k")]) for n in range(CALLS_A_TURN // 2)))
+    assert engine.database.commits.flushes - before == moments
