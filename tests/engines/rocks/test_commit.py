@@ -111,6 +111,14 @@ async def test_a_slow_disk_is_flushed_off_the_loop_even_for_a_lone_writer(log: L
     await lone
 
 
+async def test_a_lone_writer_is_flushed_on_the_loop_as_long_as_that_stays_below_two_milliseconds(log: Log) -> None:
+    log.open()
+    log.flush_s = 0.0017
+    for _ in range(3):
+        await waiter(log.write(b"a"))
+    assert (log.commits.flushes, len(log.held.waiting)) == (3, 0)
+
+
 async def test_one_slow_flush_counts_at_once_and_fast_ones_let_it_be_forgotten(log: Log) -> None:
     log.open()
     log.flush_s = 0.05

@@ -17,8 +17,11 @@ from soundstage.core.environment import Environment
 from soundstage.engines.rocks.options import Durability
 from soundstage.engines.rocks.refusals import not_flushed
 
-INLINE_MAX_NS = 1_000_000
-"""Flushes that take longer than this leave the loop: half of what a handler may hold it."""
+INLINE_MAX_NS = 1_750_000
+"""Flushes that take longer than this leave the loop; with what surrounds one it is less than a handler may hold it."""
+
+GATHER_MAX_NS = 1_000_000
+"""While writers keep coming a flush waits for no more than this, or than the time it takes."""
 
 _FORGET = 0.9
 
@@ -100,8 +103,7 @@ class GroupCommit:
         """The open group, which `keys` wait for."""
         group = self._queue[-1]
         group.gated += keys
-        for key in keys:
-            self._pending[key] = group
+        self._pending.update(dict.fromkeys(keys, group))
         return group
 
     def gate(self, key: bytes) -> asyncio.Future[None] | None:
@@ -156,7 +158,7 @@ class GroupCommit:
             return False
         now_ns = self._environment.monotonic_ns()
         if group.until_ns is None:
-            group.until_ns = now_ns + int(min(self.flush_ns, INLINE_MAX_NS))
+            group.until_ns = now_ns + int(min(self.flush_ns, GATHER_MAX_NS))
         return now_ns < group.until_ns
 
     def _timed_flush(self) -> Exception | None:
