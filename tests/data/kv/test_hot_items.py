@@ -69,6 +69,43 @@ def test_the_older_generation_is_no_longer_true_either() -> None:
     assert items.find(address(0)) is None
 
 
+def filled() -> HotItems:
+    """Room for few, of which there have been many."""
+    items = HotItems(64 * ENTRY_BYTES)
+    for number in range(100):
+        items.keep(address(number), hot(number, value=b""))
+    return items
+
+
+def test_whatever_is_read_is_admitted_while_there_has_been_room_for_all() -> None:
+    items = HotItems(MIB)
+    items.keep(address(0), hot())
+    assert all(items.admits(address(number)) for number in range(1, 100))
+
+
+def test_what_is_read_for_the_first_time_is_not_admitted_once_the_room_was_too_small() -> None:
+    items = filled()
+    # One in 256 may look like what was read before.
+    assert sum(items.admits(address(number)) for number in range(1_000, 2_000)) < 100
+
+
+def test_what_is_read_for_the_second_time_is_admitted() -> None:
+    items = filled()
+    items.admits(address(1_000))
+    assert items.admits(address(1_000))
+
+
+def test_what_is_kept_is_admitted_again_with_its_new_value() -> None:
+    items = filled()
+    assert items.admits(address(99))
+
+
+def test_all_is_admitted_again_once_nothing_is_kept() -> None:
+    items = filled()
+    items.clear()
+    assert all(items.admits(address(number)) for number in range(1_000, 1_010))
+
+
 @pytest.mark.parametrize(("id_chars", "key_bytes", "value_bytes"), [(9, 10, 250), (9, 4_096, 0), (1_000, 10, 0)])
 def test_the_budget_holds_whatever_is_kept(id_chars: int, key_bytes: int, value_bytes: int) -> None:
     items = HotItems(MIB)

@@ -25,6 +25,10 @@ SHARE = 16
 """An item that would take a larger part of the memory than one in so many is not kept."""
 
 
+SEEN_MAX = 1 << 16
+"""Addresses that were read and not kept, of which one in so many places is remembered; a power of two."""
+
+
 class HotItem(msgspec.Struct, frozen=True, gc=False):
     """What was found at an address, None for nothing; true while `mark` is current, and before `expires_us`.
 
@@ -41,7 +45,9 @@ class HotItem(msgspec.Struct, frozen=True, gc=False):
 class HotItems:
     """At most about `max_bytes` of them; what was not read for longest goes first, roughly.
 
-    They are kept in two generations: the older one is dropped whole when the younger has half of the memory.
+    They are kept in two generations: the older one is dropped whole when the younger has half of the memory. Once
+    that has happened only what is read a second time is kept: to keep an item costs as much as to find it, in vain
+    where many more are read than there is room for.
     """
 
     def __init__(self, max_bytes: int) -> None:
@@ -52,6 +58,8 @@ class HotItems:
         self._young: dict[Address, HotItem] = {}
         self._old: dict[Address, HotItem] = {}
         self._bytes = 0
+        self._full = False
+        self._seen = bytearray(SEEN_MAX)
 
     def find(self, address: Address) -> HotItem | None:
         """What is at the address, unless that is not known; the caller looks at `expires_us`, and counts."""
@@ -59,6 +67,20 @@ class HotItems:
         if known is None and (known := self._old.pop(address, None)) is not None and known.mark.current:
             self.keep(address, known)
         return known if known is not None and known.mark.current else None
+
+    def admits(self, address: Address) -> bool:
+        """Whether what was read at the address is to be kept: there is room for all, or it was read before, lately.
+
+        Another one that looks like it is taken for it, once in 256 times.
+        """
+        if not self._full or address in self._young:
+            return True
+        looks = hash(address)
+        place, mark = looks & (SEEN_MAX - 1), looks >> 32 & 0xFF
+        if self._seen[place] == mark:
+            return True
+        self._seen[place] = mark
+        return False
 
     def keep(self, address: Address, hot: HotItem) -> None:
         """`hot` was read at the address."""
@@ -72,10 +94,12 @@ class HotItems:
         self._bytes += size
         if self._bytes > self._half_bytes:
             self._old, self._young, self._bytes = self._young, {}, 0
+            self._full = True
 
     def clear(self) -> None:
         """Nothing is kept."""
         self._young, self._old, self._bytes = {}, {}, 0
+        self._full = False
 
 
 def _size(address: Address, hot: HotItem) -> int:

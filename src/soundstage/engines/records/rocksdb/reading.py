@@ -121,9 +121,10 @@ async def read_span(
 def read_key(table: Table, prefix: bytes, header: Header, key: bytes, now_us: int) -> list[Row]:
     """The live row of `key`, or none."""
     cell: Any = table.db.get(prefix + ITEMS + key)
-    if cell is None or not version.is_live(cell, now_us, header.covering(key) if header.covered else None):
+    if cell is None:
         return []
-    return [(key, cell)]
+    over = None if header.partition is None and not header.ranges else header.covering(key)
+    return [(key, cell)] if version.is_live(cell, now_us, over) else []
 
 
 async def read_keys(
