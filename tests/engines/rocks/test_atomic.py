@@ -32,3 +32,11 @@ def test_those_who_asked_are_told_in_order_that_it_was_written() -> None:
 
 def test_a_new_batch_is_empty() -> None:
     assert AtomicBatch().rows.is_empty()
+
+
+def test_what_is_known_at_last_is_put_there_when_nothing_more_comes() -> None:
+    batch = AtomicBatch()
+    batch.at_last(lambda: batch.rows.put(b"key", b"value"))
+    assert batch.rows.is_empty()
+    batch.complete()
+    assert not batch.rows.is_empty()

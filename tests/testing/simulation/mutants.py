@@ -204,7 +204,14 @@ MUTANTS: dict[str, Mutant] = {
         (Edit(f"{ROCKS}.putting", 'key + b"\\0" if key >= high else high', "key if key >= high else high"),),
     ),
     "a_put_does_not_see_those_of_its_moment": Mutant(
-        "rocksdb", (Edit(f"{ROCKS}.engine", "prefix, known or into.peek(prefix)", "prefix, into.peek(prefix)"),)
+        "rocksdb",
+        (
+            Edit(
+                f"{ROCKS}.engine",
+                "if known is None:\n            known = into.headers",
+                "if True:\n            known = into.headers",
+            ),
+        ),
     ),
     "a_namespace_is_forgotten_before_it_is_marked": Mutant(
         "memory",

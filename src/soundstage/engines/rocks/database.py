@@ -105,6 +105,7 @@ class Database:
         self.translation: refusals.Translation = refusals.Translation(self.folder)
         self.paused = 0
         """Reads that hold an iterator while others run; each must look at what it reads before it goes on."""
+        self._shares = options.durability == "group"
         self._at_once = count(1)
         self._disk = disk or Disk()
         self.low_water: LowWater = LowWater(self.folder, options.low_water, environment, self._disk.free_bytes)
@@ -226,6 +227,7 @@ class Database:
             batch = AtomicBatch()
             try:
                 result = build(batch, *given)
+                batch.complete()
                 written = not batch.rows.is_empty()
                 if written:
                     self.write(batch.rows)
@@ -262,16 +264,15 @@ class Database:
         `share` is given a batch that may hold writes of others; what it rests on is stored or in `batch.keys`. It
         returns None where it cannot do with that; it has put nothing there then, nor when it raises.
         """
-        if self.options.durability == "group" and self._db is not None:
-            return self._together(share, alone, *given, deadline_ns=deadline_ns)
-        # Nobody waits for a flush, or each for one of its own.
-        return alone(*given, deadline_ns)
+        # Else nobody waits for a flush, or each for one of its own.
+        shares = self._shares and self._db is not None
+        return self._together(share, alone, given, deadline_ns) if shares else alone(*given, deadline_ns)
 
     async def _together(
         self,
         share: Callable[[AtomicBatch, *Ts], T | None],
         alone: Callable[[*Ts, int | None], CoroutineType[Any, Any, T]],
-        *given: *Ts,
+        given: tuple[*Ts],
         deadline_ns: int | None,
     ) -> T:
         try:

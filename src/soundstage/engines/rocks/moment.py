@@ -86,6 +86,7 @@ class Moment:
 
     def _put_down(self, batch: AtomicBatch, answers: Answers) -> None:
         try:
+            batch.complete()
             self._write(batch.rows)
         except (Stalled, SoundstageError) as error:
             for waiter, _ in answers:

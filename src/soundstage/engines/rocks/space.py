@@ -25,7 +25,7 @@ class LowWater:
         self._folder = folder
         self._low_water = low_water
         self._reserve = min(low_water // RESERVE_SHARE, RESERVE_MAX_BYTES)
-        self._environment = environment
+        self._monotonic_ns = environment.monotonic_ns
         self._probe = probe
         self._checked_ns: int | None = None
         self._written = 0
@@ -37,7 +37,7 @@ class LowWater:
         With `own` it is one of the stage's own, without which it could not even clear away: refused far later.
         """
         mark = self._reserve if own else self._low_water
-        now_ns = self._environment.monotonic_ns()
+        now_ns = self._monotonic_ns()
         self._written += size
         if (
             self._checked_ns is None

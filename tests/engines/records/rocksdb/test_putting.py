@@ -11,7 +11,8 @@ from soundstage.core import version
 from soundstage.core.errors import InvalidArgument, Unavailable
 from soundstage.engines.records.port import KEY_MAX_BYTES, Batch, RangeDelete
 from soundstage.engines.records.rocksdb.header import Header
-from soundstage.engines.records.rocksdb.putting import is_one_item, raised
+from soundstage.engines.records.rocksdb.putting import RaisedHeaders, is_one_item, raised
+from soundstage.engines.rocks.atomic import AtomicBatch
 from soundstage.testing.records.bench import RECORD
 
 CELL = version.put(10, "token", b"value")
@@ -92,6 +93,18 @@ async def test_puts_of_one_moment_into_one_record_are_one_batch(store: Store) ->
     await asyncio.gather(*(store.put(b"%d" % number, b"value", at=number) for number in range(5)))
     assert (store.disk.writes, store.disk.flushes) == (2, 2)
     assert await store.values() == {b"%d" % number: b"value" for number in range(5)}
+
+
+async def test_a_header_is_one_row_of_a_batch_however_many_items_raise_it(store: Store) -> None:
+    batch, prefix = AtomicBatch(), store.prefix(RECORD)
+    for at in range(3):
+        batch.keys[prefix] = Header(version.identity(version.put(at, "token", b"")))
+        (batch.raised or RaisedHeaders(batch)).tables[prefix] = store.table
+    batch.complete()
+    rows = batch.rows.len()
+    store.database.write(batch.rows)
+    batch.was_written()
+    assert (rows, store.table.peek(prefix)) == (1, batch.keys[prefix])
 
 
 async def test_of_puts_of_one_moment_the_greatest_wins_in_whatever_order_they_come(store: Store) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from functools import partial
 from types import CoroutineType
 from typing import Any
 
@@ -16,6 +15,7 @@ from soundstage.engines.records import refusals
 from soundstage.engines.records.batches import Survey, check_batch, check_partition, restamped
 from soundstage.engines.records.holdings import Holding, HoldingsPage, admits, check_holding, pieces
 from soundstage.engines.records.port import (
+    PARTITION_MAX_BYTES,
     Batch,
     Budget,
     Capability,
@@ -36,7 +36,15 @@ from soundstage.engines.records.rocksdb.conditions import (
     stamp_for,
 )
 from soundstage.engines.records.rocksdb.header import Header
-from soundstage.engines.records.rocksdb.putting import SHARED_MAX_BYTES, enter_ledger, is_one_item, put, raised
+from soundstage.engines.records.rocksdb.putting import (
+    SHARED_MAX_BYTES,
+    RaisedHeaders,
+    enter_ledger,
+    is_one_item,
+    put,
+    raise_header,
+    raised,
+)
 from soundstage.engines.records.rocksdb.reading import (
     Passed,
     Slices,
@@ -202,6 +210,7 @@ class RocksRecords:
             rows.touch(prefix)
             stamp_us = self._put_one(rows, into, prefix, into.peek(prefix), batch, conditional)
             if stamp_us is not None:
+                raise_header(rows, into, prefix)
                 return stamp_us
             survey = check_batch(batch)
         else:
@@ -234,14 +243,22 @@ class RocksRecords:
         self, rows: AtomicBatch, table: str, partition: bytes, batch: Batch, conditional: Conditional | None
     ) -> int | None:
         """`enlist` for a batch that is one item, after whatever else is in `rows`; None where more is to be done."""
-        into = self._table(table)
-        check_partition(partition)
+        into = self._tables.get(table)
+        if into is None or into.entry.hidden:
+            into = self._table(table)
+        if not 0 < len(partition) <= PARTITION_MAX_BYTES:
+            check_partition(partition)
         prefix = prefix_of(into.number, partition)
         known = rows.keys.get(prefix)
         if conditional is not None and (known is not None or not into.spec.conditional):
             # Conditions are about what can be read.
             return None
-        return self._put_one(rows, into, prefix, known or into.peek(prefix), batch, conditional)
+        if known is None:
+            known = into.headers[prefix] if prefix in into.headers else into.peek(prefix)
+        stamp_us = self._put_one(rows, into, prefix, known, batch, conditional)
+        if stamp_us is not None:
+            (rows.raised or RaisedHeaders(rows)).tables[prefix] = into
+        return stamp_us
 
     def _put_one(
         self,
@@ -267,13 +284,12 @@ class RocksRecords:
             return None
         if not version.is_delete(cell):
             self.database.low_water.check(len(key) + len(cell), own=into.own)
-        due = self._open_due()
+        due = self._due or self._open_due()
         put(rows.rows, into, due, prefix, key, cell, header, self._environment)
         stamp_us = version.time_us(cell)
         if conditional is not None:
             enter_ledger(rows.rows, into, due, prefix, conditional.token, stamp_us, conditional.digest)
         rows.keys[prefix] = header
-        rows.once_written(partial(into.known.remember, prefix, header))
         return stamp_us
 
     def _check_room(self, into: Table, survey: Survey) -> None:
@@ -284,7 +300,9 @@ class RocksRecords:
     async def get(
         self, table: str, partition: bytes, keys: Sequence[bytes], now_us: int, budget: Budget | None = None
     ) -> Page:
-        source = self._table(table)
+        source = self._tables.get(table)
+        if source is None or source.entry.hidden:
+            source = self._table(table)
         prefix = prefix_of(source.number, partition)
         try:
             header = source.headers[prefix] if prefix in source.headers else source.header(prefix)

@@ -29,7 +29,7 @@ class KnownHeaders:
         """`header` is that of the partition from now on."""
         found = self.found
         old = found.get(prefix)
-        if old is not None and old is not header:
+        if old is not None and old is not header and old.mark is not None:
             old.end_mark()
         if old is not None and header is not None:
             found[prefix] = header

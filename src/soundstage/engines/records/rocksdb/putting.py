@@ -5,6 +5,8 @@ Nothing is read for it but the header, and that is known mostly. Whatever else t
 
 from __future__ import annotations
 
+from functools import partial
+
 from rocksdict import WriteBatch
 
 from soundstage.core import version
@@ -15,6 +17,7 @@ from soundstage.engines.records.rocksdb.foresight import bring_back, foresee_end
 from soundstage.engines.records.rocksdb.header import Header
 from soundstage.engines.records.rocksdb.rowkeys import HEAD, HEADER, ITEMS, LEDGER, TIME
 from soundstage.engines.records.rocksdb.tables import Table
+from soundstage.engines.rocks.atomic import AtomicBatch
 from soundstage.engines.rocks.database import Family
 
 SHARED_MAX_BYTES = 64 << 10
@@ -56,12 +59,45 @@ def put(
     header: Header,
     environment: Environment,
 ) -> None:
-    """The item and the header that it has raised are among the rows."""
-    row_key, handle = prefix + ITEMS + key, into.handle
-    rows.put(row_key, cell, handle)
-    rows.put(prefix + _HEADER_ROW, headers.encode(header), handle)
+    """The item is among the rows; not the header that it has raised."""
+    row_key = prefix + ITEMS + key
+    rows.put(row_key, cell, into.handle)
     if not version.is_lasting(cell, len(header.newest)):
         foresee_end(rows, into, due, row_key, cell, environment)
+
+
+def raise_header(batch: AtomicBatch, into: Table, prefix: bytes) -> None:
+    """The header that an item has raised, which is in the batch's `keys`, is among the rows."""
+    header = batch.keys[prefix]
+    batch.rows.put(prefix + _HEADER_ROW, headers.encode(header), into.handle)
+    batch.once_written(partial(into.known.remember, prefix, header))
+
+
+class RaisedHeaders:
+    """The headers of all partitions that `batch` has items of: each is a row once, however many items raise it.
+
+    `tables` has the table of each; its header is in the batch's `keys`.
+    """
+
+    __slots__ = ("_keys", "_rows", "tables")
+
+    def __init__(self, batch: AtomicBatch) -> None:
+        self.tables: dict[bytes, Table] = {}
+        # Not the batch, which keeps this.
+        self._rows, self._keys = batch.rows, batch.keys
+        batch.raised = self
+        batch.at_last(self._put)
+        batch.once_written(self._remember)
+
+    def _put(self) -> None:
+        put, keys = self._rows.put, self._keys
+        for prefix, into in self.tables.items():
+            put(prefix + _HEADER_ROW, headers.encode(keys[prefix]), into.handle)
+
+    def _remember(self) -> None:
+        keys = self._keys
+        for prefix, into in self.tables.items():
+            into.known.remember(prefix, keys[prefix])
 
 
 def enter_ledger(
