@@ -54,6 +54,12 @@ def test_no_two_services_are_published_on_one_port() -> None:
     assert len(ports) == len(set(ports))
 
 
+def test_the_image_has_one_python_which_the_project_supports() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    (version,) = set(re.findall(r"^FROM python:(\d+\.\d+)-slim", DOCKERFILE, re.MULTILINE))
+    assert f"Programming Language :: Python :: {version}" in project["classifiers"]
+
+
 def test_the_stage_runs_as_an_ordinary_user() -> None:
     instructions = [line.split()[0] for line in DOCKERFILE.splitlines() if re.match(r"[A-Z]+ ", line)]
     assert "USER soundstage" in DOCKERFILE
