@@ -125,3 +125,10 @@ def test_a_share_of_the_smallest_quota_bounds_calls_too() -> None:
     gate = Gate("x", Quotas(reads_per_second=1e-6), AdmissionConfig(share=1e-300))
     assert gate.reads is not None
     assert gate.reads.take(0) == 0
+
+
+def test_what_is_charged_beyond_what_is_left_is_waited_for_by_who_comes_next() -> None:
+    rate = Rate(10, S)
+    rate.charge(0, 30)
+    assert rate.take(0) == 2_100_000_000
+    assert rate.take(2_100_000_000) == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 from soundstage.core.environment import Environment
 from soundstage.core.errors import Exhausted, SoundstageError, Unavailable
@@ -30,12 +31,19 @@ class Rate:
 
     def take(self, now_ns: int) -> int:
         """0 when the call may go on; else nanoseconds after which it may, and nothing is taken."""
-        upcoming = max(self._next_ns, now_ns) + self._interval_ns
-        early_ns = upcoming - now_ns - self._burst_ns
+        early_ns = self.early_ns(now_ns)
         if early_ns > 0:
             return early_ns
-        self._next_ns = upcoming
+        self.charge(now_ns, 1)
         return 0
+
+    def early_ns(self, now_ns: int) -> int:
+        """Nanoseconds after which the next call may go on; not above 0 when it may."""
+        return max(self._next_ns, now_ns) + self._interval_ns - now_ns - self._burst_ns
+
+    def charge(self, now_ns: int, count: int) -> None:
+        """So many calls are taken at once, which may be more than are left: who comes next waits for them all."""
+        self._next_ns = max(self._next_ns, now_ns) + count * self._interval_ns
 
 
 class Gate:
@@ -128,10 +136,28 @@ class Admission:
         """Count a call against a rate of `gate`. Raises `Exhausted` with the time to wait."""
         wait_ns = rate.take(self._environment.monotonic_ns())
         if wait_ns:
-            self.refused += 1
-            kind = "reads_per_second" if rate is gate.reads else "writes_per_second"
-            raise Exhausted(
-                f"namespace {gate.name!r} is over its quota {kind}",
-                hint="retry after the time given, or raise the quota of the namespace",
-                retry_after_ms=-(-wait_ns // 1_000_000),
-            )
+            raise self._over(rate, gate, wait_ns)
+
+    def take_writes(self, counts: Mapping[str, int]) -> None:
+        """Count writes against the namespaces of those names, all or none.
+
+        Raises `Exhausted` where one has none left. So many as one has not are taken in advance: those that follow wait.
+        """
+        now_ns = self._environment.monotonic_ns()
+        gates = [(self.gates[name], count) for name, count in counts.items() if name in self.gates]
+        rates = [(gate.writes, gate, count) for gate, count in gates if gate.writes is not None]
+        for rate, gate, _ in rates:
+            wait_ns = rate.early_ns(now_ns)
+            if wait_ns > 0:
+                raise self._over(rate, gate, wait_ns)
+        for rate, _, count in rates:
+            rate.charge(now_ns, count)
+
+    def _over(self, rate: Rate, gate: Gate, wait_ns: int) -> Exhausted:
+        self.refused += 1
+        kind = "reads_per_second" if rate is gate.reads else "writes_per_second"
+        return Exhausted(
+            f"namespace {gate.name!r} is over its quota {kind}",
+            hint="retry after the time given, or raise the quota of the namespace",
+            retry_after_ms=-(-wait_ns // 1_000_000),
+        )

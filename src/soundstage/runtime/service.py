@@ -77,6 +77,13 @@ class Namespaces(Protocol):
         """Every namespace of this abstraction that is served."""
         ...
 
+    def take_writes(self, counts: Mapping[str, int]) -> None:
+        """So many writes count against the quotas of these namespaces, all or none: for calls that concern several.
+
+        Raises `Exhausted` where one has none left. What goes beyond what is left is taken in advance.
+        """
+        ...
+
 
 class Truncations(Protocol):
     """Where it is kept which namespaces were truncated. `generation` tells those of one name apart: else `NotFound`."""

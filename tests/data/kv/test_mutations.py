@@ -11,6 +11,7 @@ from tests.data.kv.conftest import ALL, Clock, OpenStage, between, item, keys, m
 from soundstage.core.call import Call, Principal
 from soundstage.core.environment import Environment, VirtualEnvironment
 from soundstage.core.errors import (
+    Exhausted,
     Forbidden,
     InvalidArgument,
     NotFound,
@@ -21,6 +22,7 @@ from soundstage.core.errors import (
     Unavailable,
 )
 from soundstage.core.message import IdempotencyToken, Instant
+from soundstage.core.namespace import NamespaceSpec, Quotas
 from soundstage.data.kv import DeleteMutation, KeyValue, Mutation, Predicate, PutItem, PutMutation
 from soundstage.data.kv.api import MutateItems, MutateItemsReply
 from soundstage.data.kv.service import KeyValueService
@@ -423,3 +425,39 @@ async def test_a_stage_without_a_log_says_what_to_name(open_stage: OpenStage, en
 async def test_the_clock_of_a_namespace_goes_past_all_ticks_of_a_set(plain_stage: Stage, plain: KeyValue) -> None:
     reply = await plain.mutate_items(mutations=[put(item(b"k"))] * 1_000)
     assert served(plain_stage).clock.last_us == reply.idempotency_token.generation_time.us + 999
+
+
+async def limited(stage: Stage, name: str, writes: float) -> KeyValue:
+    spec = NamespaceSpec(name=name, abstraction="kv", quotas=Quotas(writes_per_second=writes))
+    await stage.client(Namespaces).put(namespace=spec)
+    return stage.client(KeyValue, name)
+
+
+async def test_mutations_count_against_the_quota_of_their_namespace(stage: Stage, kv: KeyValue) -> None:
+    small = await limited(stage, "small", 1)
+    await kv.mutate_items(mutations=[put(item(b"k"), namespace="small", id=str(number)) for number in range(3)])
+    with pytest.raises(Exhausted, match="'small' is over its quota writes_per_second") as caught:
+        await small.put_items(id="ada", items=[item(b"k")])
+    assert caught.value.retry_after_ms == 3_000
+
+
+async def test_a_set_is_refused_whole_where_one_of_its_namespaces_has_nothing_left(
+    stage: Stage, kv: KeyValue, applier: Applier
+) -> None:
+    await limited(stage, "first", 1)
+    small = await limited(stage, "small", 1)
+    await small.put_items(id="ada", items=[item(b"k")])
+    both = [put(item(b"k"), namespace=name) for name in ("first", "small", "people")]
+    with pytest.raises(Exhausted):
+        await kv.mutate_items(mutations=both)
+    await applier.work()
+    assert (await kv.count_items(id="ada")).count == 0
+    # Nothing was taken of the other one.
+    await stage.client(KeyValue, "first").put_items(id="ada", items=[item(b"k")])
+
+
+async def test_a_set_that_is_refused_for_good_takes_nothing_of_a_quota(stage: Stage, kv: KeyValue) -> None:
+    small = await limited(stage, "small", 1)
+    with pytest.raises(NotFound):
+        await kv.mutate_items(mutations=[put(item(b"k"), namespace="small"), put(item(b"k"), namespace="none")])
+    await small.put_items(id="ada", items=[item(b"k")])

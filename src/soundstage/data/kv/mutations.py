@@ -5,6 +5,7 @@ What can fail for good is refused before anything is accepted. Every namespace a
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 from soundstage.core.call import Call
@@ -53,6 +54,9 @@ class Mutations:
         submission = Submission(
             token=token.token, time_us=time_us, due_us=due_us, mutations=stored, scope=call.principal.id
         )
+        # When they are applied nobody counts them.
+        counts = Counter(_chosen(each, index).namespace for index, each in enumerate(request.mutations))
+        self._context.namespaces.take_writes(counts)
         try:
             mutation_id = await journal.submit(submission, call.deadline_ns)
         except (Unavailable, DeadlineExceeded) as error:

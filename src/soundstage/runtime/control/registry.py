@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from soundstage.core.errors import NotFound, Unavailable
@@ -33,6 +34,10 @@ class AbstractionViews:
         """Every namespace that is served."""
         return list(self.views.values())
 
+    def take_writes(self, counts: Mapping[str, int]) -> None:
+        """So many writes count against the quotas of these namespaces, all or none. Raises `Exhausted`."""
+        self._registry.admission.take_writes(counts)
+
 
 class Unserved(NamedTuple):
     """A namespace that is stored and that this process cannot serve; `cure` is what to do about it."""
@@ -56,7 +61,7 @@ class Registry:
     def __init__(self, admission: Admission) -> None:
         self.infos: dict[str, NamespaceInfo] = {}
         self.unserved: dict[str, Unserved] = {}
-        self._admission = admission
+        self.admission: Admission = admission
         self._by_abstraction: dict[str, AbstractionViews] = {}
 
     def of(self, abstraction: str) -> AbstractionViews:
@@ -68,15 +73,15 @@ class Registry:
 
     def apply(self, info: NamespaceInfo, view: NamespaceView) -> None:
         """Calls that begin from here on see `view`."""
-        gate = self._admission.gates.get(info.name)
+        gate = self.admission.gates.get(info.name)
         if gate is None:
-            gate = Gate(info.name, info.quotas, self._admission.config)
+            gate = Gate(info.name, info.quotas, self.admission.config)
         else:
-            gate.adjust(info.quotas, self._admission.config)
+            gate.adjust(info.quotas, self.admission.config)
         self.forget(info.name, keep_gate=True)
         self.infos[info.name] = info
         self.of(info.abstraction).views[info.name] = view
-        self._admission.gates[info.name] = gate
+        self.admission.gates[info.name] = gate
 
     @property
     def known(self) -> dict[str, NamespaceInfo]:
@@ -97,7 +102,7 @@ class Registry:
         if info is not None:
             self.of(info.abstraction).views.pop(name, None)
         if not keep_gate:
-            self._admission.gates.pop(name, None)
+            self.admission.gates.pop(name, None)
 
     def missing(self, name: str, abstraction: str) -> NotFound | Unavailable:
         """Why there is no such namespace of `abstraction`."""
