@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable
 from contextlib import suppress
 
-from soundstage.core.errors import SoundstageError, Unavailable
+from soundstage.core.errors import NotFound, SoundstageError, Unavailable
 from soundstage.engines.log.kafka import KafkaLog
 from soundstage.engines.log.port import Entry, Spot
 
@@ -18,6 +18,9 @@ PRODUCERS = 8
 
 PATIENCE_S = 2
 """Of the engine: more than one attempt, so that what is sent again may be younger than what is given up."""
+
+TURNED_DOWN = (Unavailable, NotFound)
+"""A broker that has just come back may not know a topic for a moment."""
 
 PACE_S = 0.01
 """Between two calls of one producer, so that brokers that start have the processor too."""
@@ -87,7 +90,7 @@ class Traffic:
         """What was sent to the partition before is there, or never will be."""
         async with asyncio.timeout(WAIT_S):
             for number in itertools.count():
-                with suppress(Unavailable):
+                with suppress(*TURNED_DOWN):
                     await self._log.append(TOPIC, [Entry(b"last-%d" % number)], partition=partition)
                     return
 
@@ -113,7 +116,7 @@ class Traffic:
             number += 1
             try:
                 (self.acknowledged[value],) = await self._log.append(TOPIC, [Entry(value)], partition=partition)
-            except Unavailable as refused:
+            except TURNED_DOWN as refused:
                 self.refused.append(refused)
             self._progress.set()
             await asyncio.sleep(PACE_S)

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from soundstage.core.errors import DeadlineExceeded, Exhausted, Forbidden, Unavailable
+from soundstage.core.errors import DeadlineExceeded, Exhausted, Forbidden, NotFound, Unavailable
 from soundstage.engines.log.kafka import Link, parse_address
 from soundstage.engines.log.kafka import producing as module
 from soundstage.engines.log.kafka.bridge import Bridge
@@ -244,6 +244,17 @@ async def test_a_client_that_appends_no_more_keeps_nothing(bridge: Bridge, clien
     ended = await asyncio.gather(*calls, return_exceptions=True)
     assert [type(each) for each in ended] == [Unavailable, Unavailable, list]
     assert [each.outcome for each in ended if isinstance(each, Unavailable)] == ["unknown", "unknown"]
+    await producing.close()
+
+
+async def test_a_topic_that_a_broker_does_not_know_may_have_it_yet(bridge: Bridge, clients: list[Slow]) -> None:
+    producing = Producing(link(), bridge)
+    waiting = asyncio.ensure_future(append(producing, 10))
+    await clients[0].came.wait()
+    clients[0].kept.pop()(KafkaError(code_of("UNKNOWN_TOPIC_OR_PART")), None)
+    with pytest.raises(NotFound) as refused:
+        await waiting
+    assert refused.value.outcome == "unknown"
     await producing.close()
 
 

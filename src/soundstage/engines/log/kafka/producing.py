@@ -13,7 +13,7 @@ from functools import partial
 from itertools import repeat
 from typing import Any, TypeAlias
 
-from soundstage.core.errors import Forbidden, Outcome, SoundstageError, Unauthenticated, Unavailable
+from soundstage.core.errors import Forbidden, NotFound, Outcome, SoundstageError, Unauthenticated, Unavailable
 from soundstage.engines.log import refusals
 from soundstage.engines.log.kafka.bridge import Bridge
 from soundstage.engines.log.kafka.driver import KafkaException
@@ -172,7 +172,8 @@ class Producing:
         if isinstance(found, Unavailable) or sending.error.fatal():
             # Parts of a call may have been sent, whatever its first part met with.
             found = self._doubtful(found)
-        elif any(sending.offsets.values()):
+        elif isinstance(found, NotFound) or any(sending.offsets.values()):
+            # A broker that has just come back may not know a topic that has taken it already.
             found.outcome = "unknown"
         sending.told.set_exception(found)
 
