@@ -14,9 +14,13 @@ from soundstage.engines.records.port import Capability, Records
 from soundstage.engines.records.rocksdb import RocksOptions, open_rocksdb
 from soundstage.testing.records import OpenEngine, RecordsSuite
 
+EXAMPLES = 25
+"""Of each property: the engines themselves are tried with all of them, and here is what is between."""
+
 
 @pytest.mark.slow
 class TestMemory(RecordsSuite):
+    examples = EXAMPLES
     capabilities = frozenset({Capability.CONDITIONAL, Capability.STATISTICS, Capability.TRANSFER})
 
     @pytest.fixture
@@ -34,6 +38,7 @@ class TestMemory(RecordsSuite):
 
 @pytest.mark.slow
 class TestRocks(RecordsSuite):
+    examples = EXAMPLES
     capabilities = frozenset(
         {
             Capability.CONDITIONAL,
