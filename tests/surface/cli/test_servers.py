@@ -57,7 +57,7 @@ def test_the_table_counts_nodes_and_those_that_are_missing(cli: Cli, own_folder:
 
 def test_settings_are_given_by_name(cli: Cli) -> None:
     (started,) = cli("servers", "up", "memcached", "--set", "memory_mb=16", "--set", "threads=1").json["servers"]
-    assert started["settings"] == {"memory_mb": "16", "threads": "1"}
+    assert started["settings"] == {"memory_mb": "16", "threads": "1", "item_kb": "1024", "evicts": "true"}
 
 
 def test_a_setting_without_a_value_is_refused(cli: Cli) -> None:
