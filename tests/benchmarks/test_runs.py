@@ -299,6 +299,7 @@ def test_all_benchmarks_are_listed() -> None:
         "cache_memcached",
         "feeds",
         "jobs_history",
+        "kv_cache",
         "kv_compression",
         "kv_deletes",
         "kv_durable",
