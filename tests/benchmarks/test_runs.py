@@ -306,6 +306,7 @@ def test_all_benchmarks_are_listed() -> None:
         "kv_embedded",
         "kv_http",
         "kv_pages",
+        "kv_parquet",
         "kv_values",
         "log_embedded",
         "log_kafka",
