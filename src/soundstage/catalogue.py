@@ -48,4 +48,11 @@ SYSTEMS: tuple[System, ...] = (
         "Sets of mutations, accepted at once and applied in order whatever crashes; dead letters",
         stability="beta",
     ),
+    System(
+        "timeseries",
+        "soundstage.data.timeseries",
+        "Events of many ids in the order of time, written once, kept in slices that are dropped whole",
+        number=46,
+        simulated=False,
+    ),
 )

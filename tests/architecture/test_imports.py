@@ -39,7 +39,13 @@ HOMES = {
     "tantivy": ("soundstage.engines",),
     "uvicorn": ("soundstage.surface.http",),
     "uvloop": ("soundstage.surface", "soundstage.demo"),
-    "xxhash": ("soundstage.client.streams", "soundstage.data.kv", "soundstage.engines", "soundstage.runtime.streaming"),
+    "xxhash": (
+        "soundstage.client.streams",
+        "soundstage.data.kv",
+        "soundstage.data.timeseries",
+        "soundstage.engines",
+        "soundstage.runtime.streaming",
+    ),
     "zstandard": ("soundstage.core", "soundstage.runtime.transfer", "soundstage.surface.http", "soundstage.client"),
 }
 """Every third-party library with the packages that may import it."""

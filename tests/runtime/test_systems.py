@@ -73,7 +73,7 @@ def test_operations_are_those_declared() -> None:
 
 
 def test_abstractions_are_the_systems_with_namespaces() -> None:
-    assert set(systems().abstractions()) == {"kv", "notes"}
+    assert set(systems().abstractions()) == {"kv", "notes", "timeseries"}
     assert systems().namespace_config("notes") is NamespaceConfig
     assert systems().namespace_config("tokens") is None
 

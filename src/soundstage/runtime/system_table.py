@@ -40,10 +40,15 @@ class Entry(NamedTuple):
 
 
 class SystemTable:
-    """One table of the stage, created by `create`; partitions and keys are text, values are bytes."""
+    """One table of the stage, created by `create`; partitions and keys are text, values are bytes.
 
-    def __init__(self, records: Records, name: str, clock: TokenClock, environment: Environment) -> None:
-        self.name: str = f"system/{name}"
+    With an `owner` it is a table of that system's, and is made and dropped with the namespace that it belongs to.
+    """
+
+    def __init__(
+        self, records: Records, name: str, clock: TokenClock, environment: Environment, owner: str = "system"
+    ) -> None:
+        self.name: str = f"{owner}/{name}"
         self._records = records
         self._clock = clock
         self._environment = environment

@@ -114,13 +114,15 @@ class Declarations:
     async def remains(self, info: NamespaceInfo) -> Remains:
         """What there is to drop of a stored namespace, also of one that cannot be served.
 
-        Without its system only what is called `abstraction/name`, or stands below that, is known to be its own.
+        Without its system only what is called `abstraction/name`, or stands below that, is known to be its own. What
+        stands there is its own in any case: its system may have made more tables than it began with.
         """
         try:
             declared = self.stored(info)
         except SoundstageError:
             return await self._found(info)
-        return Remains(declared.records, [table.name for table in declared.tables])
+        tables = [table.name for table in declared.tables]
+        return Remains(declared.records, list(dict.fromkeys([*tables, *await below(info, declared.records)])))
 
     async def _found(self, info: NamespaceInfo) -> Remains:
         engine = info.engines.get(PORTS[0], DEFAULT_ENGINE)
@@ -128,10 +130,10 @@ class Declarations:
             records = self._engines.get(engine, f"engines.{engine}")
         except InvalidArgument:
             return Remains(None, [], f"its tables in the engine {engine!r}, which the stage file does not have")
-        own = f"{info.abstraction}/{info.name}"
-        tables = [each.name for each in await records.tables() if f"{each.name}/".startswith(f"{own}/")]
+        tables = await below(info, records)
         if tables:
             return Remains(records, tables)
+        own = f"{info.abstraction}/{info.name}"
         return Remains(records, [], f"whatever its tables in the engine {engine!r} are called: none is called {own}")
 
     def known_knobs(self, abstraction: str) -> tuple[str, ...]:
@@ -192,6 +194,12 @@ class Declarations:
                     hint="set conditional_writes to false, or bind another engine",
                 )
         return tables
+
+
+async def below(info: NamespaceInfo, records: Records) -> list[str]:
+    """The tables that are called after the namespace, whoever made them."""
+    own = f"{info.abstraction}/{info.name}"
+    return [each.name for each in await records.tables() if f"{each.name}/".startswith(f"{own}/")]
 
 
 def spec_of(name: str, declaration: NamespaceDeclaration) -> NamespaceSpec:

@@ -13,7 +13,7 @@ from soundstage.core.namespace import NamespaceInfo, NamespaceSpec
 from soundstage.engines.records.port import TableSpec
 from soundstage.runtime.access import authorise
 from soundstage.runtime.compute import Compute
-from soundstage.runtime.control.declaration import Declared
+from soundstage.runtime.control.declaration import Declared, below
 from soundstage.runtime.control.store import EarlierKnobs, Stored, earlier_than
 from soundstage.runtime.files import check_name
 from soundstage.runtime.namespaces.api import (
@@ -46,8 +46,9 @@ class NamespaceTransfers:
 
     async def check_export(self, call: Call, request: ExportNamespace) -> None:
         """What can be seen to be wrong."""
-        declared = self._control.stored(self._control.get(request.name))
+        declared = self._control.stored(info := self._control.get(request.name))
         transfers_of(declared.records, request.name, "name")
+        await check_fixed_tables(info, declared)
         check_name(request.name + SUFFIX)
 
     async def export(self, request: ExportNamespace, job: JobContext) -> Exported:
@@ -95,7 +96,9 @@ class NamespaceTransfers:
         if request.name == request.to:
             raise InvalidArgument("a namespace is no copy of itself", field="to", hint="name another one")
         info = self._control.get(request.name)
-        transfers_of(self._control.stored(info).records, request.name, "name")
+        declared = self._control.stored(info)
+        transfers_of(declared.records, request.name, "name")
+        await check_fixed_tables(info, declared)
         await self._check_target(self._spec(request, info, info.engines), overwrite=request.overwrite)
 
     async def copy(self, call: Call, request: CopyNamespace, job: JobContext) -> Filled:
@@ -150,6 +153,7 @@ class NamespaceTransfers:
         if found is None or found.stored.state != "active":
             raise self._control.unknown(name)
         declared = self._control.stored(found.stored.info)
+        await check_fixed_tables(found.stored.info, declared)
         tables = list(declared.tables)
         truncated = found.stored.truncated
         header = Header(
@@ -195,3 +199,18 @@ class NamespaceTransfers:
 
 _decode_import = unpacker(ImportState)
 _decode_copy = unpacker(CopyState)
+
+
+async def check_fixed_tables(info: NamespaceInfo, declared: Declared) -> None:
+    """Raise `InvalidArgument` for a namespace that made tables besides those it began with.
+
+    What is copied table by table would be without them, and look whole.
+    """
+    more = set(await below(info, declared.records)) - {table.name for table in declared.tables}
+    if more:
+        raise InvalidArgument(
+            f"the namespace {info.name!r} holds {len(more)} tables of its own making, such as {min(more)}, "
+            "which exports and copies do not have",
+            field="name",
+            hint="back up the stage, or move the whole engine",
+        )

@@ -1,0 +1,56 @@
+"""The time series store: events of many ids, written once, read by id and interval, the newest first.
+
+    async with Stage.open() as stage:
+        trips = stage.client(TimeSeries, "trips")
+        item = EventItem(event_item_key="station", event_item_value=b"Porte Maillot")
+        event = Event(time_series_id="bike-7", event_time=Instant.parse("2026-11-27T08:15:00Z"), event_id="…", …)
+        await trips.write_event_records_sync(events=[event])
+        page = await trips.read_event_records(time_series_id="bike-7", time_interval=TimeInterval(start=…, end=…))
+
+Messages and operations are in `api`, the knobs of a namespace and what those left out come to in `config`. Inside:
+
+    placement    in which partition an event lies, and under which keys
+    slices       time slices: their states, and how the next one is to be
+    catalogue    which slices there are, as all processes agree on them; makes and drops their tables
+    events       events as rows, checked
+    writes       what is stored, and what becomes of late events
+    partitions   the reader of a list of partitions: one stream of events
+    fanout       how many partitions to read at once
+    reads        pages; `cursors`: where they go on
+    namespace, service    a namespace as this process serves it, and the operations
+    roles        makes slices ahead of need and drops them in time
+
+Data on disk: table `timeseries/<namespace>` with the catalogue of slices, and for each slice a table
+`timeseries/<namespace>/<generation>_<day>_<number>`, with a partition per id, time bucket and event bucket, and a row
+per item of an event.
+"""
+
+from __future__ import annotations
+
+from soundstage.data.timeseries.api import (
+    Event,
+    EventFilter,
+    EventItem,
+    ListSlicesReply,
+    ReadEventRecordsReply,
+    ResponseContext,
+    SyncTimeSeries,
+    TimeInterval,
+    TimeSeries,
+    TimeSlice,
+    WriteEventRecordsReply,
+)
+
+__all__ = [
+    "Event",
+    "EventFilter",
+    "EventItem",
+    "ListSlicesReply",
+    "ReadEventRecordsReply",
+    "ResponseContext",
+    "SyncTimeSeries",
+    "TimeInterval",
+    "TimeSeries",
+    "TimeSlice",
+    "WriteEventRecordsReply",
+]

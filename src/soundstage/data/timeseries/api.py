@@ -1,0 +1,161 @@
+"""The messages and operations of the time series store."""
+
+# The bodies of declared operations never run.
+# pyright: reportReturnType=false
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, TypeAlias
+
+import msgspec
+from msgspec import Meta
+
+from soundstage.core.errors import DataLoss, Forbidden, NotFound, TooLarge
+from soundstage.core.message import Duration, Instant, Int64, NamespaceName, PageToken
+from soundstage.core.operation import AsyncFace, SyncFace, operation
+
+Message = msgspec.Struct
+
+PAGE_SIZE_MAX = 10_000
+
+SliceState: TypeAlias = Literal["active", "immutable", "closed", "deleted"]
+
+
+class EventItem(Message, frozen=True, kw_only=True, gc=False):
+    """A key of an event and what it has there."""
+
+    event_item_key: Annotated[str, Meta(description="text of 1 to 2000 bytes, such as tags.app")]
+    event_item_value: Annotated[bytes, Meta(description="what to store")]
+
+
+class Event(Message, frozen=True, kw_only=True, gc=False):
+    """Something that happened: it never changes, and the same key twice is one event.
+
+    `time_series_id`, `event_time` and `event_id` are its key. Its items may come in several writes.
+    """
+
+    time_series_id: Annotated[str, Meta(description="of what it happened to: text of 1 to 1024 bytes")]
+    event_time: Annotated[Instant, Meta(description="when it happened, as its client says")]
+    event_id: Annotated[str, Meta(description="text of 1 to 1024 bytes, such as a UUID")]
+    event_items: Annotated[list[EventItem], Meta(description="at least one, each key once")]
+
+
+class ResponseContext(Message, frozen=True, kw_only=True):
+    """How long a namespace took to answer."""
+
+    namespace: str
+    time_taken: Duration
+
+
+class WriteEventRecords(Message, kw_only=True):
+    namespace: NamespaceName = ""
+    events: Annotated[list[Event], Meta(description="up to 5000 items in all, together up to 4 MiB; of any ids")]
+
+
+class WriteEventRecordsReply(Message, kw_only=True):
+    """All events are stored; `response_context` says how long it took."""
+
+    response_context: list[ResponseContext]
+
+
+class TimeInterval(Message, frozen=True, kw_only=True):
+    """From `start` on and before `end`."""
+
+    start: Annotated[Instant, Meta(description="the first instant of it")]
+    end: Annotated[Instant, Meta(description="the first instant behind it")]
+
+
+class EventFilter(Message, frozen=True, kw_only=True):
+    """Events that have exactly this value under this key."""
+
+    match_event_item_key: Annotated[str, Meta(description="of an item of the event")]
+    match_event_item_value: Annotated[bytes, Meta(description="what that item holds, to the byte")]
+
+
+class ReadEventRecords(Message, kw_only=True):
+    namespace: NamespaceName = ""
+    time_series_id: Annotated[str, Meta(description="whose events: text of 1 to 1024 bytes")]
+    time_interval: Annotated[TimeInterval, Meta(description="which of them")]
+    event_filters: Annotated[
+        Annotated[list[EventFilter], Meta(max_length=64)] | None,
+        Meta(description="only events that match them all; none: every one"),
+    ] = None
+    page_size: (
+        Annotated[int, Meta(ge=1, le=PAGE_SIZE_MAX, description="events of a page; none: the namespace's `page_size`")]
+        | None
+    ) = None
+    total_record_limit: (
+        Annotated[int, Meta(ge=1, le=2**63 - 1, description="events over all pages; none: no limit")] | None
+    ) = None
+    allow_partial: Annotated[
+        bool,
+        Meta(description="answer at the end of the objective whatever is missing then, and say that it is partial"),
+    ] = False
+    page_token: PageToken = None
+
+
+class ReadEventRecordsReply(Message, kw_only=True, omit_defaults=True):
+    """One page, the newest event first. With `partial` it ended at the objective; `next_page_token` goes on."""
+
+    records: list[Event]
+    next_page_token: str | None = None
+    partial: bool | None = None
+    response_context: list[ResponseContext]
+
+
+class ListSlices(Message, kw_only=True):
+    namespace: NamespaceName = ""
+
+
+class TimeSlice(Message, frozen=True, kw_only=True, omit_defaults=True):
+    """A table of events from `start` on and before `end`, and how they lie in it.
+
+    `closes_at` and `deleted_at` are when it is read for the last time, and when it is dropped; absent: never.
+    """
+
+    start: Instant
+    end: Instant
+    table: str
+    state: SliceState
+    seconds_per_bucket: Duration
+    event_buckets: Int64
+    closes_at: Instant | None = None
+    deleted_at: Instant | None = None
+
+
+class ListSlicesReply(Message, kw_only=True):
+    """The slices there are, the oldest first."""
+
+    slices: list[TimeSlice]
+
+
+class TimeSeriesCalls:
+    """Events of many ids in the order of time: written once, read by id and interval, the newest first."""
+
+    system = "timeseries"
+
+    @operation(WriteEventRecords, access="write", idempotent=True, errors=(NotFound, Forbidden, TooLarge, DataLoss))
+    def write_event_records_sync(self) -> WriteEventRecordsReply:
+        """All events are stored and stay so; sent again, they are the same events.
+
+        If one of them is refused nothing is stored. Those of one id that lie together become visible together.
+        """
+
+    @operation(ReadEventRecords, access="read", idempotent=True, errors=(NotFound, Forbidden, TooLarge, DataLoss))
+    def read_event_records(self) -> ReadEventRecordsReply:
+        """One page of the events of an id in an interval, the newest first; an unknown id reads as empty."""
+
+    @operation(ListSlices, access="read", idempotent=True, errors=(NotFound,))
+    def list_slices(self) -> ListSlicesReply:
+        """The slices of a namespace, with their states and settings."""
+
+
+class TimeSeries(AsyncFace, TimeSeriesCalls):
+    """The time series store, asynchronous: `stage.client(TimeSeries, "trips")`."""
+
+
+class SyncTimeSeries(SyncFace, TimeSeriesCalls):
+    """The time series store, synchronous: `stage.client(SyncTimeSeries, "trips")`."""
+
+
+CALLS = TimeSeriesCalls

@@ -1,0 +1,242 @@
+"""The slices of one namespace, as all processes agree on them.
+
+Data on disk: table `timeseries/<namespace>`, partition `slices`, a row `slice/<number>` for each and the row `head`,
+which every change writes: of two who change slices at once one is too late, and looks again. A slice is written down
+before its table is made, and marked before that is dropped, so that a table that no slice has is nobody's.
+
+What is kept of it here is looked at by every read, which costs one look-up of the store, and by writes when it lacks
+what they need: a slice that is there never changes, but that one without an end grows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+
+import msgspec
+
+from soundstage.core.errors import DataLoss, Exhausted, InvalidArgument, NotFound, PreconditionFailed, Unavailable
+from soundstage.data.timeseries.config import Layout
+from soundstage.data.timeseries.slices import Slice, covering, following, planned
+from soundstage.engines.records.port import Records, Stamp, TableSpec
+from soundstage.runtime.system_table import Entry, SystemTable
+
+PARTITION = "slices"
+HEAD = "head"
+SLICE = "slice/"
+
+FORMAT = 1
+
+SLICES_MAX = 4_096
+"""Of one namespace: each is a table of its engine."""
+
+TRIES_MAX = 20
+
+
+class Head(msgspec.Struct, frozen=True, array_like=True):
+    """`numbers` counts the slices that there ever were."""
+
+    numbers: int = 0
+    format: int = FORMAT
+
+
+class _Known(msgspec.Struct, frozen=True):
+    """The catalogue at one moment, in the order of time; `going` are those that are being dropped."""
+
+    stamp: Stamp | None
+    head: Head
+    head_stamp: Stamp | None
+    slices: tuple[Slice, ...]
+    going: tuple[Slice, ...]
+
+
+_NOTHING = _Known(None, Head(), None, (), ())
+
+Change = Callable[[_Known], tuple[Head, dict[str, Slice | None]]]
+"""What is to be written of what is known: the next head, and slices by their rows; None deletes one."""
+
+
+class Catalogue:
+    """The slices of a namespace of one generation. `prefix` is what the names of their tables begin with."""
+
+    def __init__(self, table: SystemTable, records: Records, prefix: str) -> None:
+        self._table = table
+        self._records = records
+        self._prefix = prefix
+        self._known = _NOTHING
+        self._changing = asyncio.Lock()
+        self._swept = False
+
+    @property
+    def slices(self) -> tuple[Slice, ...]:
+        """Those that were known when it was last looked, in the order of time, without any that is being dropped."""
+        return self._known.slices
+
+    async def refresh(self) -> None:
+        """What was acknowledged of them before is known."""
+        if self._known.stamp is None or await self._table.stamp(PARTITION) != self._known.stamp:
+            await self._load()
+
+    async def cover(self, times: Iterable[int], layout: Layout, *, dedicated: bool) -> None:
+        """Every one of `times` is in a slice, whose table exists."""
+        wanted = sorted(set(times))
+        if not self._lacks(wanted):
+            return
+        async with self._changing:
+            await self._load()
+            if self._lacking(wanted):
+                await self._change(lambda known: self._made(known, wanted, layout, dedicated=dedicated))
+            for each in [found for found in self.slices if not found.made]:
+                await self._make(each)
+
+    async def _make(self, found: Slice) -> None:
+        """The table of a slice exists. Idempotent."""
+        await self._records.create_table(TableSpec(name=found.table, dedicated=found.dedicated))
+
+        def made(known: _Known) -> tuple[Head, dict[str, Slice | None]]:
+            current = next((each for each in known.slices if each.number == found.number), None)
+            if current is None or current.made:
+                return known.head, {}
+            return known.head, {_row(current): msgspec.structs.replace(current, made=True)}
+
+        await self._change(made)
+
+    async def check_kept(self, table: str, error: NotFound) -> None:
+        """Raise `DataLoss` where a slice says that it has the table of which a store says that it is not there."""
+        await self._load()
+        if any(each.table == table and each.made for each in self.slices):
+            raise DataLoss(
+                f"the table {table} of a time slice is missing", hint="restore it from a backup, or drop the slice"
+            ) from error
+
+    async def prepare(self, now_ns: int, layout: Layout, *, dedicated: bool) -> bool:
+        """The slice that will be needed next exists; whether one was made."""
+        await self.refresh()
+        due = following(self.slices, now_ns, layout)
+        if due is None:
+            return False
+        await self.cover([due], layout, dedicated=dedicated)
+        return True
+
+    async def drop(self, is_due: Callable[[Slice], bool], check: Callable[[], None]) -> int:
+        """Slices that are due, and those that an earlier call left half-way, are gone with their tables; how many.
+
+        `check` raises once another may be at it. Tables that no slice has, which a process left that died or was slow,
+        go with the first call and with every drop.
+        """
+        async with self._changing:
+            await self._load()
+            due = [each for each in self.slices if is_due(each)]
+            if due:
+                rows = {_row(each): msgspec.structs.replace(each, dropping=True) for each in due}
+                check()
+                await self._change(lambda known: (known.head, _still(rows, known)))
+            going = self._known.going
+            for each in going:
+                check()
+                await self._records.drop_table(each.table)
+                await self._forget(each)
+            if going or not self._swept:
+                await self._sweep(check)
+            return len(going)
+
+    async def _forget(self, gone: Slice) -> None:
+        def forgotten(known: _Known) -> tuple[Head, dict[str, Slice | None]]:
+            there = any(each.number == gone.number for each in known.going)
+            return known.head, {_row(gone): None} if there else {}
+
+        await self._change(forgotten)
+
+    async def _sweep(self, check: Callable[[], None]) -> None:
+        """No table is there that no slice has: every slice is written down before its table is made."""
+        listed = await self._records.tables()
+        await self._load()
+        have = {each.table for each in (*self.slices, *self._known.going)}
+        for spec in listed:
+            if spec.name.startswith(self._prefix) and spec.name not in have:
+                check()
+                await self._records.drop_table(spec.name)
+        self._swept = True
+
+    def _lacks(self, times: Sequence[int]) -> bool:
+        return any((found := covering(self.slices, each)) is None or not found.made for each in times)
+
+    def _lacking(self, times: Sequence[int]) -> bool:
+        return any(covering(self.slices, each) is None for each in times)
+
+    def _made(
+        self, known: _Known, times: Sequence[int], layout: Layout, *, dedicated: bool
+    ) -> tuple[Head, dict[str, Slice | None]]:
+        """Slices for all of `times`."""
+        slices, changes, numbers = list(known.slices), dict[str, Slice | None](), known.head.numbers
+        for time_ns in times:
+            if covering(slices, time_ns) is not None:
+                continue
+            found = planned(slices, time_ns, layout, numbers + 1, self._prefix)
+            if found.number > numbers:
+                numbers, found = found.number, msgspec.structs.replace(found, dedicated=dedicated)
+            slices = sorted(
+                [found, *(each for each in slices if each.number != found.number)], key=lambda each: each.start
+            )
+            changes[_row(found)] = found
+        if len(slices) > SLICES_MAX:
+            raise Exhausted(
+                f"the events lie in more than {SLICES_MAX} slices, and no namespace has more",
+                field="events",
+                hint="raise `time_partition.seconds_per_slice`, or let older slices be deleted first",
+                retryable=False,
+            )
+        return Head(numbers), changes
+
+    async def _change(self, change: Change) -> None:
+        """What `change` makes of the slices as they are is stored, and known."""
+        for _ in range(TRIES_MAX):
+            head, slices = change(self._known)
+            if not slices:
+                return
+            rows: dict[str, bytes | None] = {
+                row: None if each is None else msgspec.msgpack.encode(each) for row, each in slices.items()
+            }
+            rows[HEAD] = msgspec.msgpack.encode(head)
+            try:
+                await self._table.write(PARTITION, rows, {HEAD: self._known.head_stamp}, onward=True)
+            except PreconditionFailed:
+                await self._load()
+                continue
+            await self._load()
+            return
+        raise Unavailable("others change the slices of the namespace all the time", outcome="not_applied")
+
+    async def _load(self) -> None:
+        # The stamp first: what changes meanwhile is found by the next look.
+        stamp = await self._table.stamp(PARTITION)
+        entries = await self._table.read(PARTITION, "")
+        head = entries.pop(HEAD, None)
+        slices = sorted((_slice(entry) for entry in entries.values()), key=lambda each: each.start)
+        self._known = _Known(
+            stamp,
+            Head() if head is None else msgspec.msgpack.decode(head.value, type=Head),
+            None if head is None else head.stamp,
+            tuple(each for each in slices if not each.dropping),
+            tuple(each for each in slices if each.dropping),
+        )
+
+
+def _still(rows: dict[str, Slice], known: _Known) -> dict[str, Slice | None]:
+    """Of `rows` those whose slices are still there."""
+    there = {_row(each) for each in known.slices}
+    return {row: each for row, each in rows.items() if row in there}
+
+
+def _row(found: Slice) -> str:
+    return f"{SLICE}{found.number:012d}"
+
+
+def _slice(entry: Entry) -> Slice:
+    found = msgspec.msgpack.decode(entry.value, type=Slice)
+    if found.format > FORMAT:
+        raise InvalidArgument(
+            f"a time slice has the format {found.format}; this release knows {FORMAT}",
+            hint="read the namespace with the release that wrote it, or a newer one",
+        )
+    return found

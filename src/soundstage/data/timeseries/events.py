@@ -1,0 +1,130 @@
+"""Events as rows, checked against every limit before anything is done.
+
+The version of a row is a function of its key and its value: time and token are those of its event, so that of two
+values under one key the greater one stays, on every engine and in whatever order they came.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import NamedTuple
+
+from soundstage.core import version
+from soundstage.core.errors import Forbidden, InvalidArgument
+from soundstage.core.limits import check_call_bytes, check_call_items, check_id, check_text
+from soundstage.core.time import Duration, Instant
+from soundstage.data.timeseries import placement
+from soundstage.data.timeseries.api import Event
+from soundstage.engines.records.port import Row
+
+TOKEN = "event"
+"""Of every row: its key says already which event it is of."""
+
+ITEM_KEY_MAX_BYTES = 2_000
+"""With an event id of NULs alone, which takes twice its length, a row's key is just as long as keys may be."""
+
+FIRST_US = 1
+"""The time of rows of events before 1970: versions have none before."""
+
+
+class Record(NamedTuple):
+    """An event as it is stored: `rows` are its items, under keys that begin with its `prefix`."""
+
+    series: bytes
+    time_ns: int
+    event_id: bytes
+    prefix: bytes
+    rows: list[Row]
+
+
+class Window(NamedTuple):
+    """What times of events are taken without a look at what is stored; `oldest_ns` None: any."""
+
+    oldest_ns: int | None
+    newest_ns: int
+
+
+def check_series(series: str, blocked: Collection[str], field: str) -> bytes:
+    """The UTF-8 of the id of a time series. Raises `Forbidden` for one that the namespace has blocked."""
+    found = check_id(series, field)
+    if series in blocked:
+        raise Forbidden(
+            f"{field} is blocked in this namespace", field=field, hint="the namespace's knob is blocked_ids"
+        )
+    return found
+
+
+def records_of(events: Sequence[Event], blocked: Collection[str]) -> list[Record]:
+    """`events` as they are stored. Raises with the path of the first that cannot be."""
+    if not events:
+        raise InvalidArgument("events is empty", field="events", hint="give at least one")
+    check_call_items(sum(len(event.event_items) for event in events) or 1, "events")
+    records = [_record(event, blocked, f"events[{index}]") for index, event in enumerate(events)]
+    # As much as one batch of a store takes: whatever lies in one partition is written at once.
+    check_call_bytes(sum(_size(event, record) for event, record in zip(events, records, strict=True)), "events")
+    return records
+
+
+def check_future(records: Sequence[Record], window: Window) -> None:
+    """Raise `InvalidArgument` for an event that has not happened yet."""
+    for index, record in enumerate(records):
+        if record.time_ns > window.newest_ns:
+            field = f"events[{index}].event_time"
+            raise InvalidArgument(
+                f"{field} is {Instant(record.time_ns)}, {Duration(record.time_ns - window.newest_ns)} "
+                "more than is taken ahead of the server's clock",
+                field=field,
+                hint="set the clock of who makes the events; the namespace's knob is accept_future",
+            )
+
+
+def late(records: Sequence[Record], window: Window) -> list[int]:
+    """The indices of events that are too old to be new: repetitions of ones that were taken are none the less."""
+    oldest_ns = window.oldest_ns
+    if oldest_ns is None:
+        return []
+    return [index for index, record in enumerate(records) if record.time_ns < oldest_ns]
+
+
+def too_late(index: int, record: Record) -> InvalidArgument:
+    """The refusal of an event that is too old, and was not stored when it was not."""
+    field = f"events[{index}].event_time"
+    return InvalidArgument(
+        f"{field} is {Instant(record.time_ns)}, which is longer ago than the namespace accepts",
+        field=field,
+        hint="the namespace's knob is accept_limit, which may be raised for as long as old events are written",
+    )
+
+
+def _record(event: Event, blocked: Collection[str], field: str) -> Record:
+    series = check_series(event.time_series_id, blocked, f"{field}.time_series_id")
+    event_id = check_id(event.event_id, f"{field}.event_id")
+    if not event.event_items:
+        raise InvalidArgument(
+            f"{field}.event_items is empty", field=f"{field}.event_items", hint="give at least one item"
+        )
+    time_ns = int(event.event_time)
+    prefix = placement.event_prefix(time_ns, event_id)
+    head = version.put_head(max(time_ns // 1_000, FIRST_US), TOKEN, metadata=placement.metadata(series))
+    rows: list[Row] = []
+    keys: set[str] = set()
+    for index, item in enumerate(event.event_items):
+        at = f"{field}.event_items[{index}].event_item_key"
+        if item.event_item_key in keys:
+            raise InvalidArgument(f"{at} is there twice in its event", field=at, hint="give each key once")
+        keys.add(item.event_item_key)
+        rows.append((prefix + _item_key(item.event_item_key, at), head + item.event_item_value))
+    return Record(series, time_ns, event_id, prefix, rows)
+
+
+def _item_key(text: str, field: str) -> bytes:
+    key = check_text(text, field)
+    if not 1 <= len(key) <= ITEM_KEY_MAX_BYTES:
+        raise InvalidArgument(f"{field} has {len(key)} bytes", field=field, hint=f"use 1 to {ITEM_KEY_MAX_BYTES} bytes")
+    return key
+
+
+def _size(event: Event, record: Record) -> int:
+    values = sum(len(item.event_item_value) for item in event.event_items)
+    described = len(placement.metadata(record.series)) * len(record.rows)
+    return len(record.series) + sum(len(key) for key, _ in record.rows) + values + described

@@ -1,0 +1,34 @@
+"""How many partitions to read at once: about as many as pages have needed of late.
+
+Where events lie dense one or two partitions fill a page, and more would be read in vain. Where they are sparse a page
+takes many, and one after the other would take as many times as long.
+"""
+
+from __future__ import annotations
+
+from math import ceil
+
+WEIGHT = 0.2
+MARGIN = 1.25
+
+
+class FanOut:
+    """An average of the partitions that a page needed, in which the last counts a fifth."""
+
+    __slots__ = ("_most", "needed")
+
+    def __init__(self, needed: float, most: int) -> None:
+        self.needed: float = needed
+        self._most = most
+
+    def width(self) -> int:
+        """How many to read at first."""
+        return max(1, min(self._most, ceil(self.needed * MARGIN)))
+
+    def wider(self, width: int) -> int:
+        """How many to read next, when so many did not fill the page."""
+        return min(self._most, width * 2)
+
+    def learn(self, partitions: int) -> None:
+        """A page needed so many."""
+        self.needed += WEIGHT * (min(partitions, self._most) - self.needed)

@@ -1,0 +1,115 @@
+"""A namespace of time series as this process serves it: what its configuration means for each call."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from soundstage.core.environment import Environment
+from soundstage.core.errors import InvalidArgument
+from soundstage.core.hlc import TokenClock
+from soundstage.core.time import INT64_MAX
+from soundstage.data.pagination import RowEstimate, max_ns
+from soundstage.data.timeseries.catalogue import Catalogue
+from soundstage.data.timeseries.config import (
+    Layout,
+    NamespaceConfig,
+    accept_limit_ns,
+    check_together,
+    kept,
+    layout,
+)
+from soundstage.data.timeseries.events import Window
+from soundstage.data.timeseries.fanout import FanOut
+from soundstage.data.timeseries.slices import Lifetime
+from soundstage.engines.records.port import Capability, Records, TableSpec
+from soundstage.runtime.service import NamespaceView
+from soundstage.runtime.system_table import SystemTable
+
+SYSTEM = "timeseries"
+
+
+class Tally:
+    """What was done for a namespace since the start."""
+
+    __slots__ = ("partitions_read", "read", "refused", "written")
+
+    def __init__(self) -> None:
+        self.written: int = 0
+        self.refused: int = 0
+        self.read: int = 0
+        self.partitions_read: int = 0
+
+
+class ServedNamespace:
+    """One version of one namespace. What was learnt of it, and its `catalogue`, are handed on to the next version."""
+
+    __slots__ = (
+        "blocked",
+        "catalogue",
+        "config",
+        "dedicated",
+        "fan_out",
+        "layout",
+        "lifetime",
+        "max_ns",
+        "name",
+        "records",
+        "row_bytes",
+        "rows_per_event",
+        "tally",
+        "view",
+    )
+
+    def __init__(
+        self,
+        view: NamespaceView,
+        environment: Environment,
+        clock: TokenClock,
+        before: ServedNamespace | None = None,
+    ) -> None:
+        config: NamespaceConfig = view.config
+        if before is not None and (before.view.generation != view.generation or before.records is not view.records):
+            before = None
+        self.view: NamespaceView = view
+        self.name: str = view.name
+        self.config: NamespaceConfig = config
+        self.records: Records = view.records
+        self.blocked: frozenset[str] = frozenset(config.blocked_ids)
+        self.layout: Layout = layout(config)
+        self.lifetime: Lifetime = Lifetime(accept_limit_ns(config), kept(config))
+        self.max_ns: int | None = max_ns(view, "read_event_records")
+        # Where rows of many tables lie together a cluster removes those of a dropped one each by itself.
+        self.dedicated: bool = Capability.COSTLY_CONDITIONS in view.records.capabilities
+        table = SystemTable(view.records, view.name, clock, environment, SYSTEM)
+        self.catalogue: Catalogue = (
+            Catalogue(table, view.records, f"{table.name}/{view.generation}_") if before is None else before.catalogue
+        )
+        needed = float(config.fan_out) if before is None else before.fan_out.needed
+        self.fan_out: FanOut = FanOut(needed, config.fan_out_max)
+        self.row_bytes: RowEstimate = RowEstimate() if before is None else before.row_bytes
+        self.rows_per_event: RowEstimate = RowEstimate(1.0) if before is None else before.rows_per_event
+        self.tally: Tally = Tally() if before is None else before.tally
+
+    def window(self, now_ns: int) -> Window:
+        """Which times of events are taken now."""
+        limit_ns = self.lifetime.accept_ns
+        oldest_ns = None if limit_ns is None else now_ns - limit_ns
+        return Window(oldest_ns, min(now_ns + self.config.accept_future, INT64_MAX))
+
+    async def cover(self, times: Iterable[int]) -> None:
+        """Every one of `times` lies in a slice."""
+        await self.catalogue.cover(times, self.layout, dedicated=self.dedicated)
+
+
+def tables(name: str, config: NamespaceConfig, capabilities: frozenset[str]) -> Sequence[TableSpec]:
+    """The table that tells which slices there are; these have tables of their own, made when they are needed.
+
+    Raises `InvalidArgument` for what the engine cannot do.
+    """
+    check_together(config)
+    if Capability.CONDITIONAL not in capabilities:
+        raise InvalidArgument(
+            "the engine takes no conditional writes, by which processes agree on the time slices there are",
+            hint="bind the namespace to another engine",
+        )
+    return [TableSpec(name=f"{SYSTEM}/{name}", conditional=True)]

@@ -1,0 +1,135 @@
+"""Reads events from a list of partitions, newest first: one stream of what lies in several places.
+
+Whoever has the list decides where the events of an id are; how they come out does not depend on it. All partitions
+of a reader may have events of the same time. What is read of each is in order, and the least key is the next event
+once every partition has shown its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Coroutine, Sequence
+from typing import Any
+
+from soundstage.core.errors import TooLarge
+from soundstage.core.time import Instant
+from soundstage.data.timeseries.placement import event_of, prefix_of
+from soundstage.engines.records.port import Budget, Records, Row, Span
+
+EVENT_MAX_BYTES = 32 << 20
+"""Of one event, which is held whole: items may be added to it by many writes."""
+
+Found = tuple[bytes, list[Row]]
+"""The prefix of an event's keys, and its rows."""
+
+
+async def together(reads: Sequence[Coroutine[Any, Any, None]]) -> None:
+    """All `reads` have ended. When one fails the others are cancelled, and its failure is raised."""
+    if len(reads) == 1:
+        await reads[0]
+        return
+    tasks = [asyncio.ensure_future(each) for each in reads]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for each in tasks:
+            each.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+class _Part:
+    """One partition, read as far as `resume`; None: to its end."""
+
+    __slots__ = ("events", "partition", "resume", "tail", "tail_bytes", "tail_prefix")
+
+    def __init__(self, partition: bytes, resume: bytes) -> None:
+        self.partition = partition
+        self.resume: bytes | None = resume
+        self.events: deque[Found] = deque()
+        self.tail: list[Row] = []
+        self.tail_bytes: int = 0
+        self.tail_prefix: bytes = b""
+
+    @property
+    def is_dry(self) -> bool:
+        """Whether its next event is not known, though there may be one."""
+        return not self.events and self.resume is not None
+
+    def take(self, rows: Sequence[Row], resume: bytes | None) -> None:
+        """`rows` came next. The last event is whole when another begins, or the partition ends."""
+        for row in rows:
+            if not self.tail or not row[0].startswith(self.tail_prefix):
+                self._close()
+                self.tail_prefix = prefix_of(row[0])
+            self.tail.append(row)
+            self.tail_bytes += len(row[0]) + len(row[1])
+        if self.tail_bytes > EVENT_MAX_BYTES and not self.events:
+            time_ns, event_id = event_of(self.tail_prefix)
+            raise TooLarge(
+                f"the event {event_id.decode()[:80]!r} of {Instant(time_ns)} has more than {EVENT_MAX_BYTES} bytes",
+                field="time_interval",
+                hint="read the time before and behind it",
+            )
+        self.resume = resume
+        if resume is None:
+            self._close()
+
+    def _close(self) -> None:
+        if self.tail:
+            self.events.append((self.tail_prefix, self.tail))
+            self.tail, self.tail_bytes = [], 0
+
+
+class PartitionReader:
+    """The events of `partitions` of one table in a span, each partition from the span's start on.
+
+    `read` counts the calls of the store, `read_bytes` what they returned.
+    """
+
+    __slots__ = ("_parts", "_records", "_span", "_table", "read", "read_bytes", "read_rows")
+
+    def __init__(self, records: Records, table: str, partitions: Sequence[bytes], span: Span) -> None:
+        self._records = records
+        self._table = table
+        self._span = span
+        self._parts = [_Part(partition, span.start) for partition in partitions]
+        self.read: int = 0
+        self.read_bytes: int = 0
+        self.read_rows: int = 0
+
+    def __len__(self) -> int:
+        """How many partitions there are."""
+        return len(self._parts)
+
+    @property
+    def is_dry(self) -> bool:
+        """Whether the next event is not known before there is another `fill`."""
+        return any(part.is_dry for part in self._parts)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether every event was taken."""
+        return not any(part.events or part.resume is not None for part in self._parts)
+
+    async def fill(self, budget: Budget, now_us: int) -> None:
+        """Every dry partition was read on once, all at the same time; `budget` is for each."""
+        await together([self._fill(part, budget, now_us) for part in self._parts if part.is_dry])
+
+    def peek(self) -> bytes | None:
+        """The prefix of the next event, None where there is none. Not to be asked while it `is_dry`."""
+        return min((part.events[0][0] for part in self._parts if part.events), default=None)
+
+    def pop(self) -> Found:
+        """The next event. Not to be asked while it `is_dry`, or `is_over`."""
+        first = min((part for part in self._parts if part.events), key=lambda part: part.events[0][0])
+        return first.events.popleft()
+
+    async def _fill(self, part: _Part, budget: Budget, now_us: int) -> None:
+        assert part.resume is not None
+        span = Span(part.resume, self._span.end)
+        page = await self._records.read(self._table, part.partition, span, budget, now_us)
+        self.read += 1
+        self.read_rows += len(page.rows)
+        self.read_bytes += sum(len(key) + len(cell) for key, cell in page.rows)
+        part.take(page.rows, page.resume)

@@ -1,0 +1,160 @@
+"""The operations of the time series store, over the records engine that each namespace is bound to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from soundstage.core.call import Call
+from soundstage.core.errors import SoundstageError
+from soundstage.core.time import INT64_MAX, INT64_MIN, Duration, Instant
+from soundstage.data import cursors
+from soundstage.data.pagination import Patience
+from soundstage.data.timeseries import namespace
+from soundstage.data.timeseries.api import (
+    ListSlices,
+    ListSlicesReply,
+    ReadEventRecords,
+    ReadEventRecordsReply,
+    ResponseContext,
+    TimeSlice,
+    WriteEventRecords,
+    WriteEventRecordsReply,
+)
+from soundstage.data.timeseries.cursors import READ, Cursor
+from soundstage.data.timeseries.events import check_series, records_of
+from soundstage.data.timeseries.namespace import ServedNamespace
+from soundstage.data.timeseries.reads import PageReading, PageResult, Wanted, filters_of, interval_of
+from soundstage.data.timeseries.slices import Slice
+from soundstage.data.timeseries.writes import write
+from soundstage.engines.records.port import TableSpec
+from soundstage.runtime.measurement import Measurement
+from soundstage.runtime.service import ServiceContext
+
+
+class TimeSeriesService:
+    """Holds what it worked out of each namespace's configuration, the slices it knows, and counts."""
+
+    def __init__(self, context: ServiceContext) -> None:
+        self._context = context
+        self._environment = context.environment
+        self._served: dict[str, ServedNamespace] = {}
+
+    async def start(self) -> None:
+        """Nothing to open: namespaces bring their engines."""
+
+    async def stop(self) -> None:
+        self._served.clear()
+
+    def tables(self, name: str, config: Any, capabilities: frozenset[str]) -> Sequence[TableSpec]:
+        """See `namespace.tables`."""
+        return namespace.tables(name, config, capabilities)
+
+    async def write_event_records_sync(self, call: Call, request: WriteEventRecords) -> WriteEventRecordsReply:
+        began_ns, served = self._environment.monotonic_ns(), self._serve(request.namespace)
+        records = records_of(request.events, served.blocked)
+        await write(served, records, self._environment.now_ns(), call.deadline_ns)
+        return WriteEventRecordsReply(response_context=self._took(served, began_ns))
+
+    async def read_event_records(self, call: Call, request: ReadEventRecords) -> ReadEventRecordsReply:
+        began_ns, served = self._environment.monotonic_ns(), self._serve(request.namespace)
+        series = check_series(request.time_series_id, served.blocked, "time_series_id")
+        start_ns, resume = interval_of(request.time_interval)
+        filters = filters_of(request.event_filters)
+        cursor = cursors.unseal(self._context.page_tokens, READ, request, Cursor, served.view.generation)
+        wanted = Wanted(
+            series=series,
+            start_ns=start_ns,
+            resume=resume if cursor is None else cursor.resume,
+            filters=filters,
+            records=request.page_size or served.config.page_size,
+            records_left=request.total_record_limit if cursor is None else cursor.records_left,
+            needed=None if cursor is None else cursor.needed,
+        )
+        await served.catalogue.refresh()
+        patience = Patience(self._environment, call.deadline_ns, served.max_ns)
+        reading = PageReading(served, wanted, self._environment, patience, partial=request.allow_partial)
+        page = await reading.run()
+        return ReadEventRecordsReply(
+            records=page.events,
+            next_page_token=self._following(served, request, wanted, page),
+            partial=True if request.allow_partial and page.cut else None,
+            response_context=self._took(served, began_ns),
+        )
+
+    async def list_slices(self, call: Call, request: ListSlices) -> ListSlicesReply:
+        served = self._serve(request.namespace)
+        await served.catalogue.refresh()
+        now_ns = self._environment.now_ns()
+        return ListSlicesReply(slices=[_told(served, each, now_ns) for each in served.catalogue.slices])
+
+    async def tend(self, name: str, check: Callable[[], None]) -> None:
+        """The slice that a namespace is about to need exists, and those that it is to keep no longer do not."""
+        served = self._serve(name)
+        await served.catalogue.prepare(self._environment.now_ns(), served.layout, dedicated=served.dedicated)
+        now_ns = self._environment.now_ns()
+        # Asked for again: how long slices are kept may have been prolonged in the meantime.
+        served = self._serve(name)
+        await served.catalogue.drop(lambda each: served.lifetime.state(each, now_ns) == "deleted", check)
+
+    def names(self) -> list[str]:
+        """The namespaces that are served."""
+        return [view.name for view in self._context.namespaces.all()]
+
+    def measurements(self) -> Iterable[Measurement]:
+        """By namespace: events written, refused as late and read, and the reads of partitions that took."""
+        for name, served in list(self._served.items()):
+            try:
+                self._context.namespaces.view(name)
+            except SoundstageError:
+                # Deleted, or not to be served: neither is counted, nor kept for as long as the process lives.
+                del self._served[name]
+                continue
+            labels, tally = {"namespace": name}, served.tally
+            for metric, help, value in (
+                ("timeseries_events_written", "Events stored, those sent again included", tally.written),
+                ("timeseries_events_late", "Events refused as too old", tally.refused),
+                ("timeseries_events_read", "Events returned", tally.read),
+                ("timeseries_partition_reads", "Reads of single partitions that pages took", tally.partitions_read),
+            ):
+                yield Measurement(metric, help, value, "counter", labels)
+            slices = len(served.catalogue.slices)
+            yield Measurement("timeseries_slices", "Time slices there are", slices, "gauge", labels)
+
+    def _serve(self, name: str) -> ServedNamespace:
+        view = self._context.namespaces.view(name)
+        served = self._served.get(name)
+        if served is None or served.view is not view:
+            served = self._served[name] = ServedNamespace(view, self._environment, self._context.clock, served)
+        return served
+
+    def _following(
+        self, served: ServedNamespace, request: ReadEventRecords, wanted: Wanted, page: PageResult
+    ) -> str | None:
+        """The token of the page that goes on where this one ended; none after the last."""
+        if page.resume is None:
+            return None
+        left = None if wanted.records_left is None else wanted.records_left - len(page.events)
+        cursor = Cursor(served.view.generation, page.resume, left, page.needed)
+        return cursors.seal(self._context.page_tokens, READ, request, cursor)
+
+    def _took(self, served: ServedNamespace, began_ns: int) -> list[ResponseContext]:
+        taken = Duration(self._environment.monotonic_ns() - began_ns)
+        return [ResponseContext(namespace=served.name, time_taken=taken)]
+
+
+def _told(served: ServedNamespace, found: Slice, now_ns: int) -> TimeSlice:
+    lifetime, kept = served.lifetime, served.lifetime.kept
+    return TimeSlice(
+        start=Instant(max(found.start, INT64_MIN)),
+        end=Instant(min(found.end, INT64_MAX)),
+        table=found.table,
+        state=lifetime.state(found, now_ns),
+        seconds_per_bucket=Duration(found.bucket_ns),
+        event_buckets=found.event_buckets,
+        closes_at=None if kept.close_ns is None else Instant(lifetime.closes_at(found, INT64_MAX)),
+        deleted_at=None if kept.delete_ns is None else Instant(lifetime.deleted_at(found, INT64_MAX)),
+    )
+
+
+SERVICE = TimeSeriesService

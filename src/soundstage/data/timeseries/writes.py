@@ -1,0 +1,116 @@
+"""Writes: events are checked all together, and then stored partition by partition.
+
+What a late event says is looked up: if it is stored the write repeats one that was acknowledged, and is answered as
+that was. A value that is stored and greater is as good: had this one been taken in time, that would be there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from soundstage.core.errors import DeadlineExceeded, NotFound, SoundstageError, Unavailable
+from soundstage.data.timeseries.events import Record, Window, check_future, late, too_late
+from soundstage.data.timeseries.namespace import ServedNamespace
+from soundstage.data.timeseries.slices import Slice, covering
+from soundstage.engines.records.port import Batch, Cell
+
+AT_ONCE = 32
+"""Partitions that one call writes to at the same time."""
+
+Place = tuple[str, bytes]
+"""A table and a partition of it."""
+
+
+async def write(served: ServedNamespace, records: Sequence[Record], now_ns: int, deadline_ns: int | None) -> None:
+    """All `records` are stored. Raises before anything is when one of them is not to be."""
+    window = served.window(now_ns)
+    check_future(records, window)
+    refused = set(await _stored_already(served, records, window, now_ns))
+    fresh = [record for index, record in enumerate(records) if index not in refused]
+    if not fresh:
+        return
+    await served.cover(record.time_ns for record in fresh)
+    try:
+        await _store(served, fresh, deadline_ns)
+    except NotFound:
+        # A slice that this process knew was dropped by another. What is to be written may lie in a new one.
+        await served.catalogue.refresh()
+        await served.cover(record.time_ns for record in fresh)
+        await _store(served, fresh, deadline_ns)
+    served.tally.written += len(records)
+
+
+async def _stored_already(served: ServedNamespace, records: Sequence[Record], window: Window, now_ns: int) -> list[int]:
+    """The indices of late events, all of which are stored; raises `InvalidArgument` for the first that is not."""
+    indices = late(records, window)
+    if indices:
+        await served.catalogue.refresh()
+    for index in indices:
+        if not await _is_stored(served, records[index], now_ns):
+            served.tally.refused += 1
+            raise too_late(index, records[index])
+    return indices
+
+
+async def _is_stored(served: ServedNamespace, record: Record, now_ns: int) -> bool:
+    found = covering(served.catalogue.slices, record.time_ns)
+    if found is None or not served.lifetime.is_read(found, now_ns):
+        return False
+    partition = found.partition(record.series, record.time_ns, record.event_id)
+    try:
+        page = await served.records.get(found.table, partition, [key for key, _ in record.rows], now_ns // 1_000)
+    except NotFound:
+        return False
+    stored = dict(page.rows)
+    return all(stored.get(key, b"") >= cell for key, cell in record.rows)
+
+
+async def _store(served: ServedNamespace, records: Sequence[Record], deadline_ns: int | None) -> None:
+    """Every batch is applied. When one fails, the failure of the first is told once all have ended."""
+    places = _placed(served.catalogue.slices, records)
+    turns = asyncio.Semaphore(AT_ONCE)
+
+    async def apply(place: Place, cells: dict[bytes, Cell]) -> None:
+        async with turns:
+            table, partition = place
+            batch = Batch(cells=list(cells.items()))
+            try:
+                await served.records.apply(table, partition, batch, deadline_ns=deadline_ns)
+            except NotFound as error:
+                await served.catalogue.check_kept(table, error)
+                raise
+
+    if len(places) == 1:
+        ((place, cells),) = places.items()
+        await apply(place, cells)
+        return
+    done = await asyncio.gather(*(apply(place, cells) for place, cells in places.items()), return_exceptions=True)
+    failures = [each for each in done if isinstance(each, BaseException)]
+    if failures:
+        raise _told(failures, some=len(failures) < len(done))
+
+
+def _placed(slices: Sequence[Slice], records: Sequence[Record]) -> dict[Place, dict[bytes, Cell]]:
+    """The rows by their partitions; of two under one key the greater."""
+    places: dict[Place, dict[bytes, Cell]] = {}
+    for record in records:
+        found = covering(slices, record.time_ns)
+        if found is None:
+            raise NotFound("a time slice was dropped meanwhile", hint="repeat the write")
+        cells = places.setdefault((found.table, found.partition(record.series, record.time_ns, record.event_id)), {})
+        for key, cell in record.rows:
+            if cell > cells.get(key, b""):
+                cells[key] = cell
+    return places
+
+
+def _told(failures: Sequence[BaseException], *, some: bool) -> BaseException:
+    """What to raise: the worst of what was no error of a store, else the first, which says that some may be stored."""
+    for failure in failures:
+        if not isinstance(failure, SoundstageError):
+            return failure
+    first = failures[0]
+    if some and isinstance(first, Unavailable | DeadlineExceeded):
+        first.outcome, first.retryable = "unknown", True
+    return first

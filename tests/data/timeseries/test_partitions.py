@@ -1,0 +1,114 @@
+"""One stream of events out of several partitions."""
+
+from __future__ import annotations
+
+import asyncio
+from random import Random
+
+import pytest
+from tests.data.timeseries.conftest import NOW, event
+
+from soundstage.core.environment import VirtualEnvironment
+from soundstage.core.errors import TooLarge, Unavailable
+from soundstage.data.timeseries import partitions as module
+from soundstage.data.timeseries.events import records_of
+from soundstage.data.timeseries.partitions import Found, PartitionReader, together
+from soundstage.data.timeseries.placement import event_of, key_of_time, span_of
+from soundstage.engines.records.memory import MemoryRecords
+from soundstage.engines.records.port import Batch, Budget, Row, TableSpec
+
+EVERYTHING = span_of(-(2**63), key_of_time(2**63 - 1))
+NAMES = [b"p0", b"p1", b"p2"]
+
+
+@pytest.fixture
+async def engine() -> MemoryRecords:
+    environment = VirtualEnvironment()
+    engine = MemoryRecords(environment)
+    await engine.start()
+    await engine.create_table(TableSpec(name="t"))
+    return engine
+
+
+async def put(engine: MemoryRecords, partition: bytes, rows: list[Row]) -> None:
+    await engine.apply("t", partition, Batch(cells=rows))
+
+
+async def drained(reader: PartitionReader, budget: Budget) -> list[Found]:
+    found: list[Found] = []
+    while not reader.is_over:
+        if reader.is_dry:
+            await reader.fill(budget, 1)
+            continue
+        prefix = reader.peek()
+        found.append(reader.pop())
+        assert found[-1][0] == prefix
+    return found
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3, 1_000])
+@pytest.mark.parametrize("seed", range(4))
+async def test_events_come_out_in_order_and_whole_wherever_they_lie(
+    engine: MemoryRecords, rows: int, seed: int
+) -> None:
+    chance, expected = Random(seed), list[Found]()
+    for number in range(30):
+        items = {f"k{index}": b"v" for index in range(chance.randint(1, 4))}
+        (record,) = records_of([event(NOW - chance.randint(0, 5), f"e{number}", "ada", **items)], ())
+        await put(engine, chance.choice(NAMES), record.rows)
+        expected.append((record.prefix, record.rows))
+    found = await drained(PartitionReader(engine, "t", NAMES, EVERYTHING), Budget(rows=rows))
+    assert found == sorted(expected)
+
+
+async def test_a_span_begins_and_ends_within_partitions(engine: MemoryRecords) -> None:
+    for number in range(6):
+        await put(engine, NAMES[number % 3], records_of([event(NOW - number, f"e{number}")], ())[0].rows)
+    reader = PartitionReader(engine, "t", NAMES, span_of(NOW - 4, key_of_time(NOW - 2)))
+    assert [event_of(prefix)[1] for prefix, _ in await drained(reader, Budget())] == [b"e2", b"e3", b"e4"]
+
+
+async def test_a_reader_of_nothing_is_over(engine: MemoryRecords) -> None:
+    reader = PartitionReader(engine, "t", [], EVERYTHING)
+    assert (reader.is_over, reader.is_dry, reader.peek(), len(reader)) == (True, False, None, 0)
+
+
+async def test_only_dry_partitions_are_read_again(engine: MemoryRecords) -> None:
+    for number in range(9):
+        await put(engine, NAMES[0], records_of([event(NOW - number, f"e{number}")], ())[0].rows)
+    await put(engine, NAMES[1], records_of([event(NOW - 100, "last")], ())[0].rows)
+    reader = PartitionReader(engine, "t", NAMES, EVERYTHING)
+    await reader.fill(Budget(rows=4), 1)
+    assert reader.read == 3
+    for _ in range(3):
+        reader.pop()
+    assert reader.is_dry
+    await reader.fill(Budget(rows=4), 1)
+    assert reader.read == 4
+
+
+async def test_an_event_that_is_too_large_to_be_held_is_refused(
+    engine: MemoryRecords, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "EVENT_MAX_BYTES", 1_000)
+    await put(engine, NAMES[0], records_of([event(NOW, k=bytes(2_000))], ())[0].rows)
+    with pytest.raises(TooLarge, match="more than 1000 bytes"):
+        await drained(PartitionReader(engine, "t", NAMES, EVERYTHING), Budget(rows=1))
+
+
+async def test_when_one_read_fails_the_others_are_called_off() -> None:
+    ended: list[str] = []
+
+    async def waits() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append("called off")
+
+    async def fails() -> None:
+        await asyncio.sleep(0)
+        raise Unavailable("down")
+
+    with pytest.raises(Unavailable):
+        await together([waits(), fails(), waits()])
+    assert ended == ["called off", "called off"]

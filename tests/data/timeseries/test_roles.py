@@ -1,0 +1,53 @@
+"""The role that tends slices: every namespace has its turn."""
+
+from __future__ import annotations
+
+import pytest
+from tests.data.timeseries.conftest import NOW, OpenStage, event, make, service_of
+from tests.data.timeseries.engines import Watched
+
+from soundstage.core.environment import VirtualEnvironment
+from soundstage.core.errors import Unavailable
+from soundstage.data.timeseries.roles import ROLES, tend_namespaces
+from soundstage.engines.records.port import TableSpec
+from soundstage.runtime.roles import RoleContext
+from soundstage.runtime.stage import Stage
+
+DAILY = {"seconds_per_slice": "1d", "seconds_per_bucket": "1h"}
+
+
+def context(stage: Stage) -> RoleContext:
+    return RoleContext(environment=stage.environment, invoker=stage, service=service_of(stage))
+
+
+class Failing(Watched):
+    """No table of the namespace `one` can be made."""
+
+    broken = False
+
+    async def create_table(self, spec: TableSpec) -> None:
+        if self.broken and spec.name.startswith("timeseries/one/"):
+            raise Unavailable("down")
+        await super().create_table(spec)
+
+
+def test_one_process_at_a_time_has_the_role() -> None:
+    assert [(role.name, role.kind) for role in ROLES] == [("timeseries-slices", "one")]
+
+
+async def test_every_namespace_has_its_turn_whatever_becomes_of_another(
+    open_stage: OpenStage, environment: VirtualEnvironment, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine = Failing(environment)
+    stage = await open_stage(engine)
+    names = ["one", "other"]
+    series = [await make(stage, name, time_partition=DAILY) for name in names]
+    for each in series:
+        await each.write_event_records_sync(events=[event(NOW)])
+    engine.broken = True
+    await tend_namespaces(context(stage))
+    assert [len((await each.list_slices()).slices) for each in series][1] == 2
+    assert "time slices could not be tended" in caplog.text
+    engine.broken = False
+    await tend_namespaces(context(stage))
+    assert len([spec for spec in await engine.tables() if spec.name.count("/") == 2]) == 4

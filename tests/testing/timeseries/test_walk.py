@@ -1,0 +1,60 @@
+"""A store that is wrong in one thing is found out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from tests.testing.kv.conftest import memory_opener
+
+from soundstage.data.timeseries import placement, reads, service, slices, writes
+from soundstage.testing.timeseries.walk import SITUATIONS, H, walk
+
+pytestmark = [pytest.mark.slow, pytest.mark.holds_the_loop]
+
+STEPS = 400
+
+
+def _late(records: Any, window: Any) -> list[int]:
+    oldest_ns = window.oldest_ns
+    return [index for index, each in enumerate(records) if oldest_ns is not None and each.time_ns <= oldest_ns]
+
+
+def _interval(interval: Any) -> tuple[int, bytes]:
+    return interval.start, placement.key_of_time(interval.end + H)
+
+
+def _not_dropped(self: Any, found: Any, now_ns: int) -> bool:
+    return not found.dropping
+
+
+def _matches_all(found: Any, filters: Any) -> bool:
+    return True
+
+
+async def _never(*_: object) -> bool:
+    return False
+
+
+WRONG: dict[str, tuple[Any, str, Callable[..., Any]]] = {
+    "an event of just the limit is late": (writes, "late", _late),
+    "repetitions are late too": (writes, "_is_stored", _never),
+    "what is behind an interval is in it": (service, "interval_of", _interval),
+    "filters are not looked at": (reads, "_matches", _matches_all),
+    "closed slices are shown": (slices.Lifetime, "is_read", _not_dropped),
+}
+
+
+async def test_what_is_right_is_not_found_out() -> None:
+    met = await walk(memory_opener(), 2, STEPS)
+    assert met["written"] > STEPS // 4
+    assert set(met) <= set(SITUATIONS)
+
+
+@pytest.mark.parametrize("wrong", WRONG, ids=lambda name: name.replace(" ", "_"))
+async def test_what_is_wrong_is_found_out(wrong: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    owner, name, replacement = WRONG[wrong]
+    monkeypatch.setattr(owner, name, replacement)
+    with pytest.raises(AssertionError, match="seed 1, step"):
+        await walk(memory_opener(), 1, STEPS)
