@@ -8,7 +8,7 @@ COPY src src
 # The lock pins what developers need too: it is taken as constraints, and the wheel says what it wants of it.
 RUN grep -v -- '--hash=' requirements.lock | sed 's/ *\\$//' >constraints.txt \
     && python -m venv /opt/soundstage \
-    && /opt/soundstage/bin/pip install --constraint constraints.txt ".[cassandra,kafka,otel,s3,search,tables]"
+    && /opt/soundstage/bin/pip install --constraint constraints.txt ".[cassandra,kafka,lz4,otel,s3,search,tables]"
 
 FROM python:3.13-slim-bookworm
 RUN useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin soundstage \

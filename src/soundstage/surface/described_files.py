@@ -64,7 +64,7 @@ def file_schema() -> Schema:
 
 
 def _sent(method: str, summary: str, guarded: bool, *statuses: int) -> Schema:
-    name: Schema = {**_TEXT, "maxLength": NAME_MAX_CHARS, "pattern": r"^[ -.0-\[\]-~]*$"}
+    name: Schema = {**_TEXT, "maxLength": NAME_MAX_CHARS, "pattern": r"^[^/\\\u0000-\u001f\u007f]*$"}
     return {
         **_about(method, summary),
         "description": "The body is the file, of any length up to `files.size_max`. "

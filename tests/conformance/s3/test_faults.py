@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import socket
 import ssl
 import time
 import urllib.parse
@@ -175,9 +176,11 @@ async def test_a_bucket_that_is_not_there_fails_the_start_and_says_so(own: Clust
 
 
 async def test_a_refused_connection_fails_the_start_with_the_reason() -> None:
-    port = free_port(["127.0.0.1"], random.Random(), set())
-    engine = engine_at(f"http://127.0.0.1:{port}", "a", SystemEnvironment(), IMPATIENT)
-    error, took_s = await timed(engine.start())
+    # Nobody listens at a port that is taken, and nobody else can take it.
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        engine = engine_at(f"http://127.0.0.1:{taken.getsockname()[1]}", "a", SystemEnvironment(), IMPATIENT)
+        error, took_s = await timed(engine.start())
     assert (type(error), error.outcome, took_s < MOST_S) == (Unavailable, "not_applied", True)
     assert "connect" in str(error).lower()
     await engine.stop()

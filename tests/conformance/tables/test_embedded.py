@@ -292,7 +292,10 @@ async def test_files_of_a_change_whose_outcome_nobody_knows_stay(
 ) -> None:
     from soundstage.engines.tables.iceberg import changes
 
-    def lost(*_: object) -> None:
+    committed = changes.committed
+
+    def lost(*arguments: Any) -> None:
+        committed(*arguments)
         raise Unavailable("lost", outcome="unknown")
 
     before = files(tmp_path)
