@@ -127,6 +127,23 @@ class TestOutgoing:
         items = [PutItem(key=b"k", value="text")]  # type: ignore[arg-type]
         assert sent(items, wanting("zstd")) is items
 
+    @pytest.mark.parametrize(
+        "misfit",
+        [{"items": [{"key": b"k", "value": WORDS}, 5]}, {"items": None}, {"items": 5}, {"namespace": []}],
+        ids=["items as plain values", "no items", "a number of items", "a list as a name"],
+    )
+    def test_so_is_what_is_no_item_or_no_name(self, misfit: dict[str, Any]) -> None:
+        given: dict[str, Any] = {"namespace": "a", "id": "ada", "items": [PutItem(key=b"k", value=WORDS)], **misfit}
+        put: dict[str, Any] = {"put": {}}
+        mutations: list[Any] = [Mutation(put=PutMutation(**given)), Mutation(**put), {"put": given}, None]
+        for operation, request in (
+            (KeyValueCalls.put_items, PutItems(**given)),
+            (KeyValueCalls.mutate_items, MutateItems(mutations=mutations)),
+        ):
+            assert not ATTUNEMENT.urges(operation, request)
+            assert set(ATTUNEMENT.namespaces(operation, request)) <= {"a"}
+            assert ATTUNEMENT.outgoing(operation, request, lambda namespace: wanting("zstd")) == request
+
     def test_the_caller_keeps_what_it_gave(self) -> None:
         items = [PutItem(key=b"k", value=WORDS)]
         sent(items, wanting("zstd"))

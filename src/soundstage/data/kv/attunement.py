@@ -7,7 +7,7 @@ compressed itself, and says so by a `codec`, stays as it is too. A reply may hav
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -29,6 +29,7 @@ from soundstage.data.kv.api import (
     MutateItems,
     PutItem,
     PutItems,
+    PutMutation,
     ScanItemsReply,
 )
 
@@ -56,6 +57,8 @@ _CONCERNED = frozenset(
     )
 )
 
+_PUTS = (PutItems, PutMutation)
+
 
 class KeyValueAttunement:
     """See `soundstage.core.attunement.Attunement`."""
@@ -65,12 +68,12 @@ class KeyValueAttunement:
 
     def namespaces(self, operation: Operation[..., Any], request: Any) -> Sequence[str]:
         if type(request) is MutateItems:
-            return list(dict.fromkeys(each.put.namespace for each in request.mutations if each.put is not None))
+            return list(dict.fromkeys(put.namespace for put in _puts(request)))
         # What is no name is left to the server, which says so better.
         return (request.namespace,) if type(request.namespace) is str else ()
 
     def urges(self, operation: Operation[..., Any], request: Any) -> bool:
-        return any(_size(item) >= URGENT_BYTES for item in _items_put(request))
+        return any(_size(item) >= URGENT_BYTES for put in _puts(request) for item in put.items)
 
     def question(self, namespace: str) -> tuple[Operation[..., Any], Any]:
         client = ClientCapabilities(codecs=list(known_codecs()), version=VERSION)
@@ -81,7 +84,7 @@ class KeyValueAttunement:
 
     def outgoing(self, operation: Operation[..., Any], request: Any, known: Known) -> Any:
         if type(request) is PutItems and (request.idempotency_token is None or request.condition is None):
-            return _with_items(request, compressed(request.items, known(request.namespace)))
+            return _packed(request, known)
         if type(request) is MutateItems and request.idempotency_token is None:
             return _mutations(request, known)
         return request
@@ -114,7 +117,7 @@ def compressed(items: Sequence[PutItem], signals: KeyValueSignals | None) -> Seq
 
 
 def _compressed(item: PutItem, codec: str, signals: KeyValueSignals) -> PutItem:
-    if item.codec is not None or type(item.value) is not bytes:
+    if not _size(item) or item.codec is not None:
         return item
     if not signals.compress_from <= len(item.value) <= VALUE_MAX_BYTES:
         return item
@@ -132,30 +135,45 @@ def _chosen(signals: KeyValueSignals) -> str | None:
 
 
 def _mutations(request: MutateItems, known: Known) -> MutateItems:
+    if not _puts(request):
+        return request
     mutations = list(request.mutations)
     for index, mutation in enumerate(mutations):
-        if mutation.put is not None:
-            put = _with_items(mutation.put, compressed(mutation.put.items, known(mutation.put.namespace)))
-            if put is not mutation.put:
-                mutations[index] = msgspec.structs.replace(mutation, put=put)
+        put = getattr(mutation, "put", None)
+        packed = _packed(put, known)
+        if packed is not put:
+            mutations[index] = msgspec.structs.replace(mutation, put=packed)
     return msgspec.structs.replace(request, mutations=mutations)
 
 
-def _with_items(message: Any, items: Sequence[PutItem]) -> Any:
-    return message if items is message.items else msgspec.structs.replace(message, items=items)
+def _packed(put: Any, known: Known) -> Any:
+    """`put` with its values compressed as its namespace likes best."""
+    if not _is_put(put):
+        return put
+    items = compressed(put.items, known(put.namespace))
+    return put if items is put.items else msgspec.structs.replace(put, items=items)
 
 
-def _size(item: PutItem) -> int:
-    """0 for what is no value, which the server says better."""
-    return len(item.value) if type(item.value) is bytes else 0
-
-
-def _items_put(request: Any) -> Iterable[PutItem]:
-    if type(request) is PutItems:
-        return request.items
+def _puts(request: Any) -> list[PutItems | PutMutation]:
+    """What a request puts."""
+    found: list[Any] = [request]
     if type(request) is MutateItems:
-        return [item for each in request.mutations if each.put is not None for item in each.put.items]
-    return ()
+        found = [getattr(each, "put", None) for each in request.mutations] if _is_list(request.mutations) else []
+    return [put for put in found if _is_put(put)]
+
+
+def _is_put(put: Any) -> bool:
+    """False as well for one that is not as it is declared, which is left to the server: it says so better."""
+    return type(put) in _PUTS and type(put.namespace) is str and _is_list(put.items)
+
+
+def _is_list(found: Any) -> bool:
+    return isinstance(found, list | tuple)
+
+
+def _size(item: object) -> int:
+    """0 for what is no item, or has no value, which the server says better."""
+    return len(item.value) if isinstance(item, PutItem) and type(item.value) is bytes else 0
 
 
 def _lists_read(message: Any) -> Sequence[list[Item]]:
