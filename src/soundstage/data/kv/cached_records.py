@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from functools import partial
 
 from soundstage.core import version
@@ -123,8 +124,13 @@ class CachedRecords(PassingRecords):
         if told is not None:
             await asyncio.wait({told})
         if self._looking < LOOKING_MAX and (gone := self._gone(batch)):
-            self.tier.spawn(self._keep_gone(partition, gone))
+            # Counted from here on: of those that end in one moment none has begun yet.
+            self._looking += 1
+            self.tier.spawn(self._keep_gone(partition, gone)).add_done_callback(self._looked)
         return stamp_us
+
+    def _looked(self, _: asyncio.Task[None]) -> None:
+        self._looking -= 1
 
     def _gone(self, batch: Batch) -> Sequence[Wanted]:
         """What readers may ask for that a delete has taken away."""
@@ -135,16 +141,11 @@ class CachedRecords(PassingRecords):
 
     async def _keep_gone(self, partition: bytes, gone: Sequence[Wanted]) -> None:
         """That it is not there is kept, with its version, before anybody asks: whoever deletes is often asked next."""
-        self._looking += 1
-        try:
+        # Who asks for what could not be kept asks the store.
+        with suppress(SoundstageError):
             for wanted in gone:
                 if (question := self.question(wanted)) is not None:
                     await self.reads.keep(partition, question, partial(self._read, partition, wanted))
-        except SoundstageError:
-            # Who asks for it then asks the store.
-            pass
-        finally:
-            self._looking -= 1
 
     async def _read(self, partition: bytes, wanted: Wanted) -> Page:
         now_us, budget = self.tier.environment.now_us(), Budget(bytes=int(self.tier.knobs.answer_max))
