@@ -19,7 +19,7 @@ from soundstage.core.attunement import SIGNALS_HEADER, Hedging
 from soundstage.core.codec import MSGPACK, decoder, msgpack_encode
 from soundstage.core.compression import compress, decompress
 from soundstage.core.environment import VirtualEnvironment
-from soundstage.core.errors import NotFound, SoundstageError, Unavailable
+from soundstage.core.errors import InvalidArgument, NotFound, SoundstageError, Unavailable
 from soundstage.core.message import Duration
 from soundstage.core.namespace import LatencyObjective, NamespaceSpec
 from soundstage.core.policy import hedge_budget
@@ -250,6 +250,29 @@ class TestCompressing:
         await kv.put_items(id="1", items=[PutItem(key=b"k", value=WORDS)])
         assert [put.items[0].codec for put in far.puts()] == ["zstd"]
         assert failed[0].read() == far.requests[-1].read()
+
+    @pytest.mark.parametrize(("value", "sent"), [(WORDS, ["zstd", None]), (b"small", [None])])
+    async def test_what_a_namespace_does_not_take_any_more_is_sent_as_it_is(
+        self, tuned: Tuned, monkeypatch: pytest.MonkeyPatch, value: bytes, sent: list[str | None]
+    ) -> None:
+        kv, far, _ = tuned(signals(codecs=("zstd",)))
+        await kv.put_items(id="1", items=[PutItem(key=b"k", value=WORDS)])
+        far.requests.clear()
+        answer = far.handle_async_request
+
+        async def made_anew(request: httpx2.Request) -> httpx2.Response:
+            reply = await answer(request)
+            if not request.url.path.endswith("/put_items") or far.puts()[-1].items[0].value == WORDS:
+                return reply
+            return await problem(InvalidArgument("no", field="items[0].codec"))(request)
+
+        monkeypatch.setattr(far, "handle_async_request", made_anew)
+        if value == WORDS:
+            await kv.put_items(id="1", items=[PutItem(key=b"k", value=value)])
+        else:
+            with pytest.raises(InvalidArgument):
+                await kv.put_items(id="1", items=[PutItem(key=b"k", value=value)])
+        assert [put.items[0].codec for put in far.puts()] == sent
 
     async def test_values_are_whole_when_they_are_read(self, meet: Meet) -> None:
         metadata = ItemMetadata(token=token(), size=1, codec="zstd")

@@ -137,6 +137,13 @@ class Attuning:
                 await self._question(attunement, namespace, tuned, deadline_ns)
         return attunement.outgoing(operation, request, self._known) if self._tuned else request
 
+    def doubt(self, attunement: Attunement, operation: Operation[..., Any], request: Any) -> None:
+        """What is known of the namespaces of the request holds no more: it is asked for anew."""
+        for namespace in attunement.namespaces(operation, request):
+            tuned = self._tuned.get(namespace)
+            if tuned is not None:
+                tuned.signals, tuned.due_ns = None, 0
+
     def heard(self, namespace: str, version: str) -> None:
         """A reply told the version of the signals, or none by an empty one."""
         tuned = self._tuned.get(namespace)

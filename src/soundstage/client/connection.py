@@ -20,7 +20,14 @@ from soundstage.client.wire import Wire, header_value, trace_parent
 from soundstage.core.attunement import SIGNALS_HEADER, Attunement, attunement_of, understood
 from soundstage.core.call import DEFAULT_OPTIONS, CallOptions
 from soundstage.core.environment import Environment, SystemEnvironment
-from soundstage.core.errors import DeadlineExceeded, Exhausted, SoundstageError, Unavailable
+from soundstage.core.errors import (
+    DeadlineExceeded,
+    Exhausted,
+    InvalidArgument,
+    SoundstageError,
+    TokenDrift,
+    Unavailable,
+)
 from soundstage.core.hlc import TokenClock
 from soundstage.core.ids import request_id, uuid4_hex
 from soundstage.core.observation import observer
@@ -116,8 +123,26 @@ class Connection:
         self, operation: Operation[..., Any], request: Any, options: CallOptions, deadline_ns: int
     ) -> Any:
         attunement = self._attunement(operation)
-        if attunement is not None:
-            request = await self._attuning.outgoing(attunement, operation, request, deadline_ns)
+        if attunement is None:
+            return await self._exchange(None, operation, request, options, deadline_ns)
+        wanted = await self._attuning.outgoing(attunement, operation, request, deadline_ns)
+        try:
+            return await self._exchange(attunement, operation, wanted, options, deadline_ns)
+        except InvalidArgument as error:
+            if wanted is request or isinstance(error, TokenDrift):
+                raise
+        # A namespace that was made anew may take none of it. Where it was the caller's fault it is refused once more.
+        self._attuning.doubt(attunement, operation, request)
+        return await self._exchange(attunement, operation, request, options, deadline_ns)
+
+    async def _exchange(
+        self,
+        attunement: Attunement | None,
+        operation: Operation[..., Any],
+        request: Any,
+        options: CallOptions,
+        deadline_ns: int,
+    ) -> Any:
         request = with_token(operation, request, self.clock)
         if operation.keyed is not None and operation.keyed(request):
             options = self._keyed(options)

@@ -89,7 +89,7 @@ class Attunement(Protocol):
         ...
 
     def outgoing(self, operation: Operation[..., Any], request: Any, known: Known) -> Any:
-        """The request to send: what the caller asked for, as the namespaces it concerns want it."""
+        """The request to send: what the caller asked for, as the namespaces it concerns want it; the same if it is."""
         ...
 
     def is_coded(self, operation: Operation[..., Any], message: Any) -> bool:

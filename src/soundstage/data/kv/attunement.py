@@ -137,13 +137,13 @@ def _chosen(signals: KeyValueSignals) -> str | None:
 def _mutations(request: MutateItems, known: Known) -> MutateItems:
     if not _puts(request):
         return request
-    mutations = list(request.mutations)
+    mutations, changed = list(request.mutations), False
     for index, mutation in enumerate(mutations):
         put = getattr(mutation, "put", None)
         packed = _packed(put, known)
         if packed is not put:
-            mutations[index] = msgspec.structs.replace(mutation, put=packed)
-    return msgspec.structs.replace(request, mutations=mutations)
+            mutations[index], changed = msgspec.structs.replace(mutation, put=packed), True
+    return msgspec.structs.replace(request, mutations=mutations) if changed else request
 
 
 def _packed(put: Any, known: Known) -> Any:
