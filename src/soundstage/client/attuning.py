@@ -23,7 +23,7 @@ from soundstage.core.policy import Budget, HedgePolicy, hedge_budget, hedged
 T = TypeVar("T")
 
 NAMESPACES_MAX = 1_024
-"""Those called longest ago are forgotten."""
+"""Those known for longest are forgotten."""
 
 QUESTION_NS = 1_000_000_000
 """A question may take so long, and a quarter of what its call has left."""
