@@ -20,6 +20,10 @@ def context(stage: Stage) -> RoleContext:
     return RoleContext(environment=stage.environment, invoker=stage, service=service_of(stage))
 
 
+async def tables(engine: Watched) -> list[str]:
+    return [spec.name for spec in await engine.tables() if spec.name.count("/") == 2]
+
+
 class Failing(Watched):
     """No table of the namespace `one` can be made."""
 
@@ -50,4 +54,19 @@ async def test_every_namespace_has_its_turn_whatever_becomes_of_another(
     assert "time slices could not be tended" in caplog.text
     engine.broken = False
     await tend_namespaces(context(stage))
-    assert len([spec for spec in await engine.tables() if spec.name.count("/") == 2]) == 4
+    assert len(await tables(engine)) == 4
+
+
+async def test_what_is_due_is_dropped_though_the_next_slice_cannot_be_made(
+    open_stage: OpenStage, environment: VirtualEnvironment
+) -> None:
+    engine = Failing(environment)
+    stage = await open_stage(engine)
+    one = await make(stage, "one", time_partition=DAILY, retention={"delete_after": "2d"})
+    await one.write_event_records_sync(events=[event(NOW)])
+    (old,) = await tables(engine)
+    environment.advance(4 * 86_400)
+    await one.write_event_records_sync(events=[event(environment.now_ns())])
+    engine.broken = True
+    await tend_namespaces(context(stage))
+    assert old not in await tables(engine)

@@ -89,13 +89,17 @@ class TimeSeriesService:
         return ListSlicesReply(slices=[_told(served, each, now_ns) for each in served.catalogue.slices])
 
     async def tend(self, name: str, check: Callable[[], None]) -> None:
-        """The slice that a namespace is about to need exists, and those that it is to keep no longer do not."""
+        """Slices that a namespace is to keep no longer are gone, and the one that it is about to need exists.
+
+        What cannot be made, as there is no room for it, keeps nothing from being dropped.
+        """
+        now_ns = self._environment.now_ns()
+        # Asked for each time: how long slices are kept may have been prolonged in the meantime.
+        await self._serve(name).catalogue.drop(
+            lambda each: self._serve(name).lifetime.state(each, now_ns) == "deleted", check
+        )
         served = self._serve(name)
         await served.catalogue.prepare(self._environment.now_ns(), served.layout, dedicated=served.dedicated)
-        now_ns = self._environment.now_ns()
-        # Asked for again: how long slices are kept may have been prolonged in the meantime.
-        served = self._serve(name)
-        await served.catalogue.drop(lambda each: served.lifetime.state(each, now_ns) == "deleted", check)
 
     def names(self) -> list[str]:
         """The namespaces that are served."""
