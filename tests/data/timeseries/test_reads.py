@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 from tests.data.timeseries.conftest import (
@@ -176,6 +177,19 @@ async def test_a_page_that_meets_nothing_ends_and_goes_on(plain_stage: Stage) ->
     pages = [page async for page in trips.read_event_records.pages(time_series_id="ada", time_interval=ALWAYS)]
     assert [ids(page.records) for page in pages if page.records] == [["new"], ["old"]]
     assert len(pages) > 10
+
+
+@pytest.mark.parametrize(
+    "knobs", [{"read_bytes_max": "1KiB"}, {"partitions_max": 64, "time_partition": {**SPREAD, "event_buckets": 64}}]
+)
+async def test_an_event_that_takes_more_than_a_page_may_read_is_shown_whole(
+    plain_stage: Stage, knobs: dict[str, Any]
+) -> None:
+    trips = await make(plain_stage, page_size_bytes="1KiB", **knobs)
+    large = event(NOW, "large", **{f"k{number}": bytes(100_000) for number in range(5)})
+    await trips.write_event_records_sync(events=[large])
+    page = await trips.read_event_records(time_series_id="ada", time_interval=ALWAYS)
+    assert page.records == [large]
 
 
 async def test_where_events_are_dense_a_page_comes_to_take_two_reads(

@@ -273,7 +273,9 @@ class PageReading:
         return self._bytes_left > 0
 
     def _is_spent(self) -> bool:
-        """Whether the page has read as much as one may."""
+        """Whether the page has read as much as one may. One that came no farther would be asked for again, for ever."""
+        if self._resume == self._wanted.resume:
+            return False
         return self._read_left <= 0 or self._planned_partitions >= self._served.config.partitions_max
 
 
