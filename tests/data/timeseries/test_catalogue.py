@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 from tests.data.timeseries.conftest import DAY, NOW, H
@@ -74,6 +75,23 @@ async def test_what_is_covered_already_is_looked_up_nowhere(world: World) -> Non
     await world.engine.drop_table("timeseries/trips")
     await found.cover([NOW + H // 2], NARROW, dedicated=False)
     assert spans(found) == [(0, 24)]
+
+
+async def test_of_many_that_are_covered_at_once_the_catalogue_changes_twice(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[int] = []
+    write = SystemTable.write
+
+    async def counted(self: SystemTable, partition: str, changes: Any, *given: Any, **named: Any) -> Any:
+        written.append(len(changes))
+        return await write(self, partition, changes, *given, **named)
+
+    monkeypatch.setattr(SystemTable, "write", counted)
+    found = world.catalogue()
+    await found.cover([NOW + day * DAY for day in range(50)], WIDE, dedicated=False)
+    assert all(each.made for each in found.slices)
+    assert written == [51, 51]
 
 
 async def test_tables_of_their_own_files_are_asked_for(world: World) -> None:

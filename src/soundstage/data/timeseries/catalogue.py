@@ -86,20 +86,11 @@ class Catalogue:
             await self._load()
             if self._lacking(wanted):
                 await self._change(lambda known: self._made(known, wanted, layout, dedicated=dedicated))
-            for each in [found for found in self.slices if not found.made]:
-                await self._make(each)
-
-    async def _make(self, found: Slice) -> None:
-        """The table of a slice exists. Idempotent."""
-        await self._records.create_table(TableSpec(name=found.table, dedicated=found.dedicated))
-
-        def made(known: _Known) -> tuple[Head, dict[str, Slice | None]]:
-            current = next((each for each in known.slices if each.number == found.number), None)
-            if current is None or current.made:
-                return known.head, {}
-            return known.head, {_row(current): msgspec.structs.replace(current, made=True)}
-
-        await self._change(made)
+            unmade = [each for each in self.slices if not each.made]
+            for each in unmade:
+                await self._records.create_table(TableSpec(name=each.table, dedicated=each.dedicated))
+            # All at once: each change reads the whole catalogue anew.
+            await self._change(lambda known: (known.head, _with_tables(unmade, known)))
 
     async def check_kept(self, table: str, error: NotFound) -> None:
         """Raise `DataLoss` where a slice says that it has the table of which a store says that it is not there."""
@@ -220,6 +211,13 @@ class Catalogue:
             tuple(each for each in slices if not each.dropping),
             tuple(each for each in slices if each.dropping),
         )
+
+
+def _with_tables(found: Sequence[Slice], known: _Known) -> dict[str, Slice | None]:
+    """Of `found`, whose tables exist, those that are still there and of which nobody has said so."""
+    numbers = {each.number for each in found}
+    unmade = [each for each in known.slices if each.number in numbers and not each.made]
+    return {_row(each): msgspec.structs.replace(each, made=True) for each in unmade}
 
 
 def _still(rows: dict[str, Slice], known: _Known) -> dict[str, Slice | None]:
