@@ -112,4 +112,5 @@ def tables(name: str, config: NamespaceConfig, capabilities: frozenset[str]) -> 
             "the engine takes no conditional writes, by which processes agree on the time slices there are",
             hint="bind the namespace to another engine",
         )
-    return [TableSpec(name=f"{SYSTEM}/{name}", conditional=True)]
+    # A disk that is near full gets room by slices that are dropped, which is noted here first.
+    return [TableSpec(name=f"{SYSTEM}/{name}", conditional=True, own=True)]

@@ -57,7 +57,8 @@ class TableSpec(msgspec.Struct, frozen=True, kw_only=True):
     write may be; the two `delete_ttl` bounds spread the removal of item markers. `eventual`: where an engine keeps
     several replicas, calls need not reach most of them, so that nobody is promised to see what was just written.
     `serial`: where an engine keeps several replicas, a read of a partition of a conditional table first decides what
-    writes of unknown outcome are under way there, so that each partition is linearizable.
+    writes of unknown outcome are under way there, so that each partition is linearizable. `own`: the few and small
+    notes of whoever could not clear away without them: an engine whose disk is near full goes on to take them.
     """
 
     name: str
@@ -69,6 +70,7 @@ class TableSpec(msgspec.Struct, frozen=True, kw_only=True):
     delete_ttl_max_us: int = 86_400_000_000
     eventual: Literal[True] | msgspec.UnsetType = msgspec.UNSET
     serial: Literal[True] | msgspec.UnsetType = msgspec.UNSET
+    own: Literal[True] | msgspec.UnsetType = msgspec.UNSET
 
 
 class RangeDelete(NamedTuple):

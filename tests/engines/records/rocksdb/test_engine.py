@@ -235,8 +235,13 @@ async def test_a_disk_near_full_refuses_puts_and_takes_deletes(store: Store) -> 
     assert await store.values() == {}
 
 
-async def test_a_disk_near_full_takes_what_the_stage_writes_for_itself(store: Store) -> None:
-    own = await store.add_table("system/leases")
+@pytest.mark.parametrize(("name", "settings"), [("system/leases", {}), ("timeseries/trips", {"own": True})])
+async def test_a_disk_near_full_takes_what_the_stage_writes_for_itself(
+    store: Store, name: str, settings: dict[str, Any]
+) -> None:
+    # That it is so may be said later than the table is made.
+    await store.add_table(name)
+    own = await store.add_table(name, **settings)
     store.disk.free = store.options.low_water - 1
     cell = version.put(store.environment.now_us(), "token", b"mine")
     await store.rocks.apply(own.name, b"record", Batch(cells=[(b"key", cell)]))

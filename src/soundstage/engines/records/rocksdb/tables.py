@@ -58,7 +58,7 @@ class Table:
     """A table in use: where its rows are, and what is known of its partitions.
 
     `due_from` is where the sweeper goes on: nothing that it has to look at comes before. `cleared_to` is how far it
-    got with tombstones that hide much. `own` ones are the stage's, whose rows are few and small.
+    got with tombstones that hide much. `own` ones are the stage's or said to be so, whose rows are few and small.
     """
 
     __slots__ = (
@@ -78,7 +78,7 @@ class Table:
     def __init__(self, entry: Entry, db: Rdict, handle: Handle | None, known: KnownHeaders) -> None:
         self.entry: Entry = entry
         self.spec: TableSpec = entry.spec
-        self.own: bool = entry.spec.name.startswith(OWN_TABLES)
+        self.own: bool = _is_own(entry.spec)
         self.number: bytes = NUMBER.pack(entry.number)
         self.db: Rdict = db
         self.handle = handle
@@ -190,7 +190,7 @@ class Catalogue:
         batch.rows.put(*row)
 
         def changed() -> None:
-            table.entry, table.spec = entry, entry.spec
+            table.entry, table.spec, table.own = entry, entry.spec, _is_own(entry.spec)
 
         batch.once_written(changed)
 
@@ -292,6 +292,10 @@ def rows_between(db: Rdict, start: bytes, end: bytes) -> Generator[tuple[bytes, 
 def family_name(number: int) -> str:
     """The column family of a dedicated table."""
     return f"t{number}"
+
+
+def _is_own(spec: TableSpec) -> bool:
+    return spec.own is True or spec.name.startswith(OWN_TABLES)
 
 
 def _row(entry: Entry) -> tuple[bytes, bytes]:
