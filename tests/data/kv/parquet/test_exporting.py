@@ -201,3 +201,26 @@ async def test_it_goes_on_where_it_was_stopped(tmp_path: Path, monkeypatch: pyte
         assert {(row["id"], row["key"]): row["token"] for row in rows} == {
             name: item.metadata.token.token for name, item in shown.items()
         }
+
+
+async def test_it_goes_on_behind_values_in_chunks_that_were_put_aside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exporting, "_PAGE", Budget(rows=2))
+    monkeypatch.setattr(exporting, "GROUP_BYTES", 3 * MIB)
+    engine = Stopping(SystemEnvironment())
+    async with over(engine, tmp_path) as stage:
+        films = await make(stage, "films")
+        for number in range(9):
+            await films.put_items(id="clips", items=[PutItem(key=b"%d" % number, value=bytes(2 * MIB))])
+        engine.left = 4
+        job = await films.export_parquet()
+        await engine.stopped.wait()
+    engine.left = 100
+    async with over(engine, tmp_path) as stage:
+        outcome = await stage.client(Jobs).result(job_id=job.job_id, wait=Duration.parse("60s"))
+        assert (outcome.state, outcome.error) == ("succeeded", None)
+        rows = pq.read_table(BytesIO(await content_of(stage, outcome.files[0]))).to_pylist()
+    assert [row["key"] for row in rows] == [b"%d" % number for number in range(9)]
+    # All of the five pages would be read again.
+    assert engine.left > 96

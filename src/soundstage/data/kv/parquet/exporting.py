@@ -112,7 +112,7 @@ class ParquetExport:
                 raise NotFound(f"the namespace {served.name!r} was deleted while it was exported", hint="try again")
             now_us = self._environment.now_us()
             page = await served.records.walk(served.table, 0, 1, state.position, _PAGE, now_us)
-            apart = await self._compute(self._rows.take, page.partitions, self._value_max)
+            apart, parts = await self._compute(self._rows.take, page.partitions, self._value_max), self._own.count
             await self._bring(served, apart, now_us)
             for partition, _ in page.partitions:
                 state.records += partition != state.last
@@ -120,7 +120,9 @@ class ParquetExport:
             state.position, state.ended = page.position, page.position is None
             done = state.records
             self._job.progress(done, max(likely, done), "records", "reading")
-            if self._rows.bytes >= GROUP_BYTES or self._rows.count >= GROUP_ROWS or state.ended:
+            full = self._rows.bytes >= GROUP_BYTES or self._rows.count >= GROUP_ROWS
+            # Parts that were put aside on the way count once all of their page is.
+            if full or state.ended or self._own.count > parts:
                 await self._put_aside(self._rows.count)
                 await self._job.checkpoint(_encode(state))
 
