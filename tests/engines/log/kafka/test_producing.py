@@ -113,9 +113,32 @@ async def test_who_left_takes_no_turn(producing: Producing) -> None:
     await asyncio.sleep(0)
     fourth = asyncio.ensure_future(append(producing, MIB))
     await asyncio.sleep(0)
+    assert not fourth.done()
     with pytest.raises(Exhausted):
         await append(producing, 10)
     for each in (first, third, fourth):
+        each.cancel()
+
+
+async def test_who_waited_in_vain_does_not_count_as_one_that_waits(impatient: Producing) -> None:
+    under_way = asyncio.ensure_future(append(impatient, MIB, 60))
+    await asyncio.sleep(0)
+    refused = [(await asyncio.gather(append(impatient, 10), return_exceptions=True))[0] for _ in range(4)]
+    assert [type(each) for each in refused] == [Unavailable] * 4
+    under_way.cancel()
+
+
+async def test_who_leaves_makes_way_for_a_smaller_one(producing: Producing) -> None:
+    under_way = asyncio.ensure_future(append(producing, MIB // 2))
+    await asyncio.sleep(0)
+    large, small = (asyncio.ensure_future(append(producing, size)) for size in (MIB, 10))
+    await asyncio.sleep(0)
+    large.cancel()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    refused = await asyncio.gather(append(producing, 10, SOON_S), return_exceptions=True)
+    assert [each.outcome for each in refused if isinstance(each, DeadlineExceeded)] == ["unknown"]
+    for each in (under_way, small):
         each.cancel()
 
 

@@ -224,8 +224,11 @@ class Producing:
             raise
 
     def _leave(self, size: int, turn: asyncio.Future[None]) -> None:
-        if turn.done() and not turn.cancelled() and turn.exception() is None:
-            self._give(size)
+        with suppress(ValueError):
+            # It would count as one that waits for as long as brokers are away.
+            self._queue.remove((size, turn))
+        had_its_turn = not turn.cancelled() and turn.done() and turn.exception() is None
+        self._give(size if had_its_turn else 0)
 
     def _give(self, size: int) -> None:
         self._free += size
