@@ -6,16 +6,19 @@ import asyncio
 import struct
 import threading
 from collections.abc import AsyncIterator
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
 from soundstage.core.environment import VirtualEnvironment
+from soundstage.core.errors import InvalidArgument
 from soundstage.engines.log.kafka import Link, parse_address
 from soundstage.engines.log.kafka import groups as module
 from soundstage.engines.log.kafka.asking import Asking
 from soundstage.engines.log.kafka.bridge import Bridge
+from soundstage.engines.log.kafka.driver import KafkaError, code_of
 from soundstage.engines.log.kafka.groups import Memberships
 
 SESSION_US = 6_000_000
@@ -28,6 +31,7 @@ class Client:
 
     def __init__(self, admitting: threading.Event) -> None:
         self._admitting = admitting
+        self._said: Any = None
         self.asked: threading.Event = threading.Event()
         self.closed: threading.Event = threading.Event()
 
@@ -46,8 +50,15 @@ class Client:
     def consumer_group_metadata(self) -> bytes:
         return struct.pack("=7si", b"", 1)
 
-    def poll(self, _timeout_s: float) -> None:
-        """Nothing comes."""
+    def refuse(self) -> None:
+        """It is not taken, because of its session."""
+        error = KafkaError(code_of("INVALID_SESSION_TIMEOUT"))
+        self._said = SimpleNamespace(error=lambda: error)
+
+    def poll(self, _timeout_s: float) -> Any:
+        """What is said, once."""
+        said, self._said = self._said, None
+        return said
 
     def close(self) -> None:
         self.closed.set()
@@ -108,6 +119,15 @@ async def joined(groups: Memberships, link: FalseLink) -> None:
     await joining
 
 
+async def a_second(groups: Memberships, link: FalseLink) -> asyncio.Task[Any]:
+    """The join of another member, for whom Kafka is being asked."""
+    link.clients[0].asked.clear()
+    joining = asyncio.ensure_future(groups.join("readers", "two", ["topic"], SESSION_US))
+    while len(link.clients) < 2:  # noqa: ASYNC110 - a thread of the engine's makes it
+        await asyncio.sleep(0)
+    return joining
+
+
 async def test_who_is_cancelled_while_the_group_is_put_together_is_no_member(
     groups: Memberships, link: FalseLink
 ) -> None:
@@ -156,11 +176,20 @@ async def test_who_waits_for_its_share_is_heard_of(
 
 async def test_who_is_cancelled_leaves_others_their_shares(groups: Memberships, link: FalseLink) -> None:
     await joined(groups, link)
-    link.clients[0].asked.clear()
-    joining = asyncio.ensure_future(groups.join("readers", "two", ["topic"], SESSION_US))
-    while len(link.clients) < 2:  # noqa: ASYNC110 - a thread of the engine's makes it
-        await asyncio.sleep(0)
-    await cancelled(joining)
+    await cancelled(await a_second(groups, link))
+    assert await asyncio.to_thread(link.clients[0].asked.wait, SOON_S)
+    link.clients[0].give()
+    share = await groups.join("readers", "one", ["topic"], SESSION_US)
+    assert await groups.beat("readers", "one", share.generation)
+
+
+async def test_who_is_refused_leaves_others_their_shares(groups: Memberships, link: FalseLink) -> None:
+    await joined(groups, link)
+    joining = await a_second(groups, link)
+    link.clients[1].refuse()
+    with pytest.raises(InvalidArgument):
+        await joining
+    assert await asyncio.to_thread(link.clients[1].closed.wait, SOON_S)
     assert await asyncio.to_thread(link.clients[0].asked.wait, SOON_S)
     link.clients[0].give()
     share = await groups.join("readers", "one", ["topic"], SESSION_US)

@@ -8,7 +8,7 @@ from concurrent.futures import Future
 from typing import Any
 
 from soundstage.core.environment import Environment
-from soundstage.core.errors import InvalidArgument, NotFound, PreconditionFailed, Unavailable
+from soundstage.core.errors import InvalidArgument, NotFound, PreconditionFailed, SoundstageError, Unavailable
 from soundstage.engines.log import refusals
 from soundstage.engines.log.arrivals import check_name
 from soundstage.engines.log.kafka.asking import Asking
@@ -44,7 +44,7 @@ class Memberships:
     async def join(self, group: str, name: str, topics: Sequence[str], session_us: int) -> Assignment:
         """`topics` are names in Kafka. Returns what the member has once the group is put together.
 
-        Who is cancelled was never a member, or is the one it was before.
+        Who is cancelled or refused was never a member, or is the one it was before.
         """
         wanted = frozenset(topics)
         came: Member | None = None
@@ -67,8 +67,8 @@ class Memberships:
             share = await self._settled(member)
             self._hear(member)
             return share
-        except asyncio.CancelledError:
-            if came is not None:
+        except (asyncio.CancelledError, SoundstageError) as error:
+            if came is not None and not _may_be_taken_yet(error, came):
                 # Nobody knows of it who would let it leave.
                 self._removed(group, name)
                 self._attendant.let_go(came)
@@ -264,6 +264,11 @@ class Memberships:
             generation=max((share.generation for share in shares if share is not None), default=0),
             members=sorted(each.client_id for each in described.members),
         )
+
+
+def _may_be_taken_yet(error: BaseException, came: Member) -> bool:
+    """Whether it was asked for, and only the time to wait for its share is over."""
+    return isinstance(error, SoundstageError) and came.deadline_ns > 0 and came.error is None
 
 
 def in_kafka(positions: Sequence[Position], topics: Mapping[str, tuple[str, str]]) -> list[Any]:
