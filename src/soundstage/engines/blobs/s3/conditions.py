@@ -44,7 +44,7 @@ class Conditions:
         self._environment = environment
         self._checksums = checksums
         self._known: dict[Condition, bool] = {}
-        self._asking = asyncio.Lock()
+        self._proving: dict[Condition, asyncio.Future[None]] = {}
 
     @property
     def warning(self) -> str | None:
@@ -53,11 +53,32 @@ class Conditions:
         return f"the server of {self._link.bucket!r} takes no notice of {', '.join(ignored)}" if ignored else None
 
     async def known(self, condition: Condition) -> bool:
-        """Whether the server heeds it. Raises what the link raises, and then asks again the next time."""
-        async with self._asking:
-            if condition not in self._known:
-                self._known[condition] = await self._proved(condition)
-            return self._known[condition]
+        """Whether the server heeds it. Raises the port's errors, and then asks again the next time."""
+        while condition not in self._known:
+            proving = self._proving.get(condition)
+            if proving is None:
+                await self._prove(condition)
+                continue
+            await asyncio.wait((proving,))
+            if not proving.cancelled():
+                proving.result()
+        return self._known[condition]
+
+    async def _prove(self, condition: Condition) -> None:
+        """It is known. Who asks meanwhile fails as this call does: in turn each would wait for a server that hangs."""
+        proving = self._proving[condition] = asyncio.get_running_loop().create_future()
+        try:
+            self._known[condition] = await self._proved(condition)
+            proving.set_result(None)
+        except SoundstageError as error:
+            proving.set_exception(error)
+            # There may be nobody else; asyncio would complain that nobody looked.
+            proving.exception()
+            raise
+        finally:
+            del self._proving[condition]
+            # Where this call was cancelled, another proves it.
+            proving.cancel()
 
     async def check_absent(self, *, parts: bool) -> None:
         """Raises `Unavailable` where a put that may replace nothing would replace what others have put."""
@@ -73,6 +94,13 @@ class Conditions:
             await self._tried(condition, name)
         except Changed:
             return True
+        except Missing:
+            # An attempt whose answer was lost did it, or somebody's sweep.
+            raise Unavailable(
+                f"it is not known whether the server of {self._link.bucket!r} heeds {condition}: what was sent is gone",
+                hint="repeat the call",
+                outcome="not_applied",
+            ) from None
         else:
             return False
         finally:
