@@ -144,7 +144,8 @@ class Cache(Protocol):
     ) -> bool:
         """Whether the value was stored, which `when` decides. Gone after `ttl_s` seconds, rounded either way; 0: never.
 
-        Raises `TooLarge` for a value of more than 1 MiB less 1 KiB, and `Unavailable`.
+        Raises `TooLarge` for a value of more than 1 MiB less 1 KiB, and `Unavailable`. Where a node has no room for the
+        value, what the key had may be gone, whatever `when` says: the outcome is then unknown.
         """
         ...
 

@@ -13,7 +13,7 @@ from soundstage.core.environment import SystemEnvironment
 from soundstage.core.errors import Exhausted, InvalidArgument, TooLarge, Unavailable
 from soundstage.core.time import NS_PER_MS, Duration
 from soundstage.engines.cache.memcached import MemcachedCache, MemcachedOptions, addresses
-from soundstage.engines.cache.port import Cache, Newer, Outcome
+from soundstage.engines.cache.port import ABSENT, ALWAYS, Cache, Newer, Outcome, Unchanged, When
 from soundstage.servers.cluster import Cluster
 from soundstage.testing.cache import CacheSuite
 from soundstage.testing.cache.suite import PassTime, own_key, value_of
@@ -206,7 +206,7 @@ async def test_a_full_server_that_may_forget_nothing_says_so_and_keeps_what_it_h
 
     with pytest.raises(Exhausted, match="is full") as caught:
         await fill()
-    assert (caught.value.retryable, caught.value.outcome) == (True, "not_applied")
+    assert (caught.value.retryable, caught.value.outcome) == (True, "unknown")
     assert 0 < stored < LUMPS
     found = await cache.get([b"%d" % number for number in range(stored)])
     assert {each.value for each in found} == {LUMP}
@@ -224,6 +224,18 @@ async def test_a_value_that_is_too_large_for_its_server_says_so_and_harms_no_oth
     )
     assert (type(refused), stored) == (TooLarge, True)
     assert [each.value for each in await cache.get([b"large", b"k"])] == [b"", b"red"]
+    await cache.stop()
+
+
+@pytest.mark.parametrize("when", [ALWAYS, ABSENT, Unchanged(1), Newer(2)], ids=lambda when: type(when).__name__)
+async def test_a_value_that_is_refused_for_its_size_leaves_none(small: Cluster, when: When) -> None:
+    cache = opened(small, PATIENT)
+    await cache.start()
+    await cache.set(b"k", b"red", when=Newer(1))
+    with pytest.raises(TooLarge) as caught:
+        await cache.set(b"k", bytes(500_000), when=when)
+    (found,) = await cache.get([b"k"])
+    assert (found.outcome, caught.value.outcome) == (Outcome.MISS, "unknown")
     await cache.stop()
 
 

@@ -234,7 +234,12 @@ class MemcachedCache:
             kind, before = VERSIONED, b"v" + version.to_bytes(VERSION_BYTES - 1, "big")
         head = b"ms %s %d%s F%d T%d%s\r\n" % (word, len(before) + len(value), binary, kind, ttl_s, condition)
         reply = await self._applied(self._node(key), b"".join((head, before, value, b"\r\n")), within_s)
-        return _told(reply, b"HD", b"NS", b"EX", b"NF").code == b"HD"
+        try:
+            return _told(reply, b"HD", b"NS", b"EX", b"NF").code == b"HD"
+        except (Exhausted, TooLarge) as error:
+            # Lest what is old outlives it, the server has let go of what the key had, under any condition.
+            error.outcome = "unknown"
+            raise
 
     async def _change(self, key: bytes, command: bytes, flags: bytes, within_s: float | None) -> Reply:
         word, binary = worded(self._prefix + key)
