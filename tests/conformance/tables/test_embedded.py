@@ -305,6 +305,43 @@ async def test_files_of_a_change_whose_outcome_nobody_knows_stay(
     assert files(tmp_path) == before + 1
 
 
+@pytest.mark.parametrize("change", ["append", "overwrite"])
+async def test_files_of_a_change_that_is_cancelled_before_its_commit_are_gone(
+    films: IcebergTables, tmp_path: Path, change: str
+) -> None:
+    before = files(tmp_path)
+    async with films._turns.at("films"):
+        changing = asyncio.ensure_future(getattr(films, change)("films", rows(film(9))))
+        while not films._turns._places["films"].line.waiting:  # noqa: ASYNC110 - its rows are written by a thread
+            await asyncio.sleep(0.01)
+        assert files(tmp_path) == before + 1
+        changing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await changing
+    assert (files(tmp_path), await ids(films)) == (before, [1, 2, 3, 4])
+
+
+async def test_files_of_a_change_that_is_cancelled_amid_its_commit_stay(
+    films: IcebergTables, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit, reached, go_on = catalog.SqlCatalog.commit_table, threading.Event(), threading.Event()
+
+    def slow(*arguments: Any) -> Any:
+        reached.set()
+        assert go_on.wait(60)
+        return commit(*arguments)
+
+    monkeypatch.setattr(catalog.SqlCatalog, "commit_table", slow)
+    changing = asyncio.ensure_future(films.append("films", rows(film(9))))
+    assert await asyncio.to_thread(reached.wait, 60)
+    changing.cancel()
+    await asyncio.sleep(0)
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await changing
+    assert (files(tmp_path), await ids(films)) == (2, [1, 2, 3, 4, 9])
+
+
 async def planned_files(engine: IcebergTables) -> list[str]:
     """The files that the table has now."""
     table = await asyncio.to_thread(engine._load, "films")

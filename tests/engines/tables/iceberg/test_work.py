@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from soundstage.core.errors import Unavailable
-from soundstage.engines.tables.iceberg.work import Work, doing, work_here
+from soundstage.engines.tables.iceberg.failures import Overtaken
+from soundstage.engines.tables.iceberg.work import Tries, Work, doing, work_here
 
 
 def test_work_goes_on_while_somebody_waits() -> None:
@@ -50,3 +51,18 @@ def test_a_thread_knows_what_it_does_while_it_does_it() -> None:
     with doing(work):
         assert work_here() is work
     assert work_here() is None
+
+
+def test_a_change_may_be_made_once_a_try_commits_and_not_when_others_were_quicker() -> None:
+    tries, work, found = Tries(), Work(lambda: True), list[bool]()
+
+    def overtaken() -> None:
+        with tries.by(work):
+            found.append(tries.may_have_made_it)
+            work.commits()
+            found.append(tries.may_have_made_it)
+            raise Overtaken
+
+    with pytest.raises(Overtaken):
+        overtaken()
+    assert [*found, tries.may_have_made_it] == [False, True, False]

@@ -35,7 +35,7 @@ from soundstage.engines.tables.iceberg.options import Address
 from soundstage.engines.tables.iceberg.reading import batches_of, planned
 from soundstage.engines.tables.iceberg.threads import Threads
 from soundstage.engines.tables.iceberg.translation import branches_of, line, partitions_of, schema_of, spec_of
-from soundstage.engines.tables.iceberg.work import Work
+from soundstage.engines.tables.iceberg.work import Tries, Work
 from soundstage.engines.tables.port import (
     MAIN,
     NOW,
@@ -171,15 +171,16 @@ class IcebergTables:
 
         table, files = await self._run(name, write, deadline_ns=deadline_ns)
 
-        def again(found: Any, check: Work) -> Snapshot:
+        def add(found: Any, check: Work) -> Snapshot:
             edits.check_same(found, call, table)
-            return edits.appended(found, call, files, check)
+            with tries.by(check):
+                return edits.appended(found, call, files, check)
 
-        async with self._unless_lost(table, files, deadline_ns):
+        async with self._unless_lost(table, files, deadline_ns) as tries:
             with suppress(Overtaken):
                 # The table as it was loaded, if nobody has changed it since.
-                return await self._in_turn(name, lambda check: edits.appended(table, call, files, check), deadline_ns)
-            return await self._changed(name, again, deadline_ns)
+                return await self._in_turn(name, lambda check: add(table, check), deadline_ns)
+            return await self._changed(name, add, deadline_ns)
 
     async def overwrite(
         self,
@@ -209,9 +210,10 @@ class IcebergTables:
 
         def replace(found: Any, check: Work) -> Snapshot:
             edits.check_same(found, call, table)
-            return edits.overwritten(found, call, files, gone, check)
+            with tries.by(check):
+                return edits.overwritten(found, call, files, gone, check)
 
-        async with self._unless_lost(table, files, deadline_ns):
+        async with self._unless_lost(table, files, deadline_ns) as tries:
             return await self._changed(name, replace, deadline_ns)
 
     async def delete(
@@ -346,10 +348,13 @@ class IcebergTables:
             files = await self._run(name, gather, deadline_ns=deadline_ns)
             if not files.old:
                 return None
-            async with self._unless_lost(files.table, files.new, deadline_ns):
-                return await self._in_turn(
-                    name, lambda check: upkeep.compacted(self._load(name), call, files, check), deadline_ns
-                )
+
+            def replace(check: Work) -> Snapshot:
+                with tries.by(check):
+                    return upkeep.compacted(self._load(name), call, files, check)
+
+            async with self._unless_lost(files.table, files.new, deadline_ns) as tries:
+                return await self._in_turn(name, replace, deadline_ns)
 
         return await self._tried(name, attempt, deadline_ns)
 
@@ -381,12 +386,13 @@ class IcebergTables:
         return f"Iceberg 2, catalogue on {self._catalogue.engine.dialect.name}"
 
     @asynccontextmanager
-    async def _unless_lost(self, table: Any, files: Sequence[Any], deadline_ns: int | None) -> AsyncGenerator[None]:
-        """Files that were written for a change are gone when the block surely did not make it."""
+    async def _unless_lost(self, table: Any, files: Sequence[Any], deadline_ns: int | None) -> AsyncGenerator[Tries]:
+        """Files that were written for a change are gone when the tries in the block surely did not make it."""
+        tries = Tries()
         try:
-            yield
-        except (Overtaken, SoundstageError) as error:
-            if isinstance(error, Overtaken) or error.outcome == "not_applied" or isinstance(error, _NOT_MADE):
+            yield tries
+        except (Overtaken, SoundstageError, asyncio.CancelledError) as error:
+            if _surely_not_made(error, tries):
                 await self._threads.aside(partial(edits.discard, table, files), deadline_ns)
             raise
 
@@ -479,6 +485,12 @@ class IcebergTables:
 
     def _check_open(self) -> None:
         self._threads.check_open()
+
+
+def _surely_not_made(error: BaseException, tries: Tries) -> bool:
+    if isinstance(error, asyncio.CancelledError):
+        return not tries.may_have_made_it
+    return isinstance(error, (Overtaken, *_NOT_MADE)) or getattr(error, "outcome", None) == "not_applied"
 
 
 def _identifier(name: str) -> tuple[str, str]:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 from soundstage.core.errors import Outcome
 from soundstage.engines.tables import refusals
+from soundstage.engines.tables.iceberg.failures import Overtaken
 
 
 class Work:
@@ -44,6 +45,28 @@ class Work:
         with self._lock:
             self._left = True
             return "unknown" if self._commits else "not_applied"
+
+
+class Tries:
+    """The tries of one change, one after another."""
+
+    def __init__(self) -> None:
+        self._last: Work | None = None
+
+    @contextmanager
+    def by(self, work: Work) -> Generator[None]:
+        """Within the block that work tries."""
+        self._last = work
+        try:
+            yield
+        except Overtaken:
+            self._last = None
+            raise
+
+    @property
+    def may_have_made_it(self) -> bool:
+        """Whether the change may be made by now, or yet."""
+        return self._last is not None and self._last.has_committed
 
 
 class _Here(threading.local):
