@@ -88,7 +88,52 @@ async def test_a_long_footer_is_read_whole() -> None:
 async def test_a_batch_holds_little_however_large_its_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files, "BATCH_BYTES", 1_000)
     file = await opened(written(COLUMNS, use_dictionary=False))
-    assert max([batch.num_rows async for batch in file.batches(["value"], 0)]) < 25
+    assert max([batch.num_rows async for batch in file.batches(["value"], 0)]) < 40
+
+
+LONG = b"long" * (4 << 10)
+IN_DICTIONARY: dict[str, Any] = {"dictionary_pagesize_limit": 1 << 30}
+
+FEW_BYTES: dict[str, tuple[Any, dict[str, Any]]] = {
+    "a value in a dictionary": ([b"x", LONG, LONG] * 700, IN_DICTIONARY),
+    "one in a dictionary after nulls": ([None] * 300 + [LONG] * 1_400, IN_DICTIONARY),
+    "what values begin with": (
+        [LONG] * 1_400,
+        {"use_dictionary": False, "column_encoding": {"value": "DELTA_BYTE_ARRAY"}},
+    ),
+    "a value of fixed size": (pa.array([LONG] * 1_400, pa.binary(len(LONG))), IN_DICTIONARY),
+    "a dictionary for programs": (pa.array([LONG] * 1_400).dictionary_encode(), IN_DICTIONARY),
+}
+
+
+@pytest.mark.parametrize("kind", FEW_BYTES)
+async def test_a_batch_holds_little_also_where_few_bytes_are_many_rows(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "BATCH_BYTES", 128 << 10)
+    values, options = FEW_BYTES[kind]
+    content = written({"value": values}, **options)
+    assert len(content) < 256 << 10
+    file, before = await opened(content), pa.total_allocated_bytes()
+    sizes: list[int] = []
+    async for batch in file.batches(["value"], 0):
+        assert pa.total_allocated_bytes() - before < 1 << 20
+        sizes.extend(len(value) for value in batch.column("value").to_pylist() if value)
+    assert sizes.count(len(LONG)) == 1_400
+
+
+async def test_a_batch_of_small_rows_holds_many() -> None:
+    file = await opened(written({"id": [f"id-{number % 100}" for number in range(5_000)]}))
+    assert [batch.num_rows async for batch in file.batches(["id"], 0)] == [2_048, 2_048, 904]
+
+
+async def test_columns_that_are_none_of_the_library_are_refused() -> None:
+    sink, table = BytesIO(), pa.table(COLUMNS)
+    with pq.ParquetWriter(sink, table.schema, store_schema=False) as writer:
+        writer.write_table(table)
+        writer.add_key_value_metadata({"ARROW:schema": "none"})
+    with pytest.raises(InvalidArgument, match="no file of Parquet"):
+        await opened(sink.getvalue())
 
 
 async def test_a_row_group_over_the_bound_is_refused_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,11 +8,10 @@ from typing import Any, NamedTuple
 from soundstage.core import version
 from soundstage.core.compression import CODECS
 from soundstage.core.errors import InvalidArgument, TooLarge
-from soundstage.core.extras import library
 from soundstage.core.limits import ID_MAX_BYTES, KEY_MAX_BYTES, TTL_MAX
 from soundstage.data.kv.items import coded_metadata
 from soundstage.data.kv.large_values import WHOLE_MAX_BYTES
-from soundstage.data.kv.parquet.rows import EXTRA, arrow, schema
+from soundstage.data.kv.parquet.rows import arrow, schema
 
 NEEDED = ("id", "key", "value")
 OPTIONAL = ("expires_at", "codec")
@@ -131,8 +130,6 @@ def _plain(name: str, column: Any) -> list[Any]:
     pa = arrow()
     types = pa.types
     try:
-        if types.is_dictionary(column.type):
-            column = library("pyarrow.compute", EXTRA).cast(column, column.type.value_type)
         if types.is_timestamp(column.type):
             return column.cast(pa.timestamp("us", tz="UTC"), safe=False).cast(pa.int64()).to_pylist()
         if types.is_integer(column.type):

@@ -14,7 +14,8 @@ from typing import Any, TypeAlias
 import msgspec
 
 from soundstage.core.errors import DataLoss, InvalidArgument, TooLarge
-from soundstage.data.kv.parquet.rows import FORMAT, MARK, Footer, arrow, parquet
+from soundstage.core.extras import library
+from soundstage.data.kv.parquet.rows import EXTRA, FORMAT, MARK, Footer, arrow, parquet
 from soundstage.runtime.transfer.reading import Compute
 
 ReadRange: TypeAlias = Callable[[int, int], AsyncGenerator[bytes]]
@@ -29,7 +30,10 @@ FOOTER_MAX_BYTES = 64 << 20
 
 BATCH_ROWS = 2_048
 BATCH_BYTES = 4 << 20
-"""About what is unpacked at once, going by what rows of the group have on average."""
+"""About what a batch holds, unpacked."""
+
+STEP_ROWS = 128
+"""Unpacked at once, and fewer where they may be large: only then is it known how large they are."""
 
 _TAIL = 64 << 10
 """What the library reads at the end of any file."""
@@ -41,14 +45,14 @@ _LENGTH_BYTES = 4
 class ParquetFile:
     """A file whose end was read; `footer` is what it says of itself if it is one of ours."""
 
-    def __init__(self, read: ReadRange, size: int, metadata: Any, compute: Compute) -> None:
+    def __init__(self, read: ReadRange, size: int, metadata: Any, schema: Any, compute: Compute) -> None:
         self._read = read
         self._size = size
         self._metadata = metadata
         self._compute = compute
         self.rows: int = metadata.num_rows
         self.footer: Footer | None = _footer_of(metadata)
-        self.schema: Any = metadata.schema.to_arrow_schema()
+        self.schema: Any = schema
 
     @classmethod
     async def open(cls, read: ReadRange, size: int, compute: Compute) -> ParquetFile:
@@ -61,7 +65,8 @@ class ParquetFile:
             raise _no_parquet(f"its footer would have {length} bytes")
         if length > len(tail):
             tail = await _fetched(read, size - length, size)
-        return cls(read, size, await compute(_metadata_of, _Known(size, [(size - len(tail), tail)])), compute)
+        metadata, schema = await compute(_described, _Known(size, [(size - len(tail), tail)]))
+        return cls(read, size, metadata, schema, compute)
 
     async def batches(self, columns: Sequence[str], start: int) -> AsyncGenerator[Any]:
         """Rows from number `start` on, as batches of Arrow with these columns.
@@ -82,11 +87,11 @@ class ParquetFile:
         spans, unpacked = self._spans(group, columns)
         known = [(start, await _fetched(self._read, start, end)) for start, end in spans]
         rows = self._metadata.row_group(group).num_rows
-        at_once = max(1, min(BATCH_ROWS, BATCH_BYTES * rows // max(1, unpacked)))
+        on_average = BATCH_BYTES * rows // max(1, unpacked)
         source = _Known(self._size, known)
-        batches = await self._compute(_batches, source, self._metadata, group, list(columns), at_once)
+        steps = await self._compute(_steps, source, self._metadata, group, list(columns), on_average)
         seen = 0
-        while (batch := await self._compute(_next_of, batches, group)) is not None:
+        while (batch := await self._compute(_batch_of, steps, group)) is not None:
             seen += batch.num_rows
             if seen > skip:
                 yield batch.slice(max(0, batch.num_rows - (seen - skip)))
@@ -158,9 +163,11 @@ async def _fetched(read: ReadRange, start: int, end: int) -> bytes:
         return b"".join([chunk async for chunk in chunks])
 
 
-def _metadata_of(source: _Known) -> Any:
+def _described(source: _Known) -> tuple[Any, Any]:
+    """What the end of the file says, and the columns that it tells of."""
     try:
-        return parquet().read_metadata(arrow().PythonFile(source, mode="r"))
+        metadata = parquet().read_metadata(arrow().PythonFile(source, mode="r"))
+        return metadata, metadata.schema.to_arrow_schema()
     except (arrow().ArrowException, OSError, ValueError) as error:
         raise _no_parquet(str(error)) from None
 
@@ -184,21 +191,72 @@ def _footer_of(metadata: Any) -> Footer | None:
     return footer
 
 
-def _batches(source: _Known, metadata: Any, group: int, columns: list[str], rows: int) -> Any:
+def _steps(source: _Known, metadata: Any, group: int, columns: list[str], on_average: int) -> Any:
+    """A row group as few rows at a time: the longest values of its dictionaries come to `BATCH_BYTES` at most."""
     try:
-        file = parquet().ParquetFile(
-            arrow().PythonFile(source, mode="r"), metadata=metadata, pre_buffer=False, page_checksum_verification=True
-        )
-        return file.iter_batches(rows, row_groups=[group], columns=columns, use_threads=False)
+        rows = min(STEP_ROWS, on_average, BATCH_BYTES // max(1, _longest(source, metadata, group, columns)))
+        return _rows_of(source, metadata, group, columns, max(1, rows))
     except (arrow().ArrowException, OSError, ValueError) as error:
         raise _damaged(group, error) from None
 
 
-def _next_of(batches: Any, group: int) -> Any:
+def _batch_of(steps: Any, group: int) -> Any:
+    """The next rows, whose columns are no dictionaries; None at the end."""
+    found: list[Any] = []
+    count = size = 0
     try:
-        return next(batches, None)
+        while count < BATCH_ROWS and size < BATCH_BYTES and (step := next(steps, None)) is not None:
+            found.append(_unpacked(step))
+            count, size = count + step.num_rows, size + found[-1].nbytes
+        return arrow().concat_batches(found) if found else None
     except (arrow().ArrowException, OSError, ValueError) as error:
         raise _damaged(group, error) from None
+
+
+def _rows_of(source: _Known, metadata: Any, group: int, columns: list[str], rows: int, **options: Any) -> Any:
+    file = parquet().ParquetFile(
+        arrow().PythonFile(source, mode="r"),
+        metadata=metadata,
+        pre_buffer=False,
+        page_checksum_verification=True,
+        **options,
+    )
+    return file.iter_batches(rows, row_groups=[group], columns=columns, use_threads=False)
+
+
+def _longest(source: _Known, metadata: Any, group: int, columns: list[str]) -> int:
+    """How long one row may be, as far as that is no matter of how many bytes there are for a row on average.
+
+    Few bytes may be many rows of a long value that is there once: in a dictionary, or as what the next one begins with.
+    """
+    found, longest, plain = metadata.row_group(group), 0, list[str]()
+    for number in range(found.num_columns):
+        column = found.column(number)
+        if column.path_in_schema not in columns:
+            continue
+        if column.physical_type == "FIXED_LEN_BYTE_ARRAY":
+            longest += metadata.schema.column(number).length
+        elif column.physical_type == "BYTE_ARRAY" and any(each.startswith("DELTA") for each in column.encodings):
+            longest += column.total_uncompressed_size
+        elif column.physical_type == "BYTE_ARRAY":
+            plain.append(column.path_in_schema)
+    return longest + (_longest_known(source, metadata, group, plain) if plain else 0)
+
+
+def _longest_known(source: _Known, metadata: Any, group: int, columns: list[str]) -> int:
+    """The longest values of the dictionaries of these columns: with the first row comes all of a dictionary."""
+    first = next(_rows_of(source, metadata, group, columns, 1, read_dictionary=columns), None)
+    pa, pc = arrow(), library("pyarrow.compute", EXTRA)
+    known = [] if first is None else [each.dictionary for each in first.columns if pa.types.is_dictionary(each.type)]
+    return sum(pc.max(pc.binary_length(pc.cast(each, pa.large_binary()))).as_py() or 0 for each in known)
+
+
+def _unpacked(batch: Any) -> Any:
+    pa, pc = arrow(), library("pyarrow.compute", EXTRA)
+    columns = [
+        pc.cast(each, each.type.value_type) if pa.types.is_dictionary(each.type) else each for each in batch.columns
+    ]
+    return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
 
 
 def _damaged(group: int, error: Exception) -> DataLoss:
