@@ -24,7 +24,6 @@ from rocksdict import Rdict
 
 from benchmarks.report import Figure, figure, options, show
 from soundstage.client import connect
-from soundstage.core.compression import DICTIONARY, compress, dictionary_id
 from soundstage.data.kv import KeyValue, PutItem
 from soundstage.runtime.config import HttpConfig
 from soundstage.runtime.stage import Stage
@@ -177,7 +176,9 @@ async def measured(scale: Scale) -> list[Figure]:
 
 async def compared(values: Sequence[bytes], words: bytes, suffix: str) -> list[Figure]:
     """What each codec takes for `values`, beside them as they are; in bytes of a value."""
-    packed = [compress(DICTIONARY + dictionary_id(words), value, dictionary=words) for value in values]
+    # Frames need not say which dictionary they need, which takes bytes.
+    packer = zstandard.ZstdCompressor(dict_data=zstandard.ZstdCompressionDict(words), write_dict_id=False)
+    packed = [packer.compress(value) for value in values]
     plain = await side(values)
     sides = {
         "zstd": await side(values, "zstd"),

@@ -15,9 +15,13 @@ from soundstage.data.kv.attunement import ATTUNEMENT
 from soundstage.runtime.namespaces.api import CALLS as NAMESPACE_CALLS
 
 
-def reply(value: bytes) -> GetItemsReply:
+def reply(*values: bytes) -> GetItemsReply:
+    return GetItemsReply(items=[coded(value) for value in values])
+
+
+def coded(value: bytes) -> Item:
     metadata = ItemMetadata(token=IdempotencyToken(Instant(1), "t"), size=len(value), codec="zstd")
-    return GetItemsReply(items=[Item(key=b"k", value=compress("zstd", value), metadata=metadata)])
+    return Item(key=b"k", value=compress("zstd", value), metadata=metadata)
 
 
 def test_a_system_names_what_is_done_for_its_calls() -> None:
@@ -38,7 +42,7 @@ def test_a_reply_is_shown_as_its_caller_is_to_see_it() -> None:
 
 def test_no_more_than_is_allowed() -> None:
     with pytest.raises(TooLarge):
-        understood(KeyValueCalls.get_items, reply(b"v" * 500), 499)
+        understood(KeyValueCalls.get_items, reply(b"v" * 500, b"w" * 500), 999)
 
 
 def test_a_message_that_has_nothing_of_it_is_the_same() -> None:

@@ -14,26 +14,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from soundstage.core import compression
-from soundstage.core.compression import compress, decompress, dictionary_id, dictionary_of, known_codecs
+from soundstage.core.compression import compress, decompress, known_codecs
 from soundstage.core.errors import DataLoss, Internal, TooLarge, Unavailable
 
 MIB = 1 << 20
 VALUE = b'{"name": "Ada", "born": 1815}' * 20
 FRAMED = ("zstd", "lz4")
-WORDS = zstandard.train_dictionary(
-    1_024, [b'{"title": "film %d", "year": %d, "genres": ["drama"]}' % (n, 1_900 + n % 100) for n in range(2_000)]
-).as_bytes()
 
 
 @given(st.sampled_from(known_codecs()), st.binary(max_size=2_000))
 def test_what_is_made_of_a_value_is_undone(codec: str, value: bytes) -> None:
     assert decompress(codec, compress(codec, value), len(value)) == value
-
-
-@given(st.binary(max_size=500))
-def test_a_dictionary_makes_no_difference_to_the_value(value: bytes) -> None:
-    codec = f"zstd:{dictionary_id(WORDS)}"
-    assert decompress(codec, compress(codec, value, dictionary=WORDS), len(value), WORDS) == value
 
 
 def test_the_best_that_is_installed_comes_first_and_none_last() -> None:
@@ -43,12 +34,6 @@ def test_the_best_that_is_installed_comes_first_and_none_last() -> None:
 @pytest.mark.parametrize("codec", FRAMED)
 def test_words_become_fewer_bytes(codec: str) -> None:
     assert len(compress(codec, VALUE)) < len(VALUE) / 4
-
-
-def test_a_dictionary_makes_short_values_shorter() -> None:
-    value = b'{"title": "film 7", "year": 1907, "genres": ["drama"]}'
-    with_it = compress(f"zstd:{dictionary_id(WORDS)}", value, dictionary=WORDS)
-    assert len(with_it) < len(compress("zstd", value)) * 0.7
 
 
 @pytest.mark.parametrize("codec", FRAMED)
@@ -101,6 +86,17 @@ def test_what_is_no_whole_frame_alone_is_a_loss(codec: str, damage: str) -> None
         decompress(codec, damaged, MIB)
 
 
+@pytest.mark.parametrize("damage", ["cut", "longer", "lie"])
+def test_so_is_one_that_says_it_is_empty(damage: str) -> None:
+    frame = compress("zstd", b"")
+    lie = bytearray(compress("zstd", b"v" * 200))
+    # After the magic number and the descriptor stands how large the value is.
+    lie[5] = 0
+    damaged = {"cut": frame[:-1], "longer": frame + b"x", "lie": bytes(lie)}[damage]
+    with pytest.raises(DataLoss):
+        decompress("zstd", damaged, MIB)
+
+
 @pytest.mark.parametrize("damage", ["cut", "longer"])
 def test_so_is_one_of_unknown_size(damage: str) -> None:
     frame = zstandard.ZstdCompressor(write_content_size=False).compress(VALUE)
@@ -119,19 +115,6 @@ def test_a_codec_that_is_not_installed_says_how_it_would_be(monkeypatch: pytest.
     with pytest.raises(Unavailable) as missing:
         compress("lz4", VALUE)
     assert (missing.value.hint, missing.value.retryable) == ('pip install "soundstage[lz4]"', False)
-
-
-def test_a_codec_names_its_dictionary() -> None:
-    assert dictionary_of("zstd:0011223344556677") == "0011223344556677"
-    assert [dictionary_of(codec) for codec in ("zstd", "lz4", None)] == [None, None, None]
-
-
-@pytest.mark.parametrize("dictionary", [None, WORDS + b"x"])
-def test_without_its_dictionary_nothing_is_undone(dictionary: bytes | None) -> None:
-    codec = f"zstd:{dictionary_id(WORDS)}"
-    frame = compress(codec, VALUE, dictionary=WORDS)
-    with pytest.raises(DataLoss, match=dictionary_id(WORDS)):
-        decompress(codec, frame, MIB, dictionary)
 
 
 def test_threads_do_not_disturb_each_other() -> None:

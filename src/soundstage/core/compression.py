@@ -1,7 +1,7 @@
 """Codecs of values: what a client does to a value before a store sees it, and how a reader undoes it.
 
-`none` leaves a value as it is, `zstd` and `lz4` are frames of those formats, and `zstd:<id>` is a frame of zstd with a
-dictionary, which is named by what it holds. How large a value becomes is known before it is made.
+`none` leaves a value as it is, `zstd` and `lz4` are frames of those formats. How large a value becomes is known before
+it is made.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import importlib.util
 import threading
 from functools import lru_cache
-from hashlib import blake2b
 from typing import Any
 
 from soundstage.core.errors import DataLoss, Internal, TooLarge, Unavailable
@@ -20,9 +19,6 @@ LZ4 = "lz4"
 
 CODECS = (ZSTD, LZ4, PLAIN)
 """All that values are stored with, the best first."""
-
-DICTIONARY = f"{ZSTD}:"
-"""What the codec of a dictionary begins with, followed by the dictionary's id."""
 
 _SLICE_BYTES = 64
 """Of a frame that does not say what it holds so much is read at once: a byte of it stands for up to 32 KiB."""
@@ -47,20 +43,10 @@ def known_codecs() -> tuple[str, ...]:
     return CODECS if importlib.util.find_spec("lz4") is not None else (ZSTD, PLAIN)
 
 
-def dictionary_id(dictionary: bytes) -> str:
-    """The id of a dictionary: it is that of what it holds, so that one id is one dictionary wherever it is kept."""
-    return blake2b(dictionary, digest_size=8).hexdigest()
-
-
-def dictionary_of(codec: str | None) -> str | None:
-    """The id of the dictionary that a codec needs; None for a codec without."""
-    return codec[len(DICTIONARY) :] if codec is not None and codec.startswith(DICTIONARY) else None
-
-
-def compress(codec: str, value: bytes, level: int = 3, dictionary: bytes | None = None) -> bytes:
+def compress(codec: str, value: bytes, level: int = 3) -> bytes:
     """`value` as a frame of `codec`, which says how large it is. Raises as `decompress` for a codec unknown here."""
-    if codec == ZSTD or dictionary_of(codec) is not None:
-        return _zstd_compressor(level, _content(codec, dictionary)).compress(value)
+    if codec == ZSTD:
+        return _zstd_compressor(level).compress(value)
     if codec == LZ4:
         return _lz4().compress(value, store_size=True)
     if codec == PLAIN:
@@ -68,14 +54,14 @@ def compress(codec: str, value: bytes, level: int = 3, dictionary: bytes | None 
     raise _unknown(codec)
 
 
-def decompress(codec: str, frame: bytes, limit: int, dictionary: bytes | None = None) -> bytes:
+def decompress(codec: str, frame: bytes, limit: int) -> bytes:
     """The value of `frame`, of at most `limit` bytes.
 
     Raises `TooLarge` for one that is larger, before it is made, `DataLoss` for what is no frame of `codec`, whole and
     alone, `Unavailable` for a codec that is not installed, and `Internal` for one that is not known.
     """
-    if codec == ZSTD or dictionary_of(codec) is not None:
-        return _zstd(codec, frame, limit, _content(codec, dictionary))
+    if codec == ZSTD:
+        return _zstd_value(frame, limit)
     if codec == LZ4:
         return _lz4_value(frame, limit)
     if codec == PLAIN:
@@ -83,32 +69,41 @@ def decompress(codec: str, frame: bytes, limit: int, dictionary: bytes | None = 
     raise _unknown(codec)
 
 
-def _zstd(codec: str, frame: bytes, limit: int, dictionary: bytes) -> bytes:
+def too_large(limit: int) -> TooLarge:
+    """What tells a reader that values come to more than `limit` bytes."""
+    return TooLarge(
+        f"values of the reply come to more than {limit} bytes when their compression is undone",
+        hint="ask for fewer or smaller ones at once, or raise `max_reply_bytes`",
+    )
+
+
+def _zstd_value(frame: bytes, limit: int) -> bytes:
     import zstandard
 
     try:
         declared = zstandard.get_frame_parameters(frame).content_size
-        if declared == zstandard.CONTENTSIZE_UNKNOWN:
-            return _piecemeal(_zstd_decompressor(dictionary).decompressobj(), codec, frame, limit)
+        # The library does not look at all into a frame that says it is empty.
+        if declared in (zstandard.CONTENTSIZE_UNKNOWN, 0):
+            return _piecemeal(_zstd_decompressor().decompressobj(), frame, limit)
         if declared > limit:
-            raise _too_large(limit)
-        return _zstd_decompressor(dictionary).decompress(frame, allow_extra_data=False) if declared else b""
+            raise too_large(limit)
+        return _zstd_decompressor().decompress(frame, allow_extra_data=False)
     except zstandard.ZstdError as error:
-        raise _damaged(codec, str(error)) from None
+        raise _damaged(ZSTD, str(error)) from None
 
 
-def _piecemeal(decompressor: Any, codec: str, frame: bytes, limit: int) -> bytes:
+def _piecemeal(decompressor: Any, frame: bytes, limit: int) -> bytes:
     parts: list[bytes] = []
     size = 0
     for at in range(0, len(frame), _SLICE_BYTES):
         if decompressor.eof:
-            raise _damaged(codec, "something follows its end")
+            raise _damaged(ZSTD, "something follows its end")
         parts.append(decompressor.decompress(frame[at : at + _SLICE_BYTES]))
         size += len(parts[-1])
         if size > limit:
-            raise _too_large(limit)
+            raise too_large(limit)
     if not decompressor.eof or decompressor.unused_data:
-        raise _damaged(codec, "it does not end where it should")
+        raise _damaged(ZSTD, "it does not end where it should")
     return b"".join(parts)
 
 
@@ -116,40 +111,28 @@ def _lz4_value(frame: bytes, limit: int) -> bytes:
     lz4 = _lz4()
     try:
         if lz4.get_frame_info(frame)["content_size"] > limit:
-            raise _too_large(limit)
+            raise too_large(limit)
         decompressor = lz4.LZ4FrameDecompressor()
         value: bytes = decompressor.decompress(frame, max_length=limit + 1)
     except (RuntimeError, EOFError, ValueError) as error:
         raise _damaged(LZ4, str(error)) from None
     if len(value) > limit:
-        raise _too_large(limit)
+        raise too_large(limit)
     if not decompressor.eof or decompressor.unused_data:
         raise _damaged(LZ4, "it does not end where it should")
     return value
 
 
-def _zstd_compressor(level: int, dictionary: bytes) -> Any:
+def _zstd_compressor(level: int) -> Any:
     import zstandard
 
-    def make() -> Any:
-        return zstandard.ZstdCompressor(level, dict_data=_zstd_dictionary(dictionary), write_dict_id=False)
-
-    return _once(("compressor", level, dictionary), make)
+    return _once(("compressor", level), lambda: zstandard.ZstdCompressor(level))
 
 
-def _zstd_decompressor(dictionary: bytes) -> Any:
+def _zstd_decompressor() -> Any:
     import zstandard
 
-    return _once(
-        ("decompressor", dictionary),
-        lambda: zstandard.ZstdDecompressor(dict_data=_zstd_dictionary(dictionary)),
-    )
-
-
-def _zstd_dictionary(dictionary: bytes) -> Any:
-    import zstandard
-
-    return zstandard.ZstdCompressionDict(dictionary) if dictionary else None
+    return _once(("decompressor",), zstandard.ZstdDecompressor)
 
 
 def _once(key: tuple[Any, ...], make: Any) -> Any:
@@ -160,19 +143,6 @@ def _once(key: tuple[Any, ...], make: Any) -> Any:
             del made[next(iter(made))]
         found = made[key] = make()
     return found
-
-
-def _content(codec: str, dictionary: bytes | None) -> bytes:
-    """The dictionary of a codec, empty for one without. Raises `DataLoss` for another than it names."""
-    wanted = dictionary_of(codec)
-    if wanted is None:
-        return b""
-    if dictionary is None or dictionary_id(dictionary) != wanted:
-        raise DataLoss(
-            f"the dictionary {wanted} is not at hand, or is another",
-            hint="it is kept with the namespace whose values need it: read them there",
-        )
-    return dictionary
 
 
 def _lz4() -> Any:
@@ -188,17 +158,10 @@ def _lz4() -> Any:
     return lz4.frame
 
 
-def _too_large(limit: int) -> TooLarge:
-    return TooLarge(
-        f"values of the reply come to more than {limit} bytes when their compression is undone",
-        hint="ask for fewer or smaller ones at once, or raise `max_reply_bytes`",
-    )
-
-
 def _damaged(codec: str, why: str) -> DataLoss:
     return DataLoss(
         f"a value is not what {codec} makes: {why}",
-        hint="write it again; with `attune` false in Settings a client returns it as it is stored",
+        hint="write it again; `get_value` gives it as it is stored",
     )
 
 

@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.data.kv.conftest import make, values
+from tests.data.kv.followers import taken
 
 from soundstage.core.attunement import Hedging
 from soundstage.core.compression import compress, known_codecs
-from soundstage.core.errors import DataLoss, TooLarge
+from soundstage.core.errors import Internal, TooLarge
 from soundstage.core.message import Duration, IdempotencyToken, Instant
 from soundstage.data.kv.api import (
     BatchGetItemsReply,
@@ -229,11 +230,28 @@ class TestIncoming:
         with pytest.raises(TooLarge):
             shown(reply, 3 * len(WORDS) - 1)
 
-    def test_a_damaged_value_is_told_with_its_key(self) -> None:
-        damaged = PutItem(key=b"k", value=b"as it is", codec="zstd")
-        with pytest.raises(DataLoss) as lost:
-            shown(GetItemsReply(items=[stored(damaged)]))
-        assert lost.value.field == "item b'k'"
+    LIES = (
+        PutItem(key=b"a", value=b"as it is", codec="zstd"),
+        PutItem(key=b"b", value=b"as it is", codec="lz4"),
+        PutItem(key=b"c", value=compress("zstd", bytes(MIB + 1)), codec="zstd"),
+        PutItem(key=b"d", value=compress("lz4", bytes(MIB + 1)), codec="lz4"),
+    )
+
+    def test_a_value_that_nobody_can_undo_keeps_nobody_from_the_others(self) -> None:
+        found = shown(GetItemsReply(items=[stored(item) for item in (*self.LIES, self.PACKED)])).items
+        assert [item.value for item in found] == [None] * len(self.LIES) + [WORDS]
+        assert [item.metadata for item in found[:-1]] == [stored(item).metadata for item in self.LIES]
+
+    def test_a_change_is_told_with_as_many_of_its_values_as_fit(self) -> None:
+        plain = PutItem(key=b"n", value=WORDS, codec="none")
+        items = [stored(item) for item in (self.PACKED, *self.LIES, self.PACKED, plain, self.PACKED)]
+        change = shown(ItemChange(cursor="1", id="ada", idempotency_token=TOKEN, items=items), 2 * len(WORDS) - 1)
+        assert [item.value for item in change.items] == [WORDS, *[None] * len(self.LIES), None, WORDS, None]
+
+    def test_a_codec_that_is_not_known_is_told_with_the_key(self) -> None:
+        with pytest.raises(Internal) as unknown:
+            shown(GetItemsReply(items=[stored(PutItem(key=b"k", value=b"v", codec="brotli"))]))
+        assert unknown.value.field == "item b'k'"
 
 
 class TestInProcess:
@@ -255,6 +273,18 @@ class TestInProcess:
         async for change in kv.watch_items(cursor="0"):
             assert values(change.items or []) == whole
             break
+
+    async def test_a_writer_who_lies_about_a_codec_stops_no_reader(self, plain_stage: Stage) -> None:
+        kv = await make(plain_stage, "people", compression={"codecs": ["zstd"]}, watch=True)
+        await kv.put_items(id="ada", items=[PutItem(key=b"k", value=b"no frame", codec="zstd")])
+        await kv.put_items(id="ada", items=[PutItem(key=b"l", value=WORDS)])
+        seen = {b"k": None, b"l": WORDS}
+        assert values((await kv.get_items(id="ada")).items) == seen
+        assert values((await kv.scan_items()).records[0].items) == seen
+        told = await taken(kv.watch_items(cursor="0"), 2)
+        assert [values(change.items or []) for change in told] == [{b"k": None}, {b"l": WORDS}]
+        async with kv.get_value(id="ada", key=b"k") as content:
+            assert await content.read() == b"no frame"
 
     async def test_one_item_is_whole_each_time_it_is_read(self, stage: Stage) -> None:
         kv = await make(stage, "people", compression={"codecs": ["zstd"]})

@@ -64,7 +64,7 @@ class PutItem(Message, kw_only=True, omit_defaults=True):
 
 
 class Item(Message, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """An item as read; `value` is left out where the selection says so."""
+    """An item as read; `value` is left out where the selection says so, or where no client could undo its `codec`."""
 
     key: bytes
     value: bytes | None = None

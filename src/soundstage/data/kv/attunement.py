@@ -3,6 +3,9 @@
 A write is compressed once, before it is first sent, so that its repetitions are the same bytes. Where a caller may
 repeat it by itself, and a server would refuse other bytes under its token, it is sent as it is. What a caller has
 compressed itself, and says so by a `codec`, stays as it is too. A reply may have values of any codec beside each other.
+
+A server never looks into a value, so that any writer may put what is none of its codec. Such a value is left out, and
+its metadata is not: it keeps nobody from what lies beside it.
 """
 
 from __future__ import annotations
@@ -13,8 +16,8 @@ from typing import Any
 import msgspec
 
 from soundstage.core.attunement import Known, Signals
-from soundstage.core.compression import PLAIN, compress, decompress, known_codecs
-from soundstage.core.errors import SoundstageError
+from soundstage.core.compression import PLAIN, compress, decompress, known_codecs, too_large
+from soundstage.core.errors import DataLoss, SoundstageError, TooLarge
 from soundstage.core.operation import Operation
 from soundstage.data.kv.api import (
     BatchGetItemsReply,
@@ -98,12 +101,16 @@ class KeyValueAttunement:
 
     def incoming(self, operation: Operation[..., Any], message: Any, limit: int) -> Any:
         left = limit
+        # A page can be asked for again with less in it. A change cannot: what does not fit in it is left out.
+        is_change = type(message) is ItemChange
         for items in _lists_read(message):
             for index, item in enumerate(items):
                 if item.metadata.codec is not None and item.value is not None:
-                    value = _value(item, item.metadata.codec, item.value, left)
+                    value = _value(item, item.metadata.codec, item.value, left if is_change else limit)
+                    left -= 0 if value is None else len(value)
+                    if left < 0 and not is_change:
+                        raise too_large(limit)
                     items[index] = Item(key=item.key, value=value, metadata=item.metadata)
-                    left -= len(value)
         return message
 
 
@@ -186,9 +193,12 @@ def _lists_read(message: Any) -> Sequence[list[Item]]:
     return ()
 
 
-def _value(item: Item, codec: str, frame: bytes, left: int) -> bytes:
+def _value(item: Item, codec: str, frame: bytes, limit: int) -> bytes | None:
+    """The value of an item; None for one that cannot be shown: it is no frame, or has more than `limit` bytes."""
     try:
-        return decompress(codec, frame, left)
+        return decompress(codec, frame, limit)
+    except (DataLoss, TooLarge):
+        return None
     except SoundstageError as error:
         error.field = error.field or f"item {item.key[:80]!r}"
         raise

@@ -46,7 +46,7 @@ def signals_of(view: NamespaceView) -> KeyValueSignals:
 
 def for_client(signals: KeyValueSignals, client: ClientCapabilities) -> KeyValueSignals:
     """The signals with those codecs alone that the client has."""
-    offered = [codec for codec in signals.codecs if codec == PLAIN or codec.partition(":")[0] in client.codecs]
+    offered = [codec for codec in signals.codecs if codec == PLAIN or codec in client.codecs]
     return msgspec.structs.replace(signals, codecs=offered)
 
 
