@@ -13,6 +13,7 @@ from tests.data.kv.conftest import make, values
 from tests.data.kv.followers import taken
 
 from soundstage.core.attunement import Hedging
+from soundstage.core.codec import JSON, decoder
 from soundstage.core.compression import compress, known_codecs
 from soundstage.core.errors import Internal, TooLarge
 from soundstage.core.message import Duration, IdempotencyToken, Instant
@@ -80,6 +81,20 @@ def shown(message: Any, limit: int = MIB) -> Any:
 
 _value = st.one_of(st.binary(max_size=300), st.binary(min_size=1, max_size=20).map(lambda part: part * 40))
 _codec = st.sampled_from([None, *known_codecs()])
+
+
+def test_a_request_that_was_read_from_text_as_the_command_line_does_is_compressed_too() -> None:
+    put = PutItems(namespace="people", id="ada", items=[PutItem(key=b"k", value=WORDS * 10)])
+    wanted = wanting("zstd")
+    read = decoder(PutItems, JSON).decode(msgspec.json.encode(put))
+    assert ATTUNEMENT.urges(KeyValueCalls.put_items, read)
+    (item,) = ATTUNEMENT.outgoing(KeyValueCalls.put_items, read, lambda namespace: wanted).items
+    assert item.codec == "zstd"
+    both = MutateItems(mutations=[Mutation(put=PutMutation(namespace="people", id="ada", items=list(put.items)))])
+    read = decoder(MutateItems, JSON).decode(msgspec.json.encode(both))
+    assert ATTUNEMENT.namespaces(KeyValueCalls.mutate_items, read) == ["people"]
+    (mutation,) = ATTUNEMENT.outgoing(KeyValueCalls.mutate_items, read, lambda namespace: wanted).mutations
+    assert mutation.put.items[0].codec == "zstd"
 
 
 @given(st.lists(st.tuples(_value, _codec), max_size=12), st.sampled_from(["zstd", "lz4", None]))

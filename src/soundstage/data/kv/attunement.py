@@ -70,7 +70,7 @@ class KeyValueAttunement:
         return operation.name in _CONCERNED
 
     def namespaces(self, operation: Operation[..., Any], request: Any) -> Sequence[str]:
-        if type(request) is MutateItems:
+        if isinstance(request, MutateItems):
             return list(dict.fromkeys(put.namespace for put in _puts(request)))
         # What is no name is left to the server, which says so better.
         return (request.namespace,) if type(request.namespace) is str else ()
@@ -86,9 +86,9 @@ class KeyValueAttunement:
         return reply.signals
 
     def outgoing(self, operation: Operation[..., Any], request: Any, known: Known) -> Any:
-        if type(request) is PutItems and (request.idempotency_token is None or request.condition is None):
+        if isinstance(request, PutItems) and (request.idempotency_token is None or request.condition is None):
             return _packed(request, known)
-        if type(request) is MutateItems and request.idempotency_token is None:
+        if isinstance(request, MutateItems) and request.idempotency_token is None:
             return _mutations(request, known)
         return request
 
@@ -164,14 +164,14 @@ def _packed(put: Any, known: Known) -> Any:
 def _puts(request: Any) -> list[PutItems | PutMutation]:
     """What a request puts."""
     found: list[Any] = [request]
-    if type(request) is MutateItems:
+    if isinstance(request, MutateItems):
         found = [getattr(each, "put", None) for each in request.mutations] if _is_list(request.mutations) else []
     return [put for put in found if _is_put(put)]
 
 
 def _is_put(put: Any) -> bool:
     """False as well for one that is not as it is declared, which is left to the server: it says so better."""
-    return type(put) in _PUTS and type(put.namespace) is str and _is_list(put.items)
+    return isinstance(put, _PUTS) and type(put.namespace) is str and _is_list(put.items)
 
 
 def _is_list(found: Any) -> bool:
