@@ -8,6 +8,7 @@ import msgspec
 
 from soundstage.core import version
 from soundstage.core.compression import PLAIN
+from soundstage.core.errors import DataLoss
 from soundstage.core.message import IdempotencyToken
 from soundstage.core.time import Instant
 from soundstage.data.kv.api import Item, ItemMetadata
@@ -52,6 +53,17 @@ def item_of(key: bytes, cell: Cell, value_max: int | None = None) -> Item:
             codec=codec,
         ),
     )
+
+
+def id_of(partition: bytes) -> str:
+    """The id of the record that a partition of the store holds. Raises `DataLoss` for one that kv has not written."""
+    try:
+        return partition.decode()
+    except UnicodeDecodeError:
+        raise DataLoss(
+            f"a record of the namespace has an id that is no text: {partition[:40]!r}",
+            hint="kv has not written it; import or copy the namespace again from where it came from",
+        ) from None
 
 
 def manifest_of(cell: Cell) -> Manifest | None:

@@ -12,9 +12,10 @@ from operator import itemgetter
 import msgspec
 
 from soundstage.core import version
-from soundstage.core.errors import DataLoss, InvalidArgument
+from soundstage.core.errors import InvalidArgument
 from soundstage.data.kv.api import ScanItems, ScannedRecord, Selection
 from soundstage.data.kv.cursors import Cursor
+from soundstage.data.kv.items import id_of
 from soundstage.data.kv.large_values import bring
 from soundstage.data.kv.namespace import ServedNamespace
 from soundstage.data.kv.reads import filling_of
@@ -75,16 +76,6 @@ def check_scan(selection: Selection) -> None:
         )
 
 
-def _id_of(partition: bytes) -> str:
-    try:
-        return partition.decode()
-    except UnicodeDecodeError:
-        raise DataLoss(
-            f"a record of the namespace has an id that is no text: {partition[:40]!r}",
-            hint="kv has not written it; import or copy the namespace again from where it came from",
-        ) from None
-
-
 async def _take(
     served: ServedNamespace,
     result: ScanResult,
@@ -108,7 +99,7 @@ async def _take(
     for (partition, _), each in zip(found, shaped, strict=True):
         if each.large:
             await bring(served, partition, each, patience, now_us, whole=len(each.items))
-        result.records.append(ScannedRecord(id=_id_of(partition), items=each.items))
+        result.records.append(ScannedRecord(id=id_of(partition), items=each.items))
     filling.put_in(count, total)
     newest = (max(map(itemgetter(1), rows)) for _, rows in found)
     result.newest_us = max(result.newest_us, *map(version.time_us, newest), 0)

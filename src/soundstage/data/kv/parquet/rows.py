@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 import msgspec
 
 from soundstage.core import version
-from soundstage.core.errors import DataLoss, InvalidArgument
+from soundstage.core.errors import InvalidArgument
 from soundstage.core.extras import library
-from soundstage.data.kv.items import StoredMetadata
+from soundstage.data.kv.items import StoredMetadata, id_of
 from soundstage.data.kv.manifest import Manifest
 from soundstage.engines.records.port import Row
 
@@ -109,7 +109,7 @@ class Rows:
         apart: list[Apart] = []
         ids, keys, values, tokens, times, expiries, sizes, codecs = self.columns
         for partition, rows in found:
-            name = _name_of(partition)
+            name = id_of(partition)
             for key, cell in rows:
                 time_us, token, expires_us, metadata, at = version.parts(cell)
                 stored = _decode_metadata(metadata) if metadata else None
@@ -158,16 +158,6 @@ class Rows:
         with pa.ipc.new_stream(sink, known, options=options) as stream:
             stream.write_table(pa.Table.from_arrays(arrays, schema=known))
         return sink.getvalue()
-
-
-def _name_of(partition: bytes) -> str:
-    try:
-        return partition.decode()
-    except UnicodeDecodeError:
-        raise DataLoss(
-            f"a record of the namespace has an id that is no text: {partition[:40]!r}",
-            hint="kv has not written it; import or copy the namespace again from where it came from",
-        ) from None
 
 
 class _Sink(RawIOBase):
