@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
-from soundstage.core.errors import Unavailable
+from soundstage.core.errors import DataLoss, NotFound, Unavailable
 from soundstage.engines.tables.iceberg.failures import Overtaken
 from soundstage.engines.tables.iceberg.work import Tries, Work, doing, work_here
 
@@ -53,16 +55,34 @@ def test_a_thread_knows_what_it_does_while_it_does_it() -> None:
     assert work_here() is None
 
 
-def test_a_change_may_be_made_once_a_try_commits_and_not_when_others_were_quicker() -> None:
+def test_a_change_that_is_cancelled_is_in_vain_before_its_commit_and_when_others_were_quicker() -> None:
     tries, work, found = Tries(), Work(lambda: True), list[bool]()
+
+    def look() -> None:
+        found.append(tries.were_in_vain(asyncio.CancelledError()))
 
     def overtaken() -> None:
         with tries.by(work):
-            found.append(tries.may_have_made_it)
+            look()
             work.commits()
-            found.append(tries.may_have_made_it)
+            look()
             raise Overtaken
 
     with pytest.raises(Overtaken):
         overtaken()
-    assert [*found, tries.may_have_made_it] == [False, True, False]
+    look()
+    assert found == [True, False, True]
+
+
+@pytest.mark.parametrize(
+    ("error", "in_vain"),
+    [
+        (Overtaken(), True),
+        (NotFound("no table"), True),
+        (Unavailable("stopped", outcome="not_applied"), True),
+        (Unavailable("lost", outcome="unknown"), False),
+        (DataLoss("damaged"), False),
+    ],
+)
+def test_a_change_is_in_vain_where_its_error_says_so(error: Exception, in_vain: bool) -> None:
+    assert Tries().were_in_vain(error) == in_vain

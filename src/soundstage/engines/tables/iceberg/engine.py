@@ -18,7 +18,7 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 
 from soundstage.core.environment import Environment
-from soundstage.core.errors import Exhausted, InvalidArgument, NotFound, PreconditionFailed, SoundstageError
+from soundstage.core.errors import Exhausted, SoundstageError
 from soundstage.core.ids import uuid4_hex
 from soundstage.core.turns import Turns
 from soundstage.engines.tables import refusals
@@ -63,10 +63,6 @@ NAMELESS = "_"
 
 PAUSE_S, PAUSE_MAX_S = 0.02, 1.0
 """Before a change is made again, about: at first, and at most."""
-
-
-_NOT_MADE = (InvalidArgument, NotFound, PreconditionFailed)
-"""Said before a change is made."""
 
 
 class IcebergTables:
@@ -392,7 +388,7 @@ class IcebergTables:
         try:
             yield tries
         except (Overtaken, SoundstageError, asyncio.CancelledError) as error:
-            if _surely_not_made(error, tries):
+            if tries.were_in_vain(error):
                 await self._threads.aside(partial(edits.discard, table, files), deadline_ns)
             raise
 
@@ -485,12 +481,6 @@ class IcebergTables:
 
     def _check_open(self) -> None:
         self._threads.check_open()
-
-
-def _surely_not_made(error: BaseException, tries: Tries) -> bool:
-    if isinstance(error, asyncio.CancelledError):
-        return not tries.may_have_made_it
-    return isinstance(error, (Overtaken, *_NOT_MADE)) or getattr(error, "outcome", None) == "not_applied"
 
 
 def _identifier(name: str) -> tuple[str, str]:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
-from soundstage.core.errors import Outcome
+from soundstage.core.errors import InvalidArgument, NotFound, Outcome, PreconditionFailed
 from soundstage.engines.tables import refusals
 from soundstage.engines.tables.iceberg.failures import Overtaken
+
+_NOT_MADE = (InvalidArgument, NotFound, PreconditionFailed)
+"""Said before a change is made."""
 
 
 class Work:
@@ -63,10 +67,11 @@ class Tries:
             self._last = None
             raise
 
-    @property
-    def may_have_made_it(self) -> bool:
-        """Whether the change may be made by now, or yet."""
-        return self._last is not None and self._last.has_committed
+    def were_in_vain(self, error: BaseException) -> bool:
+        """Whether the change is surely not made, nor will be, where `error` has ended them."""
+        if isinstance(error, asyncio.CancelledError):
+            return self._last is None or not self._last.has_committed
+        return isinstance(error, (Overtaken, *_NOT_MADE)) or getattr(error, "outcome", None) == "not_applied"
 
 
 class _Here(threading.local):
