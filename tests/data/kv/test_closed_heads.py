@@ -343,6 +343,18 @@ async def test_a_word_that_could_not_be_given_before_the_answer_is_owed(site: Si
     assert site.heads.is_owed(ADA)
 
 
+async def test_a_word_that_is_owed_of_an_older_closing_makes_no_later_writer_be_forgotten(site: Site) -> None:
+    old, _ = await asyncio.gather(site.heads.close(ADA), site.heads.close(ADA))
+    await site.environment.sleep(CLOSED_S - IN_FLIGHT_MAX_US / 1e6 + 1)
+    site.cache.away = True
+    await site.heads.close(ADA)
+    await told(site.heads.open(ADA, old, WRITTEN))
+    await site.environment.sleep(IN_FLIGHT_MAX_US / 1e6)
+    site.cache.away = False
+    await site.heads.tell_owed()
+    assert await site.is_closed()
+
+
 async def test_a_head_that_changes_all_the_time_is_owed_the_word(site: Site) -> None:
     closing = await site.heads.close(ADA)
 

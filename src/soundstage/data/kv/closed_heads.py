@@ -192,7 +192,8 @@ class ClosedHeads:
                     return
         except Away:
             pass
-        self._owe(partition, closing.until_us)
+        # Another of this process may be writing for longer.
+        self._owe(partition, max(closing.until_us, self._owed.get(partition, 0)))
 
     async def _open(self, partition: bytes, closing: Closing) -> None:
         """The head is open but for others, or the word is owed: what was closed may be lost, and filled anew since."""
