@@ -114,7 +114,7 @@ def documents(count: int, seed: int) -> list[bytes]:
 async def side(values: Sequence[bytes], *codecs: str) -> Bytes:
     """What it takes to write `values` to a namespace that takes `codecs`, and to read them."""
     with tempfile.TemporaryDirectory(prefix="soundstage-bench-") as folder:
-        knobs = {"compression": {"codecs": list(codecs)}}
+        knobs = {"compression": {"codecs": list(codecs), "min_bytes": "128B"}}
         config: dict[str, Any] = {"data": folder, "namespaces": {NAMESPACE: {"abstraction": "kv", "config": knobs}}}
         async with Stage.open(config=config, variables={}) as stage:
             server = Server(stage, HttpConfig(port=0))

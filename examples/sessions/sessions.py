@@ -32,7 +32,8 @@ def write(store: SyncKeyValue, member: str) -> None:
 
 def tell(namespaces: SyncNamespaces, *codecs: str) -> None:
     """The namespace takes these codecs from now on."""
-    knobs = {"compression": {"codecs": list(codecs)}}
+    # Below 1 KiB too, which is left as it is unless the wire is what is dear.
+    knobs = {"compression": {"codecs": list(codecs), "min_bytes": "512B"}}
     namespaces.put(namespace=NamespaceSpec(name="sessions", abstraction="kv", config=knobs))
 
 

@@ -40,7 +40,7 @@ async def test_a_running_client_follows_the_codecs_of_a_namespace(stage: Stage, 
     async with connect(url) as connection:
         kv = connection.client(KeyValue, "people")
         await kv.put_items(id="1", items=[PutItem(key=b"k", value=WORDS[:900])])
-        await change(stage, compression={"codecs": ["zstd"]})
+        await change(stage, compression={"codecs": ["zstd"], "min_bytes": "128B"})
         for id in ("2", "3"):
             await kv.put_items(id=id, items=[PutItem(key=b"k", value=WORDS[:900])])
         assert [await codecs(url, id) for id in "123"] == [[None], [None], ["zstd"]]

@@ -86,8 +86,12 @@ class CompressionKnobs(msgspec.Struct, frozen=True, kw_only=True):
     ] = []
     min_bytes: Annotated[
         Size,
-        Meta(description="smaller values are left as they are", extra={"bounds": ("0B", "4MiB")}),
-    ] = Size(128)
+        Meta(
+            description="smaller values are left as they are: stores compress many of them together better than each "
+            "can be by itself",
+            extra={"bounds": ("0B", "4MiB")},
+        ),
+    ] = Size(1024)
     level: Annotated[
         int,
         Meta(ge=1, le=19, description="how hard zstd tries; a step up costs the writer more and the reader nothing"),
