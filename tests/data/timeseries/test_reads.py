@@ -192,6 +192,21 @@ async def test_an_event_that_takes_more_than_a_page_may_read_is_shown_whole(
     assert page.records == [large]
 
 
+async def test_a_page_that_has_nothing_at_its_objective_reads_on_until_it_has(
+    open_stage: OpenStage, environment: VirtualEnvironment
+) -> None:
+    engine, slos = Watched(environment), {"read": {"latency": {"max": "1s"}}}
+    trips = await make(await open_stage(engine), slos=slos, time_partition=SPREAD, page_size_bytes="64KiB")
+    large = event(NOW, "large", "ada", **{f"k{number}": bytes(100_000) for number in range(5)})
+    await trips.write_event_records_sync(events=[large, event(NOW - 1, "next")])
+    past = between(0, NOW + 1)
+    engine.slow = lambda _: 0.6
+    page = await trips.read_event_records(time_series_id="ada", time_interval=past)
+    assert page.records == [large]
+    rest = await trips.read_event_records(time_series_id="ada", time_interval=past, page_token=page.next_page_token)
+    assert ids(rest.records) == ["next"]
+
+
 async def test_where_events_are_dense_a_page_comes_to_take_two_reads(
     open_stage: OpenStage, environment: VirtualEnvironment
 ) -> None:

@@ -109,6 +109,7 @@ class PageReading:
         self._wanted = wanted
         self._environment = environment
         self._patience = patience
+        self._reads_end_ns: int | None = patience.stop_ns
         self._partial = partial
         self._now_ns = environment.now_ns()
         self._buckets = self._planned()
@@ -134,7 +135,7 @@ class PageReading:
             cut = not await self._fill()
             if await self._drain() or cut or self._is_spent():
                 break
-            cut = self._patience.is_over()
+            cut = self._is_late()
             if cut:
                 break
             if not self._ahead:
@@ -220,7 +221,7 @@ class PageReading:
     def _share(self, rows: int, size: int, partitions: int) -> Budget:
         size, rows = max(SHARE_MIN_BYTES, size // partitions), max(ROWS_MIN, min(ROWS_MAX, ceil(rows / partitions)))
         likely = self._served.row_bytes.rows_for(size, ROWS_MIN, rows)
-        return Budget(rows=rows, bytes=size, deadline_ns=self._patience.stop_ns, likely_rows=likely)
+        return Budget(rows=rows, bytes=size, deadline_ns=self._reads_end_ns, likely_rows=likely)
 
     async def _drain(self) -> bool:
         """What is at hand was taken, as far as the page has room; whether that is full."""
@@ -272,9 +273,22 @@ class PageReading:
             return False
         return self._bytes_left > 0
 
+    @property
+    def _came_farther(self) -> bool:
+        """Whether another page would begin behind where this one did; else it would be asked for again, for ever."""
+        return self._resume != self._wanted.resume
+
+    def _is_late(self) -> bool:
+        """Whether the page ends because of the time. One that came no farther has until the call is ended."""
+        if not self._patience.is_over():
+            return False
+        # From here on reads that end by themselves would bring nothing.
+        self._reads_end_ns = None
+        return self._partial or self._came_farther
+
     def _is_spent(self) -> bool:
-        """Whether the page has read as much as one may. One that came no farther would be asked for again, for ever."""
-        if self._resume == self._wanted.resume:
+        """Whether the page has read as much as one may."""
+        if not self._came_farther:
             return False
         return self._read_left <= 0 or self._planned_partitions >= self._served.config.partitions_max
 
