@@ -100,6 +100,7 @@ def test_slices_are_read_until_they_are_deleted_where_nothing_else_is_said() -> 
         # A wider limit than a slice: late events find slices that have ended.
         config("1h", "10m", "10d", accept_limit=Duration.parse("5h")),
         config("1d", "1d", "1s", "1s"),
+        config(bucket="10m"),
     ],
 )
 def test_these_go_together(together: NamespaceConfig) -> None:
@@ -115,6 +116,7 @@ def test_these_go_together(together: NamespaceConfig) -> None:
         (config("1ms"), "time_partition.seconds_per_slice"),
         (config("1h", "2h"), "time_partition.seconds_per_bucket"),
         (config("3650d", "1s"), "time_partition.seconds_per_bucket"),
+        (config(bucket="1s"), "time_partition.seconds_per_bucket"),
         (config(fan_out=9, fan_out_max=8), "fan_out"),
     ],
 )

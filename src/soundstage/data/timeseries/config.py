@@ -26,8 +26,10 @@ WIDTHS: tuple[tuple[int, int], ...] = (
 )
 """The width of a slice by how long events are kept, at most; beyond, a year."""
 
+YEAR_NS = 365 * _D
+
 BUCKETS_MAX = 65_536
-"""Time buckets of one slice."""
+"""Time buckets of one slice, or of a year of one without an end: reads look into each that they pass."""
 
 ACCEPT_LIMIT = 600 * NS_PER_S
 
@@ -146,7 +148,7 @@ def layout(config: NamespaceConfig) -> Layout:
     knobs, close_ns = config.time_partition, kept(config).close_ns
     width_ns: int | None = knobs.seconds_per_slice
     if width_ns is None:
-        width_ns = 0 if close_ns is None else next((width for most, width in WIDTHS if close_ns <= most), 365 * _D)
+        width_ns = 0 if close_ns is None else next((width for most, width in WIDTHS if close_ns <= most), YEAR_NS)
     bucket_ns: int | None = knobs.seconds_per_bucket
     if bucket_ns is None:
         usual = 30 * _D if not width_ns else _H if width_ns <= 7 * _D else _D
@@ -197,11 +199,12 @@ def check_together(config: NamespaceConfig) -> None:
             field="time_partition.seconds_per_bucket",
             hint="lower it, or leave it out",
         )
-    if width_ns > bucket_ns * BUCKETS_MAX:
+    if (width_ns or YEAR_NS) > bucket_ns * BUCKETS_MAX:
+        what = f"a slice of {Duration(width_ns)}" if width_ns else "each year of a slice without an end"
         raise InvalidArgument(
-            f"a slice of {Duration(width_ns)} would have more than {BUCKETS_MAX} buckets of {Duration(bucket_ns)}",
+            f"{what} would have more than {BUCKETS_MAX} buckets of {Duration(bucket_ns)}",
             field="time_partition.seconds_per_bucket",
-            hint="raise it, or lower `seconds_per_slice`",
+            hint="raise it, or lower `seconds_per_slice`" if width_ns else "raise it, or give slices a width",
         )
     if config.fan_out > config.fan_out_max:
         raise InvalidArgument(
