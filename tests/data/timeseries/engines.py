@@ -16,6 +16,7 @@ class Watched(MemoryRecords):
     def __init__(self, environment: VirtualEnvironment) -> None:
         super().__init__(environment)
         self.reads: int = 0
+        self.gets: int = 0
         self.error: Exception | None = None
         self.fails: Callable[[bytes], bool] = lambda _: True
         self.slow: Callable[[bytes], float] = lambda _: 0.0
@@ -27,6 +28,10 @@ class Watched(MemoryRecords):
             if seconds := self.slow(partition):
                 await self._clock.sleep(seconds)
         return await super().read(table, partition, span, budget, now_us)
+
+    async def get(self, table: str, *arguments: Any, **named: Any) -> Page:
+        self.gets += table.count("/") == 2
+        return await super().get(table, *arguments, **named)
 
     async def apply(self, table: str, partition: bytes, *arguments: Any, **named: Any) -> int:
         if self.error is not None and table.count("/") == 2 and self.fails(partition):

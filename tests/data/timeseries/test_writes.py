@@ -92,6 +92,45 @@ async def test_a_retry_that_comes_late_is_answered_as_the_first_try_was(
     assert ids(await everything(trips)) == ["new", "e"]
 
 
+async def test_late_events_are_looked_up_together_where_they_lie_together_and_the_first_unknown_is_named(
+    open_stage: OpenStage, environment: VirtualEnvironment
+) -> None:
+    engine = Watched(environment)
+    trips = await make(await open_stage(engine), accept_limit="1h", time_partition=DAILY)
+    events = [event(NOW - number, str(number), f"s{number % 40}") for number in range(400)]
+    await trips.write_event_records_sync(events=events)
+    environment.advance(7_200)
+    await trips.write_event_records_sync(events=events)
+    assert engine.gets == 40
+    for at, known in ((0, 32), (399, 40)):
+        engine.gets = 0
+        with pytest.raises(InvalidArgument) as refused:
+            await trips.write_event_records_sync(
+                events=[*events[:at], event(NOW - at, "new", f"s{at % 40}"), *events[at:]]
+            )
+        assert (refused.value.field, engine.gets) == (f"events[{at}].event_time", known)
+
+
+async def test_two_values_of_a_late_event_are_told_apart(stage: Stage, environment: VirtualEnvironment) -> None:
+    trips = await make(stage, accept_limit="1h")
+    await trips.write_event_records_sync(events=[event(NOW, k=b"2")])
+    environment.advance(7_200)
+    await trips.write_event_records_sync(events=[event(NOW, k=b"1"), event(NOW, k=b"2")])
+    with pytest.raises(InvalidArgument) as refused:
+        await trips.write_event_records_sync(events=[event(NOW, k=b"1"), event(NOW, k=b"3"), event(NOW, k=b"2")])
+    assert refused.value.field == "events[1].event_time"
+
+
+async def test_late_events_that_are_larger_than_one_read_are_found(
+    stage: Stage, environment: VirtualEnvironment
+) -> None:
+    trips = await make(stage, accept_limit="1h")
+    events = [event(NOW, str(number), k=bytes(1_500_000)) for number in range(2)]
+    await trips.write_event_records_sync(events=events)
+    environment.advance(7_200)
+    await trips.write_event_records_sync(events=events)
+
+
 async def test_a_raised_limit_lets_old_events_in_and_a_lowered_one_does_no_more(
     stage: Stage, environment: VirtualEnvironment
 ) -> None:

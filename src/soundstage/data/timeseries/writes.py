@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from soundstage.core.errors import DeadlineExceeded, NotFound, SoundstageError, Unavailable
 from soundstage.data.timeseries.events import Record, Window, check_future, late, too_late
 from soundstage.data.timeseries.namespace import ServedNamespace
+from soundstage.data.timeseries.partitions import together
 from soundstage.data.timeseries.slices import Slice, covering
-from soundstage.engines.records.port import Batch, Cell
+from soundstage.engines.records.port import DEFAULT_BUDGET, Batch, Cell
 
 AT_ONCE = 32
 """Partitions that one call writes to at the same time."""
@@ -46,24 +47,56 @@ async def _stored_already(served: ServedNamespace, records: Sequence[Record], wi
     indices = late(records, window)
     if indices:
         await served.catalogue.refresh()
-    for index in indices:
-        if not await _is_stored(served, records[index], now_ns):
+        missing = await _not_stored(served, records, indices, now_ns)
+        if missing:
             served.tally.refused += 1
-            raise too_late(index, records[index])
+            raise too_late(min(missing), records[min(missing)])
     return indices
 
 
-async def _is_stored(served: ServedNamespace, record: Record, now_ns: int) -> bool:
-    found = covering(served.catalogue.slices, record.time_ns)
-    if found is None or not served.lifetime.is_read(found, now_ns):
-        return False
-    partition = found.partition(record.series, record.time_ns, record.event_id)
-    try:
-        page = await served.records.get(found.table, partition, [key for key, _ in record.rows], now_ns // 1_000)
-    except NotFound:
-        return False
-    stored = dict(page.rows)
-    return all(stored.get(key, b"") >= cell for key, cell in record.rows)
+async def _not_stored(
+    served: ServedNamespace, records: Sequence[Record], indices: Sequence[int], now_ns: int
+) -> set[int]:
+    """Of `indices` the first whose event is not stored, and maybe others; empty where all are."""
+    missing, places = set[int](), dict[Place, list[int]]()
+    for index in indices:
+        record = records[index]
+        found = covering(served.catalogue.slices, record.time_ns)
+        if found is None or not served.lifetime.is_read(found, now_ns):
+            missing.add(index)
+        else:
+            place = found.table, found.partition(record.series, record.time_ns, record.event_id)
+            places.setdefault(place, []).append(index)
+
+    async def look(place: Place, there: list[int]) -> None:
+        missing.update(await _missing(served, place, {index: records[index] for index in there}, now_ns // 1_000))
+
+    looks = list(places.items())
+    for at in range(0, len(looks), AT_ONCE):
+        # Partitions are in the order of their first events: one that is missing before those is the first of all.
+        if missing and min(missing) < looks[at][1][0]:
+            break
+        await together([look(place, there) for place, there in looks[at : at + AT_ONCE]])
+    return missing
+
+
+async def _missing(served: ServedNamespace, place: Place, records: dict[int, Record], now_us: int) -> set[int]:
+    """The indices of those of `records`, all of one partition, of which it lacks a row, and has nothing greater."""
+    asked: dict[bytes, list[tuple[int, Cell]]] = {}
+    for index, record in records.items():
+        for key, cell in record.rows:
+            asked.setdefault(key, []).append((index, cell))
+    missing = {(index, key) for key, those in asked.items() for index, _ in those}
+    keys, (table, partition) = list(asked), place
+    while keys:
+        try:
+            page = await served.records.get(table, partition, keys, now_us, DEFAULT_BUDGET)
+        except NotFound:
+            break
+        for key, stored in page.rows:
+            missing -= {(index, key) for index, cell in asked[key] if stored >= cell}
+        keys = [] if page.resume is None else keys[keys.index(page.resume) :]
+    return {index for index, _ in missing}
 
 
 async def _store(served: ServedNamespace, records: Sequence[Record], deadline_ns: int | None) -> None:
