@@ -78,7 +78,7 @@ class Cluster:
 
     @property
     def url(self) -> str:
-        """How clients reach it, as `[engines.NAME] url` takes it."""
+        """How clients reach it; `Kind` says what of it goes into `[engines.NAME] url`."""
         return self.kind.url(self.nodes)
 
     def start(self) -> None:
