@@ -456,6 +456,19 @@ async def test_a_set_is_refused_whole_where_one_of_its_namespaces_has_nothing_le
     await stage.client(KeyValue, "first").put_items(id="ada", items=[item(b"k")])
 
 
+async def test_a_set_that_is_sent_again_counts_once(stage: Stage, kv: KeyValue) -> None:
+    small = await limited(stage, "small", 1)
+    mutations = [put(item(b"k"), namespace="small")]
+    token = (await kv.mutate_items(mutations=mutations)).idempotency_token
+    # There is nothing left, and nothing is needed.
+    await kv.mutate_items(mutations=mutations, idempotency_token=token)
+    with pytest.raises(TokenReused):
+        await kv.mutate_items(mutations=[*mutations, *mutations], idempotency_token=token)
+    with pytest.raises(Exhausted) as caught:
+        await small.put_items(id="ada", items=[item(b"k")])
+    assert caught.value.retry_after_ms == 1_000
+
+
 async def test_a_set_that_is_refused_for_good_takes_nothing_of_a_quota(stage: Stage, kv: KeyValue) -> None:
     small = await limited(stage, "small", 1)
     with pytest.raises(NotFound):

@@ -54,11 +54,12 @@ class Mutations:
         submission = Submission(
             token=token.token, time_us=time_us, due_us=due_us, mutations=stored, scope=call.principal.id
         )
-        # When they are applied nobody counts them.
+        # When they are applied nobody counts them, nor when they are sent again.
         counts = Counter(_chosen(each, index).namespace for index, each in enumerate(request.mutations))
-        self._context.namespaces.take_writes(counts)
         try:
-            mutation_id = await journal.submit(submission, call.deadline_ns)
+            mutation_id = await journal.submit(
+                submission, call.deadline_ns, lambda: self._context.namespaces.take_writes(counts)
+            )
         except (Unavailable, DeadlineExceeded) as error:
             tell_repeatable(error, request.idempotency_token)
             raise

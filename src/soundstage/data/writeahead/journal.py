@@ -11,6 +11,7 @@ twice in the log does no harm, as who applies it looks at its status.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from soundstage.core.environment import Environment
 from soundstage.core.errors import PreconditionFailed, Unavailable
@@ -43,17 +44,20 @@ class Journal:
         self.tally: Tally = Tally(target)
         self.opened: asyncio.Event = asyncio.Event()
 
-    async def submit(self, submission: Submission, deadline_ns: int | None = None) -> str:
+    async def submit(
+        self, submission: Submission, deadline_ns: int | None = None, admit: Callable[[], None] | None = None
+    ) -> str:
         """The set is accepted, durably: it is going to be applied, in its order. Returns its name, the mutation id.
 
-        Submitted again under its token it is accepted once; another set under the token is `TokenReused`. Raises
+        Submitted again under its token it is accepted once; another set under the token is `TokenReused`. `admit` is
+        asked before a set that is not known yet leaves a trace, and may refuse it by what it raises. Raises
         `InvalidArgument` and `TooLarge` for a set that is none, and what the log raises.
         """
         check(submission)
         await self._open()
         mutation_id = mutation_id_of(self.target, submission.scope, submission.token)
         encoded = encode(accepted_set(submission, self.environment.now_us()))
-        known = await self._claim(mutation_id, submission)
+        known = await self._claim(mutation_id, submission, admit)
         if known.status.state == "accepting":
             append = self.environment.random.getrandbits(32)
             entries = entries_of(mutation_id, encoded, known.status.digest, append)
@@ -75,7 +79,7 @@ class Journal:
             await self.log.create_topic(TopicSpec(name=self.topic, partitions=PARTITIONS, retention_us=retention_us))
             self.opened.set()
 
-    async def _claim(self, mutation_id: str, submission: Submission) -> Known:
+    async def _claim(self, mutation_id: str, submission: Submission, admit: Callable[[], None] | None) -> Known:
         """The status of the set, which exists from now on. Raises `TokenReused` where it is of another set."""
         digest = digest_of(submission)
         for _ in range(RACES_MAX):
@@ -84,6 +88,10 @@ class Journal:
                 if known.status.digest != digest:
                     raise token_reused(submission.token)
                 return known
+            if admit is not None:
+                admit()
+                # Whoever looks again has been asked already.
+                admit = None
             try:
                 return await self.ledger.write(mutation_id, self._first(submission, digest), None)
             except PreconditionFailed:
