@@ -327,6 +327,14 @@ async def answered_by(answer: Callable[[bytes], Awaitable[bytes]], call: Callabl
             await asyncio.gather(*(task for task in serving if task))
 
 
+async def test_a_large_value_for_which_memory_ends_while_it_is_read_is_refused_as_one_for_which_there_is_none() -> None:
+    async def refuse(line: bytes) -> bytes:
+        return b"SERVER_ERROR Out of memory during read\r\n" if line.startswith(b"ms ") else b""
+
+    with pytest.raises(Exhausted, match="during read"):
+        await answered_by(refuse, lambda cache: cache.set(b"k", b"red"))
+
+
 async def test_what_is_there_cannot_be_seen_so_nothing_takes_its_place() -> None:
     asked: list[bytes] = []
 

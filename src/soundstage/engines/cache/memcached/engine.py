@@ -302,7 +302,7 @@ def _told(reply: Reply, *expected: bytes) -> Reply:
     said = b" ".join((reply.code, *reply.flags)).decode("utf-8", "replace")
     if "too large" in said:
         raise TooLarge(f"the memcached takes no value of this size: {said}", field="value")
-    if reply.code == b"SERVER_ERROR" and "out of memory" in said:
+    if reply.code == b"SERVER_ERROR" and "out of memory" in said.lower():
         raise Exhausted(
             f"the memcached is full: {said}",
             hint="give it more memory, or let it forget what was not used for longest, as it does without -M",
