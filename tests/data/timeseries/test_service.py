@@ -137,9 +137,9 @@ async def test_namespaces_and_ids_are_apart(stage: Stage) -> None:
 async def test_an_export_that_would_lack_the_slices_is_refused(stage: Stage) -> None:
     trips = await make(stage)
     await trips.write_event_records_sync(events=[event(NOW)])
-    with pytest.raises(InvalidArgument, match="of its own making"):
+    with pytest.raises(InvalidArgument, match="made tables of its own"):
         await stage.client(Namespaces).export(name="trips")
-    with pytest.raises(InvalidArgument, match="of its own making"):
+    with pytest.raises(InvalidArgument, match="made tables of its own"):
         await stage.client(Namespaces).copy(name="trips", to="other")
 
 

@@ -590,7 +590,7 @@ class KeyValueCalls:
 
     @job(ImportParquet, access="write", restart="resume", errors=(NotFound, AlreadyExists, DataLoss, TooLarge))
     def import_parquet(self) -> ParquetImported:
-        """Every row of a file is an item of the namespace, put as other writes are; repeated, it changes nothing.
+        """Every row of a file is an item of the namespace, put as other writes are.
 
         Versions are kept only in a namespace in which nothing was before. Of two rows about one item the greater
         version wins, and with new ones the later row. After a failure the rows before it are in.

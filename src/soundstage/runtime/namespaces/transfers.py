@@ -213,7 +213,7 @@ async def check_fixed_tables(info: NamespaceInfo, declared: Declared) -> None:
     more = set(await below(info, declared.records)) - {table.name for table in declared.tables}
     if more:
         raise InvalidArgument(
-            f"the namespace {info.name!r} holds {len(more)} tables of its own making, such as {min(more)}, "
+            f"the namespace {info.name!r} made tables of its own, such as {min(more)}, "
             "which exports and copies do not have",
             field="name",
             hint="back up the stage, or move the whole engine",
