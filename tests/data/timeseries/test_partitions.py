@@ -112,3 +112,25 @@ async def test_when_one_read_fails_the_others_are_called_off() -> None:
     with pytest.raises(Unavailable):
         await together([waits(), fails(), waits()])
     assert ended == ["called off", "called off"]
+
+
+async def test_of_large_events_side_by_side_one_is_held_at_a_time(
+    engine: MemoryRecords, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "EVENT_MAX_BYTES", 20_000)
+    records: list[Found] = []
+    for number, name in enumerate(NAMES):
+        items = {f"k{index}": bytes(1_000) for index in range(10)}
+        (record,) = records_of([event(NOW - number, f"e{number}", "ada", **items)], ())
+        await put(engine, name, record.rows)
+        records.append((record.prefix, record.rows))
+    reader, held, found = PartitionReader(engine, "t", NAMES, EVERYTHING), 0, list[Found]()
+    while not reader.is_over:
+        if reader.is_dry:
+            await reader.fill(Budget(rows=1), 1)
+            held = max(held, sum(part.tail_bytes for part in reader._parts))
+        else:
+            found.append(reader.pop())
+    assert found == records
+    # One row of each of the others.
+    assert held < 10 * 1_100 + 2 * 1_100

@@ -52,9 +52,9 @@ class _Part:
         self.tail_prefix: bytes = b""
 
     @property
-    def is_dry(self) -> bool:
-        """Whether its next event is not known, though there may be one."""
-        return not self.events and self.resume is not None
+    def next(self) -> bytes | None:
+        """The prefix of its next event, which may not be whole; None: not known, or there is none."""
+        return self.events[0][0] if self.events else self.tail_prefix if self.tail else None
 
     def take(self, rows: Sequence[Row], resume: bytes | None) -> None:
         """`rows` came next. The last event is whole when another begins, or the partition ends."""
@@ -87,13 +87,14 @@ class PartitionReader:
     `read` counts the calls of the store, `read_bytes` what they returned.
     """
 
-    __slots__ = ("_parts", "_records", "_span", "_table", "read", "read_bytes", "read_rows")
+    __slots__ = ("_looked", "_parts", "_records", "_span", "_table", "read", "read_bytes", "read_rows")
 
     def __init__(self, records: Records, table: str, partitions: Sequence[bytes], span: Span) -> None:
         self._records = records
         self._table = table
         self._span = span
         self._parts = [_Part(partition, span.start) for partition in partitions]
+        self._looked: tuple[_Part | None, list[_Part]] | None = None
         self.read: int = 0
         self.read_bytes: int = 0
         self.read_rows: int = 0
@@ -104,8 +105,8 @@ class PartitionReader:
 
     @property
     def is_dry(self) -> bool:
-        """Whether the next event is not known before there is another `fill`."""
-        return any(part.is_dry for part in self._parts)
+        """Whether the next event is not known, or not whole, before there is another `fill`."""
+        return bool(self._look()[1])
 
     @property
     def is_over(self) -> bool:
@@ -114,16 +115,36 @@ class PartitionReader:
 
     async def fill(self, budget: Budget, now_us: int) -> None:
         """Every dry partition was read on once, all at the same time; `budget` is for each."""
-        await together([self._fill(part, budget, now_us) for part in self._parts if part.is_dry])
+        await together([self._fill(part, budget, now_us) for part in self._look()[1]])
 
     def peek(self) -> bytes | None:
         """The prefix of the next event, None where there is none. Not to be asked while it `is_dry`."""
-        return min((part.events[0][0] for part in self._parts if part.events), default=None)
+        first = self._look()[0]
+        return None if first is None else first.next
 
     def pop(self) -> Found:
         """The next event. Not to be asked while it `is_dry`, or `is_over`."""
-        first = min((part for part in self._parts if part.events), key=lambda part: part.events[0][0])
+        first = self._look()[0]
+        assert first is not None
+        self._looked = None
         return first.events.popleft()
+
+    def _look(self) -> tuple[_Part | None, list[_Part]]:
+        """Of the partitions whose next event is known the one whose is first, and those that are dry.
+
+        An event that is not whole waits for its turn: of all that are large one is held.
+        """
+        if self._looked is None:
+            first, least, dry = None, b"", list[_Part]()
+            for part in self._parts:
+                prefix = part.next
+                if prefix is None:
+                    if part.resume is not None:
+                        dry.append(part)
+                elif first is None or prefix < least:
+                    first, least = part, prefix
+            self._looked = first, (dry if first is None or first.events else [*dry, first])
+        return self._looked
 
     async def _fill(self, part: _Part, budget: Budget, now_us: int) -> None:
         assert part.resume is not None
@@ -133,3 +154,4 @@ class PartitionReader:
         self.read_rows += len(page.rows)
         self.read_bytes += sum(len(key) + len(cell) for key, cell in page.rows)
         part.take(page.rows, page.resume)
+        self._looked = None
