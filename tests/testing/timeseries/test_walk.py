@@ -33,13 +33,13 @@ def _matches_all(found: Any, filters: Any) -> bool:
     return True
 
 
-async def _never(*_: object) -> bool:
-    return False
+async def _all(served: Any, records: Any, indices: Any, now_ns: int) -> set[int]:
+    return set(indices)
 
 
 WRONG: dict[str, tuple[Any, str, Callable[..., Any]]] = {
     "an event of just the limit is late": (writes, "late", _late),
-    "repetitions are late too": (writes, "_is_stored", _never),
+    "repetitions are late too": (writes, "_not_stored", _all),
     "what is behind an interval is in it": (service, "interval_of", _interval),
     "filters are not looked at": (reads, "_matches", _matches_all),
     "closed slices are shown": (slices.Lifetime, "is_read", _not_dropped),
