@@ -112,12 +112,13 @@ async def test_a_batch_holds_little_also_where_few_bytes_are_many_rows(
 ) -> None:
     monkeypatch.setattr(files, "BATCH_BYTES", 128 << 10)
     values, options = FEW_BYTES[kind]
+    prefixes = files.BATCHES_OF_PREFIXES // 4 if "column_encoding" in options else 0
     content = written({"value": values}, **options)
     assert len(content) < 256 << 10
     file, before = await opened(content), pa.total_allocated_bytes()
     sizes: list[int] = []
     async for batch in file.batches(["value"], 0):
-        assert pa.total_allocated_bytes() - before < 1 << 20
+        assert pa.total_allocated_bytes() - before < (1 + prefixes) << 20
         sizes.extend(len(value) for value in batch.column("value").to_pylist() if value)
     assert sizes.count(len(LONG)) == 1_400
 

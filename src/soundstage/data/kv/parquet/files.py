@@ -35,6 +35,12 @@ BATCH_BYTES = 4 << 20
 STEP_ROWS = 128
 """Unpacked at once, and fewer where they may be large: only then is it known how large they are."""
 
+BATCHES_OF_PREFIXES = 16
+"""So much more may be unpacked at once where values are told by what the ones before begin with.
+
+Any of them may be as long as all that is there, and hardly ever is: row by row such a file would take far longer.
+"""
+
 _TAIL = 64 << 10
 """What the library reads at the end of any file."""
 
@@ -237,7 +243,7 @@ def _longest(source: _Known, metadata: Any, group: int, columns: list[str]) -> i
         if column.physical_type == "FIXED_LEN_BYTE_ARRAY":
             longest += metadata.schema.column(number).length
         elif column.physical_type == "BYTE_ARRAY" and any(each.startswith("DELTA") for each in column.encodings):
-            longest += column.total_uncompressed_size
+            longest += column.total_uncompressed_size // BATCHES_OF_PREFIXES
         elif column.physical_type == "BYTE_ARRAY":
             plain.append(column.path_in_schema)
     return longest + (_longest_known(source, metadata, group, plain) if plain else 0)
