@@ -154,3 +154,17 @@ async def test_a_topic_that_there_is_not_is_not_found() -> None:
     with pytest.raises(NotFound) as refused:
         await Topics(link, Asking(link, Bridge(), SystemEnvironment()), "main").topic("events")
     assert "events" in str(refused.value)
+
+
+class Stopping(Bridge):
+    """Of an engine that stops while somebody pauses."""
+
+    async def pause(self, seconds: float) -> None:
+        self.close()
+
+
+async def test_a_question_is_not_asked_again_once_the_engine_stops() -> None:
+    brokers = Brokers(list_topics=[SILENT])
+    with pytest.raises(Unavailable) as refused:
+        await Asking(FalseLink(brokers), Stopping(), SystemEnvironment()).answer("list_topics")
+    assert (refused.value.retryable, brokers.asked) == (False, ["list_topics"])

@@ -142,6 +142,28 @@ async def test_who_is_cancelled_before_kafka_has_heard_of_it_is_no_member(groups
     assert await asyncio.to_thread(link.clients[0].closed.wait, SOON_S)
 
 
+async def test_who_is_cancelled_leaves_a_join_of_the_same_name_its_member(groups: Memberships, link: FalseLink) -> None:
+    link.admitting.set()
+    first, second = await begun(groups, link), await begun(groups, link)
+    await asyncio.sleep(0)
+    await cancelled(first)
+    link.clients[0].give()
+    share = await second
+    assert await groups.beat("readers", "one", share.generation)
+    assert (len(link.clients), link.clients[0].closed.is_set()) == (1, False)
+
+
+async def test_when_all_joins_of_a_name_are_cancelled_nobody_is_a_member(groups: Memberships, link: FalseLink) -> None:
+    link.admitting.set()
+    joins = [await begun(groups, link) for _ in range(2)]
+    await asyncio.sleep(0)
+    for joining in joins:
+        assert not link.clients[0].closed.is_set()
+        await cancelled(joining)
+    assert await asyncio.to_thread(link.clients[0].closed.wait, SOON_S)
+    assert len(link.clients) == 1
+
+
 async def test_a_member_stays_one_where_joining_again_is_cancelled(groups: Memberships, link: FalseLink) -> None:
     await joined(groups, link)
     again = asyncio.ensure_future(groups.join("readers", "one", ["others"], SESSION_US))

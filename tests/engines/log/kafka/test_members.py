@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
@@ -10,6 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from soundstage.core.errors import Internal
+from soundstage.engines.log.kafka import members as module
 from soundstage.engines.log.kafka.bridge import Bridge
 from soundstage.engines.log.kafka.driver import KafkaError, KafkaException, code_of
 from soundstage.engines.log.kafka.link import Link
@@ -33,6 +35,30 @@ class Client:
 
     def close(self) -> None:
         self.closed = True
+
+
+class Held(Client):
+    """Ends when it is told to."""
+
+    go_on: threading.Event = threading.Event()
+
+    def close(self) -> None:
+        assert self.go_on.wait(PATIENCE_S)
+        super().close()
+
+
+async def test_the_end_waits_for_no_member_that_cannot_leave(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("soundstage.engines.log.kafka.link.root", SimpleNamespace(Consumer=Held))
+    monkeypatch.setattr(module, "CLOSE_S", 0.01)
+    attendant = Attendant(Link(parse_address("unit", urlsplit("kafka://127.0.0.1"), {}, None)), Bridge())
+    member = Member("group", "name", frozenset({"topic"}), 6_000_000)
+    async with asyncio.timeout(PATIENCE_S):
+        await attendant.admit(member)
+        await attendant.close()
+    left = not member.consumer.closed
+    Held.go_on.set()
+    await attendant.close()
+    assert left
 
 
 async def test_a_driver_that_raises_is_told_of_and_everybody_is_served_on(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -47,6 +47,8 @@ class Asking:
         while True:
             began_s = self._bridge.loop.time()
             try:
+                # Clients and threads may be gone that were there at the last attempt.
+                self._bridge.check_open()
                 call = getattr(self._link.admin, ask) if isinstance(ask, str) else ask
                 asked: Mapping[Any, Future[Any]] | Future[Any] = call(
                     *given, request_timeout=min(left_s, self._attempt_s), **named

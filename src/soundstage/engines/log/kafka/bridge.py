@@ -50,6 +50,11 @@ class Bridge:
             asked.add_done_callback(lambda done: self.tell(keep, promised, done))
         return promised
 
+    def check_open(self) -> None:
+        """Raises `Unavailable` once the engine stops."""
+        if self._closed:
+            raise refusals.stopped()
+
     async def pause(self, seconds: float) -> None:
         """So much real time has passed: brokers have no other."""
         over: asyncio.Future[None] = self.loop.create_future()

@@ -47,33 +47,44 @@ class Memberships:
         Who is cancelled or refused was never a member, or is the one it was before.
         """
         wanted = frozenset(topics)
-        came: Member | None = None
+        member: Member | None = None
         try:
             async with self._turn:
                 await self.expire()
-                member = self._members.get((group, name))
-                if member is None:
-                    self._check_room(group)
-                    named = group_in_kafka(self._space, check_name(group, "group"))
-                    came = member = Member(named, name, wanted, session_us)
+                known = self._members.get((group, name))
+                member = known or self._newcomer(group, name, wanted, session_us)
+                member.joins += 1
+                if known is None:
                     self._unsettle(group)
                     await self._attendant.admit(member)
                     self._members[group, name] = member
                     self._look_later()
-                elif member.topics != wanted:
+                elif known.topics != wanted:
                     self._unsettle(group)
-                    await self._attendant.subscribe(member, wanted)
+                    await self._attendant.subscribe(known, wanted)
                 self._hear(member)
             share = await self._settled(member)
             self._hear(member)
+            member.belongs = True
             return share
         except (asyncio.CancelledError, SoundstageError) as error:
-            if came is not None and not _may_be_taken_yet(error, came):
-                # Nobody knows of it who would let it leave.
-                self._removed(group, name)
-                self._attendant.let_go(came)
-                self._resettle(group)
+            if member is not None and member.joins == 1 and not _may_be_taken_yet(error, member):
+                self._abandon(group, name, member)
             raise
+        finally:
+            if member is not None:
+                member.joins -= 1
+
+    def _newcomer(self, group: str, name: str, topics: frozenset[str], session_us: int) -> Member:
+        self._check_room(group)
+        return Member(group_in_kafka(self._space, check_name(group, "group")), name, topics, session_us)
+
+    def _abandon(self, group: str, name: str, member: Member) -> None:
+        """Who would have let the member leave knows of none."""
+        if self._members.get((group, name)) is member:
+            self._removed(group, name)
+        self._attendant.let_go(member)
+        self._resettle(group)
 
     async def beat(self, group: str, name: str, generation: int) -> bool:
         """The member was heard of; whether its share is still that of the generation."""
@@ -266,9 +277,10 @@ class Memberships:
         )
 
 
-def _may_be_taken_yet(error: BaseException, came: Member) -> bool:
-    """Whether it was asked for, and only the time to wait for its share is over."""
-    return isinstance(error, SoundstageError) and came.deadline_ns > 0 and came.error is None
+def _may_be_taken_yet(error: BaseException, member: Member) -> bool:
+    """Whether it is one already, or was asked for and only the time to wait for its share is over."""
+    waited = isinstance(error, SoundstageError) and member.deadline_ns > 0 and member.error is None
+    return member.belongs or waited
 
 
 def in_kafka(positions: Sequence[Position], topics: Mapping[str, tuple[str, str]]) -> list[Any]:

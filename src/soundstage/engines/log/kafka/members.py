@@ -20,12 +20,18 @@ from soundstage.engines.log.kafka.link import HEARTBEAT_MS, Link
 from soundstage.engines.log.port import Assignment
 
 ROUND_S = 0.02
+CLOSE_S = 20.0
+"""So long the end waits for members to leave: a broker that hangs may not answer them."""
+
 FOREVER_MS = 86_400_000
 _GENERATION = struct.Struct("=7si")
 
 
 class Member:
-    """`share` is what Kafka gave it, by the names of topics in Kafka; None while the group is being put together."""
+    """`share` is what Kafka gave it, by the names of topics in Kafka; None while the group is being put together.
+
+    `belongs`: somebody was told of a share, and lets it leave. `joins` are under way.
+    """
 
     def __init__(self, group: str, name: str, topics: frozenset[str], session_us: int) -> None:
         self.group: str = group
@@ -35,6 +41,8 @@ class Member:
         self.deadline_ns: int = 0
         self.share: Assignment | None = None
         self.error: SoundstageError | None = None
+        self.belongs: bool = False
+        self.joins: int = 0
         self.consumer: Any = None
         self.commits: deque[asyncio.Future[Any]] = deque()
         self.waiters: set[asyncio.Future[None]] = set()
@@ -108,11 +116,11 @@ class Attendant:
         return await self._order(lambda: self._identity(member, generation))
 
     async def close(self) -> None:
-        """Nobody is a member any more, the thread has ended."""
+        """Nobody is a member any more, the thread has ended, unless Kafka keeps it for long."""
         self._closed = True
         self._ordered.set()
         if self._thread is not None:
-            await self._bridge.loop.run_in_executor(None, self._thread.join)
+            await self._bridge.loop.run_in_executor(None, self._thread.join, CLOSE_S)
 
     async def _order(self, order: Callable[[], Any]) -> Any:
         return await self._bridge.answer(self._hand_over(order))
