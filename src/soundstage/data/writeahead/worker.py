@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 
 from soundstage.core.errors import DataLoss, InvalidArgument, PreconditionFailed
+from soundstage.core.together import together
 from soundstage.data.writeahead.applying import Hands, Outcome
 from soundstage.data.writeahead.gates import Gates
 from soundstage.data.writeahead.journal import Journal
@@ -92,7 +93,7 @@ class Worker:
             await self._begin()
         read = await self._read()
         due = await self._retry_due()
-        await self._all(list(self._trying.values()))
+        await together(list(self._trying.values()))
         self._collect()
         return due or read
 
@@ -131,7 +132,7 @@ class Worker:
             wholes += await self._read_one(partition, reading)
         # A set that was submitted again while it was being accepted is in the log twice.
         once = {(whole.mutation_id, whole.digest): whole for whole in wholes}
-        await self._all([self._dealt(whole) for whole in once.values()])
+        await together([self._dealt(whole) for whole in once.values()])
         moved = [
             (partition, reading, start)
             for partition, reading in self._readings.items()
@@ -235,12 +236,6 @@ class Worker:
             content = await self._ledger.content(listed.mutation_id, known.status)
             await self._try(listed.mutation_id, content or b"", known, intact=content is not None)
         await self._ledger.strike(pending(self._journal.target), listed)
-
-    async def _all(self, works: Sequence[Awaitable[None]]) -> None:
-        """Each of `works` has ended; raises what the first of them that failed did."""
-        for failed in await asyncio.gather(*works, return_exceptions=True):
-            if failed is not None:
-                raise failed
 
 
 async def work_off(open: Callable[[], Awaitable[tuple[Journal, Target]]], lease: Lease | None) -> None:

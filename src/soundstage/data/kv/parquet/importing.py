@@ -8,7 +8,6 @@ it goes in as a write of now.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import aclosing
 from typing import Any, Literal, TypeAlias
@@ -26,6 +25,7 @@ from soundstage.core.errors import (
     PreconditionFailed,
     Unavailable,
 )
+from soundstage.core.together import together
 from soundstage.data.kv.large_values import WHOLE_MAX_BYTES, with_chunks
 from soundstage.data.kv.namespace import ServedNamespace
 from soundstage.data.kv.parquet.columns import Bounds, Entry, cell_of, chosen, entries
@@ -155,8 +155,9 @@ class ParquetImport:
         for first in range(0, len(writes), AT_ONCE):
             job.check()
             self._check_in_time(served, state)
-            calls = [self._write(served, partition, cells) for partition, cells in writes[first : first + AT_ONCE]]
-            await _all(calls)
+            await together(
+                self._write(served, partition, cells) for partition, cells in writes[first : first + AT_ONCE]
+            )
         size = sum(len(each.key) + len(each.value) for each in lasting)
         state.items, state.size = state.items + len(lasting), state.size + size
         state.expired += len(found) - len(lasting)
@@ -223,13 +224,6 @@ def _writes(found: Sequence[Entry]) -> Iterator[tuple[bytes, list[tuple[bytes, b
             part.append(row)
             size += len(row[1])
         yield partition, part
-
-
-async def _all(calls: Sequence[Any]) -> None:
-    """All calls have ended; raises what the first of them did that failed."""
-    for outcome in await asyncio.gather(*calls, return_exceptions=True):
-        if isinstance(outcome, BaseException):
-            raise outcome
 
 
 _encode = msgspec.msgpack.Encoder().encode

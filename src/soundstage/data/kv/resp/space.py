@@ -7,7 +7,6 @@ All else is written under conditions where the namespace takes them, and is trie
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
@@ -17,6 +16,7 @@ from soundstage.core.message import IdempotencyToken
 from soundstage.core.operation import Operation
 from soundstage.core.steps import begin
 from soundstage.core.time import Duration
+from soundstage.core.together import together
 from soundstage.data.kv.api import (
     BatchGetItems,
     BatchRecord,
@@ -357,10 +357,7 @@ class Space:
         returned: list[T] = []
         for start in range(0, len(ids), WRITES_AT_ONCE):
             batch = ids[start : start + WRITES_AT_ONCE]
-            for outcome in await asyncio.gather(*map(write, batch), return_exceptions=True):
-                if isinstance(outcome, BaseException):
-                    raise outcome
-                returned.append(outcome)
+            returned += await together(map(write, batch))
         return returned
 
     async def settled(self, attempt: Callable[[], Coroutine[Any, Any, T]]) -> T:

@@ -13,12 +13,12 @@ from xxhash import xxh3_64_intdigest
 
 from soundstage.core import version
 from soundstage.core.environment import Environment
+from soundstage.core.together import together
 from soundstage.engines.records.cassandra import schema
 from soundstage.engines.records.cassandra.catalogue import Table
 from soundstage.engines.records.cassandra.failures import Overgrown, TooManyTombstones
 from soundstage.engines.records.cassandra.requests import Requests
 from soundstage.engines.records.cassandra.statements import Ledgers
-from soundstage.engines.records.cassandra.together import together
 from soundstage.engines.records.port import IN_FLIGHT_MAX_US, Cell
 
 WHOLE = 9

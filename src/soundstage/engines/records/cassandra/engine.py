@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from soundstage.core import version
 from soundstage.core.environment import Environment
 from soundstage.core.measurement import Measurement
+from soundstage.core.together import together
 from soundstage.engines.records import refusals
 from soundstage.engines.records.batches import check_batch, check_partition
 from soundstage.engines.records.cassandra.catalogue import Catalogue
@@ -19,7 +20,6 @@ from soundstage.engines.records.cassandra.requests import Requests
 from soundstage.engines.records.cassandra.statements import ledgers
 from soundstage.engines.records.cassandra.statistics import statistics
 from soundstage.engines.records.cassandra.sweep import Sweeper
-from soundstage.engines.records.cassandra.together import together
 from soundstage.engines.records.cassandra.transferring import Transfer
 from soundstage.engines.records.cassandra.vitals import Vitals
 from soundstage.engines.records.cassandra.walking import Walker

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from soundstage.core.together import together
 from soundstage.engines.records.cassandra.catalogue import Catalogue, Table
 from soundstage.engines.records.cassandra.failures import Overgrown
 from soundstage.engines.records.cassandra.requests import Requests
-from soundstage.engines.records.cassandra.together import together
 from soundstage.engines.records.cassandra.walking import RING_HIGH, RING_LOW, SHORTER, Stretch, Walker
 
 ROWS_AT_ONCE = 2_000

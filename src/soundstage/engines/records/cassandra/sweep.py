@@ -12,6 +12,7 @@ from typing import Any
 
 from soundstage.core import version
 from soundstage.core.environment import Environment
+from soundstage.core.together import together
 from soundstage.engines.records.cassandra import deletions, schema
 from soundstage.engines.records.cassandra.catalogue import Catalogue, Table
 from soundstage.engines.records.cassandra.due import WHOLE, Agenda, Bucket, Entry
@@ -20,7 +21,6 @@ from soundstage.engines.records.cassandra.failures import Overgrown, TooManyTomb
 from soundstage.engines.records.cassandra.paxos import Decider
 from soundstage.engines.records.cassandra.reading import Reader
 from soundstage.engines.records.cassandra.requests import Requests
-from soundstage.engines.records.cassandra.together import together
 from soundstage.engines.records.port import IN_FLIGHT_MAX_US, Cell, Sweep
 
 BACKLOG_MAX = 2_000

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from soundstage.core.errors import InvalidArgument, SoundstageError, Unavailable
+from soundstage.core.together import together
 from soundstage.engines.records import refusals
 from soundstage.engines.records.cassandra import deletions, schema
 from soundstage.engines.records.cassandra.catalogue import Catalogue, Table
@@ -22,7 +23,6 @@ from soundstage.engines.records.cassandra.failures import TooManyTombstones, pat
 from soundstage.engines.records.cassandra.paxos import STAMP_BYTES, Decider
 from soundstage.engines.records.cassandra.reading import Statics
 from soundstage.engines.records.cassandra.requests import Requests
-from soundstage.engines.records.cassandra.together import together
 from soundstage.engines.records.cassandra.walking import RING_HIGH, RING_LOW, Walker
 from soundstage.engines.records.cassandra.writing import Writer
 from soundstage.engines.records.holdings import Holding, HoldingsPage, LedgerEntry, admits, check_holding, pieces

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
 from types import CoroutineType
 from typing import Any
@@ -11,6 +10,7 @@ import msgspec
 
 from soundstage.core import version
 from soundstage.core.environment import Environment
+from soundstage.core.together import together
 from soundstage.engines.records import refusals
 from soundstage.engines.records.batches import Survey, check_batch, check_partition, restamped
 from soundstage.engines.records.holdings import Holding, HoldingsPage, admits, check_holding, pieces
@@ -391,10 +391,7 @@ class RocksRecords:
 
     async def load(self, table: str, holdings: Sequence[Holding], fence: int | None = None) -> None:
         """See `Transfers`; pieces of it are written one after the other, and flushed together."""
-        loads = [self.database.atomically(self._take, table, piece, fence) for piece in pieces(holdings)]
-        for failed in await asyncio.gather(*loads, return_exceptions=True):
-            if isinstance(failed, BaseException):
-                raise failed
+        await together(self.database.atomically(self._take, table, piece, fence) for piece in pieces(holdings))
 
     def _take(self, rows: AtomicBatch, table: str, holdings: Sequence[Holding], fence: int | None) -> None:
         into = self._table(table)

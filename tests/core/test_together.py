@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from soundstage.core.errors import Unavailable
-from soundstage.engines.records.cassandra.together import together
+from soundstage.core.together import together
 
 
 async def after(turns: int, ended: list[int]) -> int:
