@@ -113,6 +113,21 @@ def test_all_pages_as_lines_are_printed_page_by_page(cli: Cli) -> None:
     assert not any("next_page_token" in line for line in lines)
 
 
+def test_all_pages_are_there_where_lists_stand_beside_what_they_are_pages_of(cli: Cli) -> None:
+    put = cli("namespaces", "put", "--namespace.name", "trips", "--namespace.abstraction", "timeseries")
+    assert put.code == 0
+    item = {"event_item_key": "k", "event_item_value": "dg=="}
+    event = {"time_series_id": "bike", "event_time": "2026-10-24T09:00:00Z", "event_items": [item]}
+    events = [event | {"event_id": id} for id in "abc"]
+    written = cli("timeseries", "write-event-records-sync", "--namespace", "trips", "--events", json.dumps(events))
+    assert written.code == 0
+    day = json.dumps({"start": "2026-10-24T00:00:00Z", "end": "2026-10-25T00:00:00Z"})
+    flags = ("--namespace", "trips", "--time-series-id", "bike", "--time-interval", day, "--page-size", "1")
+    whole = cli("timeseries", "read-event-records", *flags, "--all-pages").json
+    assert [event["event_id"] for event in whole["records"]] == ["a", "b", "c"]
+    assert set(whole) == {"records", "response_context"}
+
+
 def test_what_has_no_pages_takes_no_such_flag(cli: Cli) -> None:
     ended = cli("kv", "put-items", "--all-pages")
     assert ended.code == 2

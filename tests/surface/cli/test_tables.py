@@ -30,6 +30,12 @@ class Two(msgspec.Struct):
     right: list[Grants]
 
 
+class PageBeside(msgspec.Struct):
+    left: list[Grants]
+    right: list[Grants]
+    next_page_token: str | None = None
+
+
 class Pair(msgspec.Struct):
     pairs: tuple[CountItemsReply, ...] = ()
     note: str | None = None
@@ -51,10 +57,13 @@ def item(key: bytes, value: bytes | None = b"v") -> Item:
         (PutItemsReply, None),
         (Grants, None),
         (Two, None),
+        (PageBeside, "left"),
         (Pair, "pairs"),
     ],
 )
-def test_a_reply_with_one_list_of_messages_is_a_listing(message: type[msgspec.Struct], name: str | None) -> None:
+def test_a_reply_with_one_list_of_messages_and_a_page_are_listings(
+    message: type[msgspec.Struct], name: str | None
+) -> None:
     assert list_field(message) == name
 
 

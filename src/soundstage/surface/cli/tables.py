@@ -1,8 +1,8 @@
 """Replies as rows and columns, whatever their type.
 
-A reply with one list of messages is a table of these, and the fields beside the list follow it. A list in
-the rows, like the items of scanned records, makes a row of each of its elements. Any other reply is one
-line per field.
+A reply with one list of messages, or a page, which begins with what it is a page of, is a table of these, and
+the fields beside the list follow it. A list in the rows, like the items of scanned records, makes a row of each
+of its elements. Any other reply is one line per field.
 """
 
 from __future__ import annotations
@@ -38,10 +38,14 @@ def listing(reply: msgspec.Struct) -> Listing:
 
 
 def list_field(message: type[msgspec.Struct]) -> str | None:
-    """The one field of a message type that is a list of messages; None when there are none or several."""
+    """The one field of a message type that is a list of messages, or the first one of a page; None without any.
+
+    None as well when there are several in what is no page.
+    """
     node = cast("inspect.StructType", inspect.type_info(message))
     found = [field.encode_name for field in node.fields if _lists_messages(field.type)]
-    return found[0] if len(found) == 1 else None
+    is_page = any(field.encode_name == "next_page_token" for field in node.fields)
+    return found[0] if len(found) == 1 or (found and is_page) else None
 
 
 class Map(dict[str, Any]):
