@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from soundstage.core.attunement import Hedging, attunement_of, understood
+from soundstage.core.attunement import Hedging, attunement_of, understanding_of, understood
 from soundstage.core.codec import JSON, decoder
 from soundstage.core.compression import compress
 from soundstage.core.errors import InvalidArgument, TooLarge
 from soundstage.core.message import IdempotencyToken, Instant
-from soundstage.core.operation import operations_of
+from soundstage.core.operation import Operation, operations_of
 from soundstage.data.kv.api import GetItemsReply, Item, ItemMetadata, KeyValueCalls
 from soundstage.data.kv.attunement import ATTUNEMENT
 from soundstage.runtime.namespaces.api import CALLS as NAMESPACE_CALLS
@@ -53,3 +55,16 @@ def test_a_message_that_has_nothing_of_it_is_the_same() -> None:
 def test_more_than_a_twentieth_may_not_be_sent_twice() -> None:
     with pytest.raises(InvalidArgument):
         decoder(Hedging, JSON).decode(b'{"share": 0.06}')
+
+
+def test_callers_in_process_are_shown_what_is_understood() -> None:
+    understand = understanding_of(KeyValueCalls.get_items)
+    assert understand is not None
+    assert understand(reply(b"v" * 500)).items[0].value == b"v" * 500
+    plain = GetItemsReply(items=[])
+    assert understand(plain) is plain
+
+
+@pytest.mark.parametrize("operation", [KeyValueCalls.handshake, KeyValueCalls.put_items])
+def test_a_reply_that_shows_no_values_costs_them_nothing(operation: Operation[..., Any]) -> None:
+    assert understanding_of(operation) is None

@@ -114,6 +114,19 @@ def attunement_of(operation: Operation[..., Any]) -> Attunement | None:
     return found if found.concerns(operation) else None
 
 
+def understanding_of(operation: Operation[..., Any]) -> Callable[[Any], Any] | None:
+    """`understood` for callers in process of one operation; None where every reply is as its caller is to see it."""
+    attunement = attunement_of(operation)
+    if attunement is None or operation.access != "read":
+        return None
+    is_coded = attunement.is_coded
+
+    def understand(message: Any) -> Any:
+        return attunement.incoming(operation, message, REPLY_MAX_BYTES) if is_coded(operation, message) else message
+
+    return understand
+
+
 def understood(operation: Operation[..., Any], message: Any, limit: int = REPLY_MAX_BYTES) -> Any:
     """A reply, or a message of a feed, as its caller is to see it. Raises `TooLarge` over `limit` bytes."""
     attunement = attunement_of(operation)

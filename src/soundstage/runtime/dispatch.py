@@ -11,6 +11,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any, TypeAlias, get_type_hints
 
 import msgspec
@@ -223,7 +224,17 @@ class BoundOperation:
             retryable=repeatable,
         )
 
-    async def _local(self, request: Any) -> Any:
+    def run_shown(self, shown: Callable[[Any], Any]) -> Callable[[Any], Coroutine[Any, Any, Any]]:
+        """`run_read` whose replies are what `shown` makes of them: in no step of its own where one would be felt."""
+        if self.operation.checks_types and self.run_local == self._local:
+            return partial(self._local, shown=shown)
+
+        async def run(request: Any) -> Any:
+            return shown(await self.run_read(request))
+
+        return run
+
+    async def _local(self, request: Any, shown: Callable[[Any], Any] | None = None) -> Any:
         stats, admission = self.stats, self._admission
         stats.calls = calls = stats.calls + 1
         name = request.namespace
@@ -234,7 +245,8 @@ class BoundOperation:
         admission.in_flight += 1
         gate.in_flight += 1
         try:
-            return await self.handler(LOCAL_CALL, request)
+            reply = await self.handler(LOCAL_CALL, request)
+            return reply if shown is None else shown(reply)
         except SoundstageError as error:
             stats.failed(error.code)
             raise

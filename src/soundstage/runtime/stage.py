@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from soundstage.catalogue import SYSTEMS
-from soundstage.core.attunement import attunement_of, understood
+from soundstage.core.attunement import understanding_of, understood
 from soundstage.core.call import DEFAULT_OPTIONS, LOCAL, Call, CallOptions, Principal
 from soundstage.core.environment import Environment, SystemEnvironment, VirtualEnvironment
 from soundstage.core.errors import InvalidArgument, NotFound, Unauthenticated, Unavailable
@@ -359,10 +359,11 @@ class Stage:
             raise InvalidArgument(
                 f"{operation.path} is declared twice", hint="use the face that the system's package exports"
             )
-        run = bound.run_local if operation.checks_types else bound.run_read
-        attunement = attunement_of(operation)
-        if attunement is not None and operation.access == "read":
-            run = _understanding(run, operation)
+        understand = understanding_of(operation)
+        if understand is not None:
+            run = bound.run_shown(understand)
+        else:
+            run = bound.run_local if operation.checks_types else bound.run_read
         self._local[operation] = run
         return run
 
@@ -409,14 +410,3 @@ class Stage:
                 outcome="not_applied",
             )
         return self._parts
-
-
-def _understanding(
-    run: Callable[[Any], Coroutine[Any, Any, Any]], operation: Operation[..., Any]
-) -> Callable[[Any], Coroutine[Any, Any, Any]]:
-    """`run`, whose replies are as their caller is to see them."""
-
-    async def understanding(request: Any) -> Any:
-        return understood(operation, await run(request))
-
-    return understanding

@@ -93,7 +93,9 @@ class KeyValueAttunement:
         return request
 
     def is_coded(self, operation: Operation[..., Any], message: Any) -> bool:
-        for items in _lists_read(message):
+        # Most replies are of one item: a step more would be felt.
+        lists = (message.items,) if type(message) is GetItemsReply else _lists_read(message)
+        for items in lists:
             for item in items:
                 if item.metadata.codec is not None:
                     return True
