@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from soundstage.core.errors import Unavailable
-from soundstage.core.together import together
+from soundstage.core.together import all_or_none, together
 
 
 async def after(turns: int, ended: list[int]) -> int:
@@ -43,3 +43,28 @@ async def test_who_is_cancelled_leaves_none_under_way() -> None:
     waiting.cancel()
     await asyncio.wait((waiting,))
     assert (waiting.cancelled(), ended) == (True, [])
+
+
+async def test_when_one_fails_the_others_are_called_off() -> None:
+    ended: list[str] = []
+
+    async def waits() -> int:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0)
+            ended.append("called off")
+        return 0
+
+    async def fails() -> int:
+        await asyncio.sleep(0)
+        return await failing()
+
+    with pytest.raises(Unavailable):
+        await all_or_none([waits(), fails(), waits()])
+    assert ended == ["called off", "called off"]
+
+
+@pytest.mark.parametrize("turns", [[], [2], [3, 1, 2]])
+async def test_when_none_fails_all_answer_in_their_order(turns: list[int]) -> None:
+    assert await all_or_none([after(each, []) for each in turns]) == turns

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 from random import Random
 
 import pytest
 from tests.data.timeseries.conftest import NOW, event
 
 from soundstage.core.environment import VirtualEnvironment
-from soundstage.core.errors import TooLarge, Unavailable
+from soundstage.core.errors import TooLarge
 from soundstage.data.timeseries import partitions as module
 from soundstage.data.timeseries.events import records_of
-from soundstage.data.timeseries.partitions import Found, PartitionReader, together
+from soundstage.data.timeseries.partitions import Found, PartitionReader
 from soundstage.data.timeseries.placement import event_of, key_of_time, span_of
 from soundstage.engines.records.memory import MemoryRecords
 from soundstage.engines.records.port import Batch, Budget, Row, TableSpec
@@ -94,24 +93,6 @@ async def test_an_event_that_is_too_large_to_be_held_is_refused(
     await put(engine, NAMES[0], records_of([event(NOW, k=bytes(2_000))], ())[0].rows)
     with pytest.raises(TooLarge, match="more than 1000 bytes"):
         await drained(PartitionReader(engine, "t", NAMES, EVERYTHING), Budget(rows=1))
-
-
-async def test_when_one_read_fails_the_others_are_called_off() -> None:
-    ended: list[str] = []
-
-    async def waits() -> None:
-        try:
-            await asyncio.Event().wait()
-        finally:
-            ended.append("called off")
-
-    async def fails() -> None:
-        await asyncio.sleep(0)
-        raise Unavailable("down")
-
-    with pytest.raises(Unavailable):
-        await together([waits(), fails(), waits()])
-    assert ended == ["called off", "called off"]
 
 
 async def test_of_large_events_side_by_side_one_is_held_at_a_time(

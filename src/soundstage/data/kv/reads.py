@@ -7,12 +7,12 @@ having met nothing but dead rows: by the next one they may have come to life. Su
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 
 import msgspec
 
 from soundstage.core.message import IdempotencyToken
+from soundstage.core.together import all_or_none
 from soundstage.data.kv.api import Item, Selection
 from soundstage.data.kv.cursors import Cursor
 from soundstage.data.kv.large_values import bring
@@ -86,17 +86,9 @@ async def read_ahead(
     A record that was just written is read once that is durable: one after the other would wait for a flush each.
     """
     share = max(SHARE_MIN_BYTES, filling.to_read // len(partitions))
-    reads = [
-        asyncio.ensure_future(_read(served, partition, wanted, filling, share, patience, now_us))
-        for partition in partitions
-    ]
-    try:
-        return await asyncio.gather(*reads)
-    except BaseException:
-        for each in reads:
-            each.cancel()
-        await asyncio.gather(*reads, return_exceptions=True)
-        raise
+    return await all_or_none(
+        [_read(served, partition, wanted, filling, share, patience, now_us) for partition in partitions]
+    )
 
 
 async def shaped(

@@ -7,13 +7,12 @@ once every partition has shown its own.
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
-from collections.abc import Coroutine, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from soundstage.core.errors import TooLarge
 from soundstage.core.time import Instant
+from soundstage.core.together import all_or_none
 from soundstage.data.timeseries.placement import event_of, prefix_of
 from soundstage.engines.records.port import Budget, Records, Row, Span
 
@@ -22,20 +21,6 @@ EVENT_MAX_BYTES = 32 << 20
 
 Found = tuple[bytes, list[Row]]
 """The prefix of an event's keys, and its rows."""
-
-
-async def together(reads: Sequence[Coroutine[Any, Any, None]]) -> None:
-    """All `reads` have ended. When one fails the others are cancelled, and its failure is raised."""
-    if len(reads) == 1:
-        await reads[0]
-        return
-    tasks = [asyncio.ensure_future(each) for each in reads]
-    try:
-        await asyncio.gather(*tasks)
-    finally:
-        for each in tasks:
-            each.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 class _Part:
@@ -115,7 +100,7 @@ class PartitionReader:
 
     async def fill(self, budget: Budget, now_us: int) -> None:
         """Every dry partition was read on once, all at the same time; `budget` is for each."""
-        await together([self._fill(part, budget, now_us) for part in self._look()[1]])
+        await all_or_none([self._fill(part, budget, now_us) for part in self._look()[1]])
 
     def peek(self) -> bytes | None:
         """The prefix of the next event, None where there is none. Not to be asked while it `is_dry`."""

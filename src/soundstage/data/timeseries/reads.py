@@ -18,11 +18,12 @@ from soundstage.core.environment import Environment
 from soundstage.core.errors import InvalidArgument, NotFound
 from soundstage.core.limits import check_text
 from soundstage.core.time import Instant
+from soundstage.core.together import all_or_none
 from soundstage.data.pagination import Patience
 from soundstage.data.timeseries.api import Event, EventFilter, EventItem, TimeInterval
 from soundstage.data.timeseries.fanout import FanOut
 from soundstage.data.timeseries.namespace import ServedNamespace
-from soundstage.data.timeseries.partitions import Found, PartitionReader, together
+from soundstage.data.timeseries.partitions import Found, PartitionReader
 from soundstage.data.timeseries.placement import after_event, event_of, key_of_time, newest_of, span_of
 from soundstage.data.timeseries.slices import Slice
 from soundstage.engines.records.port import Budget
@@ -190,7 +191,7 @@ class PageReading:
         first = self._ahead[0]
         dry = [each for each in self._ahead if each.reader.is_dry and (each is first or not each.reader.read)]
         whole, share = self._budgets(len(first.reader), sum(len(each.reader) for each in dry))
-        await together([self._fill_one(each, whole if each is first else share, now_us) for each in dry])
+        await all_or_none([self._fill_one(each, whole if each is first else share, now_us) for each in dry])
         return True
 
     async def _fill_one(self, bucket: _Bucket, budget: Budget, now_us: int) -> None:

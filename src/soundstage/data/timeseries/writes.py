@@ -10,9 +10,9 @@ import asyncio
 from collections.abc import Sequence
 
 from soundstage.core.errors import DeadlineExceeded, NotFound, SoundstageError, Unavailable
+from soundstage.core.together import all_or_none
 from soundstage.data.timeseries.events import Record, Window, check_future, late, too_late
 from soundstage.data.timeseries.namespace import ServedNamespace
-from soundstage.data.timeseries.partitions import together
 from soundstage.data.timeseries.slices import Slice, covering
 from soundstage.engines.records.port import DEFAULT_BUDGET, Batch, Cell
 
@@ -76,7 +76,7 @@ async def _not_stored(
         # Partitions are in the order of their first events: one that is missing before those is the first of all.
         if missing and min(missing) < looks[at][1][0]:
             break
-        await together([look(place, there) for place, there in looks[at : at + AT_ONCE]])
+        await all_or_none([look(place, there) for place, there in looks[at : at + AT_ONCE]])
     return missing
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, suppress
 from types import MappingProxyType
@@ -19,6 +19,7 @@ from cachetools import LRUCache
 from soundstage.core.environment import Environment
 from soundstage.core.errors import DataLoss, InvalidArgument, Unavailable
 from soundstage.core.ids import uuid4_hex
+from soundstage.core.together import all_or_none
 from soundstage.engines.blobs import refusals
 from soundstage.engines.blobs.port import (
     ANY,
@@ -179,7 +180,7 @@ class S3Blobs:
         found: list[BlobInfo] = []
         async for page in self._pages(self._objects + prefix, self._objects + after if after else "", limit):
             for at in range(0, len(page), _LOOKS_AT_ONCE):
-                infos = await _together([self._info(each) for each in page[at : at + _LOOKS_AT_ONCE]])
+                infos = await all_or_none([self._info(each) for each in page[at : at + _LOOKS_AT_ONCE]])
                 now_us = self._environment.now_us()
                 found += [info for info in infos if info is not None and info.is_live(now_us)]
                 if len(found) >= limit:
@@ -391,13 +392,3 @@ class S3Blobs:
 
 def _damaged(key: str, error: Foreign) -> DataLoss:
     return DataLoss(f"the blob {key!r} is not what was written: {error}", hint="restore it, or write it again")
-
-
-async def _together(work: Sequence[Awaitable[T]]) -> list[T]:
-    """What all come to; when one fails, the others are ended."""
-    tasks = [asyncio.ensure_future(each) for each in work]
-    try:
-        return await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
