@@ -19,7 +19,7 @@ from soundstage.engines.records.memory import MemoryRecords
 from soundstage.engines.records.port import Batch, Budget, Conditional, Page, Span
 from soundstage.runtime.namespaces.api import Namespaces
 from soundstage.runtime.stage import Stage
-from soundstage.testing.kv.store import Started
+from soundstage.testing.stores import Started
 
 Hook = Callable[[], Awaitable[Any]]
 

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from soundstage.core.environment import Environment
 from soundstage.engines.records.memory import MemoryRecords
 from soundstage.engines.records.port import Records
+from soundstage.engines.records.rocksdb import RocksOptions, open_rocksdb
 from soundstage.testing.records import OpenEngine
 
 
@@ -16,6 +19,18 @@ def memory_opener(engine: type[MemoryRecords] = MemoryRecords) -> OpenEngine:
         opened = kept.setdefault(store, engine(environment))
         await opened.start()
         return opened
+
+    return open_engine
+
+
+def rocksdb_opener(folder: Path) -> OpenEngine:
+    """Opens engines in folders of `folder`."""
+
+    async def open_engine(environment: Environment, store: str = "store") -> Records:
+        # The model says nothing of power cuts, and a flush of each write would take most of the time.
+        engine = open_rocksdb(str(folder / store), RocksOptions(durability="os"), environment)
+        await engine.start()
+        return engine
 
     return open_engine
 

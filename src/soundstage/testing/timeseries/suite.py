@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
-from collections.abc import Awaitable, Callable
-from itertools import count
-from random import Random
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from hypothesis import HealthCheck, Phase, settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
+from hypothesis.stateful import run_state_machine_as_test
 
+from soundstage.testing import machines
+from soundstage.testing.machines import Machine
 from soundstage.testing.records import OpenEngine
 from soundstage.testing.timeseries.walk import ACTS, SITUATIONS, Walk, walk
 
@@ -51,44 +48,6 @@ class TimeSeriesSuite:
         )
 
 
-class Machine(RuleBasedStateMachine):
-    """One walk whose acts hypothesis chooses, on a loop of its own."""
-
-    def __init__(self, open_engine: OpenEngine, name: str) -> None:
-        super().__init__()
-        self._runner = asyncio.Runner()
-        self._walk = Walk(open_engine, name)
-        self._runner.run(self._walk.store.open())
-
-    def do(self, act: Callable[[Walk, Random], Awaitable[None]], chance: Random) -> None:
-        """The act is done and its answer is the model's."""
-
-        async def done() -> None:
-            await act(self._walk, chance)
-
-        self._runner.run(done())
-
-    def teardown(self) -> None:
-        try:
-            self._runner.run(self._walk.store.close())
-        finally:
-            self._runner.close()
-
-
 def machine_of(open_engine: OpenEngine) -> type[Machine]:
     """A state machine with a rule for each act; every example has a storage of its own."""
-    examples = count()
-
-    def begin(self: Machine) -> None:
-        Machine.__init__(self, open_engine, f"example-{next(examples)}")
-
-    rules = {act.__name__: _rule_of(act) for act in ACTS}
-    return type("TimeSeriesMachine", (Machine,), {"__init__": begin, **rules})
-
-
-def _rule_of(act: Callable[[Walk, Random], Awaitable[None]]) -> Any:
-    def do(self: Machine, seed: int) -> None:
-        self.do(act, Random(seed))
-
-    do.__name__ = act.__name__
-    return rule(seed=st.integers(0, 2**16))(do)
+    return machines.machine_of("TimeSeriesMachine", lambda name: Walk(open_engine, name), ACTS)

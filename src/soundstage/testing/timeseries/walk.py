@@ -12,13 +12,15 @@ from random import Random
 from typing import Any
 
 from soundstage.core.errors import InvalidArgument
-from soundstage.core.time import NS_PER_S, Instant
+from soundstage.core.time import INT64_MAX, INT64_MIN, NS_PER_S, Instant
 from soundstage.data.timeseries.api import Event, EventFilter, EventItem, TimeInterval
 from soundstage.testing.records import OpenEngine
 from soundstage.testing.timeseries.model import Model, Rules
 from soundstage.testing.timeseries.store import Store
 
 H = 3_600 * NS_PER_S
+
+ALWAYS = TimeInterval(start=Instant(INT64_MIN), end=Instant(INT64_MAX))
 
 SERIES = ("ada", "bob", "x" * 1_024)
 EVENTS = ("a", "b", "a\0", "ä", "a\0b", "c" * 1_024)
@@ -104,6 +106,15 @@ class Walk:
         """Nothing is lost."""
         await self.store.restart()
         self.met["restarted"] += 1
+
+    async def finish(self) -> None:
+        """All that is shown is as in the model."""
+        await self._look()
+        for series in SERIES:
+            pages = self.store.series.read_event_records.pages(time_series_id=series, time_interval=ALWAYS)
+            found = [event async for page in pages for event in page.records]
+            expected = self.model.read(series, INT64_MIN, INT64_MAX, {}, self.store.now_ns)
+            assert found == expected, f"{series[:8]} at the end: {_difference(found, expected)}"
 
     async def _configure(self) -> None:
         await self.store.configure(self._knobs())
