@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+from tests.data.kv.ada import POINT, countess, forget, name
 from tests.data.kv.caches import World, settle
 from tests.data.kv.conftest import ALL, Clock, OpenStage, between, item, keys
 
@@ -19,8 +20,6 @@ from soundstage.data.kv.cached_records import LOOKING_MAX, SETTLED_US
 from soundstage.data.writeahead import work_off
 from soundstage.runtime.namespaces.api import Namespaces
 
-POINT = keys(b"name")
-
 Write = Callable[[KeyValue], Awaitable[Any]]
 
 
@@ -30,19 +29,6 @@ async def kv(world: World) -> KeyValue:
     await kv.put_items(id="ada", items=[item(b"name", b"Ada"), item(b"born", b"1815")])
     await settle()
     return kv
-
-
-async def name(kv: KeyValue) -> bytes | None:
-    items = (await kv.get_items(id="ada", predicate=POINT)).items
-    return items[0].value if items else None
-
-
-async def countess(kv: KeyValue) -> None:
-    await kv.put_items(id="ada", items=[item(b"name", b"Countess")])
-
-
-async def forget(kv: KeyValue) -> None:
-    await kv.delete_items(id="ada", predicate=ALL)
 
 
 WRITES: list[tuple[Write, bytes | None]] = [

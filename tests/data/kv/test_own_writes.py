@@ -7,8 +7,9 @@ from typing import Any, cast
 
 import httpx2
 import pytest
+from tests.data.kv.ada import countess, forget, name
 from tests.data.kv.caches import World, settle
-from tests.data.kv.conftest import ALL, Clock, item, keys
+from tests.data.kv.conftest import ALL, Clock, item
 
 from soundstage.client import Connection, connect
 from soundstage.core.environment import VirtualEnvironment
@@ -34,7 +35,6 @@ from soundstage.runtime.config import HttpConfig
 from soundstage.runtime.stage import Stage
 from soundstage.surface.http.app import Application
 
-POINT = keys(b"name")
 LONG = Duration(60 * 10**9)
 
 
@@ -272,19 +272,6 @@ async def pair(world: World) -> AsyncIterator[Pair]:
     assert await name(pair.kv) == b"Ada"
     yield pair
     await pair.connection.close()
-
-
-async def name(kv: KeyValue) -> bytes | None:
-    items = (await kv.get_items(id="ada", predicate=POINT)).items
-    return items[0].value if items else None
-
-
-async def countess(kv: KeyValue) -> None:
-    await kv.put_items(id="ada", items=[item(b"name", b"Countess")])
-
-
-async def forget(kv: KeyValue) -> None:
-    await kv.delete_items(id="ada", predicate=ALL)
 
 
 async def stream(kv: KeyValue) -> None:
