@@ -45,7 +45,7 @@ class NamespaceView(msgspec.Struct, frozen=True, gc=False):
     operation's name to an `Objective` of `soundstage.core.namespace`.
 
     `earlier` are the configurations of the last week or so, the latest first, between which a knob changed that is
-    honoured in its old form for a while: one of `LINGERING` of the `NamespaceConfig`.
+    honoured in its old form for a while: one of `LINGERING` of the `NamespaceConfig`, those of tables as `table.knob`.
 
     `truncated`: what it holds of that version, or of one before it, is gone, and must not be shown.
     """

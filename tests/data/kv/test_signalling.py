@@ -135,6 +135,16 @@ class TestCodecs:
         with pytest.raises(InvalidArgument, match="does not take"):
             await kv.put_items(id="ada", items=[self.PACKED])
 
+    async def test_codecs_alone_are_remembered_of_how_values_were_compressed(self, plain_stage: Stage) -> None:
+        kv = plain_stage.client(KeyValue, "people")
+        for level in range(1, 4):
+            await make(plain_stage, "people", compression={"codecs": ["zstd"], "level": level, "min_bytes": level})
+        await kv.handshake()
+        assert served(plain_stage).view.earlier == ()
+        await make(plain_stage, "people", compression={"codecs": ["lz4"]})
+        await kv.handshake()
+        assert [each.config.compression.codecs for each in served(plain_stage).view.earlier] == [["zstd"]]
+
     async def test_what_was_written_with_it_is_still_read(
         self, plain_stage: Stage, environment: VirtualEnvironment
     ) -> None:

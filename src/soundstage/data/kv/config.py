@@ -104,7 +104,7 @@ class NamespaceConfig(msgspec.Struct, frozen=True, kw_only=True):
     FIXED: ClassVar[frozenset[str]] = frozenset({"watch", "watch_partitions"})
     """Decided at creation too, though no table shows it."""
 
-    LINGERING: ClassVar[frozenset[str]] = frozenset({"drift_past", "compression"})
+    LINGERING: ClassVar[frozenset[str]] = frozenset({"drift_past", "compression.codecs"})
     """Deletes are forgotten by what the first was: see `DriftWindow.raised`. Clients hear late of the other."""
 
     key_order: Annotated[

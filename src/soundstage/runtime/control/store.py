@@ -73,9 +73,17 @@ class Stored(msgspec.Struct, frozen=True, kw_only=True):
 def earlier_than(stored: Stored, config: dict[str, Any], lingering: Collection[str], now_us: int) -> list[EarlierKnobs]:
     """The `earlier` of what takes the place of `stored` at `now_us` and has the knobs `config`."""
     known, before = stored.earlier, stored.info.config
-    if any(config.get(knob) != before.get(knob) for knob in lingering):
+    if any(_knob(config, path) != _knob(before, path) for path in lingering):
         known = [EarlierKnobs(config=before, until_us=now_us), *known]
     return [each for each in known if each.until_us > now_us - EARLIER_KEPT_US]
+
+
+def _knob(config: dict[str, Any], path: str) -> Any:
+    """What is given for a knob, which a `.` puts into a table of knobs; None for what is left as it is."""
+    *tables, name = path.split(".")
+    for table in tables:
+        config = config.get(table) or {}
+    return config.get(name)
 
 
 def check_earlier(earlier: Sequence[EarlierKnobs], lingering: Collection[str], now_us: int) -> None:
