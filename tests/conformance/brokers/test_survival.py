@@ -77,7 +77,9 @@ async def test_what_calls_gave_up_while_two_hang_is_there_once(
                 server.resume()
         await traffic.more(50)
     assert await traffic.wrong() == []
-    assert {each.outcome for each in traffic.refused} == {"unknown"}
+    # Who has to look the topic up meanwhile sends nothing, and a broker that has just come back may not know it.
+    outcomes = {each.outcome for each in traffic.refused if isinstance(each, Unavailable)}
+    assert {"unknown"} <= outcomes <= {"unknown", "not_applied"}
 
 
 async def test_all_go_on_when_one_after_another_is_killed_and_then_two(
