@@ -120,9 +120,8 @@ def _check_type(name: str, found: Any) -> None:
     blobs = (types.is_binary, types.is_large_binary, types.is_fixed_size_binary, types.is_binary_view)
     if any(each(found) for each in (*texts, *blobs)) or (types.is_integer(found) and name != "codec"):
         return
-    raise InvalidArgument(
-        f"the column {name!r} is {found}, which is neither text nor bytes", field="file", hint=_AS_TEXT
-    )
+    taken = "text or bytes" if name == "codec" else "text, bytes or whole numbers"
+    raise InvalidArgument(f"the column {name!r} is {found}, and takes {taken}", field="file", hint=_AS_TEXT)
 
 
 def _plain(name: str, column: Any) -> list[Any]:
