@@ -215,10 +215,12 @@ async def test_a_table_that_is_missing_is_told_and_not_made_anew(
         await everything(trips)
 
 
-async def test_what_was_written_and_refused_is_counted(plain_stage: Stage) -> None:
+async def test_what_was_written_and_refused_is_counted(plain_stage: Stage, environment: VirtualEnvironment) -> None:
     trips = await make(plain_stage, accept_limit="10m")
     await trips.write_event_records_sync(events=[event(NOW, "a"), event(NOW, "b")])
     with pytest.raises(InvalidArgument):
         await trips.write_event_records_sync(events=[event(NOW - DAY)])
+    environment.advance(3_600)
+    await trips.write_event_records_sync(events=[event(NOW, "a")])
     tally = served(plain_stage).tally
-    assert (tally.written, tally.refused) == (2, 1)
+    assert (tally.written, tally.refused) == (3, 1)

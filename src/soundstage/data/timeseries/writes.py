@@ -29,17 +29,20 @@ async def write(served: ServedNamespace, records: Sequence[Record], now_ns: int,
     check_future(records, window)
     refused = set(await _stored_already(served, records, window, now_ns))
     fresh = [record for index, record in enumerate(records) if index not in refused]
-    if not fresh:
-        return
-    await served.cover(record.time_ns for record in fresh)
+    if fresh:
+        await _cover_and_store(served, fresh, deadline_ns)
+    served.tally.written += len(records)
+
+
+async def _cover_and_store(served: ServedNamespace, records: Sequence[Record], deadline_ns: int | None) -> None:
+    await served.cover(record.time_ns for record in records)
     try:
-        await _store(served, fresh, deadline_ns)
+        await _store(served, records, deadline_ns)
     except NotFound:
         # A slice that this process knew was dropped by another. What is to be written may lie in a new one.
         await served.catalogue.refresh()
-        await served.cover(record.time_ns for record in fresh)
-        await _store(served, fresh, deadline_ns)
-    served.tally.written += len(records)
+        await served.cover(record.time_ns for record in records)
+        await _store(served, records, deadline_ns)
 
 
 async def _stored_already(served: ServedNamespace, records: Sequence[Record], window: Window, now_ns: int) -> list[int]:
