@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import random
-import resource
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Generator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -21,6 +19,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from tests.conformance.cassandra.conftest import link_to
 from tests.conformance.held import held
+from tests.conformance.limits import file_limit
 
 from soundstage.core import version
 from soundstage.core.environment import SystemEnvironment
@@ -154,17 +153,6 @@ async def timed(call: Awaitable[object]) -> tuple[SoundstageError, float]:
     return refused.value, time.monotonic() - began
 
 
-@contextmanager
-def files_no_larger_than(size: int, pid: int) -> Generator[None]:
-    """A running process can make none that is larger; who does not own a disk can fill none."""
-    before = resource.prlimit(pid, resource.RLIMIT_FSIZE)
-    resource.prlimit(pid, resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.prlimit(pid, resource.RLIMIT_FSIZE, before)
-
-
 async def test_nothing_acknowledged_is_lost_when_the_node_is_killed(
     engine: CassandraRecords, guarded_node: Cluster
 ) -> None:
@@ -284,7 +272,7 @@ async def test_a_node_whose_disk_is_full_takes_nothing_and_loses_nothing(
     acknowledged: set[bytes] = set()
     ended: list[SoundstageError] = []
     assert node.pid is not None
-    with files_no_larger_than(FULL_BYTES, node.pid):
+    with file_limit(node.pid, FULL_BYTES):
         for number in range(TRIES_MAX):
             key = b"%02d" % number
             try:

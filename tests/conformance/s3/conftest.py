@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Generator
 from urllib.parse import quote, urlsplit
 
 import pytest
+from tests.conformance.s3.proxy import Proxy
 
 from soundstage.core.environment import Environment, VirtualEnvironment
 from soundstage.engines.blobs.s3 import S3Blobs, parse_address
@@ -62,6 +63,21 @@ def environment() -> VirtualEnvironment:
 @pytest.fixture
 async def engine(endpoint: str, prefix: str, environment: VirtualEnvironment) -> AsyncIterator[S3Blobs]:
     made = engine_at(endpoint, prefix, environment, "part=5MiB")
+    await made.start()
+    yield made
+    await made.stop()
+
+
+@pytest.fixture
+async def proxy(endpoint: str) -> AsyncIterator[Proxy]:
+    async with Proxy(endpoint).running() as running:
+        yield running
+
+
+@pytest.fixture
+async def through(proxy: Proxy, prefix: str, environment: VirtualEnvironment) -> AsyncIterator[S3Blobs]:
+    """The engine of the same prefix, by way of the proxy."""
+    made = engine_at(proxy.url, prefix, environment, "part=5MiB")
     await made.start()
     yield made
     await made.stop()

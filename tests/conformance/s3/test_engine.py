@@ -32,21 +32,6 @@ class TestS3(BlobsSuite):
         return engine
 
 
-@pytest.fixture
-async def proxy(endpoint: str) -> AsyncIterator[Proxy]:
-    async with Proxy(endpoint).running() as running:
-        yield running
-
-
-@pytest.fixture
-async def through(proxy: Proxy, prefix: str, environment: VirtualEnvironment) -> AsyncIterator[S3Blobs]:
-    """The engine of the same prefix, by way of the proxy."""
-    made = engine_at(proxy.url, prefix, environment, "part=5MiB")
-    await made.start()
-    yield made
-    await made.stop()
-
-
 async def collect(reading: AsyncIterator[bytes], into: list[bytes]) -> None:
     """All that is read is in `into`, what came before an error too."""
     async for chunk in reading:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import resource
-from collections.abc import Generator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pyarrow as pa
 import pytest
+from tests.conformance.limits import file_limit
 from tests.conformance.tables.conftest import address_at
 
 from soundstage.core.environment import SystemEnvironment
@@ -32,17 +30,6 @@ SELECT 'filler', 'filler', n::text, repeat('x', 100) FROM generate_series(1, 130
 
 ENOUGH = 60
 """Changes, of which the last page of the table takes fewer."""
-
-
-@contextmanager
-def file_limit(pid: int, size: int) -> Generator[None]:
-    """Within the block files of that process, and of those that it starts, end at `size`, as on a disk that is full."""
-    before = resource.prlimit(pid, resource.RLIMIT_FSIZE)
-    resource.prlimit(pid, resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.prlimit(pid, resource.RLIMIT_FSIZE, before)
 
 
 def files(folder: Path) -> int:
