@@ -58,7 +58,7 @@ def main(url: str, connection: SyncConnection) -> None:
         (item,) = store.get_items(id=member).items
         seen = "whole" if item.value == watched(member) else "wrong"
         print(f"{member}: stored {as_stored(url, member)}, read {seen}")
-    print(f"the client asked {connection.statistics.questions} times how to be")
+    print(f"how often the client asked how to be: {connection.statistics.questions}")
 
 
 @contextmanager
