@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from soundstage.core.environment import VirtualEnvironment
-from soundstage.core.errors import InvalidArgument
+from soundstage.core.errors import Exhausted, InvalidArgument
 from soundstage.engines.log.kafka import Link, parse_address
 from soundstage.engines.log.kafka import groups as module
 from soundstage.engines.log.kafka.asking import Asking
@@ -29,8 +29,9 @@ SOON_S = 30.0
 class Client:
     """What the driver calls a consumer, of a group that is put together when it is told so."""
 
-    def __init__(self, admitting: threading.Event) -> None:
+    def __init__(self, admitting: threading.Event, closing: threading.Event) -> None:
         self._admitting = admitting
+        self._closing = closing
         self._said: Any = None
         self.asked: threading.Event = threading.Event()
         self.closed: threading.Event = threading.Event()
@@ -61,6 +62,7 @@ class Client:
         return said
 
     def close(self) -> None:
+        self._closing.wait(SOON_S)
         self.closed.set()
 
 
@@ -70,10 +72,12 @@ class FalseLink(Link):
     def __init__(self) -> None:
         super().__init__(parse_address("test", urlsplit("kafka://nowhere?patience_s=60"), {}, None))
         self.admitting: threading.Event = threading.Event()
+        self.closing: threading.Event = threading.Event()
+        self.closing.set()
         self.clients: list[Client] = []
 
     def consumer(self, group: str, **more: Any) -> Any:
-        self.clients.append(Client(self.admitting))
+        self.clients.append(Client(self.admitting, self.closing))
         return self.clients[-1]
 
 
@@ -93,6 +97,7 @@ async def groups(link: FalseLink, environment: VirtualEnvironment) -> AsyncItera
     found = Memberships(link, bridge, Asking(link, bridge, environment), environment, "main")
     yield found
     link.admitting.set()
+    link.closing.set()
     bridge.close()
     await found.close()
 
@@ -162,6 +167,24 @@ async def test_when_all_joins_of_a_name_are_cancelled_nobody_is_a_member(groups:
         await cancelled(joining)
     assert await asyncio.to_thread(link.clients[0].closed.wait, SOON_S)
     assert len(link.clients) == 1
+
+
+async def test_who_is_cancelled_counts_as_a_member_until_kafka_has_let_it_go(
+    groups: Memberships, link: FalseLink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MEMBERS_MAX", 2)
+    link.admitting.set()
+    link.closing.clear()
+    for number in range(2):
+        await cancelled(await begun(groups, link, number))
+    # Of another group: the attendant has come to what it was told before.
+    other = asyncio.ensure_future(groups.join("others", "one", ["topic"], SESSION_US))
+    while len(link.clients) < 3:  # noqa: ASYNC110 - a thread of the engine's makes it
+        await asyncio.sleep(0)
+    with pytest.raises(Exhausted):
+        await groups.join("readers", "one", ["topic"], SESSION_US)
+    assert len(link.clients) == 3
+    await cancelled(other)
 
 
 async def test_a_member_stays_one_where_joining_again_is_cancelled(groups: Memberships, link: FalseLink) -> None:

@@ -76,8 +76,10 @@ class Memberships:
                 member.joins -= 1
 
     def _newcomer(self, group: str, name: str, topics: frozenset[str], session_us: int) -> Member:
-        self._check_room(group)
-        return Member(group_in_kafka(self._space, check_name(group, "group")), name, topics, session_us)
+        named = group_in_kafka(self._space, check_name(group, "group"))
+        if sum(known == group for known, _ in self._members) + self._attendant.leaving(named) >= MEMBERS_MAX:
+            raise refusals.too_many_members(group)
+        return Member(named, name, topics, session_us)
 
     def _abandon(self, group: str, name: str, member: Member) -> None:
         """Who would have let the member leave knows of none."""
@@ -262,10 +264,6 @@ class Memberships:
 
     def _hear(self, member: Member) -> None:
         member.deadline_ns = self._environment.monotonic_ns() + member.session_us * 1_000
-
-    def _check_room(self, group: str) -> None:
-        if sum(known == group for known, _ in self._members) >= MEMBERS_MAX:
-            raise refusals.too_many_members(group)
 
     def _info(self, described: Any) -> GroupInfo:
         name = group_here(self._space, described.group_id) or ""

@@ -77,7 +77,7 @@ class Attendant:
         self._ordered = threading.Event()
         self._closed = False
         self._thread: threading.Thread | None = None
-        self._leaving: list[threading.Thread] = []
+        self._leaving: list[tuple[Member, threading.Thread]] = []
 
     async def admit(self, member: Member) -> None:
         """Kafka has been asked to take `member` into its group."""
@@ -122,6 +122,10 @@ class Attendant:
         if self._thread is not None:
             await self._bridge.loop.run_in_executor(None, self._thread.join, CLOSE_S)
 
+    def leaving(self, group: str) -> int:
+        """How many of the group were let go and are not gone: each has a client and a thread still."""
+        return sum(member.group == group and thread.is_alive() for member, thread in self._leaving)
+
     async def _order(self, order: Callable[[], Any]) -> Any:
         return await self._bridge.answer(self._hand_over(order))
 
@@ -150,7 +154,7 @@ class Attendant:
         for member in list(self._members):
             with suppress(KafkaException, RuntimeError):
                 self._dismiss(member)
-        for leaving in self._leaving:
+        for _, leaving in self._leaving:
             leaving.join()
 
     def _look_after(self, member: Member) -> None:
@@ -204,7 +208,7 @@ class Attendant:
             # Others have to be looked after meanwhile, or the group is never put together.
             leaving = threading.Thread(target=_close, args=(member,), name="soundstage-kafka-leaving", daemon=True)
             leaving.start()
-            self._leaving = [*(each for each in self._leaving if each.is_alive()), leaving]
+            self._leaving = [*(each for each in self._leaving if each[1].is_alive()), (member, leaving)]
 
     def _dismiss(self, member: Member) -> None:
         if member in self._members:
