@@ -27,7 +27,7 @@ from soundstage.engines.records.port import Budget, Page, Records
 from soundstage.runtime.namespaces.api import Namespaces
 from soundstage.runtime.stage import Stage
 from soundstage.servers.cluster import Cluster
-from soundstage.testing.kv.store import Started
+from soundstage.testing.stores import Started
 
 WAIT_S = 0.002
 """Of each read of the store."""
