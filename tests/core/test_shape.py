@@ -4,11 +4,38 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
+import msgspec
 import pytest
 from msgspec import Meta, inspect
 from tests.core.messages import Everything, Inner, Tree
 
-from soundstage.core.shape import alternatives, at_path, descend, is_recursive, structs
+from soundstage.core.shape import alternatives, at_path, descend, is_recursive, list_field, structs
+
+
+class Row(msgspec.Struct):
+    name: str
+
+
+class Listed(msgspec.Struct):
+    rows: list[Row] | None
+    total: int
+
+
+class Tuples(msgspec.Struct):
+    rows: tuple[Row, ...] = ()
+
+
+class Names(msgspec.Struct):
+    names: dict[str, list[str]]
+
+
+class Two(msgspec.Struct):
+    left: list[Row]
+    right: list[Row]
+
+
+class PageBeside(Two):
+    next_page_token: str | None = None
 
 
 def node(type: Any) -> inspect.Type:
@@ -71,3 +98,13 @@ def test_alternatives_are_looked_for_in_what_carries_more_than_constraints() -> 
     number: Any = Annotated[int, Meta(ge=1, description="a count")]
     described = node(number | None)
     assert {type(found) for found in alternatives(described)} == {inspect.IntType, inspect.NoneType}
+
+
+@pytest.mark.parametrize(
+    ("message", "name"),
+    [(Listed, "rows"), (Tuples, "rows"), (Row, None), (Names, None), (Two, None), (PageBeside, "left")],
+)
+def test_a_message_with_one_list_of_messages_and_a_page_are_told_by_their_list(
+    message: type[msgspec.Struct], name: str | None
+) -> None:
+    assert list_field(message) == name

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 import msgspec
 from msgspec import inspect
@@ -67,6 +67,25 @@ def is_recursive(node: Node, within: frozenset[type[msgspec.Struct]] = frozenset
             return True
         within |= {node.cls}
     return any(is_recursive(part, within) for part in parts(node))
+
+
+def list_field(message: type[msgspec.Struct]) -> str | None:
+    """The one field of a message type that is a list of messages, or the first one of a page; None without any.
+
+    None as well when there are several in what is no page.
+    """
+    node = cast("inspect.StructType", inspect.type_info(message))
+    found = [field.encode_name for field in node.fields if _lists_messages(field.type)]
+    is_page = any(field.encode_name == "next_page_token" for field in node.fields)
+    return found[0] if len(found) == 1 or (found and is_page) else None
+
+
+def _lists_messages(node: Node) -> bool:
+    return any(
+        isinstance(kind, inspect.ListType | inspect.VarTupleType)
+        and any(isinstance(part, inspect.StructType) for part in alternatives(kind.item_type))
+        for kind in alternatives(node)
+    )
 
 
 def at_path(node: Node, path: str) -> list[Node]:

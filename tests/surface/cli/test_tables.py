@@ -16,24 +16,13 @@ from soundstage.data.kv.api import (
     ScanItemsReply,
     ScannedRecord,
 )
-from soundstage.surface.cli.tables import cells, headings, list_field, listing, readable, rows
+from soundstage.surface.cli.tables import cells, headings, listing, readable, rows
 
 TOKEN = IdempotencyToken(Instant(0), "t")
 
 
 class Grants(msgspec.Struct):
     grants: dict[str, list[str]]
-
-
-class Two(msgspec.Struct):
-    left: list[Grants]
-    right: list[Grants]
-
-
-class PageBeside(msgspec.Struct):
-    left: list[Grants]
-    right: list[Grants]
-    next_page_token: str | None = None
 
 
 class Pair(msgspec.Struct):
@@ -47,24 +36,6 @@ class Circle(msgspec.Struct, tag="circle"):
 
 def item(key: bytes, value: bytes | None = b"v") -> Item:
     return Item(key=key, value=value, metadata=ItemMetadata(token=TOKEN, size=1))
-
-
-@pytest.mark.parametrize(
-    ("message", "name"),
-    [
-        (GetItemsReply, "items"),
-        (ScanItemsReply, "records"),
-        (PutItemsReply, None),
-        (Grants, None),
-        (Two, None),
-        (PageBeside, "left"),
-        (Pair, "pairs"),
-    ],
-)
-def test_a_reply_with_one_list_of_messages_and_a_page_are_listings(
-    message: type[msgspec.Struct], name: str | None
-) -> None:
-    assert list_field(message) == name
 
 
 def test_a_listing_has_its_elements_and_what_stands_beside() -> None:

@@ -172,7 +172,12 @@ class TestOperation:
         assert 'id="rows"' in html
         assert 'id="next"' in html
         assert 'data-bytes="[&#34;items.key&#34;,&#34;items.value&#34;]"' in html
+        assert 'data-rows="items"' in html
         assert 'id="rows"' not in operation_page(forms["namespaces", "export"])
+
+    def test_a_page_is_a_table_of_what_it_is_a_page_of(self, forms: Forms) -> None:
+        assert 'data-rows="records"' in operation_page(forms["timeseries", "read_event_records"])
+        assert 'data-rows=""' in operation_page(forms["kv", "put_items"])
 
     def test_a_problem_has_its_place(self, forms: Forms) -> None:
         for form in (forms["kv", "get_items"], forms["namespaces", "export"]):
@@ -219,6 +224,7 @@ class TestOperation:
             request=[],
             reply=[],
             bytes=[evil],
+            rows=evil,
         )
         assert "<script>alert" not in operation_page(form)
 

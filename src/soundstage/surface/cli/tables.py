@@ -11,9 +11,8 @@ from collections.abc import Iterator
 from typing import Any, cast
 
 import msgspec
-from msgspec import inspect
 
-from soundstage.core.shape import alternatives
+from soundstage.core.shape import list_field
 from soundstage.core.time import Duration, Instant
 from soundstage.surface.cli.notation import harmless, write_bytes
 
@@ -35,17 +34,6 @@ def listing(reply: msgspec.Struct) -> Listing:
     if name is None:
         return Listing(None, "", members)
     return Listing(members.pop(name, []), name, members)
-
-
-def list_field(message: type[msgspec.Struct]) -> str | None:
-    """The one field of a message type that is a list of messages, or the first one of a page; None without any.
-
-    None as well when there are several in what is no page.
-    """
-    node = cast("inspect.StructType", inspect.type_info(message))
-    found = [field.encode_name for field in node.fields if _lists_messages(field.type)]
-    is_page = any(field.encode_name == "next_page_token" for field in node.fields)
-    return found[0] if len(found) == 1 or (found and is_page) else None
 
 
 class Map(dict[str, Any]):
@@ -103,14 +91,6 @@ def _heading(column: str, columns: list[str]) -> str:
         if sum(other == short or other.endswith(f".{short}") for other in columns) == 1:
             return short
     return column
-
-
-def _lists_messages(node: inspect.Type) -> bool:
-    return any(
-        isinstance(kind, inspect.ListType | inspect.VarTupleType)
-        and any(isinstance(part, inspect.StructType) for part in alternatives(kind.item_type))
-        for kind in alternatives(node)
-    )
 
 
 def _rows(element: Any) -> Iterator[Row]:

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import inspect
 
 from soundstage.core.operation import Kind, Operation
-from soundstage.core.shape import Node, alternatives
+from soundstage.core.shape import Node, alternatives, list_field
 from soundstage.runtime.stage import Stage
 from soundstage.surface.examples import example_of
 from soundstage.surface.schemas import Schemas
@@ -29,6 +29,7 @@ class Form(msgspec.Struct, frozen=True, kw_only=True):
     """What a caller of one operation needs to know, and a request to begin with.
 
     `namespaced`: its request names one namespace. `bytes` are the dotted paths in its reply that hold bytes.
+    `rows` is the list in its reply that is shown as a table; None where there is none.
     """
 
     system: str
@@ -44,6 +45,7 @@ class Form(msgspec.Struct, frozen=True, kw_only=True):
     request: list[FormField]
     reply: list[FormField]
     bytes: list[str]
+    rows: str | None
 
 
 Forms: TypeAlias = dict[tuple[str, str], Form]
@@ -72,6 +74,7 @@ def _form(operation: Operation[..., Any], schemas: Schemas) -> Form:
         request=fields_of(schemas.components[schemas.name(operation.request, "request")]),
         reply=fields_of(schemas.components[schemas.name(operation.answer, "reply")]),
         bytes=list(_bytes_in(inspect.type_info(operation.answer), "", frozenset())),
+        rows=list_field(operation.answer),
     )
 
 

@@ -252,7 +252,7 @@
       element("reply").textContent = text.length > 1e6 ? text : laidOut(text);
       explain(reply.ok ? "" : text);
       if (reply.ok) remember(request);
-      tabulate(reply.ok ? text : "{}", JSON.parse(form.dataset.bytes));
+      tabulate(reply.ok ? text : "{}", form.dataset.rows, JSON.parse(form.dataset.bytes));
     } catch (error) {
       outcome.textContent = "the stage did not answer: " + error.message;
       outcome.className = "bad";
@@ -306,17 +306,16 @@
   }
 
   const ROWS_MAX = 1000;
-  // The one list of messages in a reply, row by row; nothing where it has none or several.
-  function tabulate(text, bytes) {
+  // The list of a reply that is called `name`, row by row; nothing where it has none.
+  function tabulate(text, name, bytes) {
     const place = element("rows"), next = element("next");
     place.replaceChildren();
     next.hidden = true;
     let reply = null;
     try { reply = exact(text); } catch { return; }
-    const lists = Object.entries(reply).filter(([, each]) => Array.isArray(each) && each.length && typeof each[0] === "object");
     if (reply.next_page_token) { next.hidden = false; next.value = reply.next_page_token; }
-    if (lists.length !== 1) return;
-    const [name, elements] = lists[0];
+    const elements = reply[name] ?? [];
+    if (!elements.length) return;
     const rows = elements.slice(0, ROWS_MAX).map((each) => flat(each, name, {}));
     const columns = [...new Set(rows.flatMap(Object.keys))];
     const table = document.createElement("table"), head = table.insertRow();
