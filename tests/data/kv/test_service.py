@@ -56,6 +56,7 @@ async def test_the_same_token_twice_is_one_write(kv: KeyValue, clock: Clock) -> 
     assert values((await kv.get_items(id="ada")).items) == {b"k": b"2"}
 
 
+@pytest.mark.holds_the_loop
 async def test_a_raised_drift_reaches_back_no_farther_however_often_other_knobs_change(
     stage: Stage, environment: VirtualEnvironment, clock: Clock
 ) -> None:
