@@ -206,6 +206,47 @@ async def test_of_a_write_that_may_still_come_the_cache_is_told_that_it_may(site
     assert await site.is_closed()
 
 
+@pytest.mark.parametrize("told", [False, True], ids=["untold", "told"])
+async def test_a_write_that_may_still_come_is_told_of_though_an_untold_one_of_its_process_followed(
+    site: Site, told: bool
+) -> None:
+    site.cache.away = True
+    site.heads.open(ADA, await site.heads.close(ADA), None, doubtful=True)
+    if told:
+        site.cache.away = False
+        await site.heads.tell_owed()
+        site.cache.away = True
+    site.heads.open(ADA, await site.heads.close(ADA), WRITTEN)
+    site.cache.away = False
+    await site.heads.tell_owed()
+    assert await site.is_closed()
+    site.environment.advance(CLOSED_S)
+    assert not await site.is_closed()
+
+
+async def test_of_a_writer_that_takes_long_the_cache_is_told_though_a_later_one_has_ended(site: Site) -> None:
+    site.cache.away = True
+    slow = await site.heads.close(ADA)
+    site.environment.advance((CLOSED_US - IN_FLIGHT_MAX_US) / 1e6 + 1)
+    site.heads.open(ADA, await site.heads.close(ADA), WRITTEN)
+    site.cache.away = False
+    await site.heads.tell_owed()
+    assert await site.is_closed()
+    site.heads.open(ADA, slow, WRITTEN)
+    await site.heads.tell_owed()
+    assert not await site.is_closed()
+
+
+async def test_once_a_head_that_could_not_be_changed_is_open_nothing_is_left_of_it(site: Site) -> None:
+    first, second = await asyncio.gather(site.heads.close(ADA), site.heads.close(ADA))
+    site.cache.away = True
+    await told(site.heads.open(ADA, first, WRITTEN))
+    site.cache.away = False
+    await told(site.heads.open(ADA, second, WRITTEN))
+    await site.heads.tell_owed()
+    assert not await site.is_closed()
+
+
 async def test_more_than_can_be_owed_makes_the_process_blind_until_it_is_past(site: Site) -> None:
     site.cache.away = True
     for number in range(OWED_MAX + 1):

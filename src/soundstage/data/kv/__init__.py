@@ -11,7 +11,7 @@ Messages and operations are in `api`, the knobs of a namespace in `config`. Insi
     writes, conditions, predicates    puts and deletes as batches, what must hold, which keys a request is about
     items, selections    rows as items, how much a request wants, and what still fits its page
     cursors      where a walk goes on, inside a page token
-    reads        pages of one record: by range and by keys; `cached_*`, `cache_*`, `closed_heads`: by way of a cache
+    reads        pages of one record: by range and by keys; `cached_*`, `cache_*`, `closed_heads`, `doubts`: by a cache
     batches, scans, counts, parquet    many records: pages, walks, how many items there are, and as files of rows
     watched, changes, watching    what is put into a log of every write, and how it is followed from there
     truncated, erasing    what a truncated namespace shows, and how what it hides is removed

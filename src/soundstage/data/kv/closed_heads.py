@@ -2,7 +2,8 @@
 
 Whatever is kept of a record counts for nothing from then on, before the store has the write, so that a writer may die
 at any moment. Where the cache cannot be told, the write is made all the same, and the process **owes** it the word: it
-asks the store for such records until it has given it. The most that anybody else can see meanwhile is what was true
+asks the store for such records until it has given it. It says with it until when writes of its own may still come, also
+those that ended without anybody knowing. The most that anybody else can see meanwhile is what was true
 when it was kept, for as long as that is kept.
 
 A cache may lose a closed head, and whoever reads then makes another and fills in what is being replaced. So a write is
@@ -15,6 +16,7 @@ import asyncio
 
 from soundstage.data.kv.cache_entries import CLOSED_US, NONCE_BYTES, SEEN_MAX, Head, Writer, head_key
 from soundstage.data.kv.cache_tier import FAILURES_MAX, Away, CacheTier
+from soundstage.data.kv.doubts import Doubts
 from soundstage.engines.records.port import IN_FLIGHT_MAX_US, Stamp
 
 TRIES = 6
@@ -28,7 +30,10 @@ REPEAT_S = 1.0
 
 
 class Closing:
-    """The writers of this process beside each other at one record, who close its head once for all of them."""
+    """The writers of this process beside each other at one record, who close its head once for all of them.
+
+    `owed`: the cache may not know that they write.
+    """
 
     __slots__ = (
         "done",
@@ -37,6 +42,7 @@ class Closing:
         "is_closed",
         "next_renewal",
         "opening",
+        "owed",
         "renewal",
         "until_us",
         "writers",
@@ -50,6 +56,7 @@ class Closing:
         self.written: list[Stamp] = []
         self.doubtful: bool = False
         self.is_closed: bool = False
+        self.owed: bool = False
         self.done: asyncio.Event = asyncio.Event()
         self.opening: asyncio.Task[None] | None = None
         self.renewal: asyncio.Task[None] | None = None
@@ -69,8 +76,10 @@ class ClosedHeads:
         self._tier = tier
         self._environment = tier.environment
         self._closings: dict[bytes, Closing] = {}
-        self._unopened: dict[bytes, int] = {}
+        self._unopened: dict[bytes, set[Closing]] = {}
+        self._doubts = Doubts(self._environment, OWED_MAX)
         self._owed: dict[bytes, int] = {}
+        self._words = 0
         self._blind_until_us = 0
         self._repeating: asyncio.TimerHandle | None = None
         self._telling = False
@@ -103,7 +112,7 @@ class ClosedHeads:
         if closing is None or not joins:
             id = self._environment.random.randbytes(NONCE_BYTES)
             closing = self._closings[partition] = Closing(id, now_us + CLOSED_US)
-            self._unopened[partition] = self._unopened.get(partition, 0) + 1
+            self._unopened.setdefault(partition, set()).add(closing)
         closing.writers += 1
         try:
             if joins:
@@ -111,7 +120,8 @@ class ClosedHeads:
             else:
                 closing.is_closed = await self._close(partition, Writer(closing.id, closing.until_us))
             if not closing.is_closed:
-                self._owe(partition, closing.until_us)
+                closing.owed = True
+                self._owe(partition)
         except BaseException:
             self.open(partition, closing, None)
             raise
@@ -136,13 +146,14 @@ class ClosedHeads:
             return self._renewed(partition, closing) if told else None
         if self._closings.get(partition) is closing:
             del self._closings[partition]
-        if not closing.is_closed:
-            lasts = closing.doubtful or partition in self._closings
-            self._owe(partition, self._environment.now_us() + lasts * CLOSED_US)
-        elif not closing.doubtful:
+        if closing.doubtful:
+            self._doubts.add(partition, self._environment.now_us() + CLOSED_US)
+        elif closing.is_closed:
             closing.opening = self._tier.spawn(self._open(partition, closing))
             return closing.opening
-        self._ended(partition)
+        self._ended(partition, closing)
+        if not closing.is_closed:
+            self._owe(partition)
         return None
 
     def _renewed(self, partition: bytes, closing: Closing) -> asyncio.Task[None]:
@@ -151,11 +162,12 @@ class ClosedHeads:
             closing.next_renewal = self._tier.spawn(self._renew(partition, closing, closing.renewal))
         return closing.next_renewal
 
-    def _ended(self, partition: bytes) -> None:
+    def _ended(self, partition: bytes, closing: Closing) -> None:
         """One closing less is to be opened."""
-        left = self._unopened.pop(partition) - 1
-        if left:
-            self._unopened[partition] = left
+        left = self._unopened[partition]
+        left.discard(closing)
+        if not left:
+            del self._unopened[partition]
 
     async def _close(self, partition: bytes, writer: Writer) -> bool:
         """Whether the head is closed for the writer."""
@@ -192,8 +204,8 @@ class ClosedHeads:
                     return
         except Away:
             pass
-        # Another of this process may be writing for longer.
-        self._owe(partition, max(closing.until_us, self._owed.get(partition, 0)))
+        closing.owed = True
+        self._owe(partition)
 
     async def _open(self, partition: bytes, closing: Closing) -> None:
         """The head is open but for others, or the word is owed: what was closed may be lost, and filled anew since."""
@@ -208,17 +220,22 @@ class ClosedHeads:
         except Away:
             pass
         finally:
-            self._ended(partition)
-        # Another of this process may be writing for longer.
-        self._owe(partition, max(self._environment.now_us(), self._owed.get(partition, 0)))
+            self._ended(partition, closing)
+        self._owe(partition)
 
-    def _owe(self, partition: bytes, until_us: int) -> None:
-        """The cache is to be told, and with `until_us` that this process may be writing until then."""
+    def _writing_until_us(self, partition: bytes) -> int:
+        """Until when a write of this process may come of which the cache may not know."""
+        owed = [each.until_us for each in self._unopened.get(partition, ()) if each.owed]
+        return max(self._doubts.until_us(partition), *owed, 0)
+
+    def _owe(self, partition: bytes) -> None:
+        """The cache is to be told that what it has of the record counts for nothing, and whether somebody writes."""
         if partition not in self._owed and len(self._owed) >= OWED_MAX:
             self._owed.clear()
             self._blind_until_us = self._environment.now_us() + self._tier.knobs.ttl.us + CLOSED_US
             return
-        self._owed[partition] = until_us
+        self._words += 1
+        self._owed[partition] = self._words
         self._repeat_later()
 
     def _repeat_later(self) -> None:
@@ -240,8 +257,8 @@ class ClosedHeads:
 
     async def _tell_all(self) -> None:
         failures = 0
-        for partition, until_us in list(self._owed.items()):
-            if self._owed.get(partition) != until_us or await self._tell(partition, until_us):
+        for partition, word in list(self._owed.items()):
+            if self._owed.get(partition) != word or await self._tell(partition, word):
                 continue
             if partition in self._owed:
                 # Of several servers one may be away: those whose records are elsewhere do not wait for it.
@@ -250,16 +267,17 @@ class ClosedHeads:
             if failures >= FAILURES_MAX:
                 return
 
-    async def _tell(self, partition: bytes, until_us: int) -> bool:
+    async def _tell(self, partition: bytes, word: int) -> bool:
         """Whether the cache was told that what it has of a record counts for nothing, and who may be writing."""
         key = head_key(self._tier.space, partition)
         try:
             head, cas = await self._tier.head(key)
             nonce, now_us = self._tier.nonce(), self._environment.now_us()
             told = (head or Head(b"")).opened(nonce, self._id, (), now_us)
+            until_us = self._writing_until_us(partition)
             if until_us > now_us:
                 told = told.closed(nonce, Writer(self._id, until_us), now_us)
-            if await self._tier.put_head(key, told, cas) and self._owed.get(partition) == until_us:
+            if await self._tier.put_head(key, told, cas) and self._owed.get(partition) == word:
                 # Who is still writing says so once more when that is over.
                 del self._owed[partition]
         except Away:
