@@ -286,7 +286,7 @@ async def test_metrics_tell_of_each_target(shopping: Shopping) -> None:
     await shopping.submit(token="applied")
     await shopping.work()
     text = shopping.stage.metrics_text().decode()
-    for line in ("accepted_total", "applied_total", "dead_total", "pending", "lag_seconds"):
+    for line in ("accepted_total", "applied_total", "dead_total", "refused_total", "pending", "waiting", "lag_seconds"):
         assert f"soundstage_writeahead_{line}" in text
     assert 'soundstage_writeahead_accepted_total{system="writeahead",target="shop"} 3.0' in text
     assert 'soundstage_writeahead_pending{system="writeahead",target="shop"} 1.0' in text

@@ -52,7 +52,12 @@ class Mutations:
         due_us = self._due_us(request, journal, time_us)
         stored = self._checked(request, served, token.token, max(time_us, due_us))
         submission = Submission(
-            token=token.token, time_us=time_us, due_us=due_us, mutations=stored, scope=call.principal.id
+            token=token.token,
+            time_us=time_us,
+            due_us=due_us,
+            mutations=stored,
+            scope=call.principal.id,
+            places=list(served),
         )
         # When they are applied nobody counts them, nor when they are sent again.
         counts = Counter(_chosen(each, index).namespace for index, each in enumerate(request.mutations))

@@ -15,6 +15,7 @@ Messages and operations are in `api`, the knobs in `config`. Inside:
     sets           one accepted set, as it is encoded
     pieces         sets as entries of the log: numbered pieces and a completion marker; and sets made of them again
     ledger         what is known of each set, and the lists of those that wait and of those that are dead
+    room           how many wait, and whether one more may
     journal        acceptance: a row, one append, the answer
     gates          which places are not asked for a while, because they failed
     applying       one set, mutation by mutation

@@ -34,10 +34,11 @@ UNKNOWN_TRIES = 5
 
 
 class Outcome(NamedTuple):
-    """So many mutations were applied; `error` is why the next was not, None where there is none left."""
+    """So many mutations were applied; `error` is why the next, which needs `place`, was not; None if none is left."""
 
     applied: int
     error: SoundstageError | None = None
+    place: str = ""
 
     @property
     def problem(self) -> Problem | None:
@@ -54,18 +55,18 @@ class Hands(NamedTuple):
     async def apply(self, accepted: AcceptedSet, status: Status, timeout_s: float) -> Outcome:
         """The mutations that `status` says are left were applied, as far as they could be."""
         for index in range(status.applied, len(accepted.mutations)):
-            token = f"{status.token}/{index}"
+            token, place = f"{status.token}/{index}", ""
             try:
-                await self._apply_one(accepted.mutations[index], status.time_us + index, token, timeout_s)
+                place = self.target.place(accepted.mutations[index])
+                await self._apply_one(accepted.mutations[index], place, status.time_us + index, token, timeout_s)
             except SoundstageError as error:
-                return Outcome(index, error)
+                return Outcome(index, error, place)
             except Exception as error:
                 log.exception("a mutation failed by a defect", extra={"token": token})
                 return Outcome(index, Internal(f"mutation {index} failed by a defect: {error!r}"))
         return Outcome(len(accepted.mutations))
 
-    async def _apply_one(self, mutation: bytes, time_us: int, token: str, timeout_s: float) -> None:
-        place = self.target.place(mutation)
+    async def _apply_one(self, mutation: bytes, place: str, time_us: int, token: str, timeout_s: float) -> None:
         self.gates.enter(place, self.environment.now_us())
         try:
             deadline_ns = self.environment.monotonic_ns() + round(timeout_s * 1e9)

@@ -44,6 +44,24 @@ class SystemConfig(msgspec.Struct, frozen=True, kw_only=True):
     delay_max: Annotated[
         Duration, Meta(description="how far ahead `apply_at` may lie", extra={"bounds": ("1s", "3650d")})
     ] = Duration(30 * _DAY)
+    waiting_max: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=1_000_000,
+            description="sets that may wait, of one target: for their time, for a place that failed, or to be read; "
+            "while there are so many, further ones are refused with `exhausted`",
+        ),
+    ] = 100_000
+    waiting_of_place_max: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=1_000_000,
+            description="and of those so many for one place, which for kv is a namespace: further ones that need it "
+            "are refused, and others are not",
+        ),
+    ] = 20_000
     at_once: Annotated[
         int, Meta(ge=1, le=1_000, description="sets that are applied at the same time, by one process")
     ] = 32

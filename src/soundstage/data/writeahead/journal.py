@@ -18,6 +18,7 @@ from soundstage.core.errors import PreconditionFailed, Unavailable
 from soundstage.data.writeahead.config import SystemConfig
 from soundstage.data.writeahead.ledger import Known, Ledger, Status
 from soundstage.data.writeahead.pieces import entries_of
+from soundstage.data.writeahead.room import Room
 from soundstage.data.writeahead.sets import accepted_set, check, digest_of, encode, mutation_id_of
 from soundstage.data.writeahead.tally import Tally
 from soundstage.data.writeahead.target import Submission
@@ -42,6 +43,7 @@ class Journal:
         self.config: SystemConfig = config
         self.environment: Environment = environment
         self.tally: Tally = Tally(target)
+        self.room: Room = Room(target, self.topic, log, ledger, config, environment)
         self.opened: asyncio.Event = asyncio.Event()
 
     async def submit(
@@ -51,7 +53,8 @@ class Journal:
 
         Submitted again under its token it is accepted once; another set under the token is `TokenReused`. `admit` is
         asked before a set that is not known yet leaves a trace, and may refuse it by what it raises. Raises
-        `InvalidArgument` and `TooLarge` for a set that is none, and what the log raises.
+        `InvalidArgument` and `TooLarge` for a set that is none, `Exhausted` for one that is not known while too many
+        wait, and what the log raises.
         """
         check(submission)
         await self._open()
@@ -81,17 +84,19 @@ class Journal:
 
     async def _claim(self, mutation_id: str, submission: Submission, admit: Callable[[], None] | None) -> Known:
         """The status of the set, which exists from now on. Raises `TokenReused` where it is of another set."""
-        digest = digest_of(submission)
+        digest, admitted = digest_of(submission), False
         for _ in range(RACES_MAX):
             known = await self.ledger.find(mutation_id)
             if known is not None:
                 if known.status.digest != digest:
                     raise token_reused(submission.token)
                 return known
-            if admit is not None:
-                admit()
+            if not admitted:
+                await self.room.admit(submission.places)
+                if admit is not None:
+                    admit()
                 # Whoever looks again has been asked already.
-                admit = None
+                admitted = True
             try:
                 return await self.ledger.write(mutation_id, self._first(submission, digest), None)
             except PreconditionFailed:

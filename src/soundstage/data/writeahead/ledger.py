@@ -7,6 +7,7 @@ that they are about, and removed after it has changed; a crash in between leaves
 
 from __future__ import annotations
 
+from collections import Counter
 from contextlib import suppress
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -21,6 +22,9 @@ from soundstage.runtime.system_table import Entry, SystemTable
 State: TypeAlias = Literal["accepting", "accepted", "pending", "applied", "dead", "discarded"]
 
 TABLE = "writeahead"
+
+COUNT_AT_ONCE = 1_000
+"""Entries of a list that are counted in one read."""
 
 _STATUS = "status"
 _PIECE = "piece/"
@@ -37,7 +41,8 @@ class Status(msgspec.Struct, frozen=True, array_like=True):
     """What is known of a set; see `soundstage.data.writeahead.api.MutationStatus`.
 
     `token` and `time_us` are those it is applied with. `next_us` is when it is tried next, or when it died. Tries and
-    their age count from `since_us` on. `checksum` is of what is on the shelf, in so many `pieces`.
+    their age count from `since_us` on. `checksum` is of what is on the shelf, in so many `pieces`. `place` is the one
+    that it waits for.
     """
 
     target: str
@@ -56,6 +61,7 @@ class Status(msgspec.Struct, frozen=True, array_like=True):
     pieces: int = 0
     checksum: bytes = b""
     schema: int = 1
+    place: str = ""
 
     def now(self, state: State, **changes: object) -> Status:
         """The same set in another state."""
@@ -142,10 +148,21 @@ class Ledger:
         content = b"".join(parts)
         return content if checksum_of(content) == status.checksum else None
 
-    async def enlist(self, name: str, listed: Listed, kept_us: int = 0) -> None:
-        """The set is in the list `name`. Idempotent."""
+    async def enlist(self, name: str, listed: Listed, kept_us: int = 0, place: str = "") -> None:
+        """The set is in the list `name`, for the place that it waits for. Idempotent."""
         ttls = {listed.key: kept_us} if kept_us else {}
-        await self._table.write(name, {listed.key: b""}, {}, ttls_us=ttls)
+        await self._table.write(name, {listed.key: place.encode()}, {}, ttls_us=ttls)
+
+    async def waiting(self, name: str, most: int) -> Counter[str]:
+        """How many sets of the list `name` wait for each place; counting ends at `most` of them together."""
+        counted, after = Counter[str](), None
+        while (left := most - counted.total()) > 0:
+            found = await self._table.read(name, "", oldest=min(left, COUNT_AT_ONCE), after=after)
+            counted.update(entry.value.decode() for entry in found.values())
+            if len(found) < COUNT_AT_ONCE:
+                break
+            after = next(reversed(found))
+        return counted
 
     async def wait(self, mutation_id: str, status: Status, before: Stamp) -> Known:
         """The set waits, as `status` says, and is in the list of those that do; as `write` otherwise.
@@ -154,9 +171,9 @@ class Ledger:
         meanwhile, and strikes it, strikes the first one only.
         """
         name, listed = pending(status.target), Listed(status.next_us, mutation_id)
-        await self.enlist(name, listed)
+        await self.enlist(name, listed, place=status.place)
         known = await self.write(mutation_id, status, before)
-        await self.enlist(name, listed)
+        await self.enlist(name, listed, place=status.place)
         return known
 
     async def strike(self, name: str, listed: Listed) -> None:

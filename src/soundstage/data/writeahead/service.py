@@ -133,7 +133,7 @@ class WriteAheadService:
     def measurements(self) -> Iterable[Measurement]:
         """What the journals of this process count, and for how long sets have been waiting."""
         for journal in self._journals.values():
-            yield from journal.tally.measurements(self._environment.now_us())
+            yield from journal.tally.measurements(self._environment.now_us(), journal.room)
 
     async def _found(self, mutation_id: str) -> Known:
         known = await self._ledger.find(mutation_id) if mutation_id else None

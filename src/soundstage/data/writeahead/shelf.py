@@ -52,7 +52,9 @@ class Shelf:
             return
         # What was not asked was not tried.
         tries = known.status.tries + (not isinstance(error, Closed))
-        failed = known.status.now("pending", applied=outcome.applied, tries=tries, problem=outcome.problem)
+        failed = known.status.now(
+            "pending", applied=outcome.applied, tries=tries, problem=outcome.problem, place=outcome.place
+        )
         if is_passing(error, failed, now_us, self._config):
             next_us = now_us + pause_us(error, failed, self._environment, self._config, self._tally.waiting)
             await self.put_off(mutation_id, encoded, known, failed.now("pending", next_us=next_us))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from soundstage.data.writeahead.room import Room
 from soundstage.runtime.measurement import Measurement
 
 _COUNTED = {
@@ -53,10 +54,14 @@ class Tally:
         """For how long the oldest set that is due has not been applied."""
         return max(0.0, (now_us - min(self._due_us.values(), default=now_us)) / 1e6)
 
-    def measurements(self, now_us: int) -> Iterable[Measurement]:
+    def measurements(self, now_us: int, room: Room) -> Iterable[Measurement]:
         labels = {"target": self._target}
         for name, help in _COUNTED.items():
             yield Measurement(f"writeahead_{name}", help, self.counts[name], "counter", labels)
         yield Measurement("writeahead_pending", "Sets that wait, known here", self.waiting, "gauge", labels)
+        help = "Sets that wait, as counted last: those of other processes, and from before a start, too"
+        yield Measurement("writeahead_waiting", help, room.waiting, "gauge", labels)
+        help = "Sets refused since as many waited as may"
+        yield Measurement("writeahead_refused", help, room.refused, "counter", labels)
         help = "Age of the oldest set that is due and not applied, of those known here"
         yield Measurement("writeahead_lag_seconds", help, self.lag_s(now_us), "gauge", labels)

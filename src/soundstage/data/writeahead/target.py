@@ -33,7 +33,8 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
 
     `token` and `time_us` are those of its caller; mutation i has the token `<token>/<i>` and the time `time_us + i`.
     `scope` keeps callers apart who use the same token. A set that is due later, at `due_us`, has the time it is due
-    in place of its token's. `mutations` are MessagePack maps, so that they can be shown to people.
+    in place of its token's. `mutations` are MessagePack maps, so that they can be shown to people. `places` are those
+    that the target says they need, each once: too many that wait for one of them keep the set out.
     """
 
     token: str
@@ -41,6 +42,7 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
     mutations: Sequence[bytes]
     scope: str = ""
     due_us: int = 0
+    places: Sequence[str] = ()
 
 
 class Target(Protocol):

@@ -113,6 +113,7 @@ class Worker:
         while True:
             await self._retry_due()
             self._collect()
+            await self._journal.room.look()
             next_up = await self._ledger.listed(pending(self._journal.target), len(self._trying) + 1)
             now_us = self._environment.now_us()
             left_us = [each.at_us - now_us for each in next_up if each.mutation_id not in self._trying]
@@ -170,7 +171,8 @@ class Worker:
             return
         status = known.status
         if status.state == "pending":
-            await self._ledger.enlist(pending(self._journal.target), Listed(status.next_us, whole.mutation_id))
+            listed = Listed(status.next_us, whole.mutation_id)
+            await self._ledger.enlist(pending(self._journal.target), listed, place=status.place)
             return
         if whole.intact and status.due_us > self._environment.now_us():
             await self._delay(whole, known)
@@ -191,12 +193,20 @@ class Worker:
             return await self._ledger.find(whole.mutation_id)
 
     async def _delay(self, whole: Whole, known: Known) -> None:
-        waiting = known.status.now("pending", next_us=known.status.due_us)
+        waiting = known.status.now("pending", next_us=known.status.due_us, place=self._first_place(whole))
         try:
             await self._shelf.put_off(whole.mutation_id, whole.encoded, known, waiting)
         except PreconditionFailed:
             # Its acceptor has just said that it is accepted, or its owner that it is not wanted.
             await self._deal(whole)
+
+    def _first_place(self, whole: Whole) -> str:
+        """What the set is going to need first; nothing where that cannot be told, which is found out when it is due."""
+        try:
+            return self._hands.target.place(decode(whole.encoded).mutations[0])
+        except Exception:
+            log.exception("what a set needs cannot be told", extra={"mutation_id": whole.mutation_id})
+            return ""
 
     async def _try(
         self, mutation_id: str, encoded: bytes, known: Known, *, intact: bool = True, first: bool = False
