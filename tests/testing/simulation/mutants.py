@@ -591,7 +591,7 @@ MUTANTS: dict[str, Mutant] = {
         (
             Edit(
                 f"{AHEAD}.applying",
-                "                return Outcome(index, error)\n            except Exc",
+                "                return Outcome(index, error, place)\n            except Exc",
                 "                continue\n            except Exc",
             ),
         ),
@@ -616,7 +616,7 @@ MUTANTS: dict[str, Mutant] = {
             Edit(
                 f"{AHEAD}.ledger",
                 "        known = await self.write(mutation_id, status, before)\n"
-                "        await self.enlist(name, listed)\n",
+                "        await self.enlist(name, listed, place=status.place)\n",
                 "        known = await self.write(mutation_id, status, before)\n"
                 "        await self.strike(name, listed)\n",
             ),
