@@ -185,6 +185,13 @@ async def test_the_next_slice_is_made_ahead_once(world: World) -> None:
     assert spans(found) == [(0, 24), (24, 48)]
 
 
+async def test_where_tables_take_long_those_of_now_and_next_are_made_before_anybody_writes(world: World) -> None:
+    found, midday = world.catalogue(), NOW // DAY * DAY + DAY // 2
+    assert await found.prepare(midday, WIDE, dedicated=True)
+    assert not await found.prepare(midday, WIDE, dedicated=True)
+    assert spans(found) == [(0, 24), (24, 48)]
+
+
 async def test_too_many_slices_are_refused_and_none_is_made(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "SLICES_MAX", 3)
     found = world.catalogue()

@@ -140,6 +140,12 @@ def test_nothing_is_made_where_nobody_has_written() -> None:
     assert following([FOUND], NOW, WIDE) is None
 
 
+def test_where_all_is_to_be_made_ahead_the_slice_of_the_present_is_too() -> None:
+    assert following([], NOW, WIDE, ahead=True) == NOW
+    assert following([FOUND], NOW, WIDE, ahead=True) == NOW
+    assert following([FOUND], 10 * DAY + 12 * H - 1, WIDE, ahead=True) is None
+
+
 def test_a_slice_without_an_end_grows_a_day_ahead() -> None:
     found = plan([], NOW, Layout(0, H, 1))
     assert following([found], found.end - DAY - 1, ENDLESS) is None

@@ -32,6 +32,9 @@ SLICES_MAX = 4_096
 
 TRIES_MAX = 20
 
+PREPARED_AT_ONCE = 2
+"""Slices: that of the present, and the next."""
+
 
 class Head(msgspec.Struct, frozen=True, array_like=True):
     """`numbers` counts the slices that there ever were."""
@@ -101,13 +104,19 @@ class Catalogue:
             ) from error
 
     async def prepare(self, now_ns: int, layout: Layout, *, dedicated: bool) -> bool:
-        """The slice that will be needed next exists; whether one was made."""
+        """The slice that will be needed next exists; whether any was made.
+
+        Where tables are `dedicated` that of the present is one: to make it takes longer than a write should.
+        """
         await self.refresh()
-        due = following(self.slices, now_ns, layout)
-        if due is None:
-            return False
-        await self.cover([due], layout, dedicated=dedicated)
-        return True
+        made = False
+        for _ in range(PREPARED_AT_ONCE):
+            due = following(self.slices, now_ns, layout, ahead=dedicated)
+            if due is None:
+                break
+            await self.cover([due], layout, dedicated=dedicated)
+            made = True
+        return made
 
     async def drop(self, is_due: Callable[[Slice], bool], check: Callable[[], None]) -> int:
         """Slices that are due, and those that an earlier call left half-way, are gone with their tables; how many.

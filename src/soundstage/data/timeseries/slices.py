@@ -119,14 +119,16 @@ def planned(slices: Sequence[Slice], time_ns: int, layout: Layout, number: int, 
     return _new(start, end, 0, layout, number, table, endless=True)
 
 
-def following(slices: Sequence[Slice], now_ns: int, layout: Layout) -> int | None:
+def following(slices: Sequence[Slice], now_ns: int, layout: Layout, *, ahead: bool = False) -> int | None:
     """The time of which a slice should be made now, ahead of its events; None where there is none to make.
 
-    Only a slice in use, past its half, is followed by another: what nobody writes to makes no tables. One that grows
-    does so a day ahead.
+    A slice in use, past its half, is followed by another; one that grows does so a day ahead. What nobody writes to
+    makes no tables, unless all is to be made `ahead`: then the slice of the present is, too.
     """
     found = covering(slices, now_ns)
-    if found is None or found.end > INT64_MAX:
+    if found is None:
+        return now_ns if ahead else None
+    if found.end > INT64_MAX:
         return None
     near_ns = GROWTH_NS if found.endless else (found.end - found.start) // 2
     after = covering(slices, found.end)

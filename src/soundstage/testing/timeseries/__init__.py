@@ -7,7 +7,7 @@
     model    what is to be answered: events in a dict, and the rules of what is taken and kept
     store    the store under test, on a virtual clock
     walk     drawn acts, whose answers are compared
-    suite    walks of fixed and of fresh seeds, and a state machine
+    suite    walks of fixed and of fresh seeds, a state machine, and the edges of slices, buckets and limits
 
 Needs the extra `soundstage[testing]`.
 """

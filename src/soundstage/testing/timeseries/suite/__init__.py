@@ -1,4 +1,4 @@
-"""The tests: walks of fixed and of fresh seeds, what they must meet, and a state machine."""
+"""The tests: walks of fixed and of fresh seeds, what they must meet, a state machine, and every edge by itself."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from hypothesis.stateful import run_state_machine_as_test
 from soundstage.testing import machines
 from soundstage.testing.machines import Machine
 from soundstage.testing.records import OpenEngine
+from soundstage.testing.timeseries.suite.edges import TimeSeriesEdges
 from soundstage.testing.timeseries.walk import ACTS, SITUATIONS, Walk, walk
 
 SEED_MAX = 2**32
 
 
-class TimeSeriesSuite:
+class TimeSeriesSuite(TimeSeriesEdges):
     """What the time series store answers over every engine. Subclass it with a fixture `open_engine`."""
 
     seed: ClassVar[int] = 3
