@@ -14,6 +14,7 @@ Messages and operations are in `api`, the knobs of a namespace and what those le
     catalogue    which slices there are, as all processes agree on them; makes and drops their tables
     events       events as rows, checked
     writes       what is stored, and what becomes of late events
+    buffer       events of fire-and-forget writes that wait; `draining`: how they reach the store
     partitions   the reader of a list of partitions: one stream of events
     fanout       how many partitions to read at once
     reads        pages; `cursors`: where they go on

@@ -53,7 +53,7 @@ class WriteEventRecords(Message, kw_only=True):
 
 
 class WriteEventRecordsReply(Message, kw_only=True):
-    """All events are stored; `response_context` says how long it took."""
+    """What became of all events; `response_context` says how long it took."""
 
     response_context: list[ResponseContext]
 
@@ -139,6 +139,13 @@ class TimeSeriesCalls:
         """All events are stored and stay so; sent again, they are the same events.
 
         If one of them is refused nothing is stored. Those of one id that lie together become visible together.
+        """
+
+    @operation(WriteEventRecords, access="write", idempotent=True, errors=(NotFound, Forbidden, TooLarge, DataLoss))
+    def write_event_records(self) -> WriteEventRecordsReply:
+        """All events are taken, and are stored within moments; those that wait are lost where their process crashes.
+
+        They are checked as by `write_event_records_sync`. `exhausted`, when too many wait: none of them is taken.
         """
 
     @operation(ReadEventRecords, access="read", idempotent=True, errors=(NotFound, Forbidden, TooLarge, DataLoss))

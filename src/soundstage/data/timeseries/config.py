@@ -75,6 +75,37 @@ class Retention(msgspec.Struct, frozen=True, kw_only=True):
     ] = None
 
 
+class QueueBuffering(msgspec.Struct, frozen=True, kw_only=True):
+    """How events of fire-and-forget writes wait, in each process, to be stored."""
+
+    coalesce: Annotated[
+        Duration,
+        Meta(
+            description="how long events wait for others that are stored with them",
+            extra={"bounds": ("1ms", "60s")},
+        ),
+    ] = Duration(NS_PER_S)
+    buffer_capacity: Annotated[
+        Size,
+        Meta(
+            description="what waits at most, each item with 100 bytes more than it has; beyond, writes are `exhausted`",
+            extra={"bounds": ("64KiB", "256MiB")},
+        ),
+    ] = Size(4 * _MIB)
+    drain_per_second: (
+        Annotated[
+            int,
+            Meta(
+                ge=1,
+                le=10_000_000,
+                description="events that are stored in a second, at most; none: by how many came of late, and 1,000 at "
+                "least",
+            ),
+        ]
+        | None
+    ) = None
+
+
 class NamespaceConfig(msgspec.Struct, frozen=True, kw_only=True):
     """How one namespace of time series behaves."""
 
@@ -95,6 +126,7 @@ class NamespaceConfig(msgspec.Struct, frozen=True, kw_only=True):
     ] = Duration(10 * NS_PER_S)
     time_partition: TimePartition = TimePartition()
     retention: Retention = Retention()
+    queue_buffering: QueueBuffering = QueueBuffering()
     page_size: Annotated[int, Meta(ge=1, le=10_000, description="events of a page, where the request does not say")] = (
         1_000
     )

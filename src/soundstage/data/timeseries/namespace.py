@@ -9,6 +9,7 @@ from soundstage.core.errors import InvalidArgument
 from soundstage.core.hlc import TokenClock
 from soundstage.core.time import INT64_MAX
 from soundstage.data.pagination import RowEstimate, max_ns
+from soundstage.data.timeseries.buffer import Buffer
 from soundstage.data.timeseries.catalogue import Catalogue
 from soundstage.data.timeseries.config import (
     Layout,
@@ -41,10 +42,11 @@ class Tally:
 
 
 class ServedNamespace:
-    """One version of one namespace. What was learnt of it, and its `catalogue`, are handed on to the next version."""
+    """One version of one namespace. What was learnt of it, `catalogue` and `buffer` are handed on to the next one."""
 
     __slots__ = (
         "blocked",
+        "buffer",
         "catalogue",
         "config",
         "dedicated",
@@ -68,7 +70,11 @@ class ServedNamespace:
         before: ServedNamespace | None = None,
     ) -> None:
         config: NamespaceConfig = view.config
-        if before is not None and (before.view.generation != view.generation or before.records is not view.records):
+        if before is not None and before.view.generation != view.generation:
+            before = None
+        # What waits is stored in the engine that the namespace is bound to by then.
+        self.buffer: Buffer = Buffer() if before is None else before.buffer
+        if before is not None and before.records is not view.records:
             before = None
         self.view: NamespaceView = view
         self.name: str = view.name

@@ -22,11 +22,12 @@ from soundstage.data.timeseries.api import (
     WriteEventRecordsReply,
 )
 from soundstage.data.timeseries.cursors import READ, Cursor
+from soundstage.data.timeseries.draining import Drains
 from soundstage.data.timeseries.events import check_series, records_of
 from soundstage.data.timeseries.namespace import ServedNamespace
 from soundstage.data.timeseries.reads import PageReading, PageResult, Wanted, filters_of, interval_of
 from soundstage.data.timeseries.slices import Slice
-from soundstage.data.timeseries.writes import write
+from soundstage.data.timeseries.writes import check, write
 from soundstage.engines.records.port import TableSpec
 from soundstage.runtime.measurement import Measurement
 from soundstage.runtime.service import ServiceContext
@@ -39,11 +40,14 @@ class TimeSeriesService:
         self._context = context
         self._environment = context.environment
         self._served: dict[str, ServedNamespace] = {}
+        self._drains = Drains(self._serve, context.environment)
 
     async def start(self) -> None:
         """Nothing to open: namespaces bring their engines."""
 
     async def stop(self) -> None:
+        """What was taken and waits is stored, where the stores take it."""
+        await self._drains.stop()
         self._served.clear()
 
     def tables(self, name: str, config: Any, capabilities: frozenset[str]) -> Sequence[TableSpec]:
@@ -54,6 +58,16 @@ class TimeSeriesService:
         began_ns, served = self._environment.monotonic_ns(), self._serve(request.namespace)
         records = records_of(request.events, served.blocked)
         await write(served, records, self._environment.now_ns(), call.deadline_ns)
+        return WriteEventRecordsReply(response_context=self._took(served, began_ns))
+
+    async def write_event_records(self, call: Call, request: WriteEventRecords) -> WriteEventRecordsReply:
+        began_ns, served = self._environment.monotonic_ns(), self._serve(request.namespace)
+        records = records_of(request.events, served.blocked)
+        fresh = await check(served, records, self._environment.now_ns())
+        knobs = served.config.queue_buffering
+        if fresh:
+            served.buffer.offer(fresh, knobs.buffer_capacity, knobs.drain_per_second, self._environment.monotonic_ns())
+            self._drains.wake(served)
         return WriteEventRecordsReply(response_context=self._took(served, began_ns))
 
     async def read_event_records(self, call: Call, request: ReadEventRecords) -> ReadEventRecordsReply:
@@ -106,7 +120,7 @@ class TimeSeriesService:
         return [view.name for view in self._context.namespaces.all()]
 
     def measurements(self) -> Iterable[Measurement]:
-        """By namespace: events written, refused as late and read, and the reads of partitions that took."""
+        """By namespace: events written, refused as late, read and queued, and the reads of partitions that took."""
         for name, served in list(self._served.items()):
             try:
                 self._context.namespaces.view(name)
@@ -122,6 +136,7 @@ class TimeSeriesService:
                 ("timeseries_partition_reads", "Reads of single partitions that pages took", tally.partitions_read),
             ):
                 yield Measurement(metric, help, value, "counter", labels)
+            yield from served.buffer.measurements(labels)
             slices = len(served.catalogue.slices)
             yield Measurement("timeseries_slices", "Time slices there are", slices, "gauge", labels)
 

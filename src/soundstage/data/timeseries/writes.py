@@ -25,16 +25,22 @@ Place = tuple[str, bytes]
 
 async def write(served: ServedNamespace, records: Sequence[Record], now_ns: int, deadline_ns: int | None) -> None:
     """All `records` are stored. Raises before anything is when one of them is not to be."""
+    fresh = await check(served, records, now_ns)
+    if fresh:
+        await store(served, fresh, deadline_ns)
+    served.tally.written += len(records) - len(fresh)
+
+
+async def check(served: ServedNamespace, records: Sequence[Record], now_ns: int) -> list[Record]:
+    """Those of `records` that have to be stored yet. Raises `InvalidArgument` when one of them is not to be."""
     window = served.window(now_ns)
     check_future(records, window)
-    refused = set(await _stored_already(served, records, window, now_ns))
-    fresh = [record for index, record in enumerate(records) if index not in refused]
-    if fresh:
-        await _cover_and_store(served, fresh, deadline_ns)
-    served.tally.written += len(records)
+    stored = set(await _stored_already(served, records, window, now_ns))
+    return [record for index, record in enumerate(records) if index not in stored] if stored else list(records)
 
 
-async def _cover_and_store(served: ServedNamespace, records: Sequence[Record], deadline_ns: int | None) -> None:
+async def store(served: ServedNamespace, records: Sequence[Record], deadline_ns: int | None) -> None:
+    """All `records`, which were checked, are stored. When a store fails some may be; to repeat it is safe."""
     await served.cover(record.time_ns for record in records)
     try:
         await _store(served, records, deadline_ns)
@@ -43,6 +49,7 @@ async def _cover_and_store(served: ServedNamespace, records: Sequence[Record], d
         await served.catalogue.refresh()
         await served.cover(record.time_ns for record in records)
         await _store(served, records, deadline_ns)
+    served.tally.written += len(records)
 
 
 async def _stored_already(served: ServedNamespace, records: Sequence[Record], window: Window, now_ns: int) -> list[int]:
