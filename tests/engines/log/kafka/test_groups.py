@@ -1,4 +1,4 @@
-"""Members that are left behind: by who is cancelled, and by who is not heard of."""
+"""Members that leave, and those that are left behind: by who is cancelled, and by who is not heard of."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from soundstage.core.environment import VirtualEnvironment
-from soundstage.core.errors import Exhausted, InvalidArgument
+from soundstage.core.errors import Exhausted, InvalidArgument, PreconditionFailed, Unavailable
 from soundstage.engines.log.kafka import Link, parse_address
 from soundstage.engines.log.kafka import groups as module
 from soundstage.engines.log.kafka.asking import Asking
@@ -75,6 +75,10 @@ class FalseLink(Link):
         self.closing: threading.Event = threading.Event()
         self.closing.set()
         self.clients: list[Client] = []
+
+    def patience(self, seconds: float) -> None:
+        """For what it is asked from now on."""
+        self.address = parse_address("test", urlsplit(f"kafka://nowhere?patience_s={seconds}"), {}, None)
 
     def consumer(self, group: str, **more: Any) -> Any:
         self.clients.append(Client(self.admitting, self.closing))
@@ -239,3 +243,106 @@ async def test_who_is_refused_leaves_others_their_shares(groups: Memberships, li
     link.clients[0].give()
     share = await groups.join("readers", "one", ["topic"], SESSION_US)
     assert await groups.beat("readers", "one", share.generation)
+
+
+async def a_leave(groups: Memberships, link: FalseLink) -> asyncio.Task[Any]:
+    """The leave of a member whose client does not end yet."""
+    await joined(groups, link)
+    link.closing.clear()
+    leaving = asyncio.ensure_future(groups.leave("readers", "one"))
+    await asyncio.sleep(0)
+    return leaving
+
+
+async def test_while_one_leaves_others_are_served(groups: Memberships, link: FalseLink) -> None:
+    leaving = await a_leave(groups, link)
+    joining = await begun(groups, link, 1)
+    link.clients[1].give()
+    share = await joining
+    assert (await groups.beat("readers", "one", share.generation), leaving.done()) == (True, False)
+    link.closing.set()
+    await leaving
+
+
+async def test_who_leaves_waits_until_its_client_has_ended(groups: Memberships, link: FalseLink) -> None:
+    leaving = await a_leave(groups, link)
+    again = asyncio.ensure_future(groups.leave("readers", "one"))
+    # Of another group: the attendant has come to what it was told before.
+    await cancelled(await begun_elsewhere(groups, link))
+    assert (leaving.done(), again.done()) == (False, False)
+    link.closing.set()
+    await asyncio.gather(leaving, again)
+    assert link.clients[0].closed.is_set()
+
+
+async def begun_elsewhere(groups: Memberships, link: FalseLink) -> asyncio.Task[Any]:
+    """A join of another group, for which a client was made."""
+    there = len(link.clients)
+    joining = asyncio.ensure_future(groups.join("others", "one", ["topic"], SESSION_US))
+    while len(link.clients) == there:  # noqa: ASYNC110 - a thread of the engine's makes it
+        await asyncio.sleep(0)
+    return joining
+
+
+async def test_who_leaves_waits_no_longer_than_its_patience(groups: Memberships, link: FalseLink) -> None:
+    await joined(groups, link)
+    link.closing.clear()
+    link.patience(0.01)
+    with pytest.raises(Unavailable):
+        await groups.leave("readers", "one")
+    assert not await groups.beat("readers", "one", 1)
+
+
+async def test_who_waits_to_join_is_told_that_its_name_left(groups: Memberships, link: FalseLink) -> None:
+    link.admitting.set()
+    joins = [await begun(groups, link) for _ in range(2)]
+    await asyncio.sleep(0)
+    await groups.leave("readers", "one")
+    for joining in joins:
+        with pytest.raises(PreconditionFailed):
+            await joining
+    assert (len(link.clients), link.clients[0].closed.is_set()) == (1, True)
+
+
+async def test_a_share_that_comes_after_its_name_left_is_nobodys(groups: Memberships, link: FalseLink) -> None:
+    link.admitting.set()
+    joining = await begun(groups, link)
+    await asyncio.sleep(0)
+    link.clients[0].give()
+    leaving = asyncio.ensure_future(groups.leave("readers", "one"))
+    with pytest.raises(PreconditionFailed):
+        await joining
+    await leaving
+
+
+async def test_a_name_that_left_may_join_again(groups: Memberships, link: FalseLink) -> None:
+    await joined(groups, link)
+    await groups.leave("readers", "one")
+    joining = await begun(groups, link, 1)
+    link.clients[1].give()
+    share = await joining
+    assert await groups.beat("readers", "one", share.generation)
+
+
+async def test_who_leaves_before_kafka_knew_it_leaves_others_their_shares(groups: Memberships, link: FalseLink) -> None:
+    await joined(groups, link)
+    joining = await a_second(groups, link)
+    await groups.leave("readers", "two")
+    with pytest.raises(PreconditionFailed):
+        await joining
+    assert await asyncio.to_thread(link.clients[0].asked.wait, SOON_S)
+
+
+async def test_who_leaves_with_a_share_makes_nobody_join_again_besides_kafka(
+    groups: Memberships, link: FalseLink
+) -> None:
+    await joined(groups, link)
+    joining = await a_second(groups, link)
+    link.clients[1].give()
+    await joining
+    for client in link.clients:
+        client.asked.clear()
+    await groups.leave("readers", "two")
+    # Of another group: the attendant has come to what it was told before.
+    await cancelled(await begun_elsewhere(groups, link))
+    assert not link.clients[0].asked.is_set()

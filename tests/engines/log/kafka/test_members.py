@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from soundstage.core.errors import Internal
-from soundstage.engines.log.kafka import members as module
+from soundstage.engines.log.kafka import bridge as module
 from soundstage.engines.log.kafka.bridge import Bridge
 from soundstage.engines.log.kafka.driver import KafkaError, KafkaException, code_of
 from soundstage.engines.log.kafka.link import Link
@@ -49,7 +49,7 @@ class Held(Client):
 
 async def test_the_end_waits_for_no_member_that_cannot_leave(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("soundstage.engines.log.kafka.link.root", SimpleNamespace(Consumer=Held))
-    monkeypatch.setattr(module, "CLOSE_S", 0.01)
+    monkeypatch.setattr(module, "END_S", 0.01)
     attendant = Attendant(Link(parse_address("unit", urlsplit("kafka://127.0.0.1"), {}, None)), Bridge())
     member = Member("group", "name", frozenset({"topic"}), 6_000_000)
     async with asyncio.timeout(PATIENCE_S):
@@ -61,6 +61,26 @@ async def test_the_end_waits_for_no_member_that_cannot_leave(monkeypatch: pytest
     assert left
 
 
+class Broken(Client):
+    """Cannot say that it leaves."""
+
+    def close(self) -> None:
+        raise KafkaException(KafkaError(code_of("_INVALID_ARG")))
+
+
+async def test_who_lets_a_member_go_is_told_why_it_did_not_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("soundstage.engines.log.kafka.link.root", SimpleNamespace(Consumer=Broken))
+    attendant = Attendant(Link(parse_address("unit", urlsplit("kafka://127.0.0.1"), {}, None)), Bridge())
+    member = Member("group", "name", frozenset({"topic"}), 6_000_000)
+    async with asyncio.timeout(PATIENCE_S):
+        await attendant.admit(member)
+        attendant.let_go(member)
+        with pytest.raises(Internal):
+            await attendant.gone()
+        await attendant.gone()
+        await attendant.close()
+
+
 async def test_a_driver_that_raises_is_told_of_and_everybody_is_served_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("soundstage.engines.log.kafka.link.root", SimpleNamespace(Consumer=Client))
     attendant = Attendant(Link(parse_address("unit", urlsplit("kafka://127.0.0.1"), {}, None)), bridge := Bridge())
@@ -70,6 +90,7 @@ async def test_a_driver_that_raises_is_told_of_and_everybody_is_served_on(monkey
     async with asyncio.timeout(PATIENCE_S):
         await attendant.admit(member)
         await refused
-        await attendant.dismiss(member)
+        attendant.let_go(member)
+        await attendant.gone()
         await attendant.close()
     assert (type(member.error), member.consumer.closed) == (Internal, True)

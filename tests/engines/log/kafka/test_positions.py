@@ -13,6 +13,7 @@ import pytest
 from soundstage.core.environment import SystemEnvironment
 from soundstage.core.errors import Unavailable
 from soundstage.engines.log.kafka import Link, parse_address
+from soundstage.engines.log.kafka import bridge as bridge_module
 from soundstage.engines.log.kafka import positions as module
 from soundstage.engines.log.kafka.asking import Asking
 from soundstage.engines.log.kafka.bridge import Bridge
@@ -133,6 +134,18 @@ async def test_clients_are_closed_at_the_end(link: FalseLink) -> None:
         await ask(positions, f"group {number}")
     await positions.close()
     assert link.closed == [True] * KEPT_MAX
+
+
+async def test_the_end_waits_for_no_client_that_does_not_end(
+    link: FalseLink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bridge_module, "END_S", 0.01)
+    positions = Positions(link, Bridge())
+    asked = positions.ask("readers", [], LONG_S)
+    await positions.close()
+    assert not asked.done()
+    link.answering.set()
+    await asyncio.wrap_future(asked)
 
 
 async def test_who_has_left_the_line_is_asked_for_no_more(link: FalseLink) -> None:

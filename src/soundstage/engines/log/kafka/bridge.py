@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
 from soundstage.engines.log import refusals
+
+
+END_S = 20.0
+"""So long the end of an engine waits for a thread of its own: where a broker hangs the driver may, too."""
 
 
 class Bridge:
@@ -63,6 +68,16 @@ class Bridge:
             await over
         finally:
             timer.cancel()
+
+    async def ended(self, thread: threading.Thread, within_s: float | None = None) -> None:
+        """`thread` has ended, or is left to itself after so long: `END_S`, if not said."""
+        await self.loop.run_in_executor(None, thread.join, END_S if within_s is None else within_s)
+
+    async def finish(self, work: Callable[[], None], name: str) -> None:
+        """`work`, which raises nothing and may hang in the driver, is done in a thread called `name`; see `ended`."""
+        thread = threading.Thread(target=work, name=name, daemon=True)
+        thread.start()
+        await self.ended(thread)
 
     def close(self) -> None:
         """Whoever waits is told that the engine is stopped, whatever becomes of it; what arrives later is dropped."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from typing import Any
 
 from soundstage.core.environment import Environment
@@ -50,7 +51,7 @@ class Memberships:
         member: Member | None = None
         try:
             async with self._turn:
-                await self.expire()
+                self.expire()
                 known = self._members.get((group, name))
                 member = known or self._newcomer(group, name, wanted, session_us)
                 member.joins += 1
@@ -84,13 +85,13 @@ class Memberships:
     def _abandon(self, group: str, name: str, member: Member) -> None:
         """Who would have let the member leave knows of none."""
         if self._members.get((group, name)) is member:
-            self._removed(group, name)
-        self._attendant.let_go(member)
-        self._resettle(group)
+            del self._members[group, name]
+        if not member.left:
+            self._let_go(group, member, f"who joined as {name!r} did not wait")
 
     async def beat(self, group: str, name: str, generation: int) -> bool:
         """The member was heard of; whether its share is still that of the generation."""
-        await self.expire()
+        self.expire()
         member = self._members.get((group, name))
         if member is None:
             return False
@@ -98,13 +99,17 @@ class Memberships:
         return member.share is not None and member.share.generation == generation
 
     async def leave(self, group: str, name: str) -> None:
-        """Others read what it had."""
-        await self.expire()
-        await self._dismiss(group, name)
+        """Others read what it had. Who waits to join by that name is told that it left."""
+        async with self._turn:
+            self.expire()
+            member = self._members.pop((group, name), None)
+            if member is not None:
+                self._let_go(group, member, f"{name!r} left while it joined")
+        await self._attendant.gone(group_in_kafka(self._space, group), name)
 
     async def commit(self, group: str, name: str | None, generation: int | None, positions: Sequence[Any]) -> None:
         """The positions are the group's, unless the generation is over."""
-        await self.expire()
+        self.expire()
         if name is None:
             await self._commit_for_nobody(group, positions)
             return
@@ -113,7 +118,7 @@ class Memberships:
 
     async def offered(self, group: str, name: str | None, generation: int | None, positions: Sequence[Any]) -> Offered:
         """The same for a transaction, which Kafka refuses where the generation has gone on meanwhile."""
-        await self.expire()
+        self.expire()
         if name is None:
             raise InvalidArgument(
                 "in Kafka, positions in a transaction are a member's",
@@ -150,7 +155,10 @@ class Memberships:
 
     async def groups(self) -> list[GroupInfo]:
         """All groups of the space. A generation that only Kafka knows is told as 0."""
-        await self.expire()
+        self.expire()
+        with suppress(SoundstageError):
+            # Kafka tells whom it still knows.
+            await self._attendant.gone()
         (listed,) = await self._asking.answer("list_consumer_groups")
         names = [each.group_id for each in listed.valid if group_here(self._space, each.group_id) is not None]
         if not names:
@@ -160,18 +168,19 @@ class Memberships:
 
     async def forget(self, group: str) -> None:
         """Kafka does not know the group. Raises `PreconditionFailed` while it has members."""
-        await self.expire()
+        self.expire()
         if any(known == group for known, _ in self._members):
             raise refusals.in_use(group)
+        await self._attendant.gone(group_in_kafka(self._space, group))
         try:
             await self._asking.answer("delete_consumer_groups", [group_in_kafka(self._space, group)], reading=False)
         except NotFound:
             return
 
-    async def expire(self) -> None:
-        """Members of this process that were not heard of in time have left."""
+    def expire(self) -> None:
+        """Members of this process that were not heard of in time are none any more; Kafka is being told."""
         for group, name in self._silent():
-            await self._dismiss(group, name)
+            self._let_go(group, self._members.pop((group, name)), f"{name!r} was not heard of for too long")
 
     async def close(self) -> None:
         """Nobody is a member any more."""
@@ -197,30 +206,27 @@ class Memberships:
     def _look(self) -> None:
         """The same as `expire`, where nobody asks for anything: others wait for what a silent member has."""
         self._looking = None
-        for group, name in self._silent():
-            gone = self._removed(group, name)
-            if gone is not None:
-                self._attendant.let_go(gone)
+        self.expire()
         if self._members:
             self._look_later()
 
-    async def _dismiss(self, group: str, name: str) -> None:
-        member = self._removed(group, name)
-        if member is not None:
-            await self._attendant.dismiss(member)
-
-    def _removed(self, group: str, name: str) -> Member | None:
-        """The member, who is none any more."""
-        member = self._members.pop((group, name), None)
-        if member is not None and member.share is not None:
+    def _let_go(self, group: str, member: Member, why: str) -> None:
+        """`member`, which is none of those here any more, is let go; the others wait for shares."""
+        # Else Kafka may never have heard of it.
+        is_known = member.belongs or member.share is not None
+        member.leave(refusals.fenced(group, why))
+        self._attendant.let_go(member)
+        if is_known:
             self._unsettle(group)
-        return member
+        else:
+            self._resettle(group)
 
     async def _commit_for_nobody(self, group: str, positions: Sequence[Any]) -> None:
         if any(known == group for known, _ in self._members):
             raise refusals.fenced(group, "it has members, and who commits is none of them")
         if not positions:
             return
+        await self._attendant.gone(group_in_kafka(self._space, group))
         asked = [root.ConsumerGroupTopicPartitions(group_in_kafka(self._space, group), list(positions))]
         try:
             (answer,) = await self._asking.answer("alter_consumer_group_offsets", asked, reading=False)

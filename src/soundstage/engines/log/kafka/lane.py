@@ -231,7 +231,7 @@ class Lane:
     async def close(self) -> None:
         """The client has left the cluster, the thread has ended, unless the driver holds it for long."""
         self.give_up()
-        await self._bridge.loop.run_in_executor(None, self._thread.join, CLOSE_S)
+        await self._bridge.ended(self._thread, CLOSE_S)
 
     def _order(self, call: Callable[..., object], *values: Any) -> None:
         self._orders.append(lambda: call(*values))

@@ -20,9 +20,6 @@ from soundstage.engines.log.kafka.link import HEARTBEAT_MS, Link
 from soundstage.engines.log.port import Assignment
 
 ROUND_S = 0.02
-CLOSE_S = 20.0
-"""So long the end waits for members to leave: a broker that hangs may not answer them."""
-
 FOREVER_MS = 86_400_000
 _GENERATION = struct.Struct("=7si")
 
@@ -30,7 +27,7 @@ _GENERATION = struct.Struct("=7si")
 class Member:
     """`share` is what Kafka gave it, by the names of topics in Kafka; None while the group is being put together.
 
-    `belongs`: somebody was told of a share, and lets it leave. `joins` are under way.
+    `belongs`: somebody was told of a share, and lets it leave. `joins` are under way. `left`: it is no member any more.
     """
 
     def __init__(self, group: str, name: str, topics: frozenset[str], session_us: int) -> None:
@@ -42,13 +39,16 @@ class Member:
         self.share: Assignment | None = None
         self.error: SoundstageError | None = None
         self.belongs: bool = False
+        self.left: bool = False
         self.joins: int = 0
         self.consumer: Any = None
         self.commits: deque[asyncio.Future[Any]] = deque()
         self.waiters: set[asyncio.Future[None]] = set()
 
     def given(self, share: Assignment | None) -> None:
-        """Kafka has given it a share, or taken it back."""
+        """Kafka has given it a share, or taken it back, which is nothing to who has left."""
+        if self.left:
+            return
         self.share = share
         if share is not None:
             self.error = None
@@ -56,8 +56,14 @@ class Member:
 
     def refused(self, error: SoundstageError) -> None:
         """Kafka does not take it."""
-        self.error = error
+        self.error = self.error if self.left else error
         self._wake()
+
+    def leave(self, error: SoundstageError) -> None:
+        """It has no share, and whoever waits for one is told why."""
+        self.given(None)
+        self.refused(error)
+        self.left = True
 
     def _wake(self) -> None:
         for waiter in self.waiters:
@@ -77,7 +83,8 @@ class Attendant:
         self._ordered = threading.Event()
         self._closed = False
         self._thread: threading.Thread | None = None
-        self._leaving: list[tuple[Member, threading.Thread]] = []
+        self._leaving: list[tuple[Member, Future[None]]] = []
+        self._closing: list[threading.Thread] = []
 
     async def admit(self, member: Member) -> None:
         """Kafka has been asked to take `member` into its group."""
@@ -89,13 +96,27 @@ class Attendant:
         member.given(None)
         await self._order(lambda: self._subscribe(member))
 
-    async def dismiss(self, member: Member) -> None:
-        """Kafka gives to others what `member` had."""
-        await self._order(lambda: self._dismiss(member))
-
     def let_go(self, member: Member) -> None:
-        """The same, and nobody waits for it: Kafka hears of it only when it has put the group together."""
-        self._hand_over(lambda: self._let_go(member))
+        """Kafka is to give to others what `member` had. It hears of it only when it has put the group together."""
+        gone: Future[None] = Future()
+        self._leaving = [*(each for each in self._leaving if not each[1].done()), (member, gone)]
+        self._hand_over(lambda: self._let_go(member, gone))
+
+    async def gone(self, group: str | None = None, name: str | None = None) -> None:
+        """Kafka knows nobody any more who was let go: of all, of one group, or of one name in it.
+
+        Raises `Unavailable` where that takes longer than patience, and why Kafka did not let somebody go.
+        """
+        left = [gone for member, gone in self._leaving if group in (None, member.group) and name in (None, member.name)]
+        try:
+            async with asyncio.timeout(self._link.address.options.patience_s):
+                for each in left:
+                    await self._bridge.answer(each)
+        except TimeoutError:
+            raise self._link.silence() from None
+        finally:
+            # What became of them is told once.
+            self._leaving = [each for each in self._leaving if not each[1].done()]
 
     def join_again(self, member: Member) -> None:
         """The member is given its share anew, whether or not Kafka puts the group together for another reason."""
@@ -120,11 +141,11 @@ class Attendant:
         self._closed = True
         self._ordered.set()
         if self._thread is not None:
-            await self._bridge.loop.run_in_executor(None, self._thread.join, CLOSE_S)
+            await self._bridge.ended(self._thread)
 
     def leaving(self, group: str) -> int:
-        """How many of the group were let go and are not gone: each has a client and a thread still."""
-        return sum(member.group == group and thread.is_alive() for member, thread in self._leaving)
+        """How many of the group were let go and are not gone: each has a client still."""
+        return sum(member.group == group and not gone.done() for member, gone in self._leaving)
 
     async def _order(self, order: Callable[[], Any]) -> Any:
         return await self._bridge.answer(self._hand_over(order))
@@ -153,9 +174,9 @@ class Attendant:
                 self._look_after(member)
         for member in list(self._members):
             with suppress(KafkaException, RuntimeError):
-                self._dismiss(member)
-        for _, leaving in self._leaving:
-            leaving.join()
+                member.consumer.close()
+        for closing in self._closing:
+            closing.join()
 
     def _look_after(self, member: Member) -> None:
         try:
@@ -202,18 +223,15 @@ class Attendant:
 
         member.consumer.subscribe(sorted(member.topics), on_assign=assigned, on_revoke=revoked, on_lost=revoked)
 
-    def _let_go(self, member: Member) -> None:
-        if member in self._members:
-            self._members.remove(member)
-            # Others have to be looked after meanwhile, or the group is never put together.
-            leaving = threading.Thread(target=_close, args=(member,), name="soundstage-kafka-leaving", daemon=True)
-            leaving.start()
-            self._leaving = [*(each for each in self._leaving if each[1].is_alive()), (member, leaving)]
-
-    def _dismiss(self, member: Member) -> None:
-        if member in self._members:
-            self._members.remove(member)
-            member.consumer.close()
+    def _let_go(self, member: Member, gone: Future[None]) -> None:
+        if member not in self._members:
+            gone.set_result(None)
+            return
+        self._members.remove(member)
+        # Others have to be looked after meanwhile, or the group is never put together.
+        closing = threading.Thread(target=_close, args=(member, gone), name="soundstage-kafka-leaving", daemon=True)
+        closing.start()
+        self._closing = [*(each for each in self._closing if each.is_alive()), closing]
 
     def _identity(self, member: Member, generation: int) -> Any:
         if member not in self._members or generation_of(member.consumer) != generation:
@@ -235,9 +253,13 @@ class Attendant:
             self._bridge.tell(_committed, member.commits.popleft(), first)
 
 
-def _close(member: Member) -> None:
-    with suppress(KafkaException, RuntimeError):
+def _close(member: Member, gone: Future[None]) -> None:
+    try:
         member.consumer.close()
+    except Exception as error:  # noqa: BLE001 - handed to whoever waits for it
+        gone.set_exception(failure(error).error)
+    else:
+        gone.set_result(None)
 
 
 def _committed(kept: asyncio.Future[Any], error: Any) -> None:

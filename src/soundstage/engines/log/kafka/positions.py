@@ -7,6 +7,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 from soundstage.engines.log.kafka.bridge import Bridge
@@ -45,11 +46,11 @@ class Positions:
         return asked
 
     async def close(self) -> None:
-        """What is asked is answered, clients are closed, their threads have ended."""
+        """What is asked is answered, clients are closed, their threads have ended, unless the driver hangs."""
         self._closed = True
         if self._rest is not None:
             self._rest.cancel()
-        await self._bridge.loop.run_in_executor(None, self._end)
+        await self._bridge.finish(self._end, "soundstage-kafka-positions-end")
 
     def _asked(self, group: str, places: Sequence[Any], ends_s: float) -> list[Any]:
         left_s = ends_s - self._bridge.loop.time()
@@ -96,7 +97,9 @@ class Positions:
         with self._lock:
             left, self._kept = list(self._kept.values()), OrderedDict()
         for each in left:
-            each.close()
+            # Nobody is left who could be told.
+            with suppress(KafkaException, RuntimeError):
+                each.close()
 
     def _end(self) -> None:
         self._threads.shutdown()

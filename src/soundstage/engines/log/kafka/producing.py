@@ -248,7 +248,7 @@ class Producing:
         for _, turn in self._queue:
             if not turn.done():
                 turn.set_exception(refusals.stopped())
-        await self._bridge.loop.run_in_executor(None, self._end)
+        await self._bridge.finish(self._end, "soundstage-kafka-producing-end")
 
     def _end(self) -> None:
         # A client that may send nothing any more says so by raising.

@@ -68,7 +68,7 @@ class Transacting:
         carrier.go()
         order = carrier.order
         left_s = 0.0 if order is None else max(0.0, order.ends_s - self._bridge.loop.time())
-        await self._bridge.loop.run_in_executor(None, carrier.thread.join, left_s + STUCK_S)
+        await self._bridge.ended(carrier.thread, left_s + STUCK_S)
 
     def _bring_carrier(self) -> None:
         if self._carrier is None:
