@@ -13,7 +13,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import msgspec
 from msgspec import inspect as shapes
@@ -29,6 +29,7 @@ from soundstage.runtime.config import EngineConfig
 from soundstage.runtime.engines import SCHEMES, Engines
 from soundstage.runtime.metrics import DescribedMetric
 from soundstage.runtime.namespaces import Namespaces, NamespaceSpec
+from soundstage.runtime.openers import HostedPort
 from soundstage.runtime.settings import Key, keys
 from soundstage.runtime.stage import Stage
 from soundstage.surface.examples import example_of
@@ -65,9 +66,10 @@ METRICS_INTRODUCTION = (
 ENGINES_INTRODUCTION = (
     "An engine is opened by its URL. Each port has calls that every engine of it answers in the same way, and "
     "capabilities beyond those that some have: a namespace or a program that needs one is refused where it lacks. "
-    "A capability is marked as an engine with default options has it. Engines *in several processes* may be open in "
-    "some at once, and those that are `shared` too hold the same for all of them, on other hosts as well; of the "
-    "others one process has each, and offers it to its workers by `host:`. The extra is what is installed for it, as "
+    "A capability is marked as an engine with default options has it, and *as there* where that depends on the engine "
+    "of another process. Engines *in several processes* may be open in some at once, and those that are `shared` too "
+    "hold the same for all of them, on other hosts as well; of the others one process has each, and offers it to its "
+    "workers by `host:`. The extra is what is installed for it, as "
     'in `pip install "soundstage[cassandra]"`. `soundstage engines check URL` tells the same of one that runs.'
 )
 
@@ -86,8 +88,12 @@ ENGINE_URLS = (
     "arrow:",
     "iceberg:tables",
     "iceberg+postgresql://127.0.0.1/soundstage?warehouse=/srv/tables",
+    "host:",
 )
-"""One of each scheme but `host`, which is what it leads to."""
+"""One of each scheme."""
+
+ELSEWHERE = "host:"
+"""Engines of another process, which know what they can once they are connected."""
 
 PORT_PAGES = {
     "records": "records-port.md",
@@ -284,18 +290,23 @@ def engines_page() -> str:
 
 def opened(url: str, port: str) -> Any:
     """An engine that was made and not started, None for one without that port."""
-    engines = Engines({"engine": EngineConfig(url=url)}, "soundstage-data", VirtualEnvironment())
+    is_elsewhere = url.startswith(ELSEWHERE)
+    if is_elsewhere and port not in get_args(HostedPort):
+        return None
+    options: dict[str, Any] = {"ports": [port]} if is_elsewhere else {}
+    engines = Engines({"engine": EngineConfig(url=url, options=options)}, "soundstage-data", VirtualEnvironment())
     return {str(each): found for each, found in engines.ports("engine").items()}.get(port)
 
 
 def engine_row(url: str, engine: Any, known: list[str]) -> list[str]:
     scheme = SCHEMES[url.partition(":")[0]]
     mine = {str(each) for each in engine.capabilities}
+    other = "as there" if url.startswith(ELSEWHERE) else ""
     return [
         f"`{url}`",
         "yes" if scheme.shared else "",
         f"`{scheme.extra}`" if scheme.extra else "",
-        *("yes" if each in mine else "" for each in known),
+        *("yes" if each in mine else other for each in known),
     ]
 
 

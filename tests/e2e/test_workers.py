@@ -19,8 +19,10 @@ from tests.e2e.conftest import Start
 from tests.e2e.processes import WITHIN_S, Place, Running, until
 from tests.e2e.web import Answer, ask
 
-from soundstage.core.errors import Unavailable
+from soundstage.core.errors import InvalidArgument, Unavailable
+from soundstage.core.namespace import NamespaceSpec
 from soundstage.data.kv import KeyValue, PutItem
+from soundstage.runtime.namespaces.api import Namespaces
 from soundstage.runtime.stage import Stage
 
 pytestmark = pytest.mark.slow
@@ -321,6 +323,21 @@ class TestSharing:
         "default": {"url": "host:"},
         "blobs": {"url": "host:", "options": {"ports": ["blobs"]}},
     }
+
+    async def test_what_is_of_this_process_alone_is_refused_beside_the_records_of_another(
+        self, start: Start, place: Place
+    ) -> None:
+        start("up", "--port", "0", variables={"SOUNDSTAGE_PROCESSES__SHARED": "true"}).ready()
+        own = {"hot": {"url": "lru:"}, "told": {"url": "memory:"}}
+        config = {"engines": self.ENGINES | own, "systems": {"kv": {"changes_log": "told"}}}
+        refused: list[str | None] = []
+        async with Stage.open(data=place.folder / "soundstage-data", config=config) as stage:
+            for knobs in ({"cache": {"engine": "hot"}, "consistency": "eventual"}, {"watch": True}):
+                spec = NamespaceSpec(name="people", abstraction="kv", config=knobs)
+                with pytest.raises(InvalidArgument) as caught:
+                    await stage.client(Namespaces).put(namespace=spec)
+                refused.append(caught.value.field)
+        assert refused == ["namespace.config.cache.engine", "namespace.config.watch"]
 
     async def test_another_process_uses_the_engines_of_one_that_runs(self, start: Start, place: Place) -> None:
         running = start("up", "--port", "0", variables={"SOUNDSTAGE_PROCESSES__SHARED": "true"})

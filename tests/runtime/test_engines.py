@@ -13,7 +13,7 @@ from soundstage.engines.cache.memory import MemoryCache
 from soundstage.engines.host import HostServer
 from soundstage.engines.log.port import LogCapability, TopicSpec
 from soundstage.engines.records.memory import MemoryRecords
-from soundstage.engines.records.port import Records
+from soundstage.engines.records.port import Capability, Records
 from soundstage.engines.search.memory import MemorySearch
 from soundstage.engines.search.opensearch import OpenSearchSearch
 from soundstage.engines.search.tantivy import TantivySearch
@@ -232,7 +232,7 @@ def test_options_of_files_are_checked(environment: VirtualEnvironment, tmp_path:
 def test_caches_are_opened_by_what_they_evict(environment: VirtualEnvironment) -> None:
     engines = opened(environment, a="lru:", b="lfu:", c="lru:")
     assert len({id(engines.cache(name, "cache")) for name in "abc"}) == 3
-    assert all(engines.is_shared(name) for name in "abc")
+    assert not any(engines.is_shared(name) for name in "abc")
 
 
 async def test_a_cache_of_another_process_is_opened_by_the_folder_of_that_process(tmp_path: Path) -> None:
@@ -248,6 +248,23 @@ async def test_a_cache_of_another_process_is_opened_by_the_folder_of_that_proces
     assert [found.value for found in await owner.cache("hot", "cache").get([b"k"])] == [b"red"]
     for part in (other, server, owner):
         await part.stop()
+
+
+@pytest.mark.parametrize(("ports", "together"), [(["records"], False), (["records", "log"], True)])
+async def test_records_of_another_process_are_written_with_a_log_that_is_reached_too(
+    tmp_path: Path, ports: list[str], together: bool
+) -> None:
+    environment = SystemEnvironment()
+    owner = opened(environment, str(tmp_path), mine=f"rocksdb://{tmp_path}/records")
+    server = HostServer(owner.offered(), tmp_path / HOST_SOCKET, environment)
+    other = opened(environment, "/elsewhere", mine=EngineConfig(url=f"host://{tmp_path}", options={"ports": ports}))
+    await owner.start()
+    await server.start()
+    await other.start()
+    found = other.get("mine", "engine").capabilities
+    for part in (other, server, owner):
+        await part.stop()
+    assert (Capability.ATOMIC_WITH_LOG in found, Capability.HOSTED in found) == (together, True)
 
 
 def test_a_cache_on_servers_is_opened_by_their_addresses(environment: VirtualEnvironment) -> None:

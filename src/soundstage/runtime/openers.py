@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
@@ -19,7 +19,7 @@ from soundstage.core.errors import InvalidArgument
 from soundstage.engines.blobs.port import Blobs
 from soundstage.engines.cache.port import Cache
 from soundstage.engines.log.port import Log
-from soundstage.engines.records.port import Records
+from soundstage.engines.records.port import Capability, Records
 from soundstage.engines.search.port import Search
 from soundstage.engines.tables.port import Tables
 from soundstage.runtime.config import EngineConfig
@@ -179,8 +179,12 @@ def open_kafka(place: Place, config: EngineConfig, environment: Environment) -> 
 
 
 def open_host_records(place: Place, config: EngineConfig, environment: Environment) -> Records:
-    """An engine of the process whose data folder the URL names (`host:`: this stage's); see `HostOptions`."""
-    return _open_host("records", place, config, environment)
+    """An engine of the process whose data folder the URL names (`host:`: this stage's); see `HostOptions`.
+
+    It writes together with a log where it holds that, too.
+    """
+    alone = "log" not in host_options(place.name, config).ports
+    return _open_host("records", place, config, environment, [Capability.ATOMIC_WITH_LOG] if alone else [])
 
 
 def open_host_blobs(place: Place, config: EngineConfig, environment: Environment) -> Blobs:
@@ -204,9 +208,11 @@ def open_host_search(place: Place, config: EngineConfig, environment: Environmen
     return _open_host("search", place, config, environment)
 
 
-def _open_host(port: Port, place: Place, config: EngineConfig, environment: Environment) -> Any:
+def _open_host(
+    port: Port, place: Place, config: EngineConfig, environment: Environment, without: Sequence[str] = ()
+) -> Any:
     socket, name = _host(place, config)
-    return load("soundstage.engines.host:HostEngine")(socket, port, name, environment)
+    return load("soundstage.engines.host:HostEngine")(socket, port, name, environment, without)
 
 
 def _host(place: Place, config: EngineConfig) -> tuple[Path, str]:

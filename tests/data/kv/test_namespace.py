@@ -174,9 +174,12 @@ def test_the_table_knows_whether_replicas_are_to_agree(config: dict[str, Any], e
     assert (table.eventual is True) is eventual
 
 
-def test_a_cache_that_hears_nothing_of_other_writers_is_refused(environment: VirtualEnvironment) -> None:
+@pytest.mark.parametrize("shared", [Capability.SHARED, Capability.HOSTED])
+def test_a_cache_that_hears_nothing_of_other_writers_is_refused(
+    environment: VirtualEnvironment, shared: Capability
+) -> None:
     with pytest.raises(InvalidArgument, match="hears nothing") as refused:
-        check_cache(MemoryCache(environment), frozenset({Capability.SHARED}))
+        check_cache(MemoryCache(environment), frozenset({shared}))
     assert refused.value.field == "cache.engine"
 
 
@@ -184,8 +187,9 @@ def test_a_store_that_nobody_else_writes_to_takes_a_cache_of_its_process(environ
     check_cache(MemoryCache(environment), ABLE)
 
 
-def test_a_shared_store_takes_a_shared_cache(environment: VirtualEnvironment) -> None:
-    check_cache(Flaky(environment), frozenset({Capability.SHARED}))
+@pytest.mark.parametrize("shared", [Capability.SHARED, Capability.HOSTED])
+def test_a_shared_store_takes_a_shared_cache(environment: VirtualEnvironment, shared: Capability) -> None:
+    check_cache(Flaky(environment), frozenset({shared}))
 
 
 @pytest.mark.parametrize(

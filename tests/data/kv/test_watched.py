@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 import msgspec
@@ -126,6 +126,53 @@ def test_records_that_others_write_to_are_watched_by_a_log_of_all(environment: V
     check_reach(frozenset({Capability.SHARED}), engines, "default")
 
 
+class Reached(Engines):
+    """Engines of a stage whose log is the one of a process of this machine."""
+
+    def log(self, name: str, field: str) -> Log:
+        log = super().log(name, field)
+        assert isinstance(log, MemoryLog)
+        log.capabilities |= {LogCapability.HOSTED}
+        return log
+
+
+HOSTED = frozenset({Capability.HOSTED})
+EVERYWHERE = frozenset({Capability.HOSTED, Capability.SHARED})
+
+
+@pytest.mark.parametrize(
+    ("records", "logs", "fits"),
+    [
+        (HOSTED, Engines, False),
+        (HOSTED, Reached, True),
+        (HOSTED, Far, True),
+        (EVERYWHERE, Reached, False),
+        (EVERYWHERE, Far, True),
+        (HOSTED | {Capability.ATOMIC_WITH_LOG}, Engines, True),
+        (frozenset(), Engines, True),
+    ],
+)
+def test_a_log_reaches_as_far_as_the_records(
+    environment: VirtualEnvironment, records: frozenset[Capability], logs: type[Engines], fits: bool
+) -> None:
+    engines = logs({"default": EngineConfig(url="memory:")}, "memory:", environment)
+    with nullcontext() if fits else pytest.raises(InvalidArgument, match="not all of them have the log"):
+        check_reach(records, engines, "default")
+
+
+async def test_where_records_come_without_the_log_beside_them_another_is_refused(
+    environment: VirtualEnvironment,
+) -> None:
+    records = MemoryRecords(environment)
+    records.capabilities = records.capabilities | HOSTED | {Capability.ATOMIC_WITH_LOG}
+    engines = {"cluster": records}
+    async with Stage.open(data="memory:", config=CLUSTER, engines=engines, variables={}) as stage:
+        spec = NamespaceSpec(name="people", abstraction="kv", engines={"records": "cluster"}, config={"watch": True})
+        await stage.client(Namespaces).put(namespace=spec)
+        with pytest.raises(InvalidArgument, match="not all of them have the log"):
+            await stage.client(KeyValue, "people").put_items(id="ada", items=[item(b"k")])
+
+
 CLUSTER = {"engines": {"cluster": {"url": "memory:"}}}
 
 
@@ -133,7 +180,7 @@ async def test_with_a_log_of_its_own_they_are_refused_with_the_reason(environmen
     engines = {"cluster": Shared(environment)}
     async with Stage.open(data="memory:", config=CLUSTER, engines=engines, variables={}) as stage:
         spec = NamespaceSpec(name="people", abstraction="kv", engines={"records": "cluster"}, config={"watch": True})
-        with pytest.raises(InvalidArgument, match="of this one alone") as caught:
+        with pytest.raises(InvalidArgument, match="not all of them have the log") as caught:
             await stage.client(Namespaces).put(namespace=spec)
         assert "changes_log" in (caught.value.hint or "")
         unwatched = msgspec.structs.replace(spec, config={})
@@ -148,6 +195,6 @@ async def test_a_stage_that_declares_such_a_namespace_does_not_start(environment
         engines={"cluster": Shared(environment)},
         variables={},
     )
-    with pytest.raises(InvalidArgument, match="of this one alone"):
+    with pytest.raises(InvalidArgument, match="not all of them have the log"):
         await stage.start()
     await stage.stop()

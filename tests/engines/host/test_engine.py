@@ -270,6 +270,10 @@ async def test_an_engine_elsewhere_is_as_shared_as_the_one_behind_it(tmp_path: P
     await hosted.stop()
 
 
+async def test_records_elsewhere_say_that_others_may_go_by_them_too(hosted: Hosted) -> None:
+    assert hosted.host.capabilities == hosted.behind.capabilities | {Capability.HOSTED}
+
+
 async def test_an_owner_that_hangs_is_lost(hosted: Hosted, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(link, "PING_S", 0.001)
     monkeypatch.setattr(server.ServerLink, "data_received", ignore)

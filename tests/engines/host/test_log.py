@@ -48,6 +48,7 @@ class TestRocks(LogSuite):
             LogCapability.EXACT,
             LogCapability.CHECKPOINT,
             LogCapability.DURABLE,
+            LogCapability.HOSTED,
         }
     )
 

@@ -21,7 +21,7 @@ EXAMPLES = 25
 @pytest.mark.slow
 class TestMemory(RecordsSuite):
     examples = EXAMPLES
-    capabilities = frozenset({Capability.CONDITIONAL, Capability.STATISTICS, Capability.TRANSFER})
+    capabilities = frozenset({Capability.CONDITIONAL, Capability.STATISTICS, Capability.TRANSFER, Capability.HOSTED})
 
     @pytest.fixture
     def open_engine(self, tmp_path: Path) -> OpenEngine:
@@ -47,6 +47,7 @@ class TestRocks(RecordsSuite):
             Capability.TRANSFER,
             Capability.DURABLE,
             Capability.ATOMIC_WITH_LOG,
+            Capability.HOSTED,
         }
     )
     conditional = True

@@ -15,6 +15,7 @@ class TestMemory(LogSuite):
         LogCapability.CHECKPOINT,
         LogCapability.ATOMIC_WITH_LOG,
         LogCapability.SHARED,
+        LogCapability.HOSTED,
     }
 
     @pytest.fixture

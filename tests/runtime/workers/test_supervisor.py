@@ -54,6 +54,15 @@ async def test_engines_of_one_process_are_offered_with_their_ports(open_stage: O
         }
 
 
+async def test_a_cache_of_one_process_is_one_for_its_workers(open_stage: OpenStage) -> None:
+    config = load_config(tree={"engines": {"hot": {"url": "lru:"}}, "data": "memory:"}).config
+    async with open_stage(config={"engines": {"hot": {"url": "lru:"}}}) as stage:
+        offered = hosted_ports(stage.engines, config)
+    assert offered["hot"] == ["cache"]
+    worker = config_of_worker(config, "http", 2, offered, "/data").engines["hot"]
+    assert (worker.url, worker.options) == ("host:///data", {"ports": ["cache"]})
+
+
 async def test_tables_in_a_folder_are_open_in_every_process(open_stage: OpenStage) -> None:
     config = load_config(
         tree={

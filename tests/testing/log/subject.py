@@ -19,6 +19,7 @@ class TestSubject(LogSuite):
         LogCapability.CHECKPOINT,
         LogCapability.ATOMIC_WITH_LOG,
         LogCapability.SHARED,
+        LogCapability.HOSTED,
     }
 
     @pytest.fixture(autouse=True)

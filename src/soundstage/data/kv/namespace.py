@@ -169,7 +169,7 @@ def tables(name: str, config: NamespaceConfig, capabilities: frozenset[str]) -> 
 
 def check_cache(cache: Cache, capabilities: frozenset[str]) -> None:
     """Raise `InvalidArgument` for a cache that does not hear what others write to the store."""
-    if Capability.SHARED in capabilities and CacheCapability.SHARED not in cache.capabilities:
+    if capabilities & {Capability.SHARED, Capability.HOSTED} and CacheCapability.SHARED not in cache.capabilities:
         raise InvalidArgument(
             "the cache is of one process, and hears nothing of what others write to the same store",
             field=CACHE_ENGINE,

@@ -94,7 +94,7 @@ class ChangeLog:
         beside = self._logs.beside(self._records)
         if beside is not None and LogCapability.ATOMIC_WITH_LOG in beside.capabilities:
             return beside
-        return self._logs.log(self._elsewhere, LOG_KNOB)
+        return _log_of_all(self._records.capabilities, self._logs, self._elsewhere)
 
 
 def check_reach(capabilities: frozenset[str], logs: Logs, elsewhere: str) -> None:
@@ -102,15 +102,26 @@ def check_reach(capabilities: frozenset[str], logs: Logs, elsewhere: str) -> Non
 
     `capabilities` are those of the engine of records; one that writes records and log in one batch has both.
     """
-    if Capability.SHARED not in capabilities or Capability.ATOMIC_WITH_LOG in capabilities:
-        return
-    if LogCapability.SHARED not in logs.log(elsewhere, LOG_KNOB).capabilities:
-        raise InvalidArgument(
-            f"other servers may write to the namespace, and the log {elsewhere!r} is of this one alone: who follows "
-            "here would not be told of what they write",
-            field="config.watch",
-            hint=f"set {LOG_KNOB} to a log that all of them share, such as Kafka, or leave out watch",
-        )
+    if capabilities & {Capability.SHARED, Capability.HOSTED} and Capability.ATOMIC_WITH_LOG not in capabilities:
+        _log_of_all(capabilities, logs, elsewhere)
+
+
+def _log_of_all(capabilities: frozenset[str], logs: Logs, elsewhere: str) -> Log:
+    """The log `elsewhere`, which all have that may write to records of an engine with those `capabilities`."""
+    log = logs.log(elsewhere, LOG_KNOB)
+    if Capability.SHARED in capabilities:
+        fits = LogCapability.SHARED in log.capabilities
+    else:
+        fits = Capability.HOSTED not in capabilities or log.capabilities & {LogCapability.SHARED, LogCapability.HOSTED}
+    if fits:
+        return log
+    raise InvalidArgument(
+        f"other servers may write to the namespace, and not all of them have the log {elsewhere!r}: who follows "
+        "would not be told of all that is written",
+        field="config.watch",
+        hint=f"set {LOG_KNOB} to a log that all of them share, such as Kafka, or the one of the process that has the "
+        "records (`host:`); or leave out watch",
+    )
 
 
 def is_of_changes(topic: str) -> bool:

@@ -139,10 +139,16 @@ def _field(parameter: inspect.Parameter, hint: Any) -> Any:
 
 
 class Contract:
-    """A port: the calls of every engine, in `methods`, and those of engines that announce more, in `extras`."""
+    """A port: the calls of every engine, in `methods`, and those of engines that announce more, in `extras`.
 
-    def __init__(self, port: str, protocol: type[Any], extras: Mapping[str, type[Any]] | None = None) -> None:
+    `here` is what an engine of another process can besides: it says that it is one.
+    """
+
+    def __init__(
+        self, port: str, protocol: type[Any], extras: Mapping[str, type[Any]] | None = None, *here: str
+    ) -> None:
         self.port = port
+        self.here: frozenset[str] = frozenset(here)
         self.methods: list[Method] = []
         self.extras: dict[str, list[Method]] = {}
         self._add(protocol, self.methods)
@@ -210,7 +216,7 @@ def contract(port: str) -> Contract:
             Capability.CHECKPOINT: Checkpoints,
             Capability.TRANSFER: Transfers,
         }
-        return Contract(port, Records, extras)
+        return Contract(port, Records, extras, Capability.HOSTED)
     if port == "blobs":
         return Contract(port, Blobs, {BlobCapability.CHECKPOINT: BlobCheckpoints})
     if port == "cache":
@@ -223,7 +229,7 @@ def contract(port: str) -> Contract:
             LogCapability.GROUPS: Groups,
             LogCapability.TRANSACTIONS: Transactions,
         }
-        return Contract(port, Log, more)
+        return Contract(port, Log, more, LogCapability.HOSTED)
     if port == "search":
         return Contract(port, Search, {SearchCapability.VECTORS: VectorSearch})
     raise InvalidArgument(f"there is no port {port!r}", field="port", hint=f"ports are {', '.join(PORTS)}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -26,20 +26,25 @@ class HostEngine:
     """The engine `name` of the process that listens at the socket `path`, by the calls of `port`.
 
     Besides `start` and `stop` it has the port's calls, once started those of the capabilities too that the engine
-    announces, and its attributes. A connection that is lost is made again, ever more slowly; until then calls are
-    `Unavailable`, and those that were under way with the outcome `unknown`.
+    announces, and its attributes; its `capabilities` say besides that it is another process's, and leave out those of
+    `without`. A connection that is lost is made again, ever more slowly; until then calls are `Unavailable`, and those
+    that were under way with the outcome `unknown`.
     """
 
-    def __init__(self, path: Path, port: str, name: str, environment: Environment) -> None:
+    def __init__(
+        self, path: Path, port: str, name: str, environment: Environment, without: Collection[str] = ()
+    ) -> None:
         self._path = path
         self._contract = contract(port)
         self._name = name
         self._environment = environment
+        self._without = without
         self._link: Link | None = None
         self._reason = "it was not started"
         self._stopped = True
         self._returning: asyncio.Task[None] | None = None
         self._announced: dict[str, Any] = {}
+        self.capabilities: frozenset[str] = self._contract.here
         self._offer(self._contract.methods)
 
     async def start(self) -> None:
@@ -81,8 +86,9 @@ class HostEngine:
         self._announced = announced
         for name, value in announced.items():
             setattr(self, name, value)
+        self.capabilities = (self._contract.here | announced["capabilities"]).difference(self._without)
         for capability, methods in self._contract.extras.items():
-            if capability in announced["capabilities"]:
+            if capability in self.capabilities:
                 self._offer(methods)
 
     def _offer(self, methods: list[Method]) -> None:

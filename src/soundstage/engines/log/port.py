@@ -60,6 +60,8 @@ class LogCapability(StrEnum):
     SHARED = "shared"
     """Stages with the same URL see the same entries, those on other hosts too. An engine of another process (`host:`)
     is as shared as the one behind it."""
+    HOSTED = "hosted"
+    """Another process has the engine (`host:`): all stages of this machine that go by it see the same entries."""
     EXACT = "exact"
     """What servers do in ways of their own. No time of a partition is less than the one before it, and the engine's own
     are told to the microsecond. Retention by bytes and compaction are done by the sweep, to the entry. Members of

@@ -48,6 +48,8 @@ class Capability(StrEnum):
     SHARED = "shared"
     """Stages with the same URL see the same rows, those on other hosts too. An engine of another process (`host:`) is
     as shared as the one behind it."""
+    HOSTED = "hosted"
+    """Another process has the engine (`host:`): all stages of this machine that go by it see the same rows."""
 
 
 class TableSpec(msgspec.Struct, frozen=True, kw_only=True):

@@ -136,9 +136,7 @@ async def test_clients_are_closed_at_the_end(link: FalseLink) -> None:
     assert link.closed == [True] * KEPT_MAX
 
 
-async def test_the_end_waits_for_no_client_that_does_not_end(
-    link: FalseLink, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_the_end_waits_for_no_client_that_does_not_end(link: FalseLink, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bridge_module, "END_S", 0.01)
     positions = Positions(link, Bridge())
     asked = positions.ask("readers", [], LONG_S)

@@ -11,7 +11,6 @@ from typing import Any
 
 from soundstage.engines.log import refusals
 
-
 END_S = 20.0
 """So long the end of an engine waits for a thread of its own: where a broker hangs the driver may, too."""
 
