@@ -118,7 +118,7 @@ def _log_of_all(capabilities: frozenset[str], logs: Logs, elsewhere: str) -> Log
     raise InvalidArgument(
         f"other servers may write to the namespace, and not all of them have the log {elsewhere!r}: who follows "
         "would not be told of all that is written",
-        field="config.watch",
+        field="watch",
         hint=f"set {LOG_KNOB} to a log that all of them share, such as Kafka, or the one of the process that has the "
         "records (`host:`); or leave out watch",
     )

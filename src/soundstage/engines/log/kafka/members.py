@@ -109,7 +109,7 @@ class Attendant:
         """
         left = [gone for member, gone in self._leaving if group in (None, member.group) and name in (None, member.name)]
         try:
-            async with asyncio.timeout(self._link.address.options.patience_s):
+            async with asyncio.timeout_at(self._bridge.loop.time() + self._link.address.options.patience_s):
                 for each in left:
                     await self._bridge.answer(each)
         except TimeoutError:
