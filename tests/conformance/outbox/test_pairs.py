@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
 import time
-from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import ClassVar
 
 import pytest
-from tests.conformance.cassandra.conftest import link_to as link_to_cassandra
-from tests.conformance.held import held
-from tests.conformance.kafka.conftest import link_to as link_to_kafka
 from tests.testing.outbox.pairs import OPTIONS, opener
 
 from soundstage.core.environment import Environment
@@ -21,36 +16,9 @@ from soundstage.engines.log.rocksdb import open_rocksdb_log
 from soundstage.engines.records.cassandra import CassandraRecords
 from soundstage.engines.records.cassandra import Link as CassandraLink
 from soundstage.engines.records.rocksdb import open_rocksdb
-from soundstage.servers import Cluster
 from soundstage.testing.outbox import OpenPair, OutboxSuite, Pair
-from soundstage.testing.servers import server_fixture
 
 pytestmark = pytest.mark.slow
-
-cassandra: Callable[[], Generator[Cluster]] = server_fixture("cassandra")
-kafka: Callable[[], Generator[Cluster]] = server_fixture("kafka")
-
-_numbers = itertools.count()
-
-
-@pytest.fixture(scope="session")
-def tables(cassandra: Cluster) -> Generator[CassandraLink]:
-    """One connection for all tests."""
-    with held(link_to_cassandra(cassandra.url)) as found:
-        yield found
-
-
-@pytest.fixture(scope="session")
-def topics(kafka: Cluster) -> Generator[KafkaLink]:
-    """One client for all tests."""
-    with held(link_to_kafka(kafka.url, "linger_ms=0")) as found:
-        yield found
-
-
-@pytest.fixture
-def space() -> str:
-    """What the test's own tables and topics are in."""
-    return f"outbox{next(_numbers)}"
 
 
 class OnKafka(OutboxSuite):
