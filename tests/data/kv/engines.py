@@ -7,9 +7,10 @@ from typing import Any
 
 import msgspec
 
-from soundstage.core.environment import VirtualEnvironment
+from soundstage.core.environment import Environment, VirtualEnvironment
+from soundstage.core.errors import Unavailable
 from soundstage.engines.records.memory import MemoryRecords
-from soundstage.engines.records.port import Budget, Page, Span, WalkPage
+from soundstage.engines.records.port import Budget, Capability, Page, Span, WalkPage
 
 
 class Slow(MemoryRecords):
@@ -75,3 +76,26 @@ class Littered(MemoryRecords):
 
 def _without_deadline(budget: Budget) -> Budget:
     return msgspec.structs.replace(budget, deadline_ns=None)
+
+
+class Copied(MemoryRecords):
+    """Rows have several copies, of which the one that is asked lacks the records that are `behind`, until told so.
+
+    While one of the others is `away`, nobody is told what all of them have.
+    """
+
+    def __init__(self, environment: Environment) -> None:
+        super().__init__(environment)
+        self.capabilities |= {Capability.COPIES}
+        self.behind: set[bytes] = set()
+        self.away = False
+
+    async def get(self, table: str, partition: bytes, *arguments: Any, **named: Any) -> Page:
+        if table == "kv/people" and partition in self.behind:
+            return Page([], None, None)
+        return await super().get(table, partition, *arguments, **named)
+
+    async def get_from_all(self, table: str, partition: bytes, keys: Sequence[bytes], now_us: int) -> Page:
+        if self.away:
+            raise Unavailable("a copy does not answer")
+        return await super().get(table, partition, keys, now_us)

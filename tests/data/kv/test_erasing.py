@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from tests.data.kv.conftest import Clock, OpenStage, item, keys, make
+from tests.data.kv.engines import Copied
 from tests.data.kv.test_roles import Lost, context_of
 
 from soundstage.core.environment import VirtualEnvironment
@@ -213,12 +214,24 @@ class Away(MemoryRecords):
         return await super().walk(table, *arguments, **named)
 
 
-async def test_an_eventual_namespace_hides_what_was_truncated_for_good(
+@pytest.mark.parametrize("knobs", [{"consistency": "eventual"}, {"consistency_scope": "local"}])
+async def test_where_a_copy_may_be_behind_what_was_truncated_is_hidden_for_good(
+    open_stage: OpenStage, environment: VirtualEnvironment, knobs: dict[str, Any]
+) -> None:
+    stage = await open_stage(Copied(environment))
+    kv = await make(stage, "people", conditional_writes=False, **knobs)
+    await kv.put_items(id="ada", items=[item(b"k")])
+    await truncated(kv)
+    environment.advance(86_400)
+    assert await erased(stage) == Erasure(1, False)
+    assert [(name, last) for name, _, last in service_of(stage).truncated()] == [("people", False)]
+
+
+async def test_an_eventual_namespace_without_copies_is_done_with_as_others_are(
     plain_stage: Stage, environment: VirtualEnvironment
 ) -> None:
     kv = await make(plain_stage, "people", consistency="eventual", conditional_writes=False)
     await kv.put_items(id="ada", items=[item(b"k")])
     await truncated(kv)
     environment.advance(86_400)
-    assert await erased(plain_stage) == Erasure(1, False)
-    assert [(name, last) for name, _, last in service_of(plain_stage).truncated()] == [("people", False)]
+    assert await erased(plain_stage) == Erasure(1, True)

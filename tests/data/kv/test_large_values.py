@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from tests.data.kv.conftest import ALL, Clock, OpenStage, item, keys, make, served, values
+from tests.data.kv.engines import Copied
 
 from soundstage.core import version
 from soundstage.core.environment import VirtualEnvironment
@@ -291,23 +292,22 @@ async def test_a_value_that_was_replaced_and_dropped_while_it_was_read_is_read_a
     assert (type(error), error.retryable) == (Unavailable, True)
 
 
-async def test_a_replica_of_an_eventual_namespace_is_not_believed_that_chunks_are_lost(
-    plain_stage: Stage, environment: VirtualEnvironment
+@pytest.mark.parametrize("knobs", [{"consistency": "eventual"}, {"consistency_scope": "local"}])
+async def test_a_copy_that_may_be_behind_is_not_believed_that_chunks_are_lost(
+    open_stage: OpenStage, environment: VirtualEnvironment, knobs: dict[str, str]
 ) -> None:
-    kv = await make(plain_stage, "people", conditional_writes=False, **KNOBS)
+    stage = await open_stage(Copied(environment))
+    kv = await make(stage, "people", conditional_writes=False, **knobs, **KNOBS)
     await kv.put_items(id="ada", items=[item(b"k", big())])
-    (manifest,) = (await manifests(plain_stage)).values()
-    await make(plain_stage, "people", conditional_writes=False, consistency="eventual", **KNOBS)
-    await kv.get_items(id="ada")
-    error = await lost(served(plain_stage), b"ada", b"k", manifest, environment.now_us())
+    (manifest,) = (await manifests(stage)).values()
+    error = await lost(served(stage), b"ada", b"k", manifest, environment.now_us())
     assert (type(error), error.retryable) == (Unavailable, True)
 
 
-async def test_an_eventual_namespace_has_no_large_values(plain_stage: Stage) -> None:
+async def test_an_eventual_namespace_has_large_values_too(plain_stage: Stage) -> None:
     kv = await make(plain_stage, "people", consistency="eventual", conditional_writes=False, **KNOBS)
-    with pytest.raises(TooLarge, match="eventual") as refused:
-        await kv.put_items(id="ada", items=[item(b"k", big())])
-    assert (refused.value.field, "consistency" in (refused.value.hint or "")) == ("items", True)
+    await kv.put_items(id="ada", items=[item(b"k", big())])
+    assert values((await kv.get_items(id="ada")).items) == {b"k": big()}
 
 
 def test_a_reply_holds_no_value_that_memory_might_not() -> None:

@@ -217,3 +217,20 @@ def test_linearizable_is_refused_with_the_reason_where_writes_are_not_decided(
 @pytest.mark.parametrize("consistency", ["strong", "read_your_writes"])
 def test_other_namespaces_are_not_read_serially(consistency: Any) -> None:
     assert tables("people", NamespaceConfig(consistency=consistency), ABLE)[0].serial is msgspec.UNSET
+
+
+@pytest.mark.parametrize("scope", ["local", "global"])
+def test_both_tables_have_the_scope_of_the_namespace(scope: Any) -> None:
+    found = tables("people", NamespaceConfig(consistency_scope=scope), COSTLY | {Capability.COPIES})
+    assert [table.scope for table in found] == [scope, scope]
+
+
+def test_without_a_scope_the_engine_decides() -> None:
+    assert [table.scope for table in tables("people", NamespaceConfig(), COSTLY)] == [msgspec.UNSET] * 2
+
+
+@pytest.mark.parametrize("scope", ["local", "global"])
+def test_a_scope_is_refused_with_the_reason_where_there_are_no_data_centres(scope: Any) -> None:
+    with pytest.raises(InvalidArgument, match="no copies in several data centres") as refused:
+        tables("people", NamespaceConfig(consistency_scope=scope), ABLE)
+    assert (refused.value.field, "Cassandra" in (refused.value.hint or "")) == ("consistency_scope", True)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from tests.data.kv.conftest import ALL, OpenStage, between, item, keys, make, served, values
+from tests.data.kv.engines import Copied
 
 from soundstage.core.environment import VirtualEnvironment
 from soundstage.core.errors import DeadlineExceeded, Unavailable
@@ -123,17 +124,41 @@ async def test_chunks_are_kept_for_their_grace_after_a_delete(yard: Yard) -> Non
     assert await yard.stored() == before
 
 
-async def test_a_namespace_that_became_eventual_drops_no_chunks_until_it_is_strong_again(
-    plain_stage: Stage, environment: VirtualEnvironment
-) -> None:
-    yard = Yard(plain_stage, await make(plain_stage, "people", conditional_writes=False, **KNOBS), environment)
-    await yard.put(BIG)
-    await make(plain_stage, "people", conditional_writes=False, consistency="eventual", **KNOBS)
-    await yard.kv.delete_items(id="ada", predicate=ALL)
-    assert await yard.pass_time(30) == 0
-    await make(plain_stage, "people", conditional_writes=False, **KNOBS)
-    assert await yard.pass_time(10) == 1
-    assert await yard.stored() == 0
+@pytest.mark.parametrize("knobs", [{"consistency": "eventual"}, {"consistency_scope": "local"}])
+class TestWhereACopyMayBeBehind:
+    @pytest.fixture
+    def engine(self, environment: VirtualEnvironment) -> Copied:
+        return Copied(environment)
+
+    @pytest.fixture
+    async def yard(
+        self, engine: Copied, open_stage: OpenStage, environment: VirtualEnvironment, knobs: dict[str, str]
+    ) -> Yard:
+        stage = await open_stage(engine)
+        return Yard(stage, await make(stage, "people", conditional_writes=False, **knobs, **KNOBS), environment)
+
+    async def test_the_chunks_of_what_another_copy_has_are_kept(self, yard: Yard, engine: Copied) -> None:
+        await yard.put(BIG)
+        engine.behind.add(b"ada")
+        assert await yard.pass_time(30) == 0
+        engine.behind.clear()
+        assert await yard.found() == [BIG]
+
+    async def test_those_of_what_no_copy_has_are_dropped(self, yard: Yard) -> None:
+        await yard.put(BIG)
+        await yard.kv.delete_items(id="ada", predicate=ALL)
+        assert await yard.pass_time(10) == 1
+        assert await yard.stored() == 0
+
+    async def test_while_a_copy_is_away_none_is_dropped(self, yard: Yard, engine: Copied) -> None:
+        await yard.put(BIG)
+        await yard.kv.delete_items(id="ada", predicate=ALL)
+        before, engine.away = await yard.stored(), True
+        with pytest.raises(Unavailable):
+            await yard.pass_time(10)
+        assert await yard.stored() == before
+        engine.away = False
+        assert await yard.pass_time(10) == 1
 
 
 class TestWritesThatFail:

@@ -125,6 +125,14 @@ class NamespaceConfig(msgspec.Struct, frozen=True, kw_only=True):
             "them answers, and may not know yet what was just written"
         ),
     ] = "strong"
+    consistency_scope: Annotated[
+        Literal["local", "global"] | None,
+        Meta(
+            description="whose copies that is promised by, on engines with several data centres: `local`: those of the "
+            "data centre that is asked, which goes on without the others; `global`: those of all together; none: as "
+            "the engine is set; fixed with conditional_writes"
+        ),
+    ] = None
     cache: CacheKnobs = CacheKnobs()
     dedicated: Annotated[
         bool,

@@ -2,8 +2,8 @@
 
 Nothing is lost by a process that dies meanwhile: the next one begins anew, and passes over what is erased already.
 Twice is enough. Once soon, for the space. And once when no write of before the truncation can arrive any more, by its
-age: after that nothing has to be hidden, and the namespace is served as one that was never truncated. An eventual
-namespace has no such end: a replica may bring up later what no pass was shown.
+age: after that nothing has to be hidden, and the namespace is served as one that was never truncated. One
+that is eventual, or of local scope, has no such end: a copy may bring up later what no pass was shown.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ async def erase(served: ServedNamespace, environment: Environment, check: Callab
 
 def is_last(served: ServedNamespace, at: Stamp, now_us: int) -> bool:
     """Whether nothing of the truncation's version, or of one before it, can come to light any more."""
-    return served.config.consistency != "eventual" and now_us >= due_us(served, at)
+    return served.settled and now_us >= due_us(served, at)
 
 
 def due_us(served: ServedNamespace, at: Stamp) -> int:

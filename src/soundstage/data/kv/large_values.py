@@ -32,8 +32,7 @@ async def with_chunks(
 ) -> Batch:
     """`batch` with the values that are too large for their rows in chunks, which are stored.
 
-    It is to be applied at once. Raises `DeadlineExceeded` when storing the chunks took so long that it may not be, and
-    `TooLarge` where nobody could say later whether a row still has its chunks.
+    It is to be applied at once. Raises `DeadlineExceeded` when storing the chunks took so long that it may not be.
     """
     if not has_large_values(served, batch):
         return batch
@@ -52,16 +51,8 @@ async def with_chunks(
 
 
 def has_large_values(served: ServedNamespace, batch: Batch) -> bool:
-    """Whether a put has values that do not go into their rows. Raises `TooLarge` where they go nowhere else."""
-    if not any(_is_large(served, cell) for _, cell in batch.cells):
-        return False
-    if served.config.consistency == "eventual":
-        raise TooLarge(
-            f"a value has over {int(served.config.chunk_threshold)} bytes, and eventual namespaces have no chunks",
-            field="items",
-            hint="spread it over several items, or leave the knob consistency strong",
-        )
-    return True
+    """Whether a put has values that do not go into their rows."""
+    return any(_is_large(served, cell) for _, cell in batch.cells)
 
 
 def _is_large(served: ServedNamespace, cell: Cell) -> bool:
@@ -153,12 +144,17 @@ async def lost(
 ) -> Unavailable | DataLoss:
     """Why a chunk is not there: the value is another by now, or the namespace lost it."""
     page = await served.records.get(served.table, partition, [key], now_us)
-    # One replica may go on showing what was replaced, and whose chunks are rightly gone.
-    believed = served.config.consistency != "eventual"
-    if believed and any(manifest_of(cell) == manifest for _, cell in page.rows):
+    # One copy may go on showing what was replaced, whose chunks are rightly gone, or have a row before its chunks.
+    if served.settled and any(manifest_of(cell) == manifest for _, cell in page.rows):
         return DataLoss(
             f"chunks of a value of {manifest.size} bytes in the namespace {served.name!r} are missing or damaged",
             hint="write the value again; restore a backup if it is nowhere else",
+        )
+    if not served.settled:
+        return Unavailable(
+            "the copies that were asked have the item and not its value: it has not come there yet, or was replaced",
+            hint="repeat the read",
+            outcome="not_applied",
         )
     return Unavailable(
         "the value was replaced while it was read, longer ago than its chunks are kept",

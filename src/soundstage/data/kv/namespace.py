@@ -19,7 +19,7 @@ from soundstage.data.kv.truncated import TruncatedRecords
 from soundstage.data.kv.watched import ChangeLog, WatchedRecords
 from soundstage.data.pagination import Amplification, RowEstimate, max_ns
 from soundstage.engines.cache.port import Cache, CacheCapability
-from soundstage.engines.records.port import Capability, Records, TableSpec
+from soundstage.engines.records.port import Capability, Copies, Records, Row, TableSpec
 from soundstage.runtime.service import Caches, NamespaceView
 
 CACHE_ENGINE = "cache.engine"
@@ -32,6 +32,7 @@ PAGED = ("get_items", "scan_items", "batch_get_items", "count_items")
 class ServedNamespace:
     """One version of one namespace; `max_ns` is how long each paged operation may take.
 
+    `settled` says whether its reads find whatever was acknowledged before, by any copy in any data centre.
     `records` is its engine, which shows nothing of what was truncated, and tells `changes` of every write if it is
     watched; behind its cache where it has one, which is `cached` then.
     For `remember_for` after a write those who made it must say so to be sure to see it; None: they need not.
@@ -56,6 +57,7 @@ class ServedNamespace:
         "name",
         "records",
         "remember_for",
+        "settled",
         "signals",
         "table",
         "values_table",
@@ -91,6 +93,8 @@ class ServedNamespace:
         if earlier is not None and (self.cached is None or self.cached.heads is not earlier.heads):
             # Nobody asks the cache any more as of that version.
             earlier.heads.stop()
+        agreed = config.consistency != "eventual" and config.consistency_scope != "local"
+        self.settled: bool = agreed or Capability.COPIES not in view.records.capabilities
         self.values_table: str = values_table_name(view.name)
         self.descending: bool = config.key_order == "desc"
         self.conditional: bool = takes_conditions(config, view.records.capabilities)
@@ -110,6 +114,15 @@ class ServedNamespace:
     def codecs(self) -> Collection[str]:
         """Those that a write may have at this moment."""
         return taken(self.view, self._now_us())
+
+
+async def found_anywhere(served: ServedNamespace, partition: bytes, key: bytes, now_us: int) -> list[Row]:
+    """The row of an item, if any copy has it. `Unavailable` while one of them, which might, does not answer."""
+    if served.settled:
+        return (await served.records.get(served.table, partition, [key], now_us)).rows
+    engine = served.view.records
+    assert isinstance(engine, Copies)
+    return (await engine.get_from_all(served.table, partition, [key], now_us)).rows
 
 
 def table_name(namespace: str) -> str:
@@ -138,12 +151,19 @@ def tables(name: str, config: NamespaceConfig, capabilities: frozenset[str]) -> 
             field="consistency",
             hint="make a namespace with conditional_writes = true, which is fixed, or leave consistency strong",
         )
+    if config.consistency_scope is not None and Capability.COPIES not in capabilities:
+        raise InvalidArgument(
+            "the engine keeps no copies in several data centres, of which some could answer for all",
+            field="consistency_scope",
+            hint="leave it out, or bind the namespace to an engine on Cassandra",
+        )
     if config.watch and config.conditional_writes and Capability.ATOMIC_WITH_LOG not in capabilities:
         raise InvalidArgument(
             "the engine cannot write and tell of it in one step, and a write whose condition fails must not be told",
             field="watch",
             hint="leave out conditional_writes or watch, or bind the namespace to an engine on rocksdb",
         )
+    scope = config.consistency_scope or msgspec.UNSET
     return [
         TableSpec(
             name=table_name(name),
@@ -155,6 +175,7 @@ def tables(name: str, config: NamespaceConfig, capabilities: frozenset[str]) -> 
             delete_ttl_max_us=config.delete_ttl_max.us,
             eventual=True if config.consistency == "eventual" else msgspec.UNSET,
             serial=True if config.consistency == "linearizable" else msgspec.UNSET,
+            scope=scope,
         ),
         # A row that is seen names chunks that are there: these are never eventual.
         TableSpec(
@@ -163,6 +184,7 @@ def tables(name: str, config: NamespaceConfig, capabilities: frozenset[str]) -> 
             max_lag_us=config.drift_past.us,
             delete_ttl_min_us=config.delete_ttl_min.us,
             delete_ttl_max_us=config.delete_ttl_max.us,
+            scope=scope,
         ),
     ]
 

@@ -214,12 +214,6 @@ class StreamedValues:
         request: PutValue,
         parts: AsyncIterator[bytes],
     ) -> PutValueReply:
-        if served.config.consistency == "eventual":
-            raise TooLarge(
-                f"it has over {int(served.config.chunk_threshold)} bytes, and eventual namespaces have no chunks",
-                field="body",
-                hint="spread it over several items, or leave the knob consistency strong",
-            )
         staging = Staging(served, self._environment, partition, request.key, call.deadline_ns)
         try:
             manifest = await staging.store(parts)

@@ -23,7 +23,7 @@ from soundstage.core.environment import Environment
 from soundstage.core.errors import DeadlineExceeded
 from soundstage.data.kv.chunks import ANY_TIME, drop_chunks
 from soundstage.data.kv.items import manifest_of
-from soundstage.data.kv.namespace import ServedNamespace
+from soundstage.data.kv.namespace import ServedNamespace, found_anywhere
 from soundstage.engines.records.port import IN_FLIGHT_MAX_US, Batch, Budget, Row, Span
 
 SHARDS = 8
@@ -143,12 +143,9 @@ async def _look(served: ServedNamespace, environment: Environment, shard: int, r
 
 
 async def _is_live(served: ServedNamespace, environment: Environment, upload: bytes, entry: Upload) -> bool:
-    """Whether a row has the upload, or may have it for all that can be known."""
-    if served.config.consistency == "eventual":
-        # The namespace had large values before it was that: a replica without the row does not mean that there is none.
-        return True
-    page = await served.records.get(served.table, entry.partition, [entry.key], environment.now_us())
-    found = [manifest_of(cell) for _, cell in page.rows]
+    """Whether a row has the upload, on whichever copy."""
+    rows = await found_anywhere(served, entry.partition, entry.key, environment.now_us())
+    found = [manifest_of(cell) for _, cell in rows]
     return any(manifest is not None and manifest.upload == upload for manifest in found)
 
 

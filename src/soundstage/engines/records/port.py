@@ -50,6 +50,8 @@ class Capability(StrEnum):
     as shared as the one behind it."""
     HOSTED = "hosted"
     """Another process has the engine (`host:`): all stages of this machine that go by it see the same rows."""
+    COPIES = "copies"
+    """A row has several copies, which may differ for a while: `eventual` and `scope` of a table mean something."""
 
 
 class TableSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,6 +63,9 @@ class TableSpec(msgspec.Struct, frozen=True, kw_only=True):
     `serial`: where an engine keeps several replicas, a read of a partition of a conditional table first decides what
     writes of unknown outcome are under way there, so that each partition is linearizable. `own`: the few and small
     notes of whoever could not clear away without them: an engine whose disk is near full goes on to take them.
+    `scope`, of engines with `COPIES`: whether those in the engine's own region answer for a call or those everywhere;
+    without it that is as the engine is set. Of a conditional table it is fixed, and `region`, which the engine fills
+    in, is the one where a local one is decided.
     """
 
     name: str
@@ -73,6 +78,8 @@ class TableSpec(msgspec.Struct, frozen=True, kw_only=True):
     eventual: Literal[True] | msgspec.UnsetType = msgspec.UNSET
     serial: Literal[True] | msgspec.UnsetType = msgspec.UNSET
     own: Literal[True] | msgspec.UnsetType = msgspec.UNSET
+    scope: Literal["local", "global"] | msgspec.UnsetType = msgspec.UNSET
+    region: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class RangeDelete(NamedTuple):
@@ -320,6 +327,18 @@ class Statistics(Protocol):
     """`Capability.STATISTICS`."""
 
     async def statistics(self, table: str) -> TableStatistics: ...
+
+
+@runtime_checkable
+class Copies(Protocol):
+    """`Capability.COPIES`."""
+
+    async def get_from_all(self, table: str, partition: bytes, keys: Sequence[bytes], now_us: int) -> Page:
+        """As `Records.get`, of what any copy in any region has; `Unavailable` while one of them does not answer.
+
+        What was acknowledged is seen, by however few copies. For who would lose something by not knowing.
+        """
+        ...
 
 
 @runtime_checkable

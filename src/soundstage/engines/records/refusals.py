@@ -45,6 +45,13 @@ def check_fixed_settings(known: TableSpec, asked: TableSpec) -> None:
                 field=field,
                 hint="copy it into a table with the other setting",
             )
+    if known.conditional and known.scope != asked.scope:
+        # Who decides among all copies and who decides among some of them do not hear of one another.
+        raise AlreadyExists(
+            f"the table {known.name} takes conditions, which are decided by the copies of another scope",
+            field="scope",
+            hint="copy it into a table with the other setting",
+        )
 
 
 def deadline_passed() -> DeadlineExceeded:
@@ -54,6 +61,15 @@ def deadline_passed() -> DeadlineExceeded:
 def takes_no_conditions(table: str) -> InvalidArgument:
     return InvalidArgument(
         f"the table {table} takes no conditions", field="condition", hint="conditional_writes is set at creation"
+    )
+
+
+def decided_elsewhere(table: str, region: str) -> InvalidArgument:
+    return InvalidArgument(
+        f"writes and serial reads of the table {table} are decided in the data centre {region!r} alone, where it was "
+        "made, and this process asks another one",
+        field="namespace",
+        hint=f"ask a process whose engine has local_dc = {region!r}, or use a namespace of global scope",
     )
 
 

@@ -32,6 +32,9 @@ MEND = "put it as it should be, or delete it"
 FIXED = {"conditional": "conditional_writes", "key_order": "key_order", "dedicated": "dedicated"}
 """What of a table is fixed at creation, and the knob that decides it."""
 
+FIXED_WHERE_DECIDED = {"scope": "consistency_scope"}
+"""The same of tables that take conditions: who decides by all copies and who by some do not hear of one another."""
+
 
 class Declared(NamedTuple):
     """A namespace that may be stored. `knobs` is `config` as plain values, complete."""
@@ -248,7 +251,8 @@ def check_fixed(before: Declared, after: Declared) -> None:
     tables = {table.name: table for table in after.tables}
     for table in before.tables:
         now = tables.get(table.name, table)
-        for part, knob in FIXED.items():
+        fixed = FIXED | FIXED_WHERE_DECIDED if table.conditional else FIXED
+        for part, knob in fixed.items():
             if getattr(table, part) != getattr(now, part):
                 raise _fixed(f"namespace.config.{knob}", before.knobs.get(knob, getattr(table, part)))
 

@@ -261,11 +261,6 @@ class TestRefusals:
         with pytest.raises(TooLarge, match="row 3 of the file, column 'value': 5 bytes"):
             await imported(again, await sent(stage, ROWS))
 
-    async def test_an_eventual_namespace_takes_none_that_needs_chunks(self, stage: Stage) -> None:
-        eventual = await make(stage, "eventual", consistency="eventual", chunk_threshold=1024)
-        with pytest.raises(TooLarge, match="row 2 of the file"):
-            await imported(eventual, await sent(stage, ROWS | {"value": ["five", "x" * 1_025, "y"]}))
-
     async def test_the_rows_before_one_that_is_refused_are_in(self, stage: Stage, again: KeyValue) -> None:
         names = [f"n{number}" for number in range(5_000)]
         file = await sent(stage, {"id": names, "key": ["k"] * 5_000, "value": ["v"] * 4_999 + [None]})

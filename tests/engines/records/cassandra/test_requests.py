@@ -191,17 +191,15 @@ async def test_whoever_is_under_way_or_waits_ends_when_the_engine_stops(environm
     assert (await refused(requests.write(*ASKED))).outcome == "not_applied"
 
 
-@pytest.mark.parametrize(("consistency", "level"), [("quorum", "one"), ("local_quorum", "local_one")])
-async def test_what_need_not_be_seen_at_once_is_asked_of_one_replica(
-    environment: VirtualEnvironment, consistency: str, level: str
-) -> None:
-    session = Session([[], [], None, None])
-    requests = requests_of(session, environment, f"consistency={consistency}")
-    await requests.read(*ASKED, eventual=True)
-    await requests.scan(*ASKED, eventual=True)
-    await requests.write(*ASKED, eventual=True)
-    await requests.write_all([ASKED, ASKED], eventual=True)
-    assert {each.request.consistency_level for each in session.sent} == {LEVELS[level]}
+async def test_a_request_goes_out_at_the_level_it_is_given(environment: VirtualEnvironment) -> None:
+    session, level = Session([[], [], [], None, None]), LEVELS["local_one"]
+    requests = requests_of(session, environment)
+    await requests.read(*ASKED, level=level)
+    await requests.scan(*ASKED, level=level)
+    await requests.read_serially(*ASKED, level=level)
+    await requests.write(*ASKED, level=level)
+    await requests.write_all([ASKED, ASKED], level=level)
+    assert {each.request.consistency_level for each in session.sent} == {level}
 
 
 async def test_failures_are_known_until_anything_is_answered(environment: VirtualEnvironment) -> None:

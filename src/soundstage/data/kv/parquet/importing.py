@@ -203,8 +203,6 @@ class ParquetImport:
 
 
 def _value_max(served: ServedNamespace) -> int:
-    if served.config.consistency == "eventual":
-        return int(served.config.chunk_threshold)
     return min(WHOLE_MAX_BYTES, int(served.config.value_max))
 
 

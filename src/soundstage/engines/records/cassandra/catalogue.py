@@ -8,12 +8,14 @@ from contextlib import suppress
 from typing import Any
 
 import msgspec
+from msgspec import UNSET
 
 from soundstage.core.environment import Environment
 from soundstage.core.errors import DeadlineExceeded, InvalidArgument, SoundstageError, Unavailable
 from soundstage.engines.records import refusals
 from soundstage.engines.records.cassandra import schema
 from soundstage.engines.records.cassandra.failures import Failed, patient
+from soundstage.engines.records.cassandra.levels import is_eventual
 from soundstage.engines.records.cassandra.link import Link
 from soundstage.engines.records.cassandra.requests import Requests
 from soundstage.engines.records.cassandra.statements import Ledgers, Statements, statements
@@ -45,8 +47,7 @@ class Table:
 
     @property
     def eventual(self) -> bool:
-        # Conditions are about what was written last, whatever else was asked for.
-        return self.spec.eventual is True and not self.spec.conditional
+        return is_eventual(self.spec)
 
     @property
     def serial(self) -> bool:
@@ -83,7 +84,7 @@ class Catalogue:
         known = self._by_name.get(name)
         if known is None:
             await self.read(deadline_ns)
-        elif known.eventual:
+        elif known.eventual or known.spec.scope == "local":
             self._refresh_aside()
         else:
             with suppress(DeadlineExceeded):
@@ -102,7 +103,7 @@ class Catalogue:
         return self._environment.monotonic_ns() - self._read_ns > REFRESH_NS
 
     def _refresh_aside(self) -> None:
-        """As `refresh`, for who does not wait: one replica is enough for a table that the catalogue is not kept by."""
+        """As `refresh`, for who does not wait: fewer replicas are enough for the table than keep the catalogue."""
         if self._is_old() and (self._aside is None or self._aside.done()):
             self._aside = asyncio.ensure_future(self._refresh_quietly())
 
@@ -129,11 +130,15 @@ class Catalogue:
         self._requests.check_open()
         if spec.conditional:
             self._check_paxos()
+            if spec.scope == "local" and spec.region is UNSET:
+                spec = msgspec.structs.replace(spec, region=self._link.region)
         for _ in range(TRIES_MAX):
             rows = await self._requests.read_serially(self._ledgers.table, (self._space, spec.name))
             if rows and rows[0][1] is not None:
                 number, known = rows[0][0], _decode(rows[0][1])
                 refusals.check_fixed_settings(known, spec)
+                # Where it is decided was settled when it was made.
+                spec = msgspec.structs.replace(spec, region=known.region)
                 if known == spec or await self._update(number, spec):
                     break
             elif await self._add(spec):

@@ -28,6 +28,7 @@ LEVELS: dict[str, int] = {
     "local_quorum": root.ConsistencyLevel.LOCAL_QUORUM,
     "all": root.ConsistencyLevel.ALL,
 }
+EACH_QUORUM: int = root.ConsistencyLevel.EACH_QUORUM
 SERIAL: int = root.ConsistencyLevel.SERIAL
 LOCAL_SERIAL: int = root.ConsistencyLevel.LOCAL_SERIAL
 

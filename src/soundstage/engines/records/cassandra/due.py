@@ -74,16 +74,19 @@ class Agenda:
     async def add(self, table: Table, entries: Iterable[Entry], deadline_ns: int | None) -> None:
         """All entries, which are of one partition, are there."""
         by_hour: dict[int, list[Entry]] = {}
+        level = self._requests.levels(table.spec).lists
         now_us = self._environment.now_us()
         for entry in entries:
             # Never in an hour that has gone: the sweeper does not come back to it.
             due_us = max(entry.due_us, now_us)
             by_hour.setdefault(due_us // schema.HOUR_US, []).append(entry._replace(due_us=due_us))
-        await together(self._add(Bucket(hour, table.number), found, deadline_ns) for hour, found in by_hour.items())
+        await together(
+            self._add(Bucket(hour, table.number), found, deadline_ns, level) for hour, found in by_hour.items()
+        )
 
-    async def _add(self, bucket: Bucket, entries: list[Entry], deadline_ns: int | None) -> None:
+    async def _add(self, bucket: Bucket, entries: list[Entry], deadline_ns: int | None, level: int) -> None:
         if bucket not in self._known:
-            await self._requests.write(self._ledgers.add_hour, (self._space, *bucket), deadline_ns)
+            await self._requests.write(self._ledgers.add_hour, (self._space, *bucket), deadline_ns, level=level)
             if len(self._known) >= KNOWN_HOURS_MAX:
                 self._known.clear()
             self._known.add(bucket)
@@ -91,15 +94,15 @@ class Agenda:
         statement = self._ledgers.add_due
         rows = [(statement, (bucket.number, bucket.hour, shard, *entry)) for entry in entries]
         for at in range(0, len(rows), ENTRIES_AT_ONCE):
-            await self._requests.write_all(rows[at : at + ENTRIES_AT_ONCE], deadline_ns)
+            await self._requests.write_all(rows[at : at + ENTRIES_AT_ONCE], deadline_ns, level=level)
 
     async def buckets(self, now_us: int) -> list[Bucket]:
         """Those with something that has come up, the earliest first."""
         rows = await self._requests.read(self._ledgers.hours, (self._space, now_us // schema.HOUR_US))
         return [Bucket(*row) for row in rows]
 
-    async def due(self, bucket: Bucket, from_us: int, to_us: int) -> tuple[list[Entry], int]:
-        """The next entries of a bucket in the order of time, and from when on there may be others.
+    async def due(self, table: Table, bucket: Bucket, from_us: int, to_us: int) -> tuple[list[Entry], int]:
+        """The next entries of a table's bucket in the order of time, and from when on there may be others.
 
         That is a time of entries that are among them where more are due at it than are read at once. Raises
         `Overgrown` where too many have gone that were due at one time.
@@ -107,7 +110,8 @@ class Agenda:
         while True:
             try:
                 values = (bucket.number, bucket.hour, _SHARDS, from_us, to_us, ENTRIES_AT_ONCE)
-                rows = await self._requests.read(self._ledgers.due, values)
+                level = self._requests.levels(table.spec).whole
+                rows = await self._requests.read(self._ledgers.due, values, level=level)
             except TooManyTombstones:
                 if to_us <= from_us:
                     raise Overgrown from None

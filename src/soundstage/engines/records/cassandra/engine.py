@@ -11,6 +11,7 @@ from soundstage.core.together import together
 from soundstage.engines.records import refusals
 from soundstage.engines.records.batches import check_batch, check_partition
 from soundstage.engines.records.cassandra.catalogue import Catalogue
+from soundstage.engines.records.cassandra.driver import LEVELS
 from soundstage.engines.records.cassandra.due import Agenda
 from soundstage.engines.records.cassandra.erasing import Eraser
 from soundstage.engines.records.cassandra.link import Link
@@ -55,6 +56,7 @@ class CassandraRecords:
                 Capability.DURABLE,
                 Capability.TRANSFER,
                 Capability.SHARED,
+                Capability.COPIES,
             }
         )
         self._link = link
@@ -134,6 +136,7 @@ class CassandraRecords:
         if parts.requests.is_late(deadline_ns):
             raise refusals.deadline_passed()
         if into.conditional:
+            parts.requests.check_decides(into.spec)
             return await parts.decider.apply(into, partition, batch, survey, conditional, deadline_ns)
         if conditional is not None:
             raise refusals.takes_no_conditions(table)
@@ -146,6 +149,12 @@ class CassandraRecords:
         parts = self.parts
         source = await parts.catalogue.table(table, None if budget is None else budget.deadline_ns)
         return await parts.reader.points(source, partition, keys, now_us, budget)
+
+    async def get_from_all(self, table: str, partition: bytes, keys: Sequence[bytes], now_us: int) -> Page:
+        """See `Copies`."""
+        parts = self.parts
+        source = await parts.catalogue.table(table)
+        return await parts.all_copies.points(source, partition, keys, now_us, None)
 
     async def read(self, table: str, partition: bytes, span: Span, budget: Budget, now_us: int) -> Page:
         parts = self.parts
@@ -210,6 +219,7 @@ class Parts:
         self.requests: Requests = requests
         self.catalogue: Catalogue = catalogue
         self.reader: Reader = Reader(requests, env)
+        self.all_copies: Reader = Reader(requests, env, LEVELS["all"])
         self.writer: Writer = Writer(requests, agenda)
         self.decider: Decider = Decider(requests, agenda, self.reader, env)
         self.walker: Walker = Walker(link, requests, self.reader, env)

@@ -59,9 +59,16 @@ class Link:
         self.settings: Settings = Settings("", 0)
         self.session: Any = None
         self._cluster: Any = None
+        self._nearest: Any = None
         self._prepared: dict[str, Any] = {}
         self._users = 0
         self._lock = threading.Lock()
+
+    @property
+    def region(self) -> str:
+        """The data centre whose nodes are asked; empty before the first connection, if no option names it."""
+        found = self.address.options.local_dc if self._nearest is None else self._nearest.local_dc
+        return found or ""
 
     async def take(self) -> None:
         """The cluster is connected, the keyspace there. Raises the tree's errors only.
@@ -111,7 +118,8 @@ class Link:
 
     def _connect(self) -> None:
         options = self.address.options
-        routing = policies.TokenAwarePolicy(policies.DCAwareRoundRobinPolicy(local_dc=options.local_dc or ""))
+        self._nearest = policies.DCAwareRoundRobinPolicy(local_dc=options.local_dc or "")
+        routing = policies.TokenAwarePolicy(self._nearest)
         profile = cluster.ExecutionProfile(
             load_balancing_policy=routing,
             retry_policy=policies.FallthroughRetryPolicy(),

@@ -184,7 +184,9 @@ class Decider:
                     return None
                 await self._agenda.add(table, change.entries, until_ns)
                 try:
-                    applied, _ = await self._requests.decide(self._batch(table, partition, state, change), until_ns)
+                    applied, _ = await self._requests.decide(
+                        self._batch(table, partition, state, change), until_ns, self._requests.levels(table.spec)
+                    )
                 except Failed as failed:
                     if await self._requests.undecided(failed.cause, tried, until_ns) == "unknown":
                         outcome = "unknown"
@@ -218,17 +220,20 @@ class Decider:
         deadline_ns: int,
     ) -> State:
         """What is decided, of one moment: all reads of it find the same revision."""
-        number, known = table.number, table.statements
+        number, known, level = table.number, table.statements, self._requests.levels(table.spec).serial
         asked = [(schema.SENTINEL, SENTINEL_KEY), *dict.fromkeys(keys)]
         while True:
-            rows = await self._requests.read_serially(known.touched, (number, partition, asked), deadline_ns)
+            rows = await self._requests.read_serially(
+                known.touched, (number, partition, asked), deadline_ns, level=level
+            )
             if not rows:
                 return State(Statics(), (), {})
             statics = Statics(*rows[0][:4])
             found = {(kind, key): cell for *_, kind, key, cell in rows}
             if not statics.ranges:
                 return State(statics, (), found)
-            ranges = await self._requests.read_serially(known.kind, (number, partition, schema.RANGE), deadline_ns)
+            values = (number, partition, schema.RANGE)
+            ranges = await self._requests.read_serially(known.kind, values, deadline_ns, level=level)
             if ranges and ranges[0][3] == statics.rev:
                 return State(statics, [deletions.parse_row(row[-2], row[-1]) for row in ranges], found)
             if self._requests.is_late(deadline_ns):

@@ -51,10 +51,11 @@ class Found(NamedTuple):
 
 
 class Reader:
-    """Reads tables of both kinds."""
+    """Reads tables of both kinds, each as consistent as it is to be, or all of them at one `level`."""
 
-    def __init__(self, requests: Requests, environment: Environment) -> None:
+    def __init__(self, requests: Requests, environment: Environment, level: int | None = None) -> None:
         self._requests = requests
+        self._level = level
         self._environment = environment
 
     async def points(
@@ -211,9 +212,13 @@ class Reader:
 
     async def _ask(self, table: Table, statement: Any, values: tuple[Any, ...], deadline_ns: int | None) -> list[Any]:
         """The rows of a read of one partition, as consistent as the table is to be."""
+        levels = self._requests.levels(table.spec)
+        if self._level is not None:
+            return await self._requests.read(statement, values, deadline_ns, level=self._level)
         if table.serial:
-            return await self._requests.read_serially(statement, values, deadline_ns)
-        return await self._requests.read(statement, values, deadline_ns, eventual=table.eventual)
+            self._requests.check_decides(table.spec)
+            return await self._requests.read_serially(statement, values, deadline_ns, level=levels.serial)
+        return await self._requests.read(statement, values, deadline_ns, level=levels.rows)
 
     async def ranges(
         self, table: Table, partition: bytes, deadline_ns: int | None = None

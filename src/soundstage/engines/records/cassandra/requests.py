@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from typing import Any, NamedTuple
 
+from msgspec import UNSET
+
 from soundstage.core.environment import Environment
 from soundstage.core.errors import Exhausted, Outcome, SoundstageError, Unavailable
 from soundstage.core.turns import Line
 from soundstage.engines.records import refusals
 from soundstage.engines.records.cassandra.bridge import Bridge
-from soundstage.engines.records.cassandra.driver import LEVELS, LOCAL_SERIAL, SERIAL, unlogged_batch
+from soundstage.engines.records.cassandra.driver import unlogged_batch
 from soundstage.engines.records.cassandra.failures import (
     Failed,
     TooManyTombstones,
@@ -24,7 +26,9 @@ from soundstage.engines.records.cassandra.failures import (
     patient,
     remember,
 )
+from soundstage.engines.records.cassandra.levels import Levels, is_eventual, levels_of
 from soundstage.engines.records.cassandra.link import Link
+from soundstage.engines.records.port import TableSpec
 
 PAUSE_FIRST_S, PAUSE_LAST_S = 0.02, 1.0
 
@@ -36,19 +40,24 @@ class Failing(NamedTuple):
     reason: str
 
 
+class Reach(NamedTuple):
+    """What of a table's settings decides who answers for it."""
+
+    scope: object
+    is_eventual: bool
+
+
 class Requests:
-    """What one engine asks of the cluster. Reads and writes go out at the engine's consistency.
+    """What one engine asks of the cluster. Where no level is given, that is the engine's own: see `levels`.
 
     Every write of this package may be sent twice: it says the same the second time.
     """
 
     def __init__(self, link: Link, environment: Environment) -> None:
         options = link.address.options
-        self.level: int = LEVELS[options.consistency]
-        local = options.consistency.startswith("local")
-        self.eventual_level: int = LEVELS["local_one" if local else "one"]
-        self.serial_level: int = LOCAL_SERIAL if local else SERIAL
-        self.commit_level: int = LEVELS["local_quorum" if local else "quorum"]
+        self.own: Levels = levels_of(options.consistency, TableSpec(name=""))
+        self.one: int = levels_of(options.consistency, TableSpec(name="", eventual=True)).rows
+        self._levels: dict[Reach, Levels] = {}
         self._link = link
         self._environment = environment
         self._bridge = Bridge()
@@ -93,65 +102,85 @@ class Requests:
     def is_late(self, deadline_ns: int | None) -> bool:
         return deadline_ns is not None and self._environment.monotonic_ns() >= deadline_ns
 
+    def levels(self, spec: TableSpec) -> Levels:
+        """What requests for a table go out at."""
+        reach = Reach(spec.scope, is_eventual(spec))
+        found = self._levels.get(reach)
+        if found is None:
+            found = self._levels[reach] = levels_of(self._link.address.options.consistency, spec)
+        return found
+
+    def check_decides(self, spec: TableSpec) -> None:
+        """Raise `InvalidArgument` where `decides` is false."""
+        if not self.decides(spec):
+            raise refusals.decided_elsewhere(spec.name, str(spec.region))
+
+    def decides(self, spec: TableSpec) -> bool:
+        """Whether lightweight writes of a table go out from here, and not from another data centre alone."""
+        return not spec.conditional or spec.region is UNSET or spec.region == self._link.region
+
     async def read(
-        self, statement: Any, values: tuple[Any, ...], deadline_ns: int | None = None, *, eventual: bool = False
+        self, statement: Any, values: tuple[Any, ...], deadline_ns: int | None = None, *, level: int | None = None
     ) -> list[Any]:
         """The rows of a read, which is sent again until it is answered or the time is over.
 
-        `eventual`: as one replica has them. Raises `TooManyTombstones` where the same read must fail again.
+        Raises `TooManyTombstones` where the same read must fail again.
         """
         bound = statement.bind(values)
-        bound.consistency_level = self.eventual_level if eventual else self.level
+        bound.consistency_level = self.own.rows if level is None else level
         return await self._sent(bound, deadline_ns, reading=True)
 
     async def scan(
-        self, statement: Any, values: tuple[Any, ...], deadline_ns: int | None = None, *, eventual: bool = False
+        self, statement: Any, values: tuple[Any, ...], deadline_ns: int | None = None, *, level: int | None = None
     ) -> list[Any]:
         """As `read`, but `TooSlow` where it did not end in time: a smaller part of the ring might."""
         bound = statement.bind(values)
-        bound.consistency_level = self.eventual_level if eventual else self.level
+        bound.consistency_level = self.own.rows if level is None else level
         return await self._sent(bound, deadline_ns, reading=True, scanning=True)
 
-    async def read_serially(self, statement: Any, values: tuple[Any, ...], deadline_ns: int | None = None) -> list[Any]:
+    async def read_serially(
+        self, statement: Any, values: tuple[Any, ...], deadline_ns: int | None = None, *, level: int | None = None
+    ) -> list[Any]:
         """The rows after every lightweight write that was decided, those of unknown outcome included."""
         bound = statement.bind(values)
-        bound.consistency_level = self.serial_level
+        bound.consistency_level = self.own.serial if level is None else level
         return await self._sent(bound, deadline_ns, reading=True)
 
     async def write(
-        self, statement: Any, values: tuple[Any, ...], deadline_ns: int | None = None, *, eventual: bool = False
+        self, statement: Any, values: tuple[Any, ...], deadline_ns: int | None = None, *, level: int | None = None
     ) -> None:
-        """The write is acknowledged, if it is `eventual` by one replica; sent again until then or the time is over."""
+        """The write is acknowledged at its level; sent again until then or the time is over."""
         bound = statement.bind(values)
-        bound.consistency_level = self.eventual_level if eventual else self.level
+        bound.consistency_level = self.own.rows if level is None else level
         await self._sent(bound, deadline_ns)
 
     async def write_all(
-        self, batch: list[tuple[Any, tuple[Any, ...]]], deadline_ns: int | None = None, *, eventual: bool = False
+        self, batch: list[tuple[Any, tuple[Any, ...]]], deadline_ns: int | None = None, *, level: int | None = None
     ) -> None:
         """All statements, which are of one partition, at once or not at all."""
         if len(batch) == 1:
-            return await self.write(*batch[0], deadline_ns=deadline_ns, eventual=eventual)
-        whole = unlogged_batch(self.eventual_level if eventual else self.level)
+            return await self.write(*batch[0], deadline_ns=deadline_ns, level=level)
+        whole = unlogged_batch(self.own.rows if level is None else level)
         for statement, values in batch:
             whole.add(statement, values)
         await self._sent(whole, deadline_ns)
         return None
 
     async def decide(
-        self, batch: list[tuple[Any, tuple[Any, ...]]], deadline_ns: int | None = None
+        self, batch: list[tuple[Any, tuple[Any, ...]]], deadline_ns: int | None = None, levels: Levels | None = None
     ) -> tuple[bool, tuple[Any, ...]]:
         """One attempt at a lightweight write: whether it was applied, and the row that it found.
 
         Raises `Failed` where that is not known; see `undecided`.
         """
+        *_, serial, commit, _ = self.own if levels is None else levels
         if len(batch) == 1:
             statement, values = batch[0]
             request = statement.bind(values)
-            request.consistency_level = self.commit_level
-            request.serial_consistency_level = self.serial_level
+            request.consistency_level = commit
+            request.serial_consistency_level = serial
         else:
-            request = unlogged_batch(self.commit_level, self.serial_level)
+            request = unlogged_batch(commit, serial)
             for statement, values in batch:
                 request.add(statement, values)
         await self._take_turn(deadline_ns)

@@ -105,6 +105,9 @@ class Sweeper:
             if table is None:
                 await self._forget_buckets(by_table[number], now_us)
                 continue
+            if not self._requests.decides(table.spec):
+                # Processes in its own data centre do it.
+                continue
             if done.budget > 0:
                 self._last = number
             for bucket in by_table[number]:
@@ -130,7 +133,7 @@ class Sweeper:
         from_us = self._from_us.get(bucket, 0)
         while from_us <= now_us and passed < PASSED_MAX:
             try:
-                entries, next_us = await self._agenda.due(bucket, from_us, now_us)
+                entries, next_us = await self._agenda.due(table, bucket, from_us, now_us)
             except Overgrown:
                 # What is due at this time alone waits until Cassandra has compacted what has gone.
                 is_empty, from_us, passed = False, from_us + 1, passed + PASSED_OVERGROWN
@@ -212,12 +215,14 @@ class Sweeper:
         # A key has an entry for each time that it was written; one of them may be of what stands there.
         named = {(entry.key, entry.time_us) for entry in entries}
         values = (table.number, partition, list(dict.fromkeys(entry.key for entry in entries)))
-        rows = await self._requests.read(table.statements.points, values)
+        rows = await self._requests.read(table.statements.points, values, level=self._requests.levels(table.spec).whole)
         found = [((row[-2], version.time_us(row[-1])), row[-1]) for row in rows]
         gone = [each for each, cell in found if each in named and is_due(cell)]
         if not gone:
             return 0
-        runs = await self._runs(table, partition, gone, is_due) if len(gone) >= RUN_MIN else []
+        # Between rows of an eventual table may lie one that only a replica has which was not asked.
+        in_runs = len(gone) >= RUN_MIN and not table.eventual
+        runs = await self._runs(table, partition, gone, is_due) if in_runs else []
         covered = {key for run in runs for key, _ in run}
         batch: list[tuple[Any, tuple[Any, ...]]] = [
             (table.statements.delete, (time_us, table.number, partition, schema.ITEM, key))
@@ -238,7 +243,8 @@ class Sweeper:
         low, high = min(going), max(going)
         values = (table.number, partition, low, high + b"\0", 2 * KEYS_AT_ONCE)
         try:
-            rows = await self._requests.read(table.statements.up_to, values)
+            level = self._requests.levels(table.spec).whole
+            rows = await self._requests.read(table.statements.up_to, values, level=level)
         except TooManyTombstones:
             # Too much is dead already between them: they go one by one.
             return []

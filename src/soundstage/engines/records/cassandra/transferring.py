@@ -180,6 +180,7 @@ class Transfer:
     async def dump(self, table: Table, position: bytes | None, budget: Budget) -> HoldingsPage:
         """See `Transfers`."""
         taken, first = Taken(budget), RING_LOW
+        level = self._requests.levels(table.spec).whole
         limit = self._walker.limit(table, budget)
         if position is not None:
             partition, place = parsed(position)
@@ -188,7 +189,7 @@ class Transfer:
                 return ended
             first = self._walker.token(table, partition) + 1
         while first <= RING_HIGH:
-            found = await self._walker.rows(table, table.statements.held, first, RING_HIGH, limit)
+            found = await self._walker.rows(table, table.statements.held, first, RING_HIGH, limit, level=level)
             first = found.high + 1
             for partition, rows, is_last in _partitions(found.rows):
                 if taken.is_full:
@@ -250,7 +251,7 @@ class Transfer:
         self, table: Table, partition: bytes, place: Place, limit: int, taken: Taken
     ) -> HoldingsPage | None:
         """The page ends in what is left of a partition, or in those at the very same token; None where it does not."""
-        behind = await self._walker.neighbours(table, partition)
+        behind = await self._walker.neighbours(table, partition, whole=True)
         for each, begin in [(partition, place), *((one, BEGINNING) for one in behind)]:
             if taken.is_full:
                 return taken.page(each, begin)
@@ -263,11 +264,11 @@ class Transfer:
         return None
 
     async def _part(self, table: Table, partition: bytes, begin: Place, limit: int) -> tuple[Covers, Sequence[Any]]:
-        values = (table.number, partition, *begin, limit)
+        values, level = (table.number, partition, *begin, limit), self._requests.levels(table.spec).whole
         before = await self._covers(table, partition)
         for _ in range(TRIES_MAX):
             try:
-                rows = await self._requests.read(table.statements.rest, values)
+                rows = await self._requests.read(table.statements.rest, values, level=level)
             except TooManyTombstones:
                 raise Unavailable(
                     "one record has too many deleted rows", hint="compact the table in Cassandra"
@@ -280,12 +281,13 @@ class Transfer:
         raise Unavailable("the record is deleted from faster than it can be read", hint="repeat the call")
 
     async def _covers(self, table: Table, partition: bytes) -> Covers:
+        values, level = (table.number, partition), self._requests.levels(table.spec).whole
         try:
-            rows = await self._requests.read(table.statements.kind, (table.number, partition, schema.RANGE))
+            rows = await self._requests.read(table.statements.kind, (*values, schema.RANGE), level=level)
         except TooManyTombstones:
             # A record that is trimmed all the time: what hides is Cassandra's own.
             rows = []
-        header = rows or await self._requests.read(table.statements.header, (table.number, partition))
+        header = rows or await self._requests.read(table.statements.header, values, level=level)
         statics = Statics(*header[0][:4]) if header else Statics()
         return Covers(statics, [row[-2:] for row in rows if row[-1] is not None])
 

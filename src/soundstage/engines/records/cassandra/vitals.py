@@ -117,11 +117,11 @@ class Vitals:
         # Few nodes may hold all copies of these tables, as one node never does.
         deadline_ns = self._environment.monotonic_ns() + LOOK_FOR_NS
         for table in (schema.ROWS, schema.PAXOS, schema.DUE):
-            rows = await self._requests.read(tombstones, (keyspace, table), deadline_ns, eventual=True)
+            rows = await self._requests.read(tombstones, (keyspace, table), deadline_ns, level=self._requests.one)
             if rows:
                 self._tombstones[table] = (float(rows[0][0] or 0), float(rows[0][1] or 0))
         ended = [
-            _ended_us(await self._requests.read(repairs, (keyspace, table), deadline_ns, eventual=True))
+            _ended_us(await self._requests.read(repairs, (keyspace, table), deadline_ns, level=self._requests.one))
             for table in (schema.ROWS, schema.PAXOS)
         ]
         # No newer than that of the table which was repaired longest ago.

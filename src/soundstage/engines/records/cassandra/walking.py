@@ -87,14 +87,26 @@ class Walker:
         return await self._onward(table, first, last, partitions, meter, budget, now_us)
 
     async def rows(
-        self, table: Table, statement: Any, first: int, last: int, limit: int, deadline_ns: int | None = None
+        self,
+        table: Table,
+        statement: Any,
+        first: int,
+        last: int,
+        limit: int,
+        deadline_ns: int | None = None,
+        *,
+        level: int | None = None,
     ) -> Stretch:
-        """Up to `limit` rows from the token `first` on, of a stretch short enough to be read."""
+        """Up to `limit` rows from the token `first` on, of a stretch short enough to be read.
+
+        `level`: by default that at which what the table's writes listed is found again.
+        """
+        level = self._requests.levels(table.spec).lists if level is None else level
         high = last
         while True:
             try:
                 values = (first, high, table.number, limit)
-                rows = await self._requests.scan(statement, values, deadline_ns)
+                rows = await self._requests.scan(statement, values, deadline_ns, level=level)
             except (TooManyTombstones, TooSlow) as met:
                 if high <= first:
                     raise _refusal(met, first) from None
@@ -137,11 +149,14 @@ class Walker:
             first = found.high + 1
         return WalkPage(partitions, None)
 
-    async def neighbours(self, table: Table, partition: bytes, deadline_ns: int | None = None) -> list[bytes]:
+    async def neighbours(
+        self, table: Table, partition: bytes, deadline_ns: int | None = None, *, whole: bool = False
+    ) -> list[bytes]:
         """The partitions that lie behind one at its own token, which hardly ever are any."""
         token = self._link.token(table.number, partition)
         try:
-            rows = await self._requests.read(table.statements.ids, (token,), deadline_ns)
+            level = self._requests.levels(table.spec).whole if whole else self._requests.levels(table.spec).lists
+            rows = await self._requests.read(table.statements.ids, (token,), deadline_ns, level=level)
         except TooManyTombstones:
             # Cassandra looks for a row that lives before it names a partition.
             raise Overgrown from None

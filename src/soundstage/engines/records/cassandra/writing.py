@@ -36,7 +36,8 @@ class Writer:
         if len(batch.cells) == 1 and not batch.ranges and batch.partition is None:
             return await self._apply_one(table, partition, *batch.cells[0], deadline_ns)
         newest = version.identity(survey.greatest)
-        return await self._apply(table, partition, batch, newest, deadline_ns, eventual=table.eventual)
+        level = self._requests.levels(table.spec).rows
+        return await self._apply(table, partition, batch, newest, deadline_ns, level)
 
     async def load(self, table: Table, holding: Holding, deadline_ns: int | None = None) -> None:
         """What a table without conditions keeps of `holding` is there, and the greatest version it ever accepted.
@@ -48,10 +49,11 @@ class Writer:
             batch, newest = Batch(), holding.newest
         else:
             batch, newest = found[0], max(holding.newest, version.identity(found[1].greatest))
-        await self._apply(table, holding.partition, batch, newest, deadline_ns, eventual=False)
+        level = self._requests.levels(table.spec).lists
+        await self._apply(table, holding.partition, batch, newest, deadline_ns, level)
 
     async def _apply(
-        self, table: Table, partition: bytes, batch: Batch, newest: bytes, deadline_ns: int | None, *, eventual: bool
+        self, table: Table, partition: bytes, batch: Batch, newest: bytes, deadline_ns: int | None, level: int
     ) -> None:
         statements: list[Statement] = []
         entries: list[Entry] = []
@@ -70,27 +72,28 @@ class Writer:
         statements.append((table.statements.put_header, (version.time_us(newest), newest, table.number, partition)))
         if entries:
             await self._agenda.add(table, entries, deadline_ns)
-        await self._requests.write_all(statements, deadline_ns, eventual=eventual)
+        await self._requests.write_all(statements, deadline_ns, level=level)
 
     async def _apply_one(self, table: Table, partition: bytes, key: bytes, cell: Cell, deadline_ns: int | None) -> None:
         entries = self._entries(table, partition, schema.ITEM, key, cell)
         if entries:
             await self._agenda.add(table, entries, deadline_ns)
         values = (table.number, partition, schema.ITEM, key, cell, version.identity(cell), version.time_us(cell))
-        await self._requests.write(table.statements.put_newest, values, deadline_ns, eventual=table.eventual)
+        level = self._requests.levels(table.spec).rows
+        await self._requests.write(table.statements.put_newest, values, deadline_ns, level=level)
 
     def _entries(self, table: Table, partition: bytes, kind: int, key: bytes, cell: Cell) -> list[Entry]:
         entry = self._agenda.entry(table, partition, kind, key, cell)
         return [] if entry is None else [entry]
 
     async def _plan(self, table: Table, partition: bytes, batch: Batch, deadline_ns: int | None) -> deletions.Plan:
-        values = (table.number, partition)
+        values, level = (table.number, partition), self._requests.levels(table.spec).lists
         try:
-            rows = await self._requests.read(table.statements.kind, (*values, schema.RANGE), deadline_ns)
+            rows = await self._requests.read(table.statements.kind, (*values, schema.RANGE), deadline_ns, level=level)
         except TooManyTombstones:
             # A record that is trimmed all the time: what hides is Cassandra's own, and only the count is lost.
             rows = []
-        header = rows or await self._requests.read(table.statements.header, values, deadline_ns)
+        header = rows or await self._requests.read(table.statements.header, values, deadline_ns, level=level)
         tombstone = greatest(header[0][1] if header else None, batch.partition)
         known = [deletions.parse_row(row[-2], row[-1]) for row in rows if row[-1] is not None]
         return deletions.plan(known, batch.ranges, tombstone, table.spec.max_lag_us)
