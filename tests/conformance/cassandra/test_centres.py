@@ -14,7 +14,7 @@ from tests.conformance.held import held
 
 from soundstage.core import version
 from soundstage.core.environment import SystemEnvironment
-from soundstage.core.errors import DeadlineExceeded, NotFound, SoundstageError, Unavailable
+from soundstage.core.errors import DeadlineExceeded, InvalidArgument, NotFound, SoundstageError, Unavailable
 from soundstage.engines.records.cassandra import CassandraRecords, Link
 from soundstage.engines.records.port import ALL, Batch, Budget, TableSpec
 from soundstage.servers import Cluster
@@ -22,6 +22,16 @@ from soundstage.servers import Cluster
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 PLAIN, GUARDED = "centres/plain", "centres/guarded"
+LOCAL = {
+    "centres/local": TableSpec(name="centres/local", scope="local"),
+    "centres/local-loose": TableSpec(name="centres/local-loose", scope="local", eventual=True),
+    "centres/local-guarded": TableSpec(name="centres/local-guarded", scope="local", conditional=True, serial=True),
+}
+GLOBAL = {
+    "centres/global": TableSpec(name="centres/global", scope="global"),
+    "centres/global-guarded": TableSpec(name="centres/global-guarded", scope="global", conditional=True, serial=True),
+}
+LOOSE = TableSpec(name="centres/global-loose", scope="global", eventual=True)
 WAIT_S, DEADLINE_S, ENDED_S = 60.0, 2.0, 45.0
 QUERY = "attempt_s=2&patience_s=90&replication=1"
 
@@ -71,7 +81,11 @@ async def engines(links: Links) -> AsyncIterator[Engines]:
         found = Engines(*opened)
         await found.everywhere.create_table(TableSpec(name=PLAIN))
         await found.everywhere.create_table(TableSpec(name=GUARDED, conditional=True))
+        scoped = (*LOCAL.values(), *GLOBAL.values(), LOOSE)
+        for spec in scoped:
+            await found.everywhere.create_table(spec)
         for engine in (found.here, found.there):
+            await engine.tables()
             for name in (PLAIN, GUARDED):
                 await known(engine, name)
         yield found
@@ -134,6 +148,15 @@ async def unread(engine: CassandraRecords, table: str) -> bool:
     return (page.rows, page.resume) == ([], b"")
 
 
+async def unfound(engine: CassandraRecords) -> bool:
+    """Whether who asks all copies is told that one of them does not answer."""
+    try:
+        await engine.get_from_all("centres/local", b"record", [b"alone"], now_us(), within(DEADLINE_S))
+    except (Unavailable, DeadlineExceeded):
+        return True
+    return False
+
+
 def test_each_data_centre_has_a_copy_of_each_row(links: Links) -> None:
     row = links.here.session.execute(
         "SELECT replication FROM system_schema.keyspaces WHERE keyspace_name = 'suite'"
@@ -154,6 +177,32 @@ async def test_what_one_data_centre_took_comes_to_the_other(engines: Engines) ->
     await arrived(engines.there, PLAIN, b"key")
 
 
+async def test_what_is_of_global_scope_is_seen_at_once_whatever_the_engine_says(engines: Engines) -> None:
+    for table in GLOBAL:
+        await put(engines.here, table, b"key")
+        assert [await keys(each, table) for each in engines] == [{b"key"}] * 3
+
+
+async def test_what_one_data_centre_took_alone_comes_to_the_other(engines: Engines) -> None:
+    for table in ("centres/local", "centres/local-loose"):
+        await put(engines.everywhere, table, b"key")
+        await arrived(engines.there, table, b"key")
+
+
+async def test_what_one_data_centre_decides_is_refused_in_the_other(engines: Engines) -> None:
+    await put(engines.everywhere, "centres/local-guarded", b"key")
+    with pytest.raises(InvalidArgument, match="'datacenter1' alone"):
+        await put(engines.there, "centres/local-guarded", b"other")
+    with pytest.raises(InvalidArgument, match="'datacenter1' alone"):
+        await keys(engines.there, "centres/local-guarded")
+
+
+async def test_any_copy_in_any_data_centre_is_found_by_who_asks_them_all(engines: Engines) -> None:
+    await put(engines.here, "centres/local-loose", b"key")
+    page = await engines.there.get_from_all("centres/local-loose", b"record", [b"key"], now_us())
+    assert [key for key, _ in page.rows] == [b"key"]
+
+
 async def test_with_the_other_data_centre_gone_one_goes_on_alone_and_a_quorum_of_all_is_unavailable(
     centres: Cluster, engines: Engines
 ) -> None:
@@ -165,13 +214,20 @@ async def test_with_the_other_data_centre_gone_one_goes_on_alone_and_a_quorum_of
         for table in (PLAIN, GUARDED):
             await put(here, table, b"alone")
         alone = [await keys(here, table) for table in (PLAIN, GUARDED)]
-        ended = [await refused(everywhere, table) for table in (PLAIN, GUARDED)]
+        # Of an engine that asks all data centres, what is of local scope goes on too.
+        for table in (*LOCAL, LOOSE.name):
+            await put(everywhere, table, b"alone")
+        scoped = [await keys(everywhere, table) for table in (*LOCAL, LOOSE.name)]
+        ended = [await refused(everywhere, table) for table in (PLAIN, GUARDED, *GLOBAL)]
         nothing_read = await unread(everywhere, PLAIN)
+        unknown = await unfound(everywhere)
     finally:
         await asyncio.to_thread(centres.start)
         await asyncio.to_thread(centres.ready)
     assert alone == [{b"before", b"alone"}] * 2
+    assert scoped == [{b"alone"}] * 4
     assert nothing_read
+    assert unknown
     assert all(took_s < ENDED_S for _, took_s in ended)
     assert all(error.outcome in ("unknown", "not_applied") for error, _ in ended)
     # A quorum of all asks both, so what one took alone is seen.

@@ -17,6 +17,7 @@ CAPABILITIES = frozenset(
         Capability.DURABLE,
         Capability.TRANSFER,
         Capability.SHARED,
+        Capability.COPIES,
     }
 )
 

@@ -1,7 +1,8 @@
 """One node after another is paused or killed, and then most of them at once, while writers and readers go on.
 
 The last tests of the ring, whose third node they leave dead. What must hold: whatever was acknowledged is there at the
-end, and a read that begins after a write was acknowledged finds that write or a later one.
+end, a read that begins after a write was acknowledged finds that write or a later one, and what a linearizable table
+answers is what one register would.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Generator
 import pytest
 from tests.conformance.cassandra.conftest import link_to
 from tests.conformance.held import held
+from tests.conformance.ring.contest import DECIDED, Contest
 from tests.conformance.ring.traffic import (
     GUARDED,
     LOOSE,
@@ -64,6 +66,16 @@ async def engine(link: Link, space: str) -> AsyncIterator[CassandraRecords]:
     await opened.create_table(TableSpec(name=PLAIN))
     await opened.create_table(TableSpec(name=GUARDED, conditional=True))
     await opened.create_table(TableSpec(name=LOOSE, eventual=True))
+    await opened.create_table(TableSpec(name=DECIDED, conditional=True, serial=True))
+    yield opened
+    await opened.stop()
+
+
+@pytest.fixture
+async def rival(link: Link, space: str, engine: CassandraRecords) -> AsyncIterator[CassandraRecords]:
+    """The same tables in another process, as far as the engine can tell."""
+    opened = CassandraRecords(link, SystemEnvironment(), space)
+    await opened.start()
     yield opened
     await opened.stop()
 
@@ -89,13 +101,13 @@ async def all_take_part(whole: CassandraRecords) -> None:
             return
 
 
-async def back(cluster: Cluster, whole: CassandraRecords, traffic: Traffic) -> None:
+async def back(cluster: Cluster, whole: CassandraRecords, traffic: Traffic, contest: Contest) -> None:
     """Nodes that were killed run again and take part."""
-    traffic.pace_s = SLOW_S
+    traffic.pace_s = contest.pace_s = SLOW_S
     await asyncio.to_thread(cluster.start)
     await asyncio.to_thread(cluster.ready)
     await all_take_part(whole)
-    traffic.pace_s = PACE_S
+    traffic.pace_s = contest.pace_s = PACE_S
 
 
 async def refused(call: Awaitable[object]) -> tuple[SoundstageError, float]:
@@ -121,30 +133,33 @@ async def kept(engine: CassandraRecords, table: str, record: bytes) -> set[bytes
 
 
 async def test_a_node_that_hangs_holds_up_nobody_for_good(
-    ring: Cluster, engine: CassandraRecords, whole: CassandraRecords
+    ring: Cluster, engine: CassandraRecords, rival: CassandraRecords, whole: CassandraRecords
 ) -> None:
-    async with Traffic(engine) as traffic:
+    async with Traffic(engine) as traffic, Contest((engine, rival)) as contest:
         await traffic.more(20)
         ring.servers[2].pause()
         try:
             resumes = time.monotonic() + PAUSED_S
             await traffic.more(20)
+            await contest.more(5)
             await asyncio.sleep(max(0.0, resumes - time.monotonic()))
         finally:
             ring.servers[2].resume()
         await all_take_part(whole)
         await traffic.more(20)
-    assert await traffic.wrong() == []
+        await contest.more(5)
+    assert (await traffic.wrong(), contest.wrong) == ([], [])
 
 
 async def test_one_node_may_be_killed_and_two_only_hold_calls_up_until_they_are_back(
-    ring: Cluster, engine: CassandraRecords, whole: CassandraRecords
+    ring: Cluster, engine: CassandraRecords, rival: CassandraRecords, whole: CassandraRecords
 ) -> None:
     one, two, three = ring.servers
-    async with Traffic(engine) as traffic:
+    async with Traffic(engine) as traffic, Contest((engine, rival)) as contest:
         await traffic.more(20)
         one.kill()
         await traffic.more(20)
+        await contest.more(5)
         two.kill()
         ended = await asyncio.gather(
             refused(engine.apply(PLAIN, b"more", put(b"key", 1), deadline_ns=within(DEADLINE_S))),
@@ -154,13 +169,14 @@ async def test_one_node_may_be_killed_and_two_only_hold_calls_up_until_they_are_
         # Of what one replica is enough for, the last one takes and shows everything.
         await engine.apply(LOOSE, b"more", put(b"alone", 1), deadline_ns=within(WAIT_S))
         shown = await kept(engine, LOOSE, b"more")
-        await back(ring, whole, traffic)
+        await back(ring, whole, traffic, contest)
         await whole.create_table(TableSpec(name=LOOSE))
         caught_up = await kept(whole, LOOSE, b"more")
         # What was acknowledged while one of them was gone is with the two that were.
         three.kill()
         await traffic.more(20)
-    assert (await traffic.wrong(), nothing_read) == ([], True)
+        await contest.more(5)
+    assert (await traffic.wrong(), contest.wrong, nothing_read) == ([], [], True)
     assert (shown, caught_up) == ({b"alone"}, {b"alone"})
     assert all(took_s < ENDED_S for _, took_s in ended)
     assert {type(error) for error, _ in ended} <= set(TURNED_DOWN)

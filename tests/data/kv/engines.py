@@ -95,7 +95,9 @@ class Copied(MemoryRecords):
             return Page([], None, None)
         return await super().get(table, partition, *arguments, **named)
 
-    async def get_from_all(self, table: str, partition: bytes, keys: Sequence[bytes], now_us: int) -> Page:
+    async def get_from_all(
+        self, table: str, partition: bytes, keys: Sequence[bytes], now_us: int, deadline_ns: int | None = None
+    ) -> Page:
         if self.away:
             raise Unavailable("a copy does not answer")
         return await super().get(table, partition, keys, now_us)

@@ -333,10 +333,13 @@ class Statistics(Protocol):
 class Copies(Protocol):
     """`Capability.COPIES`."""
 
-    async def get_from_all(self, table: str, partition: bytes, keys: Sequence[bytes], now_us: int) -> Page:
-        """As `Records.get`, of what any copy in any region has; `Unavailable` while one of them does not answer.
+    async def get_from_all(
+        self, table: str, partition: bytes, keys: Sequence[bytes], now_us: int, deadline_ns: int | None = None
+    ) -> Page:
+        """The live rows among `keys`, in any order, that any copy in any region has.
 
-        What was acknowledged is seen, by however few copies. For who would lose something by not knowing.
+        What was acknowledged is seen, by however few copies. `Unavailable` while one of them does not answer. For few
+        keys, and for who would lose something by not knowing.
         """
         ...
 

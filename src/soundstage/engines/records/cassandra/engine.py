@@ -150,11 +150,14 @@ class CassandraRecords:
         source = await parts.catalogue.table(table, None if budget is None else budget.deadline_ns)
         return await parts.reader.points(source, partition, keys, now_us, budget)
 
-    async def get_from_all(self, table: str, partition: bytes, keys: Sequence[bytes], now_us: int) -> Page:
+    async def get_from_all(
+        self, table: str, partition: bytes, keys: Sequence[bytes], now_us: int, deadline_ns: int | None = None
+    ) -> Page:
         """See `Copies`."""
         parts = self.parts
-        source = await parts.catalogue.table(table)
-        return await parts.all_copies.points(source, partition, keys, now_us, None)
+        source = await parts.catalogue.table(table, deadline_ns)
+        rows, stamp = await parts.all_copies.all_points(source, partition, keys, now_us, deadline_ns)
+        return Page(rows, None, stamp)
 
     async def read(self, table: str, partition: bytes, span: Span, budget: Budget, now_us: int) -> Page:
         parts = self.parts

@@ -90,6 +90,17 @@ class Reader:
         _learn(table, rows)
         return Page(rows, None if len(asked) == len(keys) else keys[len(asked)], stamp)
 
+    async def all_points(
+        self, table: Table, partition: bytes, keys: Sequence[bytes], now_us: int, deadline_ns: int | None
+    ) -> tuple[list[Row], Stamp | None]:
+        """The live rows among `keys`, which are few, in the order of the store, and the record's stamp."""
+        values = (table.number, partition, list(dict.fromkeys(keys)))
+        try:
+            found = await self._found(table, partition, table.statements.points, values, deadline_ns)
+        except TooManyTombstones:
+            raise Overgrown from None
+        return live_rows(found, now_us), _stamp(found.statics)
+
     async def page(self, table: Table, partition: bytes, span: Span, budget: Budget, now_us: int) -> Page:
         """See `Records.read`."""
         try:

@@ -14,6 +14,7 @@ from soundstage.testing.records.requirements import leave_out, select
 from soundstage.testing.records.suite.atomicity import Atomicity
 from soundstage.testing.records.suite.checkpoints import CheckpointsHeld
 from soundstage.testing.records.suite.conditions import Conditions
+from soundstage.testing.records.suite.copies import CopiesHeld
 from soundstage.testing.records.suite.deletes import Deletes
 from soundstage.testing.records.suite.durability import Durability
 from soundstage.testing.records.suite.expiry import Expiry
@@ -57,6 +58,7 @@ class RecordsSuite(
     Sizes,
     CheckpointsHeld,
     TransfersHeld,
+    CopiesHeld,
     Histories,
 ):
     """What every engine of the records port does. Subclass it with a fixture `open_engine`, see `OpenEngine`.
