@@ -7,6 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 from tests.data.kv.caches import Flaky
+from tests.data.kv.conftest import OpenStage, make
+from tests.data.kv.engines import Copied
 
 from soundstage.core.environment import VirtualEnvironment
 from soundstage.core.errors import InvalidArgument
@@ -17,7 +19,9 @@ from soundstage.data.kv.namespace import PAGED, ServedNamespace, check_cache, ta
 from soundstage.engines.cache.memory import MemoryCache
 from soundstage.engines.records.memory import MemoryRecords
 from soundstage.engines.records.port import Capability, TableSpec
+from soundstage.runtime.namespaces.api import Namespaces
 from soundstage.runtime.service import Earlier, NamespaceView
+from soundstage.runtime.stage import Stage
 
 ABLE = frozenset({Capability.CONDITIONAL})
 COSTLY = ABLE | {Capability.COSTLY_CONDITIONS}
@@ -234,3 +238,24 @@ def test_a_scope_is_refused_with_the_reason_where_there_are_no_data_centres(scop
     with pytest.raises(InvalidArgument, match="no copies in several data centres") as refused:
         tables("people", NamespaceConfig(consistency_scope=scope), ABLE)
     assert (refused.value.field, "Cassandra" in (refused.value.hint or "")) == ("consistency_scope", True)
+
+
+async def put_with_scopes(stage: Stage, scopes: tuple[str, str], **config: Any) -> None:
+    for scope in scopes:
+        await make(stage, "people", consistency_scope=scope, **config)
+
+
+async def test_who_decides_about_conditions_is_fixed(open_stage: OpenStage, environment: VirtualEnvironment) -> None:
+    stage = await open_stage(Copied(environment))
+    with pytest.raises(InvalidArgument, match="since the namespace was created") as refused:
+        await put_with_scopes(stage, ("local", "global"), conditional_writes=True)
+    assert refused.value.field == "namespace.config.consistency_scope"
+
+
+@pytest.mark.parametrize("scopes", [("local", "global"), ("global", "local")])
+async def test_without_conditions_the_scope_may_change(
+    open_stage: OpenStage, environment: VirtualEnvironment, scopes: tuple[str, str]
+) -> None:
+    stage = await open_stage(Copied(environment))
+    await put_with_scopes(stage, scopes, conditional_writes=False)
+    assert (await stage.client(Namespaces).get(name="people")).config["consistency_scope"] == scopes[1]

@@ -13,7 +13,7 @@ from soundstage.core.environment import VirtualEnvironment
 from soundstage.engines.records.cassandra import schema
 from soundstage.engines.records.cassandra.catalogue import Catalogue
 from soundstage.engines.records.cassandra.erasing import Eraser
-from soundstage.engines.records.cassandra.link import Link
+from soundstage.engines.records.cassandra.link import Link, Settings
 from soundstage.engines.records.cassandra.options import parse_address
 from soundstage.engines.records.cassandra.reading import Reader
 from soundstage.engines.records.cassandra.requests import Requests
@@ -92,6 +92,12 @@ class Kept:
         self.catalogue[name] = number, spec
         return [(True,)]
 
+    def _set_spec(self, spec: bytes, _: str, name: str, number: int) -> list[Any]:
+        if name not in self.catalogue or self.catalogue[name][0] != number:
+            return [(False,)]
+        self.catalogue[name] = number, spec
+        return [(True,)]
+
     def _remove_table(self, _: str, name: str, number: int) -> list[Any]:
         if name not in self.catalogue or self.catalogue[name][0] != number:
             return [(False,)]
@@ -158,8 +164,10 @@ class Dying(Session):
 class Schemed(Link):
     """A link whose changes of the schema are kept."""
 
-    def __init__(self, session: Dying) -> None:
-        super().__init__(parse_address("main", urlsplit(f"{URL}&patience_s=1"), {}, None))
+    def __init__(self, session: Dying, region: str) -> None:
+        options = {"local_dc": region} if region else {}
+        super().__init__(parse_address("main", urlsplit(f"{URL}&patience_s=1"), options, None))
+        self.settings = Settings("v2", 3)
         self.session = session
 
     async def change_schema(self, statement: str) -> None:
@@ -182,11 +190,11 @@ class Process:
 
 
 async def process(
-    kept: Kept, environment: VirtualEnvironment, step: int | None = None, *, done: bool = False
+    kept: Kept, environment: VirtualEnvironment, step: int | None = None, *, done: bool = False, region: str = ""
 ) -> Process:
     """A process that was just started, and dies at `step` from now on; None: never."""
     session = Dying(kept, step, done=done)
-    link = Schemed(session)
+    link = Schemed(session, region)
     requests = Requests(link, environment)
     known = await ledgers(link)
     catalogue = Catalogue(link, SPACE, requests, known, environment)

@@ -12,7 +12,7 @@ from tests.engines.records.cassandra.kept import Died, Kept, process
 from tests.engines.records.cassandra.scripted import ADDRESS, Session, Statement, requests_of, table_of
 
 from soundstage.core.environment import VirtualEnvironment
-from soundstage.core.errors import DeadlineExceeded, NotFound, Unavailable
+from soundstage.core.errors import AlreadyExists, DeadlineExceeded, NotFound, Unavailable
 from soundstage.engines.records.cassandra import schema
 from soundstage.engines.records.cassandra.catalogue import REFRESH_NS, Catalogue
 from soundstage.engines.records.cassandra.driver import root
@@ -87,10 +87,14 @@ async def test_a_table_that_is_not_known_is_asked_for_until_the_deadline(environ
 
 
 LOOSE = (NAME, 1, msgspec.msgpack.encode(TableSpec(name=NAME, eventual=True)), None)
+LOCAL = (NAME, 1, msgspec.msgpack.encode(TableSpec(name=NAME, scope="local")), None)
 
 
-async def test_a_call_that_one_replica_is_enough_for_waits_for_no_quorum(environment: VirtualEnvironment) -> None:
-    session = Preparing([[LOOSE]])
+@pytest.mark.parametrize("row", [LOOSE, LOCAL])
+async def test_a_call_that_fewer_replicas_are_enough_for_waits_for_no_quorum(
+    environment: VirtualEnvironment, row: tuple[Any, ...]
+) -> None:
+    session = Preparing([[row]])
     catalogue = await known(session, environment)
     tables = [await catalogue.table(NAME) for _ in range(3)]
     await asyncio.sleep(0)
@@ -261,3 +265,48 @@ async def test_a_table_that_was_made_by_an_attempt_of_unknown_outcome_stays(envi
     kept.answer = unknown
     await made.catalogue.create(spec)
     assert (kept.own, kept.catalogue[NAME][0], kept.dropped) == ({"rows_2"}, 2, {})
+
+
+DECIDED_HERE = TableSpec(name=NAME, conditional=True, scope="local")
+
+
+async def put_in_turn(environment: VirtualEnvironment, *specs: TableSpec, region: str = "") -> TableSpec:
+    """What is kept of a table after it was made, and put again, as those say."""
+    kept, found = Kept(), None
+    for spec in specs:
+        made = await process(kept, environment, region=region if found is None else "elsewhere")
+        await made.catalogue.create(spec)
+        found = (await made.catalogue.table(NAME)).spec
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize(
+    ("spec", "region"),
+    [
+        (DECIDED_HERE, "oslo"),
+        (TableSpec(name=NAME, conditional=True, scope="global"), msgspec.UNSET),
+        (TableSpec(name=NAME, scope="local"), msgspec.UNSET),
+    ],
+)
+async def test_where_a_table_is_decided_is_kept_with_it(
+    environment: VirtualEnvironment, spec: TableSpec, region: Any
+) -> None:
+    assert (await put_in_turn(environment, spec, region="oslo")).region == region
+
+
+async def test_who_puts_a_table_again_elsewhere_does_not_move_its_decisions(environment: VirtualEnvironment) -> None:
+    again = msgspec.structs.replace(DECIDED_HERE, max_lag_us=9)
+    assert (await put_in_turn(environment, DECIDED_HERE, again, region="oslo")).region == "oslo"
+
+
+@pytest.mark.parametrize("scope", ["global", msgspec.UNSET])
+async def test_who_decides_about_a_table_is_never_changed(environment: VirtualEnvironment, scope: Any) -> None:
+    with pytest.raises(AlreadyExists, match="decided by the copies of another scope"):
+        await put_in_turn(environment, DECIDED_HERE, msgspec.structs.replace(DECIDED_HERE, scope=scope))
+
+
+@pytest.mark.parametrize("scope", ["global", "local", msgspec.UNSET])
+async def test_the_scope_of_a_table_without_conditions_may_change(environment: VirtualEnvironment, scope: Any) -> None:
+    spec = TableSpec(name=NAME, scope="local")
+    assert (await put_in_turn(environment, spec, msgspec.structs.replace(spec, scope=scope))).scope == scope

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 from tests.engines.records.cassandra.scripted import ADDRESS, Bound, Session, Statement, requests_of, table_of
 
@@ -11,7 +12,7 @@ from soundstage.core import version
 from soundstage.core.environment import VirtualEnvironment
 from soundstage.engines.records.cassandra import schema
 from soundstage.engines.records.cassandra.catalogue import Catalogue
-from soundstage.engines.records.cassandra.driver import root
+from soundstage.engines.records.cassandra.driver import EACH_QUORUM, root
 from soundstage.engines.records.cassandra.due import ENTRIES_AT_ONCE, Agenda
 from soundstage.engines.records.cassandra.engine import Parts
 from soundstage.engines.records.cassandra.failures import TOO_MANY_TOMBSTONES
@@ -24,11 +25,11 @@ LEDGERS = Ledgers({name: Statement(name) for name in Ledgers.TEXTS})
 SPEC = TableSpec(name="films", max_lag_us=0, delete_ttl_min_us=0, delete_ttl_max_us=0)
 
 
-def parts_of(session: Session, environment: VirtualEnvironment) -> Parts:
+def parts_of(session: Session, environment: VirtualEnvironment, spec: TableSpec = SPEC) -> Parts:
     """An engine's parts, which know one table and read nothing anew."""
     requests = requests_of(session, environment)
     catalogue = Catalogue(Link(ADDRESS), "main", requests, LEDGERS, environment)
-    catalogue.by_number[1] = table_of(SPEC)
+    catalogue.by_number[1] = table_of(spec)
     return Parts(requests, catalogue, Agenda("main", requests, LEDGERS, environment), Link(ADDRESS), environment)
 
 
@@ -66,6 +67,36 @@ async def test_between_too_many_dead_rows_they_go_one_by_one(environment: Virtua
     session = Session([*answers(now_us // schema.HOUR_US, entries, rows, failed, None, None), []])
     swept = await parts_of(session, environment).sweeper.sweep(100)
     assert (swept.purged, len(session.sent[4].request)) == (4, 4)
+
+
+async def test_in_an_eventual_table_no_range_goes_that_may_hold_what_another_replica_has(
+    environment: VirtualEnvironment,
+) -> None:
+    now_us = environment.now_us()
+    time_us = now_us - 7_200_000_000
+    cell = version.put(time_us, "t", b"", expires_us=now_us - 60_000_000)
+    keys = [b"%d" % number for number in range(4)]
+    entries = [(key, now_us - 1, time_us) for key in keys]
+    rows = [(b"newest", key, cell) for key in keys]
+    session = Session([*answers(now_us // schema.HOUR_US, entries, rows, None, None), []])
+    spec = msgspec.structs.replace(SPEC, eventual=True)
+    swept = await parts_of(session, environment, spec).sweeper.sweep(100)
+    assert (swept.purged, len(session.sent[3].request)) == (4, 4)
+
+
+async def test_a_table_of_local_scope_is_swept_by_what_any_data_centre_took(environment: VirtualEnvironment) -> None:
+    now_us = environment.now_us()
+    session = Session([*answers(now_us // schema.HOUR_US, [(b"key", now_us - 1, now_us - 9)], [], None), []])
+    await parts_of(session, environment, msgspec.structs.replace(SPEC, scope="local")).sweeper.sweep(100)
+    assert session.sent[1].request.consistency_level == EACH_QUORUM
+
+
+async def test_what_another_data_centre_decides_is_swept_there(environment: VirtualEnvironment) -> None:
+    now_us = environment.now_us()
+    session = Session([[(now_us // schema.HOUR_US, 1)], []])
+    spec = msgspec.structs.replace(SPEC, conditional=True, scope="local", region="oslo")
+    swept = await parts_of(session, environment, spec).sweeper.sweep(100)
+    assert (swept.purged, len(session.sent)) == (0, 2)
 
 
 FAILED = root.ReadFailure("failed", error_code_map={"127.0.0.1": TOO_MANY_TOMBSTONES})
