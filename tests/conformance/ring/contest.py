@@ -13,8 +13,7 @@ from tests.conformance.ring.traffic import PACE_S, TURNED_DOWN, WAIT_S, now_us, 
 
 from soundstage.core import version
 from soundstage.core.errors import PreconditionFailed
-from soundstage.engines.records.cassandra import CassandraRecords
-from soundstage.engines.records.port import Batch, Budget, Condition, Conditional, Stamp
+from soundstage.engines.records.port import Batch, Budget, Condition, Conditional, Records, Stamp
 from soundstage.testing.simulation.linearizer import Linearizer
 from soundstage.testing.simulation.scenario import Divergence
 
@@ -65,7 +64,7 @@ class Judged:
 class Contest:
     """Goes on while it is open; `wrong` says what cannot have been."""
 
-    def __init__(self, engines: Sequence[CassandraRecords]) -> None:
+    def __init__(self, engines: Sequence[Records]) -> None:
         self.judged: dict[bytes, Judged] = {record: Judged() for record in RECORDS}
         self.wrong: list[str] = []
         self.pace_s: float = PACE_S
@@ -92,7 +91,7 @@ class Contest:
                 self._progress.clear()
                 await self._progress.wait()
 
-    async def _compete(self, engine: CassandraRecords, record: bytes) -> None:
+    async def _compete(self, engine: Records, record: bytes) -> None:
         judged = self.judged[record]
         try:
             while not self._stopping:
@@ -105,7 +104,7 @@ class Contest:
             self.wrong.append(f"{record!r}: {error}")
             self._progress.set()
 
-    async def _look(self, engine: CassandraRecords, record: bytes, judged: Judged) -> tuple[int, Stamp | None] | None:
+    async def _look(self, engine: Records, record: bytes, judged: Judged) -> tuple[int, Stamp | None] | None:
         """The number of the item and its stamp; None where nobody answered."""
         asked = judged.history.begin(None)
         try:
@@ -120,9 +119,7 @@ class Contest:
         judged.history.end(asked, number)
         return number, None if cell is None else Stamp(version.time_us(cell), version.token(cell))
 
-    async def _put(
-        self, engine: CassandraRecords, record: bytes, judged: Judged, expected: int, stamp: Stamp | None
-    ) -> None:
+    async def _put(self, engine: Records, record: bytes, judged: Judged, expected: int, stamp: Stamp | None) -> None:
         judged.numbers += 1
         new = judged.numbers
         token = f"{record.decode()}-{new}"
