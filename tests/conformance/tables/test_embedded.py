@@ -23,8 +23,9 @@ import pytest
 from soundstage.core.environment import SystemEnvironment
 from soundstage.core.errors import DataLoss, Exhausted, InvalidArgument, NotFound, PreconditionFailed, Unavailable
 from soundstage.engines.tables.filters import above, equal
-from soundstage.engines.tables.iceberg import IcebergTables, embedded_address, upkeep
+from soundstage.engines.tables.iceberg import IcebergTables, changes, embedded_address, upkeep
 from soundstage.engines.tables.iceberg.driver import catalog
+from soundstage.engines.tables.iceberg.failures import Overtaken
 from soundstage.engines.tables.iceberg.options import CATALOGUE
 from soundstage.engines.tables.port import At, Column, DropColumn, TableCapability, Tables, TableSpec
 from soundstage.testing.tables import BranchingTablesSuite
@@ -290,8 +291,6 @@ async def test_rows_of_a_change_that_is_refused_leave_no_files(films: IcebergTab
 async def test_files_of_a_change_whose_outcome_nobody_knows_stay(
     films: IcebergTables, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from soundstage.engines.tables.iceberg import changes
-
     committed = changes.committed
 
     def lost(*arguments: Any) -> None:
@@ -319,6 +318,35 @@ async def test_files_of_a_change_that_is_cancelled_before_its_commit_are_gone(
         with pytest.raises(asyncio.CancelledError):
             await changing
     assert (files(tmp_path), await ids(films)) == (before, [1, 2, 3, 4])
+
+
+@pytest.mark.parametrize("change", ["append", "overwrite", "compact"])
+async def test_files_of_a_change_that_is_cancelled_as_they_are_whole_are_gone(
+    films: IcebergTables, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    await films.append("films", rows(film(5)))
+    before, place = files(tmp_path), upkeep if change == "compact" else changes
+    reached, go_on = threading.Event(), threading.Event()
+    name = "gathered" if change == "compact" else "written"
+    write = getattr(place, name)
+
+    def slow(*arguments: Any) -> Any:
+        made = write(*arguments)
+        reached.set()
+        assert go_on.wait(60)
+        return made
+
+    monkeypatch.setattr(place, name, slow)
+    given = () if change == "compact" else (rows(film(9)),)
+    changing = asyncio.ensure_future(getattr(films, change)("films", *given))
+    assert await asyncio.to_thread(reached.wait, 60)
+    assert files(tmp_path) == before + 1
+    changing.cancel()
+    await asyncio.sleep(0)
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await changing
+    assert (files(tmp_path), await ids(films)) == (before, [1, 2, 3, 4, 5])
 
 
 async def test_files_of_a_change_that_is_cancelled_amid_its_commit_stay(
@@ -460,8 +488,6 @@ async def test_a_catalogue_that_is_none_fails_the_start(tmp_path: Path) -> None:
 async def test_a_change_that_others_are_always_quicker_than_is_given_up(
     films: IcebergTables, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from soundstage.engines.tables.iceberg import changes
-    from soundstage.engines.tables.iceberg.failures import Overtaken
 
     def overtaken(*_: object) -> None:
         raise Overtaken

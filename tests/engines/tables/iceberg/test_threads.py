@@ -151,6 +151,48 @@ async def test_who_is_cancelled_leaves_by_the_deadline(threads: Threads) -> None
     stuck.go_on.set()
 
 
+async def test_what_a_job_came_to_for_who_was_cancelled_is_undone_before_that_one_leaves(threads: Threads) -> None:
+    stuck, undone = Stuck(), list[int]()
+    call = asyncio.ensure_future(threads.run("films", stuck, undo=undone.append))
+    await set_(stuck.begun)
+    call.cancel()
+    stuck.go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    assert undone == [7]
+
+
+async def test_what_a_job_comes_to_after_the_deadline_is_undone_then(threads: Threads) -> None:
+    stuck, undone = Stuck(), threading.Event()
+    with pytest.raises(DeadlineExceeded):
+        await threads.run("films", stuck, deadline_ns=soon(), undo=lambda _: undone.set())
+    assert not undone.is_set()
+    stuck.go_on.set()
+    await set_(undone)
+
+
+async def test_what_a_job_came_to_in_time_is_not_undone(threads: Threads) -> None:
+    undone = list[int]()
+    assert await threads.run("films", lambda _: 7, undo=undone.append) == 7
+    assert undone == []
+
+
+async def test_of_a_job_that_failed_nothing_is_undone(threads: Threads) -> None:
+    go_on, undone = threading.Event(), list[int]()
+
+    def fail(_: Work) -> int:
+        assert go_on.wait(30)
+        raise ValueError
+
+    call = asyncio.ensure_future(threads.run("films", fail, undo=undone.append))
+    await asyncio.sleep(0)
+    call.cancel()
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    assert undone == []
+
+
 @pytest.mark.parametrize(("commits", "outcome"), [(False, "not_applied"), (True, "unknown")])
 async def test_a_stop_leaves_a_thread_that_is_stuck(
     monkeypatch: pytest.MonkeyPatch, commits: bool, outcome: str

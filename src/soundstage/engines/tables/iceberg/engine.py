@@ -33,7 +33,7 @@ from soundstage.engines.tables.iceberg.failures import Overtaken, busy
 from soundstage.engines.tables.iceberg.files import NAME as DURABLE_FILES
 from soundstage.engines.tables.iceberg.options import Address
 from soundstage.engines.tables.iceberg.reading import batches_of, planned
-from soundstage.engines.tables.iceberg.threads import Threads
+from soundstage.engines.tables.iceberg.threads import Job, Threads, Undo
 from soundstage.engines.tables.iceberg.translation import branches_of, line, partitions_of, schema_of, spec_of
 from soundstage.engines.tables.iceberg.work import Tries, Work
 from soundstage.engines.tables.port import (
@@ -165,7 +165,7 @@ class IcebergTables:
             edits.head_of(table, call)
             return table, edits.written(table, call, data, check)
 
-        table, files = await self._run(name, write, deadline_ns=deadline_ns)
+        table, files = await self._run(name, write, deadline_ns=deadline_ns, undo=lambda made: edits.discard(*made))
 
         def add(found: Any, check: Work) -> Snapshot:
             edits.check_same(found, call, table)
@@ -202,7 +202,9 @@ class IcebergTables:
             files = edits.written(table, call, data, check, touched)
             return table, files, touched.filter()
 
-        table, files, gone = await self._run(name, write, deadline_ns=deadline_ns)
+        table, files, gone = await self._run(
+            name, write, deadline_ns=deadline_ns, undo=lambda made: edits.discard(*made[:2])
+        )
 
         def replace(found: Any, check: Work) -> Snapshot:
             edits.check_same(found, call, table)
@@ -341,7 +343,9 @@ class IcebergTables:
 
         async def attempt() -> Snapshot | None:
             # Rows are read and written before it is this one's turn, so that writers wait for the commit alone.
-            files = await self._run(name, gather, deadline_ns=deadline_ns)
+            files = await self._run(
+                name, gather, deadline_ns=deadline_ns, undo=lambda made: edits.discard(made.table, made.new)
+            )
             if not files.old:
                 return None
 
@@ -425,12 +429,12 @@ class IcebergTables:
                 return await self._threads.run(name, work, deadline_ns=deadline_ns)
 
     async def _run(
-        self, table: str, work: Callable[[Work], T], *, reading: bool = False, deadline_ns: int | None = None
+        self, table: str, work: Job[T], *, reading: bool = False, deadline_ns: int | None = None, undo: Undo[T] = None
     ) -> T:
         """What `work` comes to in a thread, once."""
         with self._threads.asked():
             try:
-                return await self._threads.run(table, work, reading=reading, deadline_ns=deadline_ns)
+                return await self._threads.run(table, work, reading=reading, deadline_ns=deadline_ns, undo=undo)
             except Overtaken as error:
                 raise busy(table) from error
 

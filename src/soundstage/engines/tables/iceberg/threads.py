@@ -10,7 +10,8 @@ import asyncio
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any, TypeAlias, TypeVar
 
 from soundstage.core.completion import ended
 from soundstage.core.environment import Environment
@@ -21,6 +22,10 @@ from soundstage.engines.tables.iceberg.failures import translated
 from soundstage.engines.tables.iceberg.work import Work, doing
 
 T = TypeVar("T")
+
+Job: TypeAlias = Callable[[Work], T]
+Undo: TypeAlias = Callable[[T], None] | None
+"""What is done with what a job came to, where nobody takes it."""
 
 WAITING_MAX = 1_000
 """Calls that wait for a thread, or for their turn at a table."""
@@ -80,12 +85,12 @@ class Threads:
         return left_ns / NS_PER_S
 
     async def run(
-        self, table: str, job: Callable[[Work], T], *, reading: bool = False, deadline_ns: int | None = None
+        self, table: str, job: Job[T], *, reading: bool = False, deadline_ns: int | None = None, undo: Undo[T] = None
     ) -> T:
         """What `job` comes to in a thread, and its failure as one of the port's, or `Overtaken`.
 
         Raises `DeadlineExceeded`, without waiting for the thread. Who is cancelled leaves when the thread has, or by
-        the deadline.
+        the deadline. What the job then came to all the same, a thread hands to `undo`, unless the engine stops.
         """
         within_s = self.left_s(deadline_ns)
         executor = self._executor
@@ -105,11 +110,13 @@ class Threads:
                 await ended(running)
             elif (left_ns := (deadline_ns or 0) - self._environment.monotonic_ns()) > 0:
                 await asyncio.wait((running,), timeout=left_ns / NS_PER_S)
+            await self._unmake(running, undo, deadline_ns)
             raise
         if running.done() and not running.cancelled():
             return running.result()
         outcome = work.leave()
         begun.cancel()
+        await self._unmake(running, undo, deadline_ns)
         raise refusals.stopped(outcome) if self._executor is not executor else refusals.late(outcome)
 
     async def aside(self, job: Callable[[], None], deadline_ns: int | None) -> None:
@@ -123,6 +130,21 @@ class Threads:
         if left_s is None or left_s > 0:
             await asyncio.wait((running, self._stopped), timeout=left_s, return_when=asyncio.FIRST_COMPLETED)
 
+    async def _unmake(self, running: asyncio.Future[T], undo: Undo[T], deadline_ns: int | None) -> None:
+        """What a job came to that nobody takes is handed to `undo`: by the deadline, or once it has come to it."""
+        if undo is None:
+            return
+        if running.done():
+            if not running.cancelled() and running.exception() is None:
+                await self.aside(partial(undo, running.result()), deadline_ns)
+            return
+
+        def unmake(ended: asyncio.Future[T]) -> None:
+            if self._executor is not None and not ended.cancelled() and ended.exception() is None:
+                self._executor.submit(undo, ended.result())
+
+        running.add_done_callback(unmake)
+
     def _over(self, running: asyncio.Future[Any]) -> None:
         self._running.discard(running)
         if not running.cancelled():
@@ -130,7 +152,7 @@ class Threads:
             running.exception()
 
 
-def _done(work: Work, table: str, job: Callable[[Work], T], reading: bool) -> T:
+def _done(work: Work, table: str, job: Job[T], reading: bool) -> T:
     with doing(work):
         try:
             return translated(table, job, work, reading)
