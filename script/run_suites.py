@@ -24,6 +24,7 @@ LOG_TAIL_LINES = 400
 LOG_WHOLE_LINES = 5000
 
 SERVERS: dict[str, tuple[str, ...]] = {
+    "e2e": ("memcached",),
     "servers": ("cassandra", "druid", "kafka", "memcached", "postgresql", "redis", "s3", "temporal"),
     "cassandra": ("cassandra",),
     "ring": ("cassandra",),

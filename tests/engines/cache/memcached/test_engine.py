@@ -6,8 +6,10 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import suppress
+from typing import Any
 
 import pytest
+import uvloop
 
 from soundstage.core.environment import SystemEnvironment
 from soundstage.core.errors import Exhausted, InvalidArgument, TooLarge, Unavailable
@@ -55,6 +57,20 @@ class TestMemcached(CacheSuite):
             await asyncio.sleep(seconds + 1)
 
         return wait
+
+
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
+def test_it_works_on_the_loop_of_programs_and_on_that_of_servers(shared: Cluster, run: Callable[[Any], Any]) -> None:
+    async def calls() -> tuple[bool, bytes, bool]:
+        engine, key = opened(shared, PATIENT), own_key()
+        await engine.start()
+        try:
+            was_set, (found,) = await engine.set(key, b"v" * 100_000), await engine.get([key])
+            return was_set, found.value[:1], await engine.delete(key)
+        finally:
+            await engine.stop()
+
+    assert run(calls()) == (True, b"v", True)
 
 
 @pytest.fixture

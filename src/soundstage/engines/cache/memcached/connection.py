@@ -144,10 +144,9 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
         self._end()
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """See `asyncio.Protocol`."""
-        if isinstance(transport, asyncio.Transport):
-            self._transport = transport
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """See `asyncio.Protocol`. Those of uvloop are of no class of asyncio's."""
+        self._transport = transport
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See `asyncio.Protocol`."""
