@@ -52,6 +52,7 @@ PORTS: Mapping[str, tuple[tuple[ModuleType, ...], Calls]] = {
             "read_many": lambda at: at.read_many("films", [b"p", b"q"], records.ALL, records.DEFAULT_BUDGET, NOW_US),
             "walk": lambda at: at.walk("films", 0, 1, None, records.DEFAULT_BUDGET, NOW_US),
             "sweep": lambda at: at.sweep(100),
+            "get_from_all": lambda at: at.get_from_all("films", b"p", [b"title"], NOW_US),
             "statistics": lambda at: at.statistics("films"),
             "checkpoint": lambda at: at.checkpoint(f"{at.folder}-copy"),
             "restore": lambda at: at.restore(f"{at.folder}-kept"),
