@@ -122,6 +122,14 @@ class HttpConfig(msgspec.Struct, frozen=True, kw_only=True):
             extra={"bounds": ("10ms", "1h")},
         ),
     ] = Duration(30 * _NS)
+    rate_min: Annotated[
+        Size,
+        Meta(
+            description="bytes a second of a file or an upload that must come at least, and be taken of a reply, over "
+            "each `body_timeout`; slower peers are left. 0: any number",
+            extra={"bounds": ("0B", "1GiB")},
+        ),
+    ] = Size(1 << 10)
     idle_timeout: Annotated[
         Duration, Meta(description="between two requests of a connection", extra={"bounds": ("10ms", "1h")})
     ] = Duration(75 * _NS)

@@ -13,6 +13,7 @@ from tests.data.kv.test_large_values import KNOBS, MIB, Watching, big, manifests
 from xxhash import xxh3_128_hexdigest
 
 from soundstage.core import version
+from soundstage.core.call import Call
 from soundstage.core.environment import VirtualEnvironment
 from soundstage.core.errors import (
     DataLoss,
@@ -26,9 +27,10 @@ from soundstage.core.errors import (
     TooLarge,
     Unavailable,
 )
-from soundstage.core.message import Duration
+from soundstage.core.message import Duration, IdempotencyToken, Instant
 from soundstage.core.namespace import NamespaceSpec
-from soundstage.data.kv.api import Condition, KeyValue
+from soundstage.core.streaming import Body
+from soundstage.data.kv.api import Condition, KeyValue, PutValue
 from soundstage.data.kv.chunks import drop_chunks
 from soundstage.data.kv.manifest import chunk_cell
 from soundstage.data.kv.service import KeyValueService
@@ -105,12 +107,16 @@ async def stored_chunks(stage: Stage) -> int:
             return found
 
 
+def service_of(stage: Stage) -> KeyValueService:
+    service = stage.systems.service("kv")
+    assert isinstance(service, KeyValueService)
+    return service
+
+
 async def swept(stage: Stage, environment: VirtualEnvironment, seconds: float) -> int:
     """How many uploads a round drops that is held after so long."""
     environment.advance(seconds)
-    service = stage.systems.service("kv")
-    assert isinstance(service, KeyValueService)
-    return (await service.sweep_values("people", 1_000)).dropped
+    return (await service_of(stage).sweep_values("people", 1_000)).dropped
 
 
 class TestPutAndGet:
@@ -248,9 +254,12 @@ class TestConditions:
     async def test_chunks_of_a_refused_value_go_with_the_next_round(
         self, kv: KeyValue, stage: Stage, environment: VirtualEnvironment
     ) -> None:
-        await kv.put_value(b"1", id="ada", key=b"k")
+        async def overtaken() -> AsyncIterator[bytes]:
+            yield big()
+            await kv.put_value(b"1", id="ada", key=b"k")
+
         with pytest.raises(PreconditionFailed):
-            await kv.put_value(big(), id="ada", key=b"k", condition=Condition(key=b"k", absent=True))
+            await kv.put_value(overtaken(), id="ada", key=b"k", condition=Condition(key=b"k", absent=True))
         assert await stored_chunks(stage) == 7
         assert await swept(stage, environment, 1) == 1
         assert (await stored_chunks(stage), await entries(stage)) == (0, 0)
@@ -266,6 +275,49 @@ class TestConditions:
         with pytest.raises(InvalidArgument, match="conditional writes"):
             await kv.put_value(source(), id="ada", key=b"k", condition=Condition(key=b"k", absent=True))
         assert read == []
+
+    @pytest.mark.parametrize("given_token", [False, True])
+    @pytest.mark.parametrize(
+        "condition",
+        [
+            Condition(key=b"k", absent=True),
+            Condition(absent=True),
+            [Condition(key=b"other", absent=True), Condition(key=b"k", absent=True)],
+            Condition(key=b"k", token=IdempotencyToken(Instant(7_000), "nobody")),
+            Condition(token=IdempotencyToken(Instant(7_000), "nobody")),
+        ],
+    )
+    async def test_one_that_fails_already_is_refused_before_anything_is_read(
+        self, kv: KeyValue, stage: Stage, clock: Clock, condition: Any, given_token: bool
+    ) -> None:
+        await kv.put_value(b"1", id="ada", key=b"k")
+        request = PutValue(
+            namespace="people",
+            id="ada",
+            key=b"k",
+            condition=condition,
+            idempotency_token=clock.token() if given_token else None,
+        )
+        body = Body(parts(big()), None)
+        with pytest.raises(PreconditionFailed) as refused:
+            await service_of(stage).put_value(Call(), request, body)
+        assert (refused.value.field, body.begun, await stored_chunks(stage)) == ("condition", False, 0)
+
+    async def test_nothing_is_written_to_find_that_out(self, kv: KeyValue, clock: Clock) -> None:
+        await kv.put_value(b"1", id="ada", key=b"k")
+        given = conditional(clock)
+        with pytest.raises(PreconditionFailed):
+            await kv.put_value(big(), **given)
+        await kv.delete_items(id="ada", predicate=keys(b"k"))
+        given["idempotency_token"] = clock.token()
+        await kv.put_value(big(), **given)
+        assert (await got(kv), (await kv.count_items(id="ada")).count) == (big(), 1)
+
+    async def test_an_expired_item_keeps_no_value_away(self, kv: KeyValue, environment: VirtualEnvironment) -> None:
+        await kv.put_value(b"1", id="ada", key=b"k", ttl=Duration.parse("1s"))
+        environment.advance(1)
+        await kv.put_value(big(), id="ada", key=b"k", condition=Condition(absent=True))
+        assert await got(kv) == big()
 
     async def test_a_repetition_is_known_even_after_later_writes(self, kv: KeyValue, clock: Clock) -> None:
         given = conditional(clock)

@@ -34,6 +34,7 @@ def test_every_error_is_there_with_its_status_and_what_to_do(code: str) -> None:
         ("from the headers to the last byte of the body", "30 s", LIMITS.body_timeout == 30 * 10**9),
         ("idle between two requests", "75 s", LIMITS.idle_timeout == 75 * 10**9),
         ("a reply of which nothing is taken", "30 s", LIMITS.body_timeout == 30 * 10**9),
+        ("what comes of a file or an upload, and what is taken of a reply", "1 KiB a second", LIMITS.rate_min == 1_024),
         ("requests sent ahead on one connection", "64", PIPELINE_MAX == 64),
         ("connections", "20 000, at most three quarters", LIMITS.max_connections == 20_000),
         ("a deadline", "1 h", DEADLINE_MAX == 3_600 * 10**9),

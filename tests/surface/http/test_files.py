@@ -15,6 +15,7 @@ from tests.surface.http.asgi_client import Answer, Caller
 from tests.surface.http.conftest import OpenStage, Serve
 from tests.surface.http.wire import Wire, request, until
 
+from soundstage.core.size import Size
 from soundstage.core.time import Duration
 from soundstage.engines.blobs.file import FileBlobs
 from soundstage.runtime.config import HttpConfig
@@ -325,7 +326,8 @@ class TestSockets:
         assert await usage(kept) == (0, 0)
 
     async def test_a_body_has_the_time_it_needs_while_it_comes(self, kept: Stage, serve: Serve) -> None:
-        async with await Wire.open(await serve(kept, body_timeout=Duration.parse("1s"))) as wire:
+        limits = {"body_timeout": Duration.parse("1s"), "rate_min": Size(0)}
+        async with await Wire.open(await serve(kept, **limits)) as wire:
             await wire.send(request(PLACE, b"", "PUT", length=24))
             for _ in range(24):
                 await asyncio.sleep(0.05)

@@ -13,6 +13,7 @@ from tests.surface.http.wire import Wire, ask, request, until
 
 from soundstage.core.size import Size
 from soundstage.surface.http.asgi import Receive, Scope, Send, disconnected, send_part
+from soundstage.surface.http.exchange import STREAMED
 from soundstage.surface.http.protocol import LINGER_MAX_BYTES, LINGER_S, PIPELINE_MAX, LimitedProtocol, connections_of
 
 GET = request("/a", method="GET")
@@ -349,6 +350,35 @@ class TestTime:
             assert (response.status, response.json()["detail"]) == (408, "the body took too long to arrive")
             assert await wire.closed() == b""
 
+    @pytest.mark.parametrize(("size", "rate", "status"), [(10_239, 1_024, 408), (10_240, 1_024, 200), (1, 0, 200)])
+    async def test_a_stream_that_comes_on_too_slowly_is_refused(self, size: int, rate: int, status: int) -> None:
+        received = 0
+
+        async def streamed(scope: Scope, receive: Receive, send: Send) -> None:
+            nonlocal received
+            scope[STREAMED], more = True, True
+            while more:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    return
+                received, more = received + len(message["body"]), message["more_body"]
+            await answer(send, b"done")
+
+        limits: dict[str, Any] = {"body_timeout": ms(10_000), "rate_min": Size(rate)}
+        async with Listener(streamed, **limits) as listener, await Wire.open(listener.url) as wire:
+            await wire.send(request("/a", b"x", length=size + 2))
+            await until(lambda: received == 1)
+            connection = only(listener)
+            # As if the first byte had come nine seconds ago.
+            connection._since -= 9
+            connection._came_bytes = 0
+            await wire.send(bytes(size))
+            await until(lambda: received == size + 1)
+            connection.check_time(connection.loop.time() + 2)
+            if status == 200:
+                await wire.send(b"x")
+            assert (await wire.response()).status == status
+
     async def test_a_connection_without_a_request_is_closed_without_a_word(self) -> None:
         async with Listener(echo, idle_timeout=ms(20)) as listener, await Wire.open(listener.url) as wire:
             assert await wire.closed() == b""
@@ -457,6 +487,35 @@ class TestReaders:
             await until(lambda: connection.transport.get_write_buffer_size() != left)
             connection.check_time(now + 31)
             assert len((await response).body) == Flood.size
+
+    @pytest.mark.parametrize(("taken", "left"), [(30 * 1_024 - 1, True), (30 * 1_024, False)])
+    async def test_a_peer_that_takes_less_than_the_least_rate_is_left(self, taken: int, left: bool) -> None:
+        async with Listener(Flood()) as listener, await Wire.open(listener.url) as wire:
+            wire.pause()
+            await wire.send(GET)
+            connection = await blocked(listener)
+            now = connection.loop.time()
+            connection.check_time(now)
+            # As if so much more had been written and taken.
+            connection.written += taken
+            connection.check_time(now + 31)
+            assert connection.transport.is_closing() == left
+
+    async def test_one_that_follows_may_take_as_little_as_it_likes(self) -> None:
+        async def feed(scope: Scope, receive: Receive, send: Send) -> None:
+            await send({"type": "http.response.start", "status": 200, "headers": [], "follows": b"too slow"})
+            while True:
+                await send_part(send, bytes(1 << 16))
+
+        async with Listener(feed) as listener, await Wire.open(listener.url) as wire:
+            wire.pause()
+            await wire.send(GET)
+            connection = await blocked(listener)
+            now = connection.loop.time()
+            connection.check_time(now)
+            connection.written += 1
+            connection.check_time(now + 31)
+            assert not connection.transport.is_closing()
 
     async def test_the_application_waits_for_a_slow_reader(self) -> None:
         sent: list[int] = []

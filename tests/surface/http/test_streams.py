@@ -304,6 +304,16 @@ class TestSockets:
             answer = await wire.response()
             assert (answer.status, answer.headers["connection"]) == (400, "close")
 
+    async def test_a_condition_that_fails_already_is_answered_before_the_body_is_sent(
+        self, stage: Stage, serve: Serve
+    ) -> None:
+        await stage.client(KeyValue, "people").put_value(HELLO, id="ada", key=b"portrait")
+        headers = ["If-None-Match: *", "Expect: 100-continue"]
+        async with await Wire.open(await serve(stage)) as wire:
+            await wire.send(request(PLACE, b"", "PUT", headers=headers, length=1 << 30))
+            answer = await wire.response()
+            assert (answer.status, answer.headers["connection"]) == (412, "close")
+
     async def test_a_reply_that_cannot_be_begun_holds_nothing(self, caller: Caller, stage: Stage) -> None:
         async def receive() -> dict[str, Any]:
             await asyncio.Event().wait()

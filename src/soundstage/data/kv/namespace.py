@@ -34,7 +34,7 @@ class ServedNamespace:
 
     `settled` says whether its reads find whatever was acknowledged before, by any copy in any data centre.
     `records` is its engine, which shows nothing of what was truncated, and tells `changes` of every write if it is
-    watched; behind its cache where it has one, which is `cached` then.
+    watched; behind its cache where it has one, which is `cached` then, and `store` what lies behind that.
     For `remember_for` after a write those who made it must say so to be sure to see it; None: they need not.
     `clock` makes the tokens of writes that come without; `dropped` counts large values whose chunks were removed.
     They, `estimate` and `amplification` are handed on to the next version.
@@ -59,6 +59,7 @@ class ServedNamespace:
         "remember_for",
         "settled",
         "signals",
+        "store",
         "table",
         "values_table",
         "view",
@@ -82,6 +83,7 @@ class ServedNamespace:
         self.records: Records = view.records if changes is None else WatchedRecords(view.records, self.table, changes)
         if view.truncated is not None:
             self.records = TruncatedRecords(view.records, self.table, view.truncated, writing=self.records)
+        self.store: Records = self.records
         self.cached: CachedRecords | None = None
         earlier = None if before is None else before.cached
         if config.cache.engine is not None and caches is not None:

@@ -32,6 +32,7 @@ from soundstage.core.streaming import Body, Content
 from soundstage.core.time import Instant
 from soundstage.data.kv.api import Condition, GetValue, PutItem, PutValue, PutValueReply, ValueInfo
 from soundstage.data.kv.chunks import ChunkWriter, MissingChunk, other_value, read_chunks
+from soundstage.data.kv.foreseen import check_foreseen
 from soundstage.data.kv.items import item_of, manifest_of, metadata_of
 from soundstage.data.kv.large_values import lost, register_values_replaced
 from soundstage.data.kv.manifest import UPLOAD_BYTES, Manifest
@@ -89,22 +90,26 @@ class StreamedValues:
         """The value is stored, whole and durably; or nothing of it is seen.
 
         Raises `InvalidArgument`, `TooLarge`, `TokenDrift`, `PreconditionFailed`, `TokenReused` for another value under
-        the token of one that is there, and `DeadlineExceeded` for a stream that takes too long.
+        the token of one that is there, and `DeadlineExceeded` for a stream that takes too long. What would fail is
+        refused before anything of it is read, as far as that can be told.
         """
         served = self._on.serve(request.namespace)
         partition = _checked(request.id, request.key)
         check_size(served, body.size or 0)
         if request.ttl is not None:
             check_ttl(request.ttl)
-        if request.condition is not None:
-            # One that cannot be asked for is refused before much has come.
-            self._on.conditional(served, request.condition, Batch(), request.idempotency_token or _ANY)
-        if request.idempotency_token is not None:
-            time_us = served.window.admit(request.idempotency_token, self._environment.now_us())
+        token, time_us = request.idempotency_token, 0
+        if token is not None:
+            time_us = served.window.admit(token, self._environment.now_us())
             self._on.saw(served, time_us)
-            earlier = await self._earlier(served, partition, request, request.idempotency_token, time_us)
+        if request.condition is not None:
+            asked = self._on.conditional(served, request.condition, Batch(), token or _ANY)
+            await check_foreseen(served, partition, asked, token, self._environment.now_us())
+        elif token is not None:
+            # Of conditional writes the store has a ledger, which knows better.
+            earlier = await self._earlier(served, partition, request, token, time_us)
             if earlier is not None:
-                return await self._repeated(served, request.idempotency_token, request, earlier, body)
+                return await self._repeated(served, token, request, earlier, body)
         async with aclosing(_sliced(served, self._environment, body)) as parts:
             head, more = await _head(parts, int(served.config.chunk_threshold))
             if more is None:
@@ -169,9 +174,7 @@ class StreamedValues:
         token: IdempotencyToken,
         time_us: int,
     ) -> Cell | None:
-        """What is stored under the token already. Of conditional writes the store has a ledger, which knows better."""
-        if request.condition is not None:
-            return None
+        """What is stored under the token already."""
         page = await served.records.get(served.table, partition, (request.key,), self._environment.now_us())
         for _, cell in page.rows:
             if version.time_us(cell) == time_us and version.token(cell) == token.token:

@@ -209,7 +209,9 @@ class Exchange:
                 raise ValueError("the response is not as long as its Content-Length says")
         elif self.scope["http_version"] == "1.1":
             body = _chunk(body, last=not more_body)
-        self._transport.write(self._head + body)
+        body = self._head + body
+        self._transport.write(body)
+        self._protocol.written += len(body)
         self._head = b""
         if not more_body:
             self.complete = True

@@ -89,8 +89,11 @@ class LimitedProtocol(HttpToolsProtocol):
         self._closing_until = 0.0
         self._goes_on = False
         self._dropped_bytes = 0
-        self._unsent_bytes = 0
-        self._unsent_since = 0.0
+        self.written: int = 0
+        self._came_bytes = 0
+        self._taken_bytes = 0
+        self._taken_since: float | None = None
+        self._least_bytes = max(1, int(limits.rate_min) * limits.body_timeout // 1_000_000_000)
 
     # The transport's side
 
@@ -228,7 +231,7 @@ class LimitedProtocol(HttpToolsProtocol):
             return
         exchange = self._read = self._exchange()
         self.phase = "body"
-        self._since = self.loop.time()
+        self._since, self._came_bytes = self.loop.time(), 0
         self._framing_bytes = 0
         if self._running is None:
             self._start(exchange)
@@ -240,8 +243,9 @@ class LimitedProtocol(HttpToolsProtocol):
         self._framing_bytes = max(0, self._framing_bytes - FRAMING_PER_BYTE * len(body))
         exchange = self._read
         if type(exchange) is Exchange and not exchange.complete and not self._deaf:
-            if exchange.is_streamed:
-                self._since = self.loop.time()
+            self._came_bytes += len(body)
+            if exchange.is_streamed and self._came_bytes >= self._least_bytes:
+                self._since, self._came_bytes = self.loop.time(), 0
             exchange.take(body)
 
     def on_message_complete(self) -> None:
@@ -297,13 +301,15 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def check_time(self, now: float) -> None:
         """End the connection if it has taken too long over what it does."""
+        if not self.flow.write_paused and self._closing_since is None:
+            self._taken_since = None
         if self._closing_since is not None:
             self._check_closing(now, self._closing_since)
         elif self.flow.write_paused:
             self._check_reader(now)
         elif self.flow.read_paused and self._sends_a_file:
             # What is not taken cannot come.
-            self._since = now
+            self._since, self._came_bytes = now, 0
         elif self._running is None or self.phase == "body":
             self._check_sender(now - self._since)
 
@@ -321,14 +327,16 @@ class LimitedProtocol(HttpToolsProtocol):
         return self._read is not None and self._read.is_streamed
 
     def _check_reader(self, now: float) -> None:
-        """A peer that takes nothing of its reply is left; a slow one is not.
+        """A peer that takes nothing of its reply, or hardly any, is left.
 
-        One that follows a feed is told so behind what waits for it, and has as much time again to take that.
+        One that follows a feed may take as little as it likes. If that is nothing it is told so behind what waits for
+        it, and has as much time again to take that.
         """
-        unsent = self.transport.get_write_buffer_size()
-        if unsent != self._unsent_bytes:
-            self._unsent_bytes, self._unsent_since = unsent, now
-        elif now - self._unsent_since <= self._limits.body_timeout / 1e9:
+        taken = self.written - self.transport.get_write_buffer_size()
+        follows = type(self._running) is Exchange and bool(self._running.follows)
+        if self._taken_since is None or taken - self._taken_bytes >= (1 if follows else self._least_bytes):
+            self._taken_bytes, self._taken_since = taken, now
+        elif now - self._taken_since <= self._limits.body_timeout / 1e9:
             return
         elif self._closing_since is None and type(self._running) is Exchange and self._running.follows:
             self._running.cut_off()
