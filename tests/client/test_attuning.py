@@ -166,7 +166,7 @@ class TestAsking:
         await kv.get_items(id="1")
         await kv.get_items(id="1")
         asked = decoder(KeyValueCalls.handshake.request, MSGPACK).decode(far.requests[1].read())
-        assert (asked.namespace, asked.client.codecs) == ("x", ["zstd", "lz4", "none"])
+        assert (asked.namespace, asked.client.codecs) == ("x", ["zstd:*", "zstd", "lz4", "none"])
 
     @pytest.mark.parametrize("failure", [Unavailable("no"), NotFound("there is no operation handshake")])
     async def test_a_question_that_fails_keeps_nobody_from_calling(

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
+from tests.core.words import content_of_words
 
-from soundstage.core.attunement import Hedging, attunement_of, understanding_of, understood
+from soundstage.core.attunement import Hedging, Understanding, attunement_of
 from soundstage.core.codec import JSON, decoder
 from soundstage.core.compression import compress
-from soundstage.core.errors import InvalidArgument, TooLarge
+from soundstage.core.dictionaries import Dictionary, codec_of_dictionary
+from soundstage.core.errors import InvalidArgument, NotFound, TooLarge, Unavailable
 from soundstage.core.message import IdempotencyToken, Instant
 from soundstage.core.operation import Operation, operations_of
-from soundstage.data.kv.api import GetItemsReply, Item, ItemMetadata, KeyValueCalls
+from soundstage.data.kv.api import (
+    GetDictionary,
+    GetDictionaryReply,
+    GetItems,
+    GetItemsReply,
+    Item,
+    ItemMetadata,
+    KeyValueCalls,
+)
 from soundstage.data.kv.attunement import ATTUNEMENT
 from soundstage.runtime.namespaces.api import CALLS as NAMESPACE_CALLS
 
@@ -38,18 +49,77 @@ def test_nor_for_systems_that_name_nothing() -> None:
     assert {attunement_of(each) for each in operations_of(NAMESPACE_CALLS).values()} == {None}
 
 
-def test_a_reply_is_shown_as_its_caller_is_to_see_it() -> None:
-    assert understood(KeyValueCalls.get_items, reply(b"v" * 500)).items[0].value == b"v" * 500
+REQUEST = GetItems(namespace="people", id="ada")
 
 
-def test_no_more_than_is_allowed() -> None:
+def understanding(limit: int = 1_000, answer: Any = None) -> Understanding:
+    """What shows replies, and is told `answer` when it asks for a dictionary, each time once."""
+
+    async def ask(operation: Operation[..., Any], request: Any) -> Any:
+        asked.append(request)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    asked: list[Any] = []
+    found = Understanding(ask, limit)
+    found.asked = asked  # type: ignore[attr-defined]
+    return found
+
+
+async def test_a_reply_is_shown_as_its_caller_is_to_see_it() -> None:
+    shown = await understanding().understood(KeyValueCalls.get_items, REQUEST, reply(b"v" * 500))
+    assert shown.items[0].value == b"v" * 500
+
+
+async def test_no_more_than_is_allowed() -> None:
     with pytest.raises(TooLarge):
-        understood(KeyValueCalls.get_items, reply(b"v" * 500, b"w" * 500), 999)
+        await understanding(999).understood(KeyValueCalls.get_items, REQUEST, reply(b"v" * 500, b"w" * 500))
 
 
-def test_a_message_that_has_nothing_of_it_is_the_same() -> None:
+async def test_a_message_that_has_nothing_of_it_is_the_same() -> None:
     plain = GetItemsReply(items=[])
-    assert understood(KeyValueCalls.get_items, plain) is plain
+    assert await understanding().understood(KeyValueCalls.get_items, REQUEST, plain) is plain
+
+
+class TestDictionaries:
+    """A value that needs one is shown once it has come, which all who need it wait for together."""
+
+    words = content_of_words()
+    codec = codec_of_dictionary(words)
+    value = b"the words of this value are those of the others"
+
+    def reply(self) -> GetItemsReply:
+        frame = compress(self.codec, self.value, 3, Dictionary(self.codec, self.words))
+        metadata = ItemMetadata(token=IdempotencyToken(Instant(1), "t"), size=len(frame), codec=self.codec)
+        return GetItemsReply(items=[Item(key=b"k", value=frame, metadata=metadata)])
+
+    async def shown(self, by: Understanding) -> bytes | None:
+        return (await by.understood(KeyValueCalls.get_items, REQUEST, self.reply())).items[0].value
+
+    async def test_many_readers_fetch_it_once(self) -> None:
+        by = understanding(answer=GetDictionaryReply(codec=self.codec, content=self.words))
+        assert await asyncio.gather(*(self.shown(by) for _ in range(20))) == [self.value] * 20
+        assert by.asked == [GetDictionary(namespace="people", codec=self.codec)]  # type: ignore[attr-defined]
+
+    @pytest.mark.parametrize("forged", [b"", words + b"!", words[:-1], b"\x37\xa4\x30\xec" + bytes(500)])
+    async def test_one_that_is_not_what_its_name_says_is_not_taken(self, forged: bytes) -> None:
+        assert await self.shown(understanding(answer=GetDictionaryReply(codec=self.codec, content=forged))) is None
+
+    async def test_without_it_the_item_comes_without_its_value(self) -> None:
+        assert await self.shown(understanding(answer=NotFound("none"))) is None
+
+    async def test_whoever_cannot_fetch_it_now_is_told_so(self) -> None:
+        with pytest.raises(Unavailable):
+            await self.shown(understanding(answer=Unavailable("away", outcome="not_applied")))
+
+    async def test_in_process_a_reply_that_needs_it_takes_a_step_more(self) -> None:
+        understand = understanding(answer=GetDictionaryReply(codec=self.codec, content=self.words)).of(
+            KeyValueCalls.get_items
+        )
+        assert understand is not None
+        assert (await understand(REQUEST, self.reply())).items[0].value == self.value
+        assert understand(REQUEST, self.reply()).items[0].value == self.value
 
 
 def test_more_than_a_twentieth_may_not_be_sent_twice() -> None:
@@ -58,13 +128,13 @@ def test_more_than_a_twentieth_may_not_be_sent_twice() -> None:
 
 
 def test_callers_in_process_are_shown_what_is_understood() -> None:
-    understand = understanding_of(KeyValueCalls.get_items)
+    understand = understanding().of(KeyValueCalls.get_items)
     assert understand is not None
-    assert understand(reply(b"v" * 500)).items[0].value == b"v" * 500
+    assert understand(REQUEST, reply(b"v" * 500)).items[0].value == b"v" * 500
     plain = GetItemsReply(items=[])
-    assert understand(plain) is plain
+    assert understand(REQUEST, plain) is plain
 
 
 @pytest.mark.parametrize("operation", [KeyValueCalls.handshake, KeyValueCalls.put_items])
 def test_a_reply_that_shows_no_values_costs_them_nothing(operation: Operation[..., Any]) -> None:
-    assert understanding_of(operation) is None
+    assert understanding().of(operation) is None

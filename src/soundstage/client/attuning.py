@@ -14,7 +14,7 @@ from typing import Any, TypeAlias, TypeVar
 
 import msgspec
 
-from soundstage.core.attunement import Attunement, Signals
+from soundstage.core.attunement import REPLY_MAX_BYTES, Attunement, Signals, Understanding
 from soundstage.core.environment import Environment
 from soundstage.core.errors import SoundstageError
 from soundstage.core.operation import Operation
@@ -27,6 +27,9 @@ NAMESPACES_MAX = 1_024
 
 QUESTION_NS = 1_000_000_000
 """A question may take so long, and a quarter of what its call has left."""
+
+FETCH_NS = 5_000_000_000
+"""A dictionary may take so long to come; whoever needs it waits, its own deadline apart."""
 
 AGAIN_NS = 1_000_000_000
 """No namespace is asked for more often."""
@@ -103,8 +106,9 @@ class Latencies:
 class Attuning:
     """The namespaces that one connection calls, as far as they have told anything."""
 
-    def __init__(self, ask: Ask, environment: Environment) -> None:
+    def __init__(self, ask: Ask, environment: Environment, limit: int = REPLY_MAX_BYTES) -> None:
         self._ask = ask
+        self.understanding: Understanding = Understanding(self._fetch, limit)
         self._environment = environment
         self._tuned: dict[str, Tuned] = {}
         self._forgotten = (0, 0)
@@ -135,7 +139,9 @@ class Attuning:
                 tuned.due_ns = 0
             if self._is_due(tuned):
                 await self._question(attunement, namespace, tuned, deadline_ns)
-        return attunement.outgoing(operation, request, self._known) if self._tuned else request
+        if not self._tuned:
+            return request
+        return attunement.outgoing(operation, request, self._known, self.understanding.dictionaries)
 
     def doubt(self, attunement: Attunement, operation: Operation[..., Any], request: Any) -> None:
         """What is known of the namespaces of the request holds no more: it is asked for anew."""
@@ -205,6 +211,10 @@ class Attuning:
         try:
             within_ns = max(1, min(QUESTION_NS, (deadline_ns - now_ns) // 4))
             self._learn(tuned, attunement.signals(await self._ask(operation, request, now_ns + within_ns)))
+            assert tuned.signals is not None
+            dictionary = attunement.wants(tuned.signals)
+            if dictionary is not None:
+                await self.understanding.fetch(attunement, namespace, dictionary)
         except SoundstageError:
             tuned.due_ns = 0
         except BaseException:
@@ -212,6 +222,9 @@ class Attuning:
             raise
         finally:
             tuned.asking = False
+
+    async def _fetch(self, operation: Operation[..., Any], request: Any) -> Any:
+        return await self._ask(operation, request, self._environment.monotonic_ns() + FETCH_NS)
 
     def _learn(self, tuned: Tuned, signals: Signals) -> None:
         tuned.signals = signals

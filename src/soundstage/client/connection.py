@@ -17,7 +17,7 @@ from soundstage.client.network import late, network_error
 from soundstage.client.pool import Pool
 from soundstage.client.settings import Settings, check_url
 from soundstage.client.wire import Wire, header_value, trace_parent
-from soundstage.core.attunement import SIGNALS_HEADER, Attunement, attunement_of, understood
+from soundstage.core.attunement import SIGNALS_HEADER, Attunement, attunement_of
 from soundstage.core.call import DEFAULT_OPTIONS, CallOptions
 from soundstage.core.environment import Environment, SystemEnvironment
 from soundstage.core.errors import (
@@ -74,7 +74,7 @@ class Connection:
         self._retries = retry_budget()
         self._hedges = hedge_budget()
         self._recalls = Recalls(environment)
-        self._attuning = Attuning(self._ask, environment)
+        self._attuning = Attuning(self._ask, environment, settings.max_reply_bytes)
 
     @property
     def statistics(self) -> Statistics:
@@ -159,7 +159,9 @@ class Connection:
 
         reply = await self._repeat(operation, told, options, attempt, deadline_ns, safe)
         self._observe(operation, reply)
-        return self._understood(attunement, operation, reply)
+        if attunement is None or not attunement.is_coded(operation, reply):
+            return reply
+        return await self._attuning.understanding.understood(operation, request, reply)
 
     async def follow(self, operation: Operation[..., Any], request: Any, options: CallOptions) -> AsyncGenerator[Any]:
         """The messages of a feed, going on after its last cursor when the connection is lost for a while.
@@ -181,7 +183,9 @@ class Connection:
         async with aclosing(following.messages(request)) as messages:
             async for message in messages:
                 self._observe(operation, message)
-                yield self._understood(attunement, operation, message)
+                if attunement is not None:
+                    message = await self._attuning.understanding.understood(operation, request, message)
+                yield message
 
     async def start_job(self, operation: Operation[..., Any], request: Any, options: CallOptions) -> Any:
         """The job that `request` starts. It carries an `Idempotency-Key`, so that a lost answer starts no second."""
@@ -224,10 +228,6 @@ class Connection:
 
     def _attunement(self, operation: Operation[..., Any]) -> Attunement | None:
         return attunement_of(operation) if self.settings.attune else None
-
-    def _understood(self, attunement: Attunement | None, operation: Operation[..., Any], message: Any) -> Any:
-        """A reply, or a message of a feed, as its caller is to see it."""
-        return message if attunement is None else understood(operation, message, self.settings.max_reply_bytes)
 
     async def _ask(self, operation: Operation[..., Any], request: Any, deadline_ns: int) -> Any:
         """The reply to a question of the connection's own, which is sent once."""

@@ -7,7 +7,8 @@ A system whose clients are to be tuned by the server names a module in its decla
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
 from functools import lru_cache
 from importlib import import_module
 from typing import Annotated, Any, Literal, Protocol, TypeAlias
@@ -15,6 +16,8 @@ from typing import Annotated, Any, Literal, Protocol, TypeAlias
 import msgspec
 from msgspec import Meta
 
+from soundstage.core.dictionaries import Dictionaries
+from soundstage.core.errors import DataLoss, NotFound
 from soundstage.core.message import Duration
 from soundstage.core.namespace import LatencyObjective
 from soundstage.core.operation import Operation
@@ -64,6 +67,9 @@ class Signals(msgspec.Struct, frozen=True, kw_only=True):
 Known: TypeAlias = Callable[[str], Any]
 """The signals of a namespace as they are known, or None."""
 
+Ask: TypeAlias = Callable[[Operation[..., Any], Any], Coroutine[Any, Any, Any]]
+"""Sends a question of the client's own."""
+
 
 class Attunement(Protocol):
     """What a system's clients do of themselves; see the module."""
@@ -88,15 +94,27 @@ class Attunement(Protocol):
         """Those that the reply to a question has."""
         ...
 
-    def outgoing(self, operation: Operation[..., Any], request: Any, known: Known) -> Any:
+    def outgoing(self, operation: Operation[..., Any], request: Any, known: Known, dictionaries: Dictionaries) -> Any:
         """The request to send: what the caller asked for, as the namespaces it concerns want it; the same if it is."""
+        ...
+
+    def wants(self, signals: Signals) -> str | None:
+        """The dictionary that writes by these signals are to be compressed with, by the name of its codec."""
+        ...
+
+    def lacks(self, message: Any, dictionaries: Dictionaries) -> Sequence[str]:
+        """The dictionaries that are needed to show a message and are not known."""
+        ...
+
+    def fetching(self, namespace: str, codec: str) -> tuple[Operation[..., Any], Any]:
+        """The operation and request that ask for a dictionary; the reply has its `content`."""
         ...
 
     def is_coded(self, operation: Operation[..., Any], message: Any) -> bool:
         """Whether a reply, or a message of a feed, has anything that its caller is not to see as it is."""
         ...
 
-    def incoming(self, operation: Operation[..., Any], message: Any, limit: int) -> Any:
+    def incoming(self, operation: Operation[..., Any], message: Any, limit: int, dictionaries: Dictionaries) -> Any:
         """The reply, or message of a feed, as its caller is to see it; up to `limit` bytes of it, else `TooLarge`."""
         ...
 
@@ -114,22 +132,70 @@ def attunement_of(operation: Operation[..., Any]) -> Attunement | None:
     return found if found.concerns(operation) else None
 
 
-def understanding_of(operation: Operation[..., Any]) -> Callable[[Any], Any] | None:
-    """`understood` for callers in process of one operation; None where every reply is as its caller is to see it."""
-    attunement = attunement_of(operation)
-    if attunement is None or operation.access != "read":
-        return None
-    is_coded = attunement.is_coded
+class Understanding:
+    """Shows to one caller, a connection or a stage, what it is told; fetches by `ask` the dictionaries that it lacks.
 
-    def understand(message: Any) -> Any:
-        return attunement.incoming(operation, message, REPLY_MAX_BYTES) if is_coded(operation, message) else message
+    All who lack the same one wait for one that fetches it.
+    """
 
-    return understand
+    def __init__(self, ask: Ask, limit: int = REPLY_MAX_BYTES) -> None:
+        self.dictionaries: Dictionaries = Dictionaries()
+        self._ask = ask
+        self._limit = limit
+        self._fetching = asyncio.Lock()
 
+    def of(self, operation: Operation[..., Any]) -> Callable[[Any, Any], Any] | None:
+        """What shows the replies of one operation, each with its request; None where each is to be seen as it is.
 
-def understood(operation: Operation[..., Any], message: Any, limit: int = REPLY_MAX_BYTES) -> Any:
-    """A reply, or a message of a feed, as its caller is to see it. Raises `TooLarge` over `limit` bytes."""
-    attunement = attunement_of(operation)
-    if attunement is None or not attunement.is_coded(operation, message):
-        return message
-    return attunement.incoming(operation, message, limit)
+        It returns the message to show, or a coroutine that does.
+        """
+        attunement = attunement_of(operation)
+        if attunement is None or operation.access != "read":
+            return None
+        is_coded = attunement.is_coded
+
+        def understand(request: Any, message: Any) -> Any:
+            return self._undone(attunement, operation, request, message) if is_coded(operation, message) else message
+
+        return understand
+
+    async def understood(self, operation: Operation[..., Any], request: Any, message: Any) -> Any:
+        """A reply, or a message of a feed, as its caller is to see it. Raises `TooLarge` over the limit."""
+        attunement = attunement_of(operation)
+        if attunement is None or not attunement.is_coded(operation, message):
+            return message
+        found = self._undone(attunement, operation, request, message)
+        return await found if asyncio.iscoroutine(found) else found
+
+    async def fetch(self, attunement: Attunement, namespace: str, codec: str) -> None:
+        """The dictionary is known; it is not where there is none of the name, or what came is another.
+
+        Raises what `ask` does for all other reasons.
+        """
+        async with self._fetching:
+            if self.dictionaries.find(codec) is not None:
+                return
+            operation, request = attunement.fetching(namespace, codec)
+            try:
+                self.dictionaries.add(codec, (await self._ask(operation, request)).content)
+            except (NotFound, DataLoss):
+                return
+
+    def _undone(self, attunement: Attunement, operation: Operation[..., Any], request: Any, message: Any) -> Any:
+        lacking = attunement.lacks(message, self.dictionaries)
+        if lacking:
+            return self._fetched(attunement, operation, request, message, lacking)
+        return attunement.incoming(operation, message, self._limit, self.dictionaries)
+
+    async def _fetched(
+        self,
+        attunement: Attunement,
+        operation: Operation[..., Any],
+        request: Any,
+        message: Any,
+        lacking: Sequence[str],
+    ) -> Any:
+        for namespace in attunement.namespaces(operation, request):
+            for codec in lacking:
+                await self.fetch(attunement, namespace, codec)
+        return attunement.incoming(operation, message, self._limit, self.dictionaries)

@@ -1,7 +1,7 @@
 """Codecs of values: what a client does to a value before a store sees it, and how a reader undoes it.
 
-`none` leaves a value as it is, `zstd` and `lz4` are frames of those formats. How large a value becomes is known before
-it is made.
+`none` leaves a value as it is, `zstd` and `lz4` are frames of those formats, and `zstd:ID` are frames of zstd that need
+the dictionary of that name. How large a value becomes is known before it is made.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import threading
 from functools import lru_cache
 from typing import Any
 
+from soundstage.core.dictionaries import Dictionary, needs_dictionary
 from soundstage.core.errors import DataLoss, Internal, TooLarge, Unavailable
 
 PLAIN = "none"
@@ -18,7 +19,7 @@ ZSTD = "zstd"
 LZ4 = "lz4"
 
 CODECS = (ZSTD, LZ4, PLAIN)
-"""All that values are stored with, the best first."""
+"""All that values are stored with and that stand by themselves, the best first."""
 
 _SLICE_BYTES = 64
 """Of a frame that does not say what it holds so much is read at once: a byte of it stands for up to 32 KiB."""
@@ -43,10 +44,15 @@ def known_codecs() -> tuple[str, ...]:
     return CODECS if importlib.util.find_spec("lz4") is not None else (ZSTD, PLAIN)
 
 
-def compress(codec: str, value: bytes, level: int = 3) -> bytes:
-    """`value` as a frame of `codec`, which says how large it is. Raises as `decompress` for a codec unknown here."""
+def compress(codec: str, value: bytes, level: int = 3, dictionary: Dictionary | None = None) -> bytes:
+    """`value` as a frame of `codec`, which says how large it is. Raises as `decompress` for a codec unknown here.
+
+    A codec with a dictionary needs that one as `dictionary`.
+    """
     if codec == ZSTD:
         return _zstd_compressor(level).compress(value)
+    if needs_dictionary(codec):
+        return _worded_compressor(level, _checked(codec, dictionary)).compress(value)
     if codec == LZ4:
         return _lz4().compress(value, store_size=True)
     if codec == PLAIN:
@@ -54,14 +60,17 @@ def compress(codec: str, value: bytes, level: int = 3) -> bytes:
     raise _unknown(codec)
 
 
-def decompress(codec: str, frame: bytes, limit: int) -> bytes:
-    """The value of `frame`, of at most `limit` bytes.
+def decompress(codec: str, frame: bytes, limit: int, dictionary: Dictionary | None = None) -> bytes:
+    """The value of `frame`, of at most `limit` bytes. A codec with a dictionary needs that one as `dictionary`.
 
     Raises `TooLarge` for one that is larger, before it is made, `DataLoss` for what is no frame of `codec`, whole and
-    alone, `Unavailable` for a codec that is not installed, and `Internal` for one that is not known.
+    alone, `Unavailable` for a codec that is not installed, and `Internal` for one that is not known, or without its
+    dictionary.
     """
     if codec == ZSTD:
-        return _zstd_value(frame, limit)
+        return _zstd_value(frame, limit, _zstd_decompressor())
+    if needs_dictionary(codec):
+        return _zstd_value(frame, limit, _worded_decompressor(_checked(codec, dictionary)))
     if codec == LZ4:
         return _lz4_value(frame, limit)
     if codec == PLAIN:
@@ -77,17 +86,17 @@ def too_large(limit: int) -> TooLarge:
     )
 
 
-def _zstd_value(frame: bytes, limit: int) -> bytes:
+def _zstd_value(frame: bytes, limit: int, decompressor: Any) -> bytes:
     import zstandard
 
     try:
         declared = zstandard.get_frame_parameters(frame).content_size
         # The library does not look at all into a frame that says it is empty.
         if declared in (zstandard.CONTENTSIZE_UNKNOWN, 0):
-            return _piecemeal(_zstd_decompressor().decompressobj(), frame, limit)
+            return _piecemeal(decompressor.decompressobj(), frame, limit)
         if declared > limit:
             raise too_large(limit)
-        return _zstd_decompressor().decompress(frame, allow_extra_data=False)
+        return decompressor.decompress(frame, allow_extra_data=False)
     except zstandard.ZstdError as error:
         raise _damaged(ZSTD, str(error)) from None
 
@@ -133,6 +142,29 @@ def _zstd_decompressor() -> Any:
     import zstandard
 
     return _once(("decompressor",), zstandard.ZstdDecompressor)
+
+
+def _worded_compressor(level: int, dictionary: Dictionary) -> Any:
+    import zstandard
+
+    words = dictionary.words
+    return _once(
+        ("compressor", level, words),
+        lambda: zstandard.ZstdCompressor(level, dict_data=words, write_dict_id=False),
+    )
+
+
+def _worded_decompressor(dictionary: Dictionary) -> Any:
+    import zstandard
+
+    words = dictionary.words
+    return _once(("decompressor", words), lambda: zstandard.ZstdDecompressor(dict_data=words))
+
+
+def _checked(codec: str, dictionary: Dictionary | None) -> Dictionary:
+    if dictionary is None or dictionary.codec != codec:
+        raise Internal(f"{codec} needs its dictionary", hint="fetch it by `kv/get_dictionary`")
+    return dictionary
 
 
 def _once(key: tuple[Any, ...], make: Any) -> Any:

@@ -12,6 +12,7 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from functools import partial
+from types import CoroutineType
 from typing import Any, TypeAlias, get_type_hints
 
 import msgspec
@@ -39,6 +40,8 @@ Handler: TypeAlias = Callable[[Call, Any], Awaitable[Any]]
 
 LOCAL_CALL = Call()
 """Shared by all calls in process that carry no options."""
+
+_COROUTINE: type = CoroutineType
 
 _SAMPLED = CallStatistics.SAMPLED
 
@@ -224,17 +227,21 @@ class BoundOperation:
             retryable=repeatable,
         )
 
-    def run_shown(self, shown: Callable[[Any], Any]) -> Callable[[Any], Coroutine[Any, Any, Any]]:
-        """`run_read` whose replies are what `shown` makes of them: in no step of its own where one would be felt."""
+    def run_shown(self, shown: Callable[[Any, Any], Any]) -> Callable[[Any], Coroutine[Any, Any, Any]]:
+        """`run_read` whose replies are what `shown` makes of each and its request, or of which it returns a coroutine.
+
+        It is no step of its own where one would be felt.
+        """
         if self.operation.checks_types and self.run_local == self._local:
             return partial(self._local, shown=shown)
 
         async def run(request: Any) -> Any:
-            return shown(await self.run_read(request))
+            found = shown(request, await self.run_read(request))
+            return await found if type(found) is _COROUTINE else found
 
         return run
 
-    async def _local(self, request: Any, shown: Callable[[Any], Any] | None = None) -> Any:
+    async def _local(self, request: Any, shown: Callable[[Any, Any], Any] | None = None) -> Any:
         stats, admission = self.stats, self._admission
         stats.calls = calls = stats.calls + 1
         name = request.namespace
@@ -246,7 +253,10 @@ class BoundOperation:
         gate.in_flight += 1
         try:
             reply = await self.handler(LOCAL_CALL, request)
-            return reply if shown is None else shown(reply)
+            if shown is None:
+                return reply
+            found = shown(request, reply)
+            return await found if type(found) is _COROUTINE else found
         except SoundstageError as error:
             stats.failed(error.code)
             raise

@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from soundstage.catalogue import SYSTEMS
-from soundstage.core.attunement import understanding_of, understood
+from soundstage.core.attunement import Understanding
 from soundstage.core.call import DEFAULT_OPTIONS, LOCAL, Call, CallOptions, Principal
 from soundstage.core.environment import Environment, SystemEnvironment, VirtualEnvironment
 from soundstage.core.errors import InvalidArgument, NotFound, Unauthenticated, Unavailable
@@ -81,6 +81,7 @@ class Stage:
         self._parts = Parts(loaded.config, environment, systems, background, given, self)
         self._exit: AsyncExitStack | None = None
         self._local: dict[Operation[..., Any], Any] = {}
+        self._understanding = Understanding(lambda operation, request: self.invoke(operation, request, DEFAULT_OPTIONS))
         self._called = 0
         self._retries = retry_budget()
         self.gather: Callable[[], Awaitable[bytes]] | None = None
@@ -242,7 +243,7 @@ class Stage:
         async with aclosing(bound.follow(self._call(options), bound.read(request))) as messages:
             async for message in messages:
                 if type(message) is not Position:
-                    yield understood(operation, message)
+                    yield await self._understanding.understood(operation, request, message)
 
     async def start_job(self, operation: Operation[..., Any], request: Any, options: CallOptions) -> Any:
         """The job that `request` starts, as the owner of the process; it waits in the queue for its turn."""
@@ -359,7 +360,7 @@ class Stage:
             raise InvalidArgument(
                 f"{operation.path} is declared twice", hint="use the face that the system's package exports"
             )
-        understand = understanding_of(operation)
+        understand = self._understanding.of(operation)
         if understand is not None:
             run = bound.run_shown(understand)
         else:
@@ -386,12 +387,12 @@ class Stage:
         if options.retries:
             request = with_token(operation, request, self._parts.clock)
         if not options.retries or not repeatable(operation, request, options):
-            return understood(operation, await bound.run(call, request))
+            return await self._understanding.understood(operation, request, await bound.run(call, request))
         policy = RetryPolicy(retries=options.retries)
         reply = await retrying(
             lambda: bound.run(call, request), policy, self._retries, self.environment, call.deadline_ns
         )
-        return understood(operation, reply)
+        return await self._understanding.understood(operation, request, reply)
 
     def _call(self, options: CallOptions) -> Call:
         return Call(

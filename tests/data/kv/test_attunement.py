@@ -15,6 +15,7 @@ from tests.data.kv.followers import taken
 from soundstage.core.attunement import Hedging
 from soundstage.core.codec import JSON, decoder
 from soundstage.core.compression import compress, known_codecs
+from soundstage.core.dictionaries import Dictionaries
 from soundstage.core.errors import Internal, TooLarge
 from soundstage.core.message import Duration, IdempotencyToken, Instant
 from soundstage.data.kv.api import (
@@ -66,7 +67,7 @@ def wanting(*codecs: str, least: int = 0) -> KeyValueSignals:
 
 def sent(items: list[PutItem], signals: KeyValueSignals | None) -> list[PutItem]:
     request = PutItems(namespace="people", id="ada", items=items)
-    return ATTUNEMENT.outgoing(KeyValueCalls.put_items, request, lambda namespace: signals).items
+    return ATTUNEMENT.outgoing(KeyValueCalls.put_items, request, lambda namespace: signals, Dictionaries()).items
 
 
 def stored(item: PutItem) -> Item:
@@ -76,7 +77,7 @@ def stored(item: PutItem) -> Item:
 
 
 def shown(message: Any, limit: int = MIB) -> Any:
-    return ATTUNEMENT.incoming(KeyValueCalls.get_items, message, limit)
+    return ATTUNEMENT.incoming(KeyValueCalls.get_items, message, limit, Dictionaries())
 
 
 _value = st.one_of(st.binary(max_size=300), st.binary(min_size=1, max_size=20).map(lambda part: part * 40))
@@ -88,12 +89,14 @@ def test_a_request_that_was_read_from_text_as_the_command_line_does_is_compresse
     wanted = wanting("zstd")
     read = decoder(PutItems, JSON).decode(msgspec.json.encode(put))
     assert ATTUNEMENT.urges(KeyValueCalls.put_items, read)
-    (item,) = ATTUNEMENT.outgoing(KeyValueCalls.put_items, read, lambda namespace: wanted).items
+    (item,) = ATTUNEMENT.outgoing(KeyValueCalls.put_items, read, lambda namespace: wanted, Dictionaries()).items
     assert item.codec == "zstd"
     both = MutateItems(mutations=[Mutation(put=PutMutation(namespace="people", id="ada", items=list(put.items)))])
     read = decoder(MutateItems, JSON).decode(msgspec.json.encode(both))
     assert ATTUNEMENT.namespaces(KeyValueCalls.mutate_items, read) == ["people"]
-    (mutation,) = ATTUNEMENT.outgoing(KeyValueCalls.mutate_items, read, lambda namespace: wanted).mutations
+    (mutation,) = ATTUNEMENT.outgoing(
+        KeyValueCalls.mutate_items, read, lambda namespace: wanted, Dictionaries()
+    ).mutations
     assert mutation.put.items[0].codec == "zstd"
 
 
@@ -158,7 +161,7 @@ class TestOutgoing:
         ):
             assert not ATTUNEMENT.urges(operation, request)
             assert set(ATTUNEMENT.namespaces(operation, request)) <= {"a"}
-            assert ATTUNEMENT.outgoing(operation, request, lambda namespace: wanting("zstd")) == request
+            assert ATTUNEMENT.outgoing(operation, request, lambda namespace: wanting("zstd"), Dictionaries()) == request
 
     def test_the_caller_keeps_what_it_gave(self) -> None:
         items = [PutItem(key=b"k", value=WORDS)]
@@ -183,20 +186,23 @@ class TestOutgoing:
     ) -> None:
         items = [PutItem(key=b"k", value=WORDS)]
         request = PutItems(namespace="a", id="ada", items=items, idempotency_token=token, condition=condition)
-        gone = ATTUNEMENT.outgoing(KeyValueCalls.put_items, request, lambda namespace: wanting("zstd"))
+        gone = ATTUNEMENT.outgoing(KeyValueCalls.put_items, request, lambda namespace: wanting("zstd"), Dictionaries())
         assert gone.items[0].codec == codec
 
     def test_so_is_a_set_that_its_caller_may_repeat(self) -> None:
         put = PutMutation(namespace="a", id="ada", items=[PutItem(key=b"k", value=WORDS)])
         request = MutateItems(mutations=[Mutation(put=put)], idempotency_token=TOKEN)
-        assert ATTUNEMENT.outgoing(KeyValueCalls.mutate_items, request, lambda namespace: wanting("zstd")) is request
+        assert (
+            ATTUNEMENT.outgoing(KeyValueCalls.mutate_items, request, lambda namespace: wanting("zstd"), Dictionaries())
+            is request
+        )
 
     def test_each_put_of_a_set_is_as_its_namespace_wants(self) -> None:
         puts = [PutMutation(namespace=name, id="ada", items=[PutItem(key=b"k", value=WORDS)]) for name in "abc"]
         delete = DeleteMutation(namespace="d", id="ada", predicate=Predicate(match_all=MatchAll()))
         request = MutateItems(mutations=[*(Mutation(put=put) for put in puts), Mutation(delete=delete)])
         wanted = {"a": wanting("zstd"), "b": wanting("lz4")}
-        gone = ATTUNEMENT.outgoing(KeyValueCalls.mutate_items, request, wanted.get).mutations
+        gone = ATTUNEMENT.outgoing(KeyValueCalls.mutate_items, request, wanted.get, Dictionaries()).mutations
         assert [each.put.items[0].codec for each in gone if each.put is not None] == ["zstd", "lz4", None]
         assert gone[3].delete is delete
         assert ATTUNEMENT.namespaces(KeyValueCalls.mutate_items, request) == ["a", "b", "c"]

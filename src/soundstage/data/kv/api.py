@@ -17,6 +17,7 @@ from soundstage.core.attunement import Signals
 from soundstage.core.errors import (
     AlreadyExists,
     DataLoss,
+    Exhausted,
     InvalidArgument,
     NotFound,
     PreconditionFailed,
@@ -420,8 +421,9 @@ class Handshake(Message, kw_only=True):
 class KeyValueSignals(Signals, frozen=True, kw_only=True):
     """How a namespace wants its clients to be; see `soundstage.core.attunement.Signals`.
 
-    `codecs` are those to compress values with, the best first; the last is `none`, which is not to. Values smaller
-    than `compress_from` are left as they are. Values over `chunk_threshold` lie in chunks, and come whole.
+    `codecs` are those to compress values with, the best first; the last is `none`, which is not to, and one such as
+    `zstd:0f3a…` needs a dictionary (`get_dictionary`). Values smaller than `compress_from`, or `dictionary_from` with a
+    dictionary, are left as they are. Values over `chunk_threshold` lie in chunks, and come whole.
     """
 
     page_size_bytes: Int64
@@ -431,6 +433,7 @@ class KeyValueSignals(Signals, frozen=True, kw_only=True):
     codecs: list[str]
     compress_from: Int64
     compress_level: Int64
+    dictionary_from: Int64 = 0
 
 
 class HandshakeReply(Message, kw_only=True):
@@ -505,6 +508,99 @@ class ParquetImported(Message, frozen=True, kw_only=True):
     items: Int64
     bytes: Int64
     expired: Int64
+
+
+DictionaryCodec: TypeAlias = Annotated[str, Meta(max_length=64, description="the codec that needs the dictionary")]
+
+
+class TrainDictionary(Message, kw_only=True):
+    namespace: NamespaceName = ""
+    size: Annotated[
+        int, Meta(ge=1_024, le=256 << 10, description="bytes of the dictionary; clients keep it in memory")
+    ] = 16 << 10
+    sample_bytes: Annotated[
+        int, Meta(ge=64 << 10, le=64 << 20, description="of values, about, that it is trained and judged by")
+    ] = 8 << 20
+
+
+class DictionaryTrained(Message, frozen=True, kw_only=True):
+    """`codec` names it. `judged` values, of `plain_bytes`, come to `zstd_bytes` each by itself, else `bytes`."""
+
+    namespace: str
+    codec: str
+    size: Int64
+    samples: Int64
+    judged: Int64
+    plain_bytes: Int64
+    zstd_bytes: Int64
+    bytes: Int64
+
+
+class DictionaryInfo(Message, frozen=True, kw_only=True, omit_defaults=True):
+    """A dictionary of a namespace. Clients write with the one that is `active`.
+
+    One that is `retired` is taken for ten minutes more; one that is `unneeded` was named by no value when all were
+    looked at, and is going to be dropped. `since` is when it became so.
+    """
+
+    codec: str
+    state: Literal["active", "retired", "unneeded"]
+    size: Int64
+    samples: Int64
+    created_at: Instant
+    since: Instant
+
+
+class ListDictionaries(Message, kw_only=True):
+    namespace: NamespaceName = ""
+
+
+class ListDictionariesReply(Message, kw_only=True):
+    """All that are kept, the newest first."""
+
+    dictionaries: list[DictionaryInfo]
+
+
+class GetDictionary(Message, kw_only=True):
+    namespace: NamespaceName = ""
+    codec: DictionaryCodec
+
+
+class GetDictionaryReply(Message, kw_only=True):
+    """`content` is a dictionary as the zstd library trains them; the codec is `zstd:` and its BLAKE2b of 6 bytes."""
+
+    codec: str
+    content: bytes
+
+
+class RetireDictionary(Message, kw_only=True):
+    """Without `codec` every one that is active."""
+
+    namespace: NamespaceName = ""
+    codec: Annotated[str | None, Meta(max_length=64, description="the codec that needs it; none: all")] = None
+
+
+class RetireDictionaryReply(Message, kw_only=True):
+    """Those that clients write with no more, by their codecs; none that were retired before."""
+
+    retired: list[str]
+
+
+class DropDictionaries(Message, kw_only=True):
+    namespace: NamespaceName = ""
+
+
+class DictionariesDropped(Message, frozen=True, kw_only=True):
+    """What became of those that are not active, by their codecs.
+
+    `needed` are named by a value, `waiting` by none, or may be by one under way: drop again later.
+    """
+
+    namespace: str
+    dropped: list[str]
+    needed: list[str]
+    waiting: list[str]
+    items: Int64
 
 
 class KeyValueCalls:
@@ -594,6 +690,43 @@ class KeyValueCalls:
 
         Versions are kept only in a namespace in which nothing was before. Of two rows about one item the greater
         version wins, and with new ones the later row. After a failure the rows before it are in.
+        """
+
+    @job(
+        TrainDictionary,
+        access="admin",
+        restart="restart",
+        errors=(NotFound, PreconditionFailed, Exhausted),
+    )
+    def train_dictionary(self) -> DictionaryTrained:
+        """Clients compress values with a dictionary, which is made from values of the namespace; the last is retired.
+
+        The namespace's `compression.codecs` must have `zstd`. Where there are too few values, or they would not become
+        smaller, nothing changes.
+        """
+
+    @operation(ListDictionaries, access="read", idempotent=True, errors=(NotFound,))
+    def list_dictionaries(self) -> ListDictionariesReply:
+        """The dictionaries that are kept, for values that are written with them or were."""
+
+    @operation(GetDictionary, access="read", idempotent=True, errors=(NotFound, DataLoss))
+    def get_dictionary(self) -> GetDictionaryReply:
+        """A dictionary, which undoes the compression of values that name it by their codec."""
+
+    @operation(RetireDictionary, access="admin", idempotent=True, errors=(NotFound,))
+    def retire_dictionary(self) -> RetireDictionaryReply:
+        """Clients write with a dictionary no more, and what is written with it ten minutes from now is refused.
+
+        It is kept for what was written with it until `drop_dictionaries` finds that there is nothing left.
+        """
+
+    @job(DropDictionaries, access="admin", restart="restart", errors=(NotFound, InvalidArgument))
+    def drop_dictionaries(self) -> DictionariesDropped:
+        """Dictionaries that no value needs any more are gone, each after two runs, hours apart.
+
+        The first looks at all values, from half an hour after it was retired; one later than `chunk_grace` and the
+        cache's `ttl` after that drops it, for who reads a value of before. Of a watched namespace it is kept for as
+        long as changes are.
         """
 
     @upload(

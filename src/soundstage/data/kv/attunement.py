@@ -4,24 +4,29 @@ A write is compressed once, before it is first sent, so that its repetitions are
 repeat it by itself, and a server would refuse other bytes under its token, it is sent as it is. What a caller has
 compressed itself, and says so by a `codec`, stays as it is too. A reply may have values of any codec beside each other.
 
+Where a namespace has a dictionary, values go by it. Those of a set of mutations stand by themselves, for it may wait
+for longer than any dictionary is kept.
+
 A server never looks into a value, so that any writer may put what is none of its codec. Such a value is left out, and
 its metadata is not: it keeps nobody from what lies beside it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
 
 from soundstage.core.attunement import Known, Signals
 from soundstage.core.compression import PLAIN, compress, decompress, known_codecs, too_large
+from soundstage.core.dictionaries import ANY_DICTIONARY, Dictionaries, Dictionary, needs_dictionary
 from soundstage.core.errors import DataLoss, SoundstageError, TooLarge
 from soundstage.core.operation import Operation
 from soundstage.data.kv.api import (
     BatchGetItemsReply,
     ClientCapabilities,
+    GetDictionary,
     GetItemsReply,
     Handshake,
     HandshakeReply,
@@ -43,6 +48,9 @@ VALUE_MAX_BYTES = 64 << 20
 
 METADATA_BYTES = 24
 """What it costs a row, about, to say how its value is compressed: a gain of less is none."""
+
+DICTIONARY_NAME_BYTES = 13
+"""So much more it costs to name a dictionary."""
 
 URGENT_BYTES = 1_024
 """Of values so large a client asks how they are to be compressed before it first sends them."""
@@ -79,18 +87,34 @@ class KeyValueAttunement:
         return any(_size(item) >= URGENT_BYTES for put in _puts(request) for item in put.items)
 
     def question(self, namespace: str) -> tuple[Operation[..., Any], Any]:
-        client = ClientCapabilities(codecs=list(known_codecs()), version=VERSION)
+        client = ClientCapabilities(codecs=[ANY_DICTIONARY, *known_codecs()], version=VERSION)
         return KeyValueCalls.handshake, Handshake(namespace=namespace, client=client)
 
     def signals(self, reply: HandshakeReply) -> Signals:
         return reply.signals
 
-    def outgoing(self, operation: Operation[..., Any], request: Any, known: Known) -> Any:
+    def wants(self, signals: Any) -> str | None:
+        best = _best(signals, lambda codec: True)
+        return best if needs_dictionary(best) else None
+
+    def outgoing(self, operation: Operation[..., Any], request: Any, known: Known, dictionaries: Dictionaries) -> Any:
         if isinstance(request, PutItems) and (request.idempotency_token is None or request.condition is None):
-            return _packed(request, known)
+            return _packed(request, known, dictionaries)
         if isinstance(request, MutateItems) and request.idempotency_token is None:
             return _mutations(request, known)
         return request
+
+    def lacks(self, message: Any, dictionaries: Dictionaries) -> Sequence[str]:
+        named = {
+            item.metadata.codec: None
+            for items in _lists_read(message)
+            for item in items
+            if item.value is not None and needs_dictionary(item.metadata.codec)
+        }
+        return [codec for codec in named if codec is not None and dictionaries.find(codec) is None]
+
+    def fetching(self, namespace: str, codec: str) -> tuple[Operation[..., Any], Any]:
+        return KeyValueCalls.get_dictionary, GetDictionary(namespace=namespace, codec=codec)
 
     def is_coded(self, operation: Operation[..., Any], message: Any) -> bool:
         # Most replies are of one item: a step more would be felt.
@@ -101,14 +125,14 @@ class KeyValueAttunement:
                     return True
         return False
 
-    def incoming(self, operation: Operation[..., Any], message: Any, limit: int) -> Any:
+    def incoming(self, operation: Operation[..., Any], message: Any, limit: int, dictionaries: Dictionaries) -> Any:
         left = limit
         # A page can be asked for again with less in it. A change cannot: what does not fit in it is left out.
         is_change = type(message) is ItemChange
         for items in _lists_read(message):
             for index, item in enumerate(items):
                 if item.metadata.codec is not None and item.value is not None:
-                    value = _value(item, item.metadata.codec, item.value, left if is_change else limit)
+                    value = _value(item, item.value, left if is_change else limit, dictionaries)
                     left -= 0 if value is None else len(value)
                     if left < 0 and not is_change:
                         raise too_large(limit)
@@ -116,31 +140,42 @@ class KeyValueAttunement:
         return message
 
 
-def compressed(items: Sequence[PutItem], signals: KeyValueSignals | None) -> Sequence[PutItem]:
-    """`items` by the codec that the namespace likes best of those that are known here; the same list if none gains."""
-    codec = None if signals is None else _chosen(signals)
-    if signals is None or codec is None:
+def compressed(
+    items: Sequence[PutItem], signals: KeyValueSignals | None, dictionaries: Dictionaries | None = None
+) -> Sequence[PutItem]:
+    """`items` by the codec that the namespace likes best of those that are known here; the same list if none gains.
+
+    Without `dictionaries` by one that needs none.
+    """
+    if signals is None:
         return items
-    found = [_compressed(item, codec, signals) for item in items]
+    codec = _best(signals, lambda codec: dictionaries is not None and dictionaries.find(codec) is not None)
+    if codec == PLAIN:
+        return items
+    dictionary = None if dictionaries is None else dictionaries.find(codec)
+    least = signals.compress_from if dictionary is None else signals.dictionary_from
+    found = [_compressed(item, codec, signals.compress_level, int(least), dictionary) for item in items]
     return found if any(new is not old for new, old in zip(found, items, strict=True)) else items
 
 
-def _compressed(item: PutItem, codec: str, signals: KeyValueSignals) -> PutItem:
+def _compressed(item: PutItem, codec: str, level: int, least: int, dictionary: Dictionary | None) -> PutItem:
     if not _size(item) or item.codec is not None:
         return item
-    if not signals.compress_from <= len(item.value) <= VALUE_MAX_BYTES:
+    if not least <= len(item.value) <= VALUE_MAX_BYTES:
         return item
-    frame = compress(codec, item.value, signals.compress_level)
-    if len(frame) + METADATA_BYTES >= len(item.value):
+    frame = compress(codec, item.value, level, dictionary)
+    cost = METADATA_BYTES if dictionary is None else METADATA_BYTES + DICTIONARY_NAME_BYTES
+    if len(frame) + cost >= len(item.value):
         return item
     return PutItem(key=item.key, value=frame, ttl=item.ttl, codec=codec)
 
 
-def _chosen(signals: KeyValueSignals) -> str | None:
-    """None where values are to stay as they are."""
+def _best(signals: KeyValueSignals, has: Callable[[str], bool]) -> str:
+    """The codec that the namespace likes best of those that are installed, and of those that it `has`."""
     known = known_codecs()
-    best = next((codec for codec in signals.codecs if codec in known), PLAIN)
-    return None if best == PLAIN else best
+    return next(
+        (codec for codec in signals.codecs if codec in known or (needs_dictionary(codec) and has(codec))), PLAIN
+    )
 
 
 def _mutations(request: MutateItems, known: Known) -> MutateItems:
@@ -149,17 +184,17 @@ def _mutations(request: MutateItems, known: Known) -> MutateItems:
     mutations, changed = list(request.mutations), False
     for index, mutation in enumerate(mutations):
         put = getattr(mutation, "put", None)
-        packed = _packed(put, known)
+        packed = _packed(put, known, None)
         if packed is not put:
             mutations[index], changed = msgspec.structs.replace(mutation, put=packed), True
     return msgspec.structs.replace(request, mutations=mutations) if changed else request
 
 
-def _packed(put: Any, known: Known) -> Any:
+def _packed(put: Any, known: Known, dictionaries: Dictionaries | None) -> Any:
     """`put` with its values compressed as its namespace likes best."""
     if not _is_put(put):
         return put
-    items = compressed(put.items, known(put.namespace))
+    items = compressed(put.items, known(put.namespace), dictionaries)
     return put if items is put.items else msgspec.structs.replace(put, items=items)
 
 
@@ -195,10 +230,18 @@ def _lists_read(message: Any) -> Sequence[list[Item]]:
     return ()
 
 
-def _value(item: Item, codec: str, frame: bytes, limit: int) -> bytes | None:
-    """The value of an item; None for one that cannot be shown: it is no frame, or has more than `limit` bytes."""
+def _value(item: Item, frame: bytes, limit: int, dictionaries: Dictionaries) -> bytes | None:
+    """The value of an item; None for one that cannot be shown.
+
+    It is no frame, or has more than `limit` bytes, or its dictionary is not to be had.
+    """
+    codec = item.metadata.codec
+    assert codec is not None
+    dictionary = dictionaries.find(codec) if needs_dictionary(codec) else None
+    if dictionary is None and needs_dictionary(codec):
+        return None
     try:
-        return decompress(codec, frame, limit)
+        return decompress(codec, frame, limit, dictionary)
     except (DataLoss, TooLarge):
         return None
     except SoundstageError as error:

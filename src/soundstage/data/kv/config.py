@@ -92,6 +92,13 @@ class CompressionKnobs(msgspec.Struct, frozen=True, kw_only=True):
             extra={"bounds": ("0B", "4MiB")},
         ),
     ] = Size(1024)
+    dictionary_min_bytes: Annotated[
+        Size,
+        Meta(
+            description="the same where the namespace has a dictionary, with which short values that are alike gain",
+            extra={"bounds": ("0B", "4MiB")},
+        ),
+    ] = Size(64)
     level: Annotated[
         int,
         Meta(ge=1, le=19, description="how hard zstd tries; a step up costs the writer more and the reader nothing"),

@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 
 import msgspec
 
+from soundstage.core.compression import ZSTD
 from soundstage.core.environment import Environment
 from soundstage.core.errors import InvalidArgument
 from soundstage.core.hlc import TokenClock
@@ -13,6 +14,7 @@ from soundstage.core.time import Duration
 from soundstage.data.kv.api import KeyValueSignals
 from soundstage.data.kv.cached_records import CachedRecords, cached, kept_for
 from soundstage.data.kv.config import NamespaceConfig, check_together
+from soundstage.data.kv.dictionaries.shelf import FRESH_NS, Shelf
 from soundstage.data.kv.signalling import announced, signals_of, taken
 from soundstage.data.kv.tokens import DriftWindow
 from soundstage.data.kv.truncated import TruncatedRecords
@@ -37,8 +39,9 @@ class ServedNamespace:
     watched; behind its cache where it has one, which is `cached` then, and `store` what lies behind that.
     For `remember_for` after a write those who made it must say so to be sure to see it; None: they need not.
     `clock` makes the tokens of writes that come without; `dropped` counts large values whose chunks were removed.
-    They, `estimate` and `amplification` are handed on to the next version.
-    `signals` are what it tells its clients, whose version is `announced` where they are worth asking for.
+    They, `shelf`, `estimate` and `amplification` are handed on to the next version.
+    `signals` are what it tells its clients, whose version is `announced` where they are worth asking for. `shelf` has
+    its dictionaries, as far as they are known here.
     """
 
     __slots__ = (
@@ -55,9 +58,11 @@ class ServedNamespace:
         "estimate",
         "max_ns",
         "name",
+        "packs",
         "records",
         "remember_for",
         "settled",
+        "shelf",
         "signals",
         "store",
         "table",
@@ -109,13 +114,29 @@ class ServedNamespace:
         self.estimate: RowEstimate = RowEstimate() if before is None else before.estimate
         self.amplification: Amplification = Amplification() if before is None else before.amplification
         self.dropped: int = 0 if before is None else before.dropped
-        self.signals: KeyValueSignals = signals_of(view)
+        self.shelf: Shelf = Shelf(environment) if before is None else before.shelf
+        self.signals: KeyValueSignals = signals_of(view, self.shelf.offered())
         self.announced: str = announced(self.signals)
         self._now_us = environment.now_us
+        self.packs: bool = ZSTD in self.codecs_alone()
 
     def codecs(self) -> Collection[str]:
-        """Those that a write may have at this moment."""
+        """Those that a write may have at this moment. Of dictionaries only those that were `look`ed at lately."""
+        alone = self.codecs_alone()
+        return alone.union(self.shelf.taken(self._now_us())) if ZSTD in alone else alone
+
+    def codecs_alone(self) -> frozenset[str]:
+        """Those of them that need no dictionary."""
         return taken(self.view, self._now_us())
+
+    async def look(self, within_ns: int = FRESH_NS) -> None:
+        """The dictionaries are known as they were no longer ago, and so is what clients are told of them."""
+        if self.shelf.is_fresh(within_ns):
+            return
+        await self.shelf.read(self.view.records, self.values_table, self.clock, within_ns)
+        offered = self.shelf.offered()
+        self.signals = signals_of(self.view, offered)
+        self.announced = announced(self.signals)
 
 
 async def found_anywhere(served: ServedNamespace, partition: bytes, key: bytes, now_us: int) -> list[Row]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Any
 
 from soundstage.core.call import Call
@@ -50,6 +50,8 @@ from soundstage.data.kv.batches import batch_pages
 from soundstage.data.kv.conditions import conditional
 from soundstage.data.kv.counts import count_rows
 from soundstage.data.kv.cursors import Cursor, seal, unseal
+from soundstage.data.kv.dictionaries.serving import DictionaryCalls
+from soundstage.data.kv.dictionaries.shelf import TOLD_NS
 from soundstage.data.kv.erasing import Erasure, erase, is_last
 from soundstage.data.kv.hot_items import HotItem, HotItems
 from soundstage.data.kv.items import item_of, token_of
@@ -61,7 +63,7 @@ from soundstage.data.kv.predicates import wanted_of
 from soundstage.data.kv.reads import filling_of, read_page
 from soundstage.data.kv.scans import check_scan, scan_page
 from soundstage.data.kv.selections import EVERYTHING, Filling, checked_selection
-from soundstage.data.kv.signalling import for_client
+from soundstage.data.kv.signalling import for_client, names_dictionary
 from soundstage.data.kv.streamed_values import StreamedValues, Writing
 from soundstage.data.kv.tokens import check_min_version, check_reached, effective, tell_repeatable
 from soundstage.data.kv.truncated import eraser, stamp_of
@@ -77,12 +79,13 @@ from soundstage.runtime.service import ServiceContext
 from soundstage.runtime.work.context import JobContext
 
 
-class KeyValueService:
+class KeyValueService(DictionaryCalls):
     """Holds what it worked out of each namespace's configuration, items read lately, and counts."""
 
     capacity_model: str | None = provisioning.CAPACITY_MODEL
 
     def __init__(self, context: ServiceContext) -> None:
+        super().__init__(context, self._serve)
         self._context = context
         self._clock = context.clock
         self._view = context.namespaces.view
@@ -128,6 +131,8 @@ class KeyValueService:
         served = self._serve(request.namespace)
         token, time_us = self._token(served, request)
         partition = check_id(request.id)
+        if served.packs and names_dictionary(request.items):
+            await served.look()
         try:
             batch = put_batch(
                 partition, request.items, time_us, token.token, served.config.chunk_threshold, served.codecs
@@ -265,8 +270,12 @@ class KeyValueService:
         return CountItemsReply(count=count, exact=exact)
 
     async def handshake(self, call: Call, request: Handshake) -> HandshakeReply:
-        signals = self._serve(request.namespace).signals
-        return HandshakeReply(signals=for_client(signals, request.client))
+        served = self._serve(request.namespace)
+        if served.packs:
+            with suppress(SoundstageError):
+                # What is known will do while the store is down.
+                await served.look(TOLD_NS)
+        return HandshakeReply(signals=for_client(served.signals, request.client))
 
     def signals(self, namespace: str) -> str:
         """The version of what a namespace tells its clients, if that is worth asking for."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from hashlib import blake2b
 
 import msgspec
 
-from soundstage.core.compression import PLAIN
+from soundstage.core.compression import PLAIN, ZSTD
+from soundstage.core.dictionaries import ANY_DICTIONARY, needs_dictionary
 from soundstage.core.errors import InvalidArgument
 from soundstage.core.namespace import LatencyObjective
 from soundstage.core.operation import operations_of
@@ -24,9 +25,15 @@ WITHDRAWN_US = 600 * 1_000_000
 """A codec that a namespace takes no more is taken for so long, for clients hear of it a little later."""
 
 
-def signals_of(view: NamespaceView) -> KeyValueSignals:
-    """What is told to a client that can do everything; the same of one version of a namespace in every process."""
+def signals_of(view: NamespaceView, dictionary: str | None = None) -> KeyValueSignals:
+    """What is told to a client that can do everything; the same of one version of a namespace in every process.
+
+    `dictionary` is the codec to be liked better than zstd, where that is liked.
+    """
     config: NamespaceConfig = view.config
+    codecs: list[str] = list(config.compression.codecs)
+    if dictionary is not None and ZSTD in codecs:
+        codecs.insert(codecs.index(ZSTD), dictionary)
     told = KeyValueSignals(
         version="",
         hold=HOLD,
@@ -36,9 +43,10 @@ def signals_of(view: NamespaceView) -> KeyValueSignals:
         page_size_max=int(config.page_size_max),
         chunk_threshold=int(config.chunk_threshold),
         value_max=int(config.value_max),
-        codecs=[*config.compression.codecs, PLAIN],
+        codecs=[*codecs, PLAIN],
         compress_from=int(config.compression.min_bytes),
         compress_level=config.compression.level,
+        dictionary_from=int(config.compression.dictionary_min_bytes),
     )
     digest = blake2b(msgspec.msgpack.encode(told, enc_hook=encode_msgpack_scalar), digest_size=8)
     return msgspec.structs.replace(told, version=digest.hexdigest())
@@ -46,7 +54,12 @@ def signals_of(view: NamespaceView) -> KeyValueSignals:
 
 def for_client(signals: KeyValueSignals, client: ClientCapabilities) -> KeyValueSignals:
     """The signals with those codecs alone that the client has."""
-    offered = [codec for codec in signals.codecs if codec == PLAIN or codec in client.codecs]
+    any_dictionary = ANY_DICTIONARY in client.codecs
+    offered = [
+        codec
+        for codec in signals.codecs
+        if codec == PLAIN or codec in client.codecs or (any_dictionary and needs_dictionary(codec))
+    ]
     return msgspec.structs.replace(signals, codecs=offered)
 
 
@@ -63,6 +76,11 @@ def taken(view: NamespaceView, now_us: int) -> frozenset[str]:
         if now_us < earlier.until_us + WITHDRAWN_US:
             found.update(earlier.config.compression.codecs)
     return frozenset(found)
+
+
+def names_dictionary(items: Iterable[PutItem]) -> bool:
+    """Whether a codec of the items needs a dictionary."""
+    return any(type(item.codec) is str and needs_dictionary(item.codec) for item in items)
 
 
 def check_codecs(items: Collection[PutItem], codecs: Collection[str]) -> None:

@@ -1,0 +1,164 @@
+"""Finds dictionaries that no value needs any more, and drops them.
+
+A dictionary that was retired is taken by no process after a while (`shelf`), and by no write of before a minute after
+that. Then a walk over all values that finds none that names it means that there will be none, and it is `unneeded`. It
+stays so for as long as somebody may still read what was overwritten or deleted before. Then a second walk goes before
+it is dropped, for whoever brought back values with it meanwhile, as an import does that takes its dictionaries along,
+and says so (`adopt`): what is said of a dictionary later than it was looked at wins.
+
+Values that have expired and are not removed yet count, for clocks differ. Sets of mutations, which may wait for long,
+name no dictionaries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+import msgspec
+
+from soundstage.core.dictionaries import needs_dictionary
+from soundstage.core.environment import Environment
+from soundstage.core.errors import InvalidArgument
+from soundstage.data.kv.chunks import ANY_TIME
+from soundstage.data.kv.dictionaries.shelf import FRESH_NS, TAKEN_US, Entry
+from soundstage.data.kv.items import codec_of
+from soundstage.data.kv.namespace import ServedNamespace
+from soundstage.engines.records.port import IN_FLIGHT_MAX_US, Budget
+from soundstage.runtime.work.context import JobContext
+
+SLACK_US = 900 * 1_000_000
+"""Besides: for clocks of several servers that differ."""
+
+SETTLED_US = TAKEN_US + FRESH_NS // 1_000 + IN_FLIGHT_MAX_US + SLACK_US
+"""So long after a dictionary was retired there is no write under way that names it."""
+
+RENEWED_US = SETTLED_US // 4
+"""Who goes on to write with a dictionary that was retired says so as often."""
+
+_PAGE = Budget(rows=2_000, bytes=1 << 20)
+
+
+class Outcome(msgspec.Struct):
+    """What became of the dictionaries that are not active, and how many items were looked at."""
+
+    dropped: list[str] = []
+    needed: list[str] = []
+    waiting: list[str] = []
+    items: int = 0
+
+
+async def drop(served: ServedNamespace, environment: Environment, job: JobContext) -> Outcome:
+    """Every dictionary that has been retired for long enough is a step nearer to be dropped, or kept for a value."""
+    check_decided(served)
+    await served.look(0)
+    now_us, outcome = environment.now_us(), Outcome()
+    before = {codec: kept for codec, kept in served.shelf.kept.items() if kept.entry.state != "active"}
+    due = {codec for codec, kept in before.items() if now_us >= kept.entry.since_us + _rest_us(served, kept.entry)}
+    outcome.waiting = sorted(set(before) - due)
+    if not due:
+        return outcome
+    outcome.needed = sorted(await _needed(served, due, outcome, job))
+    job.check()
+    await served.look(0)
+    after = served.shelf.kept
+    for codec in sorted(due):
+        if codec not in after or after[codec].cell != before[codec].cell:
+            # Somebody said something of it meanwhile.
+            outcome.waiting.append(codec)
+            outcome.needed = [each for each in outcome.needed if each != codec]
+            continue
+        entry = before[codec].entry
+        if codec in outcome.needed:
+            if entry.state == "unneeded":
+                await _put(served, {codec: _in_state(entry, "retired", environment)})
+        elif entry.state == "retired":
+            await _put(served, {codec: _in_state(entry, "unneeded", environment)})
+            outcome.waiting.append(codec)
+        elif await _drop(served, codec, entry):
+            outcome.dropped.append(codec)
+        else:
+            outcome.waiting.append(codec)
+    await served.look(0)
+    return outcome
+
+
+async def adopt(served: ServedNamespace, environment: Environment, contents: Mapping[str, bytes]) -> None:
+    """The namespace has these dictionaries, and none is dropped for a while: repeat it while values come with them.
+
+    `Shelf.write` has it that the content goes with it, so that this wins over whoever is dropping one.
+    """
+    if not contents:
+        return
+    await served.look(0)
+    now_us, kept = environment.now_us(), served.shelf.kept
+    entries: dict[str, Entry] = {}
+    for codec, content in contents.items():
+        entry = kept[codec].entry if codec in kept else None
+        if entry is None:
+            entry = Entry(state="retired", size=len(content), samples=0, made_us=now_us, since_us=now_us)
+        elif entry.state == "active" or (entry.state == "retired" and now_us < entry.since_us + RENEWED_US):
+            continue
+        entries[codec] = _in_state(entry, "retired", environment)
+    if entries:
+        await _put(served, entries, {codec: contents[codec] for codec in entries})
+        await served.look(0)
+
+
+def check_decided(served: ServedNamespace) -> None:
+    """Raise `InvalidArgument` where nobody can say for sure that there is no value any more."""
+    if served.config.consistency == "eventual":
+        raise InvalidArgument(
+            f"a replica of {served.name!r} may have values that another has not: nobody can say what none needs",
+            field="namespace",
+            hint="eventual namespaces keep their dictionaries; set the knob consistency to strong to drop some",
+        )
+
+
+def _rest_us(served: ServedNamespace, entry: Entry) -> int:
+    """How long a dictionary has to be as it is before it is looked at."""
+    if entry.state == "retired":
+        return SETTLED_US
+    config = served.config
+    read_us = max(config.chunk_grace.us, config.cache.ttl.us, config.watch_retention.us if config.watch else 0)
+    return read_us + SLACK_US
+
+
+async def _needed(served: ServedNamespace, due: Collection[str], outcome: Outcome, job: JobContext) -> set[str]:
+    """Those of the dictionaries that a value names."""
+    found: set[str] = set()
+    position, walked = None, False
+    while (not walked or position is not None) and len(found) < len(due):
+        job.check()
+        page = await served.view.records.walk(served.table, 0, 1, position, _PAGE, ANY_TIME)
+        for _, rows in page.partitions:
+            outcome.items += len(rows)
+            for _, cell in rows:
+                codec = codec_of(cell)
+                if codec in due and needs_dictionary(codec):
+                    assert codec is not None
+                    found.add(codec)
+        position, walked = page.position, True
+        job.progress(outcome.items, None, "items", "looking")
+    return found
+
+
+async def _drop(served: ServedNamespace, codec: str, entry: Entry) -> bool:
+    """Whether the dictionary is gone, for nobody has said anything of it."""
+    # Anew, so that who follows the engine's changes by their time is told that it is gone.
+    await _put(served, {codec: entry})
+    await served.look(0)
+    kept = served.shelf.kept.get(codec)
+    if kept is None or kept.entry != entry:
+        return False
+    await served.shelf.drop(served.view.records, served.values_table, codec, kept.cell)
+    return True
+
+
+async def _put(
+    served: ServedNamespace, entries: Mapping[str, Entry], contents: Mapping[str, bytes] | None = None
+) -> None:
+    await served.shelf.write(served.view.records, served.values_table, served.clock, entries, contents)
+
+
+def _in_state(entry: Entry, state: str, environment: Environment) -> Entry:
+    return msgspec.structs.replace(entry, state=state, since_us=environment.now_us())

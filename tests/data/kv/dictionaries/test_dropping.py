@@ -1,0 +1,249 @@
+"""A dictionary is kept while any value needs it, whoever writes meanwhile, and dropped when none does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from tests.core.words import documents
+from tests.data.kv.conftest import ALL, keys, make
+from tests.data.kv.dictionaries.conftest import Library, MakeLibrary
+
+from soundstage.core.errors import InvalidArgument, NotFound
+from soundstage.data.kv.api import ClientCapabilities, KeyValue, Mutation, PutItem, PutMutation
+from soundstage.data.kv.dictionaries import dropping
+from soundstage.data.kv.dictionaries.dropping import adopt
+from soundstage.data.kv.dictionaries.shelf import TAKEN_US
+from soundstage.engines.records.port import WalkPage
+
+
+async def retired(library: Library) -> str:
+    """A dictionary with one value, that nobody writes with any more."""
+    codec = (await library.train()).codec
+    await library.put(codec)
+    await library.kv.retire_dictionary()
+    return codec
+
+
+async def test_what_was_written_with_it_is_read_after_it_was_retired(library: Library) -> None:
+    codec = (await library.train()).codec
+    value = await library.put(codec)
+    assert (await library.kv.retire_dictionary()).retired == [codec]
+    assert (await library.kv.retire_dictionary()).retired == []
+    await library.pass_time(24)
+    assert await library.get() == value
+
+
+async def test_one_that_was_retired_is_told_to_nobody(library: Library) -> None:
+    await retired(library)
+    told = (await library.kv.handshake(client=ClientCapabilities(codecs=["zstd:*", "zstd"]))).signals
+    assert told.codecs == ["zstd", "none"]
+
+
+async def test_writes_that_name_it_are_refused_once_clients_have_heard(library: Library) -> None:
+    codec = await retired(library)
+    library.environment.advance(TAKEN_US / 1e6 - 1)
+    await library.put(codec)
+    library.environment.advance(1)
+    with pytest.raises(InvalidArgument, match="does not take") as refused:
+        await library.put(codec)
+    assert refused.value.field == "items[0].codec"
+
+
+async def test_another_process_refuses_them_too(library: Library) -> None:
+    codec = (await library.train()).codec
+    await library.put(codec)
+    # What this process knows is from before another one retired it.
+    served = library.service._serve("people")
+    known = dict(served.shelf.kept)
+    await library.kv.retire_dictionary()
+    served.shelf.kept = known
+    await library.pass_time(1)
+    with pytest.raises(InvalidArgument):
+        await library.put(codec)
+
+
+async def test_a_set_of_mutations_names_none_for_it_may_wait_for_long(library: Library) -> None:
+    codec = (await library.train()).codec
+    put = PutMutation(namespace="people", id="ada", items=[PutItem(key=b"k", value=b"v", codec=codec)])
+    with pytest.raises(InvalidArgument) as refused:
+        await library.stage.client(KeyValue).mutate_items(mutations=[Mutation(put=put)])
+    assert refused.value.field == "mutations[0].put.items[0].codec"
+
+
+async def test_it_is_kept_while_a_value_needs_it(library: Library) -> None:
+    codec = await retired(library)
+    for _ in range(3):
+        await library.pass_time(24)
+        assert (await library.drop()).needed == [codec]
+    assert await library.get() == documents(1, seed=99)[0]
+
+
+async def test_it_is_dropped_by_the_second_run_that_finds_no_value(library: Library) -> None:
+    codec = await retired(library)
+    await library.kv.delete_items(id="ada", predicate=ALL)
+    assert (await library.drop()).waiting == [codec]
+    await library.pass_time(0.6)
+    assert (await library.drop()).waiting == [codec]
+    assert await library.states() == {codec: "unneeded"}
+    assert (await library.drop()).waiting == [codec]
+    assert (await library.kv.get_dictionary(codec=codec)).content
+    await library.pass_time(2)
+    assert (await library.drop()).dropped == [codec]
+    assert await library.states() == {}
+    with pytest.raises(NotFound):
+        await library.kv.get_dictionary(codec=codec)
+
+
+async def test_one_that_is_active_is_never_dropped(library: Library) -> None:
+    codec = (await library.train()).codec
+    await library.pass_time(48)
+    found = await library.drop()
+    assert (found.dropped, found.waiting, await library.states()) == ([], [], {codec: "active"})
+
+
+async def test_one_that_was_dropped_can_be_trained_anew(library: Library) -> None:
+    codec = (await library.train()).codec
+    await library.kv.retire_dictionary()
+    for _ in range(2):
+        await library.pass_time(3)
+        await library.drop()
+    assert await library.states() == {}
+    await library.pass_time(1)
+    again = (await library.train()).codec
+    assert await library.states() == {again: "active"}
+    value = await library.put(again)
+    assert await library.get() == value
+    assert isinstance(codec, str)
+
+
+async def test_a_large_value_in_chunks_needs_it_too(make_library: MakeLibrary) -> None:
+    library = await make_library(chunk_threshold="1KiB")
+    await library.fill()
+    codec = (await library.train()).codec
+    value = b"".join(documents(300, seed=8))
+    await library.put(codec, value=value)
+    await library.kv.retire_dictionary()
+    await library.pass_time(3)
+    assert (await library.drop()).needed == [codec]
+    assert await library.get() == value
+
+
+async def test_a_value_that_has_expired_counts_until_it_is_removed(library: Library) -> None:
+    codec = (await library.train()).codec
+    reply = await library.kv.get_dictionary(codec=codec)
+    from soundstage.core.message import Duration
+
+    item = PutItem(key=b"k", value=reply.content[:10], ttl=Duration.parse("1m"), codec=codec)
+    await library.kv.put_items(id="brief", items=[item])
+    await library.kv.retire_dictionary()
+    await library.pass_time(1)
+    assert (await library.kv.count_items(id="brief")).count == 0
+    assert (await library.drop()).needed == [codec]
+
+
+async def test_a_watched_namespace_keeps_it_for_as_long_as_changes(make_library: MakeLibrary) -> None:
+    library = await make_library(watch=True, watch_retention="48h")
+    await library.fill()
+    codec = (await library.train()).codec
+    await library.kv.retire_dictionary()
+    await library.pass_time(1)
+    await library.drop()
+    await library.pass_time(47)
+    assert (await library.drop()).waiting == [codec]
+    await library.pass_time(2)
+    assert (await library.drop()).dropped == [codec]
+
+
+async def test_nobody_can_say_so_of_an_eventual_namespace(library: Library) -> None:
+    await retired(library)
+    await make(
+        library.stage, "people", compression={"codecs": ["zstd"]}, consistency="eventual", conditional_writes=False
+    )
+    with pytest.raises(InvalidArgument, match="replica"):
+        await library.drop()
+
+
+class TestWhoBringsValuesMeanwhile:
+    """An import that takes its dictionary along, against each step of a drop."""
+
+    async def step(self, library: Library, codec: str, content: bytes) -> None:
+        served = library.service._serve("people")
+        await adopt(served, library.environment, {codec: content})
+
+    @pytest.mark.parametrize("run", [1, 2])
+    @pytest.mark.parametrize("moment", ["walk", "write"])
+    async def test_it_is_there_for_them(
+        self, library: Library, monkeypatch: pytest.MonkeyPatch, run: int, moment: str
+    ) -> None:
+        codec = (await library.train()).codec
+        content = (await library.kv.get_dictionary(codec=codec)).content
+        await library.kv.retire_dictionary()
+        served = library.service._serve("people")
+        met = 0
+
+        async def meet() -> None:
+            nonlocal met
+            met += 1
+            await self.step(library, codec, content)
+
+        for number in (1, 2):
+            await library.pass_time(3)
+            with monkeypatch.context() as patch:
+                if number == run and moment == "walk":
+                    walk = served.view.records.walk
+
+                    async def walked(*given: Any) -> WalkPage:
+                        page = await walk(*given)
+                        await meet()
+                        return page
+
+                    patch.setattr(served.view.records, "walk", walked)
+                elif number == run:
+                    said = dropping._put
+
+                    async def put(*given: Any) -> None:
+                        await said(*given)
+                        patch.setattr(dropping, "_put", said)
+                        await meet()
+
+                    patch.setattr(dropping, "_put", put)
+                await library.drop()
+        assert met
+        assert (await library.kv.get_dictionary(codec=codec)).content == content
+        assert await library.states() == {codec: "retired"}
+
+    async def test_it_comes_with_one_that_was_dropped(self, library: Library) -> None:
+        codec = (await library.train()).codec
+        content = (await library.kv.get_dictionary(codec=codec)).content
+        await library.kv.retire_dictionary()
+        for _ in range(2):
+            await library.pass_time(3)
+            await library.drop()
+        await self.step(library, codec, content)
+        assert (await library.kv.get_dictionary(codec=codec)).content == content
+
+    async def test_a_drop_that_is_late_takes_nothing_of_it(self, library: Library) -> None:
+        codec = (await library.train()).codec
+        content = (await library.kv.get_dictionary(codec=codec)).content
+        await library.kv.retire_dictionary()
+        served = library.service._serve("people")
+        await served.look(0)
+        before = served.shelf.kept[codec].cell
+        await library.pass_time(3)
+        await self.step(library, codec, content)
+        await served.shelf.drop(served.view.records, served.values_table, codec, before)
+        await served.look(0)
+        assert codec in served.shelf.kept
+        assert (await library.kv.get_dictionary(codec=codec)).content == content
+
+
+async def test_values_stay_when_a_namespace_takes_zstd_no_more(library: Library) -> None:
+    codec = (await library.train()).codec
+    value = await library.put(codec)
+    await make(library.stage, "people", compression={"codecs": []})
+    assert await library.get() == value
+    await library.pass_time(1)
+    with pytest.raises(InvalidArgument):
+        await library.put(codec)
+    assert (await library.kv.get_items(id="ada", predicate=keys(b"k"))).items[0].value == value
