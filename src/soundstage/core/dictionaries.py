@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
+from collections.abc import Sequence
 from hashlib import blake2b
 from typing import Any
 
@@ -61,6 +62,16 @@ class Dictionaries:
         if len(self._known) > KNOWN_MAX:
             self._known.popitem(last=False)
         return found
+
+
+def train(values: Sequence[bytes], size: int, level: int) -> bytes | None:
+    """A dictionary of at most `size` bytes for values such as these; None of too few. Takes its time: for a thread."""
+    import zstandard
+
+    try:
+        return zstandard.train_dictionary(size, [*values], level=level).as_bytes()
+    except zstandard.ZstdError:
+        return None
 
 
 def codec_of_dictionary(content: bytes) -> str:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
+from typing import Any
 
 import pytest
 from tests.core.words import documents
 from tests.surface.http.conftest import OpenStage, Serve
 
 from soundstage.client import Connection, Settings, connect, connect_sync
+from soundstage.core.message import Duration
 from soundstage.core.namespace import NamespaceSpec
 from soundstage.data.kv import KeyValue, PutItem, SyncKeyValue
+from soundstage.runtime.jobs.api import Jobs
 from soundstage.runtime.namespaces.api import Namespaces
 from soundstage.runtime.stage import Stage
 from soundstage.surface.cli.root import run
@@ -122,7 +124,7 @@ async def test_a_client_that_cannot_hear_of_a_retirement_sends_its_values_as_the
         await kv.handshake()
         await kv.put_items(id="1", items=[PutItem(key=b"k", value=value)])
         # As one that was retired more than ten minutes ago, of which this client has heard nothing.
-        monkeypatch.setattr("soundstage.data.kv.dictionaries.shelf.TAKEN_US", 0)
+        monkeypatch.setattr("soundstage.data.kv.shelf.TAKEN_US", 0)
         await trained.client(KeyValue, "people").retire_dictionary()
         connection._attuning._tuned["people"].again_ns = 1 << 62
         sent = calls(connection, monkeypatch)
@@ -144,19 +146,21 @@ async def test_a_client_without_dictionaries_is_given_what_is_stored(trained: St
         assert (item.metadata.codec, item.metadata.size) == (codec, len(item.value or b""))
 
 
-async def test_the_command_line_trains_lists_retires_and_drops(
+async def test_the_command_line_lists_fetches_retires_and_drops(
     trained: Stage, serve: Serve, capsys: pytest.CaptureFixture[str]
 ) -> None:
     url = await serve(trained)
 
-    async def told(*words: str) -> dict[str, object]:
+    async def told(*words: str) -> dict[str, Any]:
         arguments = ["kv", *words, "--namespace", "people", "--url", url, "--output", "json"]
         assert await asyncio.to_thread(run, arguments) == 0
         return json.loads(capsys.readouterr().out)
 
-    made = await told("train-dictionary", "--size", "2048")
+    codec = await train(trained)
     listed = await told("list-dictionaries")
-    assert [each["codec"] for each in listed["dictionaries"]] == [made["codec"]]  # type: ignore[attr-defined]
-    assert await told("retire-dictionary") == {"retired": [made["codec"]]}
-    assert (await told("drop-dictionaries"))["waiting"] == [made["codec"]]
-    logging.getLogger("soundstage").info("told")
+    assert [each["codec"] for each in listed["dictionaries"]] == [codec]
+    assert (await told("get-dictionary", "--codec", codec))["codec"] == codec
+    assert await told("retire-dictionary") == {"retired": [codec]}
+    job = await told("drop-dictionaries", "--detach")
+    outcome = await trained.client(Jobs).result(job_id=job["job_id"], wait=Duration.parse("60s"))
+    assert outcome.state == "succeeded"

@@ -16,6 +16,7 @@ Messages and operations are in `api`, the knobs of a namespace in `config`. Insi
     watched, changes, watching    what is put into a log of every write, and how it is followed from there
     truncated, erasing    what a truncated namespace shows, and how what it hides is removed
     mutations, mutation_target, signalling, attunement    sets of mutations; what clients are told, and do by it
+    shelf, dictionaries    dictionaries that values are compressed with: as they are kept; made and dropped
     manifest, chunks, uploads, large_values, streamed_values    values that are too large for their rows
     namespace, service, provisioning    a namespace as this process serves it, the operations, and what one needs
 

@@ -577,7 +577,7 @@ class RetireDictionary(Message, kw_only=True):
     """Without `codec` every one that is active."""
 
     namespace: NamespaceName = ""
-    codec: Annotated[str | None, Meta(max_length=64, description="the codec that needs it; none: all")] = None
+    codec: Annotated[str | None, Meta(description="the codec that needs it; none: all")] = None
 
 
 class RetireDictionaryReply(Message, kw_only=True):

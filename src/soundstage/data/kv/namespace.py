@@ -14,7 +14,7 @@ from soundstage.core.time import Duration
 from soundstage.data.kv.api import KeyValueSignals
 from soundstage.data.kv.cached_records import CachedRecords, cached, kept_for
 from soundstage.data.kv.config import NamespaceConfig, check_together
-from soundstage.data.kv.dictionaries.shelf import FRESH_NS, Shelf
+from soundstage.data.kv.shelf import FRESH_NS, Shelf
 from soundstage.data.kv.signalling import announced, signals_of, taken
 from soundstage.data.kv.tokens import DriftWindow
 from soundstage.data.kv.truncated import TruncatedRecords

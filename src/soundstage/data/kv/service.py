@@ -51,7 +51,6 @@ from soundstage.data.kv.conditions import conditional
 from soundstage.data.kv.counts import count_rows
 from soundstage.data.kv.cursors import Cursor, seal, unseal
 from soundstage.data.kv.dictionaries.serving import DictionaryCalls
-from soundstage.data.kv.dictionaries.shelf import TOLD_NS
 from soundstage.data.kv.erasing import Erasure, erase, is_last
 from soundstage.data.kv.hot_items import HotItem, HotItems
 from soundstage.data.kv.items import item_of, token_of
@@ -63,6 +62,7 @@ from soundstage.data.kv.predicates import wanted_of
 from soundstage.data.kv.reads import filling_of, read_page
 from soundstage.data.kv.scans import check_scan, scan_page
 from soundstage.data.kv.selections import EVERYTHING, Filling, checked_selection
+from soundstage.data.kv.shelf import TOLD_NS
 from soundstage.data.kv.signalling import for_client, names_dictionary
 from soundstage.data.kv.streamed_values import StreamedValues, Writing
 from soundstage.data.kv.tokens import check_min_version, check_reached, effective, tell_repeatable

@@ -15,8 +15,8 @@ from soundstage.core.dictionaries import check_dictionary
 from soundstage.core.errors import Exhausted, InvalidArgument, NotFound, PreconditionFailed
 from soundstage.data.kv.api import ClientCapabilities, KeyValue, PutItem
 from soundstage.data.kv.dictionaries import training
-from soundstage.data.kv.dictionaries.shelf import DICTIONARIES_MAX
 from soundstage.data.kv.dictionaries.training import Sample, Wanted, trained
+from soundstage.data.kv.shelf import DICTIONARIES_MAX
 
 WANTED = Wanted(2_048, 8 << 20)
 

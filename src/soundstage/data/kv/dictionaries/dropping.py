@@ -20,9 +20,9 @@ from soundstage.core.dictionaries import needs_dictionary
 from soundstage.core.environment import Environment
 from soundstage.core.errors import InvalidArgument
 from soundstage.data.kv.chunks import ANY_TIME
-from soundstage.data.kv.dictionaries.shelf import FRESH_NS, TAKEN_US, Entry
 from soundstage.data.kv.items import codec_of
 from soundstage.data.kv.namespace import ServedNamespace
+from soundstage.data.kv.shelf import FRESH_NS, TAKEN_US, Entry
 from soundstage.engines.records.port import IN_FLIGHT_MAX_US, Budget
 from soundstage.runtime.work.context import JobContext
 

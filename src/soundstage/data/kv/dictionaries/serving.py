@@ -25,9 +25,9 @@ from soundstage.data.kv.api import (
     TrainDictionary,
 )
 from soundstage.data.kv.dictionaries.dropping import check_decided, drop
-from soundstage.data.kv.dictionaries.shelf import DICTIONARIES_MAX, Entry, content_of
 from soundstage.data.kv.dictionaries.training import Trained, Wanted, sampled, trained
 from soundstage.data.kv.namespace import ServedNamespace
+from soundstage.data.kv.shelf import DICTIONARIES_MAX, Entry, content_of
 from soundstage.runtime.service import ServiceContext
 from soundstage.runtime.work.context import JobContext
 

@@ -15,7 +15,7 @@ import msgspec
 
 from soundstage.core import version
 from soundstage.core.compression import PLAIN, ZSTD, compress, decompress
-from soundstage.core.dictionaries import Dictionary, codec_of_dictionary, needs_dictionary
+from soundstage.core.dictionaries import Dictionary, codec_of_dictionary, needs_dictionary, train
 from soundstage.core.environment import Environment
 from soundstage.core.errors import PreconditionFailed, SoundstageError
 from soundstage.data.kv.items import StoredMetadata
@@ -98,16 +98,13 @@ def trained(
 
     Raises `PreconditionFailed` where the values are too few, or would not become smaller.
     """
-    import zstandard
-
     values = _undone(samples, wanted.sample_bytes, least, dictionaries)
     if len(values) < SAMPLES_MIN:
         raise _too_few(len(values), least)
     judges, learners = values[::JUDGES], [value for at, value in enumerate(values) if at % JUDGES]
-    try:
-        content = zstandard.train_dictionary(wanted.size, [*learners], level=level).as_bytes()
-    except zstandard.ZstdError:
-        raise _too_few(len(values), least) from None
+    content = train(learners, wanted.size, level)
+    if content is None:
+        raise _too_few(len(values), least)
     dictionary = Dictionary(codec_of_dictionary(content), content)
     plain_bytes = sum(map(len, judges))
     zstd_bytes = sum(min(len(value), len(compress(ZSTD, value, level))) for value in judges)
