@@ -36,6 +36,15 @@ WIRE = {
     ),
     "get_value": ("namespace id key start end min_version", "token expires_at size checksum codec", "read"),
     "export_parquet": ("namespace max_value_bytes", "namespace file records items bytes left_out", "read"),
+    "train_dictionary": (
+        "namespace size sample_bytes",
+        "namespace codec size samples judged plain_bytes zstd_bytes bytes",
+        "admin",
+    ),
+    "list_dictionaries": ("namespace", "dictionaries", "read"),
+    "get_dictionary": ("namespace codec", "codec content", "read"),
+    "retire_dictionary": ("namespace codec", "retired", "admin"),
+    "drop_dictionaries": ("namespace", "namespace dropped needed waiting items", "admin"),
     "import_parquet": ("namespace file versions", "namespace items bytes expired", "write"),
 }
 """Fields of request and reply, and the access, by operation."""
@@ -44,7 +53,8 @@ PARTS: dict[type[Any], str] = {
     api.PutItem: "key value ttl codec",
     api.ClientCapabilities: "codecs chunking version",
     api.KeyValueSignals: "version hold slos hedging page_size_bytes page_size_max chunk_threshold value_max codecs "
-    "compress_from compress_level",
+    "compress_from compress_level dictionary_from",
+    api.DictionaryInfo: "codec state size samples created_at since",
     api.Item: "key value metadata",
     api.ItemMetadata: "token expires_at size codec",
     api.Predicate: "match_all match_keys match_range",

@@ -15,8 +15,7 @@ Messages and operations are in `api`, the knobs of a namespace in `config`. Insi
     batches, scans, counts, parquet    many records: pages, walks, how many items there are, and as files of rows
     watched, changes, watching    what is put into a log of every write, and how it is followed from there
     truncated, erasing    what a truncated namespace shows, and how what it hides is removed
-    mutations, mutation_target, signalling, attunement    sets of mutations; what clients are told, and do by it
-    shelf, dictionaries    dictionaries that values are compressed with: as they are kept; made and dropped
+    mutations, mutation_target    sets of mutations; signalling, attunement, shelf, dictionaries: what clients are told
     manifest, chunks, uploads, large_values, streamed_values    values that are too large for their rows
     namespace, service, provisioning    a namespace as this process serves it, the operations, and what one needs
 
