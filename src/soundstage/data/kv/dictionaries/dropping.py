@@ -106,11 +106,11 @@ async def adopt(served: ServedNamespace, environment: Environment, contents: Map
 
 def check_decided(served: ServedNamespace) -> None:
     """Raise `InvalidArgument` where nobody can say for sure that there is no value any more."""
-    if served.config.consistency == "eventual":
+    if not served.settled:
         raise InvalidArgument(
             f"a replica of {served.name!r} may have values that another has not: nobody can say what none needs",
             field="namespace",
-            hint="eventual namespaces keep their dictionaries; set the knob consistency to strong to drop some",
+            hint="such a namespace keeps its dictionaries; set consistency to strong, for all data centres, to drop some",
         )
 
 
