@@ -110,7 +110,7 @@ def check_decided(served: ServedNamespace) -> None:
         raise InvalidArgument(
             f"a replica of {served.name!r} may have values that another has not: nobody can say what none needs",
             field="namespace",
-            hint="such a namespace keeps its dictionaries; set consistency to strong, for all data centres, to drop some",
+            hint="it keeps its dictionaries; to drop some set consistency to strong, for all data centres",
         )
 
 
