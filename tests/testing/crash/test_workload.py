@@ -12,7 +12,8 @@ from soundstage.core.hlc import TokenClock
 from soundstage.data.kv.api import KeyValue, MatchAll, MatchKeys, MatchRange, Predicate, PutItem
 from soundstage.runtime.namespaces.api import Namespaces, NamespaceSpec
 from soundstage.runtime.stage import Stage
-from soundstage.testing.crash.workload import HEAD, Broken, Call, Counter, Workload, Writer
+from soundstage.testing.crash.traffic import Broken
+from soundstage.testing.crash.workload import HEAD, Call, Counter, Workload, Writer
 
 CLOCK = TokenClock(SystemEnvironment())
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 from soundstage.testing.crash.disk import NoCompiler, build_shim, lose_power
 from soundstage.testing.crash.process import StageProcess
 from soundstage.testing.crash.suite import CrashReport, Plan, crash
-from soundstage.testing.crash.workload import Broken, Workload
+from soundstage.testing.crash.traffic import Broken, Traffic
+from soundstage.testing.crash.workload import Workload
 
 __all__ = [
     "Broken",
@@ -17,6 +18,7 @@ __all__ = [
     "NoCompiler",
     "Plan",
     "StageProcess",
+    "Traffic",
     "Workload",
     "build_shim",
     "crash",

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from soundstage.testing.crash.disk import NoCompiler, build_shim
 from soundstage.testing.crash.suite import Plan, crash
-from soundstage.testing.crash.workload import Broken
+from soundstage.testing.crash.traffic import Broken
 
 LOSSES: Mapping[str, Sequence[str]] = {"both": ("process", "power"), "process": ("process",), "power": ("power",)}
 

@@ -11,7 +11,8 @@ import msgspec
 
 from soundstage.testing.crash.disk import lose_power, shim_variables
 from soundstage.testing.crash.process import SOUNDSTAGE, StageProcess
-from soundstage.testing.crash.workload import Broken, Workload
+from soundstage.testing.crash.traffic import Broken, Traffic
+from soundstage.testing.crash.workload import Workload
 
 
 class CrashReport(msgspec.Struct, kw_only=True):
@@ -41,19 +42,20 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     program: Sequence[str] = SOUNDSTAGE
 
 
-def crash(folder: Path, plan: Plan) -> CrashReport:
+def crash(folder: Path, plan: Plan, traffic: Traffic | None = None) -> CrashReport:
     """Start a server in `folder`, kill it amid concurrent clients, restart, verify; as often as planned.
 
+    The clients are those of `traffic`; without it they use the key-value store, as `plan` says.
     Raises `Broken` when an acknowledged call is gone, a call is half there, or a reader was shown what is gone.
     """
-    return asyncio.run(_crash(folder, plan))
+    return asyncio.run(_crash(folder, plan, traffic or Workload(plan.writers, plan.seed)))
 
 
-async def _crash(folder: Path, plan: Plan) -> CrashReport:
+async def _crash(folder: Path, plan: Plan, workload: Traffic) -> CrashReport:
     data, journal, stage_file = folder / "data", folder / "journal", folder / "stage.toml"
     _write_stage_file(stage_file, plan.durability)
     variables = {} if plan.shim is None else shim_variables(plan.shim, journal, plan.delay_ms)
-    workload, random = Workload(plan.writers, plan.seed), Random(f"{plan.seed} kills")
+    random = Random(f"{plan.seed} kills")
     lost = in_doubt = 0
 
     def started() -> StageProcess:

@@ -8,18 +8,17 @@ Readers watch meanwhile: what a reader was shown is promised too.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from random import Random
+from typing import Any
 
 import msgspec
 
-from soundstage.client import Connection, Settings, connect
+from soundstage.client import Connection, connect
 from soundstage.core.environment import SystemEnvironment
-from soundstage.core.errors import DeadlineExceeded, PreconditionFailed, SoundstageError, Unavailable
+from soundstage.core.errors import PreconditionFailed
 from soundstage.core.hlc import TokenClock
 from soundstage.core.message import IdempotencyToken
-from soundstage.core.policy import RetryPolicy
 from soundstage.data.kv.api import (
     Condition,
     Item,
@@ -31,10 +30,10 @@ from soundstage.data.kv.api import (
     PutItem,
 )
 from soundstage.runtime.namespaces.api import Namespaces, NamespaceSpec
+from soundstage.testing.crash.traffic import Broken, Traffic
 
 NAMESPACE = "crash"
 HEAD = b"head"
-ONE_TRY: Settings = Settings(retry=RetryPolicy(retries=0), timeout=10.0)
 
 LARGE_EVERY = 25
 """One call in so many is large enough to be torn across the pages of a log."""
@@ -43,10 +42,6 @@ INCREMENT_SHARE = 0.15
 DELETE_SHARE = 0.25
 
 Items = dict[bytes, bytes]
-
-
-class Broken(AssertionError):
-    """A promise was broken: something acknowledged or shown is gone, or something is half there."""
 
 
 class Call(msgspec.Struct, frozen=True):
@@ -226,69 +221,37 @@ class Counter:
         return int(reply.items[0].value or b"0"), reply.items[0].metadata.token
 
 
-class Workload:
+class Workload(Traffic):
     """Some writers, a counter and a reader against one server after another; `seed` decides who does what."""
 
     def __init__(self, writers: int, seed: int = 0) -> None:
+        super().__init__()
         clock = TokenClock(SystemEnvironment())
         self.writers: list[Writer] = [Writer(number, Random(f"{seed} {number}"), clock) for number in range(writers)]
         self.counter: Counter = Counter(clock)
         self._random = Random(f"{seed} counter")
-        self._connection: Connection
-        self._tasks: list[asyncio.Task[None]] = []
-        self._enough: asyncio.Event
-        self._until = 0
 
     @property
     def acknowledged(self) -> int:
-        """How many calls were, over all servers."""
         return sum(writer.acknowledged for writer in self.writers) + self.counter.acknowledged
 
     @property
     def in_doubt(self) -> int:
-        """How many calls were under way when the server died."""
         return sum(writer.doubt is not None for writer in self.writers) + self.counter.in_doubt
 
     async def prepare(self, url: str) -> None:
-        """The namespace is there."""
         async with connect(url) as connection:
             spec = NamespaceSpec(name=NAMESPACE, abstraction="kv", config={"conditional_writes": True})
             await connection.client(Namespaces).put(namespace=spec)
 
-    async def run(self, url: str, until: int) -> None:
-        """Write and read until `until` calls are acknowledged in all; then all clients are still at it.
+    def clients(self, connection: Connection) -> Sequence[Coroutine[Any, Any, None]]:
+        kv = connection.client(KeyValue, NAMESPACE)
+        return [*(self._keep_writing(writer, kv) for writer in self.writers), self._keep_watching(kv)]
 
-        The caller kills the server when this returns, in the middle of their calls, and then awaits `settle`.
-        Raises `Broken` when a client was refused before that.
-        """
-        self._connection = connect(url, settings=ONE_TRY)
-        self._until, self._enough = until, asyncio.Event()
-        kv = self._connection.client(KeyValue, NAMESPACE)
-        self._tasks = [asyncio.create_task(self._keep_writing(writer, kv)) for writer in self.writers]
-        self._tasks.append(asyncio.create_task(self._keep_watching(kv)))
-        enough = asyncio.create_task(self._enough.wait())
-        done, _ = await asyncio.wait([enough, *self._tasks], return_when=asyncio.FIRST_COMPLETED)
-        if enough not in done:
-            enough.cancel()
-            raise Broken(f"a client was refused while its server was well: {done.pop().exception()}")
-
-    async def settle(self) -> None:
-        """Every client has met the end of its server; raises `Broken` for a promise broken before that."""
-        outcomes = await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._connection.close()
-        for outcome in outcomes:
-            if not isinstance(outcome, Unavailable | DeadlineExceeded):
-                raise Broken(f"a client met something else than the end of its server: {outcome!r}")
-
-    async def verify(self, url: str) -> None:
-        """Raise `Broken` unless the server at `url` keeps every promise made before it was started."""
-        async with connect(url) as connection:
-            kv = connection.client(KeyValue, NAMESPACE)
-            try:
-                for part in (*self.writers, self.counter):
-                    await part.verify(kv)
-            except SoundstageError as error:
-                raise Broken(f"what was acknowledged cannot be read: {error}") from error
+    async def check(self, connection: Connection) -> None:
+        kv = connection.client(KeyValue, NAMESPACE)
+        for part in (*self.writers, self.counter):
+            await part.verify(kv)
 
     async def _keep_writing(self, writer: Writer, kv: KeyValue) -> None:
         while True:
@@ -296,8 +259,7 @@ class Workload:
                 await self.counter.increment(kv)
             else:
                 await writer.write(kv)
-            if self.acknowledged >= self._until:
-                self._enough.set()
+            self.noted()
 
     async def _keep_watching(self, kv: KeyValue) -> None:
         while True:
