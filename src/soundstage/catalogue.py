@@ -53,6 +53,5 @@ SYSTEMS: tuple[System, ...] = (
         "soundstage.data.timeseries",
         "Events of many ids in the order of time, written once, kept in slices that are dropped whole",
         number=46,
-        simulated=False,
     ),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import msgspec
 import pytest
 from tests.data.timeseries.conftest import (
     ALWAYS,
@@ -283,6 +284,52 @@ async def test_an_answer_may_be_partial_at_its_objective_and_is_exact_as_far_as_
             time_series_id="ada", time_interval=ALWAYS, allow_partial=True, page_token=page.next_page_token
         )
         assert (ids(rest.records), rest.partial, rest.next_page_token) == (["e3", "e4", "e5"], None, None)
+
+
+async def test_partial_pages_of_an_event_that_takes_longer_than_the_objective_come_to_its_end(
+    open_stage: OpenStage, environment: VirtualEnvironment
+) -> None:
+    engine, slos = Watched(environment), {"read": {"latency": {"max": "1s"}}}
+    trips = await make(await open_stage(engine), slos=slos, time_partition=SPREAD, page_size_bytes="64KiB")
+    large = event(NOW, "large", "ada", **{f"k{number}": bytes(100_000) for number in range(20)})
+    for at in range(10):
+        items = large.event_items[2 * at : 2 * at + 2]
+        await trips.write_event_records_sync(events=[msgspec.structs.replace(large, event_items=items)])
+    await trips.write_event_records_sync(events=[event(NOW - 1, "next")])
+    engine.slow = lambda _: 0.6
+    pages = [
+        page
+        async for page in trips.read_event_records.pages(
+            time_series_id="ada", time_interval=between(NOW - H, NOW + 1), allow_partial=True
+        )
+    ]
+    found = [each for page in pages for each in page.records]
+    assert (found[0].event_items, ids(found)) == (
+        sorted(large.event_items, key=lambda each: each.event_item_key),
+        ["large", "next"],
+    )
+    # Of two that follow each other one comes farther.
+    assert len(pages) <= 6
+    assert pages[0].partial
+
+
+@pytest.mark.parametrize("page_size_bytes", ["1KiB", "2MiB"])
+async def test_a_large_event_among_many_partitions_takes_few_reads(
+    open_stage: OpenStage, environment: VirtualEnvironment, page_size_bytes: str
+) -> None:
+    engine, buckets = Watched(environment), 64
+    trips = await make(
+        await open_stage(engine),
+        time_partition={"seconds_per_slice": "1d", "seconds_per_bucket": "1d", "event_buckets": buckets},
+        page_size_bytes=page_size_bytes,
+    )
+    for at in range(8):
+        items = {f"k{at}{number}": bytes(500_000) for number in range(8)}
+        await trips.write_event_records_sync(events=[event(NOW, "large", "ada", **items)])
+    engine.reads = 0
+    page = await trips.read_event_records(time_series_id="ada", time_interval=between(NOW, NOW + 1))
+    assert len(page.records[0].event_items) == 64
+    assert engine.reads <= buckets + 20
 
 
 async def test_the_reply_tells_the_time_it_took(open_stage: OpenStage, environment: VirtualEnvironment) -> None:

@@ -14,8 +14,8 @@ from soundstage.core.errors import SoundstageError
 from soundstage.data.timeseries.api import Event, TimeSeries
 from soundstage.runtime.namespaces.api import Namespaces, NamespaceSpec
 from soundstage.runtime.stage import Stage
-from soundstage.testing.crash import Broken, build_shim, crash
-from soundstage.testing.crash.events import KNOBS, EventTraffic, EventWriter, _all, key_of
+from soundstage.testing.crash import Broken, EventTraffic, build_shim, crash
+from soundstage.testing.crash.events import KNOBS, EventWriter, _all, key_of
 
 
 @pytest.fixture

@@ -39,6 +39,7 @@ SCHEDULE = "soundstage.runtime.schedule"
 WORK = "soundstage.runtime.work"
 AHEAD = "soundstage.data.writeahead"
 FILES = "soundstage.engines.blobs.file"
+SERIES = "soundstage.data.timeseries"
 
 MUTANTS: dict[str, Mutant] = {
     "at_equal_times_puts_beat_deletes": Mutant(
@@ -629,5 +630,107 @@ MUTANTS: dict[str, Mutant] = {
         (Edit(f"{AHEAD}.shelf", "applied=outcome.applied, tries", "applied=outcome.applied + 1, tries"),),
         system="writeahead",
         steps=1_000,
+    ),
+    "closed_slices_are_read": Mutant(
+        "memory",
+        (Edit(f"{SERIES}.slices", "closes_at(found, INT64_MAX) > now_ns and not", "closes_at(found, 0) >= 0 and not"),),
+        system="timeseries",
+        steps=2_000,
+    ),
+    "slices_are_dropped_by_knobs_of_before": Mutant(
+        "memory",
+        (
+            Edit(
+                f"{SERIES}.namespace",
+                "self.lifetime: Lifetime = Lifetime(accept_limit_ns(config), kept(config))",
+                "self.lifetime: Lifetime = before.lifetime if before else Lifetime(accept_limit_ns(config), "
+                "kept(config))",
+            ),
+        ),
+        system="timeseries",
+        steps=2_000,
+    ),
+    "events_are_written_to_slices_that_are_being_dropped": Mutant(
+        "memory",
+        (
+            Edit(
+                f"{SERIES}.catalogue",
+                "tuple(each for each in slices if not each.dropping),\n            tuple(",
+                "tuple(slices),\n            tuple(",
+            ),
+        ),
+        system="timeseries",
+        steps=4_000,
+    ),
+    "a_repetition_that_is_late_is_refused": Mutant(
+        "memory",
+        (Edit(f"{SERIES}.writes", "if stored >= cell}", "if stored > cell}"),),
+        system="timeseries",
+        steps=1_000,
+    ),
+    "a_page_goes_on_behind_one_event_too_many": Mutant(
+        "memory",
+        (
+            Edit(
+                f"{SERIES}.reads",
+                "        if self._events and size > self._bytes_left:\n            return False\n",
+                "        if self._events and size > self._bytes_left:\n"
+                "            self._resume = after_event(prefix)\n            return False\n",
+            ),
+        ),
+        system="timeseries",
+        steps=4_000,
+    ),
+    "one_bad_event_does_not_keep_the_others_out": Mutant(
+        "memory",
+        (
+            Edit(
+                f"{SERIES}.writes",
+                "    check_future(records, window)\n",
+                "    if len(records) > 1:\n        await _cover_and_store(served, records[:1], deadline_ns)\n"
+                "    check_future(records, window)\n",
+            ),
+        ),
+        system="timeseries",
+        steps=2_000,
+    ),
+    "of_partitions_side_by_side_the_last_event_is_first": Mutant(
+        "memory",
+        (
+            Edit(
+                f"{SERIES}.partitions",
+                "                elif first is None or prefix < least:",
+                "                elif first is None or prefix > least:",
+            ),
+        ),
+        system="timeseries",
+        steps=2_000,
+    ),
+    "a_slice_is_made_of_a_table_that_is_not_there": Mutant(
+        "memory",
+        (
+            Edit(
+                f"{SERIES}.catalogue",
+                "            for each in unmade:\n                await self._records.create_table("
+                "TableSpec(name=each.table, dedicated=each.dedicated))\n",
+                "            for each in unmade[1:]:\n                await self._records.create_table("
+                "TableSpec(name=each.table, dedicated=each.dedicated))\n",
+            ),
+        ),
+        system="timeseries",
+        steps=400,
+    ),
+    "dropped_slices_leave_their_tables": Mutant(
+        "memory",
+        (
+            Edit(
+                f"{SERIES}.catalogue",
+                "await self._records.drop_table(each.table)\n                await self._forget(each)\n",
+                "await self._forget(each)\n",
+            ),
+            Edit(f"{SERIES}.catalogue", "if going or not self._swept:", "if not self._swept:"),
+        ),
+        system="timeseries",
+        steps=2_000,
     ),
 }

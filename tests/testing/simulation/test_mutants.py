@@ -55,6 +55,7 @@ def test_there_are_mutants_of_the_rule_of_both_engines_and_of_the_systems() -> N
         "runtime.schedule",
         "runtime.work",
         "data.writeahead",
+        "data.timeseries",
         "blobs.file",
     )
     for part in parts:

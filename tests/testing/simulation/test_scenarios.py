@@ -21,6 +21,7 @@ SHORT_RUNS = [
     ("kv", "3", 120),
     ("leases", "5", 150),
     ("namespaces", "5", 150),
+    ("timeseries", "5", 120),
     ("tokens", "5", 150),
     ("writeahead", "5", 120),
     pytest.param("jobs", "5", 100, marks=pytest.mark.slow),
@@ -33,6 +34,7 @@ LONG_RUNS = {
     "leases": 12_000,
     "namespaces": 8_000,
     "schedule": 2_000,
+    "timeseries": 4_000,
     "tokens": 8_000,
     "writeahead": 2_000,
 }

@@ -19,6 +19,9 @@ from soundstage.engines.records.port import Budget, Records, Row, Span
 EVENT_MAX_BYTES = 32 << 20
 """Of one event, which is held whole: items may be added to it by many writes."""
 
+TAIL_MAX_BYTES = 4 << 20
+"""Of what is read at once of one event."""
+
 Found = tuple[bytes, list[Row]]
 """The prefix of an event's keys, and its rows."""
 
@@ -40,6 +43,14 @@ class _Part:
     def next(self) -> bytes | None:
         """The prefix of its next event, which may not be whole; None: not known, or there is none."""
         return self.events[0][0] if self.events else self.tail_prefix if self.tail else None
+
+    def budget(self, budget: Budget) -> Budget:
+        """`budget`, or as much as is at hand of an event that is not whole: a large one takes few reads."""
+        size = min(self.tail_bytes, TAIL_MAX_BYTES)
+        if self.events or size <= budget.bytes:
+            return budget
+        likely = None if budget.likely_rows is None else len(self.tail)
+        return Budget(max(budget.rows, len(self.tail)), size, budget.deadline_ns, likely)
 
     def take(self, rows: Sequence[Row], resume: bytes | None) -> None:
         """`rows` came next. The last event is whole when another begins, or the partition ends."""
@@ -98,6 +109,11 @@ class PartitionReader:
         """Whether every event was taken."""
         return not any(part.events or part.resume is not None for part in self._parts)
 
+    @property
+    def dry(self) -> int:
+        """How many partitions the next `fill` reads."""
+        return len(self._look()[1])
+
     async def fill(self, budget: Budget, now_us: int) -> None:
         """Every dry partition was read on once, all at the same time; `budget` is for each."""
         await all_or_none([self._fill(part, budget, now_us) for part in self._look()[1]])
@@ -134,7 +150,7 @@ class PartitionReader:
     async def _fill(self, part: _Part, budget: Budget, now_us: int) -> None:
         assert part.resume is not None
         span = Span(part.resume, self._span.end)
-        page = await self._records.read(self._table, part.partition, span, budget, now_us)
+        page = await self._records.read(self._table, part.partition, span, part.budget(budget), now_us)
         self.read += 1
         self.read_rows += len(page.rows)
         self.read_bytes += sum(len(key) + len(cell) for key, cell in page.rows)

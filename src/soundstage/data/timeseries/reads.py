@@ -44,7 +44,10 @@ MARGIN = 1.1
 
 
 class Wanted(msgspec.Struct, frozen=True):
-    """What a page is asked for. `resume` is the least key of its first event."""
+    """What a page is asked for. `resume` is the least key of its first event.
+
+    `stalled`: the page before ended where it began, so that this one, whatever time it takes, may not.
+    """
 
     series: bytes
     start_ns: int
@@ -53,6 +56,7 @@ class Wanted(msgspec.Struct, frozen=True):
     records: int
     records_left: int | None
     needed: float | None = None
+    stalled: bool = False
 
 
 class PageResult(msgspec.Struct):
@@ -180,7 +184,7 @@ class PageReading:
 
     async def _fill(self) -> bool:
         """The next bucket has events to take, or none at all; those after it were begun. False: it takes too long."""
-        if not self._partial or self._patience.stop_ns is None:
+        if not self._is_cut or self._patience.stop_ns is None:
             await self._fill_all()
             return True
         left_s = (self._patience.stop_ns - self._environment.monotonic_ns()) / 1e9
@@ -190,7 +194,7 @@ class PageReading:
         now_us = self._now_ns // 1_000
         first = self._ahead[0]
         dry = [each for each in self._ahead if each.reader.is_dry and (each is first or not each.reader.read)]
-        whole, share = self._budgets(len(first.reader), sum(len(each.reader) for each in dry))
+        whole, share = self._budgets(first.reader.dry, sum(len(each.reader) for each in dry))
         await all_or_none([self._fill_one(each, whole if each is first else share, now_us) for each in dry])
         return True
 
@@ -209,7 +213,7 @@ class PageReading:
         self._read_left -= reader.read_bytes - size
 
     def _budgets(self, first: int, all_dry: int) -> tuple[Budget, Budget]:
-        """What to read of each of the `first` partitions, which may fill the page, and of each of those behind them.
+        """What to read of each of the `first` dry partitions, which may fill the page, and of each of those behind.
 
         By what rows and events were of late. A page that looks for events that match its filters reads more.
         """
@@ -220,7 +224,8 @@ class PageReading:
         return self._share(rows, size, first), self._share(rows, size, ceil(all_dry / PAGES_AHEAD))
 
     def _share(self, rows: int, size: int, partitions: int) -> Budget:
-        size, rows = max(SHARE_MIN_BYTES, size // partitions), max(ROWS_MIN, min(ROWS_MAX, ceil(rows / partitions)))
+        among = max(1, partitions)
+        size, rows = max(SHARE_MIN_BYTES, size // among), max(ROWS_MIN, min(ROWS_MAX, ceil(rows / among)))
         likely = self._served.row_bytes.rows_for(size, ROWS_MIN, rows)
         return Budget(rows=rows, bytes=size, deadline_ns=self._reads_end_ns, likely_rows=likely)
 
@@ -285,7 +290,12 @@ class PageReading:
             return False
         # From here on reads that end by themselves would bring nothing.
         self._reads_end_ns = None
-        return self._partial or self._came_farther
+        return self._is_cut or self._came_farther
+
+    @property
+    def _is_cut(self) -> bool:
+        """Whether the page ends with its time, wherever it is then."""
+        return self._partial and (self._came_farther or not self._wanted.stalled)
 
     def _is_spent(self) -> bool:
         """Whether the page has read as much as one may."""

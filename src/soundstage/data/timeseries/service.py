@@ -84,6 +84,7 @@ class TimeSeriesService:
             records=request.page_size or served.config.page_size,
             records_left=request.total_record_limit if cursor is None else cursor.records_left,
             needed=None if cursor is None else cursor.needed,
+            stalled=cursor is not None and cursor.stalled,
         )
         await served.catalogue.refresh()
         patience = Patience(self._environment, call.deadline_ns, served.max_ns)
@@ -154,7 +155,8 @@ class TimeSeriesService:
         if page.resume is None:
             return None
         left = None if wanted.records_left is None else wanted.records_left - len(page.events)
-        cursor = Cursor(served.view.generation, page.resume, left, page.needed)
+        stalled = page.cut and page.resume == wanted.resume
+        cursor = Cursor(served.view.generation, page.resume, left, page.needed, stalled)
         return cursors.seal(self._context.page_tokens, READ, request, cursor)
 
     def _took(self, served: ServedNamespace, began_ns: int) -> list[ResponseContext]:

@@ -7,6 +7,7 @@ was not flushed, which tests durability. At the command line: `python -m soundst
 from __future__ import annotations
 
 from soundstage.testing.crash.disk import NoCompiler, build_shim, lose_power
+from soundstage.testing.crash.events import EventTraffic
 from soundstage.testing.crash.process import StageProcess
 from soundstage.testing.crash.suite import CrashReport, Plan, crash
 from soundstage.testing.crash.traffic import Broken, Traffic
@@ -15,6 +16,7 @@ from soundstage.testing.crash.workload import Workload
 __all__ = [
     "Broken",
     "CrashReport",
+    "EventTraffic",
     "NoCompiler",
     "Plan",
     "StageProcess",
