@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Generator
 from urllib.parse import quote, urlsplit
 
 import pytest
-from tests.conformance.s3.proxy import Proxy
+from tests.conformance.proxy import Proxy
 
 from soundstage.core.environment import Environment, VirtualEnvironment
 from soundstage.engines.blobs.s3 import S3Blobs, parse_address

@@ -10,8 +10,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
+from tests.conformance.proxy import Proxy
 from tests.conformance.s3.conftest import BUCKET, MIB
-from tests.conformance.s3.proxy import Proxy
 
 from soundstage.core.environment import SystemEnvironment, VirtualEnvironment
 from soundstage.core.errors import AlreadyExists, Unavailable

@@ -8,8 +8,8 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from datetime import UTC, datetime
 
 import pytest
+from tests.conformance.proxy import Proxy
 from tests.conformance.s3.conftest import BUCKET, MIB, WHO, engine_at
-from tests.conformance.s3.proxy import Proxy
 
 from soundstage.core.environment import VirtualEnvironment
 from soundstage.core.errors import AlreadyExists, DataLoss, Exhausted, TooLarge, Unavailable

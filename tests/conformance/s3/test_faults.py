@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 import trustme
+from tests.conformance.proxy import Proxy
 from tests.conformance.s3.conftest import MIB, engine_at, make_bucket
-from tests.conformance.s3.proxy import Proxy
 
 from soundstage.core.environment import SystemEnvironment
 from soundstage.core.errors import SoundstageError, Unauthenticated, Unavailable

@@ -56,6 +56,13 @@ def test_its_second_port_wants_what_is_set(tmp_path: Path, given: dict[str, str]
     assert ("super.users" in settings) == ("user" in given)
 
 
+def test_clients_of_its_second_port_are_told_to_come_to_a_proxy(tmp_path: Path) -> None:
+    (settings,) = written(tmp_path, {"advertised": "127.0.0.1:5"})
+    assert "127.0.0.1:5" not in settings["listeners"]
+    assert settings["advertised.listeners"].endswith(",LOGIN://127.0.0.1:5")
+    assert settings["listener.security.protocol.map"].endswith("LOGIN:PLAINTEXT")
+
+
 def test_users_are_made_as_its_folder_is(tmp_path: Path) -> None:
     kind = Kafka()
     given = settled(kind, {"user": "alice", "password": "opensesame"})

@@ -50,7 +50,7 @@ _CONFIGURATION = """process.roles=broker,controller
 node.id={number}
 controller.quorum.voters={voters}
 listeners=PLAINTEXT://{host}:{port},CONTROLLER://{host}:{controller}{and_login}
-advertised.listeners=PLAINTEXT://{host}:{port}{and_login}
+advertised.listeners=PLAINTEXT://{host}:{port}{and_told}
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,LOGIN:{protocol}
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
@@ -104,11 +104,12 @@ super.users=User:ANONYMOUS;User:{user}
 class Kafka(Standalone):
     """One broker, or several; three copies of everything, of which two are enough, where there are three or more.
 
-    The port `login` is there where `tls_pem` or `user` is set. `tls_pem` names a file with a key, as PKCS 8, and its
-    certificates: what is spoken there is TLS, and with `tls_clients` `required` a client has to show a certificate of
-    the same authority. `user` logs in there with `password`, by PLAIN or SCRAM, and may do everything; others who are
-    made later may do nothing until they get a right. Both are letters and digits. Who comes by the first port is not
-    asked.
+    The port `login` is there where `tls_pem`, `user` or `advertised` is set. `tls_pem` names a file with a key, as
+    PKCS 8, and its certificates: what is spoken there is TLS, and with `tls_clients` `required` a client has to show a
+    certificate of the same authority. `user` logs in there with `password`, by PLAIN or SCRAM, and may do everything;
+    others who are made later may do nothing until they get a right. Both are letters and digits. `advertised` is the
+    host and port that clients of this port are told to come to, as that of a proxy before a single broker. Who comes
+    by the first port is not asked.
     """
 
     name: str = "kafka"
@@ -117,7 +118,14 @@ class Kafka(Standalone):
     nodes_max: int = 5
     ports: tuple[str, ...] = ("kafka", "controller", "login")
     settings: Settings = MappingProxyType(
-        {"heap_mb": "256", "tls_pem": "", "tls_clients": "none", "user": "", "password": "secret"}
+        {
+            "heap_mb": "256",
+            "tls_pem": "",
+            "tls_clients": "none",
+            "user": "",
+            "password": "secret",
+            "advertised": "",
+        }
     )
     ready_within_s: float = 120.0
     stop_within_s: float = 30.0
@@ -147,7 +155,8 @@ class KafkaKit(JavaKit):
 
 def configuration(node: Node, nodes: Sequence[Node]) -> str:
     """What a broker is started with. Raises `InvalidArgument` for a user or password with other than plain signs."""
-    tls_pem, user, password = (node.settings[name] for name in ("tls_pem", "user", "password"))
+    tls_pem, user, password, told = (node.settings[name] for name in ("tls_pem", "user", "password", "advertised"))
+    login = f"{node.host}:{node.ports['login']}" if tls_pem or user or told else ""
     protocol = ("SASL_" if user else "") + ("SSL" if tls_pem else "PLAINTEXT")
     copies = min(COPIES_MAX, len(nodes))
     found = _CONFIGURATION.format(
@@ -156,7 +165,8 @@ def configuration(node: Node, nodes: Sequence[Node]) -> str:
         host=node.host,
         port=node.port,
         controller=node.ports["controller"],
-        and_login=f",LOGIN://{node.host}:{node.ports['login']}" if tls_pem or user else "",
+        and_login=f",LOGIN://{login}" if login else "",
+        and_told=f",LOGIN://{told or login}" if login else "",
         protocol=protocol,
         folder=node.folder,
         copies=copies,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+import asyncio
+from collections.abc import Awaitable, Sequence
+from typing import Any, TypeVar
 
 from soundstage.core.environment import Environment
 from soundstage.core.errors import InvalidArgument, NotFound, Unavailable
@@ -22,7 +23,7 @@ from soundstage.engines.log.arrivals import (
 )
 from soundstage.engines.log.kafka.asking import Asking
 from soundstage.engines.log.kafka.bridge import Bridge
-from soundstage.engines.log.kafka.carrier import Part
+from soundstage.engines.log.kafka.carrier import Offered, Part
 from soundstage.engines.log.kafka.driver import TopicPartition
 from soundstage.engines.log.kafka.groups import Memberships, in_kafka
 from soundstage.engines.log.kafka.link import Link
@@ -46,6 +47,11 @@ from soundstage.engines.log.port import (
     TopicSpec,
 )
 from soundstage.engines.log.watch import Watch
+
+T = TypeVar("T")
+
+LOOK_S = 1.0
+"""So long it may take to look where partitions end, though a deadline is nearer, so that there is one look at least."""
 
 
 class _Parts:
@@ -125,7 +131,8 @@ class KafkaLog:
     ) -> list[Spot]:
         """See `Log`. The driver sends again what was not answered, and Kafka keeps it once."""
         parts = self._parts
-        into, now_us = await parts.topics.topic(topic), self._environment.now_us()
+        into = await self._in_time(parts.topics.topic(topic), deadline_ns)
+        now_us = self._environment.now_us()
         size = check_entries(into.spec, entries, now_us)
         check_token_free(token)
         left_s = self._left_s(deadline_ns)
@@ -144,21 +151,9 @@ class KafkaLog:
         self, appends: Sequence[Appending], commits: Sequence[Commit] = (), deadline_ns: int | None = None
     ) -> list[list[Spot]]:
         """See `Transactions`. Positions are those of members."""
-        parts, now_us = self._parts, self._environment.now_us()
-        sent: list[Part] = []
-        taken: set[Place] = set()
-        for each in appends:
-            into = await parts.topics.topic(each.topic)
-            check_entries(into.spec, each.entries, now_us)
-            check_token_free(each.token)
-            places = spread(into.spec, each.entries, each.partition, self._keyless % into.spec.partitions)
-            check_apart(taken, each.topic, places)
-            sent.append(Part(into.place, each.entries, places))
-        self._keyless += 1
-        offered = [
-            await parts.groups.offered(each.group, each.member, each.generation, await self._kept(each))
-            for each in commits
-        ]
+        parts = self._parts
+        now_us = self._environment.now_us()
+        sent, offered = await self._in_time(self._prepared(appends, commits, now_us), deadline_ns)
         spots = await parts.transacting.transact(sent, offered, now_us, self._left_s(deadline_ns))
         ends: dict[Place, int] = {}
         for part, found in zip(sent, spots, strict=True):
@@ -170,6 +165,26 @@ class KafkaLog:
             for place in set(part.places):
                 parts.watch.tell((part.topic, place))
         return spots
+
+    async def _prepared(
+        self, appends: Sequence[Appending], commits: Sequence[Commit], now_us: int
+    ) -> tuple[list[Part], list[Offered]]:
+        """What a transaction is made of, looked up and checked."""
+        parts = self._parts
+        sent: list[Part] = []
+        taken: set[Place] = set()
+        for each in appends:
+            into = await parts.topics.topic(each.topic)
+            check_entries(into.spec, each.entries, now_us)
+            check_token_free(each.token)
+            places = spread(into.spec, each.entries, each.partition, self._keyless % into.spec.partitions)
+            check_apart(taken, each.topic, places)
+            sent.append(Part(into.place, each.entries, places))
+        self._keyless += 1
+        return sent, [
+            await parts.groups.offered(each.group, each.member, each.generation, await self._kept(each))
+            for each in commits
+        ]
 
     async def read(
         self, topic: str, partition: int, offset: int, limit_entries: int = 1_000, limit_bytes: int = 1 << 20
@@ -186,18 +201,38 @@ class KafkaLog:
         """See `Log`. Goes on while no broker answers, until the deadline."""
         check_positions(positions)
         while True:
-            parts = self._parts
             try:
-                at = [((await self._place(each.topic, each.partition)), each) for each in positions]
-                with _Forgetting(parts.topics, *{each.topic for each in positions}):
-                    ends = await parts.reading.ends(place for place, _ in at)
-                found = [position for place, position in at if ends[place] > position.offset]
+                async with asyncio.timeout(self._look_s(deadline_ns)):
+                    ends, found = await self._looked(positions)
                 if found or self._is_late(deadline_ns):
                     return found
-                await parts.reading.wait(ends, deadline_ns)
+                await self._parts.reading.wait(ends, deadline_ns)
+            except TimeoutError:
+                if self._is_late(deadline_ns):
+                    return []
             except Unavailable as error:
                 if not error.retryable or self._is_late(deadline_ns):
                     raise
+
+    async def _looked(self, positions: Sequence[Position]) -> tuple[dict[Place, int], list[Position]]:
+        """Where the partitions end now, and those of `positions` at which something can be read."""
+        parts = self._parts
+        at = [((await self._place(each.topic, each.partition)), each) for each in positions]
+        with _Forgetting(parts.topics, *{each.topic for each in positions}):
+            ends = await parts.reading.ends(place for place, _ in at)
+        return ends, [position for place, position in at if ends[place] > position.offset]
+
+    def _look_s(self, deadline_ns: int | None) -> float | None:
+        left_s = self._until_s(deadline_ns)
+        return None if left_s is None else max(LOOK_S, left_s)
+
+    async def _in_time(self, looking_up: Awaitable[T], deadline_ns: int | None) -> T:
+        """What is looked up before anything is done. Raises `DeadlineExceeded` where the deadline comes first."""
+        try:
+            async with asyncio.timeout(self._until_s(deadline_ns)):
+                return await looking_up
+        except TimeoutError:
+            raise refusals.deadline_passed() from None
 
     def _left_s(self, deadline_ns: int | None) -> float | None:
         """Seconds until a deadline, if there is one. Raises `DeadlineExceeded` when there are none."""

@@ -10,15 +10,21 @@ from urllib.parse import urlsplit
 
 PIECE_BYTES = 16 << 10
 
+PIECES_PER_S = 20
+"""Of what goes at a certain pace, so that it goes steadily."""
+
 
 class Proxy:
-    """Passes bytes on; what is to go wrong goes wrong once, then all is well."""
+    """Passes bytes on to the server of a URL.
 
-    def __init__(self, endpoint: str, tls: ssl.SSLContext | None = None) -> None:
+    What is to go wrong goes wrong once, then all is well; what is slow is so until it is said to be quick again.
+    """
+
+    def __init__(self, endpoint: str, tls: ssl.SSLContext | None = None, port: int = 0) -> None:
         parts = urlsplit(endpoint)
         self._to = (parts.hostname, parts.port)
         self._tls = tls
-        self._port = 0
+        self._port = port
         self._serving: set[asyncio.Task[None]] = set()
         self._writers: list[asyncio.StreamWriter] = []
         self.cut_after: int | None = None
@@ -29,6 +35,8 @@ class Proxy:
         """The name of a header that is passed on by another name, so that the server takes no notice of it."""
         self.pause_s: float = 0.0
         """Before each piece of an answer."""
+        self.bytes_per_s: int | None = None
+        """Of each connection, in each direction; None for as many as there are."""
         self.requests: bytes = b""
         """All that was sent to the server, but for long bodies."""
         self.answered: int = 0
@@ -41,9 +49,22 @@ class Proxy:
         scheme = "http" if self._tls is None else "https"
         return f"{scheme}://localhost:{self._port}"
 
+    @property
+    def address(self) -> str:
+        """Host and port, for URLs that are not of HTTP."""
+        return f"127.0.0.1:{self._port}"
+
+    def slow(self, pause_s: float, bytes_per_s: int | None = None) -> None:
+        """From here on every answer takes longer."""
+        self.pause_s, self.bytes_per_s = pause_s, bytes_per_s
+
+    def quick(self) -> None:
+        """All is as without a proxy, but for what is on its way."""
+        self.pause_s, self.bytes_per_s = 0.0, None
+
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[Proxy]:
-        server = await asyncio.start_server(self._accept, "127.0.0.1", 0, ssl=self._tls)
+        server = await asyncio.start_server(self._accept, "127.0.0.1", self._port, ssl=self._tls)
         self._port = server.sockets[0].getsockname()[1]
         try:
             yield self
@@ -98,8 +119,7 @@ class Proxy:
                 lost.set()
             if self.forgets is not None:
                 piece = piece.replace(b"\r\n%s:" % self.forgets, b"\r\nX%s:" % self.forgets[1:])
-            to_server.write(piece)
-            await to_server.drain()
+            await self._pass(piece, to_server)
 
     async def _answer(
         self, from_server: asyncio.StreamReader, writer: asyncio.StreamWriter, lost: asyncio.Event
@@ -116,10 +136,19 @@ class Proxy:
                     return
                 if self.pause_s:
                     await asyncio.sleep(self.pause_s)
-                writer.write(piece)
-                await writer.drain()
+                await self._pass(piece, writer)
                 passed += len(piece)
                 self.answered += len(piece)
+
+    async def _pass(self, piece: bytes, writer: asyncio.StreamWriter) -> None:
+        """At the pace of the moment, which may change amid it."""
+        while self.bytes_per_s is not None and piece:
+            part, piece = piece[: (size := max(1, self.bytes_per_s // PIECES_PER_S))], piece[size:]
+            writer.write(part)
+            await writer.drain()
+            await asyncio.sleep(len(part) / self.bytes_per_s if self.bytes_per_s else 0)
+        writer.write(piece)
+        await writer.drain()
 
 
 async def _closed(writer: asyncio.StreamWriter) -> None:
