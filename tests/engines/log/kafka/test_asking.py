@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import weakref
 from concurrent.futures import Future
 from types import SimpleNamespace
 from typing import Any
@@ -11,7 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from soundstage.core.environment import SystemEnvironment
-from soundstage.core.errors import NotFound, Unauthenticated, Unavailable
+from soundstage.core.errors import Forbidden, NotFound, Unauthenticated, Unavailable
 from soundstage.engines.log.kafka import Link, asking, parse_address, topics
 from soundstage.engines.log.kafka.asking import Asking
 from soundstage.engines.log.kafka.bridge import Bridge
@@ -80,6 +81,16 @@ async def test_a_topic_that_a_broker_does_not_know_yet_is_there() -> None:
     brokers = Brokers(list_offsets=[MISSING, MISSING, offset(7)], create_topics=[EXISTS])
     assert await asking_of(brokers).offsets([PLACE], LATEST) == [7]
     assert brokers.asked.count("create_topics") == 2
+
+
+async def test_who_keeps_an_error_keeps_no_client_and_so_no_connection() -> None:
+    asking = asking_of(Brokers(list_offsets=[NO_RIGHT]))
+    client = weakref.ref(asking._link.admin)
+    with pytest.raises(Forbidden) as kept:
+        await asking.answer("list_offsets")
+    asking._link.admin = None
+    assert kept.value
+    assert client() is None
 
 
 @pytest.mark.parametrize("said", [SimpleNamespace(), NO_RIGHT, "INVALID_REPLICATION_FACTOR"])

@@ -49,12 +49,9 @@ class Asking:
             try:
                 # Clients and threads may be gone that were there at the last attempt.
                 self._bridge.check_open()
-                call = getattr(self._link.admin, ask) if isinstance(ask, str) else ask
-                asked: Mapping[Any, Future[Any]] | Future[Any] = call(
-                    *given, request_timeout=min(left_s, self._attempt_s), **named
-                )
+                asked = self._asked(ask, *given, request_timeout=min(left_s, self._attempt_s), **named)
                 async with asyncio.timeout_at(began_s + max(left_s, PAUSE_FIRST_S)):
-                    return await self._all([asked] if isinstance(asked, Future) else asked.values())
+                    return await self._all(asked)
             except Exception as error:
                 found = failure(error, reading=reading)
                 outcome = "unknown" if found.error.outcome == "unknown" else outcome
@@ -68,6 +65,16 @@ class Asking:
                 if tried > 1:
                     # A client that knew brokers as they were before may go on asking for that.
                     self._link.renew()
+
+    def _asked(self, ask: str | Callable[..., Future[Any]], *given: Any, **named: Any) -> Iterable[Future[Any]]:
+        """The parts of an answer to come.
+
+        Whoever keeps an error keeps the variables of what raised it: the client is not to be among them, lest its
+        connections stay for as long.
+        """
+        call = getattr(self._link.admin, ask) if isinstance(ask, str) else ask
+        asked: Mapping[Any, Future[Any]] | Future[Any] = call(*given, **named)
+        return [asked] if isinstance(asked, Future) else asked.values()
 
     async def _all(self, asked: Iterable[Future[Any]]) -> list[Any]:
         answers = await asyncio.gather(*map(self._bridge.answer, asked), return_exceptions=True)

@@ -201,12 +201,13 @@ class KafkaLog:
         """See `Log`. Goes on while no broker answers, until the deadline."""
         check_positions(positions)
         while True:
+            parts = self._parts
             try:
                 async with asyncio.timeout(self._look_s(deadline_ns)):
                     ends, found = await self._looked(positions)
                 if found or self._is_late(deadline_ns):
                     return found
-                await self._parts.reading.wait(ends, deadline_ns)
+                await parts.reading.wait(ends, deadline_ns)
             except TimeoutError:
                 if self._is_late(deadline_ns):
                     return []
