@@ -8,6 +8,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+from contextlib import suppress
 
 import pytest
 from tests.conformance.kafka.conftest import link_to
@@ -56,15 +57,16 @@ async def refused(call: Awaitable[object]) -> SoundstageError:
 
 
 async def values(log: KafkaLog, topic: str = TOPIC, partitions: int = PARTITIONS) -> list[bytes]:
+    """All that is there, however often it has to be asked for."""
     found: list[bytes] = []
-    for partition in range(partitions):
-        offset = 0
-        while True:
-            page = await log.read(topic, partition, offset, 10_000, 8 << 20)
-            found += [each.value or b"" for each in page.entries]
-            offset = page.next
-            if offset >= page.end:
-                break
+    async with asyncio.timeout(WAIT_S):
+        for partition in range(partitions):
+            offset, end = 0, 1
+            while offset < end:
+                with suppress(Unavailable):
+                    page = await log.read(topic, partition, offset, 10_000, 8 << 20)
+                    found += [each.value or b"" for each in page.entries]
+                    offset, end = page.next, page.end
     return found
 
 

@@ -18,7 +18,7 @@ from soundstage.servers import Cluster
 
 SPEC = IndexSpec(
     name="films",
-    fields={"title": Field(kind=Kind.KEYWORD), "mood": Field(kind=Kind.VECTOR, dimensions=2, similarity="dot")},
+    fields={"title": Field(kind=Kind.TEXT), "mood": Field(kind=Kind.VECTOR, dimensions=2, similarity="dot")},
 )
 
 PAUSE_S = 3.0
@@ -29,7 +29,7 @@ DEADLINE_S = 0.5
 MOST_S = 120.0
 """What a call may take on a busy machine."""
 
-LUMP = "x" * 20_000
+LUMP = "word " * 4_000
 LUMPS = 20
 
 WRITERS, EACH = 4, 6

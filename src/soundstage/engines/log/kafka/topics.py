@@ -97,7 +97,8 @@ class Topics:
             names = self._link.admin.list_topics(timeout=self._options.attempt_s).topics
         except Exception as error:
             # Whoever keeps the error would keep the client, and so its connections, by where it came from.
-            raise failure(error, reading=True).error from error.with_traceback(None)
+            error.with_traceback(None)
+            raise failure(error, reading=True).error from error
         found = ((name, topic_here(self._space, name)) for name in names)
         return [here for _, here in found if here is not None]
 

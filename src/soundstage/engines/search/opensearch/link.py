@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 
 import httpx2
@@ -18,6 +19,8 @@ from soundstage.engines.search.opensearch.options import OpenSearchAddress, pass
 ANSWER_MAX_BYTES = 64 << 20
 PAUSE_MIN_S, PAUSE_MAX_S = 0.05, 1.0
 CONNECT_MAX_S = 3.0
+LATE_S = 0.1
+"""By so much the client is let tell first that it has waited in vain, and for what."""
 
 JSON = {"content-type": "application/json"}
 LINES = {"content-type": "application/x-ndjson"}
@@ -129,7 +132,7 @@ class Link:
                 continue
             except httpx2.PoolTimeout:
                 raise failures.crowded() from None
-            except httpx2.TimeoutException:
+            except (httpx2.TimeoutException, TimeoutError):
                 self._next_after(turn)
                 raise (failures.late if told else failures.silent)("unknown") from None
             except (httpx2.InvalidURL, httpx2.UnsupportedProtocol, httpx2.CookieConflict) as error:
@@ -153,7 +156,11 @@ class Link:
     async def _sent(self, method: str, url: str, body: bytes, headers: dict[str, str], end_ns: int) -> Answer:
         left_s = max(0.001, (end_ns - self._environment.monotonic_ns()) / NS_PER_S)
         timeout = httpx2.Timeout(left_s, connect=min(left_s, CONNECT_MAX_S))
-        async with self._client.stream(method, url, content=body, headers=headers, timeout=timeout) as answer:
+        # The client's own times begin anew with each piece that is sent or comes.
+        async with (
+            asyncio.timeout(left_s + LATE_S),
+            self._client.stream(method, url, content=body, headers=headers, timeout=timeout) as answer,
+        ):
             parts: list[bytes] = []
             size = 0
             async for part in answer.aiter_raw():

@@ -94,7 +94,11 @@ def _database(address: Address, environment: Environment) -> Any:
 
     def connect() -> Any:
         _, given = made.dialect.create_connect_args(made.url)
-        connection = _Bounded.connect(**{**settings, **given})
+        try:
+            connection = _Bounded.connect(**{**settings, **given})
+        except psycopg.Error as error:
+            # Whoever keeps the error would keep the connection that was being made, by where the error came from.
+            raise error.with_traceback(None) from None
         connection.environment, connection.within_ns = environment, within_ns
         return connection
 
