@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
 from tests.conformance.cassandra.conftest import link_to
 from tests.conformance.held import held
 from tests.conformance.limits import file_limit
+from tests.conformance.pauses import paused
 
 from soundstage.core import version
 from soundstage.core.environment import SystemEnvironment
@@ -196,16 +197,13 @@ async def test_nothing_acknowledged_is_lost_when_the_node_is_killed(
 async def test_a_node_that_hangs_ends_calls_at_their_deadline(engine: CassandraRecords, guarded_node: Cluster) -> None:
     asked = Conditional(conditions=[], token="call", digest=b"", limit_us=now_us() + 10**9)
     await engine.apply(PLAIN, b"record", put(b"before"))
-    guarded_node.servers[0].pause()
-    try:
+    async with paused(*guarded_node.servers):
         ended = await asyncio.gather(
             timed(engine.apply(PLAIN, b"record", put(b"during"), deadline_ns=within(1))),
             timed(engine.apply(GUARDED, b"record", put(b"during"), conditional=asked, deadline_ns=within(1))),
             timed(engine.apply(GUARDED, b"other", put(b"during"), deadline_ns=within(1))),
         )
         page = await engine.read(PLAIN, b"record", ALL, Budget(deadline_ns=within(0.5)), now_us())
-    finally:
-        guarded_node.servers[0].resume()
     assert all(took_s < ENDED_S for _, took_s in ended)
     assert {type(error) for error, _ in ended} <= {Unavailable, DeadlineExceeded}
     assert ended[0][0].outcome == "unknown"

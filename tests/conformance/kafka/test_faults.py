@@ -12,6 +12,7 @@ from contextlib import suppress
 
 import pytest
 from tests.conformance.kafka.conftest import link_to
+from tests.conformance.pauses import paused
 
 from soundstage.core.environment import SystemEnvironment
 from soundstage.core.errors import DeadlineExceeded, SoundstageError, Unavailable
@@ -135,12 +136,9 @@ async def test_nothing_is_lost_doubled_or_halved_when_the_broker_is_killed(log: 
 
 async def test_a_broker_that_hangs_ends_appends_at_their_deadline(log: KafkaLog, broker: Cluster) -> None:
     await log.append(TOPIC, [Entry(b"before")])
-    broker.servers[0].pause()
-    try:
+    async with paused(*broker.servers):
         late = await refused(log.append(TOPIC, [Entry(b"during")], deadline_ns=within(1)))
         asked = await refused(log.bounds(TOPIC))
-    finally:
-        broker.servers[0].resume()
     assert (type(late), late.outcome) == (DeadlineExceeded, "unknown")
     assert (type(asked), asked.outcome, asked.retryable) == (Unavailable, "not_applied", True)
     await recovered(log)

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import msgspec
 import pytest
 from tests.conformance.opensearch.conftest import engine_at
+from tests.conformance.pauses import paused
 
 from soundstage.core.environment import SystemEnvironment
 from soundstage.core.errors import DeadlineExceeded, SoundstageError, Unavailable
@@ -76,11 +77,9 @@ def tasks() -> set[asyncio.Task[object]]:
 
 
 async def test_while_a_node_hangs_calls_end_by_their_deadline(search: OpenSearchSearch, opensearch: Cluster) -> None:
-    (server,) = opensearch.servers
     before = tasks()
     await search.bulk("films", [Put("1", {"title": "Heat"})])
-    server.pause()
-    try:
+    async with paused(*opensearch.servers):
         for call in (
             search.search("films", Request(), deadline_ns=within(0.3)),
             search.get("films", ["1"], deadline_ns=within(0.3)),
@@ -92,8 +91,6 @@ async def test_while_a_node_hangs_calls_end_by_their_deadline(search: OpenSearch
             with pytest.raises((DeadlineExceeded, Unavailable)) as refusal:
                 await call
             assert refusal.value.outcome is not None
-    finally:
-        server.resume()
     assert tasks() <= before
     assert [each and each.fields for each in await search.get("films", ["1"])] == [{"title": "Heat"}]
 

@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Generator
 import pytest
 from tests.conformance.cassandra.conftest import link_to
 from tests.conformance.held import held
+from tests.conformance.pauses import paused
 from tests.conformance.ring.contest import DECIDED, Contest
 from tests.conformance.ring.traffic import (
     GUARDED,
@@ -36,9 +37,6 @@ from soundstage.engines.records.port import ALL, Budget, TableSpec
 from soundstage.servers import Cluster
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
-
-PAUSED_S = 4.0
-"""Twice what an attempt may take, and longer than nodes wait for one another: ten seconds would be no different."""
 
 DEADLINE_S = 1.5
 ENDED_S = 45.0
@@ -137,14 +135,9 @@ async def test_a_node_that_hangs_holds_up_nobody_for_good(
 ) -> None:
     async with Traffic(engine) as traffic, Contest((engine, rival)) as contest:
         await traffic.more(20)
-        ring.servers[2].pause()
-        try:
-            resumes = time.monotonic() + PAUSED_S
+        async with paused(ring.servers[2]):
             await traffic.more(20)
             await contest.more(5)
-            await asyncio.sleep(max(0.0, resumes - time.monotonic()))
-        finally:
-            ring.servers[2].resume()
         await all_take_part(whole)
         await traffic.more(20)
         await contest.more(5)

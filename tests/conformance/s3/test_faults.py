@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 import trustme
+from tests.conformance.pauses import paused
 from tests.conformance.proxy import Proxy
 from tests.conformance.s3.conftest import MIB, engine_at, make_bucket
 
@@ -32,6 +33,9 @@ from soundstage.testing.servers import server_fixture
 pytestmark = pytest.mark.slow
 
 IMPATIENT = "attempt=1s&patience=2s"
+PAUSE_S = 10.0
+"""Of a server that is too slow for that, before each piece of an answer."""
+
 MOST_S = 30.0
 """What a call of 2 seconds' patience may take on a busy machine."""
 
@@ -70,8 +74,7 @@ async def test_a_server_that_hangs_ends_calls_in_time_and_is_used_again(
     impatient: S3Blobs, patient: S3Blobs, own: Cluster
 ) -> None:
     await put(patient, "a", b"before")
-    own.servers[0].pause()
-    try:
+    async with paused(*own.servers):
         ended = await asyncio.gather(
             timed(put(impatient, "a", b"during")),
             timed(impatient.head("a")),
@@ -80,8 +83,6 @@ async def test_a_server_that_hangs_ends_calls_in_time_and_is_used_again(
             timed(impatient.delete("other")),
         )
         warned = impatient.warning
-    finally:
-        own.servers[0].resume()
     assert {type(error) for error, _ in ended} == {Unavailable}
     assert [error.outcome for error, _ in ended] == ["unknown", *["not_applied"] * 4]
     assert all(error.retryable and took_s < MOST_S for error, took_s in ended)
@@ -262,6 +263,33 @@ async def test_a_slow_server_is_waited_for_as_long_as_it_goes_on(endpoint: str, 
         proxy.pause_s = 0.001
         assert await read(engine, "film") == content
         await engine.stop()
+
+
+async def test_a_server_that_is_too_slow_ends_calls_in_time_and_is_used_again_when_it_is_quick(
+    endpoint: str, prefix: str
+) -> None:
+    content = content_of(9 * MIB)
+    async with Proxy(endpoint).running() as proxy:
+        engine = engine_at(proxy.url, prefix, SystemEnvironment(), IMPATIENT)
+        await engine.start()
+        await put(engine, "film", content)
+        proxy.slow(PAUSE_S)
+        answered = proxy.answered
+        ended = await asyncio.gather(
+            timed(put(engine, "a", b"during")), timed(engine.head("film")), timed(read(engine, "film"))
+        )
+        assert proxy.answered == answered, "they ended when something was answered"
+        proxy.slow(0.0, 500_000)
+        trickled, _ = await timed(put(engine, "film", content_of(9 * MIB, seed=2)))
+        proxy.quick()
+        assert await read(engine, "film") == content
+        await put(engine, "b", b"after")
+        assert set(await keys(engine)) - {"a"} == {"b", "film"}
+        await engine.stop()
+        await proxy.deserted()
+    errors = [error for error, _ in ended]
+    assert {(type(error), error.retryable) for error in [*errors, trickled]} == {(Unavailable, True)}
+    assert [error.outcome for error in errors] == ["unknown", "not_applied", "not_applied"]
 
 
 async def test_a_caller_that_reads_slowly_has_little_of_the_blob_on_its_way(endpoint: str, prefix: str) -> None:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import suppress
 from typing import Any
 
 import pytest
 import uvloop
+from tests.conformance.pauses import paused
 
-from soundstage.core.environment import SystemEnvironment
+from soundstage.core.environment import SystemEnvironment, VirtualEnvironment
 from soundstage.core.errors import Exhausted, InvalidArgument, TooLarge, Unavailable
 from soundstage.core.time import NS_PER_MS, Duration
 from soundstage.engines.cache.memcached import MemcachedCache, MemcachedOptions, addresses
-from soundstage.engines.cache.port import ABSENT, ALWAYS, Cache, Newer, Outcome, Unchanged, When
+from soundstage.engines.cache.port import ABSENT, ALWAYS, TTL_MAX_S, Cache, Newer, Outcome, Unchanged, When
 from soundstage.servers.cluster import Cluster
 from soundstage.testing.cache import CacheSuite
 from soundstage.testing.cache.suite import PassTime, own_key, value_of
@@ -196,6 +198,20 @@ async def test_a_server_that_comes_back_is_used_again(cache: MemcachedCache, own
     assert await value_of(cache, keys[0]) == b"blue"
 
 
+@pytest.mark.parametrize("off_ns", [-(10**17), 10**17], ids=["behind", "ahead"])
+async def test_a_process_whose_clock_is_years_off_keeps_values_as_long_as_any(shared: Cluster, off_ns: int) -> None:
+    environment = VirtualEnvironment(start_ns=time.time_ns() + off_ns)
+    engine, other, key = MemcachedCache(places(shared), environment, PATIENT), opened(shared, PATIENT), own_key()
+    for each in (engine, other):
+        await each.start()
+    for ttl_s in (60, TTL_MAX_S):
+        assert await engine.set(key, b"red", ttl_s=ttl_s)
+        assert await value_of(other, key) == b"red"
+    assert (await engine.lease(own_key(), 60)).won
+    for each in (engine, other):
+        await each.stop()
+
+
 LUMP = bytes(100_000)
 LUMPS = 100
 """More than a server of 2 MB holds."""
@@ -260,18 +276,17 @@ async def test_a_server_that_hangs_is_out_of_time_and_then_passed_over(
     cache: MemcachedCache, own: Cluster, keys: list[bytes]
 ) -> None:
     await cache.set(keys[0], b"red")
-    own.servers[0].pause()
-    with pytest.raises(Unavailable) as caught:
-        await cache.set(keys[0], b"blue", within_s=0.05)
-    assert caught.value.outcome == "unknown"
-    for _ in range(HASTY.failures_max):
-        (found,) = await cache.get([keys[0]], within_s=0.05)
-        assert found.outcome is Outcome.UNAVAILABLE
-    assert cache.nodes[0].down
-    with pytest.raises(Unavailable) as caught:
-        await cache.set(keys[0], b"blue", within_s=0.05)
-    assert caught.value.outcome == "not_applied"
-    own.servers[0].resume()
+    async with paused(own.servers[0]):
+        with pytest.raises(Unavailable) as caught:
+            await cache.set(keys[0], b"blue", within_s=0.05)
+        assert caught.value.outcome == "unknown"
+        for _ in range(HASTY.failures_max):
+            (found,) = await cache.get([keys[0]], within_s=0.05)
+            assert found.outcome is Outcome.UNAVAILABLE
+        assert cache.nodes[0].down
+        with pytest.raises(Unavailable) as caught:
+            await cache.set(keys[0], b"blue", within_s=0.05)
+        assert caught.value.outcome == "not_applied"
 
     async def up() -> bool:
         return not cache.nodes[0].down

@@ -203,7 +203,7 @@ class KafkaLog:
         while True:
             parts = self._parts
             try:
-                async with asyncio.timeout(self._look_s(deadline_ns)):
+                async with asyncio.timeout_at(self._look_until(deadline_ns)):
                     ends, found = await self._looked(positions)
                 if found or self._is_late(deadline_ns):
                     return found
@@ -223,14 +223,19 @@ class KafkaLog:
             ends = await parts.reading.ends(place for place, _ in at)
         return ends, [position for place, position in at if ends[place] > position.offset]
 
-    def _look_s(self, deadline_ns: int | None) -> float | None:
+    def _look_until(self, deadline_ns: int | None) -> float | None:
+        ends_s = self._loop_time(deadline_ns)
+        return None if ends_s is None else max(self._parts.bridge.loop.time() + LOOK_S, ends_s)
+
+    def _loop_time(self, deadline_ns: int | None) -> float | None:
+        """The same moment by the event loop's clock: brokers have no other."""
         left_s = self._until_s(deadline_ns)
-        return None if left_s is None else max(LOOK_S, left_s)
+        return None if left_s is None else self._parts.bridge.loop.time() + left_s
 
     async def _in_time(self, looking_up: Awaitable[T], deadline_ns: int | None) -> T:
         """What is looked up before anything is done. Raises `DeadlineExceeded` where the deadline comes first."""
         try:
-            async with asyncio.timeout(self._until_s(deadline_ns)):
+            async with asyncio.timeout_at(self._loop_time(deadline_ns)):
                 return await looking_up
         except TimeoutError:
             raise refusals.deadline_passed() from None

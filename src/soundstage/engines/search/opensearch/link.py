@@ -158,7 +158,7 @@ class Link:
         timeout = httpx2.Timeout(left_s, connect=min(left_s, CONNECT_MAX_S))
         # The client's own times begin anew with each piece that is sent or comes.
         async with (
-            asyncio.timeout(left_s + LATE_S),
+            asyncio.timeout_at(asyncio.get_running_loop().time() + left_s + LATE_S),
             self._client.stream(method, url, content=body, headers=headers, timeout=timeout) as answer,
         ):
             parts: list[bytes] = []
