@@ -5,6 +5,7 @@ The conformance suite runs three years behind the broker's clock as it is; here 
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 
@@ -19,6 +20,9 @@ pytestmark = pytest.mark.slow
 TOPIC = "clocks/events"
 DAY_S = 86_400.0
 DAY_US = 86_400_000_000
+
+WAIT_S = 240.0
+"""For what takes some seconds, or much longer on a machine that is busy."""
 
 Opened = Callable[[float], Awaitable[KafkaLog]]
 
@@ -73,6 +77,18 @@ async def test_what_is_too_old_by_the_clock_of_who_sweeps_goes_and_no_more(opene
     swept = [(await log.sweep(1_000)).removed for log in (right, ahead, right)]
     assert swept == [0, 1, 0]
     assert [each.value for each in (await ahead.read(TOPIC, 0, 0)).entries] == [b"470", b"0"]
+
+
+async def test_what_a_process_appends_that_is_behind_by_more_than_the_age_of_its_topic_goes_by_itself(
+    opened: Opened,
+) -> None:
+    behind = await opened(-DAY_S)
+    await behind.create_topic(TopicSpec(name=TOPIC, retention_us=3_600_000_000))
+    await behind.append(TOPIC, [Entry(b"old")])
+    async with asyncio.timeout(WAIT_S):
+        while (await behind.bounds(TOPIC))[0].start == 0:  # noqa: ASYNC110 - brokers tell nobody
+            await asyncio.sleep(0.05)
+    assert (await behind.append(TOPIC, [Entry(b"old too")]))[0].offset == 1
 
 
 async def test_a_group_of_processes_whose_clocks_disagree_shares_a_topic(opened: Opened) -> None:

@@ -12,6 +12,7 @@ from contextlib import suppress
 
 import pytest
 from tests.conformance.kafka.conftest import link_to
+from tests.conformance.limits import file_limit
 from tests.conformance.pauses import paused
 
 from soundstage.core.environment import SystemEnvironment
@@ -30,6 +31,13 @@ NUMBERS = {b"%d" % number for number in range(10)}
 
 WAIT_S = 240.0
 """For what takes some seconds, or much longer on a machine that is busy."""
+
+LARGE_BYTES = 900_000
+FULL_BYTES = 8 << 20
+"""More than any file of a broker that was not written to has."""
+
+TRIES_MAX = 32
+"""Several times what such a file can hold."""
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -175,6 +183,32 @@ async def test_all_go_on_after_a_broker_was_down(log: KafkaLog, broker: Cluster)
     assert (type(asked), asked.retryable) == (Unavailable, True)
     assert set(seen) == NUMBERS
     assert await waiting == [Position(TOPIC, 1, 11)]
+
+
+async def test_a_broker_whose_disk_is_full_takes_nothing_and_loses_nothing(log: KafkaLog, broker: Cluster) -> None:
+    (server,) = broker.servers
+    acknowledged: list[bytes] = []
+    ended: list[SoundstageError] = []
+    assert server.pid is not None
+    with file_limit(server.pid, FULL_BYTES):
+        for number in range(TRIES_MAX):
+            value = b"%02d" % number + bytes(LARGE_BYTES)
+            try:
+                await log.append(TOPIC, [Entry(value)], partition=0, deadline_ns=within(2) if ended else None)
+            except SoundstageError as error:
+                ended.append(error)
+                if len(ended) == 2:
+                    break
+            else:
+                acknowledged.append(value)
+    # It stops for that, and is started again by whoever made room.
+    await asyncio.to_thread(broker.restart)
+    await recovered(log)
+    kept = Counter(await values(log))
+    assert [(type(each), each.outcome) for each in ended] == [(Unavailable, "unknown"), (DeadlineExceeded, "unknown")]
+    assert ended[0].retryable
+    assert acknowledged
+    assert {kept[value] for value in acknowledged} == {1}
 
 
 async def test_a_refused_connection_fails_the_start_with_the_reason() -> None:
