@@ -26,16 +26,17 @@ TARGET = 0.8
 
 
 class Scale(msgspec.Struct, frozen=True):
-    """How much is done: `gets` of each kind in a round, `callers` at once."""
+    """How much is done: `gets` of each kind in a round, `callers` at once; the first `warm` rounds do not count."""
 
     rounds: int
     gets: int
     callers: int = 64
     batch: int = 100
+    warm: int = 1
 
 
-FULL = Scale(rounds=9, gets=20_000)
-QUICK = Scale(rounds=5, gets=4_000)
+FULL = Scale(rounds=25, gets=8_000)
+QUICK = Scale(rounds=9, gets=4_000)
 
 
 class Bare(asyncio.Protocol):
@@ -136,10 +137,12 @@ async def measured(scale: Scale, host: str, port: int) -> list[Figure]:
 
     figures: list[Figure] = []
     for callers in (1, scale.callers):
-        mine, rival = await turns(scale.rounds, lambda n=callers: our_single(n), lambda n=callers: bare_single(n))
+        mine, rival = await turns(
+            scale.rounds, lambda n=callers: our_single(n), lambda n=callers: bare_single(n), warm=scale.warm
+        )
         name = f"cache_memcached.get_{callers}"
         figures.append(figure(name, mine, rival, "gets/s", "higher", target=TARGET, note=f"{callers} callers"))
-    mine, rival = await turns(scale.rounds, our_batches, bare_batches)
+    mine, rival = await turns(scale.rounds, our_batches, bare_batches, warm=scale.warm)
     name = f"cache_memcached.get_batch_{scale.batch}"
     figures.append(figure(name, mine, rival, "keys/s", "higher", target=TARGET, note=f"{scale.batch} keys a call"))
     transport.close()

@@ -39,14 +39,15 @@ ROWS_OF_A_RANGE = 100
 
 
 class Scale(msgspec.Struct, frozen=True):
-    """How much is done."""
+    """How much is done; the first `warm` turns do not count."""
 
     rounds: int
     calls: int
     decisions: int
+    warm: int = 2
 
 
-FULL = Scale(rounds=7, calls=6_000, decisions=600)
+FULL = Scale(rounds=21, calls=2_000, decisions=200)
 QUICK = Scale(rounds=5, calls=2_000, decisions=200)
 
 
@@ -181,10 +182,10 @@ def measure(scale: Scale) -> list[Figure]:
 def measured(ours: Ours, bare: Bare, scale: Scale) -> list[Figure]:
     """All figures, against what is given."""
     calls = scale.calls
-    puts = interleaved(scale.rounds, lambda: ours.puts(PLAIN, calls), lambda: bare.puts(calls))
-    gets = interleaved(scale.rounds, lambda: ours.gets(PLAIN, calls), lambda: bare.gets(calls))
+    puts = interleaved(scale.rounds, lambda: ours.puts(PLAIN, calls), lambda: bare.puts(calls), warm=scale.warm)
+    gets = interleaved(scale.rounds, lambda: ours.gets(PLAIN, calls), lambda: bare.gets(calls), warm=scale.warm)
     wide = calls // 10
-    ranges = interleaved(scale.rounds, lambda: ours.ranges(PLAIN, wide), lambda: bare.ranges(wide))
+    ranges = interleaved(scale.rounds, lambda: ours.ranges(PLAIN, wide), lambda: bare.ranges(wide), warm=scale.warm)
     decided = interleaved(scale.rounds, lambda: ours.puts(GUARDED, scale.decisions))
     guarded = interleaved(scale.rounds, lambda: ours.gets(GUARDED, scale.decisions))
     note = "conditional_writes true; no rival"

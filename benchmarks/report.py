@@ -65,29 +65,37 @@ def options(description: str, arguments: Sequence[str] | None = None) -> argpars
     return parser.parse_args(arguments)
 
 
-def interleaved(rounds: int, *sides: Callable[[], float]) -> list[float]:
-    """The median of what each side returned over `rounds` turns, taken one after the other.
+def interleaved(rounds: int, *sides: Callable[[], float], warm: int = 0) -> list[float]:
+    """The median of what each side returned over `rounds` turns, taken one after the other, after `warm` others.
 
-    Turns alternate so that a machine that slows down slows down all sides.
+    Turns alternate so that a machine that slows down slows down all sides. Those that do not count are for what is
+    slower at first: a server that compiles itself, a cache that is empty.
     """
     results: list[list[float]] = [[] for _ in sides]
-    for number in range(rounds):
-        order = list(enumerate(sides))
-        for index, side in order if number % 2 == 0 else reversed(order):
+    for number in range(warm + rounds):
+        for index in _order(number, len(sides)):
             gc.collect()
-            results[index].append(side())
-    return [statistics.median(each) for each in results]
+            results[index].append(sides[index]())
+    return _medians(results, warm)
 
 
-async def turns(rounds: int, *sides: Callable[[], Awaitable[float]]) -> list[float]:
+async def turns(rounds: int, *sides: Callable[[], Awaitable[float]], warm: int = 0) -> list[float]:
     """The same for sides that are awaited."""
     results: list[list[float]] = [[] for _ in sides]
-    for number in range(rounds):
-        order = list(enumerate(sides))
-        for index, side in order if number % 2 == 0 else reversed(order):
+    for number in range(warm + rounds):
+        for index in _order(number, len(sides)):
             gc.collect()
-            results[index].append(await side())
-    return [statistics.median(each) for each in results]
+            results[index].append(await sides[index]())
+    return _medians(results, warm)
+
+
+def _order(number: int, sides: int) -> Sequence[int]:
+    """Whose turn it is in a round, by place: who was last is first in the next."""
+    return range(sides) if number % 2 == 0 else range(sides - 1, -1, -1)
+
+
+def _medians(results: Sequence[Sequence[float]], warm: int) -> list[float]:
+    return [statistics.median(each[warm:]) for each in results]
 
 
 def cpu_rate(work: Callable[[], int]) -> float:

@@ -2,7 +2,7 @@
 
 The rival is the same HTTP client and does nothing else: no check of fields, no words, no outcomes; the server makes the
 words, by its standard analyser. Both send the same documents to indexes of one shard, from one process and in turns,
-after one of each that does not count: the server compiles itself meanwhile.
+after two of each that do not count: the server compiles itself meanwhile.
 `soundstage.servers` brings and starts the server.
 """
 
@@ -49,9 +49,10 @@ class Scale(msgspec.Struct, frozen=True):
     batch: int = 1_000
     callers: int = 2
     searches: int = 200
+    warm: int = 2
 
 
-FULL = Scale(rounds=7, documents=20_000)
+FULL = Scale(rounds=25, documents=6_000)
 QUICK = Scale(rounds=9, documents=6_000)
 
 
@@ -146,11 +147,12 @@ async def measured(scale: Scale, url: str) -> list[Figure]:
     async def bare_bulks() -> float:
         return await bulks(scale, every, bare.bulk)
 
-    await turns(1, our_bulks, bare_bulks)
-    mine, rival = await turns(scale.rounds, our_bulks, bare_bulks)
+    mine, rival = await turns(scale.rounds, our_bulks, bare_bulks, warm=scale.warm)
     figures = [figure("search_opensearch.bulk", mine, rival, "documents/s", "higher", target=TARGET)]
     await ours.refresh("films")
-    mine, rival = await turns(scale.rounds, lambda: searches(scale, our_search), lambda: searches(scale, bare.search))
+    mine, rival = await turns(
+        scale.rounds, lambda: searches(scale, our_search), lambda: searches(scale, bare.search), warm=scale.warm
+    )
     figures.append(figure("search_opensearch.match", mine, rival, "searches/s", "higher"))
     await ours.drop_index("films")
     await ours.stop()

@@ -57,6 +57,18 @@ def test_rounds_alternate_so_that_a_slowing_machine_slows_all() -> None:
     assert turns == ["ours", "rival", "rival", "ours", "ours", "rival"]
 
 
+def test_turns_that_warm_up_alternate_too_and_do_not_count() -> None:
+    results = {"ours": iter([9.0, 1.0, 2.0, 3.0]), "rival": iter([8.0, 4.0, 5.0, 6.0])}
+    turns: list[str] = []
+
+    def side(name: str) -> float:
+        turns.append(name)
+        return next(results[name])
+
+    assert interleaved(3, lambda: side("ours"), lambda: side("rival"), warm=1) == [2.0, 5.0]
+    assert turns == ["ours", "rival", "rival", "ours", "ours", "rival", "rival", "ours"]
+
+
 def test_the_median_of_the_rounds_forgets_the_worst() -> None:
     results = iter([1.0, 2.0, 900.0])
     assert interleaved(3, lambda: next(results)) == [2.0]

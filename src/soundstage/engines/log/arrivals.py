@@ -99,8 +99,15 @@ def check_entries(spec: TopicSpec, entries: Sequence[Entry], now_us: int) -> int
         raise refusals.too_many_entries(len(entries))
     total = 0
     latest_us = now_us + TIME_AHEAD_MAX_US
+    is_compact = spec.compact
     for index, entry in enumerate(entries):
-        size = size_of(entry)
+        # Most entries have neither headers nor a time, and this is done for each.
+        if entry.headers:
+            size = size_of(entry)
+            if len(entry.headers) > HEADERS_MAX:
+                raise TooLarge(f"entry {index} has over {HEADERS_MAX} headers", field=f"entries[{index}].headers")
+        else:
+            size = len(entry.key or b"") + len(entry.value or b"")
         if size > ENTRY_MAX_BYTES:
             raise refusals.entry_too_large(index, size)
         total += size
@@ -110,13 +117,11 @@ def check_entries(spec: TopicSpec, entries: Sequence[Entry], now_us: int) -> int
                 field=f"entries[{index}].time_us",
                 hint="leave it out, or mend the clock of the producer",
             )
-        if spec.compact and entry.key is None:
+        if is_compact and entry.key is None:
             raise InvalidArgument(
                 f"entry {index} has no key, and the topic {spec.name!r} is compacted by key",
                 field=f"entries[{index}].key",
             )
-        if len(entry.headers) > HEADERS_MAX:
-            raise TooLarge(f"entry {index} has over {HEADERS_MAX} headers", field=f"entries[{index}].headers")
     if total > CALL_MAX_BYTES:
         raise refusals.call_too_large(total)
     return total

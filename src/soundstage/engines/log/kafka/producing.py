@@ -30,6 +30,9 @@ FLUSH_S = 1.0
 Over: TypeAlias = Callable[[Outcome], SoundstageError]
 """What a call is told whose time is over."""
 
+_made: Any = tuple.__new__
+"""A named tuple of what is surely as long, without looking."""
+
 US_HEADER = "soundstage-us"
 """What a producer's own time has beyond its milliseconds, which are all that Kafka keeps; and no time there is 0."""
 
@@ -59,7 +62,7 @@ class Arrivals:
         """Where the entries are, of which each was to go to its place; those of a place keep their order."""
         if len(self.offsets) == 1:
             ((place, offsets),) = self.offsets.items()
-            return list(map(Spot._make, zip(repeat(place), offsets, strict=False)))
+            return list(map(_made, repeat(Spot), zip(repeat(place), offsets, strict=False)))
         following = {place: iter(offsets) for place, offsets in self.offsets.items()}
         return [Spot(place, next(following[place])) for place in places]
 
@@ -136,14 +139,16 @@ class Producing:
             return heard
         # Most calls have one place, and this is done for each entry.
         add = sending.offsets.setdefault(places[0], []).append
+        left = sending.left
 
         def heard_of_one(error: Any, message: Any) -> None:
+            nonlocal left
             if error is None:
                 add(message.offset())
             elif sending.error is None:
                 sending.error = error
-            sending.left -= 1
-            if not sending.left:
+            left -= 1
+            if not left:
                 self._ended(sending)
 
         return heard_of_one
@@ -267,13 +272,16 @@ def produce(
     sent = 0
     try:
         for entry, place in zip(entries, places, strict=True):
-            time_us, headers = entry.time_us, entry.headers
-            if time_us is None:
-                hand_over(topic, entry.value, entry.key, place, heard, None, now_ms, list(headers) if headers else None)
-            else:
+            time_us = entry.time_us
+            if time_us is not None:
                 time_ms = time_us // 1_000 or 1
-                more = _headers(headers, time_us - time_ms * 1_000)
+                more = _headers(entry.headers, time_us - time_ms * 1_000)
                 hand_over(topic, entry.value, entry.key, place, heard, None, time_ms, more)
+            elif entry.headers:
+                hand_over(topic, entry.value, entry.key, place, heard, None, now_ms, list(entry.headers))
+            else:
+                # Most entries have neither, and this is done for each.
+                hand_over(topic, entry.value, entry.key, place, heard, None, now_ms)
             sent += 1
     except Exception as error:
         # What was handed over before goes on by itself.
