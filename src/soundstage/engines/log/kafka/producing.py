@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from itertools import repeat
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 from soundstage.core.errors import Forbidden, NotFound, Outcome, SoundstageError, Unauthenticated, Unavailable
 from soundstage.engines.log import refusals
@@ -30,7 +30,7 @@ FLUSH_S = 1.0
 Over: TypeAlias = Callable[[Outcome], SoundstageError]
 """What a call is told whose time is over."""
 
-_made: Any = tuple.__new__
+_made: Any = cast("Any", tuple).__new__
 """A named tuple of what is surely as long, without looking."""
 
 US_HEADER = "soundstage-us"
