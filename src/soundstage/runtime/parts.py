@@ -321,6 +321,7 @@ class Parts:
             schedule=self.schedule,
             logs=self.engines,
             caches=self.engines,
+            searches=self.engines,
             table=self._table,
             used=self.systems.started,
             truncations=self.truncations,

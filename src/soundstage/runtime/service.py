@@ -22,6 +22,7 @@ from soundstage.core.provisioning import Design, Excuse, Terrain, Workload
 from soundstage.engines.cache.port import Cache
 from soundstage.engines.log.port import Log
 from soundstage.engines.records.port import Records, Stamp, TableSpec
+from soundstage.engines.search.port import Search
 from soundstage.runtime.compute import Compute
 from soundstage.runtime.files import Files
 from soundstage.runtime.leases import Leases
@@ -124,6 +125,14 @@ class Caches(Protocol):
         ...
 
 
+class Searches(Protocol):
+    """The search engines of this stage."""
+
+    def search(self, name: str, field: str) -> Search:
+        """The search engine that the stage file calls `name`, as the knob `field` says; else `InvalidArgument`."""
+        ...
+
+
 class ServiceContext(msgspec.Struct, frozen=True, kw_only=True):
     """What the stage hands to a service when it opens it. `config` is the `SystemConfig`, if any.
 
@@ -131,7 +140,7 @@ class ServiceContext(msgspec.Struct, frozen=True, kw_only=True):
     `logs` are its logs; `table` gives a table of the stage's own records, which the service has to create; `used` gives
     the started service of a system that this one uses, to be asked for outside of `start`; `truncations` are told what
     was truncated. These seven are there once the service is started: one that is only asked what a namespace needs has
-    none. `caches` are the stage's, by name.
+    none. `caches` and `searches` are the stage's, by name.
     `administers` is the part of the stage that a system of the runtime itself makes reachable, None for all
     other systems.
     """
@@ -146,6 +155,7 @@ class ServiceContext(msgspec.Struct, frozen=True, kw_only=True):
     schedule: Schedule
     logs: Logs
     caches: Caches
+    searches: Searches
     table: Callable[[str], SystemTable]
     used: Callable[[str], Awaitable[Any]]
     truncations: Truncations

@@ -15,6 +15,7 @@ Messages and operations are in `api`, the knobs of a namespace and what those le
     events       events as rows, checked
     writes       what is stored, and what becomes of late events
     buffer       events of fire-and-forget writes that wait; `draining`: how they reach the store
+    index        search and aggregates across ids, by a search engine beside the slices
     partitions   the reader of a list of partitions: one stream of events
     fanout       how many partitions to read at once
     reads        pages; `cursors`: where they go on
@@ -29,29 +30,59 @@ per item of an event.
 from __future__ import annotations
 
 from soundstage.data.timeseries.api import (
+    AggregateBucket,
+    AggregateEventRecordsReply,
+    AggregationQuery,
+    BooleanQuery,
+    Bound,
     Event,
+    EventCount,
     EventFilter,
     EventItem,
+    Histogram,
+    ItemName,
+    ItemQuery,
     ListSlicesReply,
+    RangeQuery,
     ReadEventRecordsReply,
+    RebuildIndexReply,
     ResponseContext,
+    SearchEventRecordsReply,
+    SearchQuery,
     SyncTimeSeries,
+    TimeHistogram,
     TimeInterval,
     TimeSeries,
     TimeSlice,
+    TopTerms,
     WriteEventRecordsReply,
 )
 
 __all__ = [
+    "AggregateBucket",
+    "AggregateEventRecordsReply",
+    "AggregationQuery",
+    "BooleanQuery",
+    "Bound",
     "Event",
+    "EventCount",
     "EventFilter",
     "EventItem",
+    "Histogram",
+    "ItemName",
+    "ItemQuery",
     "ListSlicesReply",
+    "RangeQuery",
     "ReadEventRecordsReply",
+    "RebuildIndexReply",
     "ResponseContext",
+    "SearchEventRecordsReply",
+    "SearchQuery",
     "SyncTimeSeries",
+    "TimeHistogram",
     "TimeInterval",
     "TimeSeries",
     "TimeSlice",
+    "TopTerms",
     "WriteEventRecordsReply",
 ]

@@ -10,7 +10,7 @@ from typing import Annotated, Literal, TypeAlias
 import msgspec
 from msgspec import Meta
 
-from soundstage.core.errors import DataLoss, Forbidden, NotFound, TooLarge
+from soundstage.core.errors import DataLoss, Forbidden, NotFound, TooLarge, Unavailable
 from soundstage.core.message import Duration, Instant, Int64, NamespaceName, PageToken
 from soundstage.core.operation import AsyncFace, SyncFace, operation
 
@@ -103,6 +103,155 @@ class ReadEventRecordsReply(Message, kw_only=True, omit_defaults=True):
     response_context: list[ResponseContext]
 
 
+class BooleanQuery(Message, frozen=True, kw_only=True):
+    """Events that match all of `search_query`, or with `OR` one of them."""
+
+    search_query: Annotated[list[SearchQuery], Meta(min_length=1, max_length=100)]
+    operator: Literal["AND", "OR"] = "AND"
+
+
+class ItemQuery(Message, frozen=True, kw_only=True):
+    """An item key, and what is asked of the value there; as text, such as `42` or `true`."""
+
+    event_item_key: Annotated[str, Meta(description="one that the namespace's index has")]
+    event_item_value: Annotated[bytes, Meta(description="by the kind of the field")]
+
+
+class ItemName(Message, frozen=True, kw_only=True):
+    """An item key."""
+
+    event_item_key: Annotated[str, Meta(description="one that the namespace's index has")]
+
+
+class Bound(Message, frozen=True, kw_only=True):
+    """One end of a range."""
+
+    event_item_value: Annotated[bytes, Meta(description="by the kind of the field")]
+    inclusive: bool = True
+
+
+class RangeQuery(Message, frozen=True, kw_only=True):
+    """Events whose value under the key lies between the bounds that are given: one, or both."""
+
+    event_item_key: Annotated[str, Meta(description="one that the namespace's index has")]
+    lower_bound: Bound | None = None
+    upper_bound: Bound | None = None
+
+
+class SearchQuery(Message, frozen=True, kw_only=True):
+    """What events have to be like: exactly one of these."""
+
+    boolean_query: BooleanQuery | None = None
+    not_query: Annotated[SearchQuery | None, Meta(description="those that do not match this")] = None
+    equals: Annotated[ItemQuery | None, Meta(description="the value under the key is this; not of texts")] = None
+    range: RangeQuery | None = None
+    prefix: Annotated[ItemQuery | None, Meta(description="a keyword begins so, or one of the words of a text does")] = (
+        None
+    )
+    exists: Annotated[ItemName | None, Meta(description="there is a value of the field's kind under the key")] = None
+    match: Annotated[ItemQuery | None, Meta(description="the text under the key has all these words")] = None
+
+
+class SearchEventRecords(Message, kw_only=True):
+    namespace: NamespaceName = ""
+    time_interval: Annotated[TimeInterval, Meta(description="when they happened")]
+    search_query: Annotated[SearchQuery | None, Meta(description="what they are like; none: everything")] = None
+    page_size: (
+        Annotated[int, Meta(ge=1, le=PAGE_SIZE_MAX, description="events of a page; none: the namespace's `page_size`")]
+        | None
+    ) = None
+    total_record_limit: (
+        Annotated[int, Meta(ge=1, le=2**63 - 1, description="events over all pages; none: no limit")] | None
+    ) = None
+    page_token: PageToken = None
+
+
+class SearchEventRecordsReply(Message, kw_only=True, omit_defaults=True):
+    """One page, the newest event first, and of one time by their ids; `next_page_token` goes on."""
+
+    records: list[Event]
+    next_page_token: str | None = None
+    response_context: list[ResponseContext]
+
+
+class EventCount(Message, frozen=True, kw_only=True):
+    """How many events there are, and nothing else."""
+
+
+class Histogram(Message, frozen=True, kw_only=True):
+    """Events by their values under a key, which are numbers: those of `width` from a multiple of it on."""
+
+    event_item_key: Annotated[str, Meta(description="one that the namespace's index has")]
+    width: Annotated[float, Meta(gt=0, description="up to 1000 of them may have events")]
+
+
+class TimeHistogram(Message, frozen=True, kw_only=True):
+    """Events by their times: those of `interval` from a multiple of it on, counted from 1970 by UTC."""
+
+    interval: Annotated[Duration, Meta(description="a millisecond, or more; up to 1000 of them may have events")]
+
+
+class TopTerms(Message, frozen=True, kw_only=True):
+    """The `limit` values under a key that most events have; among equals the least."""
+
+    event_item_key: Annotated[str, Meta(description="one that the namespace's index has")]
+    limit: Annotated[int, Meta(ge=1, le=1_000)] = 10
+
+
+class AggregationQuery(Message, frozen=True, kw_only=True):
+    """What is counted over the events: exactly one of these."""
+
+    count: EventCount | None = None
+    distinct: Annotated[
+        ItemName | None, Meta(description="how many values differ: exact up to 1000, else within 5 %")
+    ] = None
+    sum: Annotated[ItemName | None, Meta(description="of numbers, as a double")] = None
+    min: Annotated[ItemName | None, Meta(description="the least number")] = None
+    max: Annotated[ItemName | None, Meta(description="the greatest number")] = None
+    histogram: Histogram | None = None
+    time_histogram: TimeHistogram | None = None
+    top_terms: TopTerms | None = None
+
+
+class AggregateEventRecords(Message, kw_only=True):
+    namespace: NamespaceName = ""
+    time_interval: Annotated[TimeInterval, Meta(description="when they happened")]
+    search_query: Annotated[SearchQuery | None, Meta(description="what they are like; none: everything")] = None
+    aggregation_query: AggregationQuery
+
+
+class AggregateBucket(Message, frozen=True, kw_only=True, omit_defaults=True):
+    """Events with something in common: a value, a number from which on theirs lie, or such a time."""
+
+    count: Int64
+    event_item_value: bytes | None = None
+    start: float | None = None
+    start_time: Instant | None = None
+
+
+class AggregateEventRecordsReply(Message, kw_only=True, omit_defaults=True):
+    """`count` is of all events that match. `value` is absent where no event has one, and so is what was not asked for.
+
+    `others` counts the events whose values are in none of the `buckets`.
+    """
+
+    count: Int64
+    value: float | None = None
+    buckets: list[AggregateBucket] | None = None
+    others: Int64 | None = None
+    response_context: list[ResponseContext]
+
+
+class RebuildIndex(Message, kw_only=True):
+    namespace: NamespaceName = ""
+
+
+class RebuildIndexReply(Message, kw_only=True):
+    """The index that is going to be made is the one of this `number`."""
+
+    number: Int64
+
+
 class ListSlices(Message, kw_only=True):
     namespace: NamespaceName = ""
 
@@ -151,6 +300,18 @@ class TimeSeriesCalls:
     @operation(ReadEventRecords, access="read", idempotent=True, errors=(NotFound, Forbidden, TooLarge, DataLoss))
     def read_event_records(self) -> ReadEventRecordsReply:
         """One page of the events of an id in an interval, the newest first; an unknown id reads as empty."""
+
+    @operation(SearchEventRecords, access="read", idempotent=True, errors=(NotFound, Unavailable, DataLoss))
+    def search_event_records(self) -> SearchEventRecordsReply:
+        """One page of the events of all ids that match, the newest first, as the index knows them: seconds later."""
+
+    @operation(AggregateEventRecords, access="read", idempotent=True, errors=(NotFound, Unavailable, DataLoss))
+    def aggregate_event_records(self) -> AggregateEventRecordsReply:
+        """What is counted over the events of all ids that match, as the index knows them: seconds later."""
+
+    @operation(RebuildIndex, access="admin", idempotent=True, errors=(NotFound,))
+    def rebuild_index(self) -> RebuildIndexReply:
+        """The index is made anew from the slices, and takes the old one's place when it is whole."""
 
     @operation(ListSlices, access="read", idempotent=True, errors=(NotFound,))
     def list_slices(self) -> ListSlicesReply:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, NamedTuple
+from typing import Annotated, Literal, NamedTuple, TypeAlias
 
 import msgspec
 from msgspec import Meta
@@ -106,6 +106,33 @@ class QueueBuffering(msgspec.Struct, frozen=True, kw_only=True):
     ) = None
 
 
+FieldKind: TypeAlias = Literal["keyword", "text", "integer", "double", "boolean", "instant"]
+
+
+class IndexConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """By what events are found across ids. It may be changed: the index is then made anew while the old one serves."""
+
+    engine: Annotated[str, Meta(description="name of the search engine that has the index")]
+    fields: Annotated[
+        dict[str, FieldKind],
+        Meta(
+            max_length=100,
+            description="kinds by item keys: `keyword`, `text`, `integer`, `double`, `boolean` or `instant`; values "
+            "that are not of the kind are not found",
+        ),
+    ]
+    log: Annotated[str, Meta(description="name of the engine by whose log the index is told what was written")] = (
+        "default"
+    )
+    feed_retention: Annotated[
+        Duration,
+        Meta(
+            description="for how long the search engine may be down before the index has to be made anew",
+            extra={"bounds": ("1m", "3650d")},
+        ),
+    ] = Duration(7 * _D)
+
+
 class NamespaceConfig(msgspec.Struct, frozen=True, kw_only=True):
     """How one namespace of time series behaves."""
 
@@ -127,6 +154,9 @@ class NamespaceConfig(msgspec.Struct, frozen=True, kw_only=True):
     time_partition: TimePartition = TimePartition()
     retention: Retention = Retention()
     queue_buffering: QueueBuffering = QueueBuffering()
+    index: Annotated[
+        IndexConfig | None, Meta(description="by what events are searched for and counted; none: by nothing")
+    ] = None
     page_size: Annotated[int, Meta(ge=1, le=10_000, description="events of a page, where the request does not say")] = (
         1_000
     )

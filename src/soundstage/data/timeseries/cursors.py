@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 READ = "timeseries/read_event_records/1"
+SEARCH = "timeseries/search_event_records/1"
 
 
 class Cursor(msgspec.Struct, frozen=True, array_like=True):

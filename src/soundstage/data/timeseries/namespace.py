@@ -21,9 +21,10 @@ from soundstage.data.timeseries.config import (
 )
 from soundstage.data.timeseries.events import Window
 from soundstage.data.timeseries.fanout import FanOut
+from soundstage.data.timeseries.index.feed import Feed
 from soundstage.data.timeseries.slices import Lifetime
 from soundstage.engines.records.port import Capability, Records, TableSpec
-from soundstage.runtime.service import NamespaceView
+from soundstage.runtime.service import Logs, NamespaceView
 from soundstage.runtime.system_table import SystemTable
 
 SYSTEM = "timeseries"
@@ -51,6 +52,7 @@ class ServedNamespace:
         "config",
         "dedicated",
         "fan_out",
+        "feed",
         "layout",
         "lifetime",
         "max_ns",
@@ -58,6 +60,7 @@ class ServedNamespace:
         "records",
         "row_bytes",
         "rows_per_event",
+        "table",
         "tally",
         "view",
     )
@@ -67,6 +70,7 @@ class ServedNamespace:
         view: NamespaceView,
         environment: Environment,
         clock: TokenClock,
+        logs: Logs,
         before: ServedNamespace | None = None,
     ) -> None:
         config: NamespaceConfig = view.config
@@ -86,9 +90,12 @@ class ServedNamespace:
         self.max_ns: int | None = max_ns(view, "read_event_records")
         # Where rows of many tables lie together a cluster removes those of a dropped one each by itself.
         self.dedicated: bool = Capability.COSTLY_CONDITIONS in view.records.capabilities
-        table = SystemTable(view.records, view.name, clock, environment, SYSTEM)
+        self.feed: Feed | None = None if config.index is None else Feed(view, config.index, logs)
+        self.table: SystemTable = SystemTable(view.records, view.name, clock, environment, SYSTEM)
         self.catalogue: Catalogue = (
-            Catalogue(table, view.records, f"{table.name}/{view.generation}_") if before is None else before.catalogue
+            Catalogue(self.table, view.records, f"{self.table.name}/{view.generation}_")
+            if before is None
+            else before.catalogue
         )
         needed = float(config.fan_out) if before is None else before.fan_out.needed
         self.fan_out: FanOut = FanOut(needed, config.fan_out_max)

@@ -48,6 +48,12 @@ def metadata(series: bytes) -> bytes:
     return series if len(series) > ID_IN_PARTITION_BYTES else b""
 
 
+def series_of(partition: bytes, metadata: bytes) -> bytes:
+    """The id of a partition, of which a row has that metadata."""
+    _, bucket = _BUCKET.unpack_from(partition)
+    return metadata if bucket & _CUT else partition[_BUCKET.size :]
+
+
 def event_prefix(time_ns: int, event_id: bytes) -> bytes:
     """What the keys of an event begin with, and of no other event of its partition."""
     return _TIME.pack(INT64_MAX - time_ns) + event_id.replace(b"\0", b"\0\xff") + _END

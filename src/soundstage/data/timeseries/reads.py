@@ -270,7 +270,7 @@ class PageReading:
         if self._events and size > self._bytes_left:
             return False
         self._served.rows_per_event.learn(1, len(found[1]))
-        self._events.append(_event(self._wanted.series, found))
+        self._events.append(event_from(self._wanted.series, found))
         self._bytes_left -= size
         self._left -= 1
         self._resume = after_event(prefix)
@@ -313,7 +313,8 @@ def _matches(found: Found, filters: dict[bytes, bytes]) -> bool:
     return matched == len(keys)
 
 
-def _event(series: bytes, found: Found) -> Event:
+def event_from(series: bytes, found: Found) -> Event:
+    """The event of `series` that has these rows."""
     prefix, rows = found
     time_ns, event_id = event_of(prefix)
     items = [

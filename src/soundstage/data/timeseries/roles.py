@@ -1,4 +1,4 @@
-"""The role that makes time slices ahead of their events, and drops those whose time is over."""
+"""The roles that make time slices ahead of their events and drop those whose time is over, and that keep indexes."""
 
 from __future__ import annotations
 
@@ -13,6 +13,10 @@ log: logging.Logger = logging.getLogger("soundstage.timeseries")
 
 PAUSE_S = 5.0
 """Between two rounds over all namespaces, each of which costs a look-up or two."""
+
+
+INDEX_PAUSE_S = 0.5
+"""How long until what was written is noticed, where an index had nothing to do."""
 
 
 async def tend_namespaces(context: RoleContext) -> None:
@@ -37,10 +41,42 @@ async def tend_namespaces(context: RoleContext) -> None:
             log.warning("time slices could not be tended", extra={"namespace": name, "reason": str(error)})
 
 
+async def index_namespaces(context: RoleContext) -> bool:
+    """One round over the indexes of all namespaces; whether more is due. None waits for one that fails."""
+    service = context.service
+    assert isinstance(service, TimeSeriesService)
+
+    def check() -> None:
+        if context.lease is not None:
+            context.lease.check()
+
+    more = False
+    for name in service.names():
+        check()
+        try:
+            more = await service.tend_index(name, check) or more
+        except NotFound:
+            continue
+        except LeaseLost:
+            raise
+        except SoundstageError as error:
+            log.warning("an index is behind", extra={"namespace": name, "reason": str(error)})
+    return more
+
+
+async def _index(context: RoleContext) -> None:
+    while True:
+        if not await index_namespaces(context):
+            await context.environment.sleep(INDEX_PAUSE_S)
+
+
 async def _tend(context: RoleContext) -> None:
     while True:
         await context.environment.sleep(PAUSE_S)
         await tend_namespaces(context)
 
 
-ROLES: list[Role] = [Role(name="timeseries-slices", run=_tend, kind="one")]
+ROLES: list[Role] = [
+    Role(name="timeseries-slices", run=_tend, kind="one"),
+    Role(name="timeseries-index", run=_index, kind="one"),
+]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from soundstage.core.call import Call
@@ -12,18 +13,28 @@ from soundstage.data import cursors
 from soundstage.data.pagination import Patience
 from soundstage.data.timeseries import namespace
 from soundstage.data.timeseries.api import (
+    AggregateEventRecords,
+    AggregateEventRecordsReply,
     ListSlices,
     ListSlicesReply,
     ReadEventRecords,
     ReadEventRecordsReply,
+    RebuildIndex,
+    RebuildIndexReply,
     ResponseContext,
+    SearchEventRecords,
+    SearchEventRecordsReply,
     TimeSlice,
     WriteEventRecords,
     WriteEventRecordsReply,
 )
-from soundstage.data.timeseries.cursors import READ, Cursor
+from soundstage.data.timeseries.cursors import READ, SEARCH, Cursor
 from soundstage.data.timeseries.draining import Drains
 from soundstage.data.timeseries.events import check_series, records_of
+from soundstage.data.timeseries.index.feed import LOG_KNOB
+from soundstage.data.timeseries.index.fields import EventKey
+from soundstage.data.timeseries.index.indexer import Indexer, rebuild
+from soundstage.data.timeseries.index.searching import ENGINE_KNOB, SearchCursor, Searching
 from soundstage.data.timeseries.namespace import ServedNamespace
 from soundstage.data.timeseries.reads import PageReading, PageResult, Wanted, filters_of, interval_of
 from soundstage.data.timeseries.slices import Slice
@@ -40,6 +51,7 @@ class TimeSeriesService:
         self._context = context
         self._environment = context.environment
         self._served: dict[str, ServedNamespace] = {}
+        self._indexers: dict[str, tuple[str, Indexer]] = {}
         self._drains = Drains(self._serve, context.environment)
 
     async def start(self) -> None:
@@ -51,7 +63,10 @@ class TimeSeriesService:
         self._served.clear()
 
     def tables(self, name: str, config: Any, capabilities: frozenset[str]) -> Sequence[TableSpec]:
-        """See `namespace.tables`."""
+        """See `namespace.tables`. The engines that an index needs are there."""
+        if config.index is not None:
+            self._context.searches.search(config.index.engine, ENGINE_KNOB)
+            self._context.logs.log(config.index.log, LOG_KNOB)
         return namespace.tables(name, config, capabilities)
 
     async def write_event_records_sync(self, call: Call, request: WriteEventRecords) -> WriteEventRecordsReply:
@@ -97,6 +112,41 @@ class TimeSeriesService:
             response_context=self._took(served, began_ns),
         )
 
+    async def search_event_records(self, call: Call, request: SearchEventRecords) -> SearchEventRecordsReply:
+        began_ns, served = self._environment.monotonic_ns(), self._serve(request.namespace)
+        interval_of(request.time_interval)
+        cursor = cursors.unseal(self._context.page_tokens, SEARCH, request, SearchCursor, served.view.generation)
+        left = request.total_record_limit if cursor is None else cursor.records_left
+        records = request.page_size or served.config.page_size
+        resume = None if cursor is None else EventKey(cursor.series, cursor.time_ns, cursor.event_id)
+        searching = await self._searching(served, call)
+        page = await searching.page(
+            request.time_interval, request.search_query, records if left is None else min(left, records), resume
+        )
+        token, left = None, None if left is None else left - len(page.events)
+        if page.resume is not None and left != 0:
+            place = SearchCursor(served.view.generation, *page.resume, left)
+            token = cursors.seal(self._context.page_tokens, SEARCH, request, place)
+        return SearchEventRecordsReply(
+            records=page.events, next_page_token=token, response_context=self._took(served, began_ns)
+        )
+
+    async def aggregate_event_records(self, call: Call, request: AggregateEventRecords) -> AggregateEventRecordsReply:
+        began_ns, served = self._environment.monotonic_ns(), self._serve(request.namespace)
+        interval_of(request.time_interval)
+        reply = await (await self._searching(served, call)).aggregate(request)
+        reply.response_context = self._took(served, began_ns)
+        return reply
+
+    async def rebuild_index(self, call: Call, request: RebuildIndex) -> RebuildIndexReply:
+        served = self._serve(request.namespace)
+        await self._searching(served, call)
+        return RebuildIndexReply(number=await rebuild(served))
+
+    async def _searching(self, served: ServedNamespace, call: Call) -> Searching:
+        await served.catalogue.refresh()
+        return Searching(served, self._context.searches, self._environment.now_ns(), call.deadline_ns)
+
     async def list_slices(self, call: Call, request: ListSlices) -> ListSlicesReply:
         served = self._serve(request.namespace)
         await served.catalogue.refresh()
@@ -115,6 +165,18 @@ class TimeSeriesService:
         )
         served = self._serve(name)
         await served.catalogue.prepare(self._environment.now_ns(), served.layout, dedicated=served.dedicated)
+
+    async def tend_index(self, name: str, check: Callable[[], None]) -> bool:
+        """A part of what the index of a namespace lacks was done; whether there is more. One without has none."""
+        served = self._serve(name)
+        if served.feed is None:
+            self._indexers.pop(name, None)
+            return False
+        digest, indexer = self._indexers.get(name, ("", None))
+        if indexer is None or digest != served.feed.topic:
+            indexer = Indexer(partial(self._serve, name), self._context.searches, self._environment)
+            self._indexers[name] = served.feed.topic, indexer
+        return await indexer.round(check)
 
     def names(self) -> list[str]:
         """The namespaces that are served."""
@@ -138,14 +200,33 @@ class TimeSeriesService:
             ):
                 yield Measurement(metric, help, value, "counter", labels)
             yield from served.buffer.measurements(labels)
+            yield from self._indexed(name, labels)
             slices = len(served.catalogue.slices)
             yield Measurement("timeseries_slices", "Time slices there are", slices, "gauge", labels)
+
+    def _indexed(self, name: str, labels: Mapping[str, str]) -> Iterable[Measurement]:
+        """What this process does for the index of a namespace, if it is the one."""
+        _, indexer = self._indexers.get(name, ("", None))
+        if indexer is None:
+            return
+        since_us = indexer.waiting_since_us
+        lag_s = 0.0 if since_us is None else max(0.0, (self._environment.now_us() - since_us) / 1e6)
+        documents, unfit = float(indexer.indexed), float(indexer.unfit)
+        yield Measurement("timeseries_index_events", "Documents written", documents, "counter", labels)
+        yield Measurement(
+            "timeseries_index_values_unfit", "Values that are not what their fields hold", unfit, "counter", labels
+        )
+        yield Measurement(
+            "timeseries_index_lag_seconds", "Age of the first write not in the index", lag_s, "gauge", labels
+        )
 
     def _serve(self, name: str) -> ServedNamespace:
         view = self._context.namespaces.view(name)
         served = self._served.get(name)
         if served is None or served.view is not view:
-            served = self._served[name] = ServedNamespace(view, self._environment, self._context.clock, served)
+            served = self._served[name] = ServedNamespace(
+                view, self._environment, self._context.clock, self._context.logs, served
+            )
         return served
 
     def _following(

@@ -28,6 +28,9 @@ async def write(served: ServedNamespace, records: Sequence[Record], now_ns: int,
     fresh = await check(served, records, now_ns)
     if fresh:
         await store(served, fresh, deadline_ns)
+    if served.feed is not None and len(fresh) < len(records):
+        # The try that stored them may not have come to tell of them.
+        await served.feed.tell(records, deadline_ns)
     served.tally.written += len(records) - len(fresh)
 
 
@@ -49,6 +52,8 @@ async def store(served: ServedNamespace, records: Sequence[Record], deadline_ns:
         await served.catalogue.refresh()
         await served.cover(record.time_ns for record in records)
         await _store(served, records, deadline_ns)
+    if served.feed is not None:
+        await served.feed.tell(records, deadline_ns)
     served.tally.written += len(records)
 
 

@@ -1,0 +1,17 @@
+"""The index of a namespace: which events have what, across ids.
+
+    fields      what of an event is in its document, and under which names
+    feed        the log by which the index is told what was written
+    events      events by their keys, from the slices
+    indexer     keeps the index as the slices are: from the feed, or all anew
+    queries     what is searched for, and counted, as the search port has it
+    searching   pages of events, and aggregates
+
+A document is what the slices have of its event when it is written, under a digest of the event's key: whatever is told
+twice, or in another order, comes to the same. Only one process writes documents at a time. Reads and writes of events
+ask the index for nothing.
+
+Data: topic `timeseries/index/<digest>-<engine>` of the log with the keys of events; and on the search engine indexes
+`ts-<digest>-<fields>-<number>`, of which the alias `ts-<digest>` names the one that is searched. The digest is of the
+namespace and its generation.
+"""

@@ -1,0 +1,265 @@
+"""Keeps the index of a namespace as its slices are.
+
+Documents come from the feed: of each event that it tells of, what the slices have. An index that is missing, or is not
+by the knobs, or is asked for anew, is filled from a walk over the slices beside the one that serves, told of the same
+feed, and then takes its place. One process at a time does it, and one thing after the other, so that no document is
+replaced by an older one.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from soundstage.core import version
+from soundstage.core.environment import Environment
+from soundstage.core.errors import Exhausted, NotFound, PreconditionFailed
+from soundstage.core.time import NS_PER_S
+from soundstage.data.timeseries import placement
+from soundstage.data.timeseries.index.events import events_of
+from soundstage.data.timeseries.index.feed import keys_of
+from soundstage.data.timeseries.index.fields import EventKey, Fields
+from soundstage.data.timeseries.index.queries import strays
+from soundstage.data.timeseries.index.searching import ENGINE_KNOB, alias_of
+from soundstage.data.timeseries.namespace import ServedNamespace
+from soundstage.data.timeseries.slices import Slice
+from soundstage.engines.log.port import Commit, Groups, Log, Position
+from soundstage.engines.records.port import Budget, Row
+from soundstage.engines.search.port import DELETE_MAX, Action, Delete, Put, Search, Status
+from soundstage.runtime.service import Searches
+
+log: logging.Logger = logging.getLogger("soundstage.timeseries")
+
+PARTITION = "index"
+NUMBER = "number"
+"""The row that counts how often an index was asked for anew."""
+
+FEED_ENTRIES = 64
+FEED_BYTES = 1 << 20
+WALK = Budget(rows=2_000, bytes=2 << 20)
+BULK_ACTIONS = 500
+BULK_BYTES = 2 << 20
+
+LOOK_NS = 5 * NS_PER_S
+"""How long an index is taken to be there without a look."""
+
+SETTLED_NS = 5 * NS_PER_S
+"""After a change of the namespace: every process tells of its writes by then."""
+
+
+class _Build:
+    """An index that is being filled: the slices that are to be walked yet, and how far the first was."""
+
+    def __init__(self, name: str, slices: Sequence[Slice]) -> None:
+        self.name = name
+        self.left = list(slices)
+        self.position: bytes | None = None
+
+
+class Indexer:
+    """Works on one namespace of one generation. `indexed` and `unfit` grow from the start of the process on."""
+
+    def __init__(self, serve: Callable[[], ServedNamespace], searches: Searches, environment: Environment) -> None:
+        self._serve = serve
+        self._searches = searches
+        self._environment = environment
+        self._offset: int | None = None
+        self._build: _Build | None = None
+        self._served_by: str | None = None
+        self._looked_ns: int | None = None
+        self._swept: tuple[tuple[int, int], ...] | None = None
+        self.indexed: int = 0
+        self.unfit: int = 0
+        self.waiting_since_us: int | None = None
+        """When the first event was written of which the index is not known to have been told; None: there is none."""
+
+    @property
+    def is_building(self) -> bool:
+        """Whether an index is being filled."""
+        return self._build is not None
+
+    async def round(self, check: Callable[[], None]) -> bool:
+        """A part of what there is to do was done; whether there is more. Raises what an engine raises."""
+        served = self._serve()
+        assert served.feed is not None
+        assert served.config.index is not None
+        feed = await served.feed.open()
+        page = await feed.read(served.feed.topic, 0, await self._begin(served, feed), FEED_ENTRIES, FEED_BYTES)
+        self.waiting_since_us = page.entries[0].time_us if page.entries else None
+        engine = self._searches.search(served.config.index.engine, ENGINE_KNOB)
+        fields = Fields(served.config.index.fields)
+        await served.catalogue.refresh()
+        if page.start > (self._offset or 0):
+            log.warning("the feed of an index has gaps: it is made anew", extra={"namespace": served.name})
+            await rebuild(served)
+            self._looked_ns = None
+        await self._look(served, engine, fields)
+        check()
+        try:
+            keys = list(dict.fromkeys(key for entry in page.entries for key in keys_of(entry.value)))
+            targets = [name for name in (self._served_by, None if self._build is None else self._build.name) if name]
+            await self._put(served, engine, fields, targets, keys)
+            check()
+            await self._fill(served, engine, fields)
+            await self._sweep(served, engine)
+        except NotFound:
+            # Somebody dropped an index.
+            self._looked_ns, self._build, self._served_by = None, None, None
+            return True
+        await self._commit(served, feed, page.next)
+        if page.next >= page.end:
+            self.waiting_since_us = None
+        return self._build is not None or page.next < page.end
+
+    async def _begin(self, served: ServedNamespace, feed: Log) -> int:
+        """Where the feed goes on."""
+        assert served.feed is not None
+        if self._offset is None:
+            topic = served.feed.topic
+            committed = await feed.committed(topic, topic) if isinstance(feed, Groups) else {}
+            (bounds,) = await feed.bounds(topic)
+            self._offset = committed.get(0, bounds.start)
+        return self._offset
+
+    async def _commit(self, served: ServedNamespace, feed: Log, offset: int) -> None:
+        assert served.feed is not None
+        if offset == self._offset:
+            return
+        topic = served.feed.topic
+        if isinstance(feed, Groups):
+            await feed.commit(Commit(group=topic, positions=[Position(topic, 0, offset)]))
+        self._offset = offset
+
+    async def _look(self, served: ServedNamespace, engine: Search, fields: Fields) -> None:
+        """Which index serves is known, and that one is being filled that is to serve and does not."""
+        now_ns = self._environment.monotonic_ns()
+        if self._looked_ns is not None and now_ns - self._looked_ns < LOOK_NS:
+            return
+        assert served.feed is not None
+        alias, prefix = alias_of(served.feed.digest), f"{alias_of(served.feed.digest)}-"
+        own = {each.spec.name: each.aliases for each in await engine.indexes() if each.spec.name.startswith(prefix)}
+        self._served_by = next((name for name, aliases in own.items() if alias in aliases), None)
+        wanted = f"{prefix}{fields.digest}-{await number_of(served)}"
+        filling = None if self._build is None else self._build.name
+        if wanted == self._served_by:
+            self._build = None
+        elif filling != wanted or filling not in own:
+            if not self._is_settled(served):
+                return
+            # What an earlier process began is not known to be whole.
+            await engine.drop_index(wanted)
+            await engine.create_index(fields.spec(wanted))
+            self._build = _Build(wanted, served.catalogue.slices)
+        for name in own:
+            if name not in (wanted, self._served_by):
+                await engine.drop_index(name)
+        self._looked_ns = now_ns
+
+    def _is_settled(self, served: ServedNamespace) -> bool:
+        view = served.view
+        return view.version == 1 or self._environment.now_ns() - view.updated_at >= SETTLED_NS
+
+    async def _fill(self, served: ServedNamespace, engine: Search, fields: Fields) -> None:
+        """The next page of the walk is in the index that is being filled; behind the last it takes its place."""
+        build = self._build
+        if build is None:
+            return
+        if build.left:
+            first = build.left[0]
+            try:
+                page = await served.records.walk(first.table, 0, 1, build.position, WALK, self._environment.now_us())
+            except NotFound:
+                build.left, build.position = build.left[1:], None
+                return
+            keys = list(dict.fromkeys(key for each in page.partitions for key in _keys(*each)))
+            await self._put(served, engine, fields, [build.name], keys)
+            build.position = page.position
+            if page.position is None:
+                build.left = build.left[1:]
+            return
+        assert served.feed is not None
+        await engine.refresh(build.name)
+        await engine.point(alias_of(served.feed.digest), build.name)
+        before, self._served_by, self._build = self._served_by, build.name, None
+        if before is not None:
+            await engine.drop_index(before)
+
+    async def _put(
+        self, served: ServedNamespace, engine: Search, fields: Fields, targets: Sequence[str], keys: Sequence[EventKey]
+    ) -> None:
+        """The documents of the events of these keys are in `targets` as the slices have them."""
+        for at in range(0, len(keys), BULK_ACTIONS):
+            some = keys[at : at + BULK_ACTIONS]
+            found = await events_of(served, some, self._environment.now_ns(), closed=True)
+            actions: list[Action] = []
+            for key, event in zip(some, found, strict=True):
+                if event is None:
+                    actions.append(Delete(key.document_id))
+                    continue
+                document, unfit = fields.document(event)
+                self.unfit += unfit
+                self.indexed += 1
+                actions.append(Put(key.document_id, document))
+            for target in targets:
+                await _bulk(engine, target, actions)
+
+    async def _sweep(self, served: ServedNamespace, engine: Search) -> None:
+        """No document is left of a time of which there is no slice."""
+        slices = served.catalogue.slices
+        spans = tuple((each.start, each.end) for each in slices)
+        gone = self._swept is None or not set(self._swept) <= set(spans)
+        if self._served_by is None or not gone:
+            return
+        while await engine.delete_where(self._served_by, strays(slices)) >= DELETE_MAX:
+            pass
+        self._swept = spans
+
+
+async def number_of(served: ServedNamespace) -> int:
+    """Which index is to serve, of all that there were."""
+    entry = await served.table.get(PARTITION, NUMBER)
+    return 0 if entry is None else msgspec.msgpack.decode(entry.value, type=int)
+
+
+async def rebuild(served: ServedNamespace) -> int:
+    """Another index is to serve; its number."""
+    entry = await served.table.get(PARTITION, NUMBER)
+    number = 1 + (0 if entry is None else msgspec.msgpack.decode(entry.value, type=int))
+    stamp = None if entry is None else entry.stamp
+    try:
+        await served.table.write(PARTITION, {NUMBER: msgspec.msgpack.encode(number)}, {NUMBER: stamp}, onward=True)
+    except PreconditionFailed:
+        # Somebody else asked for it at the same time.
+        return await number_of(served)
+    return number
+
+
+async def _bulk(engine: Search, target: str, actions: Sequence[Action]) -> None:
+    part: list[Action] = []
+    size = 0
+    for action in actions:
+        weight = len(msgspec.json.encode(action.fields)) if isinstance(action, Put) else 64
+        if part and size + weight > BULK_BYTES:
+            await _send(engine, target, part)
+            part, size = [], 0
+        part.append(action)
+        size += weight
+    if part:
+        await _send(engine, target, part)
+
+
+async def _send(engine: Search, target: str, part: Sequence[Action]) -> None:
+    rejected = [each for each in await engine.bulk(target, part) if each.status is Status.REJECTED]
+    if rejected:
+        raise Exhausted(f"the search engine had no room for {len(rejected)} documents: {rejected[0].reason}")
+
+
+def _keys(partition: bytes, rows: Sequence[Row]) -> list[EventKey]:
+    found = list[EventKey]()
+    for key, cell in rows:
+        series = placement.series_of(partition, version.split(cell).metadata)
+        time_ns, event_id = placement.event_of(placement.prefix_of(key))
+        found.append(EventKey(series.decode(), time_ns, event_id.decode()))
+    return found

@@ -1,0 +1,445 @@
+"""Search and aggregates across ids, and the index that answers them: from the feed, made anew, and while it is down."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.data.timeseries.conftest import ALWAYS, DAY, NOW, H, between, event, everything, ids, make, service_of, tend
+
+from soundstage.core.environment import VirtualEnvironment
+from soundstage.core.errors import InvalidArgument, SoundstageError, Unavailable
+from soundstage.core.time import Duration
+from soundstage.data.timeseries import (
+    AggregationQuery,
+    BooleanQuery,
+    Bound,
+    Event,
+    EventCount,
+    Histogram,
+    ItemName,
+    ItemQuery,
+    RangeQuery,
+    SearchQuery,
+    TimeHistogram,
+    TimeSeries,
+    TopTerms,
+)
+from soundstage.data.timeseries.roles import ROLES
+from soundstage.engines.search.memory import MemorySearch
+from soundstage.engines.search.port import Search
+from soundstage.runtime.namespaces.api import Namespaces
+from soundstage.runtime.stage import Stage
+
+FIELDS = {
+    "carrier": "keyword",
+    "delay": "integer",
+    "miles": "double",
+    "late": "boolean",
+    "landed": "instant",
+    "note": "text",
+}
+INDEX: dict[str, Any] = {"engine": "found", "fields": FIELDS}
+DAILY = {"seconds_per_slice": "1d", "seconds_per_bucket": "1h"}
+
+
+class Flaky(MemorySearch):
+    """Is down at times, and shows at once what it was told."""
+
+    down = False
+
+    async def bulk(self, *arguments: Any, **named: Any) -> Any:
+        self._check()
+        return await super().bulk(*arguments, **named)
+
+    async def indexes(self) -> Any:
+        self._check()
+        return await super().indexes()
+
+    async def search(self, index: str, *arguments: Any, **named: Any) -> Any:
+        self._check()
+        await self.refresh(index)
+        return await super().search(index, *arguments, **named)
+
+    def _check(self) -> None:
+        if self.down:
+            raise Unavailable("down")
+
+
+@pytest.fixture
+def search(environment: VirtualEnvironment) -> Flaky:
+    return Flaky(environment)
+
+
+@pytest.fixture
+async def indexed(environment: VirtualEnvironment, search: Flaky, tmp_path: Path) -> AsyncIterator[Stage]:
+    """A stage in memory, with a search engine `found`."""
+    stage = Stage.open(
+        data="memory:",
+        config={"engines": {"default": {"url": "memory:"}, "found": {"url": "memory:"}}},
+        engines={"found": search},
+        environment=environment,
+        variables={},
+        background=False,
+    )
+    async with stage:
+        yield stage
+
+
+async def work(stage: Stage, name: str = "trips") -> None:
+    """The role did all that there was to do."""
+    for _ in range(100):
+        if not await service_of(stage).tend_index(name, lambda: None):
+            return
+    raise AssertionError("the index is never whole")
+
+
+def flight(number: int, **items: bytes) -> Event:
+    found = {
+        "carrier": b"UA" if number % 3 else b"B6",
+        "delay": str(number - 5).encode(),
+        "miles": str(number / 4).encode(),
+        "late": b"true" if number > 5 else b"false",
+        "landed": f"2026-11-{number % 28 + 1:02d}T08:00:00Z".encode(),
+        "note": f"gate {number} to Porte Maillot".encode(),
+        "seat": b"12",
+    }
+    return event(NOW - number * H, f"f{number}", f"plane{number % 4}", **(found | items))
+
+
+FLIGHTS = [flight(number) for number in range(20)]
+
+
+def numbers(events: Sequence[Event]) -> list[int]:
+    return [int(each.event_id[1:]) for each in events]
+
+
+def equals(key: str, value: bytes) -> SearchQuery:
+    return SearchQuery(equals=ItemQuery(event_item_key=key, event_item_value=value))
+
+
+def ranged(key: str, lower: bytes | None = None, upper: bytes | None = None, *, inclusive: bool = True) -> SearchQuery:
+    bounds = [None if value is None else Bound(event_item_value=value, inclusive=inclusive) for value in (lower, upper)]
+    return SearchQuery(range=RangeQuery(event_item_key=key, lower_bound=bounds[0], upper_bound=bounds[1]))
+
+
+def joined(operator: Any, *queries: SearchQuery) -> SearchQuery:
+    return SearchQuery(boolean_query=BooleanQuery(search_query=list(queries), operator=operator))
+
+
+async def found(series: TimeSeries, query: SearchQuery | None = None, **asked: Any) -> list[Event]:
+    pages = series.search_event_records.pages(time_interval=ALWAYS, search_query=query, **asked)
+    return [each async for page in pages for each in page.records]
+
+
+@pytest.fixture
+async def flights(indexed: Stage) -> TimeSeries:
+    series = await make(indexed, index=INDEX, time_partition=DAILY)
+    await series.write_event_records_sync(events=FLIGHTS)
+    await work(indexed)
+    return series
+
+
+QUERIES: list[tuple[SearchQuery | None, Any]] = [
+    (None, lambda n: True),
+    (equals("carrier", b"UA"), lambda n: n % 3),
+    (equals("delay", b"3"), lambda n: n == 8),
+    (equals("late", b"true"), lambda n: n > 5),
+    (equals("landed", b"2026-11-04T08:00:00Z"), lambda n: n == 3),
+    (ranged("delay", b"-2", b"4"), lambda n: -2 <= n - 5 <= 4),
+    (ranged("delay", b"-2", b"4", inclusive=False), lambda n: -2 < n - 5 < 4),
+    (ranged("miles", upper=b"1.5"), lambda n: n / 4 <= 1.5),
+    (SearchQuery(prefix=ItemQuery(event_item_key="carrier", event_item_value=b"U")), lambda n: n % 3),
+    (SearchQuery(exists=ItemName(event_item_key="late")), lambda n: True),
+    (SearchQuery(match=ItemQuery(event_item_key="note", event_item_value=b"MAILLOT 7")), lambda n: n == 7),
+    (SearchQuery(not_query=equals("carrier", b"UA")), lambda n: n % 3 == 0),
+    (joined("AND", equals("carrier", b"UA"), ranged("delay", b"5")), lambda n: n % 3 and n >= 10),
+    (joined("OR", equals("carrier", b"B6"), joined("AND", ranged("delay", b"9"))), lambda n: n % 3 == 0 or n >= 14),
+]
+
+
+@pytest.mark.parametrize("number", range(len(QUERIES)))
+async def test_events_of_all_ids_that_match_come_newest_first(flights: TimeSeries, number: int) -> None:
+    query, matches = QUERIES[number]
+    expected = [each for each, n in zip(FLIGHTS, range(20), strict=True) if matches(n)]
+    answer = await found(flights, query)
+    assert numbers(answer) == numbers(expected)
+    assert {each.event_id: set(each.event_items) for each in answer} == {
+        each.event_id: set(each.event_items) for each in expected
+    }
+
+
+@pytest.mark.parametrize("size", [1, 3, 19, 20, 1_000])
+async def test_pages_are_the_whole_answer_and_stop_at_the_limit(flights: TimeSeries, size: int) -> None:
+    assert numbers(await found(flights, page_size=size)) == list(range(20))
+    assert numbers(await found(flights, page_size=size, total_record_limit=7)) == list(range(7))
+
+
+async def test_events_of_one_time_are_each_on_one_page(indexed: Stage) -> None:
+    trips = await make(indexed, index=INDEX)
+    events = [event(NOW, f"e{number % 5}", f"s{number // 5}") for number in range(20)]
+    await trips.write_event_records_sync(events=events)
+    await work(indexed)
+    answer = await found(trips, page_size=3)
+    assert [(each.time_series_id, each.event_id) for each in answer] == [
+        (each.time_series_id, each.event_id) for each in events
+    ]
+
+
+async def test_a_page_has_no_more_bytes_than_the_namespace_allows(indexed: Stage) -> None:
+    trips = await make(indexed, index=INDEX, page_size_bytes="4KiB")
+    await trips.write_event_records_sync(events=[event(NOW - n, f"f{n}", k=bytes(1_500)) for n in range(10)])
+    await work(indexed)
+    page = await trips.search_event_records(time_interval=ALWAYS)
+    assert numbers(page.records) == [0, 1]
+    assert numbers(await found(trips)) == list(range(10))
+
+
+async def test_only_events_of_the_interval_are_found(flights: TimeSeries) -> None:
+    page = await flights.search_event_records(time_interval=between(NOW - 5 * H, NOW - 2 * H))
+    assert numbers(page.records) == [3, 4, 5]
+
+
+COUNTS: list[tuple[dict[str, Any], Any]] = [
+    ({"count": EventCount()}, None),
+    ({"distinct": ItemName(event_item_key="carrier")}, 2.0),
+    ({"sum": ItemName(event_item_key="delay")}, float(sum(range(-5, 15)))),
+    ({"min": ItemName(event_item_key="delay")}, -5.0),
+    ({"max": ItemName(event_item_key="miles")}, 19 / 4),
+]
+
+
+@pytest.mark.parametrize("number", range(len(COUNTS)))
+async def test_what_is_counted(flights: TimeSeries, number: int) -> None:
+    asked, value = COUNTS[number]
+    reply = await flights.aggregate_event_records(time_interval=ALWAYS, aggregation_query=AggregationQuery(**asked))
+    assert (reply.count, reply.value) == (20, value)
+
+
+async def test_what_is_counted_over_those_that_match(flights: TimeSeries) -> None:
+    asked = AggregationQuery(max=ItemName(event_item_key="delay"))
+    ours = equals("carrier", b"B6")
+    reply = await flights.aggregate_event_records(time_interval=ALWAYS, search_query=ours, aggregation_query=asked)
+    assert (reply.count, reply.value) == (7, 13.0)
+    none = equals("carrier", b"XX")
+    reply = await flights.aggregate_event_records(time_interval=ALWAYS, search_query=none, aggregation_query=asked)
+    assert (reply.count, reply.value) == (0, None)
+
+
+async def test_the_values_that_most_have(flights: TimeSeries) -> None:
+    asked = AggregationQuery(top_terms=TopTerms(event_item_key="carrier", limit=1))
+    reply = await flights.aggregate_event_records(time_interval=ALWAYS, aggregation_query=asked)
+    assert [(each.event_item_value, each.count) for each in reply.buckets or ()] == [(b"UA", 13)]
+    assert reply.others == 7
+
+
+async def test_histograms_of_values_and_of_times(flights: TimeSeries) -> None:
+    asked = AggregationQuery(histogram=Histogram(event_item_key="delay", width=10))
+    reply = await flights.aggregate_event_records(time_interval=ALWAYS, aggregation_query=asked)
+    assert [(each.start, each.count) for each in reply.buckets or ()] == [(-10, 5), (0, 10), (10, 5)]
+    by_day = AggregationQuery(time_histogram=TimeHistogram(interval=Duration(DAY)))
+    reply = await flights.aggregate_event_records(time_interval=ALWAYS, aggregation_query=by_day)
+    assert [str(each.start_time) for each in reply.buckets or ()] == ["2023-11-14T00:00:00Z"]
+    assert [each.count for each in reply.buckets or ()] == [20]
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        (SearchQuery(), "search_query"),
+        (equals("seat", b"12"), "search_query.equals.event_item_key"),
+        (equals("delay", b"x"), "search_query.equals.event_item_value"),
+        (equals("note", b"gate"), "search_query.equals"),
+        (ranged("delay"), "search_query.range"),
+        (ranged("late", b"true"), "search_query.range"),
+        (
+            joined("AND", ranged("delay", b"")),
+            "search_query.boolean_query.search_query[0].range.lower_bound.event_item_value",
+        ),
+        (SearchQuery(prefix=ItemQuery(event_item_key="delay", event_item_value=b"1")), "search_query.prefix"),
+        (SearchQuery(match=ItemQuery(event_item_key="carrier", event_item_value=b"1")), "search_query.match"),
+    ],
+)
+async def test_what_no_index_answers_is_refused(flights: TimeSeries, query: SearchQuery, field: str) -> None:
+    with pytest.raises(InvalidArgument) as refused:
+        await found(flights, query)
+    assert refused.value.field == field
+
+
+async def test_what_cannot_be_counted_is_refused(flights: TimeSeries) -> None:
+    for asked in (
+        AggregationQuery(),
+        AggregationQuery(sum=ItemName(event_item_key="carrier")),
+        AggregationQuery(distinct=ItemName(event_item_key="note")),
+        AggregationQuery(time_histogram=TimeHistogram(interval=Duration(1))),
+    ):
+        with pytest.raises(InvalidArgument):
+            await flights.aggregate_event_records(time_interval=ALWAYS, aggregation_query=asked)
+
+
+async def test_a_namespace_without_an_index_says_so(indexed: Stage) -> None:
+    trips = await make(indexed)
+    with pytest.raises(InvalidArgument, match="has no index"):
+        await found(trips)
+
+
+async def test_a_search_engine_that_is_not_there_is_told_at_once(indexed: Stage) -> None:
+    with pytest.raises(SoundstageError, match="elsewhere"):
+        await make(indexed, index={"engine": "elsewhere", "fields": FIELDS})
+
+
+async def test_what_is_told_twice_is_found_once(indexed: Stage, flights: TimeSeries) -> None:
+    for _ in range(2):
+        await flights.write_event_records_sync(events=FLIGHTS)
+        await work(indexed)
+    assert numbers(await found(flights)) == list(range(20))
+
+
+async def test_items_that_come_later_are_found(indexed: Stage, flights: TimeSeries) -> None:
+    await flights.write_event_records_sync(events=[event(NOW - 3 * H, "f3", "plane3", carrier=b"ZZ")])
+    await work(indexed)
+    # Of two values under one key the greater stays, here as in the slices.
+    assert numbers(await found(flights, equals("carrier", b"ZZ"))) == [3]
+
+
+async def test_queued_events_are_found_too(indexed: Stage, environment: VirtualEnvironment) -> None:
+    trips = await make(indexed, index=INDEX)
+    await trips.write_event_records(events=FLIGHTS)
+    for _ in range(20):
+        await environment.sleep(1)
+    await work(indexed)
+    assert len(await found(trips)) == 20
+
+
+async def test_values_that_are_not_of_the_kind_are_not_found_and_counted(indexed: Stage) -> None:
+    trips = await make(indexed, index=INDEX)
+    await trips.write_event_records_sync(events=[flight(1, delay=b"soon", late=b"yes", note=b"\xff")])
+    await work(indexed)
+    assert numbers(await found(trips, equals("carrier", b"UA"))) == [1]
+    assert await found(trips, SearchQuery(exists=ItemName(event_item_key="delay"))) == []
+    measured = {each.name: each.value for each in service_of(indexed).measurements()}
+    assert (measured["timeseries_index_values_unfit"], measured["timeseries_index_events"]) == (3, 1)
+
+
+async def test_while_the_engine_is_down_the_store_serves_and_afterwards_all_is_found(
+    indexed: Stage, flights: TimeSeries, search: Flaky, environment: VirtualEnvironment
+) -> None:
+    search.down = True
+    await flights.write_event_records_sync(events=[flight(100), flight(101)])
+    for _ in range(2):
+        environment.advance(30)
+        with pytest.raises(Unavailable):
+            await work(indexed)
+    assert len(await everything(flights, "plane0")) == 6
+    with pytest.raises(Unavailable):
+        await found(flights)
+    measured = {each.name: each.value for each in service_of(indexed).measurements()}
+    assert measured["timeseries_index_lag_seconds"] >= 60
+    search.down = False
+    await work(indexed)
+    assert numbers(await found(flights)) == [*range(20), 100, 101]
+    assert {each.name: each.value for each in service_of(indexed).measurements()}["timeseries_index_lag_seconds"] == 0
+
+
+async def wipe(search: Search) -> None:
+    for each in await search.indexes():
+        await search.drop_index(each.spec.name)
+
+
+async def test_an_index_that_was_wiped_is_made_anew_and_is_equal(
+    indexed: Stage, flights: TimeSeries, search: Flaky, environment: VirtualEnvironment
+) -> None:
+    before = await found(flights)
+    await wipe(search)
+    with pytest.raises(Unavailable, match="is being made"):
+        await found(flights)
+    environment.advance(10)
+    await work(indexed)
+    assert await found(flights) == before
+
+
+async def test_an_index_is_made_anew_while_the_old_one_serves(
+    indexed: Stage, flights: TimeSeries, search: Flaky, environment: VirtualEnvironment
+) -> None:
+    (old,) = await search.indexes()
+    assert (await flights.rebuild_index()).number == 1
+    environment.advance(10)
+    more = await service_of(indexed).tend_index("trips", lambda: None)
+    assert more
+    await flights.write_event_records_sync(events=[flight(100)])
+    assert len(await found(flights)) == 20
+    await work(indexed)
+    assert numbers(await found(flights)) == [*range(20), 100]
+    (new,) = await search.indexes()
+    assert new.spec.name != old.spec.name
+
+
+async def test_another_choice_of_fields_makes_another_index(
+    indexed: Stage, flights: TimeSeries, search: Flaky, environment: VirtualEnvironment
+) -> None:
+    await make(indexed, index={"engine": "found", "fields": {"seat": "keyword"}}, time_partition=DAILY)
+    with pytest.raises(Unavailable, match="anew"):
+        await found(flights, equals("seat", b"12"))
+    environment.advance(10)
+    await work(indexed)
+    assert len(await found(flights, equals("seat", b"12"))) == 20
+    assert len(await search.indexes()) == 1
+
+
+async def test_an_index_for_a_namespace_that_has_events_has_them_all(
+    indexed: Stage, environment: VirtualEnvironment
+) -> None:
+    trips = await make(indexed, time_partition=DAILY)
+    long = "x" * 1_024
+    await trips.write_event_records_sync(events=[*FLIGHTS, event(NOW - 20 * H, "f20", long)])
+    await make(indexed, time_partition=DAILY, index=INDEX)
+    await work(indexed)
+    with pytest.raises(Unavailable):
+        await found(trips)
+    # Every process tells of its writes by now.
+    environment.advance(10)
+    await work(indexed)
+    assert numbers(await found(trips)) == list(range(21))
+
+
+async def test_documents_go_with_their_slice(indexed: Stage, search: Flaky, environment: VirtualEnvironment) -> None:
+    kept = {"close_after": "3d", "delete_after": "4d"}
+    trips = await make(indexed, time_partition=DAILY, retention=kept, accept_limit="3d", index=INDEX)
+    await trips.write_event_records_sync(events=[event(NOW - day * DAY, f"f{day}") for day in range(3)])
+    await work(indexed)
+    environment.advance(2.5 * 86_400)
+    count = AggregationQuery(count=EventCount())
+    # Closed slices are neither shown nor counted.
+    assert numbers(await found(trips)) == [0, 1]
+    assert (await trips.aggregate_event_records(time_interval=ALWAYS, aggregation_query=count)).count == 2
+    environment.advance(86_400)
+    await tend(indexed)
+    await work(indexed)
+    (index,) = await search.indexes()
+    assert len(search._indexes[index.spec.name].kept) == 2
+
+
+async def test_blocked_ids_are_neither_found_nor_counted(indexed: Stage, flights: TimeSeries) -> None:
+    await make(indexed, index=INDEX, time_partition=DAILY, blocked_ids=["plane1"])
+    assert [number for number in numbers(await found(flights)) if number % 4 == 1] == []
+    count = AggregationQuery(count=EventCount())
+    assert (await flights.aggregate_event_records(time_interval=ALWAYS, aggregation_query=count)).count == 15
+
+
+async def test_a_page_token_is_of_its_search_and_its_namespace(indexed: Stage, flights: TimeSeries) -> None:
+    page = await flights.search_event_records(time_interval=ALWAYS, page_size=3)
+    with pytest.raises(InvalidArgument):
+        await flights.search_event_records(
+            time_interval=ALWAYS, page_size=3, search_query=equals("late", b"true"), page_token=page.next_page_token
+        )
+    await indexed.client(Namespaces).delete(name="trips")
+    await make(indexed, index=INDEX)
+    with pytest.raises(InvalidArgument):
+        await flights.search_event_records(time_interval=ALWAYS, page_size=3, page_token=page.next_page_token)
+
+
+async def test_one_process_at_a_time_keeps_indexes(flights: TimeSeries) -> None:
+    assert ("timeseries-index", "one") in [(role.name, role.kind) for role in ROLES]
+    assert ids((await flights.search_event_records(time_interval=ALWAYS, page_size=1)).records) == ["f0"]
