@@ -18,6 +18,9 @@ SHOWN = ("carrier", "flight", "tailnum", "origin", "dest", "dep_delay")
 KNOBS = {"time_partition": {"seconds_per_slice": "7d", "seconds_per_bucket": "1d", "event_buckets": 2}}
 """A table for each week, in which a day of an airport is spread over two partitions."""
 
+FIELDS = {"carrier": "keyword", "origin": "keyword", "dest": "keyword", "tailnum": "keyword", "dep_delay": "integer"}
+"""By what flights are found across ids, where the namespace has an index."""
+
 
 def of_january() -> Iterator[Event]:
     """Each flight, by when it was to leave: an event of its airport, and another of its plane where that is known."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
-from tests.data.timeseries.conftest import ALWAYS, DAY, NOW, H, between, event, everything, ids, make, service_of, tend
+from tests.data.timeseries.conftest import ALWAYS, DAY, NOW, H, between, event, everything, make, service_of, tend
 
 from soundstage.core.environment import VirtualEnvironment
 from soundstage.core.errors import InvalidArgument, SoundstageError, Unavailable
@@ -27,10 +27,14 @@ from soundstage.data.timeseries import (
     TimeSeries,
     TopTerms,
 )
-from soundstage.data.timeseries.roles import ROLES
+from soundstage.data.timeseries.index import indexer
+from soundstage.data.timeseries.index.feed import TOPICS
+from soundstage.data.timeseries.roles import index_namespaces
+from soundstage.engines.records.port import Budget
 from soundstage.engines.search.memory import MemorySearch
 from soundstage.engines.search.port import Search
 from soundstage.runtime.namespaces.api import Namespaces
+from soundstage.runtime.roles import RoleContext
 from soundstage.runtime.stage import Stage
 
 FIELDS = {
@@ -79,7 +83,7 @@ async def indexed(environment: VirtualEnvironment, search: Flaky, tmp_path: Path
     stage = Stage.open(
         data="memory:",
         config={"engines": {"default": {"url": "memory:"}, "found": {"url": "memory:"}}},
-        engines={"found": search},
+        engines=cast("Any", {"found": search}),
         environment=environment,
         variables={},
         background=False,
@@ -142,7 +146,7 @@ async def flights(indexed: Stage) -> TimeSeries:
     return series
 
 
-QUERIES: list[tuple[SearchQuery | None, Any]] = [
+QUERIES: list[tuple[SearchQuery | None, Callable[[int], object]]] = [
     (None, lambda n: True),
     (equals("carrier", b"UA"), lambda n: n % 3),
     (equals("delay", b"3"), lambda n: n == 8),
@@ -245,6 +249,9 @@ async def test_histograms_of_values_and_of_times(flights: TimeSeries) -> None:
     assert [each.count for each in reply.buckets or ()] == [20]
 
 
+FIRST_OF_SEVERAL = "search_query.boolean_query.search_query[0]"
+
+
 @pytest.mark.parametrize(
     ("query", "field"),
     [
@@ -256,7 +263,7 @@ async def test_histograms_of_values_and_of_times(flights: TimeSeries) -> None:
         (ranged("late", b"true"), "search_query.range"),
         (
             joined("AND", ranged("delay", b"")),
-            "search_query.boolean_query.search_query[0].range.lower_bound.event_item_value",
+            f"{FIRST_OF_SEVERAL}.range.lower_bound.event_item_value",
         ),
         (SearchQuery(prefix=ItemQuery(event_item_key="delay", event_item_value=b"1")), "search_query.prefix"),
         (SearchQuery(match=ItemQuery(event_item_key="carrier", event_item_value=b"1")), "search_query.match"),
@@ -315,6 +322,7 @@ async def test_queued_events_are_found_too(indexed: Stage, environment: VirtualE
 
 async def test_values_that_are_not_of_the_kind_are_not_found_and_counted(indexed: Stage) -> None:
     trips = await make(indexed, index=INDEX)
+    await work(indexed)
     await trips.write_event_records_sync(events=[flight(1, delay=b"soon", late=b"yes", note=b"\xff")])
     await work(indexed)
     assert numbers(await found(trips, equals("carrier", b"UA"))) == [1]
@@ -361,15 +369,23 @@ async def test_an_index_that_was_wiped_is_made_anew_and_is_equal(
 
 
 async def test_an_index_is_made_anew_while_the_old_one_serves(
-    indexed: Stage, flights: TimeSeries, search: Flaky, environment: VirtualEnvironment
+    indexed: Stage,
+    flights: TimeSeries,
+    search: Flaky,
+    environment: VirtualEnvironment,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(indexer, "WALK", Budget(rows=10, bytes=1 << 20))
+    monkeypatch.setattr(indexer, "BULK_ACTIONS", 1)
     (old,) = await search.indexes()
     assert (await flights.rebuild_index()).number == 1
     environment.advance(10)
-    more = await service_of(indexed).tend_index("trips", lambda: None)
-    assert more
+    assert await service_of(indexed).tend_index("trips", lambda: None)
+    assert len(await search.indexes()) == 2
     await flights.write_event_records_sync(events=[flight(100)])
-    assert len(await found(flights)) == 20
+    assert await service_of(indexed).tend_index("trips", lambda: None)
+    # What is written meanwhile comes into both.
+    assert numbers(await found(flights)) == [*range(20), 100]
     await work(indexed)
     assert numbers(await found(flights)) == [*range(20), 100]
     (new,) = await search.indexes()
@@ -409,12 +425,12 @@ async def test_documents_go_with_their_slice(indexed: Stage, search: Flaky, envi
     trips = await make(indexed, time_partition=DAILY, retention=kept, accept_limit="3d", index=INDEX)
     await trips.write_event_records_sync(events=[event(NOW - day * DAY, f"f{day}") for day in range(3)])
     await work(indexed)
-    environment.advance(2.5 * 86_400)
+    environment.advance(2 * 86_400)
     count = AggregationQuery(count=EventCount())
     # Closed slices are neither shown nor counted.
     assert numbers(await found(trips)) == [0, 1]
     assert (await trips.aggregate_event_records(time_interval=ALWAYS, aggregation_query=count)).count == 2
-    environment.advance(86_400)
+    environment.advance(0.2 * 86_400)
     await tend(indexed)
     await work(indexed)
     (index,) = await search.indexes()
@@ -440,6 +456,44 @@ async def test_a_page_token_is_of_its_search_and_its_namespace(indexed: Stage, f
         await flights.search_event_records(time_interval=ALWAYS, page_size=3, page_token=page.next_page_token)
 
 
-async def test_one_process_at_a_time_keeps_indexes(flights: TimeSeries) -> None:
-    assert ("timeseries-index", "one") in [(role.name, role.kind) for role in ROLES]
-    assert ids((await flights.search_event_records(time_interval=ALWAYS, page_size=1)).records) == ["f0"]
+def context(stage: Stage) -> RoleContext:
+    return RoleContext(environment=stage.environment, invoker=stage, service=service_of(stage))
+
+
+async def topics(stage: Stage) -> list[str]:
+    return [each.name for each in await stage.log().topics() if each.name.startswith(TOPICS)]
+
+
+async def test_a_namespace_that_is_deleted_takes_its_index_and_its_feed_along(
+    indexed: Stage, flights: TimeSeries, search: Flaky
+) -> None:
+    assert len(await topics(indexed)) == len(await search.indexes()) == 1
+    await indexed.client(Namespaces).delete(name="trips")
+    await index_namespaces(context(indexed))
+    assert await topics(indexed) == await search.indexes() == []
+
+
+async def test_an_index_that_is_given_up_goes(indexed: Stage, flights: TimeSeries, search: Flaky) -> None:
+    await make(indexed, time_partition=DAILY)
+    await index_namespaces(context(indexed))
+    assert await topics(indexed) == await search.indexes() == []
+
+
+async def test_a_round_of_the_role_leaves_out_none(
+    indexed: Stage,
+    flights: TimeSeries,
+    search: Flaky,
+    environment: VirtualEnvironment,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    other = await make(indexed, "other", index=INDEX)
+    for each in (flights, other):
+        await each.write_event_records_sync(events=[flight(100)])
+    search.down = True
+    environment.advance(10)
+    await index_namespaces(context(indexed))
+    assert caplog.text.count("an index is behind") == 2
+    search.down = False
+    while await index_namespaces(context(indexed)):
+        pass
+    assert (len(await found(flights)), len(await found(other))) == (21, 1)

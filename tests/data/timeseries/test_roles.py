@@ -36,7 +36,10 @@ class Failing(Watched):
 
 
 def test_one_process_at_a_time_has_the_role() -> None:
-    assert [(role.name, role.kind) for role in ROLES] == [("timeseries-slices", "one")]
+    assert [(role.name, role.kind) for role in ROLES] == [
+        ("timeseries-slices", "one"),
+        ("timeseries-index", "one"),
+    ]
 
 
 async def test_every_namespace_has_its_turn_whatever_becomes_of_another(

@@ -61,6 +61,10 @@ async def index_namespaces(context: RoleContext) -> bool:
             raise
         except SoundstageError as error:
             log.warning("an index is behind", extra={"namespace": name, "reason": str(error)})
+    try:
+        await service.drop_indexes()
+    except SoundstageError as error:
+        log.warning("the index of a deleted namespace is left", extra={"reason": str(error)})
     return more
 
 

@@ -169,14 +169,25 @@ class TimeSeriesService:
     async def tend_index(self, name: str, check: Callable[[], None]) -> bool:
         """A part of what the index of a namespace lacks was done; whether there is more. One without has none."""
         served = self._serve(name)
+        topic, indexer = self._indexers.get(name, ("", None))
+        if indexer is not None and (served.feed is None or topic != served.feed.topic):
+            await self._drop_index(name)
+            indexer = None
         if served.feed is None:
-            self._indexers.pop(name, None)
             return False
-        digest, indexer = self._indexers.get(name, ("", None))
-        if indexer is None or digest != served.feed.topic:
+        if indexer is None:
             indexer = Indexer(partial(self._serve, name), self._context.searches, self._environment)
             self._indexers[name] = served.feed.topic, indexer
         return await indexer.round(check)
+
+    async def drop_indexes(self) -> None:
+        """Indexes that this process kept, of namespaces that were deleted, are gone."""
+        for name in set(self._indexers) - set(self.names()):
+            await self._drop_index(name)
+
+    async def _drop_index(self, name: str) -> None:
+        await self._indexers[name][1].drop()
+        del self._indexers[name]
 
     def names(self) -> list[str]:
         """The namespaces that are served."""
@@ -213,6 +224,8 @@ class TimeSeriesService:
         lag_s = 0.0 if since_us is None else max(0.0, (self._environment.now_us() - since_us) / 1e6)
         documents, unfit = float(indexer.indexed), float(indexer.unfit)
         yield Measurement("timeseries_index_events", "Documents written", documents, "counter", labels)
+        building = float(indexer.is_building)
+        yield Measurement("timeseries_index_building", "Whether it is being made anew", building, "gauge", labels)
         yield Measurement(
             "timeseries_index_values_unfit", "Values that are not what their fields hold", unfit, "counter", labels
         )

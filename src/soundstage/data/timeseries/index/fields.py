@@ -104,7 +104,8 @@ class Fields:
 
 def bounded(time_ns: int) -> int:
     """A time as documents have it."""
-    return min(max(time_ns, TIME_MIN), TIME_MAX)
+    # Plain: an engine may not know what else is a number.
+    return int(min(max(time_ns, TIME_MIN), TIME_MAX))
 
 
 def _name(key: str, kind: Kind) -> str:

@@ -38,8 +38,13 @@ NUMBER = "number"
 
 FEED_ENTRIES = 64
 FEED_BYTES = 1 << 20
-WALK = Budget(rows=2_000, bytes=2 << 20)
-BULK_ACTIONS = 500
+WALK = Budget(rows=4_000, bytes=2 << 20)
+BULK_ACTIONS = 4_000
+"""Engines make durable what comes at once: a tenth as many calls is nearly a tenth of the time."""
+
+YIELD_EVERY = 32
+"""Documents made between two turns of others."""
+
 BULK_BYTES = 2 << 20
 
 LOOK_NS = 5 * NS_PER_S
@@ -65,6 +70,7 @@ class Indexer:
         self._serve = serve
         self._searches = searches
         self._environment = environment
+        self._at: tuple[Log, str, Search, str] | None = None
         self._offset: int | None = None
         self._build: _Build | None = None
         self._served_by: str | None = None
@@ -89,6 +95,7 @@ class Indexer:
         page = await feed.read(served.feed.topic, 0, await self._begin(served, feed), FEED_ENTRIES, FEED_BYTES)
         self.waiting_since_us = page.entries[0].time_us if page.entries else None
         engine = self._searches.search(served.config.index.engine, ENGINE_KNOB)
+        self._at = feed, served.feed.topic, engine, alias_of(served.feed.digest)
         fields = Fields(served.config.index.fields)
         await served.catalogue.refresh()
         if page.start > (self._offset or 0):
@@ -112,6 +119,17 @@ class Indexer:
         if page.next >= page.end:
             self.waiting_since_us = None
         return self._build is not None or page.next < page.end
+
+    async def drop(self) -> None:
+        """What this process worked on is gone: its indexes, and the topic of its feed. To repeat it is safe."""
+        if self._at is None:
+            return
+        feed, topic, engine, alias = self._at
+        for each in await engine.indexes():
+            if each.spec.name.startswith(f"{alias}-"):
+                await engine.drop_index(each.spec.name)
+        await feed.drop_topic(topic)
+        self._at = None
 
     async def _begin(self, served: ServedNamespace, feed: Log) -> int:
         """Where the feed goes on."""
@@ -166,18 +184,12 @@ class Indexer:
         build = self._build
         if build is None:
             return
+        keys = dict[EventKey, None]()
+        while build.left and len(keys) < BULK_ACTIONS:
+            await self._walk(served, build, keys)
+        if keys:
+            await self._put(served, engine, fields, [build.name], list(keys))
         if build.left:
-            first = build.left[0]
-            try:
-                page = await served.records.walk(first.table, 0, 1, build.position, WALK, self._environment.now_us())
-            except NotFound:
-                build.left, build.position = build.left[1:], None
-                return
-            keys = list(dict.fromkeys(key for each in page.partitions for key in _keys(*each)))
-            await self._put(served, engine, fields, [build.name], keys)
-            build.position = page.position
-            if page.position is None:
-                build.left = build.left[1:]
             return
         assert served.feed is not None
         await engine.refresh(build.name)
@@ -185,6 +197,23 @@ class Indexer:
         before, self._served_by, self._build = self._served_by, build.name, None
         if before is not None:
             await engine.drop_index(before)
+
+    async def _walk(self, served: ServedNamespace, build: _Build, keys: dict[EventKey, None]) -> None:
+        """`keys` has those of another page of the walk."""
+        try:
+            page = await served.records.walk(
+                build.left[0].table, 0, 1, build.position, WALK, self._environment.now_us()
+            )
+        except NotFound:
+            # Dropped meanwhile, or not made yet, and then told of by the feed.
+            build.left, build.position = build.left[1:], None
+            return
+        for partition, rows in page.partitions:
+            keys.update(dict.fromkeys(_keys(partition, rows)))
+            await self._environment.sleep(0)
+        build.position = page.position
+        if page.position is None:
+            build.left = build.left[1:]
 
     async def _put(
         self, served: ServedNamespace, engine: Search, fields: Fields, targets: Sequence[str], keys: Sequence[EventKey]
@@ -194,7 +223,9 @@ class Indexer:
             some = keys[at : at + BULK_ACTIONS]
             found = await events_of(served, some, self._environment.now_ns(), closed=True)
             actions: list[Action] = []
-            for key, event in zip(some, found, strict=True):
+            for number, (key, event) in enumerate(zip(some, found, strict=True), 1):
+                if number % YIELD_EVERY == 0:
+                    await self._environment.sleep(0)
                 if event is None:
                     actions.append(Delete(key.document_id))
                     continue
@@ -257,9 +288,12 @@ async def _send(engine: Search, target: str, part: Sequence[Action]) -> None:
 
 
 def _keys(partition: bytes, rows: Sequence[Row]) -> list[EventKey]:
-    found = list[EventKey]()
+    found, prefix = list[EventKey](), b"\0"
     for key, cell in rows:
+        if key.startswith(prefix) and found:
+            continue
+        prefix = placement.prefix_of(key)
         series = placement.series_of(partition, version.split(cell).metadata)
-        time_ns, event_id = placement.event_of(placement.prefix_of(key))
+        time_ns, event_id = placement.event_of(prefix)
         found.append(EventKey(series.decode(), time_ns, event_id.decode()))
     return found
