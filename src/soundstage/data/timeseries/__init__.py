@@ -30,8 +30,6 @@ per item of an event.
 from __future__ import annotations
 
 from soundstage.data.timeseries.api import (
-    AggregateBucket,
-    AggregateEventRecordsReply,
     AggregationQuery,
     BooleanQuery,
     Bound,
@@ -45,9 +43,7 @@ from soundstage.data.timeseries.api import (
     ListSlicesReply,
     RangeQuery,
     ReadEventRecordsReply,
-    RebuildIndexReply,
     ResponseContext,
-    SearchEventRecordsReply,
     SearchQuery,
     SyncTimeSeries,
     TimeHistogram,
@@ -59,8 +55,6 @@ from soundstage.data.timeseries.api import (
 )
 
 __all__ = [
-    "AggregateBucket",
-    "AggregateEventRecordsReply",
     "AggregationQuery",
     "BooleanQuery",
     "Bound",
@@ -74,9 +68,7 @@ __all__ = [
     "ListSlicesReply",
     "RangeQuery",
     "ReadEventRecordsReply",
-    "RebuildIndexReply",
     "ResponseContext",
-    "SearchEventRecordsReply",
     "SearchQuery",
     "SyncTimeSeries",
     "TimeHistogram",
