@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -24,6 +25,7 @@ from soundstage.core.message import Duration
 from soundstage.core.namespace import LatencyObjective, NamespaceSpec
 from soundstage.core.policy import hedge_budget
 from soundstage.data.kv.api import (
+    GetItems,
     GetItemsReply,
     HandshakeReply,
     Item,
@@ -37,6 +39,7 @@ from soundstage.data.kv.api import (
 from soundstage.data.kv.attunement import ATTUNEMENT
 from soundstage.runtime.namespaces.api import Namespaces
 
+MIB = 1 << 20
 WORDS = b"words and words " * 100
 TARGET = {"get_items": LatencyObjective(target=Duration.parse("50ms"))}
 
@@ -382,3 +385,31 @@ def test_a_call_is_late_when_nearly_all_others_took_less(took: list[int]) -> Non
 def test_the_attunement_of_kv_asks_by_its_handshake() -> None:
     operation, request = ATTUNEMENT.question("people")
     assert (operation.path, request.namespace) == ("/v1/kv/handshake", "people")
+
+
+@pytest.mark.parametrize(("size", "aside"), [(8 << 10, False), (MIB, True)])
+async def test_large_values_are_compressed_and_undone_in_a_thread(
+    tuned: Tuned, monkeypatch: pytest.MonkeyPatch, size: int, aside: bool
+) -> None:
+    places: list[bool] = []
+
+    def noted(act: Callable[..., Any]) -> Callable[..., Any]:
+        def noting(*arguments: Any) -> Any:
+            places.append(threading.current_thread() is not threading.main_thread())
+            return act(*arguments)
+
+        return noting
+
+    for name in ("outgoing", "incoming"):
+        monkeypatch.setattr(ATTUNEMENT, name, noted(getattr(ATTUNEMENT, name)), raising=True)
+    value = bytes(size)
+    kv, far, connection = tuned(signals(codecs=("zstd",)))
+    await kv.put_items(id="a", items=[PutItem(key=b"k", value=value)])
+    (put,) = far.puts()
+    coded = Item(
+        key=b"k", value=put.items[0].value, metadata=ItemMetadata(token=token("t"), size=size, codec=put.items[0].codec)
+    )
+    request = GetItems(namespace="people", id="a")
+    understanding = connection._attuning.understanding
+    reply = await understanding.understood(KeyValueCalls.get_items, request, GetItemsReply(items=[coded]))
+    assert (reply.items[0].value, places) == (value, [aside, aside])

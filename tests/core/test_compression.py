@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from soundstage.core import compression
-from soundstage.core.compression import compress, decompress, known_codecs
+from soundstage.core.compression import Allowance, compress, compressing_us, declared_size, decompress, known_codecs
 from soundstage.core.errors import DataLoss, Internal, TooLarge, Unavailable
 
 MIB = 1 << 20
@@ -141,3 +141,51 @@ def test_what_is_kept_for_the_next_value_is_bounded() -> None:
         compress("zstd", b"v" * 200, level=level)
         decompress("zstd", compress("zstd", b"v" * 200, level=level), 200)
     assert len(compression._kept.made) <= compression._KEPT
+
+
+UNDECLARED = {
+    "zstd": zstandard.ZstdCompressor(write_content_size=False).compress,
+    "lz4": partial(lz4.frame.compress, store_size=False),
+}
+
+
+@pytest.mark.parametrize("codec", FRAMED)
+def test_frames_that_do_not_say_their_size_share_an_allowance(codec: str) -> None:
+    frame, allowance = UNDECLARED[codec](VALUE), Allowance(2 * len(VALUE))
+    assert [decompress(codec, frame, MIB, allowance=allowance) for _ in range(2)] == [VALUE] * 2
+    with pytest.raises(TooLarge):
+        decompress(codec, frame, MIB, allowance=allowance)
+
+
+@pytest.mark.parametrize("codec", FRAMED)
+def test_what_was_undone_in_vain_counts_and_once_it_is_used_up_nothing_is_tried(codec: str) -> None:
+    bomb, allowance = UNDECLARED[codec](bytes(32 * MIB)), Allowance(4 * MIB)
+    with pytest.raises(TooLarge):
+        decompress(codec, bomb, 3 * MIB, allowance=allowance)
+    with pytest.raises(TooLarge):
+        decompress(codec, bomb, 3 * MIB, allowance=allowance)
+    left = allowance.left
+    with pytest.raises(TooLarge):
+        decompress(codec, bomb, 3 * MIB, allowance=allowance)
+    assert (left < 0, allowance.left) == (True, left)
+
+
+@pytest.mark.parametrize("codec", FRAMED)
+def test_a_frame_that_says_its_size_needs_no_allowance(codec: str) -> None:
+    assert decompress(codec, compress(codec, VALUE), MIB, allowance=Allowance(-1)) == VALUE
+
+
+@pytest.mark.parametrize("codec", FRAMED)
+def test_the_size_of_a_frame_is_known_where_that_says_it(codec: str) -> None:
+    found = [declared_size(codec, frame) for frame in (compress(codec, VALUE), UNDECLARED[codec](VALUE), b"as it is")]
+    assert found == [len(VALUE), None, None]
+
+
+def test_the_size_of_a_plain_value_is_its_own() -> None:
+    assert declared_size("none", VALUE) == len(VALUE)
+
+
+@pytest.mark.parametrize("level", range(1, 20))
+def test_a_harder_try_is_never_thought_quicker(level: int) -> None:
+    assert compressing_us("lz4", level, MIB) < compressing_us("zstd", level, MIB)
+    assert compressing_us("zstd", level, MIB) <= compressing_us("zstd", level + 1, MIB)

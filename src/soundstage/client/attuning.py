@@ -8,13 +8,14 @@ from calling.
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeAlias, TypeVar
 
 import msgspec
 
-from soundstage.core.attunement import REPLY_MAX_BYTES, Attunement, Signals, Understanding
+from soundstage.core.attunement import LONG_US, REPLY_MAX_BYTES, Attunement, Signals, Understanding
 from soundstage.core.environment import Environment
 from soundstage.core.errors import SoundstageError
 from soundstage.core.operation import Operation
@@ -108,7 +109,7 @@ class Attuning:
 
     def __init__(self, ask: Ask, environment: Environment, limit: int = REPLY_MAX_BYTES) -> None:
         self._ask = ask
-        self.understanding: Understanding = Understanding(self._fetch, limit)
+        self.understanding: Understanding = Understanding(self._fetch, limit, aside=True)
         self._environment = environment
         self._tuned: dict[str, Tuned] = {}
         self._forgotten = (0, 0)
@@ -141,7 +142,10 @@ class Attuning:
                 await self._question(attunement, namespace, tuned, deadline_ns)
         if not self._tuned:
             return request
-        return attunement.outgoing(operation, request, self._known, self.understanding.dictionaries)
+        dictionaries = self.understanding.dictionaries
+        if attunement.outgoing_us(operation, request, self._known) < LONG_US:
+            return attunement.outgoing(operation, request, self._known, dictionaries)
+        return await asyncio.to_thread(attunement.outgoing, operation, request, self._known, dictionaries)
 
     def doubt(self, attunement: Attunement, operation: Operation[..., Any], request: Any) -> None:
         """What is known of the namespaces of the request holds no more: it is asked for anew."""

@@ -26,6 +26,9 @@ from soundstage.core.policy import HEDGE_SHARE_MAX
 REPLY_MAX_BYTES = 64 << 20
 """What callers in process are shown of compressed values in one reply, at most."""
 
+LONG_US = 1_000
+"""What takes longer, connections do in a thread: to hand it over and back costs an eighth of that."""
+
 SIGNALS_HEADER = "soundstage-signals"
 """The version of a namespace's signals, on replies over HTTP of namespaces that have something to tune."""
 
@@ -98,6 +101,14 @@ class Attunement(Protocol):
         """The request to send: what the caller asked for, as the namespaces it concerns want it; the same if it is."""
         ...
 
+    def outgoing_us(self, operation: Operation[..., Any], request: Any, known: Known) -> int:
+        """About how many microseconds `outgoing` has to do at most. Both may then be called in a thread."""
+        ...
+
+    def incoming_us(self, operation: Operation[..., Any], message: Any, limit: int) -> int:
+        """The same of `incoming`."""
+        ...
+
     def wants(self, signals: Signals) -> str | None:
         """The dictionary that writes by these signals are to be compressed with, by the name of its codec."""
         ...
@@ -135,13 +146,15 @@ def attunement_of(operation: Operation[..., Any]) -> Attunement | None:
 class Understanding:
     """Shows to one caller, a connection or a stage, what it is told; fetches by `ask` the dictionaries that it lacks.
 
-    All who lack the same one wait for one that fetches it.
+    All who lack the same one wait for one that fetches it. What takes long is done in a thread where it may be put
+    `aside`.
     """
 
-    def __init__(self, ask: Ask, limit: int = REPLY_MAX_BYTES) -> None:
+    def __init__(self, ask: Ask, limit: int = REPLY_MAX_BYTES, *, aside: bool = False) -> None:
         self.dictionaries: Dictionaries = Dictionaries()
         self._ask = ask
         self._limit = limit
+        self._aside = aside
         self._fetching = asyncio.Lock()
 
     def of(self, operation: Operation[..., Any]) -> Callable[[Any, Any], Any] | None:
@@ -185,6 +198,8 @@ class Understanding:
         lacking = attunement.lacks(message, self.dictionaries)
         if lacking:
             return self._fetched(attunement, operation, request, message, lacking)
+        if self._aside and attunement.incoming_us(operation, message, self._limit) >= LONG_US:
+            return asyncio.to_thread(attunement.incoming, operation, message, self._limit, self.dictionaries)
         return attunement.incoming(operation, message, self._limit, self.dictionaries)
 
     async def _fetched(

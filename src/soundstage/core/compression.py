@@ -24,6 +24,9 @@ CODECS = (ZSTD, LZ4, PLAIN)
 _SLICE_BYTES = 64
 """Of a frame that does not say what it holds so much is read at once: a byte of it stands for up to 32 KiB."""
 
+_ZSTD_NS = ((3, 8), (6, 20), (12, 70), (22, 400))
+"""What a byte of JSON-like text costs to compress, up to which level, in nanoseconds of a slow core."""
+
 _KEPT = 16
 """Compressors and decompressors of a thread that are kept for the next value."""
 
@@ -60,19 +63,67 @@ def compress(codec: str, value: bytes, level: int = 3, dictionary: Dictionary | 
     raise _unknown(codec)
 
 
-def decompress(codec: str, frame: bytes, limit: int, dictionary: Dictionary | None = None) -> bytes:
-    """The value of `frame`, of at most `limit` bytes. A codec with a dictionary needs that one as `dictionary`.
+class Allowance:
+    """How many bytes may still be undone of frames that do not say how many they hold, those in vain included."""
+
+    __slots__ = ("left",)
+
+    def __init__(self, left: int) -> None:
+        self.left: int = left
+
+
+def declared_size(codec: str, frame: bytes) -> int | None:
+    """How large the value of `frame` is, as that says; None where it does not, or is none."""
+    if codec == ZSTD or needs_dictionary(codec):
+        import zstandard
+
+        try:
+            size = zstandard.get_frame_parameters(frame).content_size
+        except zstandard.ZstdError:
+            return None
+        # The library does not look at all into a frame that says it is empty.
+        return None if size in (zstandard.CONTENTSIZE_UNKNOWN, 0) else size
+    if codec == LZ4:
+        try:
+            return _lz4().get_frame_info(frame)["content_size"] or None
+        except (RuntimeError, Unavailable):
+            return None
+    return len(frame)
+
+
+def compressing_us(codec: str, level: int, size: int) -> int:
+    """About how long the processor has to do with `size` bytes."""
+    per_byte = 2 if codec == LZ4 else next(cost for most, cost in _ZSTD_NS if level <= most)
+    return size * per_byte // 1_000
+
+
+def decompressing_us(size: int) -> int:
+    """The same for undoing what comes to `size` bytes."""
+    return size // 800
+
+
+def decompress(
+    codec: str,
+    frame: bytes,
+    limit: int,
+    dictionary: Dictionary | None = None,
+    allowance: Allowance | None = None,
+) -> bytes:
+    """The value of `frame`, of at most `limit` bytes; and of what is left of `allowance`, where it does not say.
+
+    A codec with a dictionary needs that one as `dictionary`.
 
     Raises `TooLarge` for one that is larger, before it is made, `DataLoss` for what is no frame of `codec`, whole and
     alone, `Unavailable` for a codec that is not installed, and `Internal` for one that is not known, or without its
     dictionary.
     """
     if codec == ZSTD:
-        return _zstd_value(frame, limit, _zstd_decompressor())
+        return _zstd_value(frame, limit, _zstd_decompressor(), allowance or Allowance(limit))
     if needs_dictionary(codec):
-        return _zstd_value(frame, limit, _worded_decompressor(_checked(codec, dictionary)))
+        decompressor = _worded_decompressor(_checked(codec, dictionary))
+        return _zstd_value(frame, limit, decompressor, allowance or Allowance(limit))
     if codec == LZ4:
-        return _lz4_value(frame, limit)
+        return _lz4_value(frame, limit, allowance or Allowance(limit))
     if codec == PLAIN:
         return frame
     raise _unknown(codec)
@@ -86,14 +137,13 @@ def too_large(limit: int) -> TooLarge:
     )
 
 
-def _zstd_value(frame: bytes, limit: int, decompressor: Any) -> bytes:
+def _zstd_value(frame: bytes, limit: int, decompressor: Any, allowance: Allowance) -> bytes:
     import zstandard
 
     try:
-        declared = zstandard.get_frame_parameters(frame).content_size
-        # The library does not look at all into a frame that says it is empty.
-        if declared in (zstandard.CONTENTSIZE_UNKNOWN, 0):
-            return _piecemeal(decompressor.decompressobj(), frame, limit)
+        declared = declared_size(ZSTD, frame)
+        if declared is None:
+            return _piecemeal(ZSTD, decompressor.decompressobj(), frame, limit, allowance)
         if declared > limit:
             raise too_large(limit)
         return decompressor.decompress(frame, allow_extra_data=False)
@@ -101,26 +151,32 @@ def _zstd_value(frame: bytes, limit: int, decompressor: Any) -> bytes:
         raise _damaged(ZSTD, str(error)) from None
 
 
-def _piecemeal(decompressor: Any, frame: bytes, limit: int) -> bytes:
+def _piecemeal(codec: str, decompressor: Any, frame: bytes, limit: int, allowance: Allowance) -> bytes:
     parts: list[bytes] = []
     size = 0
+    if allowance.left < 0:
+        raise too_large(limit)
     for at in range(0, len(frame), _SLICE_BYTES):
         if decompressor.eof:
-            raise _damaged(ZSTD, "something follows its end")
+            raise _damaged(codec, "something follows its end")
         parts.append(decompressor.decompress(frame[at : at + _SLICE_BYTES]))
         size += len(parts[-1])
-        if size > limit:
+        allowance.left -= len(parts[-1])
+        if size > limit or allowance.left < 0:
             raise too_large(limit)
     if not decompressor.eof or decompressor.unused_data:
-        raise _damaged(ZSTD, "it does not end where it should")
+        raise _damaged(codec, "it does not end where it should")
     return b"".join(parts)
 
 
-def _lz4_value(frame: bytes, limit: int) -> bytes:
+def _lz4_value(frame: bytes, limit: int, allowance: Allowance) -> bytes:
     lz4 = _lz4()
     try:
-        if lz4.get_frame_info(frame)["content_size"] > limit:
+        declared = lz4.get_frame_info(frame)["content_size"]
+        if declared > limit:
             raise too_large(limit)
+        if not declared:
+            return _piecemeal(LZ4, lz4.LZ4FrameDecompressor(), frame, limit, allowance)
         decompressor = lz4.LZ4FrameDecompressor()
         value: bytes = decompressor.decompress(frame, max_length=limit + 1)
     except (RuntimeError, EOFError, ValueError) as error:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections import OrderedDict
 from collections.abc import Sequence
+from contextlib import suppress
 from hashlib import blake2b
 from typing import Any
 
@@ -52,7 +53,9 @@ class Dictionaries:
         """The dictionary of that codec, where it is known."""
         found = self._known.get(codec)
         if found is not None:
-            self._known.move_to_end(codec)
+            # It is looked for in threads too, and may have been forgotten since.
+            with suppress(KeyError):
+                self._known.move_to_end(codec)
         return found
 
     def add(self, codec: str, content: bytes) -> Dictionary:

@@ -7,12 +7,13 @@ from typing import Any
 
 import msgspec
 import pytest
+import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.data.kv.conftest import make, values
 from tests.data.kv.followers import taken
 
-from soundstage.core.attunement import Hedging
+from soundstage.core.attunement import LONG_US, Hedging
 from soundstage.core.codec import JSON, decoder
 from soundstage.core.compression import compress, known_codecs
 from soundstage.core.dictionaries import Dictionaries
@@ -263,6 +264,14 @@ class TestIncoming:
         assert [item.value for item in found] == [None] * len(self.LIES) + [WORDS]
         assert [item.metadata for item in found[:-1]] == [stored(item).metadata for item in self.LIES]
 
+    def test_values_that_do_not_say_their_size_are_undone_up_to_the_limit_of_the_reply_in_all(self) -> None:
+        bomb = zstandard.ZstdCompressor(write_content_size=False).compress(bytes(2 * MIB))
+        bombs = [PutItem(key=b"%d" % number, value=bomb, codec="zstd") for number in range(9)]
+        quiet = zstandard.ZstdCompressor(write_content_size=False).compress(WORDS)
+        first, last = (PutItem(key=key, value=quiet, codec="zstd") for key in (b"0", b"z"))
+        found = shown(GetItemsReply(items=[stored(item) for item in (first, *bombs, last, self.PACKED)])).items
+        assert [item.value for item in found] == [WORDS, *[None] * 10, WORDS]
+
     def test_a_change_is_told_with_as_many_of_its_values_as_fit(self) -> None:
         plain = PutItem(key=b"n", value=WORDS, codec="none")
         items = [stored(item) for item in (self.PACKED, *self.LIES, self.PACKED, plain, self.PACKED)]
@@ -326,3 +335,39 @@ class TestInProcess:
             (len(value), None),
             (len(frame), "zstd"),
         ]
+
+
+class TestLabour:
+    """What clients leave to a thread, by how long it is going to take."""
+
+    @staticmethod
+    def outgoing_us(item: PutItem, signals: KeyValueSignals | None) -> int:
+        request = PutItems(namespace="people", id="ada", items=[item])
+        return ATTUNEMENT.outgoing_us(KeyValueCalls.put_items, request, lambda namespace: signals)
+
+    def test_a_large_value_is_long_and_a_small_one_is_not(self) -> None:
+        sizes = (16 << 10, MIB)
+        found = [self.outgoing_us(PutItem(key=b"k", value=bytes(size)), wanting("zstd")) for size in sizes]
+        assert found[0] < LONG_US <= found[1]
+
+    @pytest.mark.parametrize(
+        ("item", "signals"),
+        [
+            (PutItem(key=b"k", value=bytes(MIB)), PLAIN),
+            (PutItem(key=b"k", value=bytes(MIB)), None),
+            (PutItem(key=b"k", value=bytes(MIB)), wanting("zstd", least=2 * MIB)),
+            (PutItem(key=b"k", value=bytes(MIB), codec="none"), wanting("zstd")),
+        ],
+    )
+    def test_what_stays_as_it_is_takes_no_time(self, item: PutItem, signals: KeyValueSignals | None) -> None:
+        assert self.outgoing_us(item, signals) == 0
+
+    @pytest.mark.parametrize(("size", "is_long"), [(16 << 10, False), (2 * MIB, True)])
+    def test_a_reply_takes_as_long_as_what_it_becomes_is_large(self, size: int, is_long: bool) -> None:
+        reply = GetItemsReply(items=[stored(PutItem(key=b"k", value=compress("zstd", bytes(size)), codec="zstd"))])
+        assert (ATTUNEMENT.incoming_us(KeyValueCalls.get_items, reply, 64 * MIB) >= LONG_US) == is_long
+
+    def test_one_that_does_not_say_may_become_anything(self) -> None:
+        frame = zstandard.ZstdCompressor(write_content_size=False).compress(WORDS)
+        reply = GetItemsReply(items=[stored(PutItem(key=b"k", value=frame, codec="zstd"))])
+        assert ATTUNEMENT.incoming_us(KeyValueCalls.get_items, reply, 64 * MIB) >= LONG_US

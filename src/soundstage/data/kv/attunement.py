@@ -19,7 +19,17 @@ from typing import Any
 import msgspec
 
 from soundstage.core.attunement import Known, Signals
-from soundstage.core.compression import PLAIN, compress, decompress, known_codecs, too_large
+from soundstage.core.compression import (
+    PLAIN,
+    Allowance,
+    compress,
+    compressing_us,
+    declared_size,
+    decompress,
+    decompressing_us,
+    known_codecs,
+    too_large,
+)
 from soundstage.core.dictionaries import ANY_DICTIONARY, Dictionaries, Dictionary, needs_dictionary
 from soundstage.core.errors import DataLoss, SoundstageError, TooLarge
 from soundstage.core.operation import Operation
@@ -104,6 +114,29 @@ class KeyValueAttunement:
             return _mutations(request, known)
         return request
 
+    def outgoing_us(self, operation: Operation[..., Any], request: Any, known: Known) -> int:
+        found = 0
+        for put in _puts(request):
+            signals = known(put.namespace)
+            if signals is None:
+                continue
+            codec = _best(signals, lambda codec: True)
+            if codec != PLAIN:
+                least = signals.dictionary_from if needs_dictionary(codec) else signals.compress_from
+                size = sum(_size(item) for item in put.items if _is_to_compress(item, int(least)))
+                found += compressing_us(codec, signals.compress_level, size)
+        return found
+
+    def incoming_us(self, operation: Operation[..., Any], message: Any, limit: int) -> int:
+        found = 0
+        for items in _lists_read(message):
+            for item in items:
+                if item.metadata.codec is not None and item.value is not None:
+                    size = declared_size(item.metadata.codec, item.value)
+                    # What does not say how large it is may take all that there is.
+                    found += decompressing_us(limit if size is None else min(size, limit))
+        return found
+
     def lacks(self, message: Any, dictionaries: Dictionaries) -> Sequence[str]:
         named = {
             item.metadata.codec: None
@@ -126,13 +159,13 @@ class KeyValueAttunement:
         return False
 
     def incoming(self, operation: Operation[..., Any], message: Any, limit: int, dictionaries: Dictionaries) -> Any:
-        left = limit
+        left, allowance = limit, Allowance(limit)
         # A page can be asked for again with less in it. A change cannot: what does not fit in it is left out.
         is_change = type(message) is ItemChange
         for items in _lists_read(message):
             for index, item in enumerate(items):
                 if item.metadata.codec is not None and item.value is not None:
-                    value = _value(item, item.value, left if is_change else limit, dictionaries)
+                    value = _value(item, item.value, left if is_change else limit, dictionaries, allowance)
                     left -= 0 if value is None else len(value)
                     if left < 0 and not is_change:
                         raise too_large(limit)
@@ -159,15 +192,18 @@ def compressed(
 
 
 def _compressed(item: PutItem, codec: str, level: int, least: int, dictionary: Dictionary | None) -> PutItem:
-    if not _size(item) or item.codec is not None:
-        return item
-    if not least <= len(item.value) <= VALUE_MAX_BYTES:
+    if not _is_to_compress(item, least):
         return item
     frame = compress(codec, item.value, level, dictionary)
     cost = METADATA_BYTES if dictionary is None else METADATA_BYTES + DICTIONARY_NAME_BYTES
     if len(frame) + cost >= len(item.value):
         return item
     return PutItem(key=item.key, value=frame, ttl=item.ttl, codec=codec)
+
+
+def _is_to_compress(item: PutItem, least: int) -> bool:
+    size = _size(item)
+    return size > 0 and item.codec is None and least <= size <= VALUE_MAX_BYTES
 
 
 def _best(signals: KeyValueSignals, has: Callable[[str], bool]) -> str:
@@ -230,10 +266,11 @@ def _lists_read(message: Any) -> Sequence[list[Item]]:
     return ()
 
 
-def _value(item: Item, frame: bytes, limit: int, dictionaries: Dictionaries) -> bytes | None:
+def _value(item: Item, frame: bytes, limit: int, dictionaries: Dictionaries, allowance: Allowance) -> bytes | None:
     """The value of an item; None for one that cannot be shown.
 
-    It is no frame, or has more than `limit` bytes, or its dictionary is not to be had.
+    It is no frame, or has more than `limit` bytes, or its dictionary is not to be had; or it does not say how many it
+    has, and others like it have used up `allowance`.
     """
     codec = item.metadata.codec
     assert codec is not None
@@ -241,7 +278,7 @@ def _value(item: Item, frame: bytes, limit: int, dictionaries: Dictionaries) -> 
     if dictionary is None and needs_dictionary(codec):
         return None
     try:
-        return decompress(codec, frame, limit, dictionary)
+        return decompress(codec, frame, limit, dictionary, allowance)
     except (DataLoss, TooLarge):
         return None
     except SoundstageError as error:
