@@ -36,6 +36,7 @@ class Node:
         self.says: Said | bytes = (200, {})
         self.first: list[Said | bytes] = []
         self.silent = False
+        self.trickles = False
         self.heard = asyncio.Semaphore(0)
         self.over = asyncio.Event()
         self.asked: list[tuple[str, str, str]] = []
@@ -57,6 +58,9 @@ class Node:
                     self.heard.release()
                     await self.over.wait()
                     break
+                if self.trickles:
+                    await self._trickle(writer)
+                    break
                 said = self._said(method, path)
                 writer.write(said if isinstance(said, bytes) else _http(*said))
                 await writer.drain()
@@ -66,6 +70,14 @@ class Node:
             pass
         finally:
             writer.close()
+
+    async def _trickle(self, writer: asyncio.StreamWriter) -> None:
+        """An answer that goes on and on, and whoever waits for its end is never told of a silence."""
+        writer.write(b"HTTP/1.1 200 X\r\ncontent-type: application/json\r\ncontent-length: 1000000\r\n\r\n")
+        while not self.over.is_set():
+            writer.write(b" ")
+            await writer.drain()
+            await asyncio.sleep(0.01)
 
     def _said(self, method: str, path: str) -> Said | bytes:
         if method == "GET" and path == "/":
@@ -353,6 +365,18 @@ async def test_calls_that_are_under_way_when_the_engine_stops_are_told_so(node: 
     await search.stop()
     results = await asyncio.gather(*calls, return_exceptions=True)
     assert [getattr(each, "code", None) for each in results] == ["unavailable", "unavailable"]
+
+
+async def test_an_answer_that_trickles_is_waited_for_no_longer_than_said(search: OpenSearchSearch, node: Node) -> None:
+    await search.get("films", [])
+    node.trickles = True
+    async with asyncio.timeout(30):
+        with pytest.raises(SoundstageError) as refusal:
+            await search.get("films", ["1"])
+        assert (refusal.value.code, refusal.value.outcome) == ("unavailable", "unknown")
+        with pytest.raises(SoundstageError) as refusal:
+            await search.get("films", ["1"], deadline_ns=SystemEnvironment().monotonic_ns() + 200_000_000)
+        assert (refusal.value.code, refusal.value.outcome) == ("deadline", "unknown")
 
 
 async def test_a_node_that_says_nothing_is_waited_for_no_longer_than_said(search: OpenSearchSearch, node: Node) -> None:
