@@ -159,6 +159,13 @@ class TestKeys:
         with pytest.raises(TokenReused, match="other bytes"):
             await uploading(stage).upload(call, request(), body(b"y"))
 
+    async def test_a_repetition_that_is_refused_counts_as_failed(self, stage: Stage) -> None:
+        call, uploads = Call(idempotency_key="once"), uploading(stage)
+        for sent in (b"x", b"x", b"y"):
+            with suppress(TokenReused):
+                await uploads.upload(call, request(), body(sent))
+        assert (uploads.stats.calls, uploads.stats.failures) == (3, {"token_reused": 1})
+
     async def test_no_more_is_read_of_a_repetition_than_came_at_first(self, stage: Stage) -> None:
         read: list[bytes] = []
 

@@ -55,8 +55,11 @@ class BoundUpload(BoundOperation):
 
     async def upload(self, call: Call, request: Any, body: Body) -> Any:
         """The reply to `request` and what comes with it; errors as for `run`."""
-        reply = await self.run(msgspec.structs.replace(call, body=body), request)
-        if not body.begun:
+        return await self.run(msgspec.structs.replace(call, body=body), request)
+
+    async def _authorised(self, call: Call, request: Any) -> Any:
+        reply, body = await super()._authorised(call, request), call.body
+        if body is not None and not body.begun:
             # It was done before, under the same key: of what came then the reply says size and checksum.
             with self._streams.entered(), _under_way(self._admission):
                 if call.deadline_ns is None:

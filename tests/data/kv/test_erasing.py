@@ -12,7 +12,7 @@ from tests.data.kv.engines import Copied
 from tests.data.kv.test_roles import Lost, context_of
 
 from soundstage.core.environment import VirtualEnvironment
-from soundstage.core.errors import Unavailable
+from soundstage.core.errors import PreconditionFailed, Unavailable
 from soundstage.core.message import IdempotencyToken, Instant
 from soundstage.data.kv.api import Condition, KeyValue
 from soundstage.data.kv.erasing import Erasure
@@ -123,6 +123,55 @@ async def test_a_condition_after_the_last_pass_meets_nothing_of_before(
     await erased(plain_stage)
     await plain.put_items(id="ada", items=[item(b"k", b"2")], condition=Condition(key=b"k", absent=True))
     assert (await plain.get_items(id="ada", predicate=keys(b"k"))).items[0].value == b"2"
+
+
+async def record_token(kv: KeyValue, id: str = "ada") -> IdempotencyToken | None:
+    return (await kv.get_items(id=id)).record_token
+
+
+async def forgotten(stage: Stage, kv: KeyValue, environment: VirtualEnvironment) -> None:
+    """The namespace is truncated, an hour passes, and its last pass has been made."""
+    await truncated(kv)
+    environment.advance(3_600)
+    assert await erased(stage) is not None
+    assert service_of(stage).truncated() == []
+
+
+async def test_a_token_of_before_holds_of_no_record_whose_items_were_truncated(
+    stage: Stage, kv: KeyValue, environment: VirtualEnvironment
+) -> None:
+    await kv.put_items(id="ada", items=[item(b"k")])
+    before = await record_token(kv)
+    await forgotten(stage, kv, environment)
+    with pytest.raises(PreconditionFailed):
+        await kv.put_items(id="ada", items=[item(b"k")], condition=Condition(token=before))
+
+
+async def test_nor_of_one_whose_items_expired_before_they_were_erased(
+    stage: Stage, kv: KeyValue, environment: VirtualEnvironment
+) -> None:
+    await kv.put_items(id="ada", items=[item(b"k", b"v", "1m")])
+    before = await record_token(kv)
+    await forgotten(stage, kv, environment)
+    with pytest.raises(PreconditionFailed):
+        await kv.put_items(id="ada", items=[item(b"k")], condition=Condition(token=before))
+
+
+async def test_a_record_that_was_empty_has_its_own_token_again_once_the_truncation_is_forgotten(
+    stage: Stage, kv: KeyValue, environment: VirtualEnvironment
+) -> None:
+    await kv.put_items(id="ada", items=[item(b"k")])
+    await kv.delete_items(id="ada", predicate=keys(b"k"))
+    before = await record_token(kv)
+    await truncated(kv)
+    meanwhile = await record_token(kv)
+    environment.advance(3_600)
+    await erased(stage)
+    assert await record_token(kv) == before != meanwhile
+    # Whoever holds the one that was told meanwhile is refused, and reads again.
+    with pytest.raises(PreconditionFailed):
+        await kv.put_items(id="ada", items=[item(b"k")], condition=Condition(token=meanwhile))
+    await kv.put_items(id="ada", items=[item(b"k")], condition=Condition(token=before))
 
 
 class Dying(MemoryRecords):

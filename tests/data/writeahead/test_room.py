@@ -128,6 +128,18 @@ async def test_who_is_refused_is_not_asked_for_its_quota(house: House) -> None:
     assert asked == []
 
 
+async def test_who_is_refused_for_its_quota_takes_no_room(house: House) -> None:
+    house.restart(waiting_max=1)
+
+    def refuse() -> None:
+        raise Exhausted("over the quota")
+
+    submission = Submission(token="u", time_us=1, mutations=[mutation("1")], places=["a"])
+    with pytest.raises(Exhausted, match="over the quota"):
+        await house.journal.submit(submission, admit=refuse)
+    await submit(house, "t", "a")
+
+
 async def test_a_restart_forgets_none_of_those_that_wait(each_house: House) -> None:
     await fill(each_house, "down", 3)
     each_house.restart(waiting_max=3)

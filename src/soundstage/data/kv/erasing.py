@@ -24,6 +24,9 @@ AT_ONCE = 64
 SLACK_US = 60_000_000
 """Besides: for processes that have not heard of the truncation, or of a knob, yet."""
 
+_EVER_US = 0
+"""The time at which nothing has expired yet."""
+
 _PAGE = Budget(rows=1_000, bytes=1 << 20)
 
 
@@ -44,8 +47,8 @@ async def erase(served: ServedNamespace, environment: Environment, check: Callab
     before = b""
     while not walked or position is not None:
         check()
-        # What has expired hides what is older, and goes by itself.
-        page = await engine.walk(served.table, 0, 1, position, _PAGE, environment.now_us())
+        # What has expired counts: its record is to be known as truncated by who read it before.
+        page = await engine.walk(served.table, 0, 1, position, _PAGE, _EVER_US)
         hit = [
             partition
             for partition, rows in page.partitions

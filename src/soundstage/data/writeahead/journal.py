@@ -92,9 +92,10 @@ class Journal:
                     raise token_reused(submission.token)
                 return known
             if not admitted:
-                await self.room.admit(submission.places)
+                await self.room.check(submission.places)
                 if admit is not None:
                     admit()
+                self.room.take(submission.places)
                 # Whoever looks again has been asked already.
                 admitted = True
             try:

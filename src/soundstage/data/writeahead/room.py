@@ -56,8 +56,8 @@ class Room:
         """How many sets waited when they were counted last, whoever accepted them."""
         return self._counted.total()
 
-    async def admit(self, places: Sequence[str]) -> None:
-        """There is room for a set that needs `places`, and it is taken. Raises `Exhausted` where there is none."""
+    async def check(self, places: Sequence[str]) -> None:
+        """There is room for a set that needs `places`. Raises `Exhausted` where there is none."""
         await self.look()
         if self._refusal(places) is not None:
             await self.look(SECOND_LOOK_S)
@@ -65,6 +65,9 @@ class Room:
         if refusal is not None:
             self.refused += 1
             raise refusal
+
+    def take(self, places: Sequence[str]) -> None:
+        """A set that needs `places` was let in."""
         self._admitted += 1
         self._since.update(places)
 
