@@ -733,4 +733,34 @@ MUTANTS: dict[str, Mutant] = {
         system="timeseries",
         steps=2_000,
     ),
+    "a_cursor_leads_before_the_change_it_came_with": Mutant(
+        "memory",
+        (Edit(f"{KV}.watching", "self._offsets[part] = entry.offset + 1", "self._offsets[part] = entry.offset"),),
+        system="changes",
+        steps=200,
+    ),
+    "a_page_counts_as_all_there_is": Mutant(
+        "memory",
+        (Edit(f"{KV}.watching", "self._offsets[part] = page.next", "self._offsets[part] = page.end"),),
+        system="changes",
+        steps=1_500,
+    ),
+    "what_was_truncated_is_shown": Mutant(
+        "memory",
+        (Edit(f"{KV}.truncated", "if row[1] > self._eraser]", "if row]"),),
+        system="changes",
+        steps=300,
+    ),
+    "a_truncation_is_told_to_nobody": Mutant(
+        "memory",
+        (
+            Edit(
+                f"{KV}.service",
+                "            await served.changes.tell_truncated(eraser(at), call.deadline_ns)\n",
+                "            pass\n",
+            ),
+        ),
+        system="changes",
+        steps=200,
+    ),
 }

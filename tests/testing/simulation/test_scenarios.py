@@ -15,6 +15,7 @@ from soundstage.testing.simulation.scenarios import PACKAGE, PARTS, find_scenari
 from soundstage.testing.simulation.storage import STORAGES, MemoryStorage
 
 SHORT_RUNS = [
+    ("changes", "5", 120),
     ("files", "5", 60),
     ("kv", "1", 120),
     ("kv", "2", 120),
@@ -28,6 +29,7 @@ SHORT_RUNS = [
     pytest.param("schedule", "5", 80, marks=pytest.mark.slow),
 ]
 LONG_RUNS = {
+    "changes": 12_000,
     "files": 3_000,
     "jobs": 1_000,
     "kv": 8_000,

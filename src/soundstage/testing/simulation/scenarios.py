@@ -14,7 +14,7 @@ from soundstage.testing.simulation.storage import STORAGES, Storages
 
 PACKAGE = "soundstage.testing.simulation"
 
-PARTS = ("files", "leases", "schedule")
+PARTS = ("changes", "files", "leases", "schedule")
 """What systems stand on, and is simulated by itself."""
 
 
