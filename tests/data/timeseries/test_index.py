@@ -437,6 +437,45 @@ async def test_documents_go_with_their_slice(indexed: Stage, search: Flaky, envi
     assert len(search._indexes[index.spec.name].kept) == 2
 
 
+async def test_no_document_is_left_of_a_slice_that_is_dropped_while_an_index_is_made(
+    indexed: Stage, search: Flaky, environment: VirtualEnvironment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trips = await make(indexed, time_partition=DAILY, retention={"delete_after": "2d"}, accept_limit="2d", index=INDEX)
+    await trips.write_event_records_sync(events=[event(NOW - hours * H, f"f{hours}") for hours in (0, 23, 47)])
+    await work(indexed)
+    monkeypatch.setattr(indexer, "BULK_ACTIONS", 1)
+    await trips.rebuild_index()
+    environment.advance(10)
+    # The oldest of the slices was walked, and is dropped before the others are.
+    assert await service_of(indexed).tend_index("trips", lambda: None)
+    environment.advance(10 * 3_600)
+    await tend(indexed)
+    await work(indexed)
+    (index,) = await search.indexes()
+    assert len(search._indexes[index.spec.name].kept) == 2
+
+
+async def test_a_feed_that_lost_entries_has_the_index_made_anew_once(
+    indexed: Stage, search: Flaky, environment: VirtualEnvironment
+) -> None:
+    trips = await make(indexed, index={**INDEX, "feed_retention": "1h"})
+    await work(indexed)
+    await trips.write_event_records_sync(events=FLIGHTS)
+    search.down = True
+    environment.advance(2 * 3_600)
+    log = indexed.log()
+    while (await log.sweep(1_000)).more:
+        pass
+    for _ in range(3):
+        with pytest.raises(Unavailable):
+            await work(indexed)
+    search.down = False
+    environment.advance(10)
+    await work(indexed)
+    assert numbers(await found(trips)) == list(range(20))
+    assert (await trips.rebuild_index()).number == 2
+
+
 async def test_blocked_ids_are_neither_found_nor_counted(indexed: Stage, flights: TimeSeries) -> None:
     await make(indexed, index=INDEX, time_partition=DAILY, blocked_ids=["plane1"])
     assert [number for number in numbers(await found(flights)) if number % 4 == 1] == []

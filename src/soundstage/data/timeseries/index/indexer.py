@@ -101,7 +101,8 @@ class Indexer:
         if page.start > (self._offset or 0):
             log.warning("the feed of an index has gaps: it is made anew", extra={"namespace": served.name})
             await rebuild(served)
-            self._looked_ns = None
+            # Asked for once, however long it takes until the engine answers.
+            self._offset, self._looked_ns = page.start, None
         await self._look(served, engine, fields)
         check()
         try:
@@ -195,6 +196,8 @@ class Indexer:
         await engine.refresh(build.name)
         await engine.point(alias_of(served.feed.digest), build.name)
         before, self._served_by, self._build = self._served_by, build.name, None
+        # A slice may have been dropped after it was walked.
+        self._swept = None
         if before is not None:
             await engine.drop_index(before)
 
