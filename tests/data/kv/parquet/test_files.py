@@ -150,6 +150,14 @@ async def test_one_that_unpacks_to_too_much_is_refused(monkeypatch: pytest.Monke
         await ids(await opened(written(COLUMNS)))
 
 
+async def test_a_page_that_unpacks_to_too_much_is_refused_whatever_the_footer_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(files, "PAGE_MAX_UNPACKED", 100)
+    with pytest.raises(TooLarge, match="unpacked"):
+        await ids(await opened(written(COLUMNS)))
+
+
 async def test_a_footer_that_leads_outside_is_data_loss() -> None:
     content = written(COLUMNS, row_group_size=10)
     with pytest.raises(DataLoss):

@@ -15,6 +15,7 @@ import msgspec
 
 from soundstage.core.errors import DataLoss, InvalidArgument, TooLarge
 from soundstage.core.extras import library
+from soundstage.data.kv.parquet.pages import Unreadable, largest_page
 from soundstage.data.kv.parquet.rows import EXTRA, FORMAT, MARK, Footer, arrow, parquet
 from soundstage.runtime.transfer.reading import Compute
 
@@ -25,6 +26,9 @@ GROUP_MAX_BYTES = 256 << 20
 """Of the wanted columns of a row group, as they are in the file."""
 
 GROUP_MAX_UNPACKED = 4 << 30
+
+PAGE_MAX_UNPACKED = 256 << 20
+"""Pages are unpacked whole; what writes them aims at one MiB, and a value of 64 MiB is a page of its own."""
 
 FOOTER_MAX_BYTES = 64 << 20
 
@@ -92,6 +96,7 @@ class ParquetFile:
     async def _group(self, group: int, columns: Sequence[str], skip: int) -> AsyncGenerator[Any]:
         spans, unpacked = self._spans(group, columns)
         known = [(start, await _fetched(self._read, start, end)) for start, end in spans]
+        await self._compute(_check_pages, known, group)
         rows = self._metadata.row_group(group).num_rows
         on_average = BATCH_BYTES * rows // max(1, unpacked)
         source = _Known(self._size, known)
@@ -195,6 +200,21 @@ def _footer_of(metadata: Any) -> Footer | None:
             hint="import it with the release that exported it, or a newer one",
         )
     return footer
+
+
+def _check_pages(known: Sequence[tuple[int, bytes]], group: int) -> None:
+    """Raise `TooLarge` for a page that is not to be unpacked at once, whatever the footer says of its column."""
+    try:
+        largest = max((largest_page(data) for _, data in known), default=0)
+    except Unreadable as error:
+        raise _damaged(group, error) from None
+    if largest > PAGE_MAX_UNPACKED:
+        raise TooLarge(
+            f"a page of the row group {group} of the file has {largest} bytes unpacked, and at most "
+            f"{PAGE_MAX_UNPACKED} are unpacked at once",
+            field="file",
+            hint="write it with smaller pages, such as data_page_size of pyarrow",
+        )
 
 
 def _steps(source: _Known, metadata: Any, group: int, columns: list[str], on_average: int) -> Any:
