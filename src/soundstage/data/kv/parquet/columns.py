@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from soundstage.core import version
 from soundstage.core.compression import CODECS
+from soundstage.core.dictionaries import needs_dictionary
 from soundstage.core.errors import InvalidArgument, TooLarge
 from soundstage.core.limits import ID_MAX_BYTES, KEY_MAX_BYTES, TTL_MAX
 from soundstage.data.kv.items import coded_metadata
@@ -16,7 +17,6 @@ from soundstage.data.kv.parquet.rows import arrow, schema
 NEEDED = ("id", "key", "value")
 OPTIONAL = ("expires_at", "codec")
 VERSION = ("token", "time")
-_CODECS = frozenset(codec.encode() for codec in CODECS)
 
 _AS_TEXT = "cast it to text or bytes where the file is made, such as CAST(x AS VARCHAR) of duckdb"
 
@@ -34,10 +34,14 @@ class Entry(NamedTuple):
 
 
 class Bounds(NamedTuple):
-    """What a row may be: `latest_us` is the latest time of a write; `value_max` what a value has at most."""
+    """What a row may be: `latest_us` is the latest time of a write; `value_max` what a value has at most.
+
+    `dictionaries` are the codecs that it may have besides those that stand by themselves.
+    """
 
     latest_us: int
     value_max: int = WHOLE_MAX_BYTES
+    dictionaries: frozenset[str] = frozenset()
 
 
 def chosen(found: Any, *, keep: bool) -> list[str]:
@@ -81,7 +85,7 @@ def entries(batch: Any, first: int, bounds: Bounds, *, keep: bool) -> Iterator[E
             _check_version(number, token, time_us, bounds.latest_us)
         if expires_us is not None:
             _check_expiry(number, expires_us, time_us if keep else bounds.latest_us)
-        metadata = b"" if codec is None else coded_metadata(_codec(number, codec))
+        metadata = b"" if codec is None else coded_metadata(_codec(number, codec, bounds.dictionaries))
         text = token.decode() if keep else ""
         yield Entry(name, key, value, metadata, expires_us or 0, time_us or 0, text)
 
@@ -165,10 +169,13 @@ def _check_expiry(number: int, expires_us: int, time_us: int) -> None:
         raise _bad(number, "expires_at", expires_us, "is no time within ten years")
 
 
-def _codec(number: int, codec: bytes) -> str:
-    if codec not in _CODECS:
-        raise _bad(number, "codec", codec, f"is no codec; they are {', '.join(CODECS)}")
-    return codec.decode()
+def _codec(number: int, codec: bytes, dictionaries: frozenset[str]) -> str:
+    found = codec.decode(errors="replace")
+    if found in CODECS or found in dictionaries:
+        return found
+    if needs_dictionary(found):
+        raise _bad(number, "codec", codec, "needs a dictionary that neither the file has nor the namespace")
+    raise _bad(number, "codec", codec, f"is no codec; they are {', '.join(CODECS)}")
 
 
 def _is_text(found: bytes) -> bool:

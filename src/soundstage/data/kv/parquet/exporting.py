@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from soundstage.core.dictionaries import PREFIX
 from soundstage.core.environment import Environment
 from soundstage.core.errors import DataLoss, NotFound, TooLarge
 from soundstage.core.extras import library
@@ -22,6 +23,7 @@ from soundstage.data.kv.large_values import WHOLE_MAX_BYTES, lost
 from soundstage.data.kv.namespace import ServedNamespace
 from soundstage.data.kv.parquet.files import ParquetFile, ReadRange
 from soundstage.data.kv.parquet.rows import EXTRA, Apart, Footer, Rows, Writer
+from soundstage.data.kv.shelf import content_of
 from soundstage.engines.records.port import Budget, Statistics
 from soundstage.runtime.transfer.reading import Compute
 from soundstage.runtime.work.context import JobContext
@@ -58,6 +60,8 @@ class ExportState(msgspec.Struct):
     size: int = 0
     left_out: int = 0
     parts: list[Parts] = []
+    dictionaries: dict[str, str] = {}
+    """Where the dictionaries that codecs name were put aside."""
 
 
 class ParquetExport:
@@ -90,7 +94,8 @@ class ParquetExport:
             writer = await self._compute(Writer)
             for part in self._parts():
                 await output.write(await self._compute(writer.add, await self._aside(part)))
-            await output.write(await self._compute(writer.finish, self._footer(name)))
+            dictionaries = {codec: await self._aside(part) for codec, part in self.state.dictionaries.items()}
+            await output.write(await self._compute(writer.finish, self._footer(name), dictionaries))
         await self._prove(output.file, read(output.file))
         return output.file
 
@@ -113,6 +118,7 @@ class ParquetExport:
             now_us = self._environment.now_us()
             page = await served.records.walk(served.table, 0, 1, state.position, _PAGE, now_us)
             apart, parts = await self._compute(self._rows.take, page.partitions, self._value_max), self._own.count
+            await self._take_dictionaries(served)
             await self._bring(served, apart, now_us)
             for partition, _ in page.partitions:
                 state.records += partition != state.last
@@ -125,6 +131,18 @@ class ParquetExport:
             if full or state.ended or self._own.count > parts:
                 await self._put_aside(self._rows.count)
                 await self._job.checkpoint(_encode(state))
+
+    async def _take_dictionaries(self, served: ServedNamespace) -> None:
+        """Those that the rows name are put aside as they are met: later they may be gone with the last such value."""
+        for codec in self._rows.dictionaries() - set(self.state.dictionaries):
+            try:
+                content = await content_of(served.view.records, served.values_table, codec)
+            except (NotFound, DataLoss):
+                # Such a value can be undone by nobody.
+                continue
+            part = f"{self._own.fence}-{codec.removeprefix(PREFIX)}"
+            await self._job.put_aside(part, content)
+            self.state.dictionaries[codec] = part
 
     async def _bring(self, served: ServedNamespace, apart: list[Apart], now_us: int) -> None:
         """Values that lie in chunks, a few in memory at a time."""

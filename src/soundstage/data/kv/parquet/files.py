@@ -13,10 +13,11 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from soundstage.core.dictionaries import check_dictionary
 from soundstage.core.errors import DataLoss, InvalidArgument, TooLarge
 from soundstage.core.extras import library
 from soundstage.data.kv.parquet.pages import Unreadable, largest_page
-from soundstage.data.kv.parquet.rows import EXTRA, FORMAT, MARK, Footer, arrow, parquet
+from soundstage.data.kv.parquet.rows import DICTIONARIES, EXTRA, FORMAT, MARK, Footer, arrow, parquet
 from soundstage.runtime.transfer.reading import Compute
 
 ReadRange: TypeAlias = Callable[[int, int], AsyncGenerator[bytes]]
@@ -53,7 +54,10 @@ _LENGTH_BYTES = 4
 
 
 class ParquetFile:
-    """A file whose end was read; `footer` is what it says of itself if it is one of ours."""
+    """A file whose end was read; `footer` is what it says of itself if it is one of ours.
+
+    `dictionaries` are those that it has, by the codecs that name them.
+    """
 
     def __init__(self, read: ReadRange, size: int, metadata: Any, schema: Any, compute: Compute) -> None:
         self._read = read
@@ -62,6 +66,7 @@ class ParquetFile:
         self._compute = compute
         self.rows: int = metadata.num_rows
         self.footer: Footer | None = _footer_of(metadata)
+        self.dictionaries: dict[str, bytes] = _dictionaries_of(metadata)
         self.schema: Any = schema
 
     @classmethod
@@ -215,6 +220,25 @@ def _check_pages(known: Sequence[tuple[int, bytes]], group: int) -> None:
             field="file",
             hint="write it with smaller pages, such as data_page_size of pyarrow",
         )
+
+
+def _dictionaries_of(metadata: Any) -> dict[str, bytes]:
+    """The dictionaries that the file has. Raises `InvalidArgument` for what is not what its name says."""
+    known: Mapping[bytes, bytes] = metadata.metadata or {}
+    said = known.get(DICTIONARIES)
+    if said is None:
+        return {}
+    try:
+        found = msgspec.msgpack.decode(said, type=dict[str, bytes])
+        for codec, content in found.items():
+            check_dictionary(codec, content)
+    except (msgspec.MsgspecError, DataLoss):
+        raise InvalidArgument(
+            "a dictionary of the file is not what its codec names",
+            field="file",
+            hint="export again, or leave out the values that need it",
+        ) from None
+    return found
 
 
 def _steps(source: _Known, metadata: Any, group: int, columns: list[str], on_average: int) -> Any:

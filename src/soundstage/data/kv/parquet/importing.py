@@ -9,7 +9,7 @@ it goes in as a write of now.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Any, Literal, TypeAlias
 
 import msgspec
@@ -26,10 +26,12 @@ from soundstage.core.errors import (
     Unavailable,
 )
 from soundstage.core.together import together
+from soundstage.data.kv.dictionaries.dropping import adopt
 from soundstage.data.kv.large_values import WHOLE_MAX_BYTES, with_chunks
 from soundstage.data.kv.namespace import ServedNamespace
 from soundstage.data.kv.parquet.columns import Bounds, Entry, cell_of, chosen, entries
 from soundstage.data.kv.parquet.files import ParquetFile
+from soundstage.data.kv.shelf import DICTIONARIES_MAX, content_of
 from soundstage.engines.records.port import IN_FLIGHT_MAX_US, Batch, Budget
 from soundstage.runtime.transfer.reading import Compute, transfers_of
 from soundstage.runtime.work.context import JobContext
@@ -80,6 +82,7 @@ class ParquetImport:
         self._file = file
         self._keep = versions == "keep" or (versions is None and file.footer is not None)
         self._columns = chosen(file.schema, keep=self._keep)
+        self._dictionaries: dict[str, bytes] = {}
         self._environment = environment
         self._compute = compute
 
@@ -115,6 +118,8 @@ class ParquetImport:
         else:
             state = _decode(job.state)
             self._renew(state)
+        self._dictionaries = await self._known(self._serve())
+        await self._adopt()
         waiting = 0
         async with aclosing(self._file.batches(self._columns, state.rows)) as batches:
             async for batch in batches:
@@ -124,6 +129,7 @@ class ParquetImport:
                 if waiting >= PIECE_BYTES or state.rows % PIECE_ROWS < batch.num_rows:
                     waiting = 0
                     await self._end_piece(state, job)
+        await self._adopt()
         footer = self._file.footer
         if footer is not None and not state.expired and (state.items, state.size) != (footer.items, footer.bytes):
             raise DataLoss(
@@ -132,7 +138,30 @@ class ParquetImport:
             )
         return state
 
+    async def _known(self, served: ServedNamespace) -> dict[str, bytes]:
+        """The dictionaries that rows may name: those of the file, and of the namespace."""
+        known = dict(self._file.dictionaries)
+        if "codec" not in self._columns:
+            return known
+        await served.look(0)
+        records, table = served.view.records, served.values_table
+        if len(served.shelf.kept.keys() | known.keys()) > DICTIONARIES_MAX:
+            raise Exhausted(
+                f"the namespace {served.name!r} would have more than {DICTIONARIES_MAX} dictionaries",
+                field="file",
+                hint="drop those that no value needs: kv/drop_dictionaries",
+            )
+        for codec in served.shelf.kept.keys() - known.keys():
+            with suppress(NotFound, DataLoss):
+                known[codec] = await content_of(records, table, codec)
+        return known
+
+    async def _adopt(self) -> None:
+        """None of the dictionaries is dropped while rows come that name them."""
+        await adopt(self._serve(), self._environment, self._dictionaries)
+
     async def _end_piece(self, state: ImportState, job: JobContext) -> None:
+        await self._adopt()
         state.time_us = self._time_us(self._serve())
         await job.checkpoint(_encode(state))
 
@@ -148,7 +177,7 @@ class ParquetImport:
             raise NotFound(f"the namespace {served.name!r} was deleted meanwhile", field="namespace")
         now_us = self._environment.now_us()
         latest_us = now_us + served.window.future_us if self._keep else state.time_us
-        bounds = Bounds(latest_us, _value_max(served))
+        bounds = Bounds(latest_us, _value_max(served), frozenset(self._dictionaries))
         found = await self._compute(self._entries, batch, state, bounds, job.job_id)
         lasting = [each for each in found if not 0 < each.expires_us <= now_us]
         writes = list(_writes(lasting))

@@ -6,7 +6,7 @@ Keys and values are bytes. `size` is that of the value; a value that was left ou
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from io import BytesIO, RawIOBase
 from typing import Any, NamedTuple
@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from soundstage.core import version
+from soundstage.core.dictionaries import needs_dictionary
 from soundstage.core.errors import InvalidArgument
 from soundstage.core.extras import library
 from soundstage.data.kv.items import StoredMetadata, id_of
@@ -27,6 +28,9 @@ FORMAT = 1
 
 MARK = b"soundstage"
 """The key in a file's footer under which it says what it is."""
+
+DICTIONARIES = b"soundstage.dictionaries"
+"""The key under which a file has the dictionaries that its codecs name: a map of MessagePack, from codec to content."""
 
 ROW_BYTES = 64
 """What a row takes besides its bytes, for bounds on memory."""
@@ -145,6 +149,10 @@ class Rows:
         first.bytes, self.bytes = self.bytes, self.count * ROW_BYTES
         return first
 
+    def dictionaries(self) -> set[str]:
+        """The codecs of the rows that need one."""
+        return {codec for codec in set(self.columns[7]) if needs_dictionary(codec)}
+
     def tally(self) -> int:
         """Bytes of keys and of values that are there."""
         return sum(map(len, self.columns[1])) + sum(len(each) for each in self.columns[2] if each is not None)
@@ -206,8 +214,10 @@ class Writer:
         self._writer.write_table(table, row_group_size=max(1, table.num_rows))
         return self._sink.taken()
 
-    def finish(self, footer: Footer) -> bytes:
-        """The end of the file."""
+    def finish(self, footer: Footer, dictionaries: Mapping[str, bytes] | None = None) -> bytes:
+        """The end of the file, with the dictionaries that its codecs name."""
         self._writer.add_key_value_metadata({MARK: msgspec.json.encode(footer)})
+        if dictionaries:
+            self._writer.add_key_value_metadata({DICTIONARIES: msgspec.msgpack.encode(dictionaries)})
         self._writer.close()
         return self._sink.taken()
