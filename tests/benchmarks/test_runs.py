@@ -86,7 +86,7 @@ def test_sets_of_mutations_are_measured_beside_puts_one_by_one() -> None:
 
 @pytest.mark.slow
 def test_each_codec_is_measured_on_the_wire_and_on_disk() -> None:
-    figures = kv_compression.measure(kv_compression.Scale(documents=200))
+    figures = kv_compression.measure(kv_compression.Scale(documents=200, samples=2_000))
     sound(figures)
     places, codecs = ("sent", "received", "logged", "rested"), ("zstd", "lz4", "dictionary")
     assert set(by_name(figures)) == {
