@@ -26,7 +26,7 @@ LOG_WHOLE_LINES = 5000
 SERVERS: dict[str, tuple[str, ...]] = {
     "e2e": ("memcached",),
     "servers": ("cassandra", "druid", "kafka", "memcached", "postgresql", "redis", "s3", "temporal"),
-    "cassandra": ("cassandra",),
+    "cassandra": ("cassandra", "memcached"),
     "ring": ("cassandra",),
     "kafka": ("kafka",),
     "brokers": ("kafka",),

@@ -29,10 +29,14 @@ class Started:
 
 
 class StoreUnderTest(ABC):
-    """Opened by `open`; `restart` serves on from what the engine kept on the storage `name`."""
+    """Opened by `open`; `restart` serves on from what the engine kept on the storage `name`.
+
+    `caches` are engines besides that one, by their names, which stay when it is closed.
+    """
 
     def __init__(self, open_engine: OpenEngine, name: str, seed: int = 0) -> None:
         self.environment: VirtualEnvironment = VirtualEnvironment(seed)
+        self.caches: dict[str, Any] = {}
         self._open_engine = open_engine
         self._name = name
         self._stage: Stage | None = None
@@ -42,10 +46,10 @@ class StoreUnderTest(ABC):
         engine = await self._open_engine(self.environment, self._name)
         stage = Stage.open(
             data="memory:",
-            config={"engines": {"default": {"url": "memory:"}}},
+            config={"engines": {"default": {"url": "memory:"}, **{name: {"url": "lru:"} for name in self.caches}}},
             variables={},
             environment=self.environment,
-            engines={"default": cast("Records", Started(engine))},
+            engines={"default": cast("Records", Started(engine)), **self.caches},
             background=False,
         )
         self._stage = await stage.start()

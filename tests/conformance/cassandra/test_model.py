@@ -13,6 +13,6 @@ STEPS = 400
 """The memory and the embedded engine walk thousands, and seeds that nobody has chosen."""
 
 
-@pytest.mark.parametrize("seed", [1, 3])
-def test_a_walk_is_answered_as_by_the_model(open_engine: OpenEngine, seed: int) -> None:
-    assert walk(open_engine, seed, STEPS)["steps"] == STEPS
+@pytest.mark.parametrize(("seed", "cached"), [(1, False), (3, False), (5, True)])
+def test_a_walk_is_answered_as_by_the_model(open_engine: OpenEngine, seed: int, *, cached: bool) -> None:
+    assert walk(open_engine, seed, STEPS, cached=cached)["steps"] == STEPS

@@ -12,12 +12,15 @@ from tests.testing.kv.conftest import memory_opener
 
 from soundstage.core import version
 from soundstage.core.errors import Unavailable
-from soundstage.data.kv import namespace, predicates
+from soundstage.data.kv import cached_reads, namespace, predicates
 from soundstage.data.kv.api import MatchRange
+from soundstage.data.kv.cache_entries import Answer
+from soundstage.data.kv.cached_records import CachedRecords
 from soundstage.data.kv.selections import Filling
 from soundstage.data.kv.service import KeyValueService
 from soundstage.data.kv.tokens import DriftWindow
 from soundstage.engines.records import memory, tombstones
+from soundstage.engines.records.passing import PassingRecords
 from soundstage.engines.records.port import Stamp, TableSpec
 from soundstage.testing.kv.readings import Divergence
 from soundstage.testing.kv.walk import ACTS, EPOCH_STEPS, Walk, walk
@@ -157,3 +160,26 @@ def test_a_wrong_store_is_found(wrong: str, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(*MUTANTS[wrong])
     with pytest.raises(Divergence):
         walk(memory_opener(), seed=7, steps=STEPS)
+
+
+def as_kept(self: Answer, now_us: int) -> Any:
+    return list(self.rows or ())
+
+
+def one_question(keys: Any) -> bytes:
+    return b"p"
+
+
+CACHE_MUTANTS: dict[str, tuple[Any, str, Any]] = {
+    "writers tell the cache nothing": (CachedRecords, "apply", PassingRecords.apply),
+    "what has expired is shown": (Answer, "live", as_kept),
+    "all keys are one question": (cached_reads, "points", one_question),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("wrong", CACHE_MUTANTS)
+def test_a_wrong_cache_is_found(wrong: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(*CACHE_MUTANTS[wrong])
+    with pytest.raises(Divergence):
+        walk(memory_opener(), seed=7, steps=STEPS, cached=True)

@@ -40,6 +40,17 @@ WORK = "soundstage.runtime.work"
 AHEAD = "soundstage.data.writeahead"
 FILES = "soundstage.engines.blobs.file"
 SERIES = "soundstage.data.timeseries"
+HEADS = "soundstage.data.kv.closed_heads"
+READS = "soundstage.data.kv.cached_reads"
+ENTRIES = "soundstage.data.kv.cache_entries"
+CACHED = "soundstage.data.kv.cached_records"
+OWN = "soundstage.data.kv.own_writes"
+
+
+def of_caches(module: str, right: str, wrong: str, steps: int = 2_000) -> Mutant:
+    """One thing wrong with the cache tier."""
+    return Mutant("memory", (Edit(module, right, wrong),), steps, "caches")
+
 
 MUTANTS: dict[str, Mutant] = {
     "at_equal_times_puts_beat_deletes": Mutant(
@@ -732,6 +743,41 @@ MUTANTS: dict[str, Mutant] = {
         ),
         system="timeseries",
         steps=2_000,
+    "answers_count_under_any_head": of_caches(READS, "looked.answer.nonce == head.nonce", "True"),
+    "a_closed_head_is_filled_under": of_caches(
+        READS, "elif head.is_closed(self._environment.now_us()):", "elif False:"
+    ),
+    "a_writer_does_not_close_the_head": of_caches(
+        HEADS, "if await self._tier.put_head(key, closed, cas):\n                    return True", "return True"
+    ),
+    "an_opened_head_is_the_one_of_before": of_caches(
+        HEADS, "opened(self._tier.nonce(), closing.id", 'opened((head or Head(b"")).nonce, closing.id'
+    ),
+    "a_head_that_could_not_be_opened_is_not_owed": of_caches(
+        HEADS,
+        "            self._ended(partition, closing)\n        self._owe(partition)",
+        "            self._ended(partition, closing)",
+    ),
+    "nobody_remembers_what_is_owed": of_caches(
+        HEADS, "return self._blind_until_us > 0 or partition in self._owed", "return False"
+    ),
+    "what_is_owed_is_asked_of_the_cache": of_caches(CACHED, "if self.heads.is_owed(partition) or now_us", "if now_us"),
+    "what_is_owed_voids_nothing": of_caches(
+        HEADS, "nonce, now_us = self._tier.nonce(), self", 'nonce, now_us = (head or Head(b"")).nonce, self'
+    ),
+    "any_kept_answer_has_ones_own_write": of_caches(
+        ENTRIES, "        if least is None:\n            return True", "        return True"
+    ),
+    "a_client_forgets_what_it_wrote": of_caches(
+        OWN, "if found is not None and found.until_ns > self._environment.monotonic_ns():", "if False:"
+    ),
+    "a_head_is_never_opened": of_caches(
+        ENTRIES,
+        "others = [each for each in self.writers if each.id != writer and each.until_us > now_us]",
+        "others = self.writers",
+    ),
+    "what_expired_in_the_cache_is_shown": of_caches(
+        ENTRIES, "[row for row in self.rows or () if version.is_live(row[1], now_us)]", "list(self.rows or ())"
     ),
     "a_cursor_leads_before_the_change_it_came_with": Mutant(
         "memory",

@@ -56,6 +56,8 @@ def test_there_are_mutants_of_the_rule_of_both_engines_and_of_the_systems() -> N
         "runtime.work",
         "data.writeahead",
         "data.timeseries",
+        "data.kv.closed_heads",
+        "data.kv.cached_reads",
         "blobs.file",
     )
     for part in parts:

@@ -45,6 +45,19 @@ class Readings:
             request["min_version"] = token_at(*stamp)
         await self._pages(request, wanted, selection, token_at(*stamp) if stamp else None)
 
+    async def kept(self, name: str, chance: Random) -> bool:
+        """One page of what a cache may answer; whether it had both of what it takes for that."""
+        keys: list[bytes] = chance.sample(KEYS, chance.choice((0, 1, 1, 2, 3)))
+        found, stamp = self.model.items(name, self.store.now_us), self.model.stamp(name)
+        predicate = api.Predicate(match_keys=api.MatchKeys(keys=keys)) if keys else None
+        request: dict[str, Any] = {"id": name, "predicate": predicate}
+        if stamp is not None and chance.random() < 0.2:
+            request["min_version"] = token_at(*stamp)
+        cache, wanted = self.store.cache, [(key, found[key]) for key in found if not keys or key in keys]
+        before = 0 if cache is None else cache.statistics().hits
+        await self._pages(request, wanted, api.Selection(), token_at(*stamp) if stamp else None)
+        return cache is not None and cache.statistics().hits >= before + 2
+
     async def unreached(self, name: str) -> None:
         """A read that asks for more than the record has accepted."""
         stamp = self.model.stamp(name)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from soundstage.core.environment import Environment
 from soundstage.data.kv.api import KeyValue
+from soundstage.engines.cache.memory import MemoryCache
+from soundstage.engines.cache.port import CacheCapability
 from soundstage.runtime.stage import Stage
 from soundstage.testing.records import OpenEngine
 from soundstage.testing.stores import NAMESPACE, StoreUnderTest
@@ -24,14 +27,34 @@ FIRST_KNOBS: dict[str, Any] = {
 }
 
 
+CACHED_KNOBS: dict[str, Any] = {
+    "consistency": "read_your_writes",
+    "cache": {"engine": "hot", "ttl": "30s", "answer_max": "1KiB"},
+}
+
+
+class LastingCache(MemoryCache):
+    """What it has outlives the stages that use it, as in a server."""
+
+    def __init__(self, environment: Environment) -> None:
+        super().__init__(environment)
+        self.capabilities = frozenset({CacheCapability.SHARED})
+
+    async def stop(self) -> None:
+        """The next stage finds all of it."""
+
+
 class Store(StoreUnderTest):
-    """A namespace of the key-value store with `knobs`."""
+    """A namespace of the key-value store with `knobs`, by way of `cache` if it has one."""
 
     kv: KeyValue
 
-    def __init__(self, open_engine: OpenEngine, name: str, seed: int = 0) -> None:
+    def __init__(self, open_engine: OpenEngine, name: str, seed: int = 0, *, cached: bool = False) -> None:
         super().__init__(open_engine, name, seed)
-        self.knobs: dict[str, Any] = dict(FIRST_KNOBS)
+        self.knobs: dict[str, Any] = {**FIRST_KNOBS, **(CACHED_KNOBS if cached else {})}
+        self.cache: LastingCache | None = LastingCache(self.environment) if cached else None
+        if self.cache is not None:
+            self.caches["hot"] = self.cache
 
     async def begin(self, stage: Stage) -> None:
         self.kv = stage.client(KeyValue, NAMESPACE)

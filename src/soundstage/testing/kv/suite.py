@@ -14,6 +14,9 @@ from soundstage.testing.records import OpenEngine
 
 SEED_MAX = 2**32
 
+KEPT_SHARE = 100
+"""So many steps, at most, for each read that the cache answers."""
+
 
 class KeyValueSuite:
     """What the key-value store answers over every engine. Subclass it with a fixture `open_engine`, see `OpenEngine`.
@@ -34,6 +37,10 @@ class KeyValueSuite:
     def test_a_walk_of_a_fresh_seed_is_answered_as_by_the_model(self, open_engine: OpenEngine) -> None:
         # A divergence names its seed.
         walk(open_engine, secrets.randbelow(SEED_MAX), self.steps)
+
+    def test_a_walk_by_way_of_a_cache_is_answered_as_by_the_model(self, open_engine: OpenEngine) -> None:
+        met = walk(open_engine, secrets.randbelow(SEED_MAX), self.steps, "cached", cached=True)
+        assert met["kept"] >= met["steps"] / KEPT_SHARE
 
     def test_every_situation_occurs_in_one_of_a_hundred_steps(self, open_engine: OpenEngine) -> None:
         assert walk(open_engine, self.seeds[0], self.steps).missed() == {}

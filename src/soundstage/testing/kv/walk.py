@@ -34,6 +34,9 @@ RECORDS = 4
 SENT_MAX = 40
 """Writes remembered, to be repeated or to lend their token."""
 
+CACHED_SHARE = 0.8
+CACHED_READS = 4
+
 EPOCH_STEPS = 400
 """After so many steps the records are emptied and others begun, so that the model stays small."""
 
@@ -45,11 +48,14 @@ REFUSALS: dict[str, type[SoundstageError]] = {
 
 
 class Walk:
-    """One store and its model; `step` does one act. The acts are public, for state machines to choose from."""
+    """One store and its model; `step` does one act. The acts are public, for state machines to choose from.
 
-    def __init__(self, open_engine: OpenEngine, seed: int = 0, name: str = "walk") -> None:
+    With `cached` the store has a cache before it, and most reads are such as it may answer.
+    """
+
+    def __init__(self, open_engine: OpenEngine, seed: int = 0, name: str = "walk", *, cached: bool = False) -> None:
         self.seed = seed
-        self.store: Store = Store(open_engine, name, seed)
+        self.store: Store = Store(open_engine, name, seed, cached=cached)
         self.situations: Situations = Situations()
         self.clock: TokenClock = TokenClock(self.store.environment)
         self.drift: Drift = Drift(FIRST_KNOBS["drift_past"], FIRST_KNOBS["drift_future"])
@@ -151,6 +157,9 @@ class Walk:
         )
 
     async def read(self, chance: Random) -> None:
+        if self.store.cache is not None and chance.random() < CACHED_SHARE:
+            await self._read_kept(chance.choice(self.names), chance)
+            return
         await self.readings.record(chance.choice(self.names), chance)
 
     async def read_beyond(self, chance: Random) -> None:
@@ -177,8 +186,10 @@ class Walk:
         if not expiring:
             return await self.put(chance)
         expires_us, name = min(expiring)
+        await self._read_kept(name, chance)
         self.store.advance_us(max(0, expires_us - chance.choice((0, 0, 1)) - now_us))
         self.situations["expiry_boundary"] += 1
+        await self._read_kept(name, chance)
         return await self.readings.record(name, chance)
 
     async def wait(self, chance: Random) -> None:
@@ -202,6 +213,11 @@ class Walk:
         """A stage after a restart knows nothing of what the replies of the one before showed."""
         await self.store.restart()
         self.readings.newest_us = 0
+
+    async def _read_kept(self, name: str, chance: Random) -> None:
+        """Some of what a cache may answer, if there is one."""
+        for _ in range(0 if self.store.cache is None else CACHED_READS):
+            self.situations["kept"] += await self.readings.kept(name, chance)
 
     # How a write is sent.
 
@@ -334,11 +350,11 @@ ACTS: dict[Callable[[Walk, Random], Awaitable[None]], int] = {
 """What a step may be, and how often."""
 
 
-def walk(open_engine: OpenEngine, seed: int, steps: int, name: str = "walk") -> Situations:
+def walk(open_engine: OpenEngine, seed: int, steps: int, name: str = "walk", *, cached: bool = False) -> Situations:
     """`Walk.run` on a store of its own, from opening to closing."""
 
     async def play() -> Situations:
-        found = Walk(open_engine, seed, name)
+        found = Walk(open_engine, seed, name, cached=cached)
         await found.store.open()
         try:
             return await found.run(steps)

@@ -15,6 +15,7 @@
     episode, coverage      one run from its seed to its end, and what it went through
     shrink                 the fewest steps that lead to a divergence
     kv                     the scenario of the key-value store
+    caches                 that of its cache tier: two servers, one store, one cache
     leases, schedule       those of leases and of timed work, in several processes
     jobs, jobs_book        that of jobs, and what is known of each
     chores, blobs          the system whose jobs they are, and where their files are

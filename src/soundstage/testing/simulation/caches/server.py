@@ -1,0 +1,136 @@
+"""A server of the key-value store on the engine of the host and the cache of all: killed, paused, and started anew."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+from soundstage.core.call import Call
+from soundstage.core.errors import SoundstageError, Unavailable
+from soundstage.data.kv.cached_records import CachedRecords
+from soundstage.data.kv.service import KeyValueService
+from soundstage.runtime.namespaces.api import Namespaces, NamespaceSpec
+from soundstage.runtime.stage import Stage
+from soundstage.testing.simulation.caches.book import Author
+from soundstage.testing.simulation.caches.shared import CacheWay, SharedCache
+from soundstage.testing.simulation.process import Process
+from soundstage.testing.simulation.turn import aside
+
+NAMESPACE = "people"
+CONFIG = {"data": "memory:", "engines": {"default": {"url": "memory:"}, "hot": {"url": "lru:"}}}
+RETRY_S = 0.5
+PAUSED_AGAIN_S = 70.0
+"""A read that is under way in a process is not paused twice."""
+
+R = TypeVar("R")
+
+
+class Server:
+    """One process after the other. `stage` is None while there is none."""
+
+    def __init__(self, process: Process, shared: SharedCache) -> None:
+        self.process = process
+        self.stage: Stage | None = None
+        self._shared = shared
+        self._may_pause_s = 0.0
+
+    @property
+    def author(self) -> Author:
+        """Who answers now."""
+        return Author(self.process.number, self.process.life)
+
+    @property
+    def records(self) -> CachedRecords | None:
+        """The namespace as the process has it."""
+        if self.stage is None:
+            return None
+        service = self.stage.systems.service("kv")
+        assert isinstance(service, KeyValueService)
+        return service._serve(NAMESPACE).cached  # pyright: ignore[reportPrivateUsage]
+
+    def owes(self, record: str) -> bool:
+        """Whether it may not have told the cache of all it wrote to the record."""
+        records = self.records
+        return records is None or records.heads.is_owed(record.encode())
+
+    async def start(self, skew_s: float) -> None:
+        """It serves, from when the engine of the host does."""
+        self.process.begin(skew_s)
+        process = self.process
+        way = CacheWay(self._shared, process.number, process.is_cut, process.counts)
+        given: Any = {"default": self.process.records, "hot": way}
+        while True:
+            stage = Stage.open(
+                config=CONFIG,
+                variables={},
+                environment=self.process.environment,
+                engines=given,
+                background=False,
+            )
+            try:
+                await self.process.run(stage.start())
+            except SoundstageError:
+                await self._shared.environment.sleep(RETRY_S)
+                continue
+            self.stage = stage
+            return
+
+    async def configure(self, spec: NamespaceSpec) -> None:
+        """The namespace is there, for this server and for those that are started later."""
+        assert self.stage is not None
+        await self.process.run(self.stage.client(Namespaces).put(namespace=spec))
+
+    async def call(self, operation: str, request: Any, within_s: float) -> tuple[Any, tuple[int, int]]:
+        """The reply, and when by its clock the call began and ended. `Unavailable` while it is down."""
+        stage, environment = self.stage, self.process.environment
+        if stage is None:
+            raise Unavailable("the server is down", outcome="not_applied")
+
+        async def doing() -> tuple[Any, tuple[int, int]]:
+            began_us = environment.now_us()
+            deadline_ns = environment.monotonic_ns() + round(within_s * 1e9)
+            try:
+                reply = await stage.dispatch("kv", operation, Call(deadline_ns=deadline_ns), request)
+            except SoundstageError as error:
+                # Whoever asked may wait no more.
+                reply = error
+            return reply, (began_us, environment.now_us())
+
+        reply, times_us = await self.process.run(doing())
+        if isinstance(reply, SoundstageError):
+            raise reply
+        return reply, times_us
+
+    def pause(self, seconds: float) -> bool:
+        """None of its code runs for so long; false where it was paused a moment ago."""
+        now_s = self._shared.environment.monotonic_ns() / 1e9
+        if now_s < self._may_pause_s:
+            return False
+        self._may_pause_s = now_s + seconds + PAUSED_AGAIN_S
+        self.process.pause(seconds)
+        return True
+
+    async def kill(self) -> None:
+        """It has ended at once."""
+        stage, self.stage = self.stage, None
+        self.process.kill()
+        await self._leave(stage)
+
+    async def stop(self) -> None:
+        """It has stopped in order."""
+        stage, self.stage = self.stage, None
+        if stage is not None:
+            await self._in_time(stage.stop)
+        self.process.kill()
+
+    async def _leave(self, stage: Stage | None) -> None:
+        """What is left of a process that is gone goes nowhere."""
+        if stage is not None:
+            with aside():
+                await self._in_time(stage.stop)
+
+    async def _in_time(self, stop: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        try:
+            await stop()
+        except SoundstageError:
+            return
