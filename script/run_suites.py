@@ -39,7 +39,7 @@ SERVERS: dict[str, tuple[str, ...]] = {
     "testing": ("memcached",),
     "surface": ("memcached",),
     "docs": ("memcached", "s3"),
-    "examples": ("cassandra",),
+    "examples": ("cassandra", "memcached"),
     "demo": ("cassandra",),
     "benchmarks": ("cassandra", "memcached"),
 }

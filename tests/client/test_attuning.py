@@ -16,6 +16,7 @@ from tests.client.stand_in import FarEnd, items_reply, problem, put_reply, token
 
 from soundstage.client import Connection, Settings
 from soundstage.client.attuning import NAMESPACES_MAX, Attuning, Latencies
+from soundstage.client.attuning import Tuned as OfNamespace
 from soundstage.core.attunement import SIGNALS_HEADER, Hedging
 from soundstage.core.codec import MSGPACK, decoder, msgpack_encode
 from soundstage.core.compression import compress, decompress
@@ -380,6 +381,17 @@ def test_a_call_is_late_when_nearly_all_others_took_less(took: list[int]) -> Non
         assert slow_ns is None
     else:
         assert slow_ns == recent[len(recent) * 95 // 100]
+
+
+def test_calls_of_one_operation_say_nothing_of_how_late_another_is() -> None:
+    get, scan = KeyValueCalls.get_items, KeyValueCalls.scan_items
+    tuned = OfNamespace()
+    tuned.signals = signals(hedging=Hedging(after="p95"))
+    for _ in range(32):
+        tuned.took(get, 1_000)
+        tuned.took(scan, 5_000_000_000)
+    found = [tuned.late(get), tuned.late(scan), tuned.late(KeyValueCalls.count_items)]
+    assert [each and each.after_s for each in found] == [1e-6, 5.0, None]
 
 
 def test_the_attunement_of_kv_asks_by_its_handshake() -> None:

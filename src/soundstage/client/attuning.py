@@ -64,13 +64,22 @@ class Tuned:
         self.again_ns: int = 0
         self.asking: bool = False
         self.budget: Budget = hedge_budget()
-        self.latencies: Latencies = Latencies()
+        self.latencies: dict[str, Latencies] = {}
+        """By operation: one that takes a page says nothing of one that takes an item."""
+
+    def took(self, operation: Operation[..., Any], ns: int) -> None:
+        """A call of the operation took so long."""
+        found = self.latencies.get(operation.name)
+        if found is None:
+            found = self.latencies[operation.name] = Latencies()
+        found.add(ns)
 
     def late(self, operation: Operation[..., Any]) -> HedgePolicy | None:
         """When a call of the operation is late; None while nobody knows."""
         if self.signals is None:
             return None
-        after_ns = self.latencies.slow_ns() if self.signals.hedging.after == "p95" else None
+        latencies = self.latencies.get(operation.name) if self.signals.hedging.after == "p95" else None
+        after_ns = None if latencies is None else latencies.slow_ns()
         if after_ns is None:
             objective = self.signals.slos.get(operation.name)
             if objective is None or objective.target is None:
@@ -185,7 +194,7 @@ class Attuning:
             reply = await attempt()
         else:
             reply = await hedged(attempt, policy, tuned.budget, self._environment)
-        tuned.latencies.add(self._environment.monotonic_ns() - began_ns)
+        tuned.took(operation, self._environment.monotonic_ns() - began_ns)
         return reply
 
     def _known(self, namespace: str) -> Signals | None:

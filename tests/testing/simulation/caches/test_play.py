@@ -10,8 +10,8 @@ import pytest
 from tests.testing.simulation.theatre import at_site, noted
 
 from soundstage.testing.simulation.caches import SCENARIO
+from soundstage.testing.simulation.caches.nodes import NO_FAULTS, CacheRates
 from soundstage.testing.simulation.caches.play import Act, CachesPlay, CacheStep
-from soundstage.testing.simulation.caches.shared import NO_FAULTS, CacheRates
 from soundstage.testing.simulation.climate import Climate
 from soundstage.testing.simulation.scenario import Divergence, Site
 

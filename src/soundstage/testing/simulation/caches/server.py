@@ -12,7 +12,7 @@ from soundstage.data.kv.service import KeyValueService
 from soundstage.runtime.namespaces.api import Namespaces, NamespaceSpec
 from soundstage.runtime.stage import Stage
 from soundstage.testing.simulation.caches.book import Author
-from soundstage.testing.simulation.caches.shared import CacheWay, SharedCache
+from soundstage.testing.simulation.caches.nodes import CacheWay, SharedCache
 from soundstage.testing.simulation.process import Process
 from soundstage.testing.simulation.turn import aside
 

@@ -11,7 +11,7 @@ import pytest
 
 from soundstage.core.errors import Unavailable
 from soundstage.engines.cache.port import Outcome
-from soundstage.testing.simulation.caches.shared import NODES, CacheRates, CacheWay, SharedCache, number_of
+from soundstage.testing.simulation.caches.nodes import NODES, CacheRates, CacheWay, SharedCache, number_of
 from soundstage.testing.simulation.environment import SimulatedEnvironment
 from soundstage.testing.simulation.loop import run, running_loop
 from soundstage.testing.simulation.turn import Turn, taking
