@@ -743,13 +743,8 @@ MUTANTS: dict[str, Mutant] = {
         ),
         system="timeseries",
         steps=2_000,
+    ),
     "answers_count_under_any_head": of_caches(READS, "looked.answer.nonce == head.nonce", "True"),
-    "a_closed_head_is_filled_under": of_caches(
-        READS, "elif head.is_closed(self._environment.now_us()):", "elif False:"
-    ),
-    "a_writer_does_not_close_the_head": of_caches(
-        HEADS, "if await self._tier.put_head(key, closed, cas):\n                    return True", "return True"
-    ),
     "an_opened_head_is_the_one_of_before": of_caches(
         HEADS, "opened(self._tier.nonce(), closing.id", 'opened((head or Head(b"")).nonce, closing.id'
     ),
