@@ -29,6 +29,7 @@ SHORT_RUNS = [
     pytest.param("schedule", "5", 80, marks=pytest.mark.slow),
 ]
 LONG_RUNS = {
+    "caches": 4_000,
     "changes": 12_000,
     "files": 3_000,
     "jobs": 1_000,
