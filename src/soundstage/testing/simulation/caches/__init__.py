@@ -42,7 +42,6 @@ class CachesScenario:
         "node_gone": 0.005,
         "cut_off": 0.005,
         "paused": 0.002,
-        "calm": 0.01,
     }
 
     def draw(self, random: Random, number: int, client: int) -> CacheStep:
