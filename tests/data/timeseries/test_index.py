@@ -27,8 +27,8 @@ from soundstage.data.timeseries import (
     TimeSeries,
     TopTerms,
 )
+from soundstage.data.timeseries.feed import TOPICS
 from soundstage.data.timeseries.index import indexer
-from soundstage.data.timeseries.index.feed import TOPICS
 from soundstage.data.timeseries.roles import index_namespaces
 from soundstage.engines.records.port import Budget
 from soundstage.engines.search.memory import MemorySearch

@@ -7,6 +7,7 @@ values under one key the greater one stays, on every engine and in whatever orde
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from hashlib import blake2b
 from typing import NamedTuple
 
 from soundstage.core import version
@@ -25,6 +26,20 @@ ITEM_KEY_MAX_BYTES = 2_000
 
 FIRST_US = 1
 """The time of rows of events before 1970: versions have none before."""
+
+
+class EventKey(NamedTuple):
+    """Which event; of one event it is always the same."""
+
+    series: str
+    time_ns: int
+    event_id: str
+
+    @property
+    def document_id(self) -> str:
+        """Under which its document is."""
+        parts = (self.series.encode(), self.time_ns.to_bytes(8, "big", signed=True), self.event_id.encode())
+        return blake2b(b"".join(len(part).to_bytes(4, "big") + part for part in parts), digest_size=16).hexdigest()
 
 
 class Record(NamedTuple):

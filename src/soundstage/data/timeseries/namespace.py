@@ -21,7 +21,7 @@ from soundstage.data.timeseries.config import (
 )
 from soundstage.data.timeseries.events import Window
 from soundstage.data.timeseries.fanout import FanOut
-from soundstage.data.timeseries.index.feed import Feed
+from soundstage.data.timeseries.feed import Feed
 from soundstage.data.timeseries.slices import Lifetime
 from soundstage.engines.records.port import Capability, Records, TableSpec
 from soundstage.runtime.service import Logs, NamespaceView

@@ -30,9 +30,8 @@ from soundstage.data.timeseries.api import (
 )
 from soundstage.data.timeseries.cursors import READ, SEARCH, Cursor
 from soundstage.data.timeseries.draining import Drains
-from soundstage.data.timeseries.events import check_series, records_of
-from soundstage.data.timeseries.index.feed import LOG_KNOB
-from soundstage.data.timeseries.index.fields import EventKey
+from soundstage.data.timeseries.events import EventKey, check_series, records_of
+from soundstage.data.timeseries.feed import LOG_KNOB
 from soundstage.data.timeseries.index.indexer import Indexer, rebuild
 from soundstage.data.timeseries.index.searching import ENGINE_KNOB, SearchCursor, Searching
 from soundstage.data.timeseries.namespace import ServedNamespace

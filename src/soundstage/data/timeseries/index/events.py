@@ -8,7 +8,7 @@ from soundstage.core.errors import NotFound
 from soundstage.core.together import all_or_none
 from soundstage.data.timeseries import placement
 from soundstage.data.timeseries.api import Event
-from soundstage.data.timeseries.index.fields import EventKey
+from soundstage.data.timeseries.events import EventKey
 from soundstage.data.timeseries.namespace import ServedNamespace
 from soundstage.data.timeseries.partitions import Found
 from soundstage.data.timeseries.reads import event_from

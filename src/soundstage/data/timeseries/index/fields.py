@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from hashlib import blake2b
 from math import isfinite
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
@@ -27,20 +27,6 @@ DOCUMENT_BYTES = 240 << 10
 """What lies over that in the longest texts of a document is not in it."""
 
 _INTEGER = re.compile(rb"[+-]?[0-9]{1,19}")
-
-
-class EventKey(NamedTuple):
-    """Which event; of one event it is always the same."""
-
-    series: str
-    time_ns: int
-    event_id: str
-
-    @property
-    def document_id(self) -> str:
-        """Under which its document is."""
-        parts = (self.series.encode(), self.time_ns.to_bytes(8, "big", signed=True), self.event_id.encode())
-        return blake2b(b"".join(len(part).to_bytes(4, "big") + part for part in parts), digest_size=16).hexdigest()
 
 
 class Fields:

@@ -18,9 +18,10 @@ from soundstage.core.environment import Environment
 from soundstage.core.errors import Exhausted, NotFound, PreconditionFailed
 from soundstage.core.time import NS_PER_S
 from soundstage.data.timeseries import placement
+from soundstage.data.timeseries.events import EventKey
+from soundstage.data.timeseries.feed import keys_of
 from soundstage.data.timeseries.index.events import events_of
-from soundstage.data.timeseries.index.feed import keys_of
-from soundstage.data.timeseries.index.fields import EventKey, Fields
+from soundstage.data.timeseries.index.fields import Fields
 from soundstage.data.timeseries.index.queries import strays
 from soundstage.data.timeseries.index.searching import ENGINE_KNOB, alias_of
 from soundstage.data.timeseries.namespace import ServedNamespace

@@ -7,7 +7,8 @@ from itertools import pairwise
 
 from soundstage.core.errors import InvalidArgument
 from soundstage.data.timeseries.api import BooleanQuery, RangeQuery, SearchQuery
-from soundstage.data.timeseries.index.fields import EVENT, SERIES, TIME, EventKey, Fields, bounded
+from soundstage.data.timeseries.events import EventKey
+from soundstage.data.timeseries.index.fields import EVENT, SERIES, TIME, Fields, bounded
 from soundstage.data.timeseries.slices import Slice
 from soundstage.engines.search.port import Kind
 from soundstage.engines.search.queries import All, Bool, Exists, Match, Prefix, Query, Range, Scalar, Term, Terms

@@ -14,10 +14,11 @@ from soundstage.data.timeseries.api import (
     SearchQuery,
     TimeInterval,
 )
+from soundstage.data.timeseries.events import EventKey
+from soundstage.data.timeseries.feed import digest_of
 from soundstage.data.timeseries.index.aggregates import NAME, aggregation_of, counted
 from soundstage.data.timeseries.index.events import events_of
-from soundstage.data.timeseries.index.feed import digest_of
-from soundstage.data.timeseries.index.fields import EVENT, SERIES, TIME, EventKey, Fields
+from soundstage.data.timeseries.index.fields import EVENT, SERIES, TIME, Fields
 from soundstage.data.timeseries.index.queries import after, query_of, visible, within
 from soundstage.data.timeseries.namespace import ServedNamespace
 from soundstage.engines.search import port

@@ -14,8 +14,7 @@ import msgspec
 from soundstage.core.errors import NotFound
 from soundstage.core.time import NS_PER_US
 from soundstage.data.timeseries.config import IndexConfig
-from soundstage.data.timeseries.events import Record
-from soundstage.data.timeseries.index.fields import EventKey
+from soundstage.data.timeseries.events import EventKey, Record
 from soundstage.engines.log.port import Entry, Log, TopicSpec
 from soundstage.runtime.service import Logs, NamespaceView
 
