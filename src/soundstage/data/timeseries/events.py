@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from soundstage.core import version
 from soundstage.core.errors import Forbidden, InvalidArgument
-from soundstage.core.limits import check_call_bytes, check_call_items, check_id, check_text
+from soundstage.core.limits import ID_MAX_BYTES, check_call_bytes, check_call_items, check_id, check_text
 from soundstage.core.time import Duration, Instant
 from soundstage.data.timeseries import placement
 from soundstage.data.timeseries.api import Event
@@ -74,7 +74,8 @@ def records_of(events: Sequence[Event], blocked: Collection[str]) -> list[Record
     if not events:
         raise InvalidArgument("events is empty", field="events", hint="give at least one")
     check_call_items(sum(len(event.event_items) for event in events) or 1, "events")
-    records = [_record(event, blocked, f"events[{index}]") for index, event in enumerate(events)]
+    known: dict[str, bytes] = {}
+    records = [_record(event, blocked, index, known) for index, event in enumerate(events)]
     # As much as one batch of a store takes: whatever lies in one partition is written at once.
     check_call_bytes(sum(_size(event, record) for event, record in zip(events, records, strict=True)), "events")
     return records
@@ -111,28 +112,47 @@ def too_late(index: int, record: Record) -> InvalidArgument:
     )
 
 
-def _record(event: Event, blocked: Collection[str], field: str) -> Record:
-    series = check_series(event.time_series_id, blocked, f"{field}.time_series_id")
-    event_id = check_id(event.event_id, f"{field}.event_id")
-    if not event.event_items:
-        raise InvalidArgument(
-            f"{field}.event_items is empty", field=f"{field}.event_items", hint="give at least one item"
-        )
+def _record(event: Event, blocked: Collection[str], index: int, known: dict[str, bytes]) -> Record:
+    """An event of that index as it is stored; `known` are series that were found right."""
+    series = known.get(event.time_series_id)
+    if series is None:
+        series = check_series(event.time_series_id, blocked, f"events[{index}].time_series_id")
+        known[event.time_series_id] = series
+    event_id = _event_id(event.event_id, index)
     time_ns = int(event.event_time)
     prefix = placement.event_prefix(time_ns, event_id)
     head = version.put_head(max(time_ns // 1_000, FIRST_US), TOKEN, metadata=placement.metadata(series))
-    rows: list[Row] = []
-    keys: set[str] = set()
-    for index, item in enumerate(event.event_items):
-        at = f"{field}.event_items[{index}].event_item_key"
-        if item.event_item_key in keys:
-            raise InvalidArgument(f"{at} is there twice in its event", field=at, hint="give each key once")
-        keys.add(item.event_item_key)
-        rows.append((prefix + _item_key(item.event_item_key, at), head + item.event_item_value))
-    return Record(series, time_ns, event_id, prefix, rows)
+    return Record(series, time_ns, event_id, prefix, _rows(event, index, prefix, head))
 
 
-def _item_key(text: str, field: str) -> bytes:
+def _rows(event: Event, index: int, prefix: bytes, head: bytes) -> list[Row]:
+    items = event.event_items
+    rows = [
+        (prefix + _item_key(item.event_item_key, index, at), head + item.event_item_value)
+        for at, item in enumerate(items)
+    ]
+    if not rows:
+        field = f"events[{index}].event_items"
+        raise InvalidArgument(f"{field} is empty", field=field, hint="give at least one item")
+    if len(rows) > 1 and len({key for key, _ in rows}) < len(rows):
+        keys = [item.event_item_key for item in items]
+        at = next(at for at, key in enumerate(keys) if key in keys[:at])
+        field = f"events[{index}].event_items[{at}].event_item_key"
+        raise InvalidArgument(f"{field} is there twice in its event", field=field, hint="give each key once")
+    return rows
+
+
+def _event_id(text: str, index: int) -> bytes:
+    # What is said of it is put together where it is wrong alone: a write has thousands.
+    if text.__class__ is str and text.isascii() and 0 < len(text) <= ID_MAX_BYTES:
+        return text.encode()
+    return check_id(text, f"events[{index}].event_id")
+
+
+def _item_key(text: str, index: int, at: int) -> bytes:
+    if text.__class__ is str and text.isascii() and 0 < len(text) <= ITEM_KEY_MAX_BYTES:
+        return text.encode()
+    field = f"events[{index}].event_items[{at}].event_item_key"
     key = check_text(text, field)
     if not 1 <= len(key) <= ITEM_KEY_MAX_BYTES:
         raise InvalidArgument(f"{field} has {len(key)} bytes", field=field, hint=f"use 1 to {ITEM_KEY_MAX_BYTES} bytes")
@@ -140,6 +160,7 @@ def _item_key(text: str, field: str) -> bytes:
 
 
 def _size(event: Event, record: Record) -> int:
-    values = sum(len(item.event_item_value) for item in event.event_items)
-    described = len(placement.metadata(record.series)) * len(record.rows)
-    return len(record.series) + sum(len(key) for key, _ in record.rows) + values + described
+    size = len(record.series) + len(placement.metadata(record.series)) * len(record.rows)
+    for (key, _), item in zip(record.rows, event.event_items, strict=True):
+        size += len(key) + len(item.event_item_value)
+    return size

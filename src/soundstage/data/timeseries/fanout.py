@@ -11,6 +11,9 @@ from math import ceil
 WEIGHT = 0.2
 MARGIN = 1.25
 
+ALONE = 1.05
+"""Who needs so many has the page in the first, but for a few times."""
+
 
 class FanOut:
     """An average of the partitions that a page needed, in which the last counts a fifth."""
@@ -23,7 +26,7 @@ class FanOut:
 
     def width(self) -> int:
         """How many to read at first."""
-        return max(1, min(self._most, ceil(self.needed * MARGIN)))
+        return 1 if self.needed <= ALONE else min(self._most, ceil(self.needed * MARGIN))
 
     def wider(self, width: int) -> int:
         """How many to read next, when so many did not fill the page."""

@@ -24,7 +24,7 @@ from soundstage.data.timeseries.api import Event, EventFilter, EventItem, TimeIn
 from soundstage.data.timeseries.fanout import FanOut
 from soundstage.data.timeseries.namespace import ServedNamespace
 from soundstage.data.timeseries.partitions import Found, PartitionReader
-from soundstage.data.timeseries.placement import after_event, event_of, key_of_time, newest_of, span_of
+from soundstage.data.timeseries.placement import TIME_BYTES, after_event, event_of, key_of_time, newest_of, span_of
 from soundstage.data.timeseries.slices import Slice
 from soundstage.engines.records.port import Budget
 from soundstage.runtime.patience import within
@@ -121,6 +121,7 @@ class PageReading:
         self._ahead: deque[_Bucket] = deque()
         self._planned_partitions = 0
         self._events: list[Event] = []
+        self._unpacking = _Unpacking(wanted.series)
         self._bytes_left: int = served.config.page_size_bytes
         self._read_left: int = served.config.read_bytes_max
         self._left = min(wanted.records, wanted.records if wanted.records_left is None else wanted.records_left)
@@ -235,15 +236,16 @@ class PageReading:
         while self._ahead:
             bucket = self._ahead[0]
             reader = bucket.reader
-            if not reader.is_dry and reader.is_over:
+            if reader.is_dry:
+                # Whether there is more is not worth another read.
+                return not self._left
+            prefix = reader.peek()
+            if prefix is None:
                 self._ahead.popleft()
                 self._needed += max(1, len(reader))
                 self._resume = bucket.behind
                 continue
-            if reader.is_dry:
-                # Whether there is more is not worth another read.
-                return not self._left
-            if not self._take(reader):
+            if not self._take(reader, prefix):
                 self._needed += max(1, len(reader))
                 return True
             taken += 1
@@ -256,21 +258,21 @@ class PageReading:
             self._resume = None
         return True
 
-    def _take(self, reader: PartitionReader) -> bool:
+    def _take(self, reader: PartitionReader, prefix: bytes) -> bool:
         """The next event was looked at; False: it has no room in the page, or was the last that had."""
-        prefix = reader.peek()
-        assert prefix is not None
         if not self._left:
             return False
         found = reader.pop()
-        size = sum(len(key) + len(cell) for key, cell in found[1])
+        size = 0
+        for key, cell in found[1]:
+            size += len(key) + len(cell)
         if not _matches(found, self._wanted.filters):
             self._resume = after_event(prefix)
             return True
         if self._events and size > self._bytes_left:
             return False
         self._served.rows_per_event.learn(1, len(found[1]))
-        self._events.append(event_from(self._wanted.series, found))
+        self._events.append(self._unpacking.event(found))
         self._bytes_left -= size
         self._left -= 1
         self._resume = after_event(prefix)
@@ -315,12 +317,31 @@ def _matches(found: Found, filters: dict[bytes, bytes]) -> bool:
 
 def event_from(series: bytes, found: Found) -> Event:
     """The event of `series` that has these rows."""
-    prefix, rows = found
-    time_ns, event_id = event_of(prefix)
-    items = [
-        EventItem(event_item_key=key[len(prefix) :].decode(), event_item_value=cell[version.parts(cell)[4] :])
-        for key, cell in rows
-    ]
-    return Event(
-        time_series_id=series.decode(), event_time=Instant(time_ns), event_id=event_id.decode(), event_items=items
-    )
+    return _Unpacking(series).event(found)
+
+
+class _Unpacking:
+    """Makes events of one series from their rows."""
+
+    __slots__ = ("_head", "_head_end", "_series")
+
+    def __init__(self, series: bytes) -> None:
+        self._series = series.decode()
+        self._head, self._head_end = b"\xff", 0
+
+    def event(self, found: Found) -> Event:
+        prefix, rows = found
+        time_ns, event_id = event_of(prefix)
+        items: list[EventItem] = []
+        for key, cell in rows:
+            # Between its time and its value a cell says the same as others of its series.
+            if not cell.startswith(self._head, TIME_BYTES):
+                self._head_end = version.parts(cell)[4]
+                self._head = cell[TIME_BYTES : self._head_end]
+            items.append(EventItem(event_item_key=key[len(prefix) :].decode(), event_item_value=cell[self._head_end :]))
+        return Event(
+            time_series_id=self._series,
+            event_time=Instant(time_ns),
+            event_id=event_id.decode(),
+            event_items=items,
+        )
