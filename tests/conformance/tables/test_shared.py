@@ -125,6 +125,39 @@ async def test_a_database_that_was_killed_is_unavailable_and_used_again_when_it_
     assert await ids(engine) == [1, 3]
 
 
+async def test_of_changes_amid_which_the_database_is_killed_none_is_lost_that_was_acknowledged(
+    engine: IcebergTables, other: IcebergTables, postgresql: Cluster
+) -> None:
+    await engine.create(SPEC)
+    acknowledged: list[int] = []
+    failures: list[SoundstageError] = []
+    enough, over = asyncio.Event(), asyncio.Event()
+
+    async def write(tables: IcebergTables, number: int) -> None:
+        while not over.is_set():
+            try:
+                await tables.append("films", rows(film(number)))
+            except SoundstageError as error:
+                failures.append(error)
+                over.set()
+            else:
+                acknowledged.append(number)
+                enough.set()
+            number += 1
+
+    writers = [asyncio.create_task(write(each, 1_000 * at)) for at, each in enumerate((engine, other))]
+    await enough.wait()
+    postgresql.servers[0].kill()
+    try:
+        await asyncio.gather(*writers)
+    finally:
+        await asyncio.to_thread(postgresql.restart)
+    assert failures
+    assert {(type(each), each.retryable) for each in failures} == {(Unavailable, True)}
+    await engine.append("films", rows(film(9_999)))
+    assert {*acknowledged, 9_999} <= set(await ids(other))
+
+
 async def test_a_database_that_hangs_is_unavailable_in_time_and_used_again_when_it_goes_on(
     postgresql: Cluster, tmp_path: Path, catalogue: str
 ) -> None:

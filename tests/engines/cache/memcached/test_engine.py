@@ -163,6 +163,24 @@ async def test_changes_of_a_server_that_was_killed_are_refused(
         assert caught.value.retryable
 
 
+async def test_calls_amid_which_a_server_is_killed_end_at_once(own: Cluster, keys: list[bytes]) -> None:
+    engine = opened(own, PATIENT)
+    await engine.start()
+    await engine.set(keys[0], b"red")
+    own.servers[0].pause()
+    change = asyncio.ensure_future(engine.set(keys[0], b"blue"))
+    gets = [asyncio.ensure_future(engine.get(keys)) for _ in range(50)]
+    await asyncio.sleep(0)
+    own.servers[0].kill()
+    async with asyncio.timeout(PATIENT.within.seconds / 2):
+        with pytest.raises(Unavailable) as caught:
+            await change
+        found = await asyncio.gather(*gets)
+    assert caught.value.outcome == "unknown"
+    assert [each.outcome for each, _ in found] == [Outcome.UNAVAILABLE] * 50
+    await engine.stop()
+
+
 async def test_a_lease_of_a_server_that_is_gone_is_won_by_nobody(
     cache: MemcachedCache, own: Cluster, keys: list[bytes]
 ) -> None:
