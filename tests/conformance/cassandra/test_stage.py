@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
 import time
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from tests.demo.sample import sample
 
+from soundstage.core.environment import SystemEnvironment
 from soundstage.core.errors import InvalidArgument, PreconditionFailed
 from soundstage.data.kv import Condition, KeyValue, PutItem
 from soundstage.data.kv.service import KeyValueService
 from soundstage.demo.command import held_by, run
 from soundstage.demo.screen import Screen
 from soundstage.engines.records.port import Budget
+from soundstage.runtime.config import EngineConfig
 from soundstage.runtime.namespaces import Namespaces, NamespaceSpec
 from soundstage.runtime.stage import Stage
 from soundstage.runtime.stagefile import load_config
+from soundstage.runtime.trial import try_engine
 from soundstage.servers import Cluster
 from soundstage.surface.cli.failure import DONE
 
@@ -99,6 +105,25 @@ async def test_the_demo_reads_what_it_wrote(url: str, tmp_path: Path) -> None:
     assert await run(sample(tmp_path), load_config(variables={}, flags=flags), True, Screen()) == DONE
 
 
+def test_the_demo_starts_a_server_of_its_own_and_ends_it(tmp_path: Path) -> None:
+    with held_by("cassandra", Screen()) as held:
+        flags = {"data": str(tmp_path / "data"), "http.port": 0, "telemetry.log_level": "warning", **held}
+        loaded = load_config(variables={}, flags=flags)
+        assert asyncio.run(run(sample(tmp_path), loaded, True, Screen())) == DONE
+    served = urlsplit(held["engines.default.url"])
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection((served.hostname or "", served.port or 0), timeout=10)
+
+
 def test_without_an_engine_the_demo_keeps_to_its_folder() -> None:
     with held_by("rocksdb", Screen()) as flags:
         assert flags == {}
+
+
+async def test_a_trial_of_the_engine_says_what_it_is_and_keeps_to_its_space(url: str, tmp_path: Path) -> None:
+    (trial,) = await try_engine(EngineConfig(url=url), str(tmp_path), SystemEnvironment(), rounds=2)
+    assert (trial.port, trial.problem) == ("records", "")
+    assert "shared" in trial.capabilities
+    assert None not in (trial.write, trial.read, trial.delete)
+    async with stage_on(url, tmp_path / "after") as stage:
+        assert [each.name for each in await stage.engines.get("default", "").tables() if "check" in each.name] == []

@@ -38,7 +38,7 @@ class LastingCache(MemoryCache):
 
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)
-        self.capabilities = frozenset({CacheCapability.SHARED})
+        self.capabilities: frozenset[CacheCapability] = frozenset({CacheCapability.SHARED})
 
     async def stop(self) -> None:
         """The next stage finds all of it."""

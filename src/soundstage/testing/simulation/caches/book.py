@@ -46,9 +46,9 @@ class Write:
     __slots__ = ("acked_s", "author", "begun_s", "connection", "for_all_s", "items")
 
     def __init__(self, connection: int, begun_s: float, items: dict[bytes, Written]) -> None:
-        self.connection = connection
-        self.begun_s = begun_s
-        self.items = items
+        self.connection: int = connection
+        self.begun_s: float = begun_s
+        self.items: dict[bytes, Written] = items
         self.acked_s: float = NEVER
         self.for_all_s: float = NEVER
         self.author: Author | None = None

@@ -85,7 +85,7 @@ def number_of(key: bytes) -> int:
 class CacheWay:
     """A `Cache`: the shared one as the process of a number reaches it, not at all once `is_cut` says so."""
 
-    capabilities = frozenset({CacheCapability.SHARED})
+    capabilities: frozenset[CacheCapability] = frozenset({CacheCapability.SHARED})
 
     def __init__(self, shared: SharedCache, number: int, is_cut: Callable[[], bool], counts: Counter[str]) -> None:
         self._shared = shared

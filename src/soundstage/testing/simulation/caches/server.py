@@ -17,7 +17,7 @@ from soundstage.testing.simulation.process import Process
 from soundstage.testing.simulation.turn import aside
 
 NAMESPACE = "people"
-CONFIG = {"data": "memory:", "engines": {"default": {"url": "memory:"}, "hot": {"url": "lru:"}}}
+CONFIG: dict[str, Any] = {"data": "memory:", "engines": {"default": {"url": "memory:"}, "hot": {"url": "lru:"}}}
 RETRY_S = 0.5
 PAUSED_AGAIN_S = 70.0
 """A read that is under way in a process is not paused twice."""
