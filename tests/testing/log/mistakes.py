@@ -190,7 +190,7 @@ MISTAKES = (
     _arrivals(
         "times before 1970 are taken", "appends", "not 0 <= entry.time_us <= latest_us", "entry.time_us > latest_us"
     ),
-    _arrivals("compacted entries need no key", "compaction", "if spec.compact and entry.key is None:", "if False:"),
+    _arrivals("compacted entries need no key", "compaction", "if is_compact and entry.key is None:", "if False:"),
     _arrivals("names may be anything", "topics", "and _NAME.fullmatch(name):", "and True:"),
     _arrivals(
         "partitions have no bounds",

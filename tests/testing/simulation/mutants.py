@@ -224,6 +224,7 @@ MUTANTS: dict[str, Mutant] = {
                 "if True:\n            known = into.headers",
             ),
         ),
+        seed=9,
     ),
     "a_namespace_is_forgotten_before_it_is_marked": Mutant(
         "memory",

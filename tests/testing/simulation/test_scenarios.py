@@ -37,7 +37,7 @@ LONG_RUNS = {
     "leases": 12_000,
     "namespaces": 8_000,
     "schedule": 2_000,
-    "timeseries": 4_000,
+    "timeseries": 8_000,
     "tokens": 8_000,
     "writeahead": 2_000,
 }

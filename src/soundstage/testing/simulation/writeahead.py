@@ -282,7 +282,7 @@ class WriteAheadScenario:
     spared: frozenset[str] = SYSTEM_TABLES
     situations: Mapping[str, float] = {
         "accepted": 0.2,
-        "uncertain": 0.001,
+        "uncertain": 0.0001,
         "repeated_accepted": 0.02,
         "delayed": 0.02,
         "pending": 0.002,

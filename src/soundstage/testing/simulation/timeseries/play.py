@@ -302,7 +302,7 @@ class TimeSeriesScenario:
         "dropped": 0.005,
         "shown": 0.05,
         "paged": 0.02,
-        "uncertain": 0.002,
+        "uncertain": 0.0002,
         "doubled": 0.002,
     }
 
