@@ -1,4 +1,4 @@
-"""Time series beside PostgreSQL, which keeps the same flights in partitions by range: what is durable, read, dropped.
+"""How do time series compare with PostgreSQL, which keeps the same flights in partitions by range?
 
 The events are real: flights of the United States, by the airport that they left. PostgreSQL waits for the disk as we
 do (`fsync` and `synchronous_commit` on) and gets the same batches by COPY, from as many writers; it has a primary key,

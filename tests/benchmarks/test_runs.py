@@ -165,7 +165,7 @@ STAND_IN = """#!{python}
 import sys, urllib.request
 
 url, (bodies, content_type) = sys.argv[-4], sys.argv[-2:]
-lines = open(bodies).read().split()[:7]
+lines = (open(bodies).read().split() * {calls})[:{calls}]
 for line in lines:
     request = urllib.request.Request(url, bytes.fromhex(line), {{"Content-Type": content_type}})
     assert urllib.request.urlopen(request).status == 200
@@ -175,9 +175,9 @@ print('{{"requests":%d,"seconds":0.5,"refused":{refused},"broken":0,"p50_us":1,"
 """Does for a few requests what the load generator does with its script."""
 
 
-def stand_in(folder: Path, monkeypatch: pytest.MonkeyPatch, refused: int = 0) -> None:
+def stand_in(folder: Path, monkeypatch: pytest.MonkeyPatch, refused: int = 0, calls: int = 7) -> None:
     program = folder / "wrk"
-    program.write_text(STAND_IN.format(python=sys.executable, refused=refused))
+    program.write_text(STAND_IN.format(python=sys.executable, refused=refused, calls=calls))
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
 
@@ -256,7 +256,11 @@ def test_every_command_is_measured_over_one_connection_and_many_plain_and_pipeli
 
 
 @pytest.mark.slow
-def test_processes_are_measured_by_their_own_time_and_by_the_wall() -> None:
+def test_processes_are_measured_by_their_own_time_and_by_the_wall(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A process's time is told in hundredths of a second.
+    stand_in(tmp_path, monkeypatch, calls=500)
     scale = processes.Scale(rounds=1, gets=600, gets_alone=50, batches=8, seconds=1, records=3)
     figures = by_name(processes.measure(scale))
     sound(list(figures.values()))
@@ -317,6 +321,7 @@ def test_all_benchmarks_are_listed() -> None:
         "search_tantivy",
         "startup",
         "tables_iceberg",
+        "timeseries",
         "writeahead",
         "ycsb",
     ]

@@ -177,7 +177,7 @@ MISTAKES = (
     _memory("statistics count what went", "durability", "each.end - each.start for each", "each.end for each"),
     _arrivals("entries have no limit", "limits", "if size > ENTRY_MAX_BYTES:", "if False:"),
     _arrivals(
-        "keys do not count", "limits", 'len(entry.value or b"") + len(entry.key or b"")', 'len(entry.value or b"")'
+        "keys do not count", "limits", 'len(entry.key or b"") + len(entry.value or b"")', 'len(entry.value or b"")'
     ),
     _arrivals("headers do not count", "limits", "if entry.headers:\n        size +=", "if False:\n        size +="),
     _arrivals("calls have no limit", "limits", "if total > CALL_MAX_BYTES:", "if False:"),

@@ -106,8 +106,10 @@ class ReadEventRecordsReply(Message, kw_only=True, omit_defaults=True):
 class BooleanQuery(Message, frozen=True, kw_only=True):
     """Events that match all of `search_query`, or with `OR` one of them."""
 
-    search_query: Annotated[list[SearchQuery], Meta(min_length=1, max_length=100)]
-    operator: Literal["AND", "OR"] = "AND"
+    search_query: Annotated[
+        list[SearchQuery], Meta(min_length=1, max_length=100, description="what they have to be like")
+    ]
+    operator: Annotated[Literal["AND", "OR"], Meta(description="like all of them, or like one")] = "AND"
 
 
 class ItemQuery(Message, frozen=True, kw_only=True):
@@ -127,7 +129,7 @@ class Bound(Message, frozen=True, kw_only=True):
     """One end of a range."""
 
     event_item_value: Annotated[bytes, Meta(description="by the kind of the field")]
-    inclusive: bool = True
+    inclusive: Annotated[bool, Meta(description="whether the value itself is in the range")] = True
 
 
 class RangeQuery(Message, frozen=True, kw_only=True):
@@ -195,7 +197,7 @@ class TopTerms(Message, frozen=True, kw_only=True):
     """The `limit` values under a key that most events have; among equals the least."""
 
     event_item_key: Annotated[str, Meta(description="one that the namespace's index has")]
-    limit: Annotated[int, Meta(ge=1, le=1_000)] = 10
+    limit: Annotated[int, Meta(ge=1, le=1_000, description="so many values at most")] = 10
 
 
 class AggregationQuery(Message, frozen=True, kw_only=True):
@@ -217,7 +219,7 @@ class AggregateEventRecords(Message, kw_only=True):
     namespace: NamespaceName = ""
     time_interval: Annotated[TimeInterval, Meta(description="when they happened")]
     search_query: Annotated[SearchQuery | None, Meta(description="what they are like; none: everything")] = None
-    aggregation_query: AggregationQuery
+    aggregation_query: Annotated[AggregationQuery, Meta(description="what is counted")]
 
 
 class AggregateBucket(Message, frozen=True, kw_only=True, omit_defaults=True):
