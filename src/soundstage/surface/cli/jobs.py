@@ -43,13 +43,17 @@ async def _carried_out(
     async with reached(target, reads=operation.reads, background=not detach) as stage:
         with told():
             request = await sent(request, stage.files)
-        job: Job[Any] = await stage.start_job(operation, request)
         if detach:
-            show(JobStarted(job_id=job.job_id), output)
+            show(JobStarted(job_id=(await stage.start_job(operation, request)).job_id), output)
             return DONE
+        # Who presses Ctrl-C while the job is being started means that job.
+        with _interrupts() as interrupted:
+            job: Job[Any] = await stage.start_job(operation, request)
+            with told():
+                ended = await _watched(job, f"{operation.system} {operation.name}", interrupted)
+        if not ended:
+            return INTERRUPTED
         with told():
-            if not await _watched(job, f"{operation.system} {operation.name}"):
-                return INTERRUPTED
             result = await job.result()
             show(result, output)
             if out is not None:
@@ -57,9 +61,9 @@ async def _carried_out(
             return DONE
 
 
-async def _watched(job: Job[Any], what: str) -> bool:
+async def _watched(job: Job[Any], what: str, interrupted: asyncio.Event) -> bool:
     """Whether the job has ended; false when whoever watched it left it to itself."""
-    with bar(what, "steps") as report, _interrupts() as interrupted:
+    with bar(what, "steps") as report:
         watching = asyncio.ensure_future(_follow(job, report))
         try:
             while not watching.done():
