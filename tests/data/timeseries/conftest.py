@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -15,6 +15,7 @@ from soundstage.data.timeseries import Event, EventItem, TimeInterval, TimeSerie
 from soundstage.data.timeseries.namespace import ServedNamespace
 from soundstage.data.timeseries.service import TimeSeriesService
 from soundstage.engines.records.port import Records
+from soundstage.runtime.control.registry import AbstractionViews, Unserved
 from soundstage.runtime.namespaces.api import Namespaces
 from soundstage.runtime.stage import Stage
 
@@ -68,6 +69,18 @@ def service_of(stage: Stage) -> TimeSeriesService:
 def served(stage: Stage, name: str = "trips") -> ServedNamespace:
     """A namespace as the service of this stage keeps it; asked for once there was a call."""
     return service_of(stage)._served[name]
+
+
+@contextmanager
+def unserved(stage: Stage, name: str = "trips") -> Iterator[None]:
+    """The namespace is there, and cannot be served by this process."""
+    views = service_of(stage)._context.namespaces
+    assert isinstance(views, AbstractionViews)
+    registry, view = views._registry, views.view(name)
+    info = registry.infos[name]
+    registry.refuse(Unserved(info, "it names an engine that is not there", "add it"))
+    yield
+    registry.apply(info, view)
 
 
 async def tend(stage: Stage, name: str = "trips") -> None:

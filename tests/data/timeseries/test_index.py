@@ -3,11 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any, cast
 
+import msgspec
 import pytest
-from tests.data.timeseries.conftest import ALWAYS, DAY, NOW, H, between, event, everything, make, service_of, tend
+from tests.data.timeseries.conftest import (
+    ALWAYS,
+    DAY,
+    NOW,
+    H,
+    between,
+    event,
+    everything,
+    make,
+    service_of,
+    tend,
+    unserved,
+)
 
 from soundstage.core.environment import VirtualEnvironment
 from soundstage.core.errors import InvalidArgument, SoundstageError, Unavailable
@@ -28,8 +42,8 @@ from soundstage.data.timeseries import (
     TopTerms,
 )
 from soundstage.data.timeseries.feed import TOPICS
-from soundstage.data.timeseries.index import indexer
-from soundstage.data.timeseries.roles import index_namespaces
+from soundstage.data.timeseries.index import indexer, searching
+from soundstage.data.timeseries.roles import ROLES, index_namespaces
 from soundstage.engines.records.port import Budget
 from soundstage.engines.search.memory import MemorySearch
 from soundstage.engines.search.port import Search
@@ -79,10 +93,10 @@ def search(environment: VirtualEnvironment) -> Flaky:
 
 @pytest.fixture
 async def indexed(environment: VirtualEnvironment, search: Flaky, tmp_path: Path) -> AsyncIterator[Stage]:
-    """A stage in memory, with a search engine `found`."""
+    """A stage in memory, with the search engines `found` and `other`."""
     stage = Stage.open(
         data="memory:",
-        config={"engines": {"default": {"url": "memory:"}, "found": {"url": "memory:"}}},
+        config={"engines": {name: {"url": "memory:"} for name in ("default", "found", "other")}},
         engines=cast("Any", {"found": search}),
         environment=environment,
         variables={},
@@ -323,12 +337,12 @@ async def test_queued_events_are_found_too(indexed: Stage, environment: VirtualE
 async def test_values_that_are_not_of_the_kind_are_not_found_and_counted(indexed: Stage) -> None:
     trips = await make(indexed, index=INDEX)
     await work(indexed)
-    await trips.write_event_records_sync(events=[flight(1, delay=b"soon", late=b"yes", note=b"\xff")])
+    await trips.write_event_records_sync(events=[flight(1, delay=b"soon", miles=b"1_0", late=b"yes", note=b"\xff")])
     await work(indexed)
     assert numbers(await found(trips, equals("carrier", b"UA"))) == [1]
     assert await found(trips, SearchQuery(exists=ItemName(event_item_key="delay"))) == []
     measured = {each.name: each.value for each in service_of(indexed).measurements()}
-    assert (measured["timeseries_index_values_unfit"], measured["timeseries_index_events"]) == (3, 1)
+    assert (measured["timeseries_index_values_unfit"], measured["timeseries_index_events"]) == (4, 1)
 
 
 async def test_while_the_engine_is_down_the_store_serves_and_afterwards_all_is_found(
@@ -476,6 +490,125 @@ async def test_a_feed_that_lost_entries_has_the_index_made_anew_once(
     assert (await trips.rebuild_index()).number == 2
 
 
+async def test_a_feed_that_somebody_dropped_is_made_again_and_so_is_the_index(
+    indexed: Stage, flights: TimeSeries
+) -> None:
+    for number in range(20, 30):
+        await flights.write_event_records_sync(events=[flight(number)])
+        await work(indexed)
+    # Nobody has read of this one.
+    await flights.write_event_records_sync(events=[flight(30)])
+    (topic,) = await topics(indexed)
+    await indexed.log().drop_topic(topic)
+    await work(indexed)
+    assert numbers(await found(flights)) == list(range(31))
+    # Another topic of that name has fewer entries than were read of the one before.
+    await indexed.log().drop_topic(topic)
+    await flights.write_event_records_sync(events=[flight(31)])
+    await work(indexed)
+    assert numbers(await found(flights)) == list(range(32))
+
+
+async def test_an_index_that_was_given_up_and_is_wanted_again_has_what_was_written_meanwhile(
+    indexed: Stage, flights: TimeSeries, environment: VirtualEnvironment
+) -> None:
+    # No process with the role lived to see it.
+    await make(indexed, time_partition=DAILY)
+    await flights.write_event_records_sync(events=[flight(100)])
+    await make(indexed, time_partition=DAILY, index=INDEX)
+    environment.advance(10)
+    await work(indexed)
+    assert numbers(await found(flights)) == [*range(20), 100]
+
+
+async def test_a_change_of_another_knob_leaves_the_index_as_it_is(
+    indexed: Stage, flights: TimeSeries, search: Flaky, environment: VirtualEnvironment
+) -> None:
+    before = await search.indexes()
+    await make(indexed, time_partition=DAILY, index=INDEX, page_size=7)
+    environment.advance(10)
+    await work(indexed)
+    assert await search.indexes() == before
+
+
+async def test_an_index_moves_away_from_an_engine_that_is_down_and_leaves_nothing_there(
+    indexed: Stage, flights: TimeSeries, search: Flaky, environment: VirtualEnvironment
+) -> None:
+    search.down = True
+    await make(indexed, time_partition=DAILY, index={**INDEX, "engine": "other"})
+    environment.advance(10)
+    await work(indexed)
+    await indexed.search("other").refresh((await indexed.search("other").indexes())[0].spec.name)
+    assert numbers(await found(flights)) == list(range(20))
+    search.down = False
+    await index_namespaces(context(indexed))
+    assert await search.indexes() == []
+    assert len(await topics(indexed)) == 1
+
+
+async def test_who_lost_the_role_writes_no_document_any_more(indexed: Stage, flights: TimeSeries) -> None:
+    await flights.write_event_records_sync(events=[flight(100)])
+    calls = count()
+
+    def check() -> None:
+        if next(calls):
+            raise Unavailable("the lease is lost")
+
+    with pytest.raises(Unavailable, match="lost"):
+        await service_of(indexed).tend_index("trips", check)
+    assert numbers(await found(flights)) == list(range(20))
+
+
+async def test_who_has_the_role_again_knows_nothing_of_what_it_began(
+    indexed: Stage,
+    flights: TimeSeries,
+    search: Flaky,
+    environment: VirtualEnvironment,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(indexer, "WALK", Budget(rows=10, bytes=1 << 20))
+    monkeypatch.setattr(indexer, "BULK_ACTIONS", 1)
+    await flights.rebuild_index()
+    environment.advance(10)
+    assert await service_of(indexed).tend_index("trips", lambda: None)
+    (role,) = [role for role in ROLES if role.name == "timeseries-index"]
+    with pytest.raises(Unavailable, match="lost"):
+        await role.run(msgspec.structs.replace(context(indexed), lease=cast("Any", Lost())))
+    # Another process began the same index anew, and died.
+    (begun,) = [each for each in await search.indexes() if not each.aliases]
+    await search.drop_index(begun.spec.name)
+    await search.create_index(begun.spec)
+    await work(indexed)
+    assert numbers(await found(flights)) == list(range(20))
+    assert len(await search.indexes()) == 1
+
+
+async def test_of_however_many_closed_slices_nothing_is_counted(
+    indexed: Stage, environment: VirtualEnvironment
+) -> None:
+    hourly = {"seconds_per_slice": "1h", "seconds_per_bucket": "1h"}
+    kept = {"close_after": "150h"}
+    trips = await make(indexed, time_partition=hourly, retention=kept, accept_limit="150h", index=INDEX)
+    await trips.write_event_records_sync(events=[event(NOW - hours * H, f"f{hours}") for hours in range(140)])
+    await work(indexed)
+    environment.advance(140 * 3_600)
+    count = AggregationQuery(count=EventCount())
+    told = (await trips.aggregate_event_records(time_interval=ALWAYS, aggregation_query=count)).count
+    assert told == len(await found(trips)) < 20
+
+
+async def test_a_page_looks_at_so_many_events_and_goes_on_in_the_next(
+    indexed: Stage, flights: TimeSeries, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(searching, "HITS", 3)
+    monkeypatch.setattr(searching, "HITS_MAX", 6)
+    monkeypatch.setattr(searching, "EVENTS", 2)
+    blocked = ["plane1", "plane2", "plane3", *(f"other{number}" for number in range(300))]
+    await make(indexed, index=INDEX, time_partition=DAILY, blocked_ids=blocked, page_size_bytes="1KiB")
+    pages = [page async for page in flights.search_event_records.pages(time_interval=ALWAYS)]
+    assert [numbers(page.records) for page in pages] == [[0, 4], [8], [12, 16], []]
+
+
 async def test_blocked_ids_are_neither_found_nor_counted(indexed: Stage, flights: TimeSeries) -> None:
     await make(indexed, index=INDEX, time_partition=DAILY, blocked_ids=["plane1"])
     assert [number for number in numbers(await found(flights)) if number % 4 == 1] == []
@@ -495,6 +628,13 @@ async def test_a_page_token_is_of_its_search_and_its_namespace(indexed: Stage, f
         await flights.search_event_records(time_interval=ALWAYS, page_size=3, page_token=page.next_page_token)
 
 
+class Lost:
+    """A lease that another process has by now."""
+
+    def check(self) -> None:
+        raise Unavailable("the lease is lost")
+
+
 def context(stage: Stage) -> RoleContext:
     return RoleContext(environment=stage.environment, invoker=stage, service=service_of(stage))
 
@@ -510,6 +650,14 @@ async def test_a_namespace_that_is_deleted_takes_its_index_and_its_feed_along(
     await indexed.client(Namespaces).delete(name="trips")
     await index_namespaces(context(indexed))
     assert await topics(indexed) == await search.indexes() == []
+
+
+async def test_the_index_of_a_namespace_that_cannot_be_served_is_kept(
+    indexed: Stage, flights: TimeSeries, search: Flaky
+) -> None:
+    with unserved(indexed):
+        await index_namespaces(context(indexed))
+    assert len(await topics(indexed)) == len(await search.indexes()) == 1
 
 
 async def test_an_index_that_is_given_up_goes(indexed: Stage, flights: TimeSeries, search: Flaky) -> None:

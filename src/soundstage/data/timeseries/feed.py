@@ -39,9 +39,9 @@ class Feed:
         self._logs = logs
         self._opened: Log | None = None
 
-    async def open(self) -> Log:
-        """The log, which has the topic. Raises `InvalidArgument` where the stage has no such log."""
-        if self._opened is None:
+    async def open(self, *, again: bool = False) -> Log:
+        """The log, which has the topic: looked for, if `again`. Raises `InvalidArgument` where there is no such log."""
+        if self._opened is None or again:
             log = self._logs.log(self._name, LOG_KNOB)
             await log.create_topic(self._spec)
             self._opened = log
@@ -49,15 +49,16 @@ class Feed:
 
     async def tell(self, records: Sequence[Record], deadline_ns: int | None) -> None:
         """The indexer is going to look at the events of `records`. To repeat it is safe."""
-        log = await self.open()
         entries = list(_entries(records))
         try:
-            for at in range(0, len(entries), CALL_ENTRIES):
-                await log.append(self.topic, entries[at : at + CALL_ENTRIES], partition=0, deadline_ns=deadline_ns)
+            await self._append(await self.open(), entries, deadline_ns)
         except NotFound:
-            # Of a topic that somebody dropped the next write makes another.
-            self._opened = None
-            raise
+            # Somebody dropped the topic.
+            await self._append(await self.open(again=True), entries, deadline_ns)
+
+    async def _append(self, log: Log, entries: Sequence[Entry], deadline_ns: int | None) -> None:
+        for at in range(0, len(entries), CALL_ENTRIES):
+            await log.append(self.topic, entries[at : at + CALL_ENTRIES], partition=0, deadline_ns=deadline_ns)
 
 
 def keys_of(value: bytes | None) -> Iterator[EventKey]:

@@ -69,9 +69,13 @@ async def index_namespaces(context: RoleContext) -> bool:
 
 
 async def _index(context: RoleContext) -> None:
-    while True:
-        if not await index_namespaces(context):
-            await context.environment.sleep(INDEX_PAUSE_S)
+    assert isinstance(context.service, TimeSeriesService)
+    try:
+        while True:
+            if not await index_namespaces(context):
+                await context.environment.sleep(INDEX_PAUSE_S)
+    finally:
+        context.service.rest_indexes()
 
 
 async def _tend(context: RoleContext) -> None:

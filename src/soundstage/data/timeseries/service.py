@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
 from soundstage.core.call import Call
-from soundstage.core.errors import SoundstageError
+from soundstage.core.errors import NotFound, SoundstageError
 from soundstage.core.time import INT64_MAX, INT64_MIN, Duration, Instant
 from soundstage.data import cursors
 from soundstage.data.pagination import Patience
@@ -51,6 +52,7 @@ class TimeSeriesService:
         self._environment = context.environment
         self._served: dict[str, ServedNamespace] = {}
         self._indexers: dict[str, tuple[str, Indexer]] = {}
+        self._leaving: dict[str, Indexer] = {}
         self._drains = Drains(self._serve, context.environment)
 
     async def start(self) -> None:
@@ -170,23 +172,48 @@ class TimeSeriesService:
         served = self._serve(name)
         topic, indexer = self._indexers.get(name, ("", None))
         if indexer is not None and (served.feed is None or topic != served.feed.topic):
-            await self._drop_index(name)
+            self._give_up(name)
             indexer = None
+            # That the engine it lies in is down is a reason to want it in another one.
+            with suppress(SoundstageError):
+                await self._drop_left(topic)
         if served.feed is None:
             return False
         if indexer is None:
+            # What is left of an earlier one of that name would take along what is made now.
+            await self._drop_left(served.feed.topic)
             indexer = Indexer(partial(self._serve, name), self._context.searches, self._environment)
             self._indexers[name] = served.feed.topic, indexer
         return await indexer.round(check)
 
     async def drop_indexes(self) -> None:
-        """Indexes that this process kept, of namespaces that were deleted, are gone."""
-        for name in set(self._indexers) - set(self.names()):
-            await self._drop_index(name)
+        """Indexes that this process kept and that no namespace has any more are gone; none waits for one that fails."""
+        for name in list(self._indexers):
+            if self._is_gone(name):
+                self._give_up(name)
+        failures: list[SoundstageError] = []
+        for topic in list(self._leaving):
+            try:
+                await self._drop_left(topic)
+            except SoundstageError as error:
+                failures.append(error)
+        if failures:
+            raise failures[0]
 
-    async def _drop_index(self, name: str) -> None:
-        await self._indexers[name][1].drop()
-        del self._indexers[name]
+    def rest_indexes(self) -> None:
+        """Another process may keep the indexes from now on; this one knows nothing of them any more."""
+        for _, indexer in self._indexers.values():
+            indexer.rest()
+        self._leaving.clear()
+
+    def _give_up(self, name: str) -> None:
+        topic, indexer = self._indexers.pop(name)
+        self._leaving[topic] = indexer
+
+    async def _drop_left(self, topic: str) -> None:
+        if topic in self._leaving:
+            await self._leaving[topic].drop()
+            del self._leaving[topic]
 
     def names(self) -> list[str]:
         """The namespaces that are served."""
@@ -195,10 +222,8 @@ class TimeSeriesService:
     def measurements(self) -> Iterable[Measurement]:
         """By namespace: events written, refused as late, read and queued, and the reads of partitions that took."""
         for name, served in list(self._served.items()):
-            try:
-                self._context.namespaces.view(name)
-            except SoundstageError:
-                # Deleted, or not to be served: neither is counted, nor kept for as long as the process lives.
+            if self._is_gone(name):
+                # Neither counted, nor kept for as long as the process lives.
                 del self._served[name]
                 continue
             labels, tally = {"namespace": name}, served.tally
@@ -231,6 +256,16 @@ class TimeSeriesService:
         yield Measurement(
             "timeseries_index_lag_seconds", "Age of the first write not in the index", lag_s, "gauge", labels
         )
+
+    def _is_gone(self, name: str) -> bool:
+        """Whether the namespace was deleted; one that cannot be served for now is to find all as it was."""
+        try:
+            self._context.namespaces.view(name)
+        except NotFound:
+            return True
+        except SoundstageError:
+            return False
+        return False
 
     def _serve(self, name: str) -> ServedNamespace:
         view = self._context.namespaces.view(name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from hashlib import blake2b
-from math import isfinite
+from math import inf, isfinite
 from typing import Any
 
 import msgspec
@@ -27,6 +27,7 @@ DOCUMENT_BYTES = 240 << 10
 """What lies over that in the longest texts of a document is not in it."""
 
 _INTEGER = re.compile(rb"[+-]?[0-9]{1,19}")
+_DOUBLE = re.compile(rb"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 
 class Fields:
@@ -115,10 +116,8 @@ def _integer(value: bytes) -> int | None:
 
 
 def _double(value: bytes) -> float | None:
-    try:
-        found = float(value)
-    except ValueError:
-        return None
+    # More than that Python would take: `1_000`, `nan`.
+    found = float(value) if _DOUBLE.fullmatch(value) else inf
     return found if isfinite(found) else None
 
 

@@ -15,18 +15,18 @@ import msgspec
 
 from soundstage.core import version
 from soundstage.core.environment import Environment
-from soundstage.core.errors import Exhausted, NotFound, PreconditionFailed
+from soundstage.core.errors import Exhausted, InvalidArgument, NotFound, PreconditionFailed
 from soundstage.core.time import NS_PER_S
 from soundstage.data.timeseries import placement
 from soundstage.data.timeseries.events import EventKey
-from soundstage.data.timeseries.feed import keys_of
+from soundstage.data.timeseries.feed import Feed, keys_of
 from soundstage.data.timeseries.index.events import events_of
 from soundstage.data.timeseries.index.fields import Fields
 from soundstage.data.timeseries.index.queries import strays
 from soundstage.data.timeseries.index.searching import ENGINE_KNOB, alias_of
 from soundstage.data.timeseries.namespace import ServedNamespace
 from soundstage.data.timeseries.slices import Slice
-from soundstage.engines.log.port import Commit, Groups, Log, Position
+from soundstage.engines.log.port import Commit, Groups, Log, LogPage, Position
 from soundstage.engines.records.port import Budget, Row
 from soundstage.engines.search.port import DELETE_MAX, Action, Delete, Put, Search, Status
 from soundstage.runtime.service import Searches
@@ -36,6 +36,9 @@ log: logging.Logger = logging.getLogger("soundstage.timeseries")
 PARTITION = "index"
 NUMBER = "number"
 """The row that counts how often an index was asked for anew."""
+
+FOLLOWED = "followed"
+"""The row that says what an index was told of."""
 
 FEED_ENTRIES = 64
 FEED_BYTES = 1 << 20
@@ -53,6 +56,17 @@ LOOK_NS = 5 * NS_PER_S
 
 SETTLED_NS = 5 * NS_PER_S
 """After a change of the namespace: every process tells of its writes by then."""
+
+
+class Followed(msgspec.Struct, frozen=True, array_like=True):
+    """By which topic, and up to which version of the namespace, an index was told of everything."""
+
+    topic: str
+    version: int
+
+    def misses(self, later: Followed) -> bool:
+        """Whether there may have been a version without an index, or with another, between this and `later`."""
+        return self.topic != later.topic or later.version > self.version + 1
 
 
 class _Build:
@@ -73,6 +87,8 @@ class Indexer:
         self._environment = environment
         self._at: tuple[Log, str, Search, str] | None = None
         self._offset: int | None = None
+        self._committed: int | None = None
+        self._missed = False
         self._build: _Build | None = None
         self._served_by: str | None = None
         self._looked_ns: int | None = None
@@ -92,26 +108,22 @@ class Indexer:
         served = self._serve()
         assert served.feed is not None
         assert served.config.index is not None
-        feed = await served.feed.open()
-        page = await feed.read(served.feed.topic, 0, await self._begin(served, feed), FEED_ENTRIES, FEED_BYTES)
+        feed, page = await self._read(served.feed)
         self.waiting_since_us = page.entries[0].time_us if page.entries else None
         engine = self._searches.search(served.config.index.engine, ENGINE_KNOB)
         self._at = feed, served.feed.topic, engine, alias_of(served.feed.digest)
         fields = Fields(served.config.index.fields)
         await served.catalogue.refresh()
-        if page.start > (self._offset or 0):
-            log.warning("the feed of an index has gaps: it is made anew", extra={"namespace": served.name})
-            await rebuild(served)
-            # Asked for once, however long it takes until the engine answers.
-            self._offset, self._looked_ns = page.start, None
+        if self._missed:
+            self._looked_ns = None
         await self._look(served, engine, fields)
         check()
         try:
             keys = list(dict.fromkeys(key for entry in page.entries for key in keys_of(entry.value)))
             targets = [name for name in (self._served_by, None if self._build is None else self._build.name) if name]
-            await self._put(served, engine, fields, targets, keys)
+            await self._put(served, engine, fields, targets, keys, check)
             check()
-            await self._fill(served, engine, fields)
+            await self._fill(served, engine, fields, check)
             await self._sweep(served, engine)
         except NotFound:
             # Somebody dropped an index.
@@ -121,6 +133,12 @@ class Indexer:
         if page.next >= page.end:
             self.waiting_since_us = None
         return self._build is not None or page.next < page.end
+
+    def rest(self) -> None:
+        """Others may work on it from now on: this process knows nothing of it any more, and looks when it goes on."""
+        self._offset, self._committed, self._missed = None, None, False
+        self._build, self._served_by, self._looked_ns, self._swept = None, None, None, None
+        self.waiting_since_us = None
 
     async def drop(self) -> None:
         """What this process worked on is gone: its indexes, and the topic of its feed. To repeat it is safe."""
@@ -133,24 +151,37 @@ class Indexer:
         await feed.drop_topic(topic)
         self._at = None
 
-    async def _begin(self, served: ServedNamespace, feed: Log) -> int:
-        """Where the feed goes on."""
-        assert served.feed is not None
+    async def _read(self, feed: Feed) -> tuple[Log, LogPage]:
+        """The log, and what comes next in the feed; whether anything went before that was not read is noted."""
+        opened = await feed.open()
+        try:
+            page = await opened.read(feed.topic, 0, await self._begin(opened, feed.topic), FEED_ENTRIES, FEED_BYTES)
+        except (InvalidArgument, NotFound):
+            # Somebody dropped the topic, and another of its name begins.
+            opened = await feed.open(again=True)
+            (bounds,) = await opened.bounds(feed.topic)
+            self._offset, self._committed, self._missed = bounds.start, None, True
+            page = await opened.read(feed.topic, 0, bounds.start, FEED_ENTRIES, FEED_BYTES)
+        if page.start > (self._offset or 0):
+            self._offset, self._missed = page.start, True
+        return opened, page
+
+    async def _begin(self, feed: Log, topic: str) -> int:
+        """Where the feed goes on. One of which nobody knows how far it was read may have been read by nobody."""
         if self._offset is None:
-            topic = served.feed.topic
-            committed = await feed.committed(topic, topic) if isinstance(feed, Groups) else {}
+            found = await feed.committed(topic, topic) if isinstance(feed, Groups) else {}
             (bounds,) = await feed.bounds(topic)
-            self._offset = committed.get(0, bounds.start)
+            self._committed = found.get(0)
+            self._missed = self._committed is None
+            self._offset = bounds.start if self._committed is None else self._committed
         return self._offset
 
     async def _commit(self, served: ServedNamespace, feed: Log, offset: int) -> None:
         assert served.feed is not None
-        if offset == self._offset:
-            return
-        topic = served.feed.topic
-        if isinstance(feed, Groups):
+        topic, self._offset = served.feed.topic, offset
+        if offset != self._committed and isinstance(feed, Groups):
             await feed.commit(Commit(group=topic, positions=[Position(topic, 0, offset)]))
-        self._offset = offset
+            self._committed = offset
 
     async def _look(self, served: ServedNamespace, engine: Search, fields: Fields) -> None:
         """Which index serves is known, and that one is being filled that is to serve and does not."""
@@ -161,6 +192,7 @@ class Indexer:
         alias, prefix = alias_of(served.feed.digest), f"{alias_of(served.feed.digest)}-"
         own = {each.spec.name: each.aliases for each in await engine.indexes() if each.spec.name.startswith(prefix)}
         self._served_by = next((name for name, aliases in own.items() if alias in aliases), None)
+        await self._follow(served)
         wanted = f"{prefix}{fields.digest}-{await number_of(served)}"
         filling = None if self._build is None else self._build.name
         if wanted == self._served_by:
@@ -177,11 +209,27 @@ class Indexer:
                 await engine.drop_index(name)
         self._looked_ns = now_ns
 
+    async def _follow(self, served: ServedNamespace) -> None:
+        """An index that may not have been told of something is asked for anew, and what it was told of is noted."""
+        assert served.feed is not None
+        now = Followed(served.feed.topic, served.view.version)
+        entry = await served.table.get(PARTITION, FOLLOWED)
+        before = None if entry is None else msgspec.msgpack.decode(entry.value, type=Followed)
+        missed = self._missed or (before is not None and before.misses(now))
+        if missed and (self._served_by is not None or self._build is not None):
+            log.warning("an index was not told of everything: it is made anew", extra={"namespace": served.name})
+            await rebuild(served)
+        self._missed = False
+        if before is None or before.topic != now.topic or before.version < now.version:
+            stamp = None if entry is None else entry.stamp
+            rows: dict[str, bytes | None] = {FOLLOWED: msgspec.msgpack.encode(now)}
+            await served.table.write(PARTITION, rows, {FOLLOWED: stamp}, onward=True)
+
     def _is_settled(self, served: ServedNamespace) -> bool:
         view = served.view
         return view.version == 1 or self._environment.now_ns() - view.updated_at >= SETTLED_NS
 
-    async def _fill(self, served: ServedNamespace, engine: Search, fields: Fields) -> None:
+    async def _fill(self, served: ServedNamespace, engine: Search, fields: Fields, check: Callable[[], None]) -> None:
         """The next page of the walk is in the index that is being filled; behind the last it takes its place."""
         build = self._build
         if build is None:
@@ -190,7 +238,7 @@ class Indexer:
         while build.left and len(keys) < BULK_ACTIONS:
             await self._walk(served, build, keys)
         if keys:
-            await self._put(served, engine, fields, [build.name], list(keys))
+            await self._put(served, engine, fields, [build.name], list(keys), check)
         if build.left:
             return
         assert served.feed is not None
@@ -220,7 +268,13 @@ class Indexer:
             build.left = build.left[1:]
 
     async def _put(
-        self, served: ServedNamespace, engine: Search, fields: Fields, targets: Sequence[str], keys: Sequence[EventKey]
+        self,
+        served: ServedNamespace,
+        engine: Search,
+        fields: Fields,
+        targets: Sequence[str],
+        keys: Sequence[EventKey],
+        check: Callable[[], None],
     ) -> None:
         """The documents of the events of these keys are in `targets` as the slices have them."""
         for at in range(0, len(keys), BULK_ACTIONS):
@@ -238,6 +292,8 @@ class Indexer:
                 self.indexed += 1
                 actions.append(Put(key.document_id, document))
             for target in targets:
+                # Whoever has the role by then may have written newer ones.
+                check()
                 await _bulk(engine, target, actions)
 
     async def _sweep(self, served: ServedNamespace, engine: Search) -> None:

@@ -20,6 +20,7 @@ BLOCKED_MAX = 300
 """Ids that a query leaves out; of more none is."""
 
 GAPS_MAX = 100
+"""Between slices: what lies in those behind them is taken to be in slices."""
 
 
 def query_of(wanted: SearchQuery | None, fields: Fields) -> Query:
@@ -41,8 +42,9 @@ def after(key: EventKey) -> Query:
 
 
 def visible(query: Query, parts: Sequence[Query], blocked: Collection[str], hidden: Sequence[Slice]) -> Bool:
-    """`query`, but for events of ids that are blocked and of slices that are not read any more."""
-    must_not: list[Query] = [within(each.start, each.end) for each in hidden[:GAPS_MAX]]
+    """`query`, but for events of ids that are blocked and of the `hidden` slices, which are the oldest there are."""
+    # They are the oldest: of what lies before them there is no slice.
+    must_not: list[Query] = [Range(field=TIME, at_most=bounded(hidden[-1].end - 1))] if hidden else []
     if 0 < len(blocked) <= BLOCKED_MAX:
         must_not.append(Terms(SERIES, sorted(blocked)))
     return Bool(filter=[*parts, query], must_not=must_not)

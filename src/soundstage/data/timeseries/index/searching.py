@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -28,6 +29,12 @@ from soundstage.runtime.service import Searches
 
 HITS = 200
 """Asked for at once, and then looked up in the slices."""
+
+HITS_MAX = 10_000
+"""Looked up for one page: where most are not to be shown it goes on in the next."""
+
+EVENTS = 32
+"""Looked up at once: they are held until it is known whether the page has room."""
 
 ENGINE_KNOB = "config.index.engine"
 
@@ -78,7 +85,8 @@ class Searching:
         """Up to `records` events, from behind `resume` on."""
         found = SearchPage([], resume)
         query, bytes_left = query_of(wanted, self._fields), int(self._served.config.page_size_bytes)
-        while len(found.events) < records:
+        looked = 0
+        while len(found.events) < records and looked < HITS_MAX:
             parts: list[Query] = [] if found.resume is None else [after(found.resume)]
             limit = min(HITS, records - len(found.events))
             request = Request(
@@ -90,17 +98,28 @@ class Searching:
             )
             hits = [each.document.fields for each in (await self._ask(request)).hits]
             keys = [EventKey(each[SERIES], each[TIME], each[EVENT]) for each in hits]
-            for key, event in zip(keys, await events_of(self._served, keys, self._now_ns), strict=True):
+            events = await self._events(keys, bytes_left)
+            looked += len(events)
+            for key, event in zip(keys, events, strict=False):
                 # What the slices do not have any more was dropped meanwhile.
                 if event is not None and event.time_series_id not in self._served.blocked:
-                    size = sum(len(each.event_item_key) + len(each.event_item_value) for each in event.event_items)
+                    size = _size(event)
                     if found.events and size > bytes_left:
                         return found
                     bytes_left -= size
                     found.events.append(event)
                 found = found._replace(resume=key)
-            if len(keys) < limit:
+            if len(events) == len(keys) < limit:
                 return found._replace(resume=None)
+        return found
+
+    async def _events(self, keys: Sequence[EventKey], size: int) -> list[Event | None]:
+        """Those of `keys`, or of the first of them, which have more than `size` bytes."""
+        found: list[Event | None] = []
+        for at in range(0, len(keys), EVENTS):
+            found += await events_of(self._served, keys[at : at + EVENTS], self._now_ns)
+            if sum(_size(each) for each in found if each is not None) > size:
+                break
         return found
 
     async def aggregate(self, request: AggregateEventRecords) -> AggregateEventRecordsReply:
@@ -134,6 +153,10 @@ class Searching:
         """Whether the index that serves has the fields that the namespace names."""
         serving = [each.spec for each in await self._engine.indexes() if self._alias in each.aliases]
         return any(spec.fields == self._fields.spec(spec.name).fields for spec in serving)
+
+
+def _size(event: Event) -> int:
+    return sum(len(each.event_item_key) + len(each.event_item_value) for each in event.event_items)
 
 
 def _unready(detail: str) -> Unavailable:
