@@ -95,6 +95,15 @@ def test_a_provisioned_pace_is_kept_and_nothing_is_saved_up() -> None:
     assert pace.pay(50, 1.0, 3_600 * S) == 50
 
 
+def test_turns_that_take_twice_their_time_are_no_slower_for_it() -> None:
+    pace, written = Pace(), 0
+    for turn in range(500):
+        events = int(pace.pay(5_000, 0.001, turn * 2 * S // 1_000))
+        pace.spend(events)
+        written += events
+    assert written == pytest.approx(5_000, rel=0.01)
+
+
 def test_a_slow_pace_comes_to_an_event_in_the_end() -> None:
     pace = Pace()
     pace.pay(2, 0.1, 0)

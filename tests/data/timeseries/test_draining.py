@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
@@ -19,12 +20,13 @@ from tests.data.timeseries.conftest import (
     make,
     served,
     service_of,
+    unserved,
 )
 from tests.data.timeseries.engines import Watched
 
 from soundstage.core.environment import Environment, VirtualEnvironment
 from soundstage.core.errors import DataLoss, Exhausted, Forbidden, InvalidArgument, Unavailable
-from soundstage.data.timeseries import TimeSeries
+from soundstage.data.timeseries import Event, TimeSeries, catalogue
 from soundstage.runtime.namespaces.api import Namespaces
 from soundstage.runtime.stage import Stage
 from soundstage.testing.simulation.environment import SimulatedEnvironment
@@ -134,6 +136,52 @@ async def test_what_can_never_be_stored_is_dropped_alone(
     assert len(await everything(trips)) == 99
 
 
+async def test_an_event_for_which_there_may_be_no_slice_holds_up_no_other(
+    plain_stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(catalogue, "SLICES_MAX", 3)
+    trips = await make(plain_stage, time_partition=DAILY)
+    await trips.write_event_records(events=[event(NOW - day * DAY, f"e{day}") for day in range(5)])
+    await trips.write_event_records(events=[event(NOW, "other")])
+    await settled(plain_stage)
+    buffer = served(plain_stage).buffer
+    assert (buffer.dropped, buffer.drained) == (2, 4)
+    assert "other" in ids(await everything(trips))
+
+
+class Stuck(Watched):
+    """The second write to a slice never ends, where it is not cancelled."""
+
+    def __init__(self, environment: VirtualEnvironment) -> None:
+        super().__init__(environment)
+        self.fails = lambda partition: partition.endswith(b"bad")
+        self.error = DataLoss("torn")
+        self.writes = 0
+        self.stuck = asyncio.Event()
+
+    async def apply(self, table: str, partition: bytes, *arguments: Any, **named: Any) -> int:
+        if table.count("/") == 2 and partition.endswith(b"ada"):
+            self.writes += 1
+            if self.writes == 2:
+                self.stuck.set()
+                await asyncio.Event().wait()
+        return await super().apply(table, partition, *arguments, **named)
+
+
+async def test_a_stage_that_stops_while_a_batch_is_cut_in_halves_stores_all_of_it(
+    open_stage: OpenStage, environment: VirtualEnvironment
+) -> None:
+    engine = Stuck(environment)
+    stage = await open_stage(engine)
+    trips = await make(stage)
+    events = [event(NOW - number, f"e{number}", "bad" if number == 70 else "ada") for number in range(100)]
+    await trips.write_event_records(events=events)
+    await engine.stuck.wait()
+    buffer = served(stage).buffer
+    await stage.stop()
+    assert (buffer.events, buffer.dropped, buffer.drained) == (0, 1, 99)
+
+
 async def test_what_waits_for_a_namespace_that_is_deleted_is_dropped(
     plain_stage: Stage, environment: VirtualEnvironment
 ) -> None:
@@ -146,6 +194,19 @@ async def test_what_waits_for_a_namespace_that_is_deleted_is_dropped(
         await environment.sleep(1.0)
     assert (buffer.events, buffer.dropped) == (0, 1)
     assert await everything(again) == []
+
+
+async def test_what_waits_outlives_a_time_in_which_the_namespace_cannot_be_served(
+    plain_stage: Stage, environment: VirtualEnvironment
+) -> None:
+    trips = await make(plain_stage)
+    await trips.write_event_records(events=[event(NOW)])
+    with unserved(plain_stage):
+        for _ in range(10):
+            list(service_of(plain_stage).measurements())
+            await environment.sleep(1.0)
+    await settled(plain_stage)
+    assert ids(await everything(trips)) == ["e"]
 
 
 async def test_what_waits_outlives_a_change_of_the_namespace(plain_stage: Stage) -> None:
@@ -203,6 +264,25 @@ def simulated(acts: Callable[[TimeSeries, Metered, Stage], Awaitable[T]], **knob
             return await acts(await make(stage, **knobs), engine, stage)
 
     return run(main, "burst")
+
+
+def test_what_a_crash_may_take_is_of_the_last_moments_and_is_counted() -> None:
+    coalesce = 1
+
+    async def steady(trips: TimeSeries, engine: Metered, stage: Stage) -> None:
+        environment, sent = stage.environment, list[Event]()
+        for _ in range(70):
+            sent += [event(environment.now_ns(), f"{len(sent) + one}") for one in range(5)]
+            await trips.write_event_records(events=sent[-5:])
+            await environment.sleep(0.2)
+            measured = {each.name: each.value for each in service_of(stage).measurements()}
+            counted = measured["timeseries_queue_events_taken"] - measured["timeseries_queue_events_stored"]
+            stored = {each.event_id for each in await everything(trips)}
+            lost = [each for each in sent if each.event_id not in stored]
+            assert all(int(each.event_time) >= environment.now_ns() - 1.1 * coalesce * S for each in lost)
+            assert len(lost) <= counted <= 1.2 * coalesce * 25
+
+    simulated(steady, queue_buffering={"coalesce": f"{coalesce}s"})
 
 
 def test_a_burst_of_ten_times_as_much_reaches_the_store_at_the_steady_drain() -> None:

@@ -26,6 +26,9 @@ AVERAGED_S = 120.0
 LEARNT_S = 10.0
 """For how long a process does not know yet how much comes, and writes it as it comes."""
 
+SAVED_S = 0.1
+"""What a short turn may leave to those after it: a millisecond of sleep may take two."""
+
 HEADROOM = 1.25
 PER_SECOND_LEAST = 1_000.0
 """Where nothing is provisioned: fewer events than that are a burden to no store."""
@@ -73,10 +76,10 @@ class Pace:
         return max(PER_SECOND_LEAST, average * HEADROOM)
 
     def pay(self, per_second: float, turn_s: float, now_ns: int) -> float:
-        """Events that may be written in this turn. What a turn leaves is not saved for a later one."""
+        """Events that may be written in this turn. No more is saved for it than comes in a turn, or in `SAVED_S`."""
         passed_s = turn_s if self._paid_ns is None else (now_ns - self._paid_ns) / NS_PER_S
         self._paid_ns = now_ns
-        self._credit = min(self._credit + per_second * passed_s, max(1.0, per_second * turn_s))
+        self._credit = min(self._credit + per_second * passed_s, max(1.0, per_second * max(turn_s, SAVED_S)))
         return self._credit
 
     def spend(self, events: int) -> None:

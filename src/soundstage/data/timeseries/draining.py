@@ -106,24 +106,34 @@ class Drains:
         """Whether all of the batch is stored that ever can be; else some of it has been put back."""
         try:
             await store(served, [each.record for each in batch], deadline_ns)
-        except PASSING as error:
-            buffer.put_back(batch)
-            log.warning("queued events wait for their store", extra={"namespace": served.name, "reason": str(error)})
-            return False
         except asyncio.CancelledError:
             buffer.put_back(batch)
             raise
         except Exception as error:
+            if _passes(error):
+                buffer.put_back(batch)
+                reason = {"namespace": served.name, "reason": str(error)}
+                log.warning("queued events wait for their store", extra=reason)
+                return False
             if len(batch) == 1:
                 buffer.done(batch, stored=False)
                 log.exception("an event was dropped", extra={"namespace": served.name, "reason": str(error)})
                 return True
-            # By halves, until what cannot be stored is alone.
-            half = len(batch) // 2
-            stored = await self._store(served, buffer, batch[:half], deadline_ns)
-            return await self._store(served, buffer, batch[half:], deadline_ns) and stored
+            return await self._store_by_halves(served, buffer, batch, deadline_ns)
         buffer.done(batch, stored=True)
         return True
+
+    async def _store_by_halves(
+        self, served: ServedNamespace, buffer: Buffer, batch: Sequence[Queued], deadline_ns: int
+    ) -> bool:
+        """`_store`, until what cannot be stored is alone."""
+        half = len(batch) // 2
+        try:
+            stored = await self._store(served, buffer, batch[:half], deadline_ns)
+        except asyncio.CancelledError:
+            buffer.put_back(batch[half:])
+            raise
+        return await self._store(served, buffer, batch[half:], deadline_ns) and stored
 
     def _served(self, name: str, buffer: Buffer) -> ServedNamespace | None:
         """The namespace that the buffer is of; None: it is gone, and what was in the buffer with it."""
@@ -135,6 +145,11 @@ class Drains:
             return served
         _drop(name, buffer, "the namespace was deleted")
         return None
+
+
+def _passes(error: Exception) -> bool:
+    """Whether the same batch may be stored later: not where it asks for more slices than there may be."""
+    return isinstance(error, PASSING) and (not isinstance(error, Exhausted) or error.retryable)
 
 
 def _drop(name: str, buffer: Buffer, reason: str) -> None:
