@@ -4,6 +4,7 @@ import asyncio
 import io
 import json
 import sys
+from base64 import b64encode
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ import pytest
 from tests.surface.cli.conftest import Cli
 
 from soundstage.core.time import Instant
+from soundstage.data.timeseries.service import TimeSeriesService
+from soundstage.runtime.stage import Stage
 from soundstage.surface.cli.calls import joined
 from soundstage.surface.cli.tables import Listing
 
@@ -126,6 +129,43 @@ def test_all_pages_are_there_where_lists_stand_beside_what_they_are_pages_of(cli
     whole = cli("timeseries", "read-event-records", *flags, "--all-pages").json
     assert [event["event_id"] for event in whole["records"]] == ["a", "b", "c"]
     assert set(whole) == {"records", "response_context"}
+
+
+@pytest.mark.slow
+def test_events_are_searched_for_and_counted(cli: Cli) -> None:
+    stage = 'data = "data"\n[engines.found]\nurl = "tantivy:found"\n[namespaces.trips]\nabstraction = "timeseries"\n'
+    index = '[namespaces.trips.config.index]\nengine = "found"\nfields = { city = "keyword" }\n'
+    Path("stage.toml").write_text(stage + index)
+    flags = ("--namespace", "trips")
+    events = [
+        {
+            "time_series_id": "bike",
+            "event_time": "2026-10-24T09:00:00Z",
+            "event_id": city,
+            "event_items": [{"event_item_key": "city", "event_item_value": b64encode(city.encode()).decode()}],
+        }
+        for city in ("Nation", "Ternes", "Opera")
+    ]
+    assert cli("timeseries", "write-event-records-sync", *flags, "--events", json.dumps(events)).code == 0
+    asyncio.run(indexed("trips"))
+    day = json.dumps({"start": "2026-10-24T00:00:00Z", "end": "2026-10-25T00:00:00Z"})
+    query = json.dumps({"equals": {"event_item_key": "city", "event_item_value": "TmF0aW9u"}})
+    asked = (*flags, "--time-interval", day, "--search-query", query)
+    found = cli("timeseries", "search-event-records", *asked).json
+    assert [event["event_id"] for event in found["records"]] == ["Nation"]
+    counting = json.dumps({"top_terms": {"event_item_key": "city"}})
+    counted = cli("timeseries", "aggregate-event-records", *asked, "--aggregation-query", counting).json
+    assert (counted["count"], counted["buckets"]) == (1, [{"count": 1, "event_item_value": "Nation"}])
+    assert cli("timeseries", "rebuild-index", *flags).json == {"number": 1}
+
+
+async def indexed(name: str) -> None:
+    """The index of the namespace is whole."""
+    async with Stage.open("stage.toml", background=False) as stage:
+        service = await stage.systems.started("timeseries")
+        assert isinstance(service, TimeSeriesService)
+        while await service.tend_index(name, lambda: None):
+            pass
 
 
 def test_what_has_no_pages_takes_no_such_flag(cli: Cli) -> None:
