@@ -699,7 +699,7 @@ MUTANTS: dict[str, Mutant] = {
             Edit(
                 f"{SERIES}.writes",
                 "    check_future(records, window)\n",
-                "    if len(records) > 1:\n        await _cover_and_store(served, records[:1], deadline_ns)\n"
+                "    if len(records) > 1:\n        await store(served, records[:1], None)\n"
                 "    check_future(records, window)\n",
             ),
         ),
