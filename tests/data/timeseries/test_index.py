@@ -68,9 +68,18 @@ class Flaky(MemorySearch):
 
     down = False
 
+    def __init__(self, environment: VirtualEnvironment) -> None:
+        super().__init__(environment)
+        self.told: list[str] = []
+
     async def bulk(self, *arguments: Any, **named: Any) -> Any:
         self._check()
+        self.told.append("bulk")
         return await super().bulk(*arguments, **named)
+
+    async def delete_where(self, *arguments: Any, **named: Any) -> Any:
+        self.told.append("delete_where")
+        return await super().delete_where(*arguments, **named)
 
     async def indexes(self) -> Any:
         self._check()
@@ -551,12 +560,30 @@ async def test_who_lost_the_role_writes_no_document_any_more(indexed: Stage, fli
     calls = count()
 
     def check() -> None:
-        if next(calls):
+        if next(calls) >= 2:
             raise Unavailable("the lease is lost")
 
     with pytest.raises(Unavailable, match="lost"):
         await service_of(indexed).tend_index("trips", check)
     assert numbers(await found(flights)) == list(range(20))
+
+
+async def test_before_every_change_it_is_looked_whether_the_role_is_held(
+    indexed: Stage, search: Flaky, environment: VirtualEnvironment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(indexer, "BULK_ACTIONS", 1)
+    monkeypatch.setattr(indexer, "DELETE_MAX", 1)
+    trips = await make(indexed, time_partition=DAILY, retention={"delete_after": "2d"}, accept_limit="2d", index=INDEX)
+    await trips.write_event_records_sync(events=[event(NOW - hours * H, f"f{hours}") for hours in (0, 47)])
+    await work(indexed)
+    environment.advance(10 * 3_600)
+    await tend(indexed)
+    await trips.write_event_records_sync(events=[event(environment.now_ns(), f"new{number}") for number in range(2)])
+    search.told.clear()
+    assert not await service_of(indexed).tend_index("trips", lambda: search.told.append("look"))
+    changes = [at for at, each in enumerate(search.told) if each != "look"]
+    assert [search.told[at] for at in changes] == ["bulk", "bulk", "delete_where", "delete_where"]
+    assert {search.told[at - 1] for at in changes} == {"look"}
 
 
 async def test_who_has_the_role_again_knows_nothing_of_what_it_began(

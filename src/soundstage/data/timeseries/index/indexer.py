@@ -116,6 +116,7 @@ class Indexer:
         await served.catalogue.refresh()
         if self._missed:
             self._looked_ns = None
+        check()
         await self._look(served, engine, fields)
         check()
         try:
@@ -124,7 +125,7 @@ class Indexer:
             await self._put(served, engine, fields, targets, keys, check)
             check()
             await self._fill(served, engine, fields, check)
-            await self._sweep(served, engine)
+            await self._sweep(served, engine, check)
         except NotFound:
             # Somebody dropped an index.
             self._looked_ns, self._build, self._served_by = None, None, None
@@ -296,15 +297,18 @@ class Indexer:
                 check()
                 await _bulk(engine, target, actions)
 
-    async def _sweep(self, served: ServedNamespace, engine: Search) -> None:
+    async def _sweep(self, served: ServedNamespace, engine: Search, check: Callable[[], None]) -> None:
         """No document is left of a time of which there is no slice."""
         slices = served.catalogue.slices
         spans = tuple((each.start, each.end) for each in slices)
         gone = self._swept is None or not set(self._swept) <= set(spans)
         if self._served_by is None or not gone:
             return
-        while await engine.delete_where(self._served_by, strays(slices)) >= DELETE_MAX:
-            pass
+        left = DELETE_MAX
+        while left >= DELETE_MAX:
+            # Whoever has the role by then may have written of slices that are not known here.
+            check()
+            left = await engine.delete_where(self._served_by, strays(slices))
         self._swept = spans
 
 
