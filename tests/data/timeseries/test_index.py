@@ -24,7 +24,7 @@ from tests.data.timeseries.conftest import (
 )
 
 from soundstage.core.environment import VirtualEnvironment
-from soundstage.core.errors import InvalidArgument, SoundstageError, Unavailable
+from soundstage.core.errors import InvalidArgument, SoundstageError, TooLarge, Unavailable
 from soundstage.core.time import Duration
 from soundstage.data.timeseries import (
     AggregationQuery,
@@ -40,9 +40,10 @@ from soundstage.data.timeseries import (
     TimeHistogram,
     TimeSeries,
     TopTerms,
+    partitions,
 )
 from soundstage.data.timeseries.feed import TOPICS
-from soundstage.data.timeseries.index import indexer, searching
+from soundstage.data.timeseries.index import events, indexer, searching
 from soundstage.data.timeseries.roles import ROLES, index_namespaces
 from soundstage.engines.records.port import Budget
 from soundstage.engines.search.memory import MemorySearch
@@ -332,6 +333,25 @@ async def test_items_that_come_later_are_found(indexed: Stage, flights: TimeSeri
     await work(indexed)
     # Of two values under one key the greater stays, here as in the slices.
     assert numbers(await found(flights, equals("carrier", b"ZZ"))) == [3]
+
+
+async def test_an_event_that_is_too_large_to_be_read_is_found_by_its_first_items_and_not_shown(
+    indexed: Stage, flights: TimeSeries, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(partitions, "EVENT_MAX_BYTES", 50_000)
+    monkeypatch.setattr(events, "DEFAULT_BUDGET", Budget(rows=5, bytes=20_000))
+    for number in range(10):
+        await flights.write_event_records_sync(
+            events=[event(NOW, "f100", carrier=b"ZZ", **{f"x{number}": bytes(10_000)})]
+        )
+    await work(indexed)
+    count = AggregationQuery(count=EventCount())
+    ours = equals("carrier", b"ZZ")
+    reply = await flights.aggregate_event_records(time_interval=ALWAYS, search_query=ours, aggregation_query=count)
+    assert reply.count == 1
+    with pytest.raises(TooLarge, match="f100"):
+        await found(flights, ours)
+    assert len(await found(flights, equals("carrier", b"UA"))) == 13
 
 
 async def test_queued_events_are_found_too(indexed: Stage, environment: VirtualEnvironment) -> None:

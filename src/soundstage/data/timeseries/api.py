@@ -303,11 +303,13 @@ class TimeSeriesCalls:
     def read_event_records(self) -> ReadEventRecordsReply:
         """One page of the events of an id in an interval, the newest first; an unknown id reads as empty."""
 
-    @operation(SearchEventRecords, access="read", idempotent=True, errors=(NotFound, Unavailable, DataLoss))
+    @operation(SearchEventRecords, access="read", idempotent=True, errors=(NotFound, TooLarge, Unavailable, DataLoss))
     def search_event_records(self) -> SearchEventRecordsReply:
         """One page of the events of all ids that match, the newest first, as the index knows them: seconds later."""
 
-    @operation(AggregateEventRecords, access="read", idempotent=True, errors=(NotFound, Unavailable, DataLoss))
+    @operation(
+        AggregateEventRecords, access="read", idempotent=True, errors=(NotFound, TooLarge, Unavailable, DataLoss)
+    )
     def aggregate_event_records(self) -> AggregateEventRecordsReply:
         """What is counted over the events of all ids that match, as the index knows them: seconds later."""
 

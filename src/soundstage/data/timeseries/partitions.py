@@ -26,6 +26,16 @@ Found = tuple[bytes, list[Row]]
 """The prefix of an event's keys, and its rows."""
 
 
+def too_large(prefix: bytes) -> TooLarge:
+    """The refusal to hold an event whose keys begin so."""
+    time_ns, event_id = event_of(prefix)
+    return TooLarge(
+        f"the event {event_id.decode()[:80]!r} of {Instant(time_ns)} has more than {EVENT_MAX_BYTES} bytes",
+        field="time_interval",
+        hint="read the time before and behind it",
+    )
+
+
 class _Part:
     """One partition, read as far as `resume`; None: to its end."""
 
@@ -61,12 +71,7 @@ class _Part:
             self.tail.append(row)
             self.tail_bytes += len(row[0]) + len(row[1])
         if self.tail_bytes > EVENT_MAX_BYTES and not self.events:
-            time_ns, event_id = event_of(self.tail_prefix)
-            raise TooLarge(
-                f"the event {event_id.decode()[:80]!r} of {Instant(time_ns)} has more than {EVENT_MAX_BYTES} bytes",
-                field="time_interval",
-                hint="read the time before and behind it",
-            )
+            raise too_large(self.tail_prefix)
         self.resume = resume
         if resume is None:
             self._close()
