@@ -26,7 +26,7 @@ from tests.data.timeseries.engines import Watched
 
 from soundstage.core.environment import Environment, VirtualEnvironment
 from soundstage.core.errors import DataLoss, Exhausted, Forbidden, InvalidArgument, Unavailable
-from soundstage.data.timeseries import Event, TimeSeries, catalogue
+from soundstage.data.timeseries import Event, TimeSeries, buffer, catalogue
 from soundstage.runtime.namespaces.api import Namespaces
 from soundstage.runtime.stage import Stage
 from soundstage.testing.simulation.environment import SimulatedEnvironment
@@ -101,10 +101,35 @@ async def test_a_stage_that_stops_waits_for_no_store_that_is_down_and_counts_wha
     trips = await make(stage)
     engine.error = Unavailable("down")
     await trips.write_event_records(events=[event(NOW, "a"), event(NOW, "b")])
-    buffer = served(stage).buffer
+    queue = served(stage).buffer
     await stage.stop()
-    assert (buffer.events, buffer.dropped) == (0, 2)
+    assert (queue.events, queue.dropped) == (0, 2)
     assert "events were dropped" in caplog.text
+
+
+class Crowded(Watched):
+    """Of three writes to slices it takes the last."""
+
+    writes = 0
+
+    async def apply(self, table: str, *arguments: Any, **named: Any) -> int:
+        if table.count("/") == 2:
+            self.writes += 1
+            if self.writes % 3:
+                raise Exhausted("the disk does not keep up")
+        return await super().apply(table, *arguments, **named)
+
+
+async def test_a_stage_that_stops_waits_for_a_store_that_has_no_room_for_moments(
+    open_stage: OpenStage, environment: VirtualEnvironment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(buffer, "CALL_MAX_ITEMS", 10)
+    stage = await open_stage(Crowded(environment))
+    trips = await make(stage, queue_buffering={"coalesce": "60s"})
+    await trips.write_event_records(events=[event(NOW - number, "e") for number in range(40)])
+    queue = served(stage).buffer
+    await stage.stop()
+    assert (queue.dropped, queue.drained) == (0, 40)
 
 
 async def test_a_store_that_was_down_gets_everything(open_stage: OpenStage, environment: VirtualEnvironment) -> None:
@@ -131,8 +156,8 @@ async def test_what_can_never_be_stored_is_dropped_alone(
     events = [event(NOW - number, f"e{number}", "bad" if number == 17 else "ada") for number in range(100)]
     await trips.write_event_records(events=events)
     await settled(stage)
-    buffer = served(stage).buffer
-    assert (buffer.dropped, buffer.drained) == (1, 99)
+    queue = served(stage).buffer
+    assert (queue.dropped, queue.drained) == (1, 99)
     assert len(await everything(trips)) == 99
 
 
@@ -144,8 +169,8 @@ async def test_an_event_for_which_there_may_be_no_slice_holds_up_no_other(
     await trips.write_event_records(events=[event(NOW - day * DAY, f"e{day}") for day in range(5)])
     await trips.write_event_records(events=[event(NOW, "other")])
     await settled(plain_stage)
-    buffer = served(plain_stage).buffer
-    assert (buffer.dropped, buffer.drained) == (2, 4)
+    queue = served(plain_stage).buffer
+    assert (queue.dropped, queue.drained) == (2, 4)
     assert "other" in ids(await everything(trips))
 
 
@@ -177,9 +202,9 @@ async def test_a_stage_that_stops_while_a_batch_is_cut_in_halves_stores_all_of_i
     events = [event(NOW - number, f"e{number}", "bad" if number == 70 else "ada") for number in range(100)]
     await trips.write_event_records(events=events)
     await engine.stuck.wait()
-    buffer = served(stage).buffer
+    queue = served(stage).buffer
     await stage.stop()
-    assert (buffer.events, buffer.dropped, buffer.drained) == (0, 1, 99)
+    assert (queue.events, queue.dropped, queue.drained) == (0, 1, 99)
 
 
 async def test_what_waits_for_a_namespace_that_is_deleted_is_dropped(
@@ -187,12 +212,12 @@ async def test_what_waits_for_a_namespace_that_is_deleted_is_dropped(
 ) -> None:
     trips = await make(plain_stage)
     await trips.write_event_records(events=[event(NOW)])
-    buffer = served(plain_stage).buffer
+    queue = served(plain_stage).buffer
     await plain_stage.client(Namespaces).delete(name="trips")
     again = await make(plain_stage)
     for _ in range(10):
         await environment.sleep(1.0)
-    assert (buffer.events, buffer.dropped) == (0, 1)
+    assert (queue.events, queue.dropped) == (0, 1)
     assert await everything(again) == []
 
 

@@ -25,7 +25,8 @@ PAUSE_MAX_S = 5.0
 STOP_S = 10.0
 """What stopping waits for a store, for each namespace."""
 
-STOP_TRIES = 3
+STOP_TRIES = 5
+"""One after the other, ever later: a store that is well may have no room for a moment."""
 
 PASSING = (Unavailable, DeadlineExceeded, Exhausted)
 """After which a batch is tried again, whether some of it was stored or not: it is the same events."""
@@ -97,9 +98,11 @@ class Drains:
                 served = self._served(name, buffer)
             except SoundstageError:
                 break
-            if served is not None and not await self._store(served, buffer, buffer.take(inf), deadline_ns):
-                failures += 1
-                await self._environment.sleep(PAUSE_S)
+            if served is None or await self._store(served, buffer, buffer.take(inf), deadline_ns):
+                failures = 0
+                continue
+            await self._environment.sleep(PAUSE_S * 2**failures)
+            failures += 1
         _drop(name, buffer, "the process stops")
 
     async def _store(self, served: ServedNamespace, buffer: Buffer, batch: Sequence[Queued], deadline_ns: int) -> bool:
