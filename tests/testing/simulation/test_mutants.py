@@ -76,6 +76,18 @@ def test_a_mutant_still_fits_the_module_it_changes(name: str) -> None:
         assert edited(source, own) != source
 
 
+def test_no_mutant_names_what_its_module_does_not_have(tmp_path: Path) -> None:
+    # It would be noticed for that, whatever the simulation looks at.
+    for name, mutant in MUTANTS.items():
+        for module in {edit.module for edit in mutant.edits}:
+            source = (ROOT / "src" / (module.replace(".", "/") + ".py")).read_text()
+            own = [edit for edit in mutant.edits if edit.module == module]
+            (tmp_path / f"{name}-{module}.py").write_text(edited(source, own))
+    command = [sys.executable, "-m", "ruff", "check", "--isolated", "--no-cache", "--select", "F821", str(tmp_path)]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+
+
 @pytest.mark.parametrize("source", ["nothing of the kind", "right and right"])
 def test_a_mutant_that_fits_no_more_is_refused(source: str) -> None:
     with pytest.raises(StaleMutant, match="bring it up to date"):
