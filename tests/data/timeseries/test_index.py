@@ -47,7 +47,7 @@ from soundstage.data.timeseries.index import events, indexer, searching
 from soundstage.data.timeseries.roles import ROLES, index_namespaces
 from soundstage.engines.records.port import Budget
 from soundstage.engines.search.memory import MemorySearch
-from soundstage.engines.search.port import Search
+from soundstage.engines.search.port import IndexSpec, Search
 from soundstage.runtime.namespaces.api import Namespaces
 from soundstage.runtime.roles import RoleContext
 from soundstage.runtime.stage import Stage
@@ -68,6 +68,8 @@ class Flaky(MemorySearch):
     """Is down at times, and shows at once what it was told."""
 
     down = False
+    silent = False
+    """Whether the answer to the next call that makes an index is lost."""
 
     def __init__(self, environment: VirtualEnvironment) -> None:
         super().__init__(environment)
@@ -77,6 +79,12 @@ class Flaky(MemorySearch):
         self._check()
         self.told.append("bulk")
         return await super().bulk(*arguments, **named)
+
+    async def create_index(self, spec: IndexSpec) -> None:
+        await super().create_index(spec)
+        if self.silent:
+            self.silent = False
+            raise Unavailable("no answer", outcome="unknown")
 
     async def delete_where(self, *arguments: Any, **named: Any) -> Any:
         self.told.append("delete_where")
@@ -435,6 +443,45 @@ async def test_an_index_is_made_anew_while_the_old_one_serves(
     assert new.spec.name != old.spec.name
 
 
+@pytest.fixture
+async def begun(
+    indexed: Stage, flights: TimeSeries, environment: VirtualEnvironment, monkeypatch: pytest.MonkeyPatch
+) -> TimeSeries:
+    """An index that is being made anew, and has some events."""
+    monkeypatch.setattr(indexer, "WALK", Budget(rows=10, bytes=1 << 20))
+    monkeypatch.setattr(indexer, "BULK_ACTIONS", 1)
+    await flights.rebuild_index()
+    environment.advance(10)
+    assert await service_of(indexed).tend_index("trips", lambda: None)
+    return flights
+
+
+async def test_what_an_engine_did_not_take_while_an_index_was_made_is_put_again(
+    indexed: Stage, begun: TimeSeries, search: Flaky
+) -> None:
+    (old,) = [each for each in await search.indexes() if each.aliases]
+    search.down = True
+    for _ in range(3):
+        with pytest.raises(Unavailable):
+            await service_of(indexed).tend_index("trips", lambda: None)
+    search.down = False
+    await work(indexed)
+    assert numbers(await found(begun)) == list(range(20))
+    assert old not in await search.indexes()
+
+
+async def test_an_index_that_was_wiped_while_it_was_made_is_begun_anew_though_the_answer_was_lost(
+    indexed: Stage, begun: TimeSeries, search: Flaky, environment: VirtualEnvironment
+) -> None:
+    await wipe(search)
+    environment.advance(10)
+    search.silent = True
+    with pytest.raises(Unavailable, match="no answer"):
+        await service_of(indexed).tend_index("trips", lambda: None)
+    await work(indexed)
+    assert numbers(await found(begun)) == list(range(20))
+
+
 async def test_another_choice_of_fields_makes_another_index(
     indexed: Stage, flights: TimeSeries, search: Flaky, environment: VirtualEnvironment
 ) -> None:
@@ -520,7 +567,7 @@ async def test_a_feed_that_lost_entries_has_the_index_made_anew_once(
 
 
 async def test_a_feed_that_somebody_dropped_is_made_again_and_so_is_the_index(
-    indexed: Stage, flights: TimeSeries
+    indexed: Stage, flights: TimeSeries, environment: VirtualEnvironment
 ) -> None:
     for number in range(20, 30):
         await flights.write_event_records_sync(events=[flight(number)])
@@ -536,6 +583,12 @@ async def test_a_feed_that_somebody_dropped_is_made_again_and_so_is_the_index(
     await flights.write_event_records_sync(events=[flight(31)])
     await work(indexed)
     assert numbers(await found(flights)) == list(range(32))
+    # Another one has as many.
+    await indexed.log().drop_topic(topic)
+    await flights.write_event_records_sync(events=[flight(32)])
+    environment.advance(10)
+    await work(indexed)
+    assert numbers(await found(flights)) == list(range(33))
 
 
 async def test_an_index_that_was_given_up_and_is_wanted_again_has_what_was_written_meanwhile(
@@ -607,26 +660,17 @@ async def test_before_every_change_it_is_looked_whether_the_role_is_held(
 
 
 async def test_who_has_the_role_again_knows_nothing_of_what_it_began(
-    indexed: Stage,
-    flights: TimeSeries,
-    search: Flaky,
-    environment: VirtualEnvironment,
-    monkeypatch: pytest.MonkeyPatch,
+    indexed: Stage, begun: TimeSeries, search: Flaky
 ) -> None:
-    monkeypatch.setattr(indexer, "WALK", Budget(rows=10, bytes=1 << 20))
-    monkeypatch.setattr(indexer, "BULK_ACTIONS", 1)
-    await flights.rebuild_index()
-    environment.advance(10)
-    assert await service_of(indexed).tend_index("trips", lambda: None)
     (role,) = [role for role in ROLES if role.name == "timeseries-index"]
     with pytest.raises(Unavailable, match="lost"):
         await role.run(msgspec.structs.replace(context(indexed), lease=cast("Any", Lost())))
     # Another process began the same index anew, and died.
-    (begun,) = [each for each in await search.indexes() if not each.aliases]
-    await search.drop_index(begun.spec.name)
-    await search.create_index(begun.spec)
+    (left,) = [each for each in await search.indexes() if not each.aliases]
+    await search.drop_index(left.spec.name)
+    await search.create_index(left.spec)
     await work(indexed)
-    assert numbers(await found(flights)) == list(range(20))
+    assert numbers(await found(begun)) == list(range(20))
     assert len(await search.indexes()) == 1
 
 

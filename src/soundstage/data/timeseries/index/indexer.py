@@ -72,10 +72,10 @@ class Followed(msgspec.Struct, frozen=True, array_like=True):
 class _Build:
     """An index that is being filled: the slices that are to be walked yet, and how far the first was."""
 
-    def __init__(self, name: str, slices: Sequence[Slice]) -> None:
+    def __init__(self, name: str, slices: Sequence[Slice], position: bytes | None = None) -> None:
         self.name = name
         self.left = list(slices)
-        self.position: bytes | None = None
+        self.position = position
 
 
 class Indexer:
@@ -117,7 +117,7 @@ class Indexer:
         if self._missed:
             self._looked_ns = None
         check()
-        await self._look(served, engine, fields)
+        await self._look(served, feed, engine, fields)
         check()
         try:
             keys = list(dict.fromkeys(key for entry in page.entries for key in keys_of(entry.value)))
@@ -133,7 +133,7 @@ class Indexer:
         await self._commit(served, feed, page.next)
         if page.next >= page.end:
             self.waiting_since_us = None
-        return self._build is not None or page.next < page.end
+        return self._missed or self._build is not None or page.next < page.end
 
     def rest(self) -> None:
         """Others may work on it from now on: this process knows nothing of it any more, and looks when it goes on."""
@@ -180,11 +180,19 @@ class Indexer:
     async def _commit(self, served: ServedNamespace, feed: Log, offset: int) -> None:
         assert served.feed is not None
         topic, self._offset = served.feed.topic, offset
-        if offset != self._committed and isinstance(feed, Groups):
-            await feed.commit(Commit(group=topic, positions=[Position(topic, 0, offset)]))
-            self._committed = offset
+        if offset == self._committed or not isinstance(feed, Groups) or await self._is_another(feed, topic):
+            return
+        await feed.commit(Commit(group=topic, positions=[Position(topic, 0, offset)]))
+        self._committed = offset
 
-    async def _look(self, served: ServedNamespace, engine: Search, fields: Fields) -> None:
+    async def _is_another(self, feed: Log, topic: str) -> bool:
+        """Whether the topic is not the one that was read from: a position goes with its topic. Told once, and noted."""
+        if self._committed is None or not isinstance(feed, Groups) or await feed.committed(topic, topic):
+            return False
+        self._committed, self._missed = None, True
+        return True
+
+    async def _look(self, served: ServedNamespace, feed: Log, engine: Search, fields: Fields) -> None:
         """Which index serves is known, and that one is being filled that is to serve and does not."""
         now_ns = self._environment.monotonic_ns()
         if self._looked_ns is not None and now_ns - self._looked_ns < LOOK_NS:
@@ -193,7 +201,7 @@ class Indexer:
         alias, prefix = alias_of(served.feed.digest), f"{alias_of(served.feed.digest)}-"
         own = {each.spec.name: each.aliases for each in await engine.indexes() if each.spec.name.startswith(prefix)}
         self._served_by = next((name for name, aliases in own.items() if alias in aliases), None)
-        await self._follow(served)
+        await self._follow(served, feed)
         wanted = f"{prefix}{fields.digest}-{await number_of(served)}"
         filling = None if self._build is None else self._build.name
         if wanted == self._served_by:
@@ -201,7 +209,8 @@ class Indexer:
         elif filling != wanted or filling not in own:
             if not self._is_settled(served):
                 return
-            # What an earlier process began is not known to be whole.
+            # What an earlier process began is not known to be whole, nor is what this one did, once it is dropped.
+            self._build = None
             await engine.drop_index(wanted)
             await engine.create_index(fields.spec(wanted))
             self._build = _Build(wanted, served.catalogue.slices)
@@ -210,9 +219,10 @@ class Indexer:
                 await engine.drop_index(name)
         self._looked_ns = now_ns
 
-    async def _follow(self, served: ServedNamespace) -> None:
+    async def _follow(self, served: ServedNamespace, feed: Log) -> None:
         """An index that may not have been told of something is asked for anew, and what it was told of is noted."""
         assert served.feed is not None
+        await self._is_another(feed, served.feed.topic)
         now = Followed(served.feed.topic, served.view.version)
         entry = await served.table.get(PARTITION, FOLLOWED)
         before = None if entry is None else msgspec.msgpack.decode(entry.value, type=Followed)
@@ -235,11 +245,13 @@ class Indexer:
         build = self._build
         if build is None:
             return
-        keys = dict[EventKey, None]()
-        while build.left and len(keys) < BULK_ACTIONS:
-            await self._walk(served, build, keys)
+        keys, ahead = dict[EventKey, None](), _Build(build.name, build.left, build.position)
+        while ahead.left and len(keys) < BULK_ACTIONS:
+            await self._walk(served, ahead, keys)
         if keys:
             await self._put(served, engine, fields, [build.name], list(keys), check)
+        # It has come so far only now: what could not be put is walked again.
+        build.left, build.position = ahead.left, ahead.position
         if build.left:
             return
         assert served.feed is not None
