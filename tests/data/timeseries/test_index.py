@@ -494,6 +494,20 @@ async def test_another_choice_of_fields_makes_another_index(
     assert len(await search.indexes()) == 1
 
 
+async def test_what_is_written_while_an_index_of_more_fields_is_made_is_in_both(
+    indexed: Stage, begun: TimeSeries, search: Flaky, environment: VirtualEnvironment
+) -> None:
+    more = {**INDEX, "fields": {**FIELDS, "seat": "keyword"}}
+    await make(indexed, index=more, time_partition=DAILY)
+    environment.advance(10)
+    await begun.write_event_records_sync(events=[flight(100)])
+    assert await service_of(indexed).tend_index("trips", lambda: None)
+    assert len(await search.indexes()) == 2
+    assert numbers(await found(begun, equals("carrier", b"UA")))[-1] == 100
+    await work(indexed)
+    assert numbers(await found(begun, equals("seat", b"12"))) == [*range(20), 100]
+
+
 async def test_an_index_for_a_namespace_that_has_events_has_them_all(
     indexed: Stage, environment: VirtualEnvironment
 ) -> None:

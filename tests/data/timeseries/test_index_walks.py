@@ -88,7 +88,13 @@ class Walk:
 
     async def _write(self) -> None:
         events = [
-            event(NOW - self._random.randrange(3 * DAY), f"e{number}", self._random.choice("abc"), carrier=b"UA")
+            event(
+                NOW - self._random.randrange(3 * DAY),
+                f"e{number}",
+                self._random.choice("abc"),
+                carrier=b"UA",
+                delay=b"5",
+            )
             for number in range(self._random.randint(1, 5))
         ]
         await self._trips.write_event_records_sync(events=events)

@@ -91,6 +91,7 @@ class Indexer:
         self._missed = False
         self._build: _Build | None = None
         self._served_by: str | None = None
+        self._served_fields: frozenset[str] = frozenset()
         self._looked_ns: int | None = None
         self._swept: tuple[tuple[int, int], ...] | None = None
         self.indexed: int = 0
@@ -199,8 +200,10 @@ class Indexer:
             return
         assert served.feed is not None
         alias, prefix = alias_of(served.feed.digest), f"{alias_of(served.feed.digest)}-"
-        own = {each.spec.name: each.aliases for each in await engine.indexes() if each.spec.name.startswith(prefix)}
-        self._served_by = next((name for name, aliases in own.items() if alias in aliases), None)
+        own = {each.spec.name: each for each in await engine.indexes() if each.spec.name.startswith(prefix)}
+        serving = next((each.spec for each in own.values() if alias in each.aliases), None)
+        self._served_by = None if serving is None else serving.name
+        self._served_fields = frozenset() if serving is None else frozenset(serving.fields)
         await self._follow(served, feed)
         wanted = f"{prefix}{fields.digest}-{await number_of(served)}"
         filling = None if self._build is None else self._build.name
@@ -258,6 +261,7 @@ class Indexer:
         await engine.refresh(build.name)
         await engine.point(alias_of(served.feed.digest), build.name)
         before, self._served_by, self._build = self._served_by, build.name, None
+        self._served_fields = frozenset(fields.spec(build.name).fields)
         # A slice may have been dropped after it was walked.
         self._swept = None
         if before is not None:
@@ -307,7 +311,18 @@ class Indexer:
             for target in targets:
                 # Whoever has the role by then may have written newer ones.
                 check()
-                await _bulk(engine, target, actions)
+                # One that is made for other fields serves until then, and takes none that it has not.
+                await _bulk(engine, target, self._fitting(actions) if target == self._served_by else actions)
+
+    def _fitting(self, actions: Sequence[Action]) -> Sequence[Action]:
+        """As the index that serves can have them."""
+        known = self._served_fields
+        return [
+            Put(each.id, {name: value for name, value in each.fields.items() if name in known})
+            if isinstance(each, Put) and not each.fields.keys() <= known
+            else each
+            for each in actions
+        ]
 
     async def _sweep(self, served: ServedNamespace, engine: Search, check: Callable[[], None]) -> None:
         """No document is left of a time of which there is no slice."""
