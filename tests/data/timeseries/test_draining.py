@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from random import Random
 from typing import Any, TypeVar
 
 import pytest
@@ -25,7 +26,7 @@ from tests.data.timeseries.conftest import (
 from tests.data.timeseries.engines import Watched
 
 from soundstage.core.environment import Environment, VirtualEnvironment
-from soundstage.core.errors import DataLoss, Exhausted, Forbidden, InvalidArgument, Unavailable
+from soundstage.core.errors import DataLoss, DeadlineExceeded, Exhausted, Forbidden, InvalidArgument, Unavailable
 from soundstage.data.timeseries import Event, TimeSeries, buffer, catalogue
 from soundstage.runtime.namespaces.api import Namespaces
 from soundstage.runtime.stage import Stage
@@ -256,6 +257,61 @@ async def test_a_full_queue_refuses_and_sync_writes_pass_it_by(
     assert "sync" in ids(await everything(trips))
     found = {each.name: each.value for each in service_of(stage).measurements()}
     assert found["timeseries_queue_events_refused"] == 60
+
+
+class Erratic(Watched):
+    """Of writes to slices a share fails, before or after it is made; those of one series always do."""
+
+    def __init__(self, environment: VirtualEnvironment, random: Random) -> None:
+        super().__init__(environment)
+        self.share = 0.0
+        self._random = random
+        self.fails = lambda partition: partition.endswith(b"bad")
+        self.error = DataLoss("torn")
+
+    async def apply(self, table: str, *arguments: Any, **named: Any) -> int:
+        drawn = self._random.random() if table.count("/") == 2 else 1.0
+        if drawn < self.share / 2:
+            raise Unavailable("down", outcome="not_applied")
+        done = await super().apply(table, *arguments, **named)
+        if drawn < self.share:
+            raise DeadlineExceeded("late", outcome="unknown")
+        return done
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_whatever_befalls_a_queue_all_of_it_is_stored_in_the_end_but_what_never_can_be(
+    seed: int, open_stage: OpenStage, environment: VirtualEnvironment
+) -> None:
+    random, engine, sent = Random(seed), Erratic(environment, Random(seed)), list[Event]()
+    stage = await open_stage(engine)
+    trips = await make(stage, time_partition=DAILY)
+    for _ in range(40):
+        engine.share = random.choice((0.0, 0.0, 0.3, 1.0))
+        some = [
+            event(NOW - random.randrange(5 * DAY), f"{len(sent) + one}", "bad" if random.random() < 0.02 else "ada")
+            for one in range(random.choice((0, 1, 10, 30)))
+        ]
+        if some:
+            await trips.write_event_records(events=some)
+            sent += some
+        if random.random() < 0.1:
+            await make(stage, time_partition=DAILY, page_size=random.randint(1, 100))
+        if random.random() < 0.1:
+            with unserved(stage):
+                list(service_of(stage).measurements())
+                await environment.sleep(random.choice((0.0, 3.0)))
+        await environment.sleep(random.choice((0.0, 0.1, 2.0)))
+    engine.share = 0.0
+    queue = served(stage).buffer
+    if seed % 2:
+        await stage.stop()
+        trips = (await stage.start()).client(TimeSeries, "trips")
+    else:
+        await settled(stage)
+    bad = [each for each in sent if each.time_series_id == "bad"]
+    assert (queue.events, queue.bytes, queue.dropped, queue.drained) == (0, 0, len(bad), len(sent) - len(bad))
+    assert len(await everything(trips)) == len(sent) - len(bad)
 
 
 class Metered(Watched):
