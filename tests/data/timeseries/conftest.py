@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -72,7 +72,7 @@ def served(stage: Stage, name: str = "trips") -> ServedNamespace:
 
 
 @contextmanager
-def unserved(stage: Stage, name: str = "trips") -> Iterator[None]:
+def unserved(stage: Stage, name: str = "trips") -> Generator[None]:
     """The namespace is there, and cannot be served by this process."""
     views = service_of(stage)._context.namespaces
     assert isinstance(views, AbstractionViews)

@@ -350,7 +350,7 @@ async def test_an_event_that_is_too_large_to_be_read_is_found_by_its_first_items
     monkeypatch.setattr(events, "DEFAULT_BUDGET", Budget(rows=5, bytes=20_000))
     for number in range(10):
         await flights.write_event_records_sync(
-            events=[event(NOW, "f100", carrier=b"ZZ", **{f"x{number}": bytes(10_000)})]
+            events=[event(NOW, "f100", "ada", carrier=b"ZZ", **{f"x{number}": bytes(10_000)})]
         )
     await work(indexed)
     count = AggregationQuery(count=EventCount())

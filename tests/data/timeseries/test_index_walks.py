@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from random import Random
 from typing import Any, cast
 
@@ -37,7 +38,7 @@ class Faulty(Flaky):
         value = super().__getattribute__(name)
         if name not in ("bulk", "indexes", "create_index", "drop_index", "point", "refresh", "delete_where"):
             return value
-        return lambda *arguments, **named: self._at_times(value, *arguments, **named)
+        return partial(self._at_times, value)
 
     async def _at_times(self, call: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
         drawn = self._random.random()
