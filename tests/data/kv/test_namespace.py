@@ -15,7 +15,15 @@ from soundstage.core.errors import InvalidArgument
 from soundstage.core.message import Duration
 from soundstage.core.namespace import LatencyObjective, Objective
 from soundstage.data.kv.config import NamespaceConfig
-from soundstage.data.kv.namespace import PAGED, ServedNamespace, check_cache, table_name, tables, takes_conditions
+from soundstage.data.kv.namespace import (
+    PAGED,
+    REPAIRED_US,
+    ServedNamespace,
+    check_cache,
+    table_name,
+    tables,
+    takes_conditions,
+)
 from soundstage.engines.cache.memory import MemoryCache
 from soundstage.engines.records.memory import MemoryRecords
 from soundstage.engines.records.port import Capability, TableSpec
@@ -126,6 +134,23 @@ def test_earlier_shorter_drifts_narrow_the_window(environment: VirtualEnvironmen
     short, long = NamespaceConfig(drift_past=Duration(60 * S)), NamespaceConfig(drift_past=Duration(3_600 * S))
     found = served(environment, earlier=(Earlier(long, now_us), Earlier(short, now_us - 5)))
     assert found.window.floor_us == now_us - 5 - 60_000_000
+
+
+@pytest.mark.parametrize("weaker", [{"consistency": "eventual"}, {"consistency_scope": "local"}])
+def test_what_was_written_under_a_weaker_promise_is_found_for_sure_once_copies_were_repaired(
+    environment: VirtualEnvironment, weaker: dict[str, Any]
+) -> None:
+    before = Earlier(NamespaceConfig(**weaker), environment.now_us())
+    seen = msgspec.structs.replace(view(environment, earlier=(before,)), records=Copied(environment))
+    found = ServedNamespace(seen, environment)
+    environment.advance(REPAIRED_US / 1e6 - 1)
+    assert not found.settled
+    environment.advance(1)
+    assert found.settled
+
+
+def test_where_rows_have_no_copies_every_read_finds_what_was_acknowledged(environment: VirtualEnvironment) -> None:
+    assert served(environment, config=NamespaceConfig(consistency="eventual")).settled
 
 
 def test_without_objectives_nothing_ends_early(environment: VirtualEnvironment) -> None:

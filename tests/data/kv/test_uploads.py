@@ -137,9 +137,23 @@ class TestWhereACopyMayBeBehind:
         stage = await open_stage(engine)
         return Yard(stage, await make(stage, "people", conditional_writes=False, **knobs, **KNOBS), environment)
 
+    @pytest.fixture
+    def stronger(self, knobs: dict[str, str]) -> dict[str, str]:
+        return {"consistency": "strong"} if "consistency" in knobs else {"consistency_scope": "global"}
+
     async def test_the_chunks_of_what_another_copy_has_are_kept(self, yard: Yard, engine: Copied) -> None:
         await yard.put(BIG)
         engine.behind.add(b"ada")
+        assert await yard.pass_time(30) == 0
+        engine.behind.clear()
+        assert await yard.found() == [BIG]
+
+    async def test_so_they_are_when_the_namespace_promises_more_from_now_on(
+        self, yard: Yard, engine: Copied, stronger: dict[str, str]
+    ) -> None:
+        await yard.put(BIG)
+        engine.behind.add(b"ada")
+        await make(yard._stage, "people", conditional_writes=False, **stronger, **KNOBS)
         assert await yard.pass_time(30) == 0
         engine.behind.clear()
         assert await yard.found() == [BIG]

@@ -111,8 +111,11 @@ class NamespaceConfig(msgspec.Struct, frozen=True, kw_only=True):
     FIXED: ClassVar[frozenset[str]] = frozenset({"watch", "watch_partitions"})
     """Decided at creation too, though no table shows it."""
 
-    LINGERING: ClassVar[frozenset[str]] = frozenset({"drift_past", "compression.codecs"})
-    """Deletes are forgotten by what the first was: see `DriftWindow.raised`. Clients hear late of the other."""
+    LINGERING: ClassVar[frozenset[str]] = frozenset(
+        {"drift_past", "compression.codecs", "consistency", "consistency_scope"}
+    )
+    """Deletes are forgotten by what the first was: see `DriftWindow.raised`. Clients hear late of the codecs. What was
+    written under a weaker promise may lie on few copies: see `ServedNamespace.settled`."""
 
     key_order: Annotated[
         Literal["asc", "desc"],

@@ -25,6 +25,9 @@ from soundstage.engines.records.port import Capability, Copies, Records, Row, Ta
 from soundstage.runtime.service import Caches, NamespaceView
 
 CACHE_ENGINE = "cache.engine"
+
+REPAIRED_US = 7 * 86_400_000_000
+"""So long after a namespace promised less, what was written then may lie on few copies: they are repaired within."""
 """The knob that names the cache."""
 
 PAGED = ("get_items", "scan_items", "batch_get_items", "count_items")
@@ -34,7 +37,6 @@ PAGED = ("get_items", "scan_items", "batch_get_items", "count_items")
 class ServedNamespace:
     """One version of one namespace; `max_ns` is how long each paged operation may take.
 
-    `settled` says whether its reads find whatever was acknowledged before, by any copy in any data centre.
     `records` is its engine, which shows nothing of what was truncated, and tells `changes` of every write if it is
     watched; behind its cache where it has one, which is `cached` then, and `store` what lies behind that.
     For `remember_for` after a write those who made it must say so to be sure to see it; None: they need not.
@@ -46,6 +48,7 @@ class ServedNamespace:
 
     __slots__ = (
         "_now_us",
+        "_settled_from_us",
         "amplification",
         "announced",
         "cached",
@@ -61,7 +64,6 @@ class ServedNamespace:
         "packs",
         "records",
         "remember_for",
-        "settled",
         "shelf",
         "signals",
         "store",
@@ -100,8 +102,7 @@ class ServedNamespace:
         if earlier is not None and (self.cached is None or self.cached.heads is not earlier.heads):
             # Nobody asks the cache any more as of that version.
             earlier.heads.stop()
-        agreed = config.consistency != "eventual" and config.consistency_scope != "local"
-        self.settled: bool = agreed or Capability.COPIES not in view.records.capabilities
+        self._settled_from_us: int | None = _settled_from_us(view, config)
         self.values_table: str = values_table_name(view.name)
         self.descending: bool = config.key_order == "desc"
         self.conditional: bool = takes_conditions(config, view.records.capabilities)
@@ -119,6 +120,11 @@ class ServedNamespace:
         self.announced: str = announced(self.signals)
         self._now_us = environment.now_us
         self.packs: bool = ZSTD in self.codecs_alone()
+
+    @property
+    def settled(self) -> bool:
+        """Whether its reads find whatever was acknowledged before, by any copy in any data centre."""
+        return self._settled_from_us is not None and self._now_us() >= self._settled_from_us
 
     def codecs(self) -> Collection[str]:
         """Those that a write may have at this moment. Of dictionaries only those that were `look`ed at lately."""
@@ -237,6 +243,19 @@ def takes_conditions(config: NamespaceConfig, capabilities: frozenset[str]) -> b
         cheap = Capability.CONDITIONAL in capabilities and Capability.COSTLY_CONDITIONS not in capabilities
         return cheap and (not config.watch or Capability.ATOMIC_WITH_LOG in capabilities)
     return config.conditional_writes
+
+
+def _settled_from_us(view: NamespaceView, config: NamespaceConfig) -> int | None:
+    """From when on reads find whatever was acknowledged; None while writes may go by fewer copies than reads ask."""
+    if Capability.COPIES not in view.records.capabilities:
+        return 0
+    if not _agrees(config):
+        return None
+    return max((each.until_us + REPAIRED_US for each in view.earlier if not _agrees(each.config)), default=0)
+
+
+def _agrees(config: NamespaceConfig) -> bool:
+    return config.consistency != "eventual" and config.consistency_scope != "local"
 
 
 def _window(view: NamespaceView, config: NamespaceConfig) -> DriftWindow:

@@ -157,7 +157,7 @@ async def test_a_watched_namespace_keeps_it_for_as_long_as_changes(make_library:
 
 async def test_nobody_can_say_so_where_each_replica_may_have_other_values(library: Library) -> None:
     await retired(library)
-    library.service._serve("people").settled = False
+    library.service._serve("people")._settled_from_us = None
     with pytest.raises(InvalidArgument, match="replica"):
         await library.drop()
 

@@ -14,7 +14,7 @@ from soundstage.core.compression import compress
 from soundstage.core.dictionaries import check_dictionary
 from soundstage.core.errors import Exhausted, InvalidArgument, NotFound, PreconditionFailed
 from soundstage.data.kv.api import ClientCapabilities, KeyValue, PutItem
-from soundstage.data.kv.dictionaries import training
+from soundstage.data.kv.dictionaries import serving, training
 from soundstage.data.kv.dictionaries.training import Sample, Wanted, trained
 from soundstage.data.kv.shelf import DICTIONARIES_MAX
 
@@ -54,6 +54,26 @@ async def test_values_count_as_they_were_before_they_were_compressed(library: Li
         await library.kv.put_items(id=f"c{number}", items=[packed])
     made = await library.train()
     assert made.samples + made.judged == 700
+
+
+async def gone(*_: object) -> bytes:
+    raise NotFound("dropped a moment ago")
+
+
+@pytest.mark.parametrize("lost", ["damaged", "gone"])
+async def test_one_that_is_lost_keeps_nobody_from_training_another(
+    library: Library, monkeypatch: pytest.MonkeyPatch, lost: str
+) -> None:
+    first = (await library.train()).codec
+    await library.put(first)
+    served = library.service._serve("people")
+    if lost == "damaged":
+        await served.shelf.write(served.view.records, served.values_table, served.clock, {}, {first: b"damaged"})
+    else:
+        monkeypatch.setattr(serving, "content_of", gone)
+    made = await library.train(size=4_096)
+    assert made.samples + made.judged == 300
+    assert (await library.states())[made.codec] == "active"
 
 
 @pytest.mark.parametrize("count", [0, 20])

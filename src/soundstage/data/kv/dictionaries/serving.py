@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
 import msgspec
 
 from soundstage.core.call import Call
 from soundstage.core.compression import ZSTD
 from soundstage.core.dictionaries import Dictionary, needs_dictionary
-from soundstage.core.errors import Exhausted, NotFound, PreconditionFailed
+from soundstage.core.errors import DataLoss, Exhausted, NotFound, PreconditionFailed
 from soundstage.core.time import Instant
 from soundstage.data.kv.api import (
     DictionariesDropped,
@@ -90,9 +91,7 @@ class DictionaryCalls:
     async def train_dictionary(self, call: Call, request: TrainDictionary, job: JobContext) -> DictionaryTrained:
         await self.check_train_dictionary(call, request)
         served = self._serve_one(request.namespace)
-        known: dict[str, Dictionary] = {}
-        for codec in served.shelf.kept:
-            known[codec] = Dictionary(codec, await content_of(served.view.records, served.values_table, codec))
+        known = await _known(served)
         samples = await sampled(served, self._environment, request.sample_bytes, job)
         knobs = served.config.compression
         made = await self._compute.thread(
@@ -143,6 +142,15 @@ class DictionaryCalls:
         return {
             codec: msgspec.structs.replace(entry, state="retired", since_us=now_us) for codec, entry in entries.items()
         }
+
+
+async def _known(served: ServedNamespace) -> dict[str, Dictionary]:
+    """The dictionaries by which values may be undone; without one that is lost, values that need it are no samples."""
+    known: dict[str, Dictionary] = {}
+    for codec in served.shelf.kept:
+        with suppress(NotFound, DataLoss):
+            known[codec] = Dictionary(codec, await content_of(served.view.records, served.values_table, codec))
+    return known
 
 
 def _active(served: ServedNamespace) -> dict[str, Entry]:
