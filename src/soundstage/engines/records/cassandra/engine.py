@@ -14,6 +14,7 @@ from soundstage.engines.records.cassandra.catalogue import Catalogue
 from soundstage.engines.records.cassandra.driver import LEVELS
 from soundstage.engines.records.cassandra.due import Agenda
 from soundstage.engines.records.cassandra.erasing import Eraser
+from soundstage.engines.records.cassandra.failures import patient
 from soundstage.engines.records.cassandra.link import Link
 from soundstage.engines.records.cassandra.paxos import Decider
 from soundstage.engines.records.cassandra.reading import Reader, unread
@@ -128,6 +129,14 @@ class CassandraRecords:
         *,
         conditional: Conditional | None = None,
         deadline_ns: int | None = None,
+    ) -> int:
+        until_ns = self.parts.requests.write_until(deadline_ns)
+        # Who set a later deadline has not run out of time, and may repeat the call.
+        with patient(deadline_ns if until_ns == deadline_ns else None):
+            return await self._apply(table, partition, batch, conditional, until_ns)
+
+    async def _apply(
+        self, table: str, partition: bytes, batch: Batch, conditional: Conditional | None, deadline_ns: int | None
     ) -> int:
         parts = self.parts
         into = await parts.catalogue.table(table, deadline_ns)

@@ -28,7 +28,7 @@ from soundstage.engines.records.cassandra.failures import (
 )
 from soundstage.engines.records.cassandra.levels import Levels, is_eventual, levels_of
 from soundstage.engines.records.cassandra.link import Link
-from soundstage.engines.records.port import TableSpec
+from soundstage.engines.records.port import IN_FLIGHT_MAX_US, TableSpec
 
 PAUSE_FIRST_S, PAUSE_LAST_S = 0.02, 1.0
 
@@ -208,6 +208,17 @@ class Requests:
         """When a call is given up: at its deadline, or when patience ends."""
         patience_ns = self._environment.monotonic_ns() + self._patience_ns
         return patience_ns if deadline_ns is None else deadline_ns
+
+    def write_until(self, deadline_ns: int | None) -> int | None:
+        """When a write of that deadline is given up at the latest; None: when patience ends.
+
+        A later one might come when the deletes that hide it are forgotten, and the chunks that it names are gone.
+        """
+        in_flight_ns = IN_FLIGHT_MAX_US * 1_000
+        latest_ns = self._environment.monotonic_ns() + in_flight_ns
+        if deadline_ns is None:
+            return latest_ns if self._patience_ns > in_flight_ns else None
+        return min(deadline_ns, latest_ns)
 
     async def _sent(
         self, request: Any, deadline_ns: int | None, *, reading: bool = False, scanning: bool = False
