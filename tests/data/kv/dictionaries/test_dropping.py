@@ -10,6 +10,7 @@ from tests.core.words import documents
 from tests.data.kv.conftest import ALL, keys, make
 from tests.data.kv.dictionaries.conftest import Library, MakeLibrary
 
+from soundstage.core.dictionaries import DICTIONARY_MAX_BYTES, codec_of_dictionary
 from soundstage.core.errors import InvalidArgument, NotFound
 from soundstage.core.message import Duration
 from soundstage.data.kv.api import ClientCapabilities, KeyValue, Mutation, PutItem, PutMutation
@@ -215,6 +216,34 @@ class TestWhoBringsValuesMeanwhile:
         assert (await library.kv.get_dictionary(codec=codec)).content == content
         # What was said in the first run is of three hours ago.
         assert await library.states() == {codec: "unneeded" if run == 1 else "retired"}
+
+    async def test_values_that_came_before_it_is_marked_are_found(
+        self, library: Library, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        codec = (await library.train()).codec
+        content = (await library.kv.get_dictionary(codec=codec)).content
+        await library.kv.retire_dictionary()
+        await library.pass_time(3)
+        await library.drop()
+        await library.pass_time(3)
+        values: list[bytes] = []
+        say = dropping._put
+
+        async def came_first(*given: Any) -> None:
+            monkeypatch.setattr(dropping, "_put", say)
+            await self.step(library, codec, content)
+            values.append(await library.put(codec))
+            await say(*given)
+
+        monkeypatch.setattr(dropping, "_put", came_first)
+        assert (await library.drop()).dropped == []
+        assert [await library.get()] == values
+
+    async def test_large_ones_come_together(self, library: Library) -> None:
+        words = [b"\x37\xa4\x30\xec" + bytes([number]) * (DICTIONARY_MAX_BYTES - 4) for number in range(16)]
+        served = library.service._serve("people")
+        await adopt(served, library.environment, {codec_of_dictionary(each): each for each in words})
+        assert await library.states() == dict.fromkeys(map(codec_of_dictionary, words), "retired")
 
     async def test_it_comes_with_one_that_was_dropped(self, library: Library) -> None:
         codec = (await library.train()).codec

@@ -13,7 +13,7 @@ from tests.core.words import content_of_words, documents
 from tests.data.kv.parquet.conftest import CONFIG, content_of, contents, exported, imported, make, plain
 
 from soundstage.core.compression import compress
-from soundstage.core.dictionaries import Dictionary
+from soundstage.core.dictionaries import Dictionary, codec_of_dictionary
 from soundstage.core.errors import InvalidArgument
 from soundstage.data.kv.api import KeyValue, PutItem
 from soundstage.data.kv.parquet.rows import DICTIONARIES
@@ -84,12 +84,12 @@ async def test_it_has_none_where_no_value_needs_one(stage: Stage, films: KeyValu
     assert DICTIONARIES not in found.metadata
 
 
-async def altered(stage: Stage, films: KeyValue, dictionaries: bytes | None) -> Any:
-    """The file of the namespace with other dictionaries, or none."""
+async def altered(stage: Stage, films: KeyValue, dictionaries: bytes | None, without: tuple[str, ...] = ()) -> Any:
+    """The file of the namespace with other dictionaries, or none, and `without` some of its columns."""
     table = pq.read_table(BytesIO(await content_of(stage, (await exported(films)).file)))
     said = {} if dictionaries is None else {DICTIONARIES: dictionaries}
     sink = BytesIO()
-    pq.write_table(table.replace_schema_metadata(said).drop_columns(["time", "token", "size"]), sink)
+    pq.write_table(table.replace_schema_metadata(said).drop_columns(["time", "token", "size", *without]), sink)
     return await stage.files.upload(sink.getvalue())
 
 
@@ -102,6 +102,14 @@ async def test_rows_that_need_one_that_nobody_has_are_refused(stage: Stage, film
     file = await altered(stage, films, None)
     with pytest.raises(InvalidArgument, match="needs a dictionary"):
         await imported(await make(stage, "again"), file, versions="new")
+
+
+async def test_rows_that_name_none_bring_none(stage: Stage, films: KeyValue) -> None:
+    words = content_of_words()
+    dictionaries = msgspec.msgpack.encode({codec_of_dictionary(words): words})
+    again = await make(stage, "again")
+    await imported(again, await altered(stage, films, dictionaries, without=("codec",)), versions="new")
+    assert await states(again) == []
 
 
 @pytest.mark.parametrize("forged", [b"", b"\xc1", msgspec.msgpack.encode({"zstd:0123456789ab": content_of_words()})])

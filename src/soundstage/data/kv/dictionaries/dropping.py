@@ -22,7 +22,7 @@ from soundstage.core.errors import InvalidArgument
 from soundstage.data.kv.chunks import ANY_TIME
 from soundstage.data.kv.items import codec_of
 from soundstage.data.kv.namespace import ServedNamespace
-from soundstage.data.kv.shelf import FRESH_NS, TAKEN_US, Entry
+from soundstage.data.kv.shelf import FRESH_NS, TAKEN_US, Entry, Kept
 from soundstage.engines.records.port import IN_FLIGHT_MAX_US, Budget
 from soundstage.runtime.work.context import JobContext
 
@@ -52,17 +52,19 @@ async def drop(served: ServedNamespace, environment: Environment, job: JobContex
     check_decided(served)
     await served.look(0)
     now_us, outcome = environment.now_us(), Outcome()
-    before = {codec: kept for codec, kept in served.shelf.kept.items() if kept.entry.state != "active"}
-    due = {codec for codec, kept in before.items() if now_us >= kept.entry.since_us + _rest_us(served, kept.entry)}
-    outcome.waiting = sorted(set(before) - due)
+    idle = {codec: kept for codec, kept in served.shelf.kept.items() if kept.entry.state != "active"}
+    due = {codec for codec, kept in idle.items() if now_us >= kept.entry.since_us + _rest_us(served, kept.entry)}
+    outcome.waiting = sorted(set(idle) - due)
     if not due:
         return outcome
+    await _say_again(served, {codec: idle[codec].entry for codec in due if idle[codec].entry.state == "unneeded"})
+    before = served.shelf.kept
     outcome.needed = sorted(await _needed(served, due, outcome, job))
     job.check()
     await served.look(0)
     after = served.shelf.kept
     for codec in sorted(due):
-        if codec not in after or after[codec].cell != before[codec].cell:
+        if codec not in after or codec not in before or not _is_same(idle[codec], before[codec], after[codec]):
             # Somebody said something of it meanwhile.
             outcome.waiting.append(codec)
             outcome.needed = [each for each in outcome.needed if each != codec]
@@ -74,10 +76,9 @@ async def drop(served: ServedNamespace, environment: Environment, job: JobContex
         elif entry.state == "retired":
             await _put(served, {codec: _in_state(entry, "unneeded", environment)})
             outcome.waiting.append(codec)
-        elif await _drop(served, codec, entry):
-            outcome.dropped.append(codec)
         else:
-            outcome.waiting.append(codec)
+            await served.shelf.drop(served.view.records, served.values_table, codec, before[codec].cell)
+            outcome.dropped.append(codec)
     await served.look(0)
     return outcome
 
@@ -99,8 +100,10 @@ async def adopt(served: ServedNamespace, environment: Environment, contents: Map
         elif entry.state == "active" or (entry.state == "retired" and now_us < entry.since_us + RENEWED_US):
             continue
         entries[codec] = _in_state(entry, "retired", environment)
+    # Each by itself, for all together may be more than one call takes.
+    for codec, each in entries.items():
+        await _put(served, {codec: each}, {codec: contents[codec]})
     if entries:
-        await _put(served, entries, {codec: contents[codec] for codec in entries})
         await served.look(0)
 
 
@@ -142,16 +145,20 @@ async def _needed(served: ServedNamespace, due: Collection[str], outcome: Outcom
     return found
 
 
-async def _drop(served: ServedNamespace, codec: str, entry: Entry) -> bool:
-    """Whether the dictionary is gone, for nobody has said anything of it."""
-    # Anew, so that who follows the engine's changes by their time is told that it is gone.
-    await _put(served, {codec: entry})
-    await served.look(0)
-    kept = served.shelf.kept.get(codec)
-    if kept is None or kept.entry != entry:
-        return False
-    await served.shelf.drop(served.view.records, served.values_table, codec, kept.cell)
-    return True
+async def _say_again(served: ServedNamespace, entries: Mapping[str, Entry]) -> None:
+    """The entries are as they are, from now on: what is dropped is dropped as of then.
+
+    So who follows the engine's changes by their time is told that it is gone. Before the walk, for what somebody said a
+    moment ago is said no more then: whatever he wrote until now the walk finds, and what he writes later he tells anew.
+    """
+    if entries:
+        await _put(served, entries)
+        await served.look(0)
+
+
+def _is_same(idle: Kept, before: Kept, after: Kept) -> bool:
+    """Whether nobody else has said anything of a dictionary since it was first looked at."""
+    return idle.entry == before.entry and before.cell == after.cell
 
 
 async def _put(

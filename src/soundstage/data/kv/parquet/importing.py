@@ -140,9 +140,9 @@ class ParquetImport:
 
     async def _known(self, served: ServedNamespace) -> dict[str, bytes]:
         """The dictionaries that rows may name: those of the file, and of the namespace."""
-        known = dict(self._file.dictionaries)
         if "codec" not in self._columns:
-            return known
+            return {}
+        known = dict(self._file.dictionaries)
         await served.look(0)
         records, table = served.view.records, served.values_table
         if len(served.shelf.kept.keys() | known.keys()) > DICTIONARIES_MAX:
