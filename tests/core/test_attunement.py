@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from typing import Any
 
 import pytest
@@ -52,7 +53,7 @@ def test_nor_for_systems_that_name_nothing() -> None:
 REQUEST = GetItems(namespace="people", id="ada")
 
 
-def understanding(limit: int = 1_000, answer: Any = None) -> Understanding:
+def understanding(limit: int = 1_000, answer: Any = None, *, aside: bool = False) -> Understanding:
     """What shows replies, and is told `answer` when it asks for a dictionary, each time once."""
 
     async def ask(operation: Operation[..., Any], request: Any) -> Any:
@@ -62,7 +63,7 @@ def understanding(limit: int = 1_000, answer: Any = None) -> Understanding:
         return answer
 
     asked: list[Any] = []
-    found = Understanding(ask, limit)
+    found = Understanding(ask, limit, aside=aside)
     found.asked = asked  # type: ignore[attr-defined]
     return found
 
@@ -105,6 +106,22 @@ class TestDictionaries:
     @pytest.mark.parametrize("forged", [b"", words + b"!", words[:-1], b"\x37\xa4\x30\xec" + bytes(500)])
     async def test_one_that_is_not_what_its_name_says_is_not_taken(self, forged: bytes) -> None:
         assert await self.shown(understanding(answer=GetDictionaryReply(codec=self.codec, content=forged))) is None
+
+    @pytest.mark.parametrize(("size", "aside"), [(8 << 10, False), (2 << 20, True)])
+    async def test_a_large_value_that_waited_for_it_is_undone_in_a_thread(
+        self, monkeypatch: pytest.MonkeyPatch, size: int, aside: bool
+    ) -> None:
+        places: list[bool] = []
+        incoming = ATTUNEMENT.incoming
+
+        def noted(*arguments: Any) -> Any:
+            places.append(threading.current_thread() is not threading.main_thread())
+            return incoming(*arguments)
+
+        monkeypatch.setattr(ATTUNEMENT, "incoming", noted)
+        monkeypatch.setattr(self, "value", bytes(size), raising=False)
+        by = understanding(4 << 20, GetDictionaryReply(codec=self.codec, content=self.words), aside=True)
+        assert (await self.shown(by), places) == (bytes(size), [aside])
 
     async def test_without_it_the_item_comes_without_its_value(self) -> None:
         assert await self.shown(understanding(answer=NotFound("none"))) is None

@@ -198,6 +198,9 @@ class Understanding:
         lacking = attunement.lacks(message, self.dictionaries)
         if lacking:
             return self._fetched(attunement, operation, request, message, lacking)
+        return self._shown(attunement, operation, message)
+
+    def _shown(self, attunement: Attunement, operation: Operation[..., Any], message: Any) -> Any:
         if self._aside and attunement.incoming_us(operation, message, self._limit) >= LONG_US:
             return asyncio.to_thread(attunement.incoming, operation, message, self._limit, self.dictionaries)
         return attunement.incoming(operation, message, self._limit, self.dictionaries)
@@ -213,4 +216,5 @@ class Understanding:
         for namespace in attunement.namespaces(operation, request):
             for codec in lacking:
                 await self.fetch(attunement, namespace, codec)
-        return attunement.incoming(operation, message, self._limit, self.dictionaries)
+        found = self._shown(attunement, operation, message)
+        return await found if asyncio.iscoroutine(found) else found
