@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.client.conftest import Meet
 from tests.client.stand_in import FarEnd, items_reply, problem, put_reply, token
+from tests.core.words import content_of_words
 
 from soundstage.client import Connection, Settings
 from soundstage.client.attuning import NAMESPACES_MAX, Attuning, Latencies
@@ -20,6 +21,7 @@ from soundstage.client.attuning import Tuned as OfNamespace
 from soundstage.core.attunement import SIGNALS_HEADER, Hedging
 from soundstage.core.codec import MSGPACK, decoder, msgpack_encode
 from soundstage.core.compression import compress, decompress
+from soundstage.core.dictionaries import codec_of_dictionary
 from soundstage.core.environment import VirtualEnvironment
 from soundstage.core.errors import InvalidArgument, NotFound, SoundstageError, Unavailable
 from soundstage.core.message import Duration
@@ -42,6 +44,7 @@ from soundstage.runtime.namespaces.api import Namespaces
 
 MIB = 1 << 20
 WORDS = b"words and words " * 100
+WORDED = codec_of_dictionary(content_of_words())
 TARGET = {"get_items": LatencyObjective(target=Duration.parse("50ms"))}
 
 
@@ -77,6 +80,8 @@ class Tuner(FarEnd):
                 return await problem(self.told)(request)
             assert self.told is not None
             return _response(HandshakeReply(signals=self.told), "")
+        if path.endswith("/get_dictionary"):
+            return await problem(NotFound("none of that name"))(request)
         if self.slow and path.endswith("/get_items"):
             self.slow = False
             await asyncio.Event().wait()
@@ -181,6 +186,26 @@ class TestAsking:
             await kv.put_items(id="1", items=[PutItem(key=b"k", value=WORDS)])
         assert [put.items[0].codec for put in far.puts()] == [None] * 3
         assert far.questions == 1
+
+    async def test_a_dictionary_is_fetched_in_the_time_that_the_question_has(self, tuned: Tuned) -> None:
+        kv, far, _ = tuned(signals(codecs=(WORDED, "zstd")))
+        await kv.with_options(deadline=0.4).put_items(id="1", items=[PutItem(key=b"k", value=WORDS)])
+        (fetched,) = [each for each in far.requests if each.url.path.endswith("/get_dictionary")]
+        assert 0 < int(fetched.headers["soundstage-timeout"].removesuffix("ms")) <= 100
+        assert [put.items[0].codec for put in far.puts()] == ["zstd"]
+
+    async def test_nobody_who_writes_waits_for_a_dictionary_that_others_fetch(
+        self, tuned: Tuned, environment: VirtualEnvironment
+    ) -> None:
+        kv, far, connection = tuned(signals(codecs=(WORDED, "zstd")))
+        understanding = connection._attuning.understanding
+        async with understanding._fetching:
+            await kv.put_items(id="1", items=[PutItem(key=b"k", value=WORDS)])
+        assert [put.items[0].codec for put in far.puts()] == ["zstd"]
+        understanding.dictionaries.add(WORDED, content_of_words())
+        environment.advance(2)
+        await kv.put_items(id="1", items=[PutItem(key=b"k", value=WORDS)])
+        assert (far.puts()[-1].items[0].codec, far.questions) == (WORDED, 2)
 
     async def test_one_call_asks_and_the_others_go_on(self, tuned: Tuned) -> None:
         kv, far, _ = tuned(signals())

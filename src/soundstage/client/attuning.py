@@ -220,14 +220,19 @@ class Attuning:
         # A version that is told while the question is under way is asked for again.
         tuned.due_ns = None
         self._questions += 1
-        operation, request = attunement.question(namespace)
+        until_ns = now_ns + max(1, min(QUESTION_NS, (deadline_ns - now_ns) // 4))
+
+        async def asked(operation: Operation[..., Any], request: Any) -> Any:
+            return await self._ask(operation, request, until_ns)
+
         try:
-            within_ns = max(1, min(QUESTION_NS, (deadline_ns - now_ns) // 4))
-            self._learn(tuned, attunement.signals(await self._ask(operation, request, now_ns + within_ns)))
+            self._learn(tuned, attunement.signals(await asked(*attunement.question(namespace))))
             assert tuned.signals is not None
             dictionary = attunement.wants(tuned.signals)
-            if dictionary is not None:
-                await self.understanding.fetch(attunement, namespace, dictionary)
+            if dictionary is not None and not await self.understanding.prepared(
+                attunement, namespace, dictionary, asked
+            ):
+                tuned.due_ns = 0
         except SoundstageError:
             tuned.due_ns = 0
         except BaseException:

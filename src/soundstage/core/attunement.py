@@ -185,12 +185,24 @@ class Understanding:
 
         Raises what `ask` does for all other reasons.
         """
+        await self._fetch(attunement, namespace, codec, self._ask)
+
+    async def prepared(self, attunement: Attunement, namespace: str, codec: str, ask: Ask) -> bool:
+        """As `fetch`, by `ask`, for who can do without it; false, and nothing done, while others fetch any."""
+        if self.dictionaries.find(codec) is not None:
+            return True
+        if self._fetching.locked():
+            return False
+        await self._fetch(attunement, namespace, codec, ask)
+        return True
+
+    async def _fetch(self, attunement: Attunement, namespace: str, codec: str, ask: Ask) -> None:
         async with self._fetching:
             if self.dictionaries.find(codec) is not None:
                 return
             operation, request = attunement.fetching(namespace, codec)
             try:
-                self.dictionaries.add(codec, (await self._ask(operation, request)).content)
+                self.dictionaries.add(codec, (await ask(operation, request)).content)
             except (NotFound, DataLoss):
                 return
 
