@@ -6,12 +6,21 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.engines.records.cassandra.scripted import ADDRESS, Bound, Session, Statement, requests_of, table_of
+from tests.engines.records.cassandra.scripted import (
+    ADDRESS,
+    Bound,
+    Response,
+    Session,
+    Statement,
+    requests_of,
+    table_of,
+)
 
 from soundstage.core import version
 from soundstage.core.environment import VirtualEnvironment
+from soundstage.core.errors import Unavailable
 from soundstage.engines.records.cassandra import schema
-from soundstage.engines.records.cassandra.catalogue import Catalogue
+from soundstage.engines.records.cassandra.catalogue import Catalogue, Table
 from soundstage.engines.records.cassandra.driver import EACH_QUORUM, root
 from soundstage.engines.records.cassandra.due import ENTRIES_AT_ONCE, Agenda
 from soundstage.engines.records.cassandra.engine import Parts
@@ -89,6 +98,38 @@ async def test_a_table_of_local_scope_is_swept_by_what_any_data_centre_took(envi
     session = Session([*answers(now_us // schema.HOUR_US, [(b"key", now_us - 1, now_us - 9)], [], None), []])
     await parts_of(session, environment, msgspec.structs.replace(SPEC, scope="local")).sweeper.sweep(100)
     assert session.sent[1].request.consistency_level == EACH_QUORUM
+
+
+class Alone(Session):
+    """Of several data centres one answers."""
+
+    def execute_async(self, request: Any, timeout: float) -> Response:
+        if request.consistency_level == EACH_QUORUM:
+            self.answers.insert(0, root.Unavailable("too few"))
+        return super().execute_async(request, timeout)
+
+
+async def test_tables_of_local_scope_that_wait_for_a_data_centre_hold_up_no_others(
+    environment: VirtualEnvironment,
+) -> None:
+    now_us = environment.now_us()
+    hour, old_us = now_us // schema.HOUR_US, now_us - 7_200_000_000
+    cell = version.put(old_us, "t", b"", expires_us=now_us - 60_000_000)
+    _, *others = answers(hour, [(b"key", now_us - 1, old_us)], [(b"newest", b"key", cell)], None, None)
+    session = Alone([[(hour, number) for number in (1, 2, 3)], *others, []])
+    parts = parts_of(session, environment, msgspec.structs.replace(SPEC, scope="local"))
+    statements = parts.catalogue.by_number[1].statements
+    parts.catalogue.by_number[2] = Table(SPEC, 2, None, statements)
+    parts.catalogue.by_number[3] = Table(msgspec.structs.replace(SPEC, scope="local"), 3, None, statements)
+    with pytest.raises(Unavailable):
+        await parts.sweeper.sweep(100)
+    asked = [each.request for each in session.sent if each.request.consistency_level == EACH_QUORUM]
+    assert {request.values[0] for request in asked} == {1}
+    # The row of the second table went, and what was dropped was looked after.
+    assert session.answers == []
+    assert (old_us, 2, b"record", schema.ITEM, b"key") in [
+        getattr(each.request, "values", None) for each in session.sent
+    ]
 
 
 async def test_what_another_data_centre_decides_is_swept_there(environment: VirtualEnvironment) -> None:

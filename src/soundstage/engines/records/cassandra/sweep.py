@@ -12,6 +12,7 @@ from typing import Any
 
 from soundstage.core import version
 from soundstage.core.environment import Environment
+from soundstage.core.errors import Unavailable
 from soundstage.core.together import together
 from soundstage.engines.records.cassandra import deletions, schema
 from soundstage.engines.records.cassandra.catalogue import Catalogue, Table
@@ -84,7 +85,10 @@ class Sweeper:
         self._turn = asyncio.Lock()
 
     async def sweep(self, budget_rows: int) -> Sweep:
-        """Up to `budget_rows` due rows go; every table gets its turn, whatever the others' backlog."""
+        """Up to `budget_rows` due rows go; every table gets its turn, whatever the others' backlog.
+
+        Tables of local scope wait while a data centre is away. That is `Unavailable`, once the others had their turn.
+        """
         async with self._turn:
             return await self._sweep(budget_rows)
 
@@ -100,6 +104,7 @@ class Sweeper:
             by_table.setdefault(bucket.number, []).append(bucket)
         numbers = sorted(by_table)
         later = [number for number in numbers if number > self._last]
+        away: Unavailable | None = None
         for number in later + numbers[: len(numbers) - len(later)]:
             table = self._catalogue.by_number.get(number)
             if table is None:
@@ -108,13 +113,22 @@ class Sweeper:
             if not self._requests.decides(table.spec):
                 # Processes in its own data centre do it.
                 continue
+            if away is not None and table.spec.scope == "local":
+                continue
             if done.budget > 0:
                 self._last = number
-            for bucket in by_table[number]:
-                await self._sweep_bucket(table, bucket, now_us, done)
+            try:
+                for bucket in by_table[number]:
+                    await self._sweep_bucket(table, bucket, now_us, done)
+            except Unavailable as error:
+                if table.spec.scope != "local":
+                    raise
+                away = error
             if done.left >= BACKLOG_MAX:
                 break
         await self._eraser.erase()
+        if away is not None:
+            raise away
         return Sweep(done.purged, done.left, done.oldest_us)
 
     async def _forget_buckets(self, buckets: Sequence[Bucket], now_us: int) -> None:
