@@ -169,6 +169,45 @@ async def test_many_sets_that_are_applied_at_once_need_no_room(house: House) -> 
     assert len(house.shop.history) == 20
 
 
+@pytest.mark.parametrize("knob", ["waiting_max", "waiting_of_place_max"])
+async def test_nobody_is_refused_for_sets_that_were_applied_though_counting_takes_long(
+    house: House, monkeypatch: pytest.MonkeyPatch, knob: str
+) -> None:
+    waiting = house.ledger.waiting
+
+    async def slowly(*arguments: Any) -> Any:
+        house.environment.advance(5)
+        return await waiting(*arguments)
+
+    monkeypatch.setattr(house.ledger, "waiting", slowly)
+    house.restart(**{knob: 2})
+    for number in range(10):
+        await submit(house, f"t{number}", "a")
+        await house.work()
+        house.environment.advance(6)
+    assert len(house.shop.history) == 10
+
+
+async def test_while_it_is_certain_that_there_is_no_room_counting_takes_a_twentieth_of_the_time(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.restart(waiting_max=2)
+    await fill(house, "down", 2)
+    waiting, counted = house.ledger.waiting, 0
+
+    async def slowly(*arguments: Any) -> Any:
+        nonlocal counted
+        counted += 1
+        house.environment.advance(1)
+        return await waiting(*arguments)
+
+    monkeypatch.setattr(house.ledger, "waiting", slowly)
+    for _ in range(100):
+        house.environment.advance(1)
+        assert await full(house)
+    assert counted <= 6
+
+
 async def test_more_than_one_page_of_them_are_counted(house: House) -> None:
     for number in range(COUNT_AT_ONCE + 5):
         await house.ledger.enlist("list", Listed(number, "0" * 32), place="ab"[number % 2])

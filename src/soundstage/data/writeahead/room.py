@@ -24,7 +24,7 @@ SECOND_LOOK_S = 0.1
 """And so old at most when one is refused."""
 
 SHARE = 20
-"""Counting takes no more than one part in so many of the time."""
+"""Counting takes no more than one part in so many of the time, while it is certain who is let in."""
 
 SET_ENTRIES = 2
 """Entries of the log that a set has at least."""
@@ -60,7 +60,9 @@ class Room:
         """There is room for a set that needs `places`. Raises `Exhausted` where there is none."""
         await self.look()
         if self._refusal(places) is not None:
-            await self.look(SECOND_LOOK_S)
+            # Most of those that were let in since may be applied by now: then nobody is to be refused for them.
+            is_certain = self._refusal(places, since=False) is not None
+            await self.look(SECOND_LOOK_S, SHARE if is_certain else 1)
         refusal = self._refusal(places)
         if refusal is not None:
             self.refused += 1
@@ -71,9 +73,9 @@ class Room:
         self._admitted += 1
         self._since.update(places)
 
-    async def look(self, age_s: float = LOOK_S) -> None:
-        """What waits was counted within `age_s`, or somebody is at it, or counting takes too long for that."""
-        if self._looking or not self._is_older(age_s):
+    async def look(self, age_s: float = LOOK_S, share: int = SHARE) -> None:
+        """What waits was counted within `age_s`, or somebody is at it, or it took more than a `share` of the time."""
+        if self._looking or not self._is_older(age_s, share):
             return
         self._looking = True
         try:
@@ -92,17 +94,18 @@ class Room:
         self._looked_ns = self._environment.monotonic_ns()
         self._took_ns = self._looked_ns - began_ns
 
-    def _is_older(self, seconds: float) -> bool:
+    def _is_older(self, seconds: float, share: int) -> bool:
         if self._looked_ns is None:
             return True
         age_ns = self._environment.monotonic_ns() - self._looked_ns
-        return age_ns >= max(round(seconds * 1e9), SHARE * self._took_ns)
+        return age_ns >= max(round(seconds * 1e9), share * self._took_ns)
 
-    def _refusal(self, places: Sequence[str]) -> Exhausted | None:
-        if self.waiting + self._unread + self._admitted >= self._config.waiting_max:
+    def _refusal(self, places: Sequence[str], *, since: bool = True) -> Exhausted | None:
+        """Why there is no room; without `since` by what was counted alone."""
+        if self.waiting + self._unread + since * self._admitted >= self._config.waiting_max:
             return _full(f"{self._config.waiting_max} sets of mutations wait", "waiting_max")
         for place in places:
-            if self._counted[place] + self._since[place] >= self._config.waiting_of_place_max:
+            if self._counted[place] + since * self._since[place] >= self._config.waiting_of_place_max:
                 waiting = f"{self._config.waiting_of_place_max} sets of mutations wait for {place!r}"
                 return _full(waiting, "waiting_of_place_max")
         return None
