@@ -149,6 +149,16 @@ def test_what_was_written_under_a_weaker_promise_is_found_for_sure_once_copies_w
     assert found.settled
 
 
+@pytest.mark.parametrize(("scope", "settled"), [(None, False), ("local", False), ("global", True)])
+def test_where_few_copies_answer_for_who_names_no_scope_reads_find_less(
+    environment: VirtualEnvironment, scope: Any, settled: bool
+) -> None:
+    engine = Copied(environment)
+    engine.capabilities |= {Capability.LOOSE}
+    seen = view(environment, config=NamespaceConfig(consistency_scope=scope))
+    assert ServedNamespace(msgspec.structs.replace(seen, records=engine), environment).settled == settled
+
+
 def test_where_rows_have_no_copies_every_read_finds_what_was_acknowledged(environment: VirtualEnvironment) -> None:
     assert served(environment, config=NamespaceConfig(consistency="eventual")).settled
 

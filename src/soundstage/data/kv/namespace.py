@@ -247,14 +247,19 @@ def takes_conditions(config: NamespaceConfig, capabilities: frozenset[str]) -> b
 
 def _settled_from_us(view: NamespaceView, config: NamespaceConfig) -> int | None:
     """From when on reads find whatever was acknowledged; None while writes may go by fewer copies than reads ask."""
-    if Capability.COPIES not in view.records.capabilities:
+    capabilities = view.records.capabilities
+    if Capability.COPIES not in capabilities:
         return 0
-    if not _agrees(config):
+    if not _agrees(config, capabilities):
         return None
-    return max((each.until_us + REPAIRED_US for each in view.earlier if not _agrees(each.config)), default=0)
+    weaker = [each for each in view.earlier if not _agrees(each.config, capabilities)]
+    return max((each.until_us + REPAIRED_US for each in weaker), default=0)
 
 
-def _agrees(config: NamespaceConfig) -> bool:
+def _agrees(config: NamespaceConfig, capabilities: frozenset[str]) -> bool:
+    """Whether who writes and who reads ask one copy in common."""
+    if config.consistency_scope is None and Capability.LOOSE in capabilities:
+        return False
     return config.consistency != "eventual" and config.consistency_scope != "local"
 
 

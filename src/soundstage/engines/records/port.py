@@ -52,6 +52,8 @@ class Capability(StrEnum):
     """Another process has the engine (`host:`): all stages of this machine that go by it see the same rows."""
     COPIES = "copies"
     """A row has several copies, which may differ for a while: `eventual` and `scope` of a table mean something."""
+    LOOSE = "loose"
+    """Of those so few answer for a table without `scope` that a read may miss what was acknowledged."""
 
 
 class TableSpec(msgspec.Struct, frozen=True, kw_only=True):

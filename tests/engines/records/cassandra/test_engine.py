@@ -1,4 +1,4 @@
-"""How long the engine goes on with a write; the suites against a real server have the rest."""
+"""How long the engine goes on with a write, and what it says of itself; suites against a real server have the rest."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from soundstage.engines.records.cassandra.engine import CassandraRecords, Parts
 from soundstage.engines.records.cassandra.link import Link
 from soundstage.engines.records.cassandra.options import parse_address
 from soundstage.engines.records.cassandra.statements import Ledgers
-from soundstage.engines.records.port import IN_FLIGHT_MAX_US, Batch, TableSpec
+from soundstage.engines.records.port import IN_FLIGHT_MAX_US, Batch, Capability, TableSpec
 
 LEDGERS = Ledgers({name: Statement(name) for name in Ledgers.TEXTS})
 BATCH = Batch(cells=[(b"key", version.put(7, "t", b""))])
@@ -49,6 +49,17 @@ async def test_no_write_comes_later_than_it_can_be_hidden(
     assert given_up.value.retryable
     assert environment.monotonic_ns() - began_ns <= IN_FLIGHT_MAX_US * 1_000
     assert len(session.sent) > 10
+
+
+@pytest.mark.parametrize(
+    ("consistency", "is_loose"),
+    [("one", True), ("local_one", True), ("quorum", False), ("local_quorum", False), ("all", False)],
+)
+def test_an_engine_says_whether_its_reads_may_miss_what_it_took(
+    environment: VirtualEnvironment, consistency: str, is_loose: bool
+) -> None:
+    link = Link(parse_address("main", urlsplit(f"{URL}&consistency={consistency}"), {}, None))
+    assert (Capability.LOOSE in CassandraRecords(link, environment).capabilities) == is_loose
 
 
 async def test_who_sets_a_deadline_before_that_is_told_when_it_passes(environment: VirtualEnvironment) -> None:

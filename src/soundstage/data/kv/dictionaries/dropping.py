@@ -113,7 +113,7 @@ def check_decided(served: ServedNamespace) -> None:
         raise InvalidArgument(
             f"a replica of {served.name!r} may have values that another has not: nobody can say what none needs",
             field="namespace",
-            hint="it keeps its dictionaries; to drop some set consistency to strong, for all data centres, for a week",
+            hint="it keeps its dictionaries; to drop some give it consistency strong and scope global, for a week",
         )
 
 

@@ -15,6 +15,7 @@ from soundstage.engines.records.cassandra.driver import LEVELS
 from soundstage.engines.records.cassandra.due import Agenda
 from soundstage.engines.records.cassandra.erasing import Eraser
 from soundstage.engines.records.cassandra.failures import patient
+from soundstage.engines.records.cassandra.levels import is_loose
 from soundstage.engines.records.cassandra.link import Link
 from soundstage.engines.records.cassandra.paxos import Decider
 from soundstage.engines.records.cassandra.reading import Reader, unread
@@ -60,6 +61,8 @@ class CassandraRecords:
                 Capability.COPIES,
             }
         )
+        if is_loose(link.address.options.consistency):
+            self.capabilities |= {Capability.LOOSE}
         self._link = link
         self._space = link.address.options.space if space is None else space
         self._environment = environment

@@ -44,6 +44,11 @@ def levels_of(consistency: Consistency, spec: TableSpec) -> Levels:
     return found._replace(rows=one) if is_eventual(spec) else found
 
 
+def is_loose(consistency: Consistency) -> bool:
+    """Whether an engine of that consistency, where it counts, may read what it wrote by other replicas than it asks."""
+    return consistency in ("one", "local_one")
+
+
 def is_eventual(spec: TableSpec) -> bool:
     """Whether one replica answers. Conditions are about what was written last, whatever else was asked for."""
     return spec.eventual is True and not spec.conditional
