@@ -6,21 +6,25 @@ import subprocess
 import sys
 from contextlib import nullcontext, suppress
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 from tests.data.kv.conftest import item, make, served
 from tests.data.kv.followers import Replica, contents, until
+from tests.data.kv.test_namespace import view
 
+from soundstage.core import version
 from soundstage.core.environment import VirtualEnvironment
-from soundstage.core.errors import InvalidArgument, NotFound
+from soundstage.core.errors import DeadlineExceeded, InvalidArgument, NotFound
 from soundstage.core.namespace import NamespaceSpec
 from soundstage.data.kv.api import KeyValue, PutItem
-from soundstage.data.kv.watched import check_reach, generation_of, is_of_changes
+from soundstage.data.kv.config import NamespaceConfig
+from soundstage.data.kv.watched import ChangeLog, check_reach, generation_of, is_of_changes
 from soundstage.engines.log.memory import MemoryLog
-from soundstage.engines.log.port import Log, LogCapability
+from soundstage.engines.log.port import Log, LogCapability, Spot
 from soundstage.engines.records.memory import MemoryRecords
-from soundstage.engines.records.port import Capability
+from soundstage.engines.records.port import IN_FLIGHT_MAX_US, Batch, Capability, Records, TableSpec
 from soundstage.runtime.config import EngineConfig
 from soundstage.runtime.engines import Engines
 from soundstage.runtime.namespaces.api import Namespaces
@@ -101,6 +105,49 @@ async def test_a_topic_that_was_dropped_is_made_again(plain_stage: Stage) -> Non
     made = await kv.put_items(id="ada", items=[item(b"m")])
     found = await until(kv.watch_items(cursor="0"), made.idempotency_token)
     assert found[-1].idempotency_token == made.idempotency_token
+
+
+class Tardy(MemoryLog):
+    """Takes longer for an entry than a write may be under way."""
+
+    def __init__(self, environment: VirtualEnvironment) -> None:
+        super().__init__(environment)
+        self._clock = environment
+
+    async def append(self, *arguments: Any, **named: Any) -> list[Spot]:
+        self._clock.advance(IN_FLIGHT_MAX_US / 1e6)
+        return await super().append(*arguments, **named)
+
+
+class Alone:
+    """The logs of a stage that has one."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+
+    def beside(self, records: Records) -> Log | None:
+        return None
+
+    def log(self, name: str, field: str) -> Log:
+        return self._log
+
+    def distinct_logs(self) -> dict[str, Log]:
+        return {"default": self._log}
+
+
+async def test_a_write_comes_no_later_than_it_can_be_hidden_however_long_the_log_takes(
+    environment: VirtualEnvironment,
+) -> None:
+    log, records = Tardy(environment), MemoryRecords(environment)
+    await log.start()
+    await records.start()
+    await records.create_table(TableSpec(name="kv/people"))
+    seen = view(environment, config=NamespaceConfig(watch=True))
+    changes = ChangeLog(msgspec.structs.replace(seen, records=records), Alone(log), "default", environment)
+    batch = Batch(cells=[(b"k", version.put(environment.now_us(), "t", b"v"))])
+    with pytest.raises(DeadlineExceeded):
+        await changes.apply("kv/people", b"ada", batch, None, environment.monotonic_ns() + 3_600_000_000_000)
+    assert (await records.get("kv/people", b"ada", [b"k"], 0)).rows == []
 
 
 class Shared(MemoryRecords):

@@ -401,8 +401,10 @@ class KeyValueService(DictionaryCalls):
         served = self._served.get(name)
         if served is None or served.view is not view:
             context = self._context
-            changes = ChangeLog(view, context.logs, context.config.changes_log) if view.config.watch else None
-            served = self._served[name] = ServedNamespace(view, context.environment, served, changes, context.caches)
+            environment, changes = context.environment, None
+            if view.config.watch:
+                changes = ChangeLog(view, context.logs, context.config.changes_log, environment)
+            served = self._served[name] = ServedNamespace(view, environment, served, changes, context.caches)
         return served
 
     def _token(

@@ -6,12 +6,14 @@ whose caller was told of a failure, and never lacks one that was acknowledged. R
 
 from __future__ import annotations
 
+from soundstage.core.environment import Environment
 from soundstage.core.errors import InvalidArgument, NotFound
 from soundstage.data.kv.changes import entries_of, entry_of_truncation
 from soundstage.data.kv.config import NamespaceConfig
 from soundstage.engines.log.port import Appending, Applying, AtomicWithLog, Log, LogCapability, TopicSpec
 from soundstage.engines.records.passing import PassingRecords
 from soundstage.engines.records.port import (
+    IN_FLIGHT_MAX_US,
     Batch,
     Capability,
     Cell,
@@ -29,7 +31,7 @@ LOG_KNOB = "systems.kv.changes_log"
 class ChangeLog:
     """Where the changes of one namespace go: a topic of its own, made when it is first used."""
 
-    def __init__(self, view: NamespaceView, logs: Logs, elsewhere: str) -> None:
+    def __init__(self, view: NamespaceView, logs: Logs, elsewhere: str, environment: Environment) -> None:
         config: NamespaceConfig = view.config
         self.topic: str = f"{TOPICS}{view.generation}-{view.name}"
         self.partitions: int = config.watch_partitions
@@ -42,6 +44,7 @@ class ChangeLog:
         self._records = view.records
         self._logs = logs
         self._elsewhere = elsewhere
+        self._environment = environment
         self._opened: Log | None = None
 
     async def open(self) -> Log:
@@ -81,6 +84,9 @@ class ChangeLog:
                 field="condition",
                 hint="leave out the condition: one that fails must not be told of",
             )
+        if deadline_ns is not None:
+            # However long the log takes, the write must not come later than deletes are remembered that hide it.
+            deadline_ns = min(deadline_ns, self._environment.monotonic_ns() + IN_FLIGHT_MAX_US * 1_000)
         await log.append(self.topic, entries, deadline_ns=deadline_ns)
         return await self._records.apply(table, partition, batch, deadline_ns=deadline_ns)
 
