@@ -104,12 +104,14 @@ async def test_rows_that_need_one_that_nobody_has_are_refused(stage: Stage, film
         await imported(await make(stage, "again"), file, versions="new")
 
 
-async def test_rows_that_name_none_bring_none(stage: Stage, films: KeyValue) -> None:
-    words = content_of_words()
-    dictionaries = msgspec.msgpack.encode({codec_of_dictionary(words): words})
+@pytest.mark.parametrize("without", [(), ("codec",)])
+async def test_rows_bring_those_alone_that_they_name(stage: Stage, films: KeyValue, without: tuple[str, ...]) -> None:
+    (named,) = (await films.list_dictionaries()).dictionaries
+    content, words = (await films.get_dictionary(codec=named.codec)).content, content_of_words()
+    dictionaries = msgspec.msgpack.encode({named.codec: content, codec_of_dictionary(words): words})
     again = await make(stage, "again")
-    await imported(again, await altered(stage, films, dictionaries, without=("codec",)), versions="new")
-    assert await states(again) == []
+    await imported(again, await altered(stage, films, dictionaries, without), versions="new")
+    assert [each.codec for each in (await again.list_dictionaries()).dictionaries] == ([] if without else [named.codec])
 
 
 @pytest.mark.parametrize("forged", [b"", b"\xc1", msgspec.msgpack.encode({"zstd:0123456789ab": content_of_words()})])

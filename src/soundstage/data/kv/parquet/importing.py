@@ -27,6 +27,7 @@ from soundstage.core.errors import (
 )
 from soundstage.core.together import together
 from soundstage.data.kv.dictionaries.dropping import adopt
+from soundstage.data.kv.items import coded_metadata
 from soundstage.data.kv.large_values import WHOLE_MAX_BYTES, with_chunks
 from soundstage.data.kv.namespace import ServedNamespace
 from soundstage.data.kv.parquet.columns import Bounds, Entry, cell_of, chosen, entries
@@ -83,6 +84,7 @@ class ParquetImport:
         self._keep = versions == "keep" or (versions is None and file.footer is not None)
         self._columns = chosen(file.schema, keep=self._keep)
         self._dictionaries: dict[str, bytes] = {}
+        self._named: dict[str, bytes] = {}
         self._environment = environment
         self._compute = compute
 
@@ -119,7 +121,6 @@ class ParquetImport:
             state = _decode(job.state)
             self._renew(state)
         self._dictionaries = await self._known(self._serve())
-        await self._adopt()
         waiting = 0
         async with aclosing(self._file.batches(self._columns, state.rows)) as batches:
             async for batch in batches:
@@ -156,9 +157,17 @@ class ParquetImport:
                 known[codec] = await content_of(records, table, codec)
         return known
 
+    async def _bring(self, rows: Sequence[Entry]) -> None:
+        """The dictionaries that the rows name are there, before they are."""
+        coded = {coded_metadata(codec): codec for codec in self._dictionaries.keys() - self._named.keys()}
+        named = {coded[each.metadata] for each in rows if each.metadata in coded}
+        if named:
+            self._named |= {codec: self._dictionaries[codec] for codec in named}
+            await self._adopt()
+
     async def _adopt(self) -> None:
-        """None of the dictionaries is dropped while rows come that name them."""
-        await adopt(self._serve(), self._environment, self._dictionaries)
+        """None of the dictionaries that rows have named is dropped while others come."""
+        await adopt(self._serve(), self._environment, self._named)
 
     async def _end_piece(self, state: ImportState, job: JobContext) -> None:
         await self._adopt()
@@ -180,6 +189,7 @@ class ParquetImport:
         bounds = Bounds(latest_us, _value_max(served), frozenset(self._dictionaries))
         found = await self._compute(self._entries, batch, state, bounds, job.job_id)
         lasting = [each for each in found if not 0 < each.expires_us <= now_us]
+        await self._bring(lasting)
         writes = list(_writes(lasting))
         for first in range(0, len(writes), AT_ONCE):
             job.check()
