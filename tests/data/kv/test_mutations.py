@@ -30,6 +30,7 @@ from soundstage.data.writeahead import MutationStatus, WriteAhead
 from soundstage.data.writeahead.worker import Worker
 from soundstage.engines.records.memory import MemoryRecords
 from soundstage.engines.records.port import Batch
+from soundstage.engines.records.refusals import decided_elsewhere
 from soundstage.runtime.namespaces.api import Namespaces
 from soundstage.runtime.stage import Stage
 
@@ -392,6 +393,31 @@ async def test_a_set_has_large_values_for_eventual_namespaces_too(plain_stage: S
     await kv.mutate_items(mutations=[put(item(b"k", large))])
     await Applier(plain_stage).work()
     assert values((await kv.get_items(id="ada")).items) == {b"k": large}
+
+
+class Elsewhere(Downs):
+    """Writes to the tables that are `down` are decided in a data centre that this process does not ask."""
+
+    async def apply(self, table: str, partition: bytes, batch: Batch, **named: Any) -> int:
+        if table in self.down:
+            raise decided_elsewhere(table, "oslo")
+        return await super().apply(table, partition, batch, **named)
+
+
+async def test_a_set_that_is_decided_in_another_data_centre_waits_until_it_is_applied_from_there(
+    open_stage: OpenStage, environment: VirtualEnvironment
+) -> None:
+    stage = await open_stage(engine := Elsewhere(environment))
+    people, applier = await make(stage, "people"), Applier(stage)
+    engine.down.add("kv/people")
+    reply = await people.mutate_items(mutations=[put(item(b"k", b"v"))])
+    await applier.later(120)
+    waiting = await status(stage, reply)
+    assert waiting.problem is not None
+    assert (waiting.state, "'oslo' alone" in waiting.problem.detail) == ("pending", True)
+    engine.down.clear()
+    await applier.later(120)
+    assert values((await people.get_items(id="ada")).items) == {b"k": b"v"}
 
 
 ADA = Principal("ada", {"people": ("write",)}, "1")

@@ -8,7 +8,7 @@ import msgspec
 
 from soundstage.core.codec import MSGPACK, decoder, msgpack_encode
 from soundstage.core.environment import Environment
-from soundstage.core.errors import DataLoss, InvalidArgument, TokenDrift
+from soundstage.core.errors import DataLoss, InvalidArgument, TokenDrift, Unavailable
 from soundstage.core.limits import CALL_MAX_BYTES, check_id
 from soundstage.core.time import Duration
 from soundstage.data.kv.api import DeleteMutation, PutMutation
@@ -16,6 +16,7 @@ from soundstage.data.kv.large_values import with_chunks
 from soundstage.data.kv.namespace import ServedNamespace
 from soundstage.data.kv.writes import delete_batch, put_batch
 from soundstage.engines.records.port import IN_FLIGHT_MAX_US, Batch
+from soundstage.engines.records.refusals import DecidedElsewhere
 
 SLACK_US = IN_FLIGHT_MAX_US // 2
 """By so much a mutation may be older than what its namespace accepts: its store has it before deletes are forgotten."""
@@ -53,7 +54,11 @@ class MutationTarget:
         self._check_age(served, time_us)
         partition, batch = batch_of(stored, time_us, token)
         batch = await with_chunks(served, self._environment, partition, batch, deadline_ns)
-        await served.records.apply(served.table, partition, batch, deadline_ns=deadline_ns)
+        try:
+            await served.records.apply(served.table, partition, batch, deadline_ns=deadline_ns)
+        except DecidedElsewhere as error:
+            # The set waits: whoever applies sets next may be there.
+            raise Unavailable(error.detail, hint=error.hint, outcome="not_applied") from error
         served.clock.observe(time_us)
 
     def _check_age(self, served: ServedNamespace, time_us: int) -> None:

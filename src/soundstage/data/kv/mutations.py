@@ -14,7 +14,6 @@ from soundstage.core.ids import uuid4_hex
 from soundstage.core.limits import check_call_bytes
 from soundstage.core.message import IdempotencyToken, Instant
 from soundstage.data.kv.api import DeleteMutation, MutateItems, MutateItemsReply, Mutation, PutMutation
-from soundstage.data.kv.large_values import has_large_values
 from soundstage.data.kv.mutation_target import MutationTarget, Stored, batch_of, encode
 from soundstage.data.kv.namespace import ServedNamespace
 from soundstage.data.kv.signalling import check_codecs
@@ -129,8 +128,7 @@ class Mutations:
                 if mutation.put is not None:
                     # It may wait for longer than any dictionary is kept.
                     check_codecs(mutation.put.items, namespace.codecs_alone())
-                _, batch = batch_of(kept, time_us + index, f"{token}/{index}")
-                has_large_values(namespace, batch)
+                batch_of(kept, time_us + index, f"{token}/{index}")
             except SoundstageError as error:
                 place = f"mutations[{index}].{_kind(mutation)}"
                 error.field = f"{place}.{error.field}" if error.field else place

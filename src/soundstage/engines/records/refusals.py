@@ -64,8 +64,12 @@ def takes_no_conditions(table: str) -> InvalidArgument:
     )
 
 
-def decided_elsewhere(table: str, region: str) -> InvalidArgument:
-    return InvalidArgument(
+class DecidedElsewhere(InvalidArgument):
+    """Another process may carry out the call: one that asks the region where the table is decided."""
+
+
+def decided_elsewhere(table: str, region: str) -> DecidedElsewhere:
+    return DecidedElsewhere(
         f"writes and serial reads of the table {table} are decided in the data centre {region!r} alone, where it was "
         "made, and this process asks another one",
         field="namespace",
