@@ -71,6 +71,15 @@ def transfer_of(session: Session, environment: VirtualEnvironment) -> Transfer:
     return Transfer(catalogue, requests, walker, Writer(requests, agenda), decider)
 
 
+async def test_what_another_data_centre_decides_is_filled_from_there(environment: VirtualEnvironment) -> None:
+    session = Session()
+    spec = TableSpec(name="films", conditional=True, scope="local", region="oslo")
+    holding = Holding(partition=b"record", newest=NEWEST, cells=[(b"a", version.put(5, "t", b"value"))])
+    with pytest.raises(InvalidArgument, match="'oslo' alone"):
+        await transfer_of(session, environment).load(table_of(spec), [holding], None)
+    assert session.sent == []
+
+
 def test_rows_and_the_ledger_are_taken_and_the_rest_of_a_partition_is_not() -> None:
     taken = Taken(Budget())
     rows = [

@@ -214,6 +214,7 @@ class Transfer:
         it did send may arrive late, and changes nothing then: it is older than what was written since, and what was
         deleted since is hidden by Cassandra's own tombstones for ten days.
         """
+        self._requests.check_decides(table.spec)
         for holding in holdings:
             check_holding(holding)
         loads = [self._load(table, piece, fence) for piece in pieces(holdings)] or [self._check(table, fence)]
