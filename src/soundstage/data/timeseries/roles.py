@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 from soundstage.core.errors import NotFound, SoundstageError
+from soundstage.core.together import all_or_none
 from soundstage.data.timeseries.service import TimeSeriesService
 from soundstage.runtime.leases import LeaseLost
 from soundstage.runtime.roles import Role, RoleContext
@@ -14,6 +15,9 @@ log: logging.Logger = logging.getLogger("soundstage.timeseries")
 PAUSE_S = 5.0
 """Between two rounds over all namespaces, each of which costs a look-up or two."""
 
+
+INDEXES_AT_ONCE = 8
+"""Kept side by side, so that an engine that does not answer holds up few others."""
 
 INDEX_PAUSE_S = 0.5
 """How long until what was written is noticed, where an index had nothing to do."""
@@ -42,7 +46,7 @@ async def tend_namespaces(context: RoleContext) -> None:
 
 
 async def index_namespaces(context: RoleContext) -> bool:
-    """One round over the indexes of all namespaces; whether more is due. None waits for one that fails."""
+    """One round over the indexes of all namespaces; whether more is due. Few wait for one whose engine is silent."""
     service = context.service
     assert isinstance(service, TimeSeriesService)
 
@@ -50,17 +54,21 @@ async def index_namespaces(context: RoleContext) -> bool:
         if context.lease is not None:
             context.lease.check()
 
-    more = False
-    for name in service.names():
+    async def tend(name: str) -> bool:
         check()
         try:
-            more = await service.tend_index(name, check) or more
+            return await service.tend_index(name, check)
         except NotFound:
-            continue
+            return False
         except LeaseLost:
             raise
         except SoundstageError as error:
             log.warning("an index is behind", extra={"namespace": name, "reason": str(error)})
+            return False
+
+    names, more = service.names(), False
+    for at in range(0, len(names), INDEXES_AT_ONCE):
+        more = any(await all_or_none([tend(name) for name in names[at : at + INDEXES_AT_ONCE]])) or more
     try:
         await service.drop_indexes()
     except SoundstageError as error:
