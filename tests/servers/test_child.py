@@ -144,3 +144,31 @@ def test_it_dies_with_a_parent_that_is_killed(tmp_path: Path) -> None:
     pid = int(run.stdout)
     wait_until(f"! kill -s 0 {pid} 2>/dev/null || grep -q ') Z ' /proc/{pid}/stat")
     assert started_at(pid) == 0
+
+
+APART = "import os, sys, time; os.setsid(); open('apart', 'w').write(f'{os.getpid()}\\n'); time.sleep(60)"
+"""Has a group of its own, as the sessions of PostgreSQL do."""
+
+
+@pytest.fixture
+def family(tmp_path: Path) -> Iterator[tuple[Child, int]]:
+    """A server, and one that it started and that left its group."""
+    command = ("/bin/sh", "-c", f'"{sys.executable}" -c "{APART}" & wait')
+    started = Child(command, folder=tmp_path, log=tmp_path / "log", variables={})
+    wait_for(tmp_path / "apart")
+    yield started, int((tmp_path / "apart").read_text())
+    started.reap()
+
+
+def test_whoever_left_its_group_is_killed_with_it(family: tuple[Child, int]) -> None:
+    child, apart = family
+    child.reap()
+    assert subprocess.run(("sh", "-c", f"! grep -q ') [RSD] ' /proc/{apart}/stat"), check=False).returncode == 0
+
+
+def test_whoever_left_its_group_stands_still_with_it_and_goes_on_with_it(family: tuple[Child, int]) -> None:
+    child, apart = family
+    child.pause()
+    wait_for_state(apart, "T")
+    child.resume()
+    wait_for_state(apart, "S")

@@ -12,7 +12,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from soundstage.core.errors import Unavailable
@@ -20,6 +20,8 @@ from soundstage.core.errors import Unavailable
 _HELD = 'read -r go && exec "$@" </dev/null'
 _WARDEN = 'while read -r line; do :; done; kill -s KILL -- "-$1" 2>/dev/null'
 POLL_S = 0.02
+GONE_WITHIN_S = 10.0
+"""So long who was killed may take to be gone: the kernel gives back what it had first."""
 
 
 class Child:
@@ -67,11 +69,18 @@ class Child:
                 os.killpg(self.pid, number)
 
     def pause(self) -> None:
-        """The server's process stands still, all its threads; or it has ended."""
+        """The server's process stands still, all its threads, and whoever it started; or it has ended."""
         self.signal(signal.SIGSTOP)
         if self._process.returncode is None:
             # The signal is only the wish: a thread that is under way answers one more request.
             os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+            _send(_descendants(self.pid), signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """What was paused goes on."""
+        if self._process.returncode is None:
+            _send(_descendants(self.pid), signal.SIGCONT)
+        self.signal(signal.SIGCONT)
 
     def ends(self, within_s: float) -> bool:
         """Whether the process ends within `within_s`, or has."""
@@ -83,8 +92,17 @@ class Child:
         return True
 
     def reap(self) -> int:
-        """The group is gone, by force if need be, as is its warden; returns the exit status (negative: the signal)."""
+        """The group is gone, by force if need be, as is its warden; returns the exit status (negative: the signal).
+
+        So is whoever the server started, in groups of their own as PostgreSQL does, unless it ended before them.
+        """
+        self.signal(signal.SIGSTOP)
+        family = _descendants(self.pid) if self._process.returncode is None else []
         self.signal(signal.SIGKILL)
+        _send(family, signal.SIGKILL)
+        limit = time.monotonic() + GONE_WITHIN_S
+        while any(_parent(pid) is not None for pid in family) and time.monotonic() < limit:
+            time.sleep(POLL_S)
         self._warden.kill()
         self._warden.wait()
         if self._warden.stdin is not None:
@@ -100,3 +118,31 @@ class Child:
             except BrokenPipeError as error:
                 self.reap()
                 raise Unavailable("the server's process ended before it began", retryable=True) from error
+
+
+def _send(pids: Iterable[int], number: signal.Signals) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+
+def _descendants(pid: int) -> list[int]:
+    """Whoever `pid` started and whom those started, as of now."""
+    children: dict[int, list[int]] = {}
+    for number in map(int, filter(str.isdecimal, os.listdir("/proc"))):
+        parent = _parent(number)
+        if parent is not None:
+            children.setdefault(parent, []).append(number)
+    found = children.get(pid, [])
+    for each in found:
+        found += children.get(each, [])
+    return found
+
+
+def _parent(pid: int) -> int | None:
+    """Who started a process; None when it has ended."""
+    try:
+        state, parent, *_ = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return None if state == "Z" else int(parent)

@@ -51,7 +51,7 @@ class Server:
 
     def resume(self) -> None:
         """It goes on."""
-        self._running().signal(signal.SIGCONT)
+        self._running().resume()
 
     def kill(self) -> None:
         """Its process is gone, without a chance to write anything."""
@@ -69,7 +69,7 @@ class Server:
     def ask_to_end(self) -> None:
         """It was asked to end, which takes it a while."""
         if self._child is not None:
-            self._child.signal(signal.SIGCONT)
+            self._child.resume()
             self._child.signal(self._kind.stop_signal)
 
     @property
