@@ -91,7 +91,7 @@ def test_the_summary_is_one_phrase(system: System) -> None:
 
 @for_each_system
 def test_the_folder_has_its_tour_messages_and_service(system: System) -> None:
-    assert {"__init__.py", "api.py", "service.py"} <= {path.name for path in folder(system).iterdir()}
+    assert {"__init__", "api", "service"} <= {path.stem for path in folder(system).iterdir()}
 
 
 @for_each_system

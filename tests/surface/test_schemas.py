@@ -47,6 +47,11 @@ class TestNames:
         operations: list[Any] = [Gallery.show, _operation(other, All)]
         assert {"samples.Show", "cinema.Show"} <= set(Schemas(operations).components)
 
+    def test_the_system_is_the_same_where_its_api_is_a_package(self) -> None:
+        other = msgspec.defstruct("Show", [("x", int)], module="soundstage.media.cinema.api.shows")
+        operations: list[Any] = [Gallery.show, _operation(other, All)]
+        assert {"samples.Show", "cinema.Show"} <= set(Schemas(operations).components)
+
     def test_two_messages_of_one_module_and_name_are_refused(self) -> None:
         first, second = (msgspec.defstruct("Twin", [(name, int)], module="m.api") for name in ("x", "y"))
         with pytest.raises(TypeError, match="two messages have one name"):

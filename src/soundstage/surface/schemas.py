@@ -132,7 +132,7 @@ def _names(requests: list[type[Any]], replies: list[type[Any]]) -> dict[tuple[ty
         if shared[struct.__name__] == 1:
             return struct.__name__
         # Systems may use the same word, each in its own package.
-        return f"{struct.__module__.removesuffix('.api').rpartition('.')[2]}.{struct.__name__}"
+        return f"{f'{struct.__module__}.'.partition('.api.')[0].rstrip('.').rpartition('.')[2]}.{struct.__name__}"
 
     both = set(requests) & set(replies)
     named: dict[tuple[type[Any], Side], str] = {(struct, "reply"): name(struct) for struct in replies}

@@ -101,7 +101,7 @@ def test_every_message_is_listed_here() -> None:
     structs = {
         found
         for found in vars(api).values()
-        if inspect.isclass(found) and issubclass(found, msgspec.Struct) and found.__module__ == api.__name__
+        if inspect.isclass(found) and issubclass(found, msgspec.Struct) and found.__module__.startswith(api.__name__)
     }
     operations = operations_of(api.CALLS).values()
     messages = {operation.request for operation in operations} | {operation.reply for operation in operations}

@@ -25,10 +25,10 @@ from soundstage.engines.records.port import Capability, Copies, Records, Row, Ta
 from soundstage.runtime.service import Caches, NamespaceView
 
 CACHE_ENGINE = "cache.engine"
+"""The knob that names the cache."""
 
 REPAIRED_US = 7 * 86_400_000_000
 """So long after a namespace promised less, what was written then may lie on few copies: they are repaired within."""
-"""The knob that names the cache."""
 
 PAGED = ("get_items", "scan_items", "batch_get_items", "count_items")
 """Operations that answer early rather than late."""

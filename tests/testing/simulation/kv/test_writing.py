@@ -7,7 +7,8 @@ from tests.testing.simulation.kv.stand import Liar, at_scene, step
 from tests.testing.simulation.theatre import noted
 
 from soundstage.core.errors import DeadlineExceeded, PreconditionFailed, TokenDrift, TokenReused, Unavailable
-from soundstage.data.kv.api import Condition, IdempotencyToken
+from soundstage.core.message import IdempotencyToken
+from soundstage.data.kv.api import Condition
 from soundstage.data.kv.manifest import digest_of
 from soundstage.testing.model import DELETE, PUT
 from soundstage.testing.simulation.climate import Climate

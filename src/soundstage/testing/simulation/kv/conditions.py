@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from soundstage.core.message import IdempotencyToken
 from soundstage.data.kv import api
 from soundstage.testing.model import Version
 from soundstage.testing.simulation.kv.history import ORIGIN, Write
@@ -98,7 +99,7 @@ def _holds(world: World, condition: api.Condition, now_us: int) -> bool:
     return world.newest is not ORIGIN and condition.token == _token(world.newest)
 
 
-def _token(version: Version) -> api.IdempotencyToken:
+def _token(version: Version) -> IdempotencyToken:
     return NOBODY if version is ORIGIN else token_at(version.time_us, version.token)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from soundstage.core.message import IdempotencyToken
 from soundstage.data.kv import api
 from soundstage.testing.simulation.kv.history import ORIGIN
 from soundstage.testing.simulation.kv.judge import UNSEEN, Moment, Seen, Stamp, is_live
@@ -30,7 +31,7 @@ def seen_of(items: Sequence[api.Item]) -> dict[bytes, Seen]:
     }
 
 
-def stamp_of(token: api.IdempotencyToken | None) -> Stamp | None:
+def stamp_of(token: IdempotencyToken | None) -> Stamp | None:
     """The record's token in a reply."""
     return None if token is None else Stamp(time_of(token), token.token)
 
@@ -240,7 +241,7 @@ class Reader:
                 continue
             await self.read(step, record.id, predicate, keys, selection, page_token=record.next_page_token, walk=walk)
 
-    def _least(self, step: KeyValueStep, record: str) -> api.IdempotencyToken | None:
+    def _least(self, step: KeyValueStep, record: str) -> IdempotencyToken | None:
         """Now and then, a version that the record is known to have reached."""
         if step.choice % 5:
             return None
