@@ -12,6 +12,11 @@ def test_a_quarter_more_than_pages_needed_within_bounds(needed: float, width: in
     assert FanOut(needed, 64).width() == width
 
 
+@pytest.mark.parametrize(("needed", "width"), [(0.0, 1), (1.9, 1), (2.0, 2), (8.9, 8), (1_000.0, 64)])
+def test_where_the_store_is_in_this_process_none_more_than_pages_needed(needed: float, width: int) -> None:
+    assert FanOut(needed, 64, elsewhere=False).width() == width
+
+
 def test_pages_that_need_one_partition_bring_it_down_to_one() -> None:
     found = FanOut(8.0, 64)
     for _ in range(40):

@@ -33,6 +33,10 @@ async def put(engine: MemoryRecords, partition: bytes, rows: list[Row]) -> None:
     await engine.apply("t", partition, Batch(cells=rows))
 
 
+def size_of(rows: list[Row]) -> int:
+    return sum(len(key) + len(cell) for key, cell in rows)
+
+
 async def drained(reader: PartitionReader, budget: Budget) -> list[Found]:
     found: list[Found] = []
     while not reader.is_over:
@@ -55,7 +59,7 @@ async def test_events_come_out_in_order_and_whole_wherever_they_lie(
         items = {f"k{index}": b"v" for index in range(chance.randint(1, 4))}
         (record,) = records_of([event(NOW - chance.randint(0, 5), f"e{number}", "ada", **items)], ())
         await put(engine, chance.choice(NAMES), record.rows)
-        expected.append((record.prefix, record.rows))
+        expected.append((record.prefix, record.rows, size_of(record.rows)))
     found = await drained(PartitionReader(engine, "t", NAMES, EVERYTHING), Budget(rows=rows))
     assert found == sorted(expected)
 
@@ -64,7 +68,7 @@ async def test_a_span_begins_and_ends_within_partitions(engine: MemoryRecords) -
     for number in range(6):
         await put(engine, NAMES[number % 3], records_of([event(NOW - number, f"e{number}")], ())[0].rows)
     reader = PartitionReader(engine, "t", NAMES, span_of(NOW - 4, key_of_time(NOW - 2)))
-    assert [event_of(prefix)[1] for prefix, _ in await drained(reader, Budget())] == [b"e2", b"e3", b"e4"]
+    assert [event_of(prefix)[1] for prefix, *_ in await drained(reader, Budget())] == [b"e2", b"e3", b"e4"]
 
 
 async def test_a_reader_of_nothing_is_over(engine: MemoryRecords) -> None:
@@ -104,7 +108,7 @@ async def test_of_large_events_side_by_side_one_is_held_at_a_time(
         items = {f"k{index}": bytes(1_000) for index in range(10)}
         (record,) = records_of([event(NOW - number, f"e{number}", "ada", **items)], ())
         await put(engine, name, record.rows)
-        records.append((record.prefix, record.rows))
+        records.append((record.prefix, record.rows, size_of(record.rows)))
     reader, held, found = PartitionReader(engine, "t", NAMES, EVERYTHING), 0, list[Found]()
     while not reader.is_over:
         if reader.is_dry:

@@ -26,7 +26,7 @@ from tests.data.timeseries.engines import Watched
 from soundstage.core.environment import VirtualEnvironment
 from soundstage.core.errors import Forbidden, InvalidArgument
 from soundstage.data.timeseries import EventFilter, TimeSeries
-from soundstage.engines.records.port import Budget, Page, Span
+from soundstage.engines.records.port import Budget, Capability, Page, Span
 from soundstage.runtime.namespaces.api import Namespaces
 from soundstage.runtime.stage import Stage
 
@@ -226,17 +226,35 @@ async def test_where_events_are_dense_a_page_comes_to_take_two_reads(
     assert reads[-1] <= 2
 
 
+class Hosted(Watched):
+    """As one in another process."""
+
+    def __init__(self, environment: VirtualEnvironment) -> None:
+        super().__init__(environment)
+        self.capabilities |= {Capability.HOSTED}
+
+
+@pytest.mark.parametrize(("kind", "width"), [(Hosted, 64), (Watched, 63)])
 async def test_where_events_are_sparse_more_are_read_at_once_and_never_more_than_the_bound(
-    open_stage: OpenStage, environment: VirtualEnvironment
+    open_stage: OpenStage, environment: VirtualEnvironment, kind: type[Watched], width: int
 ) -> None:
-    engine = Watched(environment)
+    engine = kind(environment)
     stage = await open_stage(engine)
     trips = await make(stage, time_partition={"seconds_per_slice": "30d", "seconds_per_bucket": "1h"})
     await trips.write_event_records_sync(events=[event(NOW - day * DAY, str(day)) for day in range(20)])
     for _ in range(20):
         await everything(trips)
-    width = served(stage).fan_out.width()
-    assert width == 64
+    assert served(stage).fan_out.width() == width
+
+
+async def test_a_page_that_is_full_as_what_was_read_ends_is_learnt_of(plain_stage: Stage) -> None:
+    trips = await make(plain_stage, time_partition={"seconds_per_slice": "1d", "seconds_per_bucket": "1h"}, fan_out=8)
+    events = [event(NOW - number * S, f"{number}", a=b"", b=b"") for number in range(100)]
+    await trips.write_event_records_sync(events=events)
+    # Sixteen rows are read, of which the last two may have others behind them.
+    page = await trips.read_event_records(time_series_id="ada", time_interval=between(0, NOW + 1), page_size=7)
+    assert page.records == events[:7]
+    assert served(plain_stage).fan_out.needed < 8
 
 
 class Held(VirtualEnvironment):

@@ -1,7 +1,8 @@
 """How many partitions to read at once: about as many as pages have needed of late.
 
 Where events lie dense one or two partitions fill a page, and more would be read in vain. Where they are sparse a page
-takes many, and one after the other would take as many times as long.
+takes many, and one after the other would take as many times as long, where a store is elsewhere. One in this process
+reads one after the other in any case: of it no more are read at first than pages have needed.
 """
 
 from __future__ import annotations
@@ -18,14 +19,17 @@ ALONE = 1.05
 class FanOut:
     """An average of the partitions that a page needed, in which the last counts a fifth."""
 
-    __slots__ = ("_most", "needed")
+    __slots__ = ("_elsewhere", "_most", "needed")
 
-    def __init__(self, needed: float, most: int) -> None:
+    def __init__(self, needed: float, most: int, *, elsewhere: bool = True) -> None:
         self.needed: float = needed
         self._most = most
+        self._elsewhere = elsewhere
 
     def width(self) -> int:
         """How many to read at first."""
+        if not self._elsewhere:
+            return max(1, min(self._most, int(self.needed)))
         return 1 if self.needed <= ALONE else min(self._most, ceil(self.needed * MARGIN))
 
     def wider(self, width: int) -> int:

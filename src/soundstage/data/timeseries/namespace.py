@@ -29,6 +29,9 @@ from soundstage.runtime.system_table import SystemTable
 
 SYSTEM = "timeseries"
 
+ELSEWHERE = frozenset({Capability.COSTLY_CONDITIONS, Capability.SHARED, Capability.HOSTED})
+"""What engines can whose calls cross a network or a process."""
+
 
 class Tally:
     """What was done for a namespace since the start."""
@@ -51,6 +54,7 @@ class ServedNamespace:
         "catalogue",
         "config",
         "dedicated",
+        "elsewhere",
         "fan_out",
         "feed",
         "layout",
@@ -90,6 +94,7 @@ class ServedNamespace:
         self.max_ns: int | None = max_ns(view, "read_event_records")
         # Where rows of many tables lie together a cluster removes those of a dropped one each by itself.
         self.dedicated: bool = Capability.COSTLY_CONDITIONS in view.records.capabilities
+        self.elsewhere: bool = bool(ELSEWHERE & view.records.capabilities)
         self.feed: Feed | None = None if config.index is None else Feed(view, config.index, logs)
         self.table: SystemTable = SystemTable(view.records, view.name, clock, environment, SYSTEM)
         self.catalogue: Catalogue = (
@@ -98,7 +103,7 @@ class ServedNamespace:
             else before.catalogue
         )
         needed = float(config.fan_out) if before is None else before.fan_out.needed
-        self.fan_out: FanOut = FanOut(needed, config.fan_out_max)
+        self.fan_out: FanOut = FanOut(needed, config.fan_out_max, elsewhere=self.elsewhere)
         self.row_bytes: RowEstimate = RowEstimate() if before is None else before.row_bytes
         self.rows_per_event: RowEstimate = RowEstimate(1.0) if before is None else before.rows_per_event
         self.tally: Tally = Tally() if before is None else before.tally

@@ -22,8 +22,8 @@ EVENT_MAX_BYTES = 32 << 20
 TAIL_MAX_BYTES = 4 << 20
 """Of what is read at once of one event."""
 
-Found = tuple[bytes, list[Row]]
-"""The prefix of an event's keys, and its rows."""
+Found = tuple[bytes, list[Row], int]
+"""The prefix of an event's keys, its rows, and the bytes that these have."""
 
 
 def too_large(prefix: bytes) -> TooLarge:
@@ -64,22 +64,23 @@ class _Part:
 
     def take(self, rows: Sequence[Row], resume: bytes | None) -> None:
         """`rows` came next. The last event is whole when another begins, or the partition ends."""
+        # By names of its own: a page has hundreds of rows.
+        prefix, tail, size = self.tail_prefix, self.tail, self.tail_bytes
         for row in rows:
-            if not self.tail or not row[0].startswith(self.tail_prefix):
-                self._close()
-                self.tail_prefix = prefix_of(row[0])
-            self.tail.append(row)
-            self.tail_bytes += len(row[0]) + len(row[1])
-        if self.tail_bytes > EVENT_MAX_BYTES and not self.events:
-            raise too_large(self.tail_prefix)
+            key = row[0]
+            if not tail or not key.startswith(prefix):
+                if tail:
+                    self.events.append((prefix, tail, size))
+                prefix, tail, size = prefix_of(key), [], 0
+            tail.append(row)
+            size += len(key) + len(row[1])
+        if size > EVENT_MAX_BYTES and not self.events:
+            raise too_large(prefix)
         self.resume = resume
-        if resume is None:
-            self._close()
-
-    def _close(self) -> None:
-        if self.tail:
-            self.events.append((self.tail_prefix, self.tail))
-            self.tail, self.tail_bytes = [], 0
+        if resume is None and tail:
+            self.events.append((prefix, tail, size))
+            tail, size = [], 0
+        self.tail_prefix, self.tail, self.tail_bytes = prefix, tail, size
 
 
 class PartitionReader:
@@ -132,8 +133,10 @@ class PartitionReader:
         """The next event. Not to be asked while it `is_dry`, or `is_over`."""
         first = self._look()[0]
         assert first is not None
-        self._looked = None
-        return first.events.popleft()
+        found = first.events.popleft()
+        if not first.events or len(self._parts) > 1:
+            self._looked = None
+        return found
 
     def _look(self) -> tuple[_Part | None, list[_Part]]:
         """Of the partitions whose next event is known the one whose is first, and those that are dry.

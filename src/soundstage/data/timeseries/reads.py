@@ -26,7 +26,7 @@ from soundstage.data.timeseries.namespace import ServedNamespace
 from soundstage.data.timeseries.partitions import Found, PartitionReader
 from soundstage.data.timeseries.placement import TIME_BYTES, after_event, event_of, key_of_time, newest_of, span_of
 from soundstage.data.timeseries.slices import Slice
-from soundstage.engines.records.port import Budget
+from soundstage.engines.records.port import Budget, Row
 from soundstage.runtime.patience import within
 
 ROWS_MIN = 16
@@ -126,9 +126,10 @@ class PageReading:
         self._read_left: int = served.config.read_bytes_max
         self._left = min(wanted.records, wanted.records if wanted.records_left is None else wanted.records_left)
         self._needed = 0
+        self._rows_per_event = served.rows_per_event
         self._resume: bytes | None = wanted.resume
         hint = served.fan_out.needed if wanted.needed is None else wanted.needed
-        self._fan_out = FanOut(hint, served.config.fan_out_max)
+        self._fan_out = FanOut(hint, served.config.fan_out_max, elsewhere=served.elsewhere)
 
     async def run(self) -> PageResult:
         """The page. Raises what the store raises."""
@@ -218,7 +219,7 @@ class PageReading:
 
         By what rows and events were of late. A page that looks for events that match its filters reads more.
         """
-        rows = ceil((self._left + 1) * max(1.0, self._served.rows_per_event.bytes) * MARGIN)
+        rows = ceil((self._left + 1) * max(1.0, self._rows_per_event.bytes) * MARGIN)
         size = min(self._bytes_left, self._read_left)
         if self._wanted.filters:
             rows, size = ROWS_MAX, min(2 * self._served.config.page_size_bytes, self._read_left)
@@ -237,15 +238,17 @@ class PageReading:
             bucket = self._ahead[0]
             reader = bucket.reader
             if reader.is_dry:
+                if self._left:
+                    return False
                 # Whether there is more is not worth another read.
-                return not self._left
-            prefix = reader.peek()
-            if prefix is None:
+                self._needed += max(1, len(reader))
+                return True
+            if reader.peek() is None:
                 self._ahead.popleft()
                 self._needed += max(1, len(reader))
                 self._resume = bucket.behind
                 continue
-            if not self._take(reader, prefix):
+            if not self._take(reader):
                 self._needed += max(1, len(reader))
                 return True
             taken += 1
@@ -258,21 +261,20 @@ class PageReading:
             self._resume = None
         return True
 
-    def _take(self, reader: PartitionReader, prefix: bytes) -> bool:
+    def _take(self, reader: PartitionReader) -> bool:
         """The next event was looked at; False: it has no room in the page, or was the last that had."""
         if not self._left:
             return False
         found = reader.pop()
-        size = 0
-        for key, cell in found[1]:
-            size += len(key) + len(cell)
-        if not _matches(found, self._wanted.filters):
+        prefix, rows, size = found
+        if self._wanted.filters and not _matches(found, self._wanted.filters):
             self._resume = after_event(prefix)
             return True
         if self._events and size > self._bytes_left:
             return False
-        self._served.rows_per_event.learn(1, len(found[1]))
-        self._events.append(self._unpacking.event(found))
+        if len(rows) != self._rows_per_event.bytes:
+            self._rows_per_event.learn(1, len(rows))
+        self._events.append(self._unpacking.event(prefix, rows))
         self._bytes_left -= size
         self._left -= 1
         self._resume = after_event(prefix)
@@ -307,17 +309,15 @@ class PageReading:
 
 
 def _matches(found: Found, filters: dict[bytes, bytes]) -> bool:
-    if not filters:
-        return True
-    prefix, rows = found
+    prefix, rows, _ = found
     keys = {prefix + key: value for key, value in filters.items()}
     matched = sum(1 for key, cell in rows if key in keys and version.split(cell).value == keys[key])
     return matched == len(keys)
 
 
-def event_from(series: bytes, found: Found) -> Event:
-    """The event of `series` that has these rows."""
-    return _Unpacking(series).event(found)
+def event_from(series: bytes, prefix: bytes, rows: Sequence[Row]) -> Event:
+    """The event of `series` that has these rows, whose keys begin with `prefix`."""
+    return _Unpacking(series).event(prefix, rows)
 
 
 class _Unpacking:
@@ -329,8 +329,7 @@ class _Unpacking:
         self._series = series.decode()
         self._head, self._head_end = b"\xff", 0
 
-    def event(self, found: Found) -> Event:
-        prefix, rows = found
+    def event(self, prefix: bytes, rows: Sequence[Row]) -> Event:
         time_ns, event_id = event_of(prefix)
         items: list[EventItem] = []
         for key, cell in rows:

@@ -14,13 +14,10 @@ from soundstage.core.together import all_or_none
 from soundstage.data.timeseries.events import Record, Window, check_future, late, too_late
 from soundstage.data.timeseries.namespace import ServedNamespace
 from soundstage.data.timeseries.slices import Slice, covering
-from soundstage.engines.records.port import DEFAULT_BUDGET, Batch, Capability, Cell
+from soundstage.engines.records.port import DEFAULT_BUDGET, Batch, Cell
 
 AT_ONCE = 32
 """Partitions that one call looks at, or writes to over a network, at the same time."""
-
-ELSEWHERE = frozenset({Capability.COSTLY_CONDITIONS, Capability.SHARED, Capability.HOSTED})
-"""What engines can whose calls cross a network or a process. On a disk, all writes of a call are one flush."""
 
 Place = tuple[str, bytes]
 """A table and a partition of it."""
@@ -120,7 +117,8 @@ async def _missing(served: ServedNamespace, place: Place, records: dict[int, Rec
 async def _store(served: ServedNamespace, records: Sequence[Record], deadline_ns: int | None) -> None:
     """Every batch is applied. When one fails, the failure of the first is told once all have ended."""
     places = _placed(served.catalogue.slices, records)
-    turns = asyncio.Semaphore(AT_ONCE if ELSEWHERE & served.records.capabilities else len(places))
+    # On a disk all writes of a call are one flush.
+    turns = asyncio.Semaphore(AT_ONCE if served.elsewhere else len(places))
 
     async def apply(place: Place, cells: dict[bytes, Cell]) -> None:
         async with turns:

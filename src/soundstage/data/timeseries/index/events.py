@@ -10,7 +10,6 @@ from soundstage.data.timeseries import partitions, placement
 from soundstage.data.timeseries.api import Event
 from soundstage.data.timeseries.events import EventKey
 from soundstage.data.timeseries.namespace import ServedNamespace
-from soundstage.data.timeseries.partitions import Found
 from soundstage.data.timeseries.reads import event_from
 from soundstage.data.timeseries.slices import covering
 from soundstage.engines.records.port import DEFAULT_BUDGET, Row, Span
@@ -52,5 +51,4 @@ async def _event(served: ServedNamespace, key: EventKey, now_ns: int, *, closed:
         resume = page.resume
     if resume is not None and not closed:
         raise partitions.too_large(prefix)
-    found: Found = (prefix, rows)
-    return event_from(series, found) if rows else None
+    return event_from(series, prefix, rows) if rows else None
