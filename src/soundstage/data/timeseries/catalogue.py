@@ -159,7 +159,16 @@ class Catalogue:
         self._swept = True
 
     def _lacks(self, times: Sequence[int]) -> bool:
-        return any((found := covering(self.slices, each)) is None or not found.made for each in times)
+        """Whether one of `times`, which are in order, is in no slice that has a table."""
+        end: int | None = None
+        for time_ns in times:
+            if end is not None and time_ns < end:
+                continue
+            found = covering(self.slices, time_ns)
+            if found is None or not found.made:
+                return True
+            end = found.end
+        return False
 
     def _lacking(self, times: Sequence[int]) -> bool:
         return any(covering(self.slices, each) is None for each in times)

@@ -143,8 +143,10 @@ async def _store(served: ServedNamespace, records: Sequence[Record], deadline_ns
 def _placed(slices: Sequence[Slice], records: Sequence[Record]) -> dict[Place, dict[bytes, Cell]]:
     """The rows by their partitions; of two under one key the greater."""
     places: dict[Place, dict[bytes, Cell]] = {}
+    found: Slice | None = None
     for record in records:
-        found = covering(slices, record.time_ns)
+        if found is None or not found.start <= record.time_ns < found.end:
+            found = covering(slices, record.time_ns)
         if found is None:
             raise NotFound("a time slice was dropped meanwhile", hint="repeat the write")
         cells = places.setdefault((found.table, found.partition(record.series, record.time_ns, record.event_id)), {})
