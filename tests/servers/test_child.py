@@ -4,24 +4,31 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from soundstage.servers.child import Child
-from soundstage.servers.standing import started_at
+from soundstage.servers.family import started_at
 
 WAITS = ("/bin/sh", "-c", "echo begins; sleep 60 & wait")
 
+APART = (
+    "import os, time; os.setsid(); open('mine', 'w').write(f'{os.getpid()}');"
+    " os.rename('mine', 'apart'); time.sleep(60)"
+)
+FAMILY = ("/bin/sh", "-c", f'"{sys.executable}" -c "{APART}" & wait')
+"""Starts one that has a group of its own, as the sessions of PostgreSQL do."""
+
 PARENT = """
-import os, signal, sys
+import os, signal, sys, time
 from pathlib import Path
 from soundstage.servers.child import Child
-folder = Path(sys.argv[1])
-child = Child(("/bin/sh", "-c", "echo $$ >pid; sleep 60"), folder=folder, log=folder / "log", variables={})
+folder, *command = sys.argv[1:]
+folder = Path(folder)
+child = Child(command, folder=folder, log=folder / "log", variables={})
 print(child.pid, flush=True)
-os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
@@ -138,23 +145,34 @@ def test_a_command_that_does_not_exist_says_so_in_the_log(tmp_path: Path) -> Non
     assert "no-such-server" in (tmp_path / "log").read_text()
 
 
+def parent_of(command: Sequence[str], folder: Path, then: str = "") -> subprocess.CompletedProcess[str]:
+    """A process that starts a child, and does something more, has been killed."""
+    program = f"{PARENT}{then}\nos.kill(os.getpid(), signal.SIGKILL)"
+    asked = (sys.executable, "-c", program, str(folder), *command)
+    return subprocess.run(asked, capture_output=True, text=True, timeout=60, check=False)
+
+
 def test_it_dies_with_a_parent_that_is_killed(tmp_path: Path) -> None:
-    run = subprocess.run((sys.executable, "-c", PARENT, str(tmp_path)), capture_output=True, text=True, timeout=60)
+    run = parent_of(("/bin/sh", "-c", "echo $$ >pid; sleep 60"), tmp_path)
     assert run.returncode == -signal.SIGKILL
     pid = int(run.stdout)
     wait_until(f"! kill -s 0 {pid} 2>/dev/null || grep -q ') Z ' /proc/{pid}/stat")
     assert started_at(pid) == 0
 
 
-APART = "import os, sys, time; os.setsid(); open('apart', 'w').write(f'{os.getpid()}\\n'); time.sleep(60)"
-"""Has a group of its own, as the sessions of PostgreSQL do."""
+@pytest.mark.parametrize("paused", ["", "child.pause()"])
+def test_whoever_left_its_group_dies_with_a_parent_that_is_killed(tmp_path: Path, paused: str) -> None:
+    run = parent_of(FAMILY, tmp_path, f"\nwhile not (folder / 'apart').exists(): time.sleep(0.01)\n{paused}")
+    assert run.returncode == -signal.SIGKILL
+    apart = int((tmp_path / "apart").read_text())
+    wait_until(f"! kill -s 0 {apart} 2>/dev/null || grep -q ') Z ' /proc/{apart}/stat")
+    assert started_at(apart) == 0
 
 
 @pytest.fixture
 def family(tmp_path: Path) -> Iterator[tuple[Child, int]]:
     """A server, and one that it started and that left its group."""
-    command = ("/bin/sh", "-c", f'"{sys.executable}" -c "{APART}" & wait')
-    started = Child(command, folder=tmp_path, log=tmp_path / "log", variables={})
+    started = Child(FAMILY, folder=tmp_path, log=tmp_path / "log", variables={})
     wait_for(tmp_path / "apart")
     yield started, int((tmp_path / "apart").read_text())
     started.reap()

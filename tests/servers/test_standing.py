@@ -8,14 +8,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.servers.sample import Sample
-from tests.servers.test_child import wait_until
+from tests.servers.sample import Sample, SampleKit
+from tests.servers.test_child import FAMILY, wait_for, wait_until
 
 from soundstage.core.errors import AlreadyExists, DataLoss, NotFound, Unavailable
 from soundstage.servers import catalogue, commands, standing
-from soundstage.servers.kind import Kind
+from soundstage.servers.family import Process, started_at
+from soundstage.servers.kind import Kind, Launch
 from soundstage.servers.shelf import Shelf
-from soundstage.servers.standing import Process, Site, Standing, started_at
+from soundstage.servers.standing import Site, Standing
 
 
 def quiet(_: str) -> None:
@@ -80,6 +81,23 @@ def test_down_ends_it_and_says_so(site: Site) -> None:
     state = up(site, nodes=2)
     assert site.down("sample")
     assert running(state) == [False, False]
+
+
+def test_one_that_does_not_end_is_killed_with_whoever_left_its_group(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    family = Launch(("/bin/sh", "-c", f"trap '' TERM; : >up; {FAMILY[2]}"))
+    monkeypatch.setattr(Sample, "stop_within_s", 0.0)
+
+    def launch(*_: object) -> Launch:
+        return family
+
+    monkeypatch.setattr(SampleKit, "launch", launch)
+    state = up(site)
+    apart = site.folder("sample") / "node0" / "apart"
+    wait_for(apart)
+    assert site.down("sample")
+    assert (running(state), started_at(int(apart.read_text()))) == ([False], 0)
 
 
 def test_down_twice_ends_nothing(site: Site) -> None:

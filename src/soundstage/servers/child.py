@@ -1,25 +1,40 @@
 """A server as a child process: a process group of its own, which dies with the process that started it.
 
-A warden, a shell that waits for the end of a pipe, kills the group when the pipe's writer is gone: whatever ends
-this process, SIGKILL too, and whoever the server runs as. The server is held before its first instruction until
-the warden stands, so there is no moment in which it could be left behind.
+A warden, a shell that waits for the end of a pipe, kills the group when the pipe's writer is gone, and whoever the
+server started that left it: whatever ends this process, SIGKILL too, and whoever the server runs as. The server is
+held before its first instruction until the warden stands, so there is no moment in which it could be left behind.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from soundstage.core.errors import Unavailable
+from soundstage.servers import family
 
 _HELD = 'read -r go && exec "$@" </dev/null'
-_WARDEN = 'while read -r line; do :; done; kill -s KILL -- "-$1" 2>/dev/null'
-POLL_S = 0.02
+_WARDEN = """
+group=$1
+while read -r line; do :; done
+kill -s STOP -- "-$group"
+family=" $group " before=
+while [ "$family" != "$before" ]; do
+    before=$family
+    for stat in /proc/[0-9]*/stat; do
+        read -r line <"$stat" || continue
+        set -- "${line%% *}" ${line##*)}
+        case $family in *" $1 "*) ;; *" $3 "*) family="$family$1 " ;; esac
+    done
+done
+kill -s KILL -- "-$group" $family
+"""
+"""It looks for whoever is not in the family yet, and whose parent is, until it finds nobody more."""
+
 GONE_WITHIN_S = 10.0
 """So long who was killed may take to be gone: the kernel gives back what it had first."""
 
@@ -65,8 +80,7 @@ class Child:
     def signal(self, number: signal.Signals) -> None:
         """The whole group has been sent `number`; nothing happens when it has ended."""
         if self._process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self.pid, number)
+            family.signal_group(self.pid, number)
 
     def pause(self) -> None:
         """The server's process stands still, all its threads, and whoever it started; or it has ended."""
@@ -74,12 +88,12 @@ class Child:
         if self._process.returncode is None:
             # The signal is only the wish: a thread that is under way answers one more request.
             os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
-            _send(_descendants(self.pid), signal.SIGSTOP)
+            family.send(family.descendants(self.pid), signal.SIGSTOP)
 
     def resume(self) -> None:
         """What was paused goes on."""
         if self._process.returncode is None:
-            _send(_descendants(self.pid), signal.SIGCONT)
+            family.send(family.descendants(self.pid), signal.SIGCONT)
         self.signal(signal.SIGCONT)
 
     def ends(self, within_s: float) -> bool:
@@ -88,7 +102,7 @@ class Child:
         while self.running:
             if time.monotonic() > limit:
                 return False
-            time.sleep(POLL_S)
+            time.sleep(family.POLL_S)
         return True
 
     def reap(self) -> int:
@@ -96,13 +110,8 @@ class Child:
 
         So is whoever the server started, in groups of their own as PostgreSQL does, unless it ended before them.
         """
-        self.signal(signal.SIGSTOP)
-        family = _descendants(self.pid) if self._process.returncode is None else []
-        self.signal(signal.SIGKILL)
-        _send(family, signal.SIGKILL)
-        limit = time.monotonic() + GONE_WITHIN_S
-        while any(_parent(pid) is not None for pid in family) and time.monotonic() < limit:
-            time.sleep(POLL_S)
+        if self._process.returncode is None:
+            family.gone(family.kill(self.pid), GONE_WITHIN_S)
         self._warden.kill()
         self._warden.wait()
         if self._warden.stdin is not None:
@@ -118,31 +127,3 @@ class Child:
             except BrokenPipeError as error:
                 self.reap()
                 raise Unavailable("the server's process ended before it began", retryable=True) from error
-
-
-def _send(pids: Iterable[int], number: signal.Signals) -> None:
-    for pid in pids:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, number)
-
-
-def _descendants(pid: int) -> list[int]:
-    """Whoever `pid` started and whom those started, as of now."""
-    children: dict[int, list[int]] = {}
-    for number in map(int, filter(str.isdecimal, os.listdir("/proc"))):
-        parent = _parent(number)
-        if parent is not None:
-            children.setdefault(parent, []).append(number)
-    found = children.get(pid, [])
-    for each in found:
-        found += children.get(each, [])
-    return found
-
-
-def _parent(pid: int) -> int | None:
-    """Who started a process; None when it has ended."""
-    try:
-        state, parent, *_ = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-    return None if state == "Z" else int(parent)

@@ -8,12 +8,10 @@ A process is known by its number and the moment it started, so that a number giv
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -23,26 +21,14 @@ from soundstage.core.environment import Environment, SystemEnvironment
 from soundstage.core.errors import AlreadyExists, DataLoss, NotFound
 from soundstage.servers.catalogue import KINDS, find
 from soundstage.servers.cluster import LOG_LINES, counted, ended, plan, settled, wait_ready
+from soundstage.servers.family import Process, gone, kill, signal_group, started_at
 from soundstage.servers.kind import Kind, Kit, Node
 from soundstage.servers.programs import Toolbox
 from soundstage.servers.server import LOG_NAME, tail
 from soundstage.servers.shelf import Note, Shelf
 
 STATE_NAME = "state.json"
-POLL_S = 0.05
 KILLED_WITHIN_S = 10.0
-
-
-class Process(msgspec.Struct, frozen=True):
-    """A process by its number, and the ticks of the machine's clock at which it started; 0: at once gone."""
-
-    pid: int
-    started: int
-
-    @property
-    def running(self) -> bool:
-        """Whether it is there."""
-        return self.started != 0 and started_at(self.pid) == self.started
 
 
 class Standing(msgspec.Struct, frozen=True):
@@ -91,8 +77,8 @@ class Site:
         state = self.state(name)
         found = [] if state is None else [process for process in state.processes if process.running]
         for process in found:
-            _signal(process, signal.SIGCONT)
-            _signal(process, kind.stop_signal)
+            signal_group(process.pid, signal.SIGCONT)
+            signal_group(process.pid, kind.stop_signal)
         _end(found, kind.stop_within_s)
         if forget:
             shutil.rmtree(self.folder(name), ignore_errors=True)
@@ -169,17 +155,6 @@ def _fits(before: Standing, kind: Kind, count: int, port: int) -> bool:
     return len(before.hosts) == count and set(ports) == set(kind.ports) and port in (0, next(iter(ports.values())))
 
 
-def started_at(pid: int) -> int:
-    """When the process with this number started, in ticks since the machine did; 0 when it has ended."""
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace")
-    except OSError:
-        return 0
-    # The program's name, in brackets, may hold anything.
-    fields = text.rpartition(")")[2].split()
-    return 0 if fields[0] in "ZX" else int(fields[19])
-
-
 def _start(kit: Kit, node: Node, nodes: tuple[Node, ...]) -> Process:
     launch = kit.launch(node, nodes)
     with (node.folder / LOG_NAME).open("ab") as log:
@@ -197,24 +172,8 @@ def _start(kit: Kit, node: Node, nodes: tuple[Node, ...]) -> Process:
     return Process(process.pid, started_at(process.pid))
 
 
-def _signal(process: Process, number: signal.Signals) -> None:
-    if process.running:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, number)
-
-
 def _end(processes: list[Process], within_s: float) -> None:
-    """None of them runs: waited for, then killed."""
-    if not _gone(processes, within_s):
-        for process in processes:
-            _signal(process, signal.SIGKILL)
-        _gone(processes, KILLED_WITHIN_S)
-
-
-def _gone(processes: list[Process], within_s: float) -> bool:
-    limit = time.monotonic() + within_s
-    while any(process.running for process in processes):
-        if time.monotonic() > limit:
-            return False
-        time.sleep(POLL_S)
-    return True
+    """None of them runs, nor whoever they started: waited for, then killed."""
+    if not gone(processes, within_s):
+        others = [each for process in processes if process.running for each in kill(process.pid)]
+        gone([*processes, *others], KILLED_WITHIN_S)
