@@ -23,13 +23,14 @@ from soundstage.engines.log.port import Bounds, TopicSpec
 
 PLACE = ("main.events", 0)
 MISSING, EXISTS, SILENT = "UNKNOWN_TOPIC_OR_PART", "TOPIC_ALREADY_EXISTS", "_TIMED_OUT"
+NEVER = object()
 NO_RIGHT = "TOPIC_AUTHORIZATION_FAILED"
 
 
 class Brokers:
     """What the driver calls a client: each question is answered by the next of its answers, the last again and again.
 
-    A text is the name of an error.
+    A text is the name of an error, `NEVER` that nothing comes.
     """
 
     def __init__(self, **answers: list[Any]) -> None:
@@ -42,6 +43,8 @@ class Brokers:
             left = self._answers[question]
             answer = left.pop(0) if len(left) > 1 else left[0]
             told: Future[Any] = Future()
+            if answer is NEVER:
+                return {"it": told}
             if isinstance(answer, str):
                 told.set_exception(KafkaException(KafkaError(code_of(answer))))
             else:
@@ -54,8 +57,8 @@ class Brokers:
 class FalseLink(Link):
     """Asks brokers that there are not."""
 
-    def __init__(self, brokers: Brokers, last: Any = None) -> None:
-        super().__init__(parse_address("test", urlsplit("kafka://nowhere?patience_s=0.2"), {}, None))
+    def __init__(self, brokers: Brokers, last: Any = None, options: str = "patience_s=0.2") -> None:
+        super().__init__(parse_address("test", urlsplit(f"kafka://nowhere?{options}"), {}, None))
         self.admin = brokers
         self._heard = last
 
@@ -127,6 +130,14 @@ async def test_silence_is_told_when_patience_ends() -> None:
         with pytest.raises(Unavailable) as refused:
             await asking_of(Brokers(describe_cluster=[SILENT])).answer("describe_cluster")
     assert refused.value.outcome == "not_applied"
+
+
+async def test_an_attempt_that_the_driver_never_ends_is_left_for_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(asking, "LATE_S", 0.01)
+    brokers = Brokers(list_offsets=[NEVER, NEVER, offset(7)])
+    link = FalseLink(brokers, options="patience_s=600&attempt_s=0.05")
+    async with asyncio.timeout(60):
+        assert await Asking(link, Bridge(), SystemEnvironment()).offsets([PLACE], LATEST) == [7]
 
 
 async def test_who_is_shut_out_meanwhile_is_told_so_when_patience_ends() -> None:

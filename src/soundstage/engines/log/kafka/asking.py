@@ -17,6 +17,9 @@ from soundstage.engines.log.membership import Place
 from soundstage.engines.log.port import Bounds
 
 PAUSE_FIRST_S, PAUSE_LAST_S = 0.02, 0.5
+LATE_S = 0.5
+"""By so much the driver is let tell first that an attempt was in vain, and why; some of its questions it never ends."""
+
 UNKNOWN_TRIES = 20
 NONE = -1
 """The offset of a time that is after all entries."""
@@ -50,7 +53,7 @@ class Asking:
                 # Clients and threads may be gone that were there at the last attempt.
                 self._bridge.check_open()
                 asked = self._asked(ask, *given, request_timeout=min(left_s, self._attempt_s), **named)
-                async with asyncio.timeout_at(began_s + max(left_s, PAUSE_FIRST_S)):
+                async with asyncio.timeout_at(began_s + max(min(left_s, self._attempt_s + LATE_S), PAUSE_FIRST_S)):
                     return await self._all(asked)
             except Exception as error:
                 found = failure(error, reading=reading)
