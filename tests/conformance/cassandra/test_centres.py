@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack
 from typing import NamedTuple
 
 import pytest
+from tests.conformance.calls import within
 from tests.conformance.cassandra.conftest import link_to
 from tests.conformance.held import held
 
@@ -93,10 +94,6 @@ async def engines(links: Links) -> AsyncIterator[Engines]:
 
 def now_us() -> int:
     return time.time_ns() // 1_000
-
-
-def within(seconds: float) -> int:
-    return time.monotonic_ns() + round(seconds * 1e9)
 
 
 async def known(engine: CassandraRecords, table: str) -> None:

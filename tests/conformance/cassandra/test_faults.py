@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     load_pem_private_key,
 )
+from tests.conformance.calls import within
 from tests.conformance.cassandra.conftest import link_to
 from tests.conformance.held import held
 from tests.conformance.limits import file_limit
@@ -117,10 +118,6 @@ def now_us() -> int:
 
 def put(key: bytes, value: bytes = b"value") -> Batch:
     return Batch(cells=[(key, version.put(now_us(), f"token-{key.decode()}", value))])
-
-
-def within(seconds: float) -> int:
-    return time.monotonic_ns() + round(seconds * 1e9)
 
 
 async def keys_of(engine: CassandraRecords, table: str, record: bytes) -> set[bytes]:

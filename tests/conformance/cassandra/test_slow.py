@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator
 
 import pytest
+from tests.conformance.calls import WAIT_S, refused, within
 from tests.conformance.cassandra.conftest import link_to
 from tests.conformance.proxy import Proxy
 
@@ -23,9 +24,6 @@ PAUSE_S = 3.0
 """Before each piece of an answer: longer than a call may take."""
 
 DEADLINE_S = 0.5
-
-MOST_S = 120.0
-"""What a call may take on a busy machine."""
 
 WRITERS, EACH = 4, 8
 
@@ -54,10 +52,6 @@ async def engine(proxy: Proxy) -> AsyncIterator[CassandraRecords]:
     assert left == (0, 0)
 
 
-def within(seconds: float) -> int:
-    return time.monotonic_ns() + round(seconds * 1e9)
-
-
 def now_us() -> int:
     return time.time_ns() // 1_000
 
@@ -71,17 +65,9 @@ async def keys(engine: CassandraRecords, table: str) -> set[bytes]:
     return {key for key, _ in page.rows}
 
 
-async def refused(call: Awaitable[object]) -> SoundstageError:
-    """What a call ends with, which must fail, and not for ever."""
-    async with asyncio.timeout(MOST_S):
-        with pytest.raises(SoundstageError) as error:
-            await call
-    return error.value
-
-
 async def settled(engine: CassandraRecords) -> None:
     """It answers again."""
-    async with asyncio.timeout(MOST_S):
+    async with asyncio.timeout(WAIT_S):
         while True:
             try:
                 await engine.apply(PLAIN, b"settled", put(b"key"), deadline_ns=within(5))

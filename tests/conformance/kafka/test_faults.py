@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from contextlib import suppress
 
 import pytest
+from tests.conformance.calls import WAIT_S, refused, within
 from tests.conformance.kafka.conftest import link_to
 from tests.conformance.limits import file_limit
 from tests.conformance.pauses import paused
@@ -28,9 +29,6 @@ TOPIC, OTHER = "faults/events", "faults/others"
 PARTITIONS = 3
 PRODUCERS = 8
 NUMBERS = {b"%d" % number for number in range(10)}
-
-WAIT_S = 240.0
-"""For what takes some seconds, or much longer on a machine that is busy."""
 
 LARGE_BYTES = 900_000
 FULL_BYTES = 8 << 20
@@ -51,18 +49,6 @@ async def log(broker: Cluster) -> AsyncIterator[KafkaLog]:
     await opened.create_topic(TopicSpec(name=TOPIC, partitions=PARTITIONS))
     yield opened
     await opened.stop()
-
-
-def within(seconds: float) -> int:
-    return time.monotonic_ns() + round(seconds * 1e9)
-
-
-async def refused(call: Awaitable[object]) -> SoundstageError:
-    """What a call ends with, which must fail."""
-    async with asyncio.timeout(WAIT_S):
-        with pytest.raises(SoundstageError) as error:
-            await call
-    return error.value
 
 
 async def values(log: KafkaLog, topic: str = TOPIC, partitions: int = PARTITIONS) -> list[bytes]:

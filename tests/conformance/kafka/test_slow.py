@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import random
 import threading
-import time
-from collections.abc import AsyncIterator, Awaitable, Generator
+from collections.abc import AsyncIterator, Generator
 from contextlib import suppress
 
 import pytest
+from tests.conformance.calls import WAIT_S, refused, within
 from tests.conformance.kafka.conftest import link_to
 from tests.conformance.proxy import Proxy
 
@@ -26,12 +26,6 @@ PAUSE_S = 3.0
 """Before each piece of an answer: longer than a look may take that a deadline does not cut short."""
 
 DEADLINE_S = 0.5
-
-MOST_S = 60.0
-"""What a call of two seconds' patience may take on a busy machine."""
-
-WAIT_S = 240.0
-"""For what takes some seconds, or much longer on a machine that is busy."""
 
 PRODUCERS, EACH = 8, 10
 
@@ -75,18 +69,6 @@ async def log(proxy: Proxy, space: str) -> AsyncIterator[KafkaLog]:
 
 def threads() -> set[str]:
     return {thread.name for thread in threading.enumerate() if "asyncio" not in thread.name}
-
-
-def within(seconds: float) -> int:
-    return time.monotonic_ns() + round(seconds * 1e9)
-
-
-async def refused(call: Awaitable[object]) -> SoundstageError:
-    """What a call ends with, which must fail, and not for ever."""
-    async with asyncio.timeout(MOST_S):
-        with pytest.raises(SoundstageError) as error:
-            await call
-    return error.value
 
 
 async def values(log: KafkaLog, topic: str = TOPIC) -> list[bytes]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping
 from urllib.parse import urlsplit
 
 import msgspec
 import pytest
+from tests.conformance.calls import within
 from tests.conformance.opensearch.conftest import engine_at
 from tests.conformance.pauses import paused
 
@@ -34,10 +34,6 @@ SPEC = IndexSpec(
 
 
 own: Callable[[], Generator[Cluster]] = server_fixture("opensearch", scope="function")
-
-
-def within(seconds: float) -> int:
-    return time.monotonic_ns() + round(seconds * 1e9)
 
 
 @pytest.fixture

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator
 
 import pytest
+from tests.conformance.calls import refused, within
 from tests.conformance.opensearch.conftest import engine_at
 from tests.conformance.proxy import Proxy
 
@@ -25,9 +25,6 @@ PAUSE_S = 3.0
 """Before each piece of an answer: longer than a call may take."""
 
 DEADLINE_S = 0.5
-
-MOST_S = 120.0
-"""What a call may take on a busy machine."""
 
 LUMP = "word " * 4_000
 LUMPS = 20
@@ -54,18 +51,6 @@ async def search(proxy: Proxy, url: str) -> AsyncIterator[OpenSearchSearch]:
     await engine.drop_index("films")
     await engine.stop()
     await proxy.deserted()
-
-
-def within(seconds: float) -> int:
-    return time.monotonic_ns() + round(seconds * 1e9)
-
-
-async def refused(call: Awaitable[object]) -> SoundstageError:
-    """What a call ends with, which must fail, and not for ever."""
-    async with asyncio.timeout(MOST_S):
-        with pytest.raises(SoundstageError) as error:
-            await call
-    return error.value
 
 
 async def test_calls_end_by_their_deadline_and_all_goes_on_when_it_is_quick_again(

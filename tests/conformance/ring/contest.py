@@ -9,7 +9,8 @@ import asyncio
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from tests.conformance.ring.traffic import PACE_S, TURNED_DOWN, WAIT_S, now_us, within
+from tests.conformance.calls import WAIT_S, within
+from tests.conformance.ring.traffic import PACE_S, TURNED_DOWN, now_us
 
 from soundstage.core import version
 from soundstage.core.errors import PreconditionFailed

@@ -12,6 +12,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Generator
 
 import pytest
+from tests.conformance.calls import WAIT_S, within
 from tests.conformance.cassandra.conftest import link_to
 from tests.conformance.held import held
 from tests.conformance.pauses import paused
@@ -23,11 +24,9 @@ from tests.conformance.ring.traffic import (
     PLAIN,
     SLOW_S,
     TURNED_DOWN,
-    WAIT_S,
     Traffic,
     now_us,
     put,
-    within,
 )
 
 from soundstage.core.environment import SystemEnvironment

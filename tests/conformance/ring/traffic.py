@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 
+from tests.conformance.calls import WAIT_S, within
+
 from soundstage.core import version
 from soundstage.core.errors import DeadlineExceeded, Exhausted, Unavailable
 from soundstage.engines.records.cassandra import CassandraRecords
@@ -19,9 +21,6 @@ TURNED_DOWN = (Unavailable, DeadlineExceeded, Exhausted)
 PACE_S, SLOW_S = 0.02, 0.2
 """Between two calls of one writer or reader, and while nodes start, so that they have the processor too."""
 
-WAIT_S = 240.0
-"""For what takes a moment, or much longer on a machine that is busy."""
-
 _last_us = 0
 
 
@@ -30,10 +29,6 @@ def now_us() -> int:
     global _last_us
     _last_us = max(_last_us + 1, time.time_ns() // 1_000)
     return _last_us
-
-
-def within(seconds: float) -> int:
-    return time.monotonic_ns() + round(seconds * 1e9)
 
 
 def put(key: bytes, number: int) -> Batch:

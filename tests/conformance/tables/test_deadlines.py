@@ -11,18 +11,16 @@ from typing import Any, LiteralString
 
 import psycopg
 import pytest
+from tests.conformance.calls import WAIT_S, refused, within
 from tests.conformance.tables.conftest import address_at
 
 from soundstage.core.environment import SystemEnvironment
-from soundstage.core.errors import DeadlineExceeded, SoundstageError, Unavailable
+from soundstage.core.errors import DeadlineExceeded, Unavailable
 from soundstage.engines.tables.filters import equal
 from soundstage.engines.tables.iceberg import IcebergTables
 from soundstage.engines.tables.port import AddColumn, Column
 from soundstage.servers import Cluster
 from soundstage.testing.tables.samples import SPEC, film, ids, rows
-
-WAIT_S = 240.0
-"""For what takes a moment, or much longer on a machine that is busy."""
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -98,16 +96,6 @@ def still(postgresql: Cluster) -> Generator[None]:
         yield
     finally:
         postgresql.servers[0].resume()
-
-
-def within(seconds: float) -> int:
-    return ENVIRONMENT.monotonic_ns() + int(seconds * 1e9)
-
-
-async def refused(call: Any) -> SoundstageError:
-    with pytest.raises(SoundstageError) as error:
-        await call
-    return error.value
 
 
 async def all_rows(engine: IcebergTables, deadline_ns: int) -> int:

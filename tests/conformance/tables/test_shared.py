@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from tests.conformance.calls import refused
 from tests.conformance.pauses import paused
 from tests.conformance.tables.conftest import address_at
 
@@ -102,12 +103,6 @@ async def test_a_delete_beside_an_append_of_another_engine_loses_neither(
     await engine.append("films", rows(film(1), film(2)))
     await asyncio.gather(engine.delete("films", equal("id", 1)), other.append("films", rows(film(3))))
     assert await ids(other) == [2, 3]
-
-
-async def refused(work: object) -> SoundstageError:
-    with pytest.raises(SoundstageError) as error:
-        await work  # pyright: ignore[reportGeneralTypeIssues]
-    return error.value
 
 
 async def test_a_database_that_was_killed_is_unavailable_and_used_again_when_it_is_back(

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from tests.conformance.calls import WAIT_S, refused, within
 from tests.conformance.proxy import Proxy
 from tests.conformance.tables.conftest import address_at
 
@@ -25,9 +25,6 @@ PAUSE_S = 3.0
 """Before each piece of an answer: longer than a call may take."""
 
 DEADLINE_S = 0.5
-
-MOST_S = 120.0
-"""What a call may take on a busy machine."""
 
 WRITERS, EACH = 3, 4
 
@@ -62,21 +59,9 @@ async def engine(proxy: Proxy, postgresql: Cluster, tmp_path: Path, catalogue: s
 
 async def threads_gone() -> None:
     """Those of engines have ended, which a stop does not wait for where they have nothing to do."""
-    async with asyncio.timeout(MOST_S):
+    async with asyncio.timeout(WAIT_S):
         while any(each.name.startswith("tables") for each in threading.enumerate()):  # noqa: ASYNC110 - they tell nobody
             await asyncio.sleep(0.01)
-
-
-def within(seconds: float) -> int:
-    return time.monotonic_ns() + round(seconds * 1e9)
-
-
-async def refused(call: Awaitable[object]) -> SoundstageError:
-    """What a call ends with, which must fail, and not for ever."""
-    async with asyncio.timeout(MOST_S):
-        with pytest.raises(SoundstageError) as error:
-            await call
-    return error.value
 
 
 async def scanned(engine: IcebergTables, deadline_ns: int) -> int:
