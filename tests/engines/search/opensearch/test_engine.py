@@ -367,9 +367,12 @@ async def test_calls_that_are_under_way_when_the_engine_stops_are_told_so(node: 
     assert [getattr(each, "code", None) for each in results] == ["unavailable", "unavailable"]
 
 
-async def test_an_answer_that_trickles_is_waited_for_no_longer_than_said(search: OpenSearchSearch, node: Node) -> None:
+@pytest.mark.parametrize("how", ["silent", "trickles"])
+async def test_a_node_that_does_not_come_to_an_end_is_waited_for_no_longer_than_said(
+    search: OpenSearchSearch, node: Node, how: str
+) -> None:
     await search.get("films", [])
-    node.trickles = True
+    setattr(node, how, True)
     async with asyncio.timeout(30):
         with pytest.raises(SoundstageError) as refusal:
             await search.get("films", ["1"])
@@ -377,14 +380,3 @@ async def test_an_answer_that_trickles_is_waited_for_no_longer_than_said(search:
         with pytest.raises(SoundstageError) as refusal:
             await search.get("films", ["1"], deadline_ns=SystemEnvironment().monotonic_ns() + 200_000_000)
         assert (refusal.value.code, refusal.value.outcome) == ("deadline", "unknown")
-
-
-async def test_a_node_that_says_nothing_is_waited_for_no_longer_than_said(search: OpenSearchSearch, node: Node) -> None:
-    await search.get("films", [])
-    node.silent = True
-    with pytest.raises(SoundstageError) as refusal:
-        await search.get("films", ["1"])
-    assert (refusal.value.code, refusal.value.outcome) == ("unavailable", "unknown")
-    with pytest.raises(SoundstageError) as refusal:
-        await search.get("films", ["1"], deadline_ns=SystemEnvironment().monotonic_ns() + 200_000_000)
-    assert (refusal.value.code, refusal.value.outcome) == ("deadline", "unknown")

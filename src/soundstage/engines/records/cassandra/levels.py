@@ -6,11 +6,16 @@ majorities of one circle, which is all replicas, or those of one data centre.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from functools import cache
+from typing import Literal, NamedTuple, TypeAlias
+
+from msgspec import UnsetType
 
 from soundstage.engines.records.cassandra.driver import EACH_QUORUM, LEVELS, LOCAL_SERIAL, SERIAL
 from soundstage.engines.records.cassandra.options import Consistency
 from soundstage.engines.records.port import TableSpec
+
+Scope: TypeAlias = Literal["local", "global"] | UnsetType
 
 
 class Levels(NamedTuple):
@@ -30,10 +35,15 @@ class Levels(NamedTuple):
 
 def levels_of(consistency: Consistency, spec: TableSpec) -> Levels:
     """Those of a table on an engine of that `consistency`, which counts where the table names no scope."""
-    if spec.scope == "local":
+    return _levels(consistency, spec.scope, is_eventual(spec))
+
+
+@cache
+def _levels(consistency: Consistency, scope: Scope, is_eventual: bool) -> Levels:
+    if scope == "local":
         one, most = LEVELS["local_one"], LEVELS["local_quorum"]
         found = Levels(most, most, LOCAL_SERIAL, most, EACH_QUORUM)
-    elif spec.scope == "global":
+    elif scope == "global":
         one, most = LEVELS["one"], LEVELS["quorum"]
         found = Levels(most, most, SERIAL, most, most)
     else:
@@ -41,7 +51,7 @@ def levels_of(consistency: Consistency, spec: TableSpec) -> Levels:
         one, most = LEVELS["local_one" if is_local else "one"], LEVELS[consistency]
         commit = LEVELS["local_quorum" if is_local else "quorum"]
         found = Levels(most, most, LOCAL_SERIAL if is_local else SERIAL, commit, most)
-    return found._replace(rows=one) if is_eventual(spec) else found
+    return found._replace(rows=one) if is_eventual else found
 
 
 def is_loose(consistency: Consistency) -> bool:

@@ -223,9 +223,9 @@ class Reader:
 
     async def _ask(self, table: Table, statement: Any, values: tuple[Any, ...], deadline_ns: int | None) -> list[Any]:
         """The rows of a read of one partition, as consistent as the table is to be."""
-        levels = self._requests.levels(table.spec)
         if self._level is not None:
             return await self._requests.read(statement, values, deadline_ns, level=self._level)
+        levels = self._requests.levels(table.spec)
         if table.serial:
             self._requests.check_decides(table.spec)
             return await self._requests.read_serially(statement, values, deadline_ns, level=levels.serial)

@@ -26,7 +26,7 @@ from soundstage.engines.records.cassandra.failures import (
     patient,
     remember,
 )
-from soundstage.engines.records.cassandra.levels import Levels, is_eventual, levels_of
+from soundstage.engines.records.cassandra.levels import Levels, levels_of
 from soundstage.engines.records.cassandra.link import Link
 from soundstage.engines.records.port import IN_FLIGHT_MAX_US, TableSpec
 
@@ -40,13 +40,6 @@ class Failing(NamedTuple):
     reason: str
 
 
-class Reach(NamedTuple):
-    """What of a table's settings decides who answers for it."""
-
-    scope: object
-    is_eventual: bool
-
-
 class Requests:
     """What one engine asks of the cluster. Where no level is given, that is the engine's own: see `levels`.
 
@@ -57,7 +50,6 @@ class Requests:
         options = link.address.options
         self.own: Levels = levels_of(options.consistency, TableSpec(name=""))
         self.one: int = levels_of(options.consistency, TableSpec(name="", eventual=True)).rows
-        self._levels: dict[Reach, Levels] = {}
         self._link = link
         self._environment = environment
         self._bridge = Bridge()
@@ -104,11 +96,7 @@ class Requests:
 
     def levels(self, spec: TableSpec) -> Levels:
         """What requests for a table go out at."""
-        reach = Reach(spec.scope, is_eventual(spec))
-        found = self._levels.get(reach)
-        if found is None:
-            found = self._levels[reach] = levels_of(self._link.address.options.consistency, spec)
-        return found
+        return levels_of(self._link.address.options.consistency, spec)
 
     def check_decides(self, spec: TableSpec) -> None:
         """Raise `InvalidArgument` where `decides` is false."""
