@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import os
@@ -14,6 +15,7 @@ from tests.runtime.cluster import ERRANDS
 from tests.runtime.errands.api import Count, ErrandsCalls
 
 from soundstage.catalogue import SYSTEMS
+from soundstage.client.connection import Connection
 from soundstage.core.loop_thread import LoopThread
 from soundstage.runtime.config import HttpConfig
 from soundstage.runtime.jobs.api import Jobs
@@ -126,6 +128,24 @@ def test_where_nobody_answers_no_job_is_started() -> None:
 @pytest.mark.slow
 def test_ctrl_c_cancels_where_nobody_can_be_asked(served: Served) -> None:
     served.once_running(press_ctrl_c)
+    with pytest.raises(CommandFailure) as ended:
+        served.carry_out(FOR_EVER)
+    assert ended.value.exit_code == 1
+    assert served.states() == ["cancelled"]
+
+
+@pytest.mark.slow
+def test_ctrl_c_while_a_job_is_being_started_means_that_job(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    start = Connection.start_job
+
+    async def start_job(self: Connection, *given: Any) -> Any:
+        job = await start(self, *given)
+        press_ctrl_c()
+        # Where nobody takes the signal for the job's, this is cancelled.
+        await asyncio.sleep(0)
+        return job
+
+    monkeypatch.setattr(Connection, "start_job", start_job)
     with pytest.raises(CommandFailure) as ended:
         served.carry_out(FOR_EVER)
     assert ended.value.exit_code == 1
