@@ -87,6 +87,27 @@ def trickling() -> Answer:
     return answer
 
 
+class Parts(httpx2.AsyncByteStream):
+    """A body that comes in parts, and then ends, breaks or goes on in silence."""
+
+    def __init__(self, parts: tuple[bytes, ...], end: Exception | None) -> None:
+        self._parts = parts
+        self._end = end
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for part in self._parts:
+            yield part
+        if self._end is not None:
+            raise self._end
+
+
+def feed(*parts: bytes, end: Exception | None = None) -> Answer:
+    async def answer(request: httpx2.Request) -> httpx2.Response:
+        return httpx2.Response(200, headers={"content-type": "application/x-ndjson"}, stream=Parts(parts, end))
+
+    return answer
+
+
 def token(text: str = "t", time_us: int = 1_700_000_000_000_000) -> IdempotencyToken:
     return IdempotencyToken(Instant.from_us(time_us), text)
 

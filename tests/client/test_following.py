@@ -11,7 +11,7 @@ import httpx2
 import msgspec
 import pytest
 from tests.client.conftest import Meet
-from tests.client.stand_in import Answer, broken, problem
+from tests.client.stand_in import broken, feed, problem
 
 from soundstage.client import Connection, Settings, SyncConnection, Unreachable, connect, connect_sync
 from soundstage.core.environment import VirtualEnvironment
@@ -65,27 +65,6 @@ def event(cursor: int, **more: Any) -> bytes:
 
 def last_word(error: SoundstageError) -> bytes:
     return msgspec.json.encode({"problem": error.problem("r")}) + b"\n"
-
-
-class Parts(httpx2.AsyncByteStream):
-    """A body that comes in parts, and then ends, breaks or goes on in silence."""
-
-    def __init__(self, parts: tuple[bytes, ...], end: Exception | None) -> None:
-        self._parts = parts
-        self._end = end
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        for part in self._parts:
-            yield part
-        if self._end is not None:
-            raise self._end
-
-
-def feed(*parts: bytes, end: Exception | None = None) -> Answer:
-    async def answer(request: httpx2.Request) -> httpx2.Response:
-        return httpx2.Response(200, headers={"content-type": "application/x-ndjson"}, stream=Parts(parts, end))
-
-    return answer
 
 
 async def cursors(connection: Connection, cursor: str | None = None) -> list[str]:

@@ -126,6 +126,13 @@ class TestDictionaries:
     async def test_without_it_the_item_comes_without_its_value(self) -> None:
         assert await self.shown(understanding(answer=NotFound("none"))) is None
 
+    async def test_the_log_says_so_once(self, caplog: pytest.LogCaptureFixture) -> None:
+        by = understanding(answer=NotFound("none"))
+        for _ in range(2):
+            await self.shown(by)
+        (said,) = caplog.records
+        assert (said.levelname, vars(said)["codec"], vars(said)["namespace"]) == ("WARNING", self.codec, "people")
+
     async def test_whoever_cannot_fetch_it_now_is_told_so(self) -> None:
         with pytest.raises(Unavailable):
             await self.shown(understanding(answer=Unavailable("away", outcome="not_applied")))

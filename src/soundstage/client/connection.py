@@ -32,7 +32,16 @@ from soundstage.core.hlc import TokenClock
 from soundstage.core.ids import request_id, uuid4_hex
 from soundstage.core.observation import observer
 from soundstage.core.operation import AsyncFace, Operation, face_of
-from soundstage.core.policy import hedge_budget, hedged, policy_of, repeatable, retry_budget, retrying, with_token
+from soundstage.core.policy import (
+    Resumption,
+    hedge_budget,
+    hedged,
+    policy_of,
+    repeatable,
+    retry_budget,
+    retrying,
+    with_token,
+)
 from soundstage.core.recall import Recalls
 from soundstage.core.streaming import Content, DownloadOperation, UploadOperation
 from soundstage.core.transfers import FileAccess, Source
@@ -161,7 +170,7 @@ class Connection:
         self._observe(operation, reply)
         if attunement is None or not attunement.is_coded(operation, reply):
             return reply
-        return await self._attuning.understanding.understood(operation, request, reply)
+        return await self._understood(operation, request, reply, options, deadline_ns)
 
     async def follow(self, operation: Operation[..., Any], request: Any, options: CallOptions) -> AsyncGenerator[Any]:
         """The messages of a feed, going on after its last cursor when the connection is lost for a while.
@@ -183,8 +192,8 @@ class Connection:
         async with aclosing(following.messages(request)) as messages:
             async for message in messages:
                 self._observe(operation, message)
-                if attunement is not None:
-                    message = await self._attuning.understanding.understood(operation, request, message)
+                if attunement is not None and attunement.is_coded(operation, message):
+                    message = await self._understood(operation, request, message, options, deadline_ns)
                 yield message
 
     async def start_job(self, operation: Operation[..., Any], request: Any, options: CallOptions) -> Any:
@@ -228,6 +237,22 @@ class Connection:
 
     def _attunement(self, operation: Operation[..., Any]) -> Attunement | None:
         return attunement_of(operation) if self.settings.attune else None
+
+    async def _understood(
+        self, operation: Operation[..., Any], request: Any, message: Any, options: CallOptions, deadline_ns: int | None
+    ) -> Any:
+        """A reply, or a message of a feed, as its caller is to see it: what that needs is asked for as a read is."""
+        resumption = Resumption(policy_of(self.settings.retry, options), self.environment)
+        left_s = None if deadline_ns is None else max(0.0, (deadline_ns - self.environment.monotonic_ns()) / 1e9)
+        try:
+            async with asyncio.timeout(None if left_s is None else left_s + _ANSWER_MARGIN_S):
+                while True:
+                    try:
+                        return await self._attuning.understanding.understood(operation, request, message)
+                    except SoundstageError as error:
+                        await resumption.wait(error)
+        except TimeoutError:
+            raise late(operation, True) from None
 
     async def _ask(self, operation: Operation[..., Any], request: Any, deadline_ns: int) -> Any:
         """The reply to a question of the connection's own, which is sent once."""

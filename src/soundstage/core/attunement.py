@@ -8,6 +8,7 @@ A system whose clients are to be tuned by the server names a module in its decla
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Coroutine, Sequence
 from functools import lru_cache
 from importlib import import_module
@@ -16,12 +17,14 @@ from typing import Annotated, Any, Literal, Protocol, TypeAlias
 import msgspec
 from msgspec import Meta
 
-from soundstage.core.dictionaries import Dictionaries
+from soundstage.core.dictionaries import KNOWN_MAX, Dictionaries
 from soundstage.core.errors import DataLoss, NotFound
 from soundstage.core.message import Duration
 from soundstage.core.namespace import LatencyObjective
 from soundstage.core.operation import Operation
 from soundstage.core.policy import HEDGE_SHARE_MAX
+
+log: logging.Logger = logging.getLogger("soundstage.attunement")
 
 REPLY_MAX_BYTES = 64 << 20
 """What callers in process are shown of compressed values in one reply, at most."""
@@ -156,6 +159,7 @@ class Understanding:
         self._limit = limit
         self._aside = aside
         self._fetching = asyncio.Lock()
+        self._missed: set[str] = set()
 
     def of(self, operation: Operation[..., Any]) -> Callable[[Any, Any], Any] | None:
         """What shows the replies of one operation, each with its request; None where each is to be seen as it is.
@@ -180,15 +184,11 @@ class Understanding:
         found = self._undone(attunement, operation, request, message)
         return await found if asyncio.iscoroutine(found) else found
 
-    async def fetch(self, attunement: Attunement, namespace: str, codec: str) -> None:
-        """The dictionary is known; it is not where there is none of the name, or what came is another.
-
-        Raises what `ask` does for all other reasons.
-        """
-        await self._fetch(attunement, namespace, codec, self._ask)
-
     async def prepared(self, attunement: Attunement, namespace: str, codec: str, ask: Ask) -> bool:
-        """As `fetch`, by `ask`, for who can do without it; false, and nothing done, while others fetch any."""
+        """The dictionary was fetched by `ask`, for who can do without; false, and nothing done, while others fetch any.
+
+        It is not known where there is none of the name, or what came is another. Raises what `ask` does besides.
+        """
         if self.dictionaries.find(codec) is not None:
             return True
         if self._fetching.locked():
@@ -203,8 +203,18 @@ class Understanding:
             operation, request = attunement.fetching(namespace, codec)
             try:
                 self.dictionaries.add(codec, (await ask(operation, request)).content)
-            except (NotFound, DataLoss):
-                return
+            except (NotFound, DataLoss) as error:
+                self._miss(namespace, codec, error.detail)
+
+    def _miss(self, namespace: str, codec: str, reason: str) -> None:
+        """The log has it, once, that values of a namespace cannot be shown, and which."""
+        if codec in self._missed or len(self._missed) >= KNOWN_MAX:
+            return
+        self._missed.add(codec)
+        log.warning(
+            "the dictionary of a namespace cannot be had: items that need it come without their values",
+            extra={"namespace": namespace, "codec": codec, "reason": reason},
+        )
 
     def _undone(self, attunement: Attunement, operation: Operation[..., Any], request: Any, message: Any) -> Any:
         lacking = attunement.lacks(message, self.dictionaries)
@@ -227,6 +237,6 @@ class Understanding:
     ) -> Any:
         for namespace in attunement.namespaces(operation, request):
             for codec in lacking:
-                await self.fetch(attunement, namespace, codec)
+                await self._fetch(attunement, namespace, codec, self._ask)
         found = self._shown(attunement, operation, message)
         return await found if asyncio.iscoroutine(found) else found

@@ -256,7 +256,6 @@ class BoundOperation:
             if shown is None:
                 return reply
             found = shown(request, reply)
-            return await found if type(found) is _COROUTINE else found
         except SoundstageError as error:
             stats.failed(error.code)
             raise
@@ -270,6 +269,8 @@ class BoundOperation:
             gate.in_flight -= 1
             if began_ns >= 0:
                 stats.latency.observe(self._now_ns() - began_ns, _SAMPLED)
+        # What is asked for to show it is a call of its own, for which there has to be room.
+        return await found if type(found) is _COROUTINE else found
 
     def _enter_local(self, request: Any) -> Gate:
         try:

@@ -13,10 +13,12 @@ from tests.data.kv.dictionaries.conftest import ZSTD, Library, MakeLibrary
 from soundstage.core.compression import compress
 from soundstage.core.dictionaries import check_dictionary
 from soundstage.core.errors import Exhausted, InvalidArgument, NotFound, PreconditionFailed
+from soundstage.core.namespace import NamespaceSpec, Quotas
 from soundstage.data.kv.api import ClientCapabilities, KeyValue, PutItem
 from soundstage.data.kv.dictionaries import serving, training
 from soundstage.data.kv.dictionaries.training import Sample, Wanted, trained
 from soundstage.data.kv.shelf import DICTIONARIES_MAX
+from soundstage.runtime.namespaces.api import Namespaces
 
 WANTED = Wanted(2_048, 8 << 20)
 
@@ -157,3 +159,11 @@ async def test_another_namespace_has_none_of_it(library: Library) -> None:
     with pytest.raises(InvalidArgument):
         await other.put_items(id="1", items=[PutItem(key=b"k", value=b"v", codec=codec)])
     assert isinstance(other, KeyValue)
+
+
+async def test_where_one_call_runs_at_a_time_a_read_has_room_to_ask_for_it(library: Library) -> None:
+    codec = (await library.train()).codec
+    value = await library.put(codec)
+    spec = NamespaceSpec(name="people", abstraction="kv", config=ZSTD, quotas=Quotas(in_flight=1))
+    await library.stage.client(Namespaces).put(namespace=spec)
+    assert await library.get() == value
