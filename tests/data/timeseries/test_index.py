@@ -44,7 +44,7 @@ from soundstage.data.timeseries import (
     partitions,
 )
 from soundstage.data.timeseries.feed import TOPICS
-from soundstage.data.timeseries.index import events, indexer, searching
+from soundstage.data.timeseries.index import building, documents, events, indexer, searching
 from soundstage.data.timeseries.roles import ROLES, index_namespaces
 from soundstage.engines.records.port import Budget
 from soundstage.engines.search.memory import MemorySearch
@@ -430,8 +430,8 @@ async def test_an_index_is_made_anew_while_the_old_one_serves(
     environment: VirtualEnvironment,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(indexer, "WALK", Budget(rows=10, bytes=1 << 20))
-    monkeypatch.setattr(indexer, "BULK_ACTIONS", 1)
+    monkeypatch.setattr(building, "WALK", Budget(rows=10, bytes=1 << 20))
+    monkeypatch.setattr(building, "EVENTS", 1)
     (old,) = await search.indexes()
     assert (await flights.rebuild_index()).number == 1
     environment.advance(10)
@@ -452,8 +452,8 @@ async def begun(
     indexed: Stage, flights: TimeSeries, environment: VirtualEnvironment, monkeypatch: pytest.MonkeyPatch
 ) -> TimeSeries:
     """An index that is being made anew, and has some events."""
-    monkeypatch.setattr(indexer, "WALK", Budget(rows=10, bytes=1 << 20))
-    monkeypatch.setattr(indexer, "BULK_ACTIONS", 1)
+    monkeypatch.setattr(building, "WALK", Budget(rows=10, bytes=1 << 20))
+    monkeypatch.setattr(building, "EVENTS", 1)
     await flights.rebuild_index()
     environment.advance(10)
     assert await service_of(indexed).tend_index("trips", lambda: None)
@@ -551,7 +551,7 @@ async def test_no_document_is_left_of_a_slice_that_is_dropped_while_an_index_is_
     trips = await make(indexed, time_partition=DAILY, retention={"delete_after": "2d"}, accept_limit="2d", index=INDEX)
     await trips.write_event_records_sync(events=[event(NOW - hours * H, f"f{hours}") for hours in (0, 23, 47)])
     await work(indexed)
-    monkeypatch.setattr(indexer, "BULK_ACTIONS", 1)
+    monkeypatch.setattr(building, "EVENTS", 1)
     await trips.rebuild_index()
     environment.advance(10)
     # The oldest of the slices was walked, and is dropped before the others are.
@@ -662,7 +662,7 @@ async def test_who_lost_the_role_writes_no_document_any_more(indexed: Stage, fli
 async def test_before_every_change_it_is_looked_whether_the_role_is_held(
     indexed: Stage, search: Flaky, environment: VirtualEnvironment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(indexer, "BULK_ACTIONS", 1)
+    monkeypatch.setattr(documents, "BULK_ACTIONS", 1)
     monkeypatch.setattr(indexer, "DELETE_MAX", 1)
     trips = await make(indexed, time_partition=DAILY, retention={"delete_after": "2d"}, accept_limit="2d", index=INDEX)
     await trips.write_event_records_sync(events=[event(NOW - hours * H, f"f{hours}") for hours in (0, 47)])

@@ -16,7 +16,7 @@ from tests.data.timeseries.test_index import DAILY, Flaky, found, topics, work
 from soundstage.core.environment import VirtualEnvironment
 from soundstage.core.errors import SoundstageError, Unavailable
 from soundstage.data.timeseries import AggregationQuery, Event, EventCount, TimeSeries
-from soundstage.data.timeseries.index import indexer
+from soundstage.data.timeseries.index import building, documents, following
 from soundstage.engines.records.port import Budget
 from soundstage.runtime.stage import Stage
 
@@ -141,9 +141,10 @@ class Walk:
 async def test_whatever_befalls_an_index_it_has_everything_in_the_end(
     seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(indexer, "WALK", Budget(rows=5, bytes=1 << 20))
-    monkeypatch.setattr(indexer, "BULK_ACTIONS", 7)
-    monkeypatch.setattr(indexer, "FEED_ENTRIES", 3)
+    monkeypatch.setattr(building, "WALK", Budget(rows=5, bytes=1 << 20))
+    monkeypatch.setattr(building, "EVENTS", 7)
+    monkeypatch.setattr(documents, "BULK_ACTIONS", 7)
+    monkeypatch.setattr(following, "FEED_ENTRIES", 3)
     random, environment = Random(seed), VirtualEnvironment(seed)
     engines = [Faulty(environment, random) for _ in range(2)]
     stage = Stage.open(

@@ -33,7 +33,8 @@ from soundstage.data.timeseries.cursors import READ, SEARCH, Cursor
 from soundstage.data.timeseries.draining import Drains
 from soundstage.data.timeseries.events import EventKey, check_series, records_of
 from soundstage.data.timeseries.feed import LOG_KNOB
-from soundstage.data.timeseries.index.indexer import Indexer, rebuild
+from soundstage.data.timeseries.index.indexer import Indexer
+from soundstage.data.timeseries.index.notes import rebuild
 from soundstage.data.timeseries.index.searching import ENGINE_KNOB, SearchCursor, Searching
 from soundstage.data.timeseries.namespace import ServedNamespace
 from soundstage.data.timeseries.reads import PageReading, PageResult, Wanted, filters_of, interval_of
@@ -246,7 +247,7 @@ class TimeSeriesService:
             return
         since_us = indexer.waiting_since_us
         lag_s = 0.0 if since_us is None else max(0.0, (self._environment.now_us() - since_us) / 1e6)
-        documents, unfit = float(indexer.indexed), float(indexer.unfit)
+        documents, unfit = float(indexer.documents.made), float(indexer.documents.unfit)
         yield Measurement("timeseries_index_events", "Documents written", documents, "counter", labels)
         building = float(indexer.is_building)
         yield Measurement("timeseries_index_building", "Whether it is being made anew", building, "gauge", labels)

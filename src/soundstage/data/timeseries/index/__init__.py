@@ -1,8 +1,11 @@
 """The index of a namespace: which events have what, across ids.
 
     fields      what of an event is in its document, and under which names
-    feed        the log by which the index is told what was written
     events      events by their keys, from the slices
+    documents   of events, put into indexes
+    following   how far the feed was read that tells what was written
+    building    an index that is being filled from the slices
+    notes       which index is to serve, and of what it was told
     indexer     keeps the index as the slices are: from the feed, or all anew
     queries     what is searched for, and counted, as the search port has it
     searching   pages of events, and aggregates

@@ -1,0 +1,67 @@
+"""An index that is being filled from a walk over the slices: which events come next."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from soundstage.core import version
+from soundstage.core.environment import Environment
+from soundstage.core.errors import NotFound
+from soundstage.data.timeseries import placement
+from soundstage.data.timeseries.events import EventKey
+from soundstage.data.timeseries.namespace import ServedNamespace
+from soundstage.data.timeseries.slices import Slice
+from soundstage.engines.records.port import Budget, Row
+
+WALK = Budget(rows=4_000, bytes=2 << 20)
+
+EVENTS = 4_000
+"""After so many a part of the walk ends, or a page later."""
+
+
+class Build:
+    """The slices that are to be walked yet, and how far the first was; `is_whole` once there are none."""
+
+    def __init__(self, name: str, slices: Sequence[Slice], position: bytes | None = None) -> None:
+        self.name = name
+        self._left = list(slices)
+        self._position = position
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every slice was walked."""
+        return not self._left
+
+    async def part(self, served: ServedNamespace, environment: Environment) -> tuple[list[EventKey], Build]:
+        """The events of the next part of the walk, and what is to be done behind it; this one stays as it is."""
+        keys, ahead = dict[EventKey, None](), Build(self.name, self._left, self._position)
+        while ahead._left and len(keys) < EVENTS:
+            await ahead._walk(served, environment, keys)
+        return list(keys), ahead
+
+    async def _walk(self, served: ServedNamespace, environment: Environment, keys: dict[EventKey, None]) -> None:
+        """`keys` has those of another page of the walk."""
+        try:
+            page = await served.records.walk(self._left[0].table, 0, 1, self._position, WALK, environment.now_us())
+        except NotFound:
+            # Dropped meanwhile, or not made yet, and then told of by the feed.
+            self._left, self._position = self._left[1:], None
+            return
+        for partition, rows in page.partitions:
+            keys.update(dict.fromkeys(_keys(partition, rows)))
+            await environment.sleep(0)
+        self._position = page.position
+        if page.position is None:
+            self._left = self._left[1:]
+
+
+def _keys(partition: bytes, rows: Sequence[Row]) -> list[EventKey]:
+    found, prefix = list[EventKey](), b"\0"
+    for key, cell in rows:
+        if key.startswith(prefix) and found:
+            continue
+        prefix = placement.prefix_of(key)
+        series = placement.series_of(partition, version.split(cell).metadata)
+        time_ns, event_id = placement.event_of(prefix)
+        found.append(EventKey(series.decode(), time_ns, event_id.decode()))
+    return found
