@@ -1,0 +1,158 @@
+"""A stage that fills a namespace, truncates it, writes on and erases what is gone, and may be killed at any step of it.
+
+A step is a write of an engine's, or an append to its log, from the truncation on; their names are told in order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Awaitable, Callable
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from soundstage.core.environment import SystemEnvironment
+from soundstage.core.message import IdempotencyToken, Instant
+from soundstage.core.namespace import NamespaceSpec
+from soundstage.data.kv import Condition, KeyValue, PutItem
+from soundstage.data.kv.service import KeyValueService
+from soundstage.engines.log.rocksdb.engine import RocksLog
+from soundstage.engines.records.cassandra import CassandraRecords
+from soundstage.engines.records.rocksdb.engine import RocksRecords
+from soundstage.runtime.namespaces import Namespaces
+from soundstage.runtime.stage import Stage
+
+NAMESPACE = "people"
+OLD, NEW = b"old", b"new"
+RECORDS = ("ada", "bob")
+LATER_S = 3_600.0
+"""After so long nothing of before a truncation can come any more."""
+
+
+class Life(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a stage is, what its namespace is like, and when it is truncated; `last`: the step that is its last."""
+
+    url: str
+    folder: str
+    knobs: dict[str, Any]
+    at_us: int
+    last: int | None = None
+
+    @property
+    def token(self) -> IdempotencyToken:
+        """That of the truncation."""
+        return IdempotencyToken(Instant.from_us(self.at_us), "truncated")
+
+    def later(self) -> IdempotencyToken:
+        """That of the write after it."""
+        return IdempotencyToken(Instant.from_us(self.at_us + 1), "later")
+
+
+class Ahead(SystemEnvironment):
+    """The machine's clocks, so much ahead."""
+
+    ahead_s: float = 0.0
+
+    def now_ns(self) -> int:
+        return super().now_ns() + round(self.ahead_s * 1e9)
+
+    def now_us(self) -> int:
+        return self.now_ns() // 1_000
+
+
+def open_stage(life: Life, environment: Ahead) -> Stage:
+    """What it does between calls is done where it is asked for."""
+    config: dict[str, Any] = {
+        "engines": {"default": {"url": life.url}},
+        "control": {"poll_interval": "10ms"},
+        "telemetry": {"log_level": "error"},
+    }
+    return Stage.open(
+        config=config, data=str(Path(life.folder)), variables={}, environment=environment, background=False
+    )
+
+
+async def write_old(kv: KeyValue, life: Life, name: str) -> None:
+    """A record is there, or hidden, of before the truncation."""
+    token = IdempotencyToken(Instant.from_us(life.at_us - 1), f"old-{name}")
+    await kv.put_items(id=name, items=[PutItem(key=b"k", value=OLD)], idempotency_token=token)
+
+
+async def write_later(kv: KeyValue, life: Life) -> None:
+    """One record is there again; where the namespace takes conditions, because it is gone."""
+    condition = Condition(key=b"k", absent=True) if life.knobs.get("conditional_writes") else None
+    items = [PutItem(key=b"k", value=NEW)]
+    await kv.put_items(id="bob", items=items, condition=condition, idempotency_token=life.later())
+
+
+async def erase(stage: Stage) -> bool:
+    """What is gone is erased; whether nothing of it can come any more."""
+    service = await stage.systems.started("kv")
+    assert isinstance(service, KeyValueService)
+    erasure = await service.erase_truncated(NAMESPACE, lambda: None)
+    return erasure is None or erasure.last
+
+
+async def live(life: Life, told: Callable[[str], None], begin: Callable[[], None]) -> None:
+    """All of it, once; `begin` is called before the truncation."""
+    environment = Ahead()
+    async with open_stage(life, environment) as stage:
+        spec = NamespaceSpec(name=NAMESPACE, abstraction="kv", config=life.knobs)
+        await stage.client(Namespaces).put(namespace=spec)
+        kv = stage.client(KeyValue, NAMESPACE)
+        for name in RECORDS:
+            await write_old(kv, life, name)
+        begin()
+        await kv.truncate(confirm=NAMESPACE, idempotency_token=life.token)
+        told("truncated")
+        await write_later(kv, life)
+        told("written")
+        await erase(stage)
+        # What comes late is hidden, and for the last pass.
+        await write_old(kv, life, "eve")
+        told("aged")
+        environment.ahead_s = LATER_S
+        told("erased" if await erase(stage) else "not erased")
+
+
+def run(life: Life, ends: Connection) -> None:
+    """It lives in this process, and tells its steps."""
+    begun, count = False, 0
+
+    def begin() -> None:
+        nonlocal begun
+        begun = True
+
+    async def at(step: str, work: Awaitable[Any]) -> Any:
+        nonlocal count
+        done = await work
+        if begun:
+            count += 1
+            ends.send(step)
+            if count == life.last:
+                os.kill(os.getpid(), signal.SIGKILL)
+        return done
+
+    watch(at)
+    asyncio.run(live(life, ends.send, begin))
+
+
+def watch(at: Callable[[str, Awaitable[Any]], Awaitable[Any]]) -> None:
+    """Whatever writes in this process goes through `at`."""
+    for engine, call in ((RocksRecords, "apply"), (CassandraRecords, "apply"), (RocksLog, "append")):
+        own: Any = getattr(engine, call)
+
+        def watched(self: Any, where: str, *given: Any, own: Any = own, call: str = call, **named: Any) -> Any:
+            return at(f"{call} {where}", own(self, where, *given, **named))
+
+        setattr(engine, call, watched)
+    together: Any = RocksLog.write_together
+
+    def both(self: Any, writes: Any, *given: Any, **named: Any) -> Any:
+        return at(f"together {writes[0].table}", together(self, writes, *given, **named))
+
+    setattr(RocksLog, "write_together", both)  # noqa: B010 - its type is another
