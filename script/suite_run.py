@@ -20,6 +20,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 LIMIT_SECONDS = 1_500
 
+BYTECODE = ROOT / ".cache" / "bytecode"
+"""Where Python keeps what it compiled. Suites start hundreds of processes, most of whose work would be compiling."""
+
 _running: set[subprocess.Popen[bytes]] = set()
 _ending = threading.Event()
 
@@ -90,8 +93,13 @@ def reporting(report: Path) -> tuple[str, ...]:
 
 
 def clean_environment() -> dict[str, str]:
-    """The environment without settings of Soundstage's own, which would reach the programs under test."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("SOUNDSTAGE_")}
+    """The environment without settings of Soundstage's own, which would reach the programs under test.
+
+    Python keeps what it compiles, whatever the environment of this process says of that.
+    """
+    left_out = "PYTHONDONTWRITEBYTECODE"
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("SOUNDSTAGE_", left_out))}
+    return kept | {"PYTHONPYCACHEPREFIX": str(BYTECODE)}
 
 
 def end_of(process: subprocess.Popen[bytes], limit_seconds: float) -> tuple[int | None, float]:

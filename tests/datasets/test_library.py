@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from tests.conformance.limits import file_limit
 from tests.datasets.depot import MEMBERS, FolderClient, dataset, wheel
 
 from soundstage.core.errors import DataLoss, InvalidArgument, NotFound, SoundstageError, Unavailable
@@ -284,14 +284,11 @@ def test_without_space_nothing_is_downloaded(library: Library, tiny: Dataset, cl
 
 def fetch_with_file_limit(library: Library, limit: int) -> SoundstageError | None:
     """What fetching raises when no file may exceed `limit` bytes, as on a quota that is used up."""
-    former = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, former[1]))
     try:
-        library.fetch("tiny")
+        with file_limit(0, limit):
+            library.fetch("tiny")
     except SoundstageError as error:
         return error
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, former)
     return None
 
 

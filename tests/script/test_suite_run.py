@@ -98,3 +98,12 @@ def test_the_processors_seconds_are_those_of_all_processes_of_a_suite(tmp_path: 
 def test_settings_of_soundstage_do_not_reach_a_suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOUNDSTAGE_URL", "http://elsewhere")
     assert run(Suite("clean", None, ("sh", "-c", 'test -z "${SOUNDSTAGE_URL:-}"')), tmp_path).ok
+
+
+def test_what_a_suite_s_processes_compile_is_kept_for_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    monkeypatch.setattr("suite_run.BYTECODE", tmp_path / "kept")
+    (tmp_path / "imported.py").write_text("VALUE = 1\n")
+    command = (sys.executable, "-c", f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import imported")
+    assert run(Suite("compiled", None, command), tmp_path).ok
+    assert len([*(tmp_path / "kept").rglob("imported.*.pyc")]) == 1

@@ -46,6 +46,8 @@ async def keys_in(folder: str) -> list[bytes]:
 
 async def fill(folder: str, limit: int) -> dict[str, Any]:
     engine = await opened(folder)
+    # Python would keep the part of a compiled module that fits, and fail on it from then on.
+    sys.dont_write_bytecode = True
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
     acknowledged, said = 0, list[dict[str, Any]]()
     while not said:
