@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import pytest
-from tests.data.timeseries.conftest import NOW, OpenStage, event, make, service_of
+from tests.data.timeseries.conftest import NOW, OpenStage, event, make, served, service_of
 from tests.data.timeseries.engines import Watched
 
 from soundstage.core.environment import VirtualEnvironment
 from soundstage.core.errors import Unavailable
-from soundstage.data.timeseries.roles import ROLES, tend_namespaces
-from soundstage.engines.records.port import TableSpec
+from soundstage.data.timeseries.partitioning.histograms import Histograms
+from soundstage.data.timeseries.roles import ROLES, observe_namespaces, tend_namespaces
+from soundstage.engines.records.port import Budget, TableSpec, WalkPage
 from soundstage.runtime.roles import RoleContext
 from soundstage.runtime.stage import Stage
 
@@ -39,6 +40,7 @@ def test_one_process_at_a_time_has_the_role() -> None:
     assert [(role.name, role.kind) for role in ROLES] == [
         ("timeseries-slices", "one"),
         ("timeseries-index", "one"),
+        ("timeseries-partitioning", "one"),
     ]
 
 
@@ -73,3 +75,26 @@ async def test_what_is_due_is_dropped_though_the_next_slice_cannot_be_made(
     engine.broken = True
     await tend_namespaces(context(stage))
     assert old not in await tables(engine)
+
+
+class Unmeasured(Watched):
+    """No table of the namespace `one` can be walked."""
+
+    async def walk(
+        self, table: str, segment: int, segments: int, position: bytes | None, budget: Budget, now_us: int
+    ) -> WalkPage:
+        if table.startswith("timeseries/one/"):
+            raise Unavailable("down")
+        return await super().walk(table, segment, segments, position, budget, now_us)
+
+
+async def test_every_namespace_is_measured_whatever_becomes_of_another(
+    open_stage: OpenStage, environment: VirtualEnvironment, caplog: pytest.LogCaptureFixture
+) -> None:
+    stage = await open_stage(Unmeasured(environment))
+    for name in ("one", "other"):
+        await (await make(stage, name, time_partition=DAILY)).write_event_records_sync(events=[event(NOW)])
+    await observe_namespaces(context(stage))
+    assert "partitions could not be measured" in caplog.text
+    kept = [await Histograms(served(stage, name).table).all() for name in ("one", "other")]
+    assert [len(each) for each in kept] == [0, 1]

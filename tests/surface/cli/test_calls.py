@@ -129,6 +129,8 @@ def test_all_pages_are_there_where_lists_stand_beside_what_they_are_pages_of(cli
     whole = cli("timeseries", "read-event-records", *flags, "--all-pages").json
     assert [event["event_id"] for event in whole["records"]] == ["a", "b", "c"]
     assert set(whole) == {"records", "response_context"}
+    (partitions,) = cli("timeseries", "partition-histogram", "--namespace", "trips").json["slices"]
+    assert (partitions["partitions"], partitions["rows"]["max"]) == (1, 3)
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ Messages and operations are in `api`, the knobs of a namespace and what those le
     events       events as rows, checked
     writes       what is stored, and what becomes of late events
     buffer       events of fire-and-forget writes that wait; `draining`: how they reach the store
-    index        search and aggregates across ids, by a search engine beside the slices
+    index, partitioning   search and aggregates across ids, by a search engine; how large partitions are
     partitions   the reader of a list of partitions: one stream of events
     fanout       how many partitions to read at once
     reads        pages; `cursors`: where they go on

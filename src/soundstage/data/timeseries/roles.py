@@ -1,4 +1,4 @@
-"""The roles that make time slices ahead of their events and drop those whose time is over, and that keep indexes."""
+"""The roles of time series: they make slices ahead of events, drop those whose time is over, index, and measure."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ log: logging.Logger = logging.getLogger("soundstage.timeseries")
 PAUSE_S = 5.0
 """Between two rounds over all namespaces, each of which costs a look-up or two."""
 
+
+PARTITIONING_PAUSE_S = 60.0
+"""Between two rounds over all namespaces, each of which reads what is kept of their slices."""
 
 INDEXES_AT_ONCE = 8
 """Kept side by side, so that an engine that does not answer holds up few others."""
@@ -43,6 +46,27 @@ async def tend_namespaces(context: RoleContext) -> None:
             raise
         except SoundstageError as error:
             log.warning("time slices could not be tended", extra={"namespace": name, "reason": str(error)})
+
+
+async def observe_namespaces(context: RoleContext) -> None:
+    """The partitions of all namespaces are measured where that is due. One that fails keeps no other from its turn."""
+    service = context.service
+    assert isinstance(service, TimeSeriesService)
+
+    def check() -> None:
+        if context.lease is not None:
+            context.lease.check()
+
+    for name in service.names():
+        check()
+        try:
+            await service.observe(name, check)
+        except NotFound:
+            continue
+        except LeaseLost:
+            raise
+        except SoundstageError as error:
+            log.warning("partitions could not be measured", extra={"namespace": name, "reason": str(error)})
 
 
 async def index_namespaces(context: RoleContext) -> bool:
@@ -92,7 +116,14 @@ async def _tend(context: RoleContext) -> None:
         await tend_namespaces(context)
 
 
+async def _observe(context: RoleContext) -> None:
+    while True:
+        await context.environment.sleep(PARTITIONING_PAUSE_S)
+        await observe_namespaces(context)
+
+
 ROLES: list[Role] = [
     Role(name="timeseries-slices", run=_tend, kind="one"),
     Role(name="timeseries-index", run=_index, kind="one"),
+    Role(name="timeseries-partitioning", run=_observe, kind="one"),
 ]

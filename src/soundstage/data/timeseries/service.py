@@ -29,6 +29,7 @@ from soundstage.data.timeseries.api import (
     WriteEventRecords,
     WriteEventRecordsReply,
 )
+from soundstage.data.timeseries.api.partitions import PartitionHistogram, PartitionHistogramReply
 from soundstage.data.timeseries.cursors import READ, SEARCH, Cursor
 from soundstage.data.timeseries.draining import Drains
 from soundstage.data.timeseries.events import EventKey, check_series, records_of
@@ -37,6 +38,7 @@ from soundstage.data.timeseries.index.indexer import Indexer
 from soundstage.data.timeseries.index.notes import rebuild
 from soundstage.data.timeseries.index.searching import ENGINE_KNOB, SearchCursor, Searching
 from soundstage.data.timeseries.namespace import ServedNamespace
+from soundstage.data.timeseries.partitioning import observing
 from soundstage.data.timeseries.reads import PageReading, PageResult, Wanted, filters_of, interval_of
 from soundstage.data.timeseries.slices import Slice
 from soundstage.data.timeseries.writes import check, write
@@ -154,6 +156,13 @@ class TimeSeriesService:
         await served.catalogue.refresh()
         now_ns = self._environment.now_ns()
         return ListSlicesReply(slices=[_told(served, each, now_ns) for each in served.catalogue.slices])
+
+    async def partition_histogram(self, call: Call, request: PartitionHistogram) -> PartitionHistogramReply:
+        return await observing.tell(self._serve(request.namespace), request.slice, self._environment)
+
+    async def observe(self, name: str, check: Callable[[], None]) -> None:
+        """The partitions of slices that were due are measured."""
+        await observing.observe(self._serve(name), self._environment, check)
 
     async def tend(self, name: str, check: Callable[[], None]) -> None:
         """Slices that a namespace is to keep no longer are gone, and the one that it is about to need exists.

@@ -13,6 +13,7 @@ from msgspec import Meta
 from soundstage.core.errors import DataLoss, Forbidden, NotFound, TooLarge, Unavailable
 from soundstage.core.message import Duration, Instant, Int64, NamespaceName, PageToken
 from soundstage.core.operation import AsyncFace, SyncFace, operation
+from soundstage.data.timeseries.api.partitions import PartitionHistogram, PartitionHistogramReply
 
 Message = msgspec.Struct
 
@@ -320,6 +321,10 @@ class TimeSeriesCalls:
     @operation(ListSlices, access="read", idempotent=True, errors=(NotFound,))
     def list_slices(self) -> ListSlicesReply:
         """The slices of a namespace, with their states and settings."""
+
+    @operation(PartitionHistogram, access="read", idempotent=True, errors=(NotFound,))
+    def partition_histogram(self) -> PartitionHistogramReply:
+        """How large the partitions of each slice are, as it was last looked at: in minutes, or now where never."""
 
 
 class TimeSeries(AsyncFace, TimeSeriesCalls):

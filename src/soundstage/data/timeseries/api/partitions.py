@@ -1,0 +1,66 @@
+"""The messages about partitions: how large they are."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from soundstage.core.message import Instant, Int64, NamespaceName
+
+Message = msgspec.Struct
+
+
+class PartitionHistogram(Message, kw_only=True):
+    namespace: NamespaceName = ""
+    slice: Annotated[
+        str | None,
+        Meta(description="the table of a slice, of which it is looked anew where it may have grown; none: every slice"),
+    ] = None
+
+
+class Quantiles(Message, frozen=True, kw_only=True):
+    """What half of the partitions do not exceed, three quarters, and so on; `max` is the greatest that was seen."""
+
+    p50: Int64
+    p75: Int64
+    p95: Int64
+    p98: Int64
+    p99: Int64
+    max: Int64
+
+
+class PartitionBucket(Message, frozen=True, kw_only=True):
+    """Of the partitions that were seen, those of `bytes_from` bytes and of less than twice that."""
+
+    bytes_from: Int64
+    partitions: Int64
+
+
+class SlicePartitions(Message, frozen=True, kw_only=True, omit_defaults=True):
+    """The partitions of a slice, as they were at `surveyed_at`; without that nobody has looked yet.
+
+    `share_seen` of it was looked at, which is `partitions_seen` partitions; with 1 all is exact but for 2 % of each
+    size. Else `partitions` is about how many there are, and the rank of a size that is told may be off by
+    `p50_rank_error` or `p99_rank_error`, with 99 % confidence; the largest partition may not be among those seen.
+    """
+
+    table: str
+    start: Instant
+    end: Instant
+    surveyed_at: Instant | None = None
+    share_seen: float | None = None
+    partitions_seen: Int64 | None = None
+    partitions: Int64 | None = None
+    p50_rank_error: float | None = None
+    p99_rank_error: float | None = None
+    bytes: Annotated[Quantiles | None, Meta(description="keys and values of a partition")] = None
+    rows: Annotated[Quantiles | None, Meta(description="items of events in a partition")] = None
+    buckets: list[PartitionBucket] | None = None
+
+
+class PartitionHistogramReply(Message, kw_only=True):
+    """The slices, the oldest first."""
+
+    slices: list[SlicePartitions]
