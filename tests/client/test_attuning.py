@@ -23,11 +23,12 @@ from soundstage.core.codec import MSGPACK, decoder, msgpack_encode
 from soundstage.core.compression import compress, decompress
 from soundstage.core.dictionaries import codec_of_dictionary
 from soundstage.core.environment import VirtualEnvironment
-from soundstage.core.errors import InvalidArgument, NotFound, SoundstageError, Unavailable
+from soundstage.core.errors import InvalidArgument, NotFound, SoundstageError, TokenReused, Unavailable
 from soundstage.core.message import Duration
 from soundstage.core.namespace import LatencyObjective, NamespaceSpec
 from soundstage.core.policy import hedge_budget
 from soundstage.data.kv.api import (
+    Condition,
     GetItems,
     GetItemsReply,
     HandshakeReply,
@@ -302,6 +303,39 @@ class TestCompressing:
             with pytest.raises(InvalidArgument):
                 await kv.put_items(id="1", items=[PutItem(key=b"k", value=value)])
         assert [put.items[0].codec for put in far.puts()] == sent
+        assert len({put.idempotency_token for put in far.puts()}) == 1
+
+    @pytest.mark.parametrize("end", ["applied", "lost"])
+    async def test_a_write_that_is_refused_when_it_is_tried_again_is_one_write(
+        self, tuned: Tuned, monkeypatch: pytest.MonkeyPatch, end: str
+    ) -> None:
+        """The first try was applied and nobody heard of it; then the codec was taken no more."""
+        kv, far, _ = tuned(signals(codecs=("zstd",)))
+        await kv.put_items(id="1", items=[PutItem(key=b"k", value=WORDS)])
+        far.requests.clear()
+        answer = far.handle_async_request
+        lost = Unavailable("lost", outcome="unknown", retryable=True)
+        away = Unavailable("away", outcome="not_applied", retryable=False)
+        refused = InvalidArgument("no", field="items[0].codec")
+        coming: list[SoundstageError] = [lost, refused, TokenReused("another") if end == "applied" else away]
+
+        async def remembers(request: httpx2.Request) -> httpx2.Response:
+            reply = await answer(request)
+            if request.url.path.endswith("/put_items") and coming:
+                return await problem(coming.pop(0))(request)
+            return reply
+
+        monkeypatch.setattr(far, "handle_async_request", remembers)
+        put = kv.put_items(id="1", items=[PutItem(key=b"k", value=WORDS)], condition=Condition(absent=True))
+        if end == "applied":
+            await put
+        else:
+            with pytest.raises(Unavailable) as failed:
+                await put
+            assert failed.value.outcome == "unknown"
+        sent = ["zstd", "zstd", None, *(["zstd"] if end == "applied" else [])]
+        assert [put.items[0].codec for put in far.puts()] == sent
+        assert len({put.idempotency_token for put in far.puts()}) == 1
 
     async def test_values_are_whole_when_they_are_read(self, meet: Meet) -> None:
         metadata = ItemMetadata(token=token(), size=1, codec="zstd")

@@ -123,8 +123,10 @@ class TestDictionaries:
         by = understanding(4 << 20, GetDictionaryReply(codec=self.codec, content=self.words), aside=True)
         assert (await self.shown(by), places) == (bytes(size), [aside])
 
-    async def test_without_it_the_item_comes_without_its_value(self) -> None:
-        assert await self.shown(understanding(answer=NotFound("none"))) is None
+    async def test_without_it_the_item_comes_without_its_value_and_says_why(self) -> None:
+        by = understanding(answer=NotFound("none"))
+        (item,) = (await by.understood(KeyValueCalls.get_items, REQUEST, self.reply())).items
+        assert (item.value, item.withheld, item.metadata.codec) == (None, "no_dictionary", self.codec)
 
     async def test_the_log_says_so_once(self, caplog: pytest.LogCaptureFixture) -> None:
         by = understanding(answer=NotFound("none"))

@@ -26,6 +26,7 @@ from soundstage.core.errors import (
     InvalidArgument,
     SoundstageError,
     TokenDrift,
+    TokenReused,
     Unavailable,
 )
 from soundstage.core.hlc import TokenClock
@@ -135,14 +136,28 @@ class Connection:
         if attunement is None:
             return await self._exchange(None, operation, request, options, deadline_ns)
         wanted = await self._attuning.outgoing(attunement, operation, request, deadline_ns)
+        if wanted is request:
+            return await self._exchange(attunement, operation, request, options, deadline_ns)
+        # In either form it is one write: a try that nobody heard of may have been applied.
+        wanted = with_token(operation, wanted, self.clock)
         try:
             return await self._exchange(attunement, operation, wanted, options, deadline_ns)
         except InvalidArgument as error:
-            if wanted is request or isinstance(error, TokenDrift):
+            if isinstance(error, TokenDrift):
                 raise
         # A namespace that was made anew may take none of it. Where it was the caller's fault it is refused once more.
         self._attuning.doubt(attunement, operation, request)
-        return await self._exchange(attunement, operation, request, options, deadline_ns)
+        request = msgspec.structs.replace(request, idempotency_token=wanted.idempotency_token)
+        try:
+            return await self._exchange(attunement, operation, request, options, deadline_ns)
+        except TokenReused:
+            # It was applied as it was first sent, and the server remembers that, whatever it takes by now.
+            return await self._exchange(attunement, operation, wanted, options, deadline_ns)
+        except SoundstageError as error:
+            if error.outcome == "not_applied":
+                # What was refused at last may have been taken at first.
+                error.outcome = "unknown"
+            raise
 
     async def _exchange(
         self,
@@ -243,14 +258,13 @@ class Connection:
     ) -> Any:
         """A reply, or a message of a feed, as its caller is to see it: what that needs is asked for as a read is."""
         resumption = Resumption(policy_of(self.settings.retry, options), self.environment)
-        left_s = None if deadline_ns is None else max(0.0, (deadline_ns - self.environment.monotonic_ns()) / 1e9)
+        left_s = None
+        if deadline_ns is not None:
+            left_s = (deadline_ns - self.environment.monotonic_ns()) / 1e9 + _ANSWER_MARGIN_S
+        understanding = self._attuning.understanding
         try:
-            async with asyncio.timeout(None if left_s is None else left_s + _ANSWER_MARGIN_S):
-                while True:
-                    try:
-                        return await self._attuning.understanding.understood(operation, request, message)
-                    except SoundstageError as error:
-                        await resumption.wait(error)
+            async with asyncio.timeout(None if left_s is None else max(0.0, left_s)):
+                return await understanding.understood_at_last(operation, request, message, resumption)
         except TimeoutError:
             raise late(operation, True) from None
 

@@ -18,11 +18,11 @@ import msgspec
 from msgspec import Meta
 
 from soundstage.core.dictionaries import KNOWN_MAX, Dictionaries
-from soundstage.core.errors import DataLoss, NotFound
+from soundstage.core.errors import DataLoss, NotFound, SoundstageError
 from soundstage.core.message import Duration
 from soundstage.core.namespace import LatencyObjective
 from soundstage.core.operation import Operation
-from soundstage.core.policy import HEDGE_SHARE_MAX
+from soundstage.core.policy import HEDGE_SHARE_MAX, Resumption
 
 log: logging.Logger = logging.getLogger("soundstage.attunement")
 
@@ -176,6 +176,11 @@ class Understanding:
 
         return understand
 
+    def is_coded(self, operation: Operation[..., Any], message: Any) -> bool:
+        """Whether a reply, or a message of a feed, has to be `understood` before its caller sees it."""
+        attunement = attunement_of(operation)
+        return attunement is not None and attunement.is_coded(operation, message)
+
     async def understood(self, operation: Operation[..., Any], request: Any, message: Any) -> Any:
         """A reply, or a message of a feed, as its caller is to see it. Raises `TooLarge` over the limit."""
         attunement = attunement_of(operation)
@@ -183,6 +188,16 @@ class Understanding:
             return message
         found = self._undone(attunement, operation, request, message)
         return await found if asyncio.iscoroutine(found) else found
+
+    async def understood_at_last(
+        self, operation: Operation[..., Any], request: Any, message: Any, resumption: Resumption
+    ) -> Any:
+        """As `understood`, tried again while `resumption` has it; who has a deadline ends it by that."""
+        while True:
+            try:
+                return await self.understood(operation, request, message)
+            except SoundstageError as error:
+                await resumption.wait(error)
 
     async def prepared(self, attunement: Attunement, namespace: str, codec: str, ask: Ask) -> bool:
         """The dictionary was fetched by `ask`, for who can do without; false, and nothing done, while others fetch any.

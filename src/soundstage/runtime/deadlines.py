@@ -7,10 +7,13 @@ has a deadline, and cancels those that are overdue; the dispatcher turns that in
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from heapq import heapify, heappop, heappush
-from typing import Any
+from typing import Any, TypeVar
 
 from soundstage.core.environment import Environment
+
+T = TypeVar("T")
 
 TICK_S = 0.002
 """How late a deadline may be noticed."""
@@ -64,6 +67,18 @@ class Deadlines:
             self._heap = [entry for entry in self._heap if not entry[2].ended]
             heapify(self._heap)
             self._ended = 0
+
+    async def keep(self, doing: Awaitable[T], deadline_ns: int, late: Callable[[], Exception]) -> T:
+        """What `doing` returns; raises what `late` gives once `deadline_ns` (monotonic) has passed."""
+        watched = self.watch(deadline_ns)
+        try:
+            return await doing
+        except asyncio.CancelledError:
+            if self.was_late(watched):
+                raise late() from None
+            raise
+        finally:
+            self.release(watched)
 
     @staticmethod
     def was_late(call: Watched) -> bool:

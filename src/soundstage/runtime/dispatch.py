@@ -204,15 +204,7 @@ class BoundOperation:
             raise DeadlineExceeded(
                 "the deadline had passed before the call began", hint="allow more time", outcome="not_applied"
             )
-        watched = self._on.deadlines.watch(deadline_ns)
-        try:
-            return await work(call, request)
-        except asyncio.CancelledError:
-            if self._on.deadlines.was_late(watched):
-                raise self._late(request) from None
-            raise
-        finally:
-            self._on.deadlines.release(watched)
+        return await self._on.deadlines.keep(work(call, request), deadline_ns, lambda: self._late(request))
 
     def _late(self, request: Any) -> DeadlineExceeded:
         if not self._writes:

@@ -215,13 +215,13 @@ class Parts:
             await self.systems.started(abstraction)
 
     def _intercept(self) -> Interceptors:
-        self._deadlines = Deadlines(self.environment)
+        self.deadlines = Deadlines(self.environment)
         telemetry = self.config.telemetry
         return Interceptors(
             environment=self.environment,
             systems=self.systems,
             admission=self.admission,
-            deadlines=self._deadlines,
+            deadlines=self.deadlines,
             repetitions=self._repetitions,
             tracer=Tracer() if telemetry.traces else None,
             log_calls=telemetry.log_calls,
@@ -230,7 +230,7 @@ class Parts:
 
     def _schedule(self) -> None:
         """Everything that repeats is known to `background`, and done by this process's roles unless told otherwise."""
-        self.background.run("deadlines", self._deadlines.run())
+        self.background.run("deadlines", self.deadlines.run())
         if self.config.auth.mode != "none":
             self.background.run("followers", self.followers.watch(self.tokens.check, self.environment))
         roles = [("", role) for role in self._own_roles()] + self.systems.roles()

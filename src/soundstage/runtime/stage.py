@@ -19,11 +19,11 @@ from soundstage.catalogue import SYSTEMS
 from soundstage.core.attunement import Understanding
 from soundstage.core.call import DEFAULT_OPTIONS, LOCAL, Call, CallOptions, Principal
 from soundstage.core.environment import Environment, SystemEnvironment, VirtualEnvironment
-from soundstage.core.errors import InvalidArgument, NotFound, Unauthenticated, Unavailable
+from soundstage.core.errors import DeadlineExceeded, InvalidArgument, NotFound, Unauthenticated, Unavailable
 from soundstage.core.feed import Position
 from soundstage.core.names import nearest
 from soundstage.core.operation import AsyncFace, Operation, face_of
-from soundstage.core.policy import RetryPolicy, repeatable, retry_budget, retrying, with_token
+from soundstage.core.policy import Resumption, RetryPolicy, repeatable, retry_budget, retrying, with_token
 from soundstage.core.steps import begin
 from soundstage.core.streaming import Body, Content, DownloadOperation, UploadOperation
 from soundstage.core.system import System
@@ -240,10 +240,11 @@ class Stage:
         bound = self.operation(operation.system, operation.name)
         if not isinstance(bound, BoundFeed):
             raise InvalidArgument(f"{operation.path} is no feed", hint="call it")
-        async with aclosing(bound.follow(self._call(options), bound.read(request))) as messages:
+        call = self._call(options)
+        async with aclosing(bound.follow(call, bound.read(request))) as messages:
             async for message in messages:
                 if type(message) is not Position:
-                    yield await self._understanding.understood(operation, request, message)
+                    yield await self._understood(operation, request, message, RetryPolicy(), call.deadline_ns)
 
     async def start_job(self, operation: Operation[..., Any], request: Any, options: CallOptions) -> Any:
         """The job that `request` starts, as the owner of the process; it waits in the queue for its turn."""
@@ -386,13 +387,26 @@ class Stage:
         request = bound.read(request)
         if options.retries:
             request = with_token(operation, request, self._parts.clock)
+        policy = RetryPolicy(retries=options.retries or 0)
         if not options.retries or not repeatable(operation, request, options):
-            return await self._understanding.understood(operation, request, await bound.run(call, request))
-        policy = RetryPolicy(retries=options.retries)
-        reply = await retrying(
-            lambda: bound.run(call, request), policy, self._retries, self.environment, call.deadline_ns
-        )
-        return await self._understanding.understood(operation, request, reply)
+            reply = await bound.run(call, request)
+        else:
+            reply = await retrying(
+                lambda: bound.run(call, request), policy, self._retries, self.environment, call.deadline_ns
+            )
+        return await self._understood(operation, request, reply, policy, call.deadline_ns)
+
+    async def _understood(
+        self, operation: Operation[..., Any], request: Any, message: Any, policy: RetryPolicy, deadline_ns: int | None
+    ) -> Any:
+        """What was answered, or a message of a feed, as its caller is to see it; what that needs is asked for."""
+        understanding, resumption = self._understanding, Resumption(policy, self.environment)
+        if not understanding.is_coded(operation, message):
+            return message
+        asked = understanding.understood_at_last(operation, request, message, resumption)
+        if deadline_ns is None:
+            return await asked
+        return await self._parts.deadlines.keep(asked, deadline_ns, _unseen)
 
     def _call(self, options: CallOptions) -> Call:
         return Call(
@@ -411,3 +425,12 @@ class Stage:
                 outcome="not_applied",
             )
         return self._parts
+
+
+def _unseen() -> DeadlineExceeded:
+    return DeadlineExceeded(
+        "the deadline passed before what was answered could be shown",
+        hint="allow more time",
+        outcome="not_applied",
+        retryable=True,
+    )

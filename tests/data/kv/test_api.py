@@ -55,7 +55,7 @@ PARTS: dict[type[Any], str] = {
     api.KeyValueSignals: "version hold slos hedging page_size_bytes page_size_max chunk_threshold value_max codecs "
     "compress_from compress_level dictionary_from",
     api.DictionaryInfo: "codec state size samples created_at since",
-    api.Item: "key value metadata",
+    api.Item: "key value metadata withheld",  # the last is set by clients and never sent
     api.ItemMetadata: "token expires_at size codec",
     api.Predicate: "match_all match_keys match_range",
     api.MatchAll: "",

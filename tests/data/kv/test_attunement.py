@@ -310,6 +310,7 @@ class TestInProcess:
         await kv.put_items(id="ada", items=[PutItem(key=b"l", value=WORDS)])
         seen = {b"k": None, b"l": WORDS}
         assert values((await kv.get_items(id="ada")).items) == seen
+        assert [item.withheld for item in (await kv.get_items(id="ada")).items] == ["damaged", None]
         assert values((await kv.scan_items()).records[0].items) == seen
         told = await taken(kv.watch_items(cursor="0"), 2)
         assert [values(change.items or []) for change in told] == [{b"k": None}, {b"l": WORDS}]

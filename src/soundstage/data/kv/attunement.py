@@ -8,7 +8,7 @@ Where a namespace has a dictionary, values go by it. Those of a set of mutations
 for longer than any dictionary is kept.
 
 A server never looks into a value, so that any writer may put what is none of its codec. Such a value is left out, and
-its metadata is not: it keeps nobody from what lies beside it.
+its metadata is not, nor why: it keeps nobody from what lies beside it.
 """
 
 from __future__ import annotations
@@ -165,11 +165,11 @@ class KeyValueAttunement:
         for items in _lists_read(message):
             for index, item in enumerate(items):
                 if item.metadata.codec is not None and item.value is not None:
-                    value = _value(item, item.value, left if is_change else limit, dictionaries, allowance)
-                    left -= 0 if value is None else len(value)
+                    shown = _shown(item, item.value, left if is_change else limit, dictionaries, allowance)
+                    left -= 0 if shown.value is None else len(shown.value)
                     if left < 0 and not is_change:
                         raise too_large(limit)
-                    items[index] = Item(key=item.key, value=value, metadata=item.metadata)
+                    items[index] = shown
         return message
 
 
@@ -266,8 +266,8 @@ def _lists_read(message: Any) -> Sequence[list[Item]]:
     return ()
 
 
-def _value(item: Item, frame: bytes, limit: int, dictionaries: Dictionaries, allowance: Allowance) -> bytes | None:
-    """The value of an item; None for one that cannot be shown.
+def _shown(item: Item, frame: bytes, limit: int, dictionaries: Dictionaries, allowance: Allowance) -> Item:
+    """The item with its value, or with why that cannot be shown.
 
     It is no frame, or has more than `limit` bytes, or its dictionary is not to be had; or it does not say how many it
     has, and others like it have used up `allowance`.
@@ -276,11 +276,13 @@ def _value(item: Item, frame: bytes, limit: int, dictionaries: Dictionaries, all
     assert codec is not None
     dictionary = dictionaries.find(codec) if needs_dictionary(codec) else None
     if dictionary is None and needs_dictionary(codec):
-        return None
+        return Item(key=item.key, metadata=item.metadata, withheld="no_dictionary")
     try:
-        return decompress(codec, frame, limit, dictionary, allowance)
-    except (DataLoss, TooLarge):
-        return None
+        value = decompress(codec, frame, limit, dictionary, allowance)
+        return Item(key=item.key, value=value, metadata=item.metadata)
+    except (DataLoss, TooLarge) as error:
+        why = "too_large" if isinstance(error, TooLarge) else "damaged"
+        return Item(key=item.key, metadata=item.metadata, withheld=why)
     except SoundstageError as error:
         error.field = error.field or f"item {item.key[:80]!r}"
         raise

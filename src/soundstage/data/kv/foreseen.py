@@ -6,16 +6,33 @@ that succeeded: those are answered as the first was, whatever became of their co
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 import msgspec
 
 from soundstage.core import version
-from soundstage.core.errors import DeadlineExceeded, PreconditionFailed, TokenReused, Unavailable
+from soundstage.core.errors import (
+    DeadlineExceeded,
+    InvalidArgument,
+    PreconditionFailed,
+    TokenReused,
+    TooLarge,
+    Unavailable,
+)
+from soundstage.core.limits import CALL_MAX_BYTES
 from soundstage.core.message import IdempotencyToken
+from soundstage.data.kv import api
 from soundstage.data.kv.namespace import ServedNamespace
+from soundstage.data.kv.tokens import effective
+from soundstage.data.kv.writes import put_batch
 from soundstage.engines.records.port import ALL, Batch, Budget, Condition, Conditional, Stamp
 from soundstage.engines.records.refusals import condition_failed
+
+MakeConditional: TypeAlias = Callable[
+    [ServedNamespace, api.Condition | list[api.Condition], Batch, IdempotencyToken], Conditional
+]
+"""A batch as a conditional write under its token."""
 
 _NEVER = Condition(b"", Stamp(0, "\0"))
 """No version has a token like this."""
@@ -37,6 +54,31 @@ async def check_foreseen(
     except (Unavailable, DeadlineExceeded) as error:
         error.outcome = "not_applied"
         raise
+
+
+async def answered_before(
+    served: ServedNamespace,
+    partition: bytes,
+    request: api.PutItems,
+    time_us: int,
+    conditional: MakeConditional,
+    refusal: InvalidArgument,
+) -> api.PutItemsReply:
+    """What the first was answered of a conditional write that is taken no more, its codec for one; else `refusal`.
+
+    Nothing is written. Raises `TokenReused` where another one was taken under its token.
+    """
+    token = request.idempotency_token
+    if token is None or request.condition is None:
+        raise refusal
+    try:
+        whole = put_batch(partition, request.items, time_us, token.token, CALL_MAX_BYTES)
+        asked = conditional(served, request.condition, whole, token)
+        never = msgspec.structs.replace(asked, conditions=[_NEVER])
+        stamp_us = await served.store.apply(served.table, partition, whole, conditional=never)
+    except (InvalidArgument, TooLarge, PreconditionFailed):
+        raise refusal from None
+    return api.PutItemsReply(idempotency_token=effective(token, stamp_us), remember_for=served.remember_for)
 
 
 async def _is_recorded(served: ServedNamespace, partition: bytes, asked: Conditional, token: IdempotencyToken) -> bool:

@@ -52,6 +52,7 @@ from soundstage.data.kv.counts import count_rows
 from soundstage.data.kv.cursors import Cursor, seal, unseal
 from soundstage.data.kv.dictionaries.serving import DictionaryCalls
 from soundstage.data.kv.erasing import Erasure, erase, is_last
+from soundstage.data.kv.foreseen import answered_before
 from soundstage.data.kv.hot_items import HotItem, HotItems
 from soundstage.data.kv.items import item_of, token_of
 from soundstage.data.kv.large_values import with_chunks
@@ -134,11 +135,12 @@ class KeyValueService(DictionaryCalls):
         if served.packs and names_dictionary(request.items):
             await served.look()
         try:
-            batch = put_batch(
-                partition, request.items, time_us, token.token, served.config.chunk_threshold, served.codecs
-            )
+            least = served.config.chunk_threshold
+            batch = put_batch(partition, request.items, time_us, token.token, least, served.codecs)
         except LargeValues:
             return await self._put_large(call, served, partition, request, token, time_us)
+        except InvalidArgument as refusal:
+            return await answered_before(served, partition, request, time_us, self._conditional, refusal)
         asked = None if request.condition is None else self._conditional(served, request.condition, batch, token)
         # Written out, as `_applied` has it: a coroutine more would be felt.
         try:
@@ -163,7 +165,10 @@ class KeyValueService(DictionaryCalls):
         time_us: int,
     ) -> PutItemsReply:
         # What is known of a repetition is what was asked for, wherever its values lie.
-        whole = put_batch(partition, request.items, time_us, token.token, CALL_MAX_BYTES, served.codecs)
+        try:
+            whole = put_batch(partition, request.items, time_us, token.token, CALL_MAX_BYTES, served.codecs)
+        except InvalidArgument as refusal:
+            return await answered_before(served, partition, request, time_us, self._conditional, refusal)
         asked = None if request.condition is None else self._conditional(served, request.condition, whole, token)
         batch = await with_chunks(served, self._context.environment, partition, whole, call.deadline_ns)
         stamp_us = await self._applied(served, call, partition, batch, request, asked)

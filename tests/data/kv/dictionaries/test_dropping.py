@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -10,10 +11,12 @@ from tests.core.words import documents
 from tests.data.kv.conftest import ALL, keys, make
 from tests.data.kv.dictionaries.conftest import Library, MakeLibrary
 
-from soundstage.core.dictionaries import DICTIONARY_MAX_BYTES, codec_of_dictionary
-from soundstage.core.errors import InvalidArgument, NotFound
-from soundstage.core.message import Duration
-from soundstage.data.kv.api import ClientCapabilities, KeyValue, Mutation, PutItem, PutMutation
+from soundstage.core.compression import compress
+from soundstage.core.dictionaries import DICTIONARY_MAX_BYTES, Dictionary, codec_of_dictionary
+from soundstage.core.errors import InvalidArgument, NotFound, TokenReused
+from soundstage.core.hlc import TokenClock
+from soundstage.core.message import Duration, IdempotencyToken
+from soundstage.data.kv.api import ClientCapabilities, Condition, KeyValue, Mutation, PutItem, PutMutation
 from soundstage.data.kv.dictionaries import dropping
 from soundstage.data.kv.dictionaries.dropping import adopt
 from soundstage.data.kv.shelf import TAKEN_US
@@ -51,6 +54,36 @@ async def test_writes_that_name_it_are_refused_once_clients_have_heard(library: 
     with pytest.raises(InvalidArgument, match="does not take") as refused:
         await library.put(codec)
     assert refused.value.field == "items[0].codec"
+
+
+@pytest.mark.parametrize("knobs", [{}, {"chunk_threshold": "1KiB"}], ids=["small", "large"])
+async def test_what_was_taken_on_a_condition_is_answered_again_all_the_same(
+    make_library: MakeLibrary, knobs: dict[str, Any]
+) -> None:
+    library = await make_library(conditional_writes=True, drift_past="1h", **knobs)
+    await library.fill()
+    codec = (await library.train()).codec
+    value = os.urandom(2_000)
+    reply = await library.kv.get_dictionary(codec=codec)
+    frame = compress(codec, value, 3, Dictionary(codec, reply.content))
+    token = TokenClock(library.environment).token()
+
+    async def put(frame: bytes) -> IdempotencyToken:
+        items = [PutItem(key=b"k", value=frame, codec=codec)]
+        absent = Condition(absent=True)
+        made = await library.kv.put_items(id="ada", items=items, condition=absent, idempotency_token=token)
+        return made.idempotency_token
+
+    first = await put(frame)
+    await library.kv.retire_dictionary()
+    await library.pass_time(0.5)
+    assert await put(frame) == first
+    with pytest.raises(TokenReused):
+        await put(frame + b"other")
+    token = TokenClock(library.environment).token()
+    with pytest.raises(InvalidArgument):
+        await put(frame)
+    assert await library.get() == value
 
 
 async def test_another_process_refuses_them_too(library: Library) -> None:

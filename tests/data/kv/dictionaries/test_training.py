@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import random
+from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from tests.core.words import documents
@@ -12,9 +15,16 @@ from tests.data.kv.dictionaries.conftest import ZSTD, Library, MakeLibrary
 
 from soundstage.core.compression import compress
 from soundstage.core.dictionaries import check_dictionary
-from soundstage.core.errors import Exhausted, InvalidArgument, NotFound, PreconditionFailed
+from soundstage.core.errors import (
+    DeadlineExceeded,
+    Exhausted,
+    InvalidArgument,
+    NotFound,
+    PreconditionFailed,
+    Unavailable,
+)
 from soundstage.core.namespace import NamespaceSpec, Quotas
-from soundstage.data.kv.api import ClientCapabilities, KeyValue, PutItem
+from soundstage.data.kv.api import ClientCapabilities, ItemChange, KeyValue, PutItem
 from soundstage.data.kv.dictionaries import serving, training
 from soundstage.data.kv.dictionaries.training import Sample, Wanted, trained
 from soundstage.data.kv.shelf import DICTIONARIES_MAX
@@ -159,6 +169,57 @@ async def test_another_namespace_has_none_of_it(library: Library) -> None:
     with pytest.raises(InvalidArgument):
         await other.put_items(id="1", items=[PutItem(key=b"k", value=b"v", codec=codec)])
     assert isinstance(other, KeyValue)
+
+
+class TestWithoutAnswer:
+    """In process, while the store does not give a dictionary."""
+
+    @pytest.mark.parametrize("ask", ["get_items", "watch_items"])
+    async def test_who_asks_waits_to_the_deadline_and_no_longer(
+        self, make_library: MakeLibrary, monkeypatch: pytest.MonkeyPatch, ask: str
+    ) -> None:
+        library = await self.watched(make_library)
+        monkeypatch.setattr(serving, "content_of", waits)
+        kv = library.kv.with_options(deadline=0.05)
+        asked = kv.get_items(id="ada") if ask == "get_items" else last(kv.watch_items(cursor="0"))
+        with pytest.raises(DeadlineExceeded):
+            await asked
+
+    async def test_a_feed_asks_again_and_goes_on(
+        self, make_library: MakeLibrary, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        library = await self.watched(make_library)
+        failures, content_of = [Unavailable("away", outcome="not_applied")] * 2, serving.content_of
+
+        async def late(*given: Any) -> bytes:
+            if failures:
+                raise failures.pop()
+            return await content_of(*given)
+
+        monkeypatch.setattr(serving, "content_of", late)
+        change = await last(library.kv.watch_items(cursor="0"))
+        assert (change.items or [])[0].value == documents(1, seed=99)[0]
+        assert failures == []
+
+    async def watched(self, make_library: MakeLibrary) -> Library:
+        """The last of its changes needs a dictionary."""
+        library = await make_library(watch=True)
+        await library.fill()
+        await library.put((await library.train()).codec)
+        return library
+
+
+async def waits(*_: object) -> bytes:
+    await asyncio.Event().wait()
+    raise AssertionError
+
+
+async def last(changes: AsyncIterator[ItemChange]) -> ItemChange:
+    """The one that has the record `ada`."""
+    async for change in changes:
+        if change.id == "ada":
+            return change
+    raise AssertionError
 
 
 async def test_where_one_call_runs_at_a_time_a_read_has_room_to_ask_for_it(library: Library) -> None:

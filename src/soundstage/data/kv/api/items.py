@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 import msgspec
 from msgspec import Meta
@@ -39,12 +39,22 @@ class PutItem(Message, kw_only=True, omit_defaults=True):
     ] = None
 
 
+Withheld: TypeAlias = Literal["no_dictionary", "damaged", "too_large"]
+
+
 class Item(Message, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """An item as read; `value` is left out where the selection says so, or where no client could undo its `codec`."""
+    """An item as read; `value` is left out where the selection says so, and where a client cannot undo its `codec`.
+
+    Then the client says why in `withheld`; no server does. `no_dictionary`: the namespace has none of that name.
+    `damaged`: it is none of its codec. `too_large`: it would be more than the client takes.
+    """
 
     key: bytes
     value: bytes | None = None
     metadata: ItemMetadata
+    withheld: Annotated[
+        Withheld | None, Meta(description="why a value that was read is not shown; set by clients, never sent")
+    ] = None
 
 
 class MatchAll(Message):
