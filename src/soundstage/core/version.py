@@ -19,6 +19,9 @@ from typing import NamedTuple
 PUT = 0
 DELETE = 1
 
+KIND_AT = 8
+"""Where the time of a cell ends and its kind begins."""
+
 TIME_MAX_US = 2**63 - 1
 TOKEN_MAX_BYTES = 64
 
@@ -112,7 +115,8 @@ def expires_us(cell: bytes) -> int:
 def lasting_head(cell: bytes) -> bytes | None:
     """What a put that never expires has before its metadata; None for any other cell.
 
-    Cells that begin with it never expire either, which is quicker to see of many cells than each one's expiry.
+    Cells that begin with it never expire either, which is quicker to see of many cells than each one's expiry. So is
+    that they go on from `KIND_AT` as it does.
     """
     end = cell.index(b"\0", _TOKEN_AT) + 1 + _TIME.size
     return cell[:end] if cell[_TIME.size] == PUT and not _TIME.unpack_from(cell, end - _TIME.size)[0] else None

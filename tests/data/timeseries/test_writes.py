@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import msgspec
 import pytest
 from tests.data.timeseries.conftest import (
     DAY,
@@ -20,7 +23,8 @@ from tests.data.timeseries.engines import Watched
 
 from soundstage.core.environment import VirtualEnvironment
 from soundstage.core.errors import DataLoss, Forbidden, InvalidArgument, Unavailable
-from soundstage.data.timeseries import TimeSeries
+from soundstage.data.timeseries import EventItem, TimeSeries
+from soundstage.engines.records.passing import PassingRecords
 from soundstage.runtime.stage import Stage
 
 DAILY = {"seconds_per_slice": "1d", "seconds_per_bucket": "1h"}
@@ -40,6 +44,45 @@ async def test_the_same_events_again_are_the_same_events(stage: Stage) -> None:
         await trips.write_event_records_sync(events=events)
     await trips.write_event_records_sync(events=events[::-1])
     assert await everything(trips) == events
+
+
+async def test_events_of_many_partitions_and_slices_are_stored_where_an_engine_takes_one_at_a_time(
+    open_stage: OpenStage, environment: VirtualEnvironment
+) -> None:
+    trips = await make(await open_stage(PassingRecords(Watched(environment))), time_partition=DAILY)
+    events = [event(NOW - number * H, f"e{number}") for number in range(50)]
+    await trips.write_event_records_sync(events=events)
+    assert await everything(trips) == events
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"event_time": NOW}, "events[0].event_time"),
+        ({"time_series_id": b"ada"}, "events[0].time_series_id"),
+        ({"event_id": 1}, "events[0].event_id"),
+        ({"event_items": [{"event_item_key": "k", "event_item_value": b""}]}, "events[0].event_items[0]"),
+        ({"event_items": [EventItem(event_item_key=b"k", event_item_value=b"")]}, "events[0].event_items[0]"),  # pyright: ignore[reportArgumentType]
+        ({"event_items": [EventItem(event_item_key="k", event_item_value="v")]}, "events[0].event_items[0]"),  # pyright: ignore[reportArgumentType]
+    ],
+)
+@pytest.mark.parametrize("call", ["write_event_records_sync", "write_event_records"])
+async def test_what_is_no_event_is_refused_with_its_place(
+    plain_stage: Stage, call: str, changes: dict[str, Any], field: str
+) -> None:
+    trips = await make(plain_stage)
+    with pytest.raises(InvalidArgument) as refused:
+        await getattr(trips, call)(events=[msgspec.structs.replace(event(NOW), **changes)])
+    assert (refused.value.field or "").startswith(field)
+    assert await everything(trips) == []
+
+
+@pytest.mark.parametrize("events", [iter([event(NOW)]), {1: event(NOW)}, "ab", None, [None]])
+async def test_what_is_no_list_of_events_is_refused(plain_stage: Stage, events: Any) -> None:
+    trips = await make(plain_stage)
+    with pytest.raises(InvalidArgument, match="events"):
+        await trips.write_event_records_sync(events=events)
+    assert await everything(trips) == []
 
 
 async def test_an_event_twice_in_one_write_is_one_with_the_greater_value(stage: Stage) -> None:
@@ -185,11 +228,12 @@ async def test_writes_to_a_slice_that_another_process_dropped_go_into_a_new_one(
     assert ids(await everything(trips)) == ids(await everything(other)) == ["anew"]
 
 
+@pytest.mark.parametrize("bulk", [True, False], ids=["a call for all", "a call for each"])
 async def test_a_failure_of_a_part_says_that_the_rest_may_be_stored_and_is_mended_by_a_repetition(
-    open_stage: OpenStage, environment: VirtualEnvironment
+    open_stage: OpenStage, environment: VirtualEnvironment, bulk: bool
 ) -> None:
     engine = Watched(environment)
-    trips = await make(await open_stage(engine), time_partition=DAILY)
+    trips = await make(await open_stage(engine if bulk else PassingRecords(engine)), time_partition=DAILY)
     events = [event(NOW, series="ada"), event(NOW, series="bob")]
     engine.error = Unavailable("down", outcome="not_applied")
     engine.fails = lambda partition: partition.endswith(b"bob")

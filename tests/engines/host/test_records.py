@@ -21,7 +21,9 @@ EXAMPLES = 25
 @pytest.mark.slow
 class TestMemory(RecordsSuite):
     examples = EXAMPLES
-    capabilities = frozenset({Capability.CONDITIONAL, Capability.STATISTICS, Capability.TRANSFER, Capability.HOSTED})
+    capabilities = frozenset(
+        {Capability.CONDITIONAL, Capability.STATISTICS, Capability.TRANSFER, Capability.BULK, Capability.HOSTED}
+    )
 
     @pytest.fixture
     def open_engine(self, tmp_path: Path) -> OpenEngine:
@@ -45,6 +47,7 @@ class TestRocks(RecordsSuite):
             Capability.STATISTICS,
             Capability.CHECKPOINT,
             Capability.TRANSFER,
+            Capability.BULK,
             Capability.DURABLE,
             Capability.ATOMIC_WITH_LOG,
             Capability.HOSTED,

@@ -10,7 +10,7 @@ from soundstage.testing.records import OpenEngine, RecordsSuite
 
 
 class TestMemory(RecordsSuite):
-    capabilities = frozenset({Capability.CONDITIONAL, Capability.STATISTICS, Capability.TRANSFER})
+    capabilities = frozenset({Capability.CONDITIONAL, Capability.STATISTICS, Capability.TRANSFER, Capability.BULK})
 
     @pytest.fixture
     def open_engine(self) -> OpenEngine:

@@ -16,6 +16,7 @@ ALWAYS = frozenset(
         Capability.STATISTICS,
         Capability.CHECKPOINT,
         Capability.TRANSFER,
+        Capability.BULK,
         Capability.ATOMIC_WITH_LOG,
     }
 )

@@ -47,6 +47,7 @@ PORTS: Mapping[str, tuple[tuple[ModuleType, ...], Calls]] = {
             "tables": lambda at: at.tables(),
             "set_purge_floor": lambda at: at.set_purge_floor("films", NOW_US),
             "apply": lambda at: at.apply("films", b"p", BATCH),
+            "apply_each": lambda at: at.apply_each("films", [(b"p", BATCH), (b"q", BATCH)]),
             "get": lambda at: at.get("films", b"p", [b"title"], NOW_US),
             "read": lambda at: at.read("films", b"p", records.ALL, records.DEFAULT_BUDGET, NOW_US),
             "read_many": lambda at: at.read_many("films", [b"p", b"q"], records.ALL, records.DEFAULT_BUDGET, NOW_US),

@@ -624,5 +624,15 @@ ROCKS = (
         "walks",
         [Change(f"{ROCKSDB}.walking", "goes_on = first if again else found.resume", "goes_on = found.resume")],
     ),
+    Mutant(
+        "of many batches only the first is written",
+        "bulk",
+        [Change(f"{ROCKSDB}.engine", "for partition, batch in batches:", "for partition, batch in batches[:1]:")],
+    ),
+    Mutant(
+        "many batches together may be of any size",
+        "bulk",
+        [Change(f"{ROCKSDB}.engine", "        check_batches(batches)\n", "")],
+    ),
     Mutant("any bytes are a position", "walks", [Change(f"{ROCKSDB}.walking", "    if not fits:", "    if False:")]),
 )

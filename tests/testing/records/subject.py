@@ -15,7 +15,7 @@ from soundstage.testing.records import OpenEngine, RecordsSuite
 
 class TestSubject(RecordsSuite):
     capabilities = frozenset(
-        {Capability.CONDITIONAL, Capability.STATISTICS, Capability.CHECKPOINT, Capability.TRANSFER}
+        {Capability.CONDITIONAL, Capability.STATISTICS, Capability.CHECKPOINT, Capability.TRANSFER, Capability.BULK}
     )
 
     @pytest.fixture

@@ -10,6 +10,8 @@ from collections.abc import Collection, Sequence
 from hashlib import blake2b
 from typing import NamedTuple
 
+import msgspec
+
 from soundstage.core import version
 from soundstage.core.errors import Forbidden, InvalidArgument
 from soundstage.core.limits import ID_MAX_BYTES, check_call_bytes, check_call_items, check_id, check_text
@@ -27,6 +29,9 @@ ITEM_KEY_MAX_BYTES = 2_000
 FIRST_US = 1
 """The time of rows of events before 1970: versions have none before."""
 
+_HEAD_BYTES = len(version.put_head(FIRST_US, TOKEN))
+"""What cells add to values, which is no part of what a call takes."""
+
 
 class EventKey(NamedTuple):
     """Which event; of one event it is always the same."""
@@ -42,7 +47,7 @@ class EventKey(NamedTuple):
         return blake2b(b"".join(len(part).to_bytes(4, "big") + part for part in parts), digest_size=16).hexdigest()
 
 
-class Record(NamedTuple):
+class Record(msgspec.Struct, frozen=True, gc=False):
     """An event as it is stored: `rows` are its items, under keys that begin with its `prefix`."""
 
     series: bytes
@@ -71,13 +76,16 @@ def check_series(series: str, blocked: Collection[str], field: str) -> bytes:
 
 def records_of(events: Sequence[Event], blocked: Collection[str]) -> list[Record]:
     """`events` as they are stored. Raises with the path of the first that cannot be."""
+    if not isinstance(events, list | tuple):
+        # What can be gone through once only would be empty when it is stored.
+        raise TypeError(f"events is {type(events).__name__}, not a list")
     if not events:
         raise InvalidArgument("events is empty", field="events", hint="give at least one")
-    check_call_items(sum(len(event.event_items) for event in events) or 1, "events")
-    known: dict[str, bytes] = {}
-    records = [_record(event, blocked, index, known) for index, event in enumerate(events)]
+    check_call_items(sum([len(event.event_items) for event in events]) or 1, "events")
+    reading = _Reading(blocked)
+    records = [reading.record(event, index) for index, event in enumerate(events)]
     # As much as one batch of a store takes: whatever lies in one partition is written at once.
-    check_call_bytes(sum(_size(event, record) for event, record in zip(events, records, strict=True)), "events")
+    check_call_bytes(reading.size, "events")
     return records
 
 
@@ -112,55 +120,72 @@ def too_late(index: int, record: Record) -> InvalidArgument:
     )
 
 
-def _record(event: Event, blocked: Collection[str], index: int, known: dict[str, bytes]) -> Record:
-    """An event of that index as it is stored; `known` are series that were found right."""
-    series = known.get(event.time_series_id)
-    if series is None:
-        series = check_series(event.time_series_id, blocked, f"events[{index}].time_series_id")
-        known[event.time_series_id] = series
-    event_id = _event_id(event.event_id, index)
-    time_ns = int(event.event_time)
-    prefix = placement.event_prefix(time_ns, event_id)
-    head = version.put_head(max(time_ns // 1_000, FIRST_US), TOKEN, metadata=placement.metadata(series))
-    return Record(series, time_ns, event_id, prefix, _rows(event, index, prefix, head))
+class _Reading:
+    """One call's events on their way to records; `size` is what the records so far take.
+
+    A call has thousands: what they have in common is worked out once.
+    """
+
+    __slots__ = ("_blocked", "_heads", "_keys", "_series", "size")
+
+    def __init__(self, blocked: Collection[str]) -> None:
+        self._blocked = blocked
+        self._series: dict[str, bytes] = {}
+        self._heads: dict[str, bytes] = {}
+        self._keys: dict[str, bytes] = {}
+        self.size: int = 0
+
+    def record(self, event: Event, index: int) -> Record:
+        """The event of that index as it is stored."""
+        name, event_id, event_time = event.time_series_id, event.event_id, event.event_time
+        if name not in self._series:
+            self._learn(name, index)
+        if event_time.__class__ is not Instant:
+            field = f"events[{index}].event_time"
+            raise InvalidArgument(f"{field} is no Instant", field=field, hint="pass Instant(…)")
+        # What is said of it is put together where it is wrong alone.
+        if event_id.__class__ is str and event_id.isascii() and 0 < len(event_id) <= ID_MAX_BYTES:
+            id_bytes = event_id.encode()
+        else:
+            id_bytes = check_id(event_id, f"events[{index}].event_id")
+        time_ns = int(event_time)
+        prefix, time_us = placement.event_prefix(time_ns, id_bytes), time_ns // 1_000
+        head = version.restamp(self._heads[name], time_us if time_us > FIRST_US else FIRST_US)
+        rows, keys, size = list[Row](), self._keys, 0
+        for at, item in enumerate(event.event_items):
+            text = item.event_item_key
+            row = prefix + (keys.get(text) or self._key(text, index, at)), head + item.event_item_value
+            size += len(row[0]) + len(row[1]) - _HEAD_BYTES
+            rows.append(row)
+        if len(rows) != 1:
+            _check_items(event, index)
+        series = self._series[name]
+        self.size += size + len(series)
+        return Record(series, time_ns, id_bytes, prefix, rows)
+
+    def _learn(self, name: str, index: int) -> None:
+        """The UTF-8 of a series, and what its cells begin with, but for their time."""
+        series = check_series(name, self._blocked, f"events[{index}].time_series_id")
+        self._series[name] = series
+        self._heads[name] = version.put_head(FIRST_US, TOKEN, metadata=placement.metadata(series))
+
+    def _key(self, text: str, index: int, at: int) -> bytes:
+        field = f"events[{index}].event_items[{at}].event_item_key"
+        key = check_text(text, field)
+        if not 1 <= len(key) <= ITEM_KEY_MAX_BYTES:
+            raise InvalidArgument(
+                f"{field} has {len(key)} bytes", field=field, hint=f"use 1 to {ITEM_KEY_MAX_BYTES} bytes"
+            )
+        self._keys[text] = key
+        return key
 
 
-def _rows(event: Event, index: int, prefix: bytes, head: bytes) -> list[Row]:
-    items = event.event_items
-    rows = [
-        (prefix + _item_key(item.event_item_key, index, at), head + item.event_item_value)
-        for at, item in enumerate(items)
-    ]
-    if not rows:
+def _check_items(event: Event, index: int) -> None:
+    if not event.event_items:
         field = f"events[{index}].event_items"
         raise InvalidArgument(f"{field} is empty", field=field, hint="give at least one item")
-    if len(rows) > 1 and len({key for key, _ in rows}) < len(rows):
-        keys = [item.event_item_key for item in items]
+    keys = [item.event_item_key for item in event.event_items]
+    if len(set(keys)) < len(keys):
         at = next(at for at, key in enumerate(keys) if key in keys[:at])
         field = f"events[{index}].event_items[{at}].event_item_key"
         raise InvalidArgument(f"{field} is there twice in its event", field=field, hint="give each key once")
-    return rows
-
-
-def _event_id(text: str, index: int) -> bytes:
-    # What is said of it is put together where it is wrong alone: a write has thousands.
-    if text.__class__ is str and text.isascii() and 0 < len(text) <= ID_MAX_BYTES:
-        return text.encode()
-    return check_id(text, f"events[{index}].event_id")
-
-
-def _item_key(text: str, index: int, at: int) -> bytes:
-    if text.__class__ is str and text.isascii() and 0 < len(text) <= ITEM_KEY_MAX_BYTES:
-        return text.encode()
-    field = f"events[{index}].event_items[{at}].event_item_key"
-    key = check_text(text, field)
-    if not 1 <= len(key) <= ITEM_KEY_MAX_BYTES:
-        raise InvalidArgument(f"{field} has {len(key)} bytes", field=field, hint=f"use 1 to {ITEM_KEY_MAX_BYTES} bytes")
-    return key
-
-
-def _size(event: Event, record: Record) -> int:
-    size = len(record.series) + len(placement.metadata(record.series)) * len(record.rows)
-    for (key, _), item in zip(record.rows, event.event_items, strict=True):
-        size += len(key) + len(item.event_item_value)
-    return size

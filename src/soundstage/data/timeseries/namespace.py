@@ -23,7 +23,7 @@ from soundstage.data.timeseries.events import Window
 from soundstage.data.timeseries.fanout import FanOut
 from soundstage.data.timeseries.feed import Feed
 from soundstage.data.timeseries.slices import Lifetime
-from soundstage.engines.records.port import Capability, Records, TableSpec
+from soundstage.engines.records.port import Bulk, Capability, Records, TableSpec
 from soundstage.runtime.service import Logs, NamespaceView
 from soundstage.runtime.system_table import SystemTable
 
@@ -51,6 +51,7 @@ class ServedNamespace:
     __slots__ = (
         "blocked",
         "buffer",
+        "bulk",
         "catalogue",
         "config",
         "dedicated",
@@ -88,6 +89,7 @@ class ServedNamespace:
         self.name: str = view.name
         self.config: NamespaceConfig = config
         self.records: Records = view.records
+        self.bulk: Bulk | None = view.records if isinstance(view.records, Bulk) else None
         self.blocked: frozenset[str] = frozenset(config.blocked_ids)
         self.layout: Layout = layout(config)
         self.lifetime: Lifetime = Lifetime(accept_limit_ns(config), kept(config))

@@ -7,14 +7,15 @@ that was. A value that is stored and greater is as good: had this one been taken
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from typing import Any
 
 from soundstage.core.errors import DeadlineExceeded, NotFound, SoundstageError, Unavailable
 from soundstage.core.together import all_or_none
 from soundstage.data.timeseries.events import Record, Window, check_future, late, too_late
 from soundstage.data.timeseries.namespace import ServedNamespace
 from soundstage.data.timeseries.slices import Slice, covering
-from soundstage.engines.records.port import DEFAULT_BUDGET, Batch, Cell
+from soundstage.engines.records.port import BATCH_MAX_ITEMS, DEFAULT_BUDGET, Batch, Bulk, Cell
 
 AT_ONCE = 32
 """Partitions that one call looks at, or writes to over a network, at the same time."""
@@ -116,44 +117,65 @@ async def _missing(served: ServedNamespace, place: Place, records: dict[int, Rec
 
 async def _store(served: ServedNamespace, records: Sequence[Record], deadline_ns: int | None) -> None:
     """Every batch is applied. When one fails, the failure of the first is told once all have ended."""
-    places = _placed(served.catalogue.slices, records)
-    # On a disk all writes of a call are one flush.
-    turns = asyncio.Semaphore(AT_ONCE if served.elsewhere else len(places))
+    batches = _batches(served.catalogue.slices, records)
+    calls = list(_calls(served, batches, deadline_ns))
+    if len(calls) == 1:
+        await calls[0]
+        return
+    done = await asyncio.gather(*calls, return_exceptions=True)
+    failures = [each for each in done if isinstance(each, BaseException)]
+    if failures:
+        raise _told(failures, some=len(failures) < len(done))
 
-    async def apply(place: Place, cells: dict[bytes, Cell]) -> None:
+
+def _calls(
+    served: ServedNamespace, batches: Mapping[str, Sequence[tuple[bytes, Batch]]], deadline_ns: int | None
+) -> Iterator[Coroutine[Any, Any, None]]:
+    """What stores the `batches` of each table: a call for all where the engine can, or one for each."""
+    # On a disk all writes of a call are one flush.
+    turns = asyncio.Semaphore(AT_ONCE if served.elsewhere else BATCH_MAX_ITEMS)
+
+    async def each(table: str, those: Sequence[tuple[bytes, Batch]], bulk: Bulk) -> None:
+        try:
+            await bulk.apply_each(table, those, deadline_ns=deadline_ns)
+        except NotFound as error:
+            await served.catalogue.check_kept(table, error)
+            raise
+
+    async def one(table: str, partition: bytes, batch: Batch) -> None:
         async with turns:
-            table, partition = place
-            batch = Batch(cells=list(cells.items()))
             try:
                 await served.records.apply(table, partition, batch, deadline_ns=deadline_ns)
             except NotFound as error:
                 await served.catalogue.check_kept(table, error)
                 raise
 
-    if len(places) == 1:
-        ((place, cells),) = places.items()
-        await apply(place, cells)
-        return
-    done = await asyncio.gather(*(apply(place, cells) for place, cells in places.items()), return_exceptions=True)
-    failures = [each for each in done if isinstance(each, BaseException)]
-    if failures:
-        raise _told(failures, some=len(failures) < len(done))
+    for table, those in batches.items():
+        if served.bulk is not None:
+            yield each(table, those, served.bulk)
+        else:
+            yield from (one(table, partition, batch) for partition, batch in those)
 
 
-def _placed(slices: Sequence[Slice], records: Sequence[Record]) -> dict[Place, dict[bytes, Cell]]:
-    """The rows by their partitions; of two under one key the greater."""
-    places: dict[Place, dict[bytes, Cell]] = {}
+def _batches(slices: Sequence[Slice], records: Sequence[Record]) -> dict[str, list[tuple[bytes, Batch]]]:
+    """The rows by table and partition; of two under one key the greater."""
+    tables: dict[str, dict[bytes, dict[bytes, Cell]]] = {}
     found: Slice | None = None
+    partitions: dict[bytes, dict[bytes, Cell]] = {}
     for record in records:
         if found is None or not found.start <= record.time_ns < found.end:
             found = covering(slices, record.time_ns)
-        if found is None:
-            raise NotFound("a time slice was dropped meanwhile", hint="repeat the write")
-        cells = places.setdefault((found.table, found.partition(record.series, record.time_ns, record.event_id)), {})
+            if found is None:
+                raise NotFound("a time slice was dropped meanwhile", hint="repeat the write")
+            partitions = tables.setdefault(found.table, {})
+        cells = partitions.setdefault(found.partition(record.series, record.time_ns, record.event_id), {})
         for key, cell in record.rows:
             if cell > cells.get(key, b""):
                 cells[key] = cell
-    return places
+    return {
+        table: [(partition, Batch(cells=list(cells.items()))) for partition, cells in those.items()]
+        for table, those in tables.items()
+    }
 
 
 def _told(failures: Sequence[BaseException], *, some: bool) -> BaseException:

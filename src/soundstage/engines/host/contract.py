@@ -207,7 +207,7 @@ def contract(port: str) -> Contract:
         Transactions,
     )
     from soundstage.engines.records.holdings import Transfers
-    from soundstage.engines.records.port import Capability, Checkpoints, Copies, Records, Statistics
+    from soundstage.engines.records.port import Bulk, Capability, Checkpoints, Copies, Records, Statistics
     from soundstage.engines.search.port import Search, SearchCapability, VectorSearch
 
     if port == "records":
@@ -216,6 +216,7 @@ def contract(port: str) -> Contract:
             Capability.CHECKPOINT: Checkpoints,
             Capability.TRANSFER: Transfers,
             Capability.COPIES: Copies,
+            Capability.BULK: Bulk,
         }
         return Contract(port, Records, extras, Capability.HOSTED)
     if port == "blobs":

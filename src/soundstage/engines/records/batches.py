@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from soundstage.core import version
@@ -42,6 +44,21 @@ def check_partition(partition: bytes) -> None:
     """Raises `InvalidArgument` unless a partition key has 1 to 1,024 bytes."""
     if not 1 <= len(partition) <= PARTITION_MAX_BYTES:
         raise InvalidArgument(f"a partition key has 1 to {PARTITION_MAX_BYTES} bytes, not {len(partition)}", field="id")
+
+
+def check_batches(batches: Sequence[tuple[bytes, Batch]]) -> None:
+    """Raises `InvalidArgument` where a partition is named twice, and `TooLarge` for more than one call takes."""
+    if len({partition for partition, _ in batches}) < len(batches):
+        raise InvalidArgument("a call names a partition twice", field="batches", hint="merge the changes")
+    items = sum([len(batch.cells) + len(batch.ranges) for _, batch in batches])
+    if items > BATCH_MAX_ITEMS:
+        raise TooLarge(f"a call has at most {BATCH_MAX_ITEMS} items, not {items}", field="batches", hint="split it")
+    size = sum([len(key) + len(cell) for _, batch in batches for key, cell in batch.cells])
+    # The exact sum is dear, and decides only next to the limit.
+    if size > BATCH_MAX_BYTES:
+        size -= sum(_overhead(cell) for _, batch in batches for _, cell in batch.cells)
+        if size > BATCH_MAX_BYTES:
+            raise TooLarge(f"a call has at most {BATCH_MAX_BYTES} bytes", field="batches", hint="split it")
 
 
 class Survey(msgspec.Struct, frozen=True, gc=False):

@@ -13,9 +13,10 @@ from collections.abc import Iterator, Sequence
 
 from soundstage.core import version
 from soundstage.core.environment import Environment
+from soundstage.core.errors import DeadlineExceeded, Unavailable
 from soundstage.engines.records import refusals, tombstones
 from soundstage.engines.records.agenda import BACKLOG_MAX, Agenda, Thing
-from soundstage.engines.records.batches import check_batch, check_partition, restamped, versions
+from soundstage.engines.records.batches import check_batch, check_batches, check_partition, restamped, versions
 from soundstage.engines.records.holdings import Holding, HoldingsPage, LedgerEntry, admits, batch_of, check_holding
 from soundstage.engines.records.metering import Meter
 from soundstage.engines.records.port import (
@@ -168,11 +169,11 @@ class _Table:
 
 
 class MemoryRecords:
-    """Everything in dictionaries; `CONDITIONAL`, `STATISTICS` and `TRANSFER`, not durable."""
+    """Everything in dictionaries; `CONDITIONAL`, `STATISTICS`, `TRANSFER` and `BULK`, not durable."""
 
     def __init__(self, environment: Environment) -> None:
         self.capabilities: frozenset[Capability] = frozenset(
-            {Capability.CONDITIONAL, Capability.STATISTICS, Capability.TRANSFER}
+            {Capability.CONDITIONAL, Capability.STATISTICS, Capability.TRANSFER, Capability.BULK}
         )
         self._environment = environment
         self._tables: dict[str, _Table] = {}
@@ -220,6 +221,18 @@ class MemoryRecords:
             raise refusals.token_reused(version.token(greatest))
         into.accept(partition, batch)
         return version.time_us(greatest)
+
+    async def apply_each(
+        self, table: str, batches: Sequence[tuple[bytes, Batch]], *, deadline_ns: int | None = None
+    ) -> None:
+        check_batches(batches)
+        for number, (partition, batch) in enumerate(batches):
+            try:
+                await self.apply(table, partition, batch, deadline_ns=deadline_ns)
+            except (Unavailable, DeadlineExceeded) as error:
+                if number:
+                    error.outcome, error.retryable = "unknown", True
+                raise
 
     def _apply_conditional(self, table: _Table, name: bytes, batch: Batch, asked: Conditional) -> int:
         if not table.spec.conditional:

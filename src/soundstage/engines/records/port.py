@@ -52,6 +52,8 @@ class Capability(StrEnum):
     """Another process has the engine (`host:`): all stages of this machine that go by it see the same rows."""
     COPIES = "copies"
     """A row has several copies, which may differ for a while: `eventual` and `scope` of a table mean something."""
+    BULK = "bulk"
+    """Batches of many partitions cost little more than those of one."""
     LOOSE = "loose"
     """Of those so few answer for a table without `scope` that a read may miss what was acknowledged."""
 
@@ -329,6 +331,21 @@ class Statistics(Protocol):
     """`Capability.STATISTICS`."""
 
     async def statistics(self, table: str) -> TableStatistics: ...
+
+
+@runtime_checkable
+class Bulk(Protocol):
+    """`Capability.BULK`."""
+
+    async def apply_each(
+        self, table: str, batches: Sequence[tuple[bytes, Batch]], *, deadline_ns: int | None = None
+    ) -> None:
+        """Every batch is accepted by its partition as `apply` accepts one without conditions.
+
+        A partition is named once. Raises what `apply` raises, and `TooLarge` where they have more than 5,000 items or
+        4 MiB together; some may be accepted then, unless the error's `outcome` is `not_applied`.
+        """
+        ...
 
 
 @runtime_checkable

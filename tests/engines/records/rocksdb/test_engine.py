@@ -127,6 +127,7 @@ def test_what_an_engine_announces_depends_on_its_durability(folder: str, durabil
         Capability.STATISTICS,
         Capability.CHECKPOINT,
         Capability.TRANSFER,
+        Capability.BULK,
         Capability.ATOMIC_WITH_LOG,
         *({Capability.DURABLE} if durable else ()),
     }

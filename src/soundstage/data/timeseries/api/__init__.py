@@ -286,14 +286,26 @@ class TimeSeriesCalls:
 
     system = "timeseries"
 
-    @operation(WriteEventRecords, access="write", idempotent=True, errors=(NotFound, Forbidden, TooLarge, DataLoss))
+    @operation(
+        WriteEventRecords,
+        access="write",
+        idempotent=True,
+        errors=(NotFound, Forbidden, TooLarge, DataLoss),
+        checks_types=True,
+    )
     def write_event_records_sync(self) -> WriteEventRecordsReply:
         """All events are stored and stay so; sent again, they are the same events.
 
         If one of them is refused nothing is stored. Those of one id that lie together become visible together.
         """
 
-    @operation(WriteEventRecords, access="write", idempotent=True, errors=(NotFound, Forbidden, TooLarge, DataLoss))
+    @operation(
+        WriteEventRecords,
+        access="write",
+        idempotent=True,
+        errors=(NotFound, Forbidden, TooLarge, DataLoss),
+        checks_types=True,
+    )
     def write_event_records(self) -> WriteEventRecordsReply:
         """All events are taken, and are stored within moments; those that wait are lost where their process crashes.
 

@@ -12,7 +12,7 @@ from soundstage.core import version
 from soundstage.core.environment import Environment
 from soundstage.core.together import together
 from soundstage.engines.records import refusals
-from soundstage.engines.records.batches import Survey, check_batch, check_partition, restamped
+from soundstage.engines.records.batches import Survey, check_batch, check_batches, check_partition, restamped
 from soundstage.engines.records.holdings import Holding, HoldingsPage, admits, check_holding, pieces
 from soundstage.engines.records.port import (
     PARTITION_MAX_BYTES,
@@ -82,6 +82,7 @@ class RocksRecords:
                 Capability.CHECKPOINT,
                 Capability.TRANSFER,
                 Capability.ATOMIC_WITH_LOG,
+                Capability.BULK,
             }
             | durable
         )
@@ -166,6 +167,17 @@ class RocksRecords:
             together, alone = self.database.together, self._apply_alone
             return together(self._share, alone, table, partition, batch, conditional, deadline_ns=deadline_ns)
         return self._apply_alone(table, partition, batch, conditional, deadline_ns)
+
+    def apply_each(
+        self, table: str, batches: Sequence[tuple[bytes, Batch]], *, deadline_ns: int | None = None
+    ) -> CoroutineType[Any, Any, None]:
+        """All or none are accepted."""
+        return self.database.atomically(self._enlist_each, table, batches, deadline_ns=deadline_ns)
+
+    def _enlist_each(self, rows: AtomicBatch, table: str, batches: Sequence[tuple[bytes, Batch]]) -> None:
+        check_batches(batches)
+        for partition, batch in batches:
+            self.enlist(rows, table, partition, batch)
 
     def _apply_alone(
         self, table: str, partition: bytes, batch: Batch, conditional: Conditional | None, deadline_ns: int | None

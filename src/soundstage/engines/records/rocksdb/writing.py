@@ -32,6 +32,9 @@ FEW_ROWS = 64
 
 _NONE = Header(b"")
 
+_NO_CELL = b"\xff"
+"""No cell has that for its kind."""
+
 
 class Writing:
     """The rows of one call, put into `batch`; once they are written, `was_written` is called."""
@@ -106,8 +109,11 @@ class Writing:
             put(items + key, cell, handle)
         head = version.lasting_head(survey.least)
         # What lies between two cells that begin alike begins as they do.
-        if head is None or not survey.greatest.startswith(head):
-            for key, cell in rows:
+        if head is not None and survey.greatest.startswith(head):
+            return
+        alike = _NO_CELL if head is None else head[version.KIND_AT :]
+        for key, cell in rows:
+            if not cell.startswith(alike, version.KIND_AT):
                 foresee_end(self.batch, self.table, self._due, items + key, cell, self._environment)
 
     def _put_one(self, row: Row, header: Header) -> None:

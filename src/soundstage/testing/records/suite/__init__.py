@@ -12,6 +12,7 @@ from soundstage.engines.records.port import Capability
 from soundstage.testing.records.bench import Bench, OpenEngine
 from soundstage.testing.records.requirements import leave_out, select
 from soundstage.testing.records.suite.atomicity import Atomicity
+from soundstage.testing.records.suite.bulk import BulkHeld
 from soundstage.testing.records.suite.checkpoints import CheckpointsHeld
 from soundstage.testing.records.suite.conditions import Conditions
 from soundstage.testing.records.suite.copies import CopiesHeld
@@ -59,6 +60,7 @@ class RecordsSuite(
     CheckpointsHeld,
     TransfersHeld,
     CopiesHeld,
+    BulkHeld,
     Histories,
 ):
     """What every engine of the records port does. Subclass it with a fixture `open_engine`, see `OpenEngine`.
