@@ -11,8 +11,8 @@
     searching   pages of events, and aggregates
 
 A document is what the slices have of its event when it is written, under a digest of the event's key: whatever is told
-twice, or in another order, comes to the same. Only one process writes documents at a time. Reads and writes of events
-ask the index for nothing.
+twice, or in another order, comes to the same. Only one process writes documents at a time; what is done late of what
+another asked for undoes nothing. Reads and writes of events ask the index for nothing.
 
 Data: topic `timeseries/index/<digest>-<engine>` of the log with the keys of events; and on the search engine indexes
 `ts-<digest>-<fields>-<number>`, of which the alias `ts-<digest>` names the one that is searched. The digest is of the

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
+
 from soundstage.core import version
 from soundstage.core.environment import Environment
 from soundstage.core.errors import NotFound
@@ -19,6 +21,19 @@ EVENTS = 4_000
 """After so many a part of the walk ends, or a page later."""
 
 
+class Progress(msgspec.Struct, frozen=True, array_like=True):
+    """How far an index was filled: all before the `position` in the slice of that table, and all slices before it.
+
+    Without a table nothing is walked yet; `is_whole`: all is.
+    """
+
+    name: str
+    table: str = ""
+    start: int = 0
+    position: bytes | None = None
+    is_whole: bool = False
+
+
 class Build:
     """The slices that are to be walked yet, and how far the first was; `is_whole` once there are none."""
 
@@ -26,6 +41,25 @@ class Build:
         self.name = name
         self._left = list(slices)
         self._position = position
+
+    @staticmethod
+    def resumed(progress: Progress, slices: Sequence[Slice]) -> Build:
+        """One that goes on from there, over the `slices` that there are now; of those made since the feed tells too."""
+        if progress.is_whole:
+            return Build(progress.name, ())
+        at = next((at for at, each in enumerate(slices) if each.table == progress.table), None)
+        if at is not None:
+            return Build(progress.name, slices[at:], progress.position)
+        # Dropped meanwhile.
+        behind = [each for each in slices if each.start >= progress.start or not progress.table]
+        return Build(progress.name, behind)
+
+    @property
+    def progress(self) -> Progress:
+        """What `resumed` is to be given."""
+        if not self._left:
+            return Progress(self.name, is_whole=True)
+        return Progress(self.name, self._left[0].table, self._left[0].start, self._position)
 
     @property
     def is_whole(self) -> bool:

@@ -2,8 +2,9 @@
 
 Documents come from the feed: of each event that it tells of, what the slices have. An index that is missing, or is not
 by the knobs, or is asked for anew, is filled from a walk over the slices beside the one that serves, told of the same
-feed, and then takes its place. One process at a time does it, and one thing after the other, so that no document is
-replaced by an older one.
+feed, and then takes its place. One process at a time does it; how far it is it notes, and another goes on from there.
+What it asked an engine for may be done after it lost its turn: so documents are changed under conditions, and no index
+has a name that another one had.
 """
 
 from __future__ import annotations
@@ -12,19 +13,27 @@ from collections.abc import Callable, Collection
 from typing import NamedTuple
 
 from soundstage.core.environment import Environment
-from soundstage.core.errors import NotFound
+from soundstage.core.errors import NotFound, PreconditionFailed
 from soundstage.core.time import NS_PER_S
 from soundstage.data.timeseries.feed import Feed, keys_of
 from soundstage.data.timeseries.index.building import Build
-from soundstage.data.timeseries.index.documents import Documents
-from soundstage.data.timeseries.index.fields import Fields
+from soundstage.data.timeseries.index.documents import Documents, Index
+from soundstage.data.timeseries.index.fields import TIME, Fields
 from soundstage.data.timeseries.index.following import Following
-from soundstage.data.timeseries.index.notes import Followed, follow, number_of
+from soundstage.data.timeseries.index.notes import (
+    Followed,
+    follow,
+    note_progress,
+    number_of,
+    progress_of,
+    rebuild,
+)
 from soundstage.data.timeseries.index.queries import strays
 from soundstage.data.timeseries.index.searching import ENGINE_KNOB, alias_of
 from soundstage.data.timeseries.namespace import ServedNamespace
 from soundstage.engines.log.port import Log, LogPage
-from soundstage.engines.search.port import DELETE_MAX, Search
+from soundstage.engines.search.port import Request, Search
+from soundstage.engines.search.queries import Sort
 from soundstage.runtime.service import Searches
 
 LOOK_NS = 5 * NS_PER_S
@@ -32,6 +41,9 @@ LOOK_NS = 5 * NS_PER_S
 
 SETTLED_NS = 5 * NS_PER_S
 """After a change of the namespace: every process tells of its writes by then."""
+
+STRAYS = 1_000
+"""Documents that go in one round, between which others are written."""
 
 
 class _Round(NamedTuple):
@@ -88,15 +100,15 @@ class Indexer:
             await self._tell(work, page)
             check()
             await self._fill(work)
-            await self._sweep(work)
-        except NotFound:
-            # Somebody dropped an index.
+            more = await self._sweep(work)
+        except (NotFound, PreconditionFailed):
+            # Somebody dropped an index, or another process has the role.
             self._looked_ns, self._build, self._serving = None, None, None
             return True
         await self._following.commit(work.opened, work.feed.topic, page.next)
         if page.next >= page.end:
             self.waiting_since_us = None
-        return self._following.missed or self._build is not None or page.next < page.end
+        return more or self._following.missed or self._build is not None or page.next < page.end
 
     def rest(self) -> None:
         """Others may work on it from now on: this process knows nothing of it any more, and looks when it goes on."""
@@ -135,27 +147,30 @@ class Indexer:
         own = {each.spec.name: each for each in await engine.indexes() if each.spec.name.startswith(prefix)}
         serving = next((each.spec for each in own.values() if work.alias in each.aliases), None)
         self._serving = None if serving is None else _Serving(serving.name, frozenset(serving.fields))
-        await self._follow(work)
+        progress = await progress_of(work.served)
+        await self._follow(work, is_begun=serving is not None or (progress is not None and progress.name in own))
         wanted = f"{prefix}{work.fields.digest}-{await number_of(work.served)}"
-        filling = None if self._build is None else self._build.name
-        if self._serving is not None and wanted == self._serving.name:
+        if serving is not None and serving.name == wanted:
             self._build = None
-        elif filling != wanted or filling not in own:
+        elif progress is not None and progress.name == wanted in own:
+            self._build = Build.resumed(progress, work.served.catalogue.slices)
+        else:
+            self._build = None
             if not self._is_settled(work.served):
                 return
-            # What an earlier process began is not known to be whole, nor is what this one did, once it is dropped.
-            self._build = None
-            await engine.drop_index(wanted)
-            await engine.create_index(work.fields.spec(wanted))
+            if wanted in own or (progress is not None and progress.name == wanted):
+                # Somebody dropped it. What is asked of that name may come late, so there is none of it again.
+                wanted = f"{prefix}{work.fields.digest}-{await rebuild(work.served)}"
             self._build = Build(wanted, work.served.catalogue.slices)
+            await note_progress(work.served, self._build.progress, progress)
+            await engine.create_index(work.fields.spec(wanted))
         for name in own:
-            if name != wanted and (self._serving is None or name != self._serving.name):
+            if name != wanted and (serving is None or name != serving.name):
                 await engine.drop_index(name)
         self._looked_ns = now_ns
 
-    async def _follow(self, work: _Round) -> None:
+    async def _follow(self, work: _Round, *, is_begun: bool) -> None:
         await self._following.is_another(work.opened, work.feed.topic)
-        is_begun = self._serving is not None or self._build is not None
         now = Followed(work.feed.topic, work.served.view.version)
         await follow(work.served, now, missed=self._following.missed, is_begun=is_begun)
         self._following.missed = False
@@ -183,6 +198,7 @@ class Indexer:
         keys, ahead = await build.part(work.served, self._environment)
         await self.documents.put(work.served, work.engine, work.fields, {build.name: None}, keys, work.check)
         # It has come so far only now: what could not be put is walked again.
+        await note_progress(work.served, ahead.progress, build.progress)
         self._build = ahead
         if not ahead.is_whole:
             return
@@ -195,16 +211,25 @@ class Indexer:
         if before is not None:
             await work.engine.drop_index(before.name)
 
-    async def _sweep(self, work: _Round) -> None:
-        """No document is left of a time of which there is no slice."""
+    async def _sweep(self, work: _Round) -> bool:
+        """Documents of times of which there is no slice are gone, or some of them; whether there may be more."""
         slices = work.served.catalogue.slices
         spans = tuple((each.start, each.end) for each in slices)
-        gone = self._swept is None or not set(self._swept) <= set(spans)
-        if self._serving is None or not gone:
-            return
-        left = DELETE_MAX
-        while left >= DELETE_MAX:
-            # Whoever has the role by then may have written of slices that are not known here.
-            work.check()
-            left = await work.engine.delete_where(self._serving.name, strays(slices))
+        if self._serving is None:
+            return False
+        if self._swept is not None and set(self._swept) <= set(spans):
+            self._swept = spans
+            return False
+        await work.engine.refresh(self._serving.name)
+        request = Request(query=strays(slices), sort=(Sort(TIME),), limit=STRAYS, fields=(), count=False)
+        page = await work.engine.search(self._serving.name, request)
+        # Asked behind the index: a slice that is there again may have documents.
+        await work.served.catalogue.refresh()
+        if work.served.catalogue.slices != slices:
+            return True
+        revisions = {each.document.id: each.document.revision for each in page.hits}
+        await Index(work.engine, self._serving.name, work.check).delete(revisions)
+        if page.after is not None:
+            return True
         self._swept = spans
+        return False

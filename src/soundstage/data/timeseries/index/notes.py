@@ -7,6 +7,7 @@ import logging
 import msgspec
 
 from soundstage.core.errors import PreconditionFailed
+from soundstage.data.timeseries.index.building import Progress
 from soundstage.data.timeseries.namespace import ServedNamespace
 
 log: logging.Logger = logging.getLogger("soundstage.timeseries")
@@ -18,6 +19,9 @@ NUMBER = "number"
 
 FOLLOWED = "followed"
 """The row that says what an index was told of."""
+
+PROGRESS = "progress"
+"""The row that says how far the last index that was begun is."""
 
 
 class Followed(msgspec.Struct, frozen=True, array_like=True):
@@ -60,3 +64,19 @@ async def follow(served: ServedNamespace, now: Followed, *, missed: bool, is_beg
     if before is None or before.topic != now.topic or before.version < now.version:
         stamp = None if entry is None else entry.stamp
         await served.table.write(PARTITION, {FOLLOWED: msgspec.msgpack.encode(now)}, {FOLLOWED: stamp}, onward=True)
+
+
+async def progress_of(served: ServedNamespace) -> Progress | None:
+    """How far the last index that was begun is; None: none was."""
+    entry = await served.table.get(PARTITION, PROGRESS)
+    return None if entry is None else msgspec.msgpack.decode(entry.value, type=Progress)
+
+
+async def note_progress(served: ServedNamespace, now: Progress, before: Progress | None) -> None:
+    """It is noted how far an index is. Raises `PreconditionFailed` unless it was `before`: another process is at it."""
+    entry = await served.table.get(PARTITION, PROGRESS)
+    noted = None if entry is None else msgspec.msgpack.decode(entry.value, type=Progress)
+    if noted != before:
+        raise PreconditionFailed("another process fills the index")
+    stamp = None if entry is None else entry.stamp
+    await served.table.write(PARTITION, {PROGRESS: msgspec.msgpack.encode(now)}, {PROGRESS: stamp}, onward=True)

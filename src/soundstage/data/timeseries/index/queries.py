@@ -22,6 +22,9 @@ BLOCKED_MAX = 300
 GAPS_MAX = 100
 """Between slices: what lies in those behind them is taken to be in slices."""
 
+SHOWN_GAPS_MAX = 16
+"""The same, of a search."""
+
 
 def query_of(wanted: SearchQuery | None, fields: Fields) -> Query:
     """What matches `wanted`; everything for None. Raises `InvalidArgument` with the path of what no index answers."""
@@ -41,26 +44,32 @@ def after(key: EventKey) -> Query:
     return Bool(should=[Range(field=TIME, below=time), Bool(filter=[Term(TIME, time), behind])])
 
 
-def visible(query: Query, parts: Sequence[Query], blocked: Collection[str], hidden: Sequence[Slice]) -> Bool:
-    """`query`, but for events of ids that are blocked and of the `hidden` slices, which are the oldest there are."""
-    # They are the oldest: of what lies before them there is no slice.
-    must_not: list[Query] = [Range(field=TIME, at_most=bounded(hidden[-1].end - 1))] if hidden else []
+def visible(query: Query, parts: Sequence[Query], blocked: Collection[str], slices: Sequence[Slice]) -> Bool:
+    """`query`, but for events of ids that are blocked, and of times of which there is none of these `slices`."""
+    must_not: list[Query] = [] if slices else [All()]
     if 0 < len(blocked) <= BLOCKED_MAX:
         must_not.append(Terms(SERIES, sorted(blocked)))
-    return Bool(filter=[*parts, query], must_not=must_not)
+    return Bool(
+        filter=[*parts, query], must_not=must_not, should=_spans(slices, SHOWN_GAPS_MAX), should_min=int(bool(slices))
+    )
 
 
 def strays(slices: Sequence[Slice]) -> Bool:
     """Documents of times of which there is no slice."""
+    return Bool(must_not=_spans(slices, GAPS_MAX))
+
+
+def _spans(slices: Sequence[Slice], gaps: int) -> list[Query]:
+    """The times of slices, which are in order."""
     spans: list[Query] = []
     begin: int | None = None
     for one, next_one in pairwise([*slices, None]):
         assert one is not None
         begin = one.start if begin is None else begin
-        if next_one is None or (next_one.start > one.end and len(spans) < GAPS_MAX):
+        if next_one is None or (next_one.start > one.end and len(spans) < gaps):
             spans.append(within(begin, one.end))
             begin = None
-    return Bool(must_not=spans)
+    return spans
 
 
 def _query(wanted: SearchQuery, fields: Fields, place: str, depth: int) -> Query:

@@ -136,8 +136,8 @@ class Searching:
 
     def _within(self, interval: TimeInterval, query: Query, parts: list[Query]) -> Bool:
         served = self._served
-        hidden = [each for each in served.catalogue.slices if not served.lifetime.is_read(each, self._now_ns)]
-        return visible(query, [within(interval.start, interval.end), *parts], served.blocked, hidden)
+        shown = [each for each in served.catalogue.slices if served.lifetime.is_read(each, self._now_ns)]
+        return visible(query, [within(interval.start, interval.end), *parts], served.blocked, shown)
 
     async def _ask(self, request: Request) -> port.Page:
         try:
