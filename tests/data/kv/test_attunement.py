@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 import zstandard
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.data.kv.conftest import make, values
 from tests.data.kv.followers import taken
@@ -101,6 +101,7 @@ def test_a_request_that_was_read_from_text_as_the_command_line_does_is_compresse
     assert mutation.put.items[0].codec == "zstd"
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(_value, _codec), max_size=12), st.sampled_from(["zstd", "lz4", None]))
 def test_any_bytes_come_back_under_any_mix_of_codecs(mixed: list[tuple[bytes, str | None]], wanted: str | None) -> None:
     items = [
