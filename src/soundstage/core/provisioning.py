@@ -7,9 +7,35 @@ from typing import Annotated, Any, NamedTuple
 import msgspec
 from msgspec import Meta
 
+from soundstage.core.message import Duration
 from soundstage.core.namespace import Objective, Quotas
+from soundstage.core.time import NS_PER_S
 
 _Rate = Annotated[float, Meta(ge=0, le=1e9)]
+
+
+class EventWorkload(msgspec.Struct, frozen=True, kw_only=True):
+    """What else is to be known where an item is an event: something that happened to an id, at a time."""
+
+    per_day: Annotated[float, Meta(ge=0, le=1e12, description="events of one id in a day")] = 10.0
+    read_interval: Annotated[
+        Duration,
+        Meta(description="how much time a read is about; 0s: all of it", extra={"bounds": ("0s", "3650d")}),
+    ] = Duration(86_400 * NS_PER_S)
+    retention: Annotated[
+        Duration | None,
+        Meta(description="how long events are kept; none: for ever", extra={"bounds": ("1s", "3650d")}),
+    ] = None
+    accept_limit: Annotated[
+        Duration | None,
+        Meta(
+            description="how old an event may be when it is written; 0s: as old as it likes; none: 10m, and 0s where "
+            "events are kept for ever",
+            extra={"bounds": ("0s", "3650d")},
+        ),
+    ] = None
+    fire_and_forget: Annotated[bool, Meta(description="a few may be lost, so that none waits for the disk")] = False
+    searched: Annotated[bool, Meta(description="they are searched for or counted across ids")] = False
 
 
 class Workload(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,6 +51,7 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True):
     stale_reads: Annotated[bool, Meta(description="a read may miss what was just written")] = False
     conditional_writes: Annotated[bool, Meta(description="writes depend on what is there")] = False
     slos: Annotated[dict[str, Objective], Meta(description="objectives for `read` and `write`")] = {}
+    events: Annotated[EventWorkload | None, Meta(description="of a time series, where an item is an event")] = None
 
 
 class Design(msgspec.Struct, frozen=True, kw_only=True):

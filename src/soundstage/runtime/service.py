@@ -198,6 +198,10 @@ class Planned(Protocol):
         """What fits `workload` on the first engine of `terrain` that can take it, or why none can. Asks nobody."""
         ...
 
+    def capacity_arguments(self, workload: Workload) -> Mapping[str, Any]:
+        """What `capacity_model` has to know besides, by the names that the package gives it."""
+        ...
+
 
 @runtime_checkable
 class Signalling(Protocol):

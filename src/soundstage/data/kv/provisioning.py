@@ -8,15 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from math import ceil
-from typing import Any, NamedTuple
+from typing import Any
 
-from soundstage.core.namespace import PER_SECOND_MAX, PER_SECOND_MIN, Objective, Quotas
+from soundstage.core.errors import InvalidArgument
 from soundstage.core.provisioning import Design, Excuse, Ground, Terrain, Workload
 from soundstage.core.size import Size
+from soundstage.data.provisioning import (
+    BUSY,
+    REPLICA_ROOM,
+    REPLICAS,
+    SHARED,
+    Load,
+    excuse,
+    first_fit,
+    quotas,
+    read_target_us,
+    too_small,
+)
 from soundstage.engines.records.port import Capability
-
-BUSY = 0.5
-"""The share of a processor or a disk that is planned to be used."""
 
 READ_US, READ_ITEM_US, READ_BYTE_US = 40.0, 3.0, 0.0015
 WRITE_US, WRITE_ITEM_US, WRITE_BYTE_US = 95.0, 3.0, 0.005
@@ -32,10 +41,6 @@ RECORD_BYTES, ITEM_BYTES = 75, 30
 
 GARBAGE = 1.3
 """Disk of an embedded engine beside what lives: what was replaced and waits for compaction."""
-
-REPLICAS = 3
-REPLICA_ROOM = 2.0
-"""A compaction of Cassandra may need as much disk again as the table has."""
 
 FETCH_US, REMOTE_ITEM_US = 1_000.0, 10.0
 """A question to Cassandra, and each row of its answer."""
@@ -54,90 +59,52 @@ CAPACITY_MODEL = "org.netflix.key-value"
 
 PAGE_MIN, PAGE_MAX = 16 << 10, 2 << 20
 
-SHARED = frozenset({"cassandra"})
-
-
-class _Load(NamedTuple):
-    """Processors that calls need: of all who serve them, and of the one process that has an embedded engine."""
-
-    served: float
-    owner: float
-
 
 def plan(workload: Workload, terrain: Terrain) -> Design | Excuse:
     """What fits `workload` on the first engine of `terrain` that can take it, else why none can."""
-    declined: list[Excuse] = []
-    for ground in terrain.grounds:
-        refusal = _refused(workload, ground, terrain.processors)
-        if refusal is None:
-            return _design(workload, ground, declined)
-        declined.append(refusal)
-    return declined[-1] if declined else _NO_ENGINE
-
-
-_NO_ENGINE = Excuse(
-    reason="no engine",
-    bottleneck="engines",
-    detail="the stage file names no engine that holds records and keeps them",
-    hint='add one, such as [engines.default] url = "rocksdb:records"',
-)
+    if workload.events is not None:
+        raise InvalidArgument(
+            "a key-value store has no events", field="workload.events", hint="leave it out, or plan for timeseries"
+        )
+    return first_fit(
+        terrain,
+        lambda ground: _refused(workload, ground, terrain.processors),
+        lambda ground, declined: _design(workload, ground, declined),
+    )
 
 
 def _refused(workload: Workload, ground: Ground, processors: int) -> Excuse | None:
     if workload.conditional_writes and Capability.CONDITIONAL not in ground.capabilities:
-        return _excuse(ground, "conditional_writes", "it decides no conditions", "bind an engine that does")
-    if ground.scheme in SHARED:
-        return None
-    load = _load(workload)
-    needed = _storage(workload, ground)
-    if ground.free_bytes is not None and needed > ground.free_bytes * BUSY:
-        detail = f"{needed / 1e9:,.1f} GB are needed and half of {ground.free_bytes / 1e9:,.1f} GB are free"
-        return _excuse(ground, "storage", detail, "put its folder on a larger disk, or bind a Cassandra engine")
-    if load.owner > BUSY:
-        detail = f"one process owns it, and would be busy for {load.owner:.0%} of the time instead of {BUSY:.0%}"
-        return _excuse(ground, "owner", detail, "divide the data among namespaces of several stages, or bind Cassandra")
-    if ceil(load.served / BUSY) > processors:
-        detail = f"calls need {load.served:.1f} processors, half used at most; this machine has {processors}"
-        return _excuse(ground, "processors", detail, "take a larger machine, or bind a Cassandra engine")
-    return None
+        return excuse(ground, "conditional_writes", "it decides no conditions", "bind an engine that does")
+    return too_small(ground, _load(workload), _storage(workload, ground), processors)
 
 
-def _excuse(ground: Ground, bottleneck: str, detail: str, hint: str) -> Excuse:
-    return Excuse(
-        reason=f"the engine {ground.name!r} ({ground.scheme}) is not enough",
-        bottleneck=bottleneck,
-        detail=detail,
-        hint=hint,
-    )
-
-
-def _design(workload: Workload, ground: Ground, declined: list[Excuse]) -> Design:
+def _design(workload: Workload, ground: Ground, declined: list[str]) -> Design:
     load, cached = _load(workload), _cached(workload)
-    storage, processes = _storage(workload, ground), max(1, ceil(load.served / BUSY))
+    storage = _storage(workload, ground)
     config: dict[str, Any] = {"page_size_bytes": str(_page_size(workload, ground))}
     if workload.conditional_writes:
         config["conditional_writes"] = True
     if workload.stale_reads and not workload.conditional_writes:
         config["consistency"] = "eventual"
-    reasons = [f"{excuse.reason}: {excuse.detail}" for excuse in declined]
     return Design(
         engine=ground.name,
         config=config,
-        quotas=_quotas(workload),
+        quotas=quotas(workload),
         storage_bytes=storage,
-        processes=processes,
+        processes=load.processes,
         cached=cached,
-        reasons=[*reasons, *_reasons(workload, ground, load, cached)],
+        reasons=[*declined, *_reasons(workload, ground, load, cached)],
     )
 
 
-def _load(workload: Workload) -> _Load:
+def _load(workload: Workload) -> Load:
     def of(calls: float, call_us: float, items: int, item_us: float, byte_us: float) -> float:
         return calls * (call_us + items * (item_us + workload.item_bytes * byte_us)) / 1e6
 
     reads, writes = workload.reads_per_second, workload.writes_per_second
     read_items, write_items = workload.items_per_read, workload.items_per_write
-    return _Load(
+    return Load(
         served=of(reads, READ_US, read_items, READ_ITEM_US, READ_BYTE_US)
         + of(writes, WRITE_US, write_items, WRITE_ITEM_US, WRITE_BYTE_US),
         owner=of(reads, OWNER_READ_US, read_items, READ_ITEM_US / 3, READ_BYTE_US / 3)
@@ -159,7 +126,7 @@ def _cached(workload: Workload) -> bool:
 
 def _page_size(workload: Workload, ground: Ground) -> Size:
     """The largest page, a power of two, that is read in half of what a read should take."""
-    target_us = _target_us(workload)
+    target_us = read_target_us(workload)
     if target_us is None:
         return Size(PAGE_MAX)
     remote = ground.scheme in SHARED
@@ -169,22 +136,7 @@ def _page_size(workload: Workload, ground: Ground) -> Size:
     return Size(max(PAGE_MIN, min(PAGE_MAX, 1 << max(0, fits.bit_length() - 1))))
 
 
-def _target_us(workload: Workload) -> float | None:
-    latency = workload.slos.get("read", Objective()).latency
-    target_ns = latency.target or latency.max
-    return None if target_ns is None else target_ns / 1_000
-
-
-def _quotas(workload: Workload) -> Quotas:
-    """Twice what is expected: a limit for accidents and not for busy days. None where nothing is expected."""
-    reads, writes = (
-        min(PER_SECOND_MAX, 2 * rate) if rate >= PER_SECOND_MIN else None
-        for rate in (workload.reads_per_second, workload.writes_per_second)
-    )
-    return Quotas(reads_per_second=reads, writes_per_second=writes)
-
-
-def _reasons(workload: Workload, ground: Ground, load: _Load, cached: bool) -> Iterator[str]:
+def _reasons(workload: Workload, ground: Ground, load: Load, cached: bool) -> Iterator[str]:
     yield (
         f"calls need {load.served:.2f} processors by what they cost in the tables of the docs, "
         f"and each process is to be used by {BUSY:.0%}"
@@ -197,7 +149,7 @@ def _reasons(workload: Workload, ground: Ground, load: _Load, cached: bool) -> I
         yield f"one process owns {ground.name!r} and is busy for {load.owner:.0%} of the time"
         if Capability.DURABLE not in ground.capabilities:
             yield f"{ground.name!r} keeps nothing over a restart"
-    if _target_us(workload) is not None:
+    if read_target_us(workload) is not None:
         yield f"a page of the planned size is read in about {BUSY:.0%} of what a read should take"
     yield _about_cache(workload, cached)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import aclosing, suppress
 from typing import Any
 
@@ -120,6 +120,10 @@ class KeyValueService(DictionaryCalls):
     def plan(self, workload: Workload, terrain: Terrain) -> Design | Excuse:
         """See `provisioning.plan`."""
         return provisioning.plan(workload, terrain)
+
+    def capacity_arguments(self, workload: Workload) -> Mapping[str, Any]:
+        """None."""
+        return {}
 
     def scopes(self, operation: str, request: Any) -> Sequence[str]:
         """The namespaces of a set of mutations."""

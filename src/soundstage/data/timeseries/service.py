@@ -9,10 +9,11 @@ from typing import Any
 
 from soundstage.core.call import Call
 from soundstage.core.errors import NotFound, SoundstageError
+from soundstage.core.provisioning import Design, Excuse, Terrain, Workload
 from soundstage.core.time import INT64_MAX, INT64_MIN, Duration, Instant
 from soundstage.data import cursors
 from soundstage.data.pagination import Patience
-from soundstage.data.timeseries import namespace
+from soundstage.data.timeseries import namespace, provisioning
 from soundstage.data.timeseries.api import (
     AggregateEventRecords,
     AggregateEventRecordsReply,
@@ -50,6 +51,8 @@ from soundstage.runtime.service import ServiceContext
 class TimeSeriesService:
     """Holds what it worked out of each namespace's configuration, the slices it knows, and counts."""
 
+    capacity_model: str | None = provisioning.CAPACITY_MODEL
+
     def __init__(self, context: ServiceContext) -> None:
         self._context = context
         self._environment = context.environment
@@ -72,6 +75,14 @@ class TimeSeriesService:
             self._context.searches.search(config.index.engine, ENGINE_KNOB)
             self._context.logs.log(config.index.log, LOG_KNOB)
         return namespace.tables(name, config, capabilities)
+
+    def plan(self, workload: Workload, terrain: Terrain) -> Design | Excuse:
+        """See `provisioning.plan`."""
+        return provisioning.plan(workload, terrain)
+
+    def capacity_arguments(self, workload: Workload) -> Mapping[str, Any]:
+        """See `provisioning.capacity_arguments`."""
+        return provisioning.capacity_arguments(workload)
 
     async def write_event_records_sync(self, call: Call, request: WriteEventRecords) -> WriteEventRecordsReply:
         began_ns, served = self._environment.monotonic_ns(), self._serve(request.namespace)

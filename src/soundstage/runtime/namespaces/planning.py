@@ -39,7 +39,10 @@ class NamespacePlanning:
         found = planned.plan(request.workload, terrain)
         opinion = None
         if request.second_opinion:
-            opinion = await self._thread(second_opinion, planned.capacity_model, request.workload, request.region)
+            arguments = planned.capacity_arguments(request.workload)
+            opinion = await self._thread(
+                second_opinion, planned.capacity_model, request.workload, request.region, arguments
+            )
         if isinstance(found, Excuse):
             return NamespacePlan(excuse=found, second_opinion=opinion)
         return NamespacePlan(plan=self._plan(request, found), second_opinion=opinion)

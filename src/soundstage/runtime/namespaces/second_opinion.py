@@ -6,7 +6,7 @@ It takes a second to load and half of one to answer, both in a thread.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from soundstage.core.errors import InvalidArgument, Unavailable
@@ -22,8 +22,12 @@ They try numbers of machines one after the other, and hold the interpreter meanw
 """
 
 
-def second_opinion(model: str | None, workload: Workload, region: str) -> SecondOpinion:
-    """The cheapest plan of `model`. Raises `Unavailable` without the package, `InvalidArgument` for what it knows not.
+def second_opinion(
+    model: str | None, workload: Workload, region: str, arguments: Mapping[str, Any] | None = None
+) -> SecondOpinion:
+    """The cheapest plan of `model`, which is given those `arguments` of its own.
+
+    Raises `Unavailable` without the package, `InvalidArgument` for what it knows not.
 
     The models are for a workload of at least one read and one write a second, and so are the numbers given to them.
     """
@@ -36,7 +40,13 @@ def second_opinion(model: str | None, workload: Workload, region: str) -> Second
         raise InvalidArgument(
             f"no prices are known of the region {region!r}", field="region", hint=f"known are {', '.join(known)}"
         )
-    plans = planner.plan_certain(model_name=model, region=region, desires=_desires(workload), num_results=1)
+    plans = planner.plan_certain(
+        model_name=model,
+        region=region,
+        desires=_desires(workload),
+        num_results=1,
+        extra_model_arguments=dict(arguments or {}),
+    )
     if not plans:
         raise InvalidArgument(
             f"{model} finds no machines for this workload", field="workload", hint="divide it among several namespaces"
