@@ -2,10 +2,10 @@
 
 The rival is the same HTTP client and does nothing else: no check of fields, no outcomes. In `bulk` it does the same
 work: it sends what the port sends, the words of each text and its id beside it, which it has ready, to an index that
-is mapped so. In `bulk_alone` it sends the document alone, and the server makes the words, by its standard analyser:
-that is what it costs besides that texts are cut into words alike on every engine. All send to indexes of one shard,
-from one process and in turns, after two of each that do not count: the server compiles itself meanwhile.
-`soundstage.servers` brings and starts the server.
+is mapped so and shows what is new each second. In `bulk_alone` it sends the document alone, and the server makes the
+words, by its standard analyser: that is what it costs besides that texts are cut into words alike on every engine. All
+send to indexes of one shard and want answers that are not compressed, from one process and in turns, after two of each
+that do not count: the server compiles itself meanwhile. `soundstage.servers` brings and starts the server.
 """
 
 from __future__ import annotations
@@ -82,14 +82,16 @@ def documents(count: int) -> list[dict[str, Any]]:
 class Bare:
     """The interface of OpenSearch and nothing else, of an index that is mapped so."""
 
-    def __init__(self, base: str, index: str, mappings: Mapping[str, Any]) -> None:
-        self._client = httpx2.AsyncClient(base_url=base, timeout=60, trust_env=False)
+    def __init__(self, base: str, index: str, mappings: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+        headers = {"accept-encoding": "identity"}
+        self._client = httpx2.AsyncClient(base_url=base, timeout=60, trust_env=False, headers=headers)
         self._index = index
         self._mappings = mappings
+        self._settings = settings
 
     async def create(self) -> None:
         body = {
-            "settings": {"number_of_shards": 1, "number_of_replicas": 0},
+            "settings": {"number_of_shards": 1, "number_of_replicas": 0, **self._settings},
             "mappings": {"properties": self._mappings},
         }
         (await self._client.put(f"/{self._index}", json=body)).raise_for_status()
@@ -138,9 +140,8 @@ async def measured(scale: Scale, url: str) -> list[Figure]:
     space = f"bench{time.time_ns()}"
     address = parse_address("bench", urlsplit(f"{url}/{space}"), {"patience_s": 60.0}, None)
     ours = OpenSearchSearch(address, SystemEnvironment())
-    bare, same = (
-        Bare(address.bases[0], f"{space}-{name}", mappings) for name, mappings in (("bare", PLAIN), ("same", SAME))
-    )
+    bare = Bare(address.bases[0], f"{space}-bare", PLAIN, {})
+    same = Bare(address.bases[0], f"{space}-same", SAME, {"refresh_interval": "1s"})
     await ours.start()
     await ours.create_index(IndexSpec(name="films", fields=FIELDS))
     await bare.create()

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from soundstage.engines.search.analysis import WORD_MAX_CHARS, caseless, spaced, words
+from soundstage.engines.search.analysis import WORD_MAX_CHARS, caseless, has_longer, spaced, words
 
 
 @pytest.mark.parametrize(
@@ -75,11 +75,23 @@ def test_every_mark_stays_with_its_letter() -> None:
 @pytest.mark.parametrize(
     "text", ["", " ", "Heat", "The  Big-Sleep_2", "Straße 7", "a" * 250 + " b", "x " * 80, "映画 Ronin"]
 )
-def test_words_one_space_apart_are_the_same_words(text: str) -> None:
-    assert spaced(text).decode() == " ".join(words(text))
+def test_words_with_spaces_between_are_the_same_words(text: str) -> None:
+    assert spaced(text).split() == words(text)
 
 
 @given(st.text(st.sampled_from("aB -é"), max_size=30), st.integers(95, 105), st.text(st.sampled_from("c .")))
-def test_words_one_space_apart_are_the_same_words_about_the_greatest_length(before: str, size: int, after: str) -> None:
+def test_words_with_spaces_between_are_cut_at_the_greatest_length(before: str, size: int, after: str) -> None:
     text = before + "x" * size + after
-    assert spaced(text).decode() == " ".join(words(text))
+    assert spaced(text).split() == words(text)
+
+
+@pytest.mark.parametrize("text", ["", " ", "…", "- ,"])
+def test_where_there_are_no_words_there_is_nothing(text: str) -> None:
+    assert spaced(text) == ""
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"), [(b"", False), (b"abc", False), (b"abcd", True), (b"abc abc", False), (b"a abcd a", True)]
+)
+def test_more_than_so_many_without_a_separator_are_seen(found: bytes, expected: bool) -> None:
+    assert has_longer(found, b" ", 3) is expected

@@ -42,28 +42,23 @@ def words(text: str) -> list[str]:
     return [word[:WORD_MAX_CHARS] for word in found] if len(text) > WORD_MAX_CHARS else found
 
 
-def spaced(text: str) -> bytes:
-    """The same words, one space apart, in UTF-8."""
+def spaced(text: str) -> str:
+    """The same words with spaces between, and perhaps about them; nothing where there are none."""
     if not text.isascii():
-        return " ".join(words(text)).encode()
+        return " ".join(words(text))
     found = text.encode().translate(_PLAIN)
-    long = _has_long(found)
-    if not long and b"  " not in found and not found.startswith(b" ") and not found.endswith(b" "):
-        return found
-    parts = found.split()
-    if long:
-        parts = [part[:WORD_MAX_CHARS] for part in parts]
-    return b" ".join(parts)
+    if has_longer(found, b" ", WORD_MAX_CHARS):
+        found = b" ".join([part[:WORD_MAX_CHARS] for part in found.split()])
+    return "" if found.isspace() else found.decode()
 
 
-def _has_long(found: bytes) -> bool:
-    """Whether a word has too many characters: no space among so many in a row."""
-    at, last = -1, len(found) - WORD_MAX_CHARS
+def has_longer(found: bytes, separator: bytes, most: int) -> bool:
+    """Whether more than so many bytes follow one another without the separator."""
+    at, last = -1, len(found) - most - 1
     while at < last:
-        space = found.rfind(b" ", at + 1, at + WORD_MAX_CHARS + 2)
-        if space < 0:
+        at = found.rfind(separator, at + 1, at + most + 2)
+        if at < 0:
             return True
-        at = space
     return False
 
 

@@ -51,12 +51,32 @@ def prepare(spec: IndexSpec, actions: Sequence[Action]) -> list[Prepared]:
     found: list[Prepared] = []
     size = 0
     for number, action in enumerate(actions):
-        each = _prepared(spec, action, number)
+        each = prepared(spec, action, number)
         size += len(each.body) + ACTION_BYTES
         if size > BULK_MAX_BYTES:
             raise refusals.too_many("bytes in a call", BULK_MAX_BYTES, "actions")
         found.append(each)
     return found
+
+
+def prepared(spec: IndexSpec, action: Action, number: int) -> Prepared:
+    """The action as it is to be made, the one of this number. Raises as `prepare` does."""
+    id = action.id
+    if not (type(id) is str and 0 < len(id) <= ID_MAX_BYTES and id.isascii()):
+        check_id(id, f"actions[{number}].id")
+    if isinstance(action, Delete):
+        return Prepared(id, action.when)
+    fields = plain(spec.fields, action.fields)
+    if fields is None:
+        fields = fields_of(spec.fields, action.fields, f"actions[{number}].fields")
+    body = _encode(fields)
+    if len(body) > DOCUMENT_MAX_BYTES:
+        raise TooLarge(
+            f"a document has at most {DOCUMENT_MAX_BYTES} bytes, this one has {len(body)}",
+            field=f"actions[{number}].fields",
+            hint="index what is searched, and keep the rest elsewhere under the same id",
+        )
+    return Prepared(id, action.when, fields, body)
 
 
 def prevented(action: Prepared, revision: str | None) -> Outcome | None:
@@ -86,6 +106,14 @@ def chosen(body: bytes, names: Sequence[str] | None) -> dict[str, Any]:
     return fields if names is None else {name: value for name, value in fields.items() if name in names}
 
 
+def are_plain_ids(ids: Sequence[str]) -> bool:
+    """Whether all are ids, as is plain of most; where not, `check_id` looks closer."""
+    try:
+        return "".join(ids).isascii() and all(ids) and max(map(len, ids), default=0) <= ID_MAX_BYTES
+    except TypeError:
+        return False
+
+
 def check_id(id: str, place: str) -> None:
     """Raises `InvalidArgument` for an empty id and `TooLarge` for one of more than 512 bytes."""
     text(id, place)
@@ -101,22 +129,3 @@ def check_ids(ids: Sequence[str]) -> None:
         raise refusals.too_many("ids in a call", GET_MAX_IDS, "ids")
     for number, id in enumerate(ids):
         check_id(id, f"ids[{number}]")
-
-
-def _prepared(spec: IndexSpec, action: Action, number: int) -> Prepared:
-    id = action.id
-    if not (type(id) is str and 0 < len(id) <= ID_MAX_BYTES and id.isascii()):
-        check_id(id, f"actions[{number}].id")
-    if isinstance(action, Delete):
-        return Prepared(id, action.when)
-    fields = plain(spec.fields, action.fields)
-    if fields is None:
-        fields = fields_of(spec.fields, action.fields, f"actions[{number}].fields")
-    body = _encode(fields)
-    if len(body) > DOCUMENT_MAX_BYTES:
-        raise TooLarge(
-            f"a document has at most {DOCUMENT_MAX_BYTES} bytes, this one has {len(body)}",
-            field=f"actions[{number}].fields",
-            hint="index what is searched, and keep the rest elsewhere under the same id",
-        )
-    return Prepared(id, action.when, fields, body)

@@ -180,7 +180,7 @@ class Status(StrEnum):
     """The engine had no room for it, for a `reason`; nothing was changed, and it may be tried again."""
 
 
-class Outcome(msgspec.Struct, frozen=True):
+class Outcome(msgspec.Struct, frozen=True, gc=False):
     """One action's; `revision` is the document's where a put was applied."""
 
     status: Status

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any, TypeGuard, cast
 
@@ -20,6 +21,9 @@ from soundstage.engines.search.queries import Scalar
 
 INTEGER_MIN, INTEGER_MAX = 1 - (1 << 63), (1 << 63) - 2
 """The two outermost of 64 bits are what some engine sorts those by that have none."""
+
+DOUBLE_MAX = sys.float_info.max
+"""The greatest number of 64 bits that is finite."""
 
 _SINGLE_MAX = 3.4028234663852886e38
 """The greatest number of 32 bits."""

@@ -5,18 +5,12 @@ from __future__ import annotations
 import pytest
 
 from soundstage.core.errors import NotFound, Unavailable
-from soundstage.engines.search.opensearch.answers import Answer, Bulk, Cluster, Deleted, Done, Searched, read
+from soundstage.engines.search.opensearch.answers import Answer, Cluster, Deleted, Done, Searched, read
 
 
 def test_a_good_answer_is_read_as_far_as_it_is_looked_at() -> None:
     said = b'{"version": {"number": "2.19.1", "distribution": "opensearch", "lucene": "9"}, "tagline": "x"}'
     assert read(Answer(200, said), Cluster).version.number == "2.19.1"
-
-
-def test_what_became_of_an_action_is_under_the_word_it_was_sent_with() -> None:
-    said = b'{"items": [{"index": {"status": 201, "_seq_no": 4, "_primary_term": 1}}, {"delete": {"status": 404}}]}'
-    statuses = [made.status for item in read(Answer(200, said), Bulk).items for made in item.values()]
-    assert statuses == [201, 404]
 
 
 def test_a_bad_answer_is_what_it_means() -> None:

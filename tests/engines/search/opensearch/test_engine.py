@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -11,7 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from soundstage.core.environment import SystemEnvironment
+from soundstage.core.environment import SystemEnvironment, VirtualEnvironment
 from soundstage.core.errors import NotFound, SoundstageError
 from soundstage.engines.search.opensearch import OpenSearchSearch, link, parse_address
 from soundstage.engines.search.opensearch.mapping import settings
@@ -37,6 +38,7 @@ class Node:
         self.first: list[Said | bytes] = []
         self.silent = False
         self.trickles = False
+        self.takes: Callable[[], None] = lambda: None
         self.heard = asyncio.Semaphore(0)
         self.over = asyncio.Event()
         self.asked: list[tuple[str, str, str]] = []
@@ -61,6 +63,7 @@ class Node:
                 if self.trickles:
                     await self._trickle(writer)
                     break
+                self.takes()
                 said = self._said(method, path)
                 writer.write(said if isinstance(said, bytes) else _http(*said))
                 await writer.drain()
@@ -143,23 +146,63 @@ ANSWERS: dict[str, tuple[Said | bytes, str]] = {
 }
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("case", ANSWERS)
-async def test_no_answer_is_anything_but_an_error_of_ours(search: OpenSearchSearch, node: Node, case: str) -> None:
-    node.says, code = ANSWERS[case]
-    # Side by side: each waits for its own patience to end.
-    found = await asyncio.gather(
-        search.search("films", Request()),
-        search.get("films", ["1"]),
-        search.bulk("films", [Put("1", {})]),
-        search.refresh("films"),
-        search.delete_where("films", All()),
-        search.nearest("films", Nearest(field="mood", vector=[1.0])),
-        search.indexes(),
-        search.point("shown", "films"),
-        return_exceptions=True,
+class Whole(random.Random):
+    """Makes each pause as long as it may be."""
+
+    def uniform(self, a: float, b: float) -> float:
+        return b
+
+
+@pytest.fixture
+async def tireless(node: Node) -> AsyncIterator[OpenSearchSearch]:
+    """Pauses cost no time, and almost a second is left for the last attempt."""
+    environment = VirtualEnvironment()
+    environment.random = Whole()
+    pauses_s = [0.05, 0.1, 0.2, 0.4, 0.8, 1.0, 1.0]
+    engine = OpenSearchSearch(
+        parse_address("a", urlsplit(await node.start()), {"patience_s": sum(pauses_s) + 0.95}, None), environment
     )
-    assert [error.code if isinstance(error, SoundstageError) else error for error in found] == [code] * len(found)
+    await engine.start()
+    yield engine
+    await engine.stop()
+
+
+CALLS: dict[str, Callable[[OpenSearchSearch], Any]] = {
+    "search": lambda search: search.search("films", Request()),
+    "get": lambda search: search.get("films", ["1"]),
+    "bulk": lambda search: search.bulk("films", [Put("1", {})]),
+    "refresh": lambda search: search.refresh("films"),
+    "delete_where": lambda search: search.delete_where("films", All()),
+    "nearest": lambda search: search.nearest("films", Nearest(field="mood", vector=[1.0])),
+    "indexes": lambda search: search.indexes(),
+    "point": lambda search: search.point("shown", "films"),
+}
+
+
+@pytest.mark.parametrize("case", ANSWERS)
+async def test_no_answer_is_anything_but_an_error_of_ours(tireless: OpenSearchSearch, node: Node, case: str) -> None:
+    node.says, code = ANSWERS[case]
+    found: dict[str, str] = {}
+    for name, call in CALLS.items():
+        with pytest.raises(SoundstageError) as refusal:
+            await call(tireless)
+        found[name] = refusal.value.code
+    assert found == dict.fromkeys(CALLS, code)
+
+
+async def test_no_attempt_begins_that_would_hide_what_the_last_one_was_told(node: Node) -> None:
+    environment = VirtualEnvironment()
+    address = parse_address("a", urlsplit(await node.start()), {"patience_s": 60.0}, None)
+    engine = OpenSearchSearch(address, environment)
+    await engine.start()
+    await engine.get("films", [])
+    node.says = (429, error("rejected_execution_exception"))
+    node.takes = lambda: environment.advance(31)
+    with pytest.raises(SoundstageError) as refusal:
+        await engine.bulk("films", [Put("1", {})])
+    assert (refusal.value.code, refusal.value.outcome) == ("exhausted", "not_applied")
+    assert len([path for method, path, _ in node.asked if method == "POST" and "_bulk" in path]) == 1
+    await engine.stop()
 
 
 async def test_a_write_is_not_sent_again_when_it_may_have_been_made(search: OpenSearchSearch, node: Node) -> None:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
 
-from soundstage.engines.search.documents import prepare
-from soundstage.engines.search.opensearch.mapping import Writer, settings, spec_of
+from soundstage.engines.search.opensearch.mapping import settings, spec_of
 from soundstage.engines.search.opensearch.options import OpenSearchOptions
-from soundstage.engines.search.port import Field, IndexSpec, Kind, Put
+from soundstage.engines.search.port import Field, IndexSpec, Kind
 
 TEXT, WORD = Field(kind=Kind.TEXT), Field(kind=Kind.KEYWORD)
 PLAIN = IndexSpec(name="films", fields={"title": TEXT, "code": WORD})
@@ -18,30 +16,6 @@ DEEP = IndexSpec(
     name="films",
     fields={"title": TEXT, "cast": Field(kind=Kind.NESTED, fields={"role": TEXT, "actor": WORD})},
 )
-
-
-def written(spec: IndexSpec, fields: dict[str, Any]) -> dict[str, Any]:
-    (action,) = prepare(spec, [Put("1", fields)])
-    return json.loads(Writer(spec.fields).source(action, b'"1"'))
-
-
-@pytest.mark.parametrize(
-    ("spec", "fields", "expected"),
-    [
-        (PLAIN, {}, {"ID": "1"}),
-        (PLAIN, {"code": "A b"}, {"code": "A b", "ID": "1"}),
-        (PLAIN, {"title": "The HEAT!"}, {"title": "The HEAT!", "ID": "1", "WORDS": {"title": "the heat"}}),
-        (PLAIN, {"title": "…"}, {"title": "…", "ID": "1"}),
-        (DEEP, {"cast": [{}]}, {"cast": [{}], "ID": "1"}),
-        (
-            DEEP,
-            {"cast": [{"role": "Neil", "actor": "X"}]},
-            {"cast": [{"role": "Neil", "actor": "X", "WORDS": {"role": "neil"}}], "ID": "1"},
-        ),
-    ],
-)
-def test_a_document_has_its_words_beside_it(spec: IndexSpec, fields: dict[str, Any], expected: dict[str, Any]) -> None:
-    assert written(spec, fields) == expected
 
 
 def test_the_fields_of_an_index_are_read_back() -> None:

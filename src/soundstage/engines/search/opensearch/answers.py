@@ -48,16 +48,23 @@ class Made(msgspec.Struct, frozen=True, gc=False):
     """What became of one action of many."""
 
     status: int
-    result: str = ""
     seq_no: int = field(name="_seq_no", default=0)
     primary_term: int = field(name="_primary_term", default=0)
     error: dict[str, Any] | None = None
 
 
-class Bulk(msgspec.Struct, frozen=True):
-    """The same of all actions, in their order; each under the word that it was sent with."""
+class Item(msgspec.Struct, frozen=True, gc=False):
+    """The same under the word that the action was sent with."""
 
-    items: list[dict[str, Made]]
+    index: Made | None = None
+    create: Made | None = None
+    delete: Made | None = None
+
+
+class Bulk(msgspec.Struct, frozen=True):
+    """The same of all actions, in their order."""
+
+    items: list[Item]
 
 
 class Document(msgspec.Struct, frozen=True):

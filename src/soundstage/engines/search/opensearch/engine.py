@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple, TypeVar, TypeVarTuple
@@ -15,14 +14,16 @@ from soundstage.core.time import NS_PER_S
 from soundstage.engines.search import refusals, tokens
 from soundstage.engines.search.checks import check_deletion, check_nearest, check_request
 from soundstage.engines.search.counting import check_results
-from soundstage.engines.search.documents import Prepared, check_ids, fitting, prepare
+from soundstage.engines.search.documents import check_ids, fitting
 from soundstage.engines.search.opensearch import answers, failures
 from soundstage.engines.search.opensearch.answers import Searched, read
 from soundstage.engines.search.opensearch.asking import Asking
 from soundstage.engines.search.opensearch.hits import Found, likeness_of, sort_of, sort_values
 from soundstage.engines.search.opensearch.link import AnswerTooLarge, Link
-from soundstage.engines.search.opensearch.mapping import SPACES, Writer, has_objects, settings, spec_of
+from soundstage.engines.search.opensearch.mapping import SPACES, has_objects, settings, spec_of
 from soundstage.engines.search.opensearch.options import OpenSearchAddress
+from soundstage.engines.search.opensearch.outcomes import BARRED, outcomes_of
+from soundstage.engines.search.opensearch.writing import Writer
 from soundstage.engines.search.port import (
     DELETE_MAX,
     INDEXES_MAX,
@@ -38,8 +39,6 @@ from soundstage.engines.search.port import (
     Page,
     Request,
     SearchCapability,
-    Status,
-    Unchanged,
 )
 from soundstage.engines.search.queries import Query, Result, Sort
 from soundstage.engines.search.specs import check_name, check_spec
@@ -47,7 +46,6 @@ from soundstage.engines.search.specs import check_name, check_spec
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
-_REVISION = re.compile(r"(0|[1-9]\d{0,17})\.([1-9]\d{0,17})")
 _encode = msgspec.json.Encoder().encode
 
 
@@ -179,24 +177,17 @@ class OpenSearchSearch:
         return await self._named(self._delete_where, index, deadline_ns, query, limit)
 
     async def _bulk(self, known: _Known, deadline_ns: int | None, actions: Sequence[Action]) -> list[Outcome]:
-        prepared = prepare(known.spec, actions)
-        lines = [_lines(each, known.writer) for each in prepared]
-        body = b"".join([each for each in lines if each is not None])
-        if not body:
-            return [Outcome(Status.CONFLICT)] * len(lines)
-        path = f"/{known.place}/_bulk"
-        answer = await self._open().change("POST", path, body, lines=True, deadline_ns=deadline_ns)
-        told = [each for item in read(answer, answers.Bulk).items for each in item.values()]
-        sent = len(lines) - lines.count(None)
-        if len(told) != sent:
-            raise failures.no_answer(f"it is of {len(told)} actions, not of {sent}")
-        if told[0].status == 429:
-            _check_room(told)
-        made = [_outcome(each) for each in told]
-        if sent == len(lines):
-            return made
-        others = iter(made)
-        return [Outcome(Status.CONFLICT) if each is None else next(others) for each in lines]
+        body, barred = known.writer.written(actions)
+        outcomes: list[Outcome] = []
+        if body:
+            path = f"/{known.place}/_bulk"
+            answer = await self._open().change("POST", path, body, lines=True, deadline_ns=deadline_ns)
+            outcomes = outcomes_of(read(answer, answers.Bulk), len(actions) - len(barred))
+        if barred:
+            others = iter(outcomes)
+            here = frozenset(barred)
+            return [BARRED if place in here else next(others) for place in range(len(actions))]
+        return outcomes
 
     async def _get(self, known: _Known, deadline_ns: int | None, ids: Sequence[str]) -> list[Document | None]:
         check_ids(ids)
@@ -332,7 +323,7 @@ class OpenSearchSearch:
     async def _look(self, name: str, deadline_ns: int | None) -> _Known | None:
         """What the name stands for now, if anything."""
         at_ns = self._environment.monotonic_ns()
-        self._known.pop(name, None)
+        before = self._known.pop(name, None)
         try:
             answer = await self._open().ask("GET", f"/{self._prefix}{name}/_mapping", deadline_ns=deadline_ns)
             mappings = read(answer, dict[str, answers.Mapped])
@@ -342,7 +333,9 @@ class OpenSearchSearch:
         spec = spec_of(mapping.mappings)
         if spec is None:
             return None
-        known = _Known(index, spec, Writer(spec.fields), Asking(spec.fields), at_ns)
+        # Making a writer takes long, and fields never change.
+        writer = before.writer if before is not None and before.spec == spec else Writer(spec)
+        known = _Known(index, spec, writer, Asking(spec.fields), at_ns)
         if len(self._known) >= 2 * INDEXES_MAX:
             self._known.clear()
         self._known[name] = known
@@ -352,44 +345,6 @@ class OpenSearchSearch:
         if self._link is None:
             raise refusals.stopped()
         return self._link
-
-
-def _lines(action: Prepared, writer: Writer) -> bytes | None:
-    """An action as it is sent; None for one whose condition cannot hold."""
-    id, when = _encode(action.id), action.when
-    word, condition = b"index", b""
-    if isinstance(when, Unchanged):
-        parts = _REVISION.fullmatch(when.revision)
-        if parts is None:
-            return None
-        condition = b',"if_seq_no":%d,"if_primary_term":%d' % (int(parts[1]), int(parts[2]))
-    elif when is not None:
-        word = b"create"
-    if action.fields is None:
-        return b'{"delete":{"_id":%s%s}}\n' % (id, condition)
-    return b'{"%s":{"_id":%s%s}}\n%s\n' % (word, id, condition, writer.source(action, id))
-
-
-def _check_room(told: Sequence[answers.Made]) -> None:
-    """Raises `Exhausted` when no action was made because the disk is full, which is no affair of each of them."""
-    causes = [failures.cause_in(each.error or {}) for each in told]
-    if all(map(failures.is_full, causes)):
-        raise failures.meaning(429, causes[0])
-
-
-def _outcome(made: answers.Made) -> Outcome:
-    if made.status == 201 or made.status == 200:
-        if made.result == "deleted":
-            return Outcome(Status.APPLIED)
-        return Outcome(Status.APPLIED, f"{made.seq_no}.{made.primary_term}")
-    if made.status == 409:
-        return Outcome(Status.CONFLICT)
-    if made.status == 404 and not made.error:
-        return Outcome(Status.MISSING)
-    cause = failures.cause_in(made.error or {})
-    if cause.type == "index_not_found_exception":
-        raise failures.meaning(made.status, cause)
-    return Outcome(Status.REJECTED, reason=cause.shown)
 
 
 def _results(asking: Asking, asked: Request, found: Searched) -> dict[str, Result]:

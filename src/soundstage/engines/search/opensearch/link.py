@@ -65,6 +65,7 @@ class Link:
         end_ns = self._end(deadline_ns)
         pause_s = PAUSE_MIN_S
         while True:
+            began_ns = self._environment.monotonic_ns()
             try:
                 answer = await self._once(method, path, body, JSON, end_ns, deadline_ns is not None)
                 passing = failures.passing(answer.status, answer.body)
@@ -75,7 +76,7 @@ class Link:
                 if not failed.retryable:
                     raise
                 error = failed
-            pause_s = await self._paused(pause_s, end_ns, error)
+            pause_s = await self._paused(pause_s, began_ns, end_ns, error)
 
     async def change(
         self, method: str, path: str, body: bytes, *, lines: bool = False, deadline_ns: int | None = None
@@ -84,6 +85,7 @@ class Link:
         end_ns = self._end(deadline_ns)
         pause_s = PAUSE_MIN_S
         while True:
+            began_ns = self._environment.monotonic_ns()
             try:
                 headers = LINES if lines else JSON
                 answer = await self._once(method, path, body, headers, end_ns, deadline_ns is not None)
@@ -94,7 +96,7 @@ class Link:
                 if failed.outcome != "not_applied" or not failed.retryable:
                     raise
                 error = failed
-            pause_s = await self._paused(pause_s, end_ns, error)
+            pause_s = await self._paused(pause_s, began_ns, end_ns, error)
 
     def _end(self, deadline_ns: int | None) -> int:
         now_ns = self._environment.monotonic_ns()
@@ -104,12 +106,14 @@ class Link:
             raise refusals.deadline_passed()
         return deadline_ns
 
-    async def _paused(self, pause_s: float, end_ns: int, error: SoundstageError) -> float:
+    async def _paused(self, pause_s: float, began_ns: int, end_ns: int, error: SoundstageError) -> float:
         """The pause after this one; raises `error` when there is no time for another attempt."""
         if self._closed:
             raise refusals.stopped()
         pause_s *= self._environment.random.uniform(0.5, 1.0)
-        if self._environment.monotonic_ns() + pause_s * NS_PER_S >= end_ns:
+        now_ns = self._environment.monotonic_ns()
+        # The next attempt may well take as long as this one: cut off, it would only hide what this one was told.
+        if now_ns + pause_s * NS_PER_S + (now_ns - began_ns) >= end_ns:
             raise error
         await self._environment.sleep(pause_s)
         return min(PAUSE_MAX_S, pause_s * 2)
