@@ -22,6 +22,8 @@ DELETE = 1
 KIND_AT = 8
 """Where the time of a cell ends and its kind begins."""
 
+_NO_KIND = b"\xff"
+
 TIME_MAX_US = 2**63 - 1
 TOKEN_MAX_BYTES = 64
 
@@ -115,11 +117,19 @@ def expires_us(cell: bytes) -> int:
 def lasting_head(cell: bytes) -> bytes | None:
     """What a put that never expires has before its metadata; None for any other cell.
 
-    Cells that begin with it never expire either, which is quicker to see of many cells than each one's expiry. So is
-    that they go on from `KIND_AT` as it does.
+    Cells that begin with it never expire either, which is quicker to see of many cells than each one's expiry.
     """
     end = cell.index(b"\0", _TOKEN_AT) + 1 + _TIME.size
     return cell[:end] if cell[_TIME.size] == PUT and not _TIME.unpack_from(cell, end - _TIME.size)[0] else None
+
+
+def lasting_tail(cell: bytes) -> bytes:
+    """What a put that never expires has from `KIND_AT` on, before its metadata; for another cell what no cell has.
+
+    Cells of any time that have it there never expire either.
+    """
+    head = lasting_head(cell)
+    return _NO_KIND if head is None else head[KIND_AT:]
 
 
 def is_lasting(cell: bytes, end: int) -> bool:

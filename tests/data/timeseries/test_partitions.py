@@ -37,22 +37,25 @@ def size_of(rows: list[Row]) -> int:
     return sum(len(key) + len(cell) for key, cell in rows)
 
 
-async def drained(reader: PartitionReader, budget: Budget) -> list[Found]:
+async def drained(reader: PartitionReader, budget: Budget, most: int = 7) -> list[Found]:
     found: list[Found] = []
     while not reader.is_over:
         if reader.is_dry:
             await reader.fill(budget, 1)
             continue
         prefix = reader.peek()
-        found.append(reader.pop())
-        assert found[-1][0] == prefix
+        popped = reader.pop(most)
+        assert popped[0][0] == prefix
+        assert len(popped) <= most
+        found += popped
     return found
 
 
+@pytest.mark.parametrize("most", [1, 3, 1_000])
 @pytest.mark.parametrize("rows", [1, 2, 3, 1_000])
 @pytest.mark.parametrize("seed", range(4))
 async def test_events_come_out_in_order_and_whole_wherever_they_lie(
-    engine: MemoryRecords, rows: int, seed: int
+    engine: MemoryRecords, rows: int, seed: int, most: int
 ) -> None:
     chance, expected = Random(seed), list[Found]()
     for number in range(30):
@@ -60,7 +63,7 @@ async def test_events_come_out_in_order_and_whole_wherever_they_lie(
         (record,) = records_of([event(NOW - chance.randint(0, 5), f"e{number}", "ada", **items)], ())
         await put(engine, chance.choice(NAMES), record.rows)
         expected.append((record.prefix, record.rows, size_of(record.rows)))
-    found = await drained(PartitionReader(engine, "t", NAMES, EVERYTHING), Budget(rows=rows))
+    found = await drained(PartitionReader(engine, "t", NAMES, EVERYTHING), Budget(rows=rows), most)
     assert found == sorted(expected)
 
 
@@ -83,8 +86,7 @@ async def test_only_dry_partitions_are_read_again(engine: MemoryRecords) -> None
     reader = PartitionReader(engine, "t", NAMES, EVERYTHING)
     await reader.fill(Budget(rows=4), 1)
     assert reader.read == 3
-    for _ in range(3):
-        reader.pop()
+    assert len(reader.pop(10)) == 3
     assert reader.is_dry
     await reader.fill(Budget(rows=4), 1)
     assert reader.read == 4
@@ -115,7 +117,7 @@ async def test_of_large_events_side_by_side_one_is_held_at_a_time(
             await reader.fill(Budget(rows=1), 1)
             held = max(held, sum(part.tail_bytes for part in reader._parts))
         else:
-            found.append(reader.pop())
+            found += reader.pop(10)
     assert found == records
     # One row of each of the others.
     assert held < 10 * 1_100 + 2 * 1_100

@@ -685,9 +685,8 @@ MUTANTS: dict[str, Mutant] = {
         (
             Edit(
                 f"{SERIES}.reads",
-                "        if self._events and size > self._bytes_left:\n            return False\n",
-                "        if self._events and size > self._bytes_left:\n"
-                "            self._resume = after_event(prefix)\n            return False\n",
+                "                    more = False\n                    break\n",
+                "                    looked, more = prefix, False\n                    break\n",
             ),
         ),
         system="timeseries",

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from soundstage.core.errors import TooLarge
 from soundstage.core.time import Instant
 from soundstage.core.together import all_or_none
-from soundstage.data.timeseries.placement import event_of, prefix_of
+from soundstage.data.timeseries.placement import TIME_BYTES, event_of, prefix_of
 from soundstage.engines.records.port import Budget, Records, Row, Span
 
 EVENT_MAX_BYTES = 32 << 20
@@ -21,6 +21,9 @@ EVENT_MAX_BYTES = 32 << 20
 
 TAIL_MAX_BYTES = 4 << 20
 """Of what is read at once of one event."""
+
+_LAST = b"\xff" * (TIME_BYTES + 1)
+"""Greater than every key."""
 
 Found = tuple[bytes, list[Row], int]
 """The prefix of an event's keys, its rows, and the bytes that these have."""
@@ -62,18 +65,21 @@ class _Part:
         likely = None if budget.likely_rows is None else len(self.tail)
         return Budget(max(budget.rows, len(self.tail)), size, budget.deadline_ns, likely)
 
-    def take(self, rows: Sequence[Row], resume: bytes | None) -> None:
-        """`rows` came next. The last event is whole when another begins, or the partition ends."""
+    def take(self, rows: Sequence[Row], resume: bytes | None) -> int:
+        """`rows` came next. The last event is whole when another begins, or the partition ends. Returns their bytes."""
         # By names of its own: a page has hundreds of rows.
-        prefix, tail, size = self.tail_prefix, self.tail, self.tail_bytes
+        prefix, tail, size, before = self.tail_prefix, self.tail, self.tail_bytes, -self.tail_bytes
         for row in rows:
-            key = row[0]
-            if not tail or not key.startswith(prefix):
-                if tail:
-                    self.events.append((prefix, tail, size))
-                prefix, tail, size = prefix_of(key), [], 0
-            tail.append(row)
-            size += len(key) + len(row[1])
+            key, cell = row
+            if tail and key.startswith(prefix):
+                tail.append(row)
+                size += len(key) + len(cell)
+                continue
+            if tail:
+                self.events.append((prefix, tail, size))
+                before += size
+            prefix, tail, size = prefix_of(key), [row], len(key) + len(cell)
+        taken = before + size
         if size > EVENT_MAX_BYTES and not self.events:
             raise too_large(prefix)
         self.resume = resume
@@ -81,6 +87,7 @@ class _Part:
             self.events.append((prefix, tail, size))
             tail, size = [], 0
         self.tail_prefix, self.tail, self.tail_bytes = prefix, tail, size
+        return taken
 
 
 class PartitionReader:
@@ -129,13 +136,22 @@ class PartitionReader:
         first = self._look()[0]
         return None if first is None else first.next
 
-    def pop(self) -> Found:
-        """The next event. Not to be asked while it `is_dry`, or `is_over`."""
+    def pop(self, most: int) -> list[Found]:
+        """The next events, at least one and at most `most`, as far as one partition has them one after another.
+
+        Not to be asked while it `is_dry`, or `is_over`.
+        """
         first = self._look()[0]
         assert first is not None
-        found = first.events.popleft()
-        if not first.events or len(self._parts) > 1:
-            self._looked = None
+        events, self._looked = first.events, None
+        least = min((part.next or _LAST for part in self._parts if part is not first), default=_LAST)
+        if len(events) <= most and events[-1][0] < least:
+            found = list(events)
+            events.clear()
+            return found
+        found = [events.popleft()]
+        while events and len(found) < most and events[0][0] < least:
+            found.append(events.popleft())
         return found
 
     def _look(self) -> tuple[_Part | None, list[_Part]]:
@@ -161,6 +177,5 @@ class PartitionReader:
         page = await self._records.read(self._table, part.partition, span, part.budget(budget), now_us)
         self.read += 1
         self.read_rows += len(page.rows)
-        self.read_bytes += sum(len(key) + len(cell) for key, cell in page.rows)
-        part.take(page.rows, page.resume)
+        self.read_bytes += part.take(page.rows, page.resume)
         self._looked = None

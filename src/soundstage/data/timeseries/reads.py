@@ -233,7 +233,7 @@ class PageReading:
 
     async def _drain(self) -> bool:
         """What is at hand was taken, as far as the page has room; whether that is full."""
-        taken = 0
+        turn = YIELD_EVERY
         while self._ahead:
             bucket = self._ahead[0]
             reader = bucket.reader
@@ -248,12 +248,14 @@ class PageReading:
                 self._needed += max(1, len(reader))
                 self._resume = bucket.behind
                 continue
-            if not self._take(reader):
+            found = reader.pop(turn) if self._left else []
+            if not found or not self._take(found):
                 self._needed += max(1, len(reader))
                 return True
-            taken += 1
-            if taken % YIELD_EVERY == 0:
+            turn -= len(found)
+            if not turn:
                 await self._patience.give_way()
+                turn = YIELD_EVERY
         if self._left:
             return False
         self._look_ahead(1)
@@ -261,27 +263,28 @@ class PageReading:
             self._resume = None
         return True
 
-    def _take(self, reader: PartitionReader) -> bool:
-        """The next event was looked at; False: it has no room in the page, or was the last that had."""
-        if not self._left:
-            return False
-        found = reader.pop()
-        prefix, rows, size = found
-        if self._wanted.filters and not _matches(found, self._wanted.filters):
-            self._resume = after_event(prefix)
-            return True
-        if self._events and size > self._bytes_left:
-            return False
-        if len(rows) != self._rows_per_event.bytes:
-            self._rows_per_event.learn(1, len(rows))
-        self._events.append(self._unpacking.event(prefix, rows))
-        self._bytes_left -= size
-        self._left -= 1
-        self._resume = after_event(prefix)
-        if not self._left and self._wanted.records_left is not None and len(self._events) >= self._wanted.records_left:
+    def _take(self, found: Sequence[Found]) -> bool:
+        """The next events were looked at; False: one has no room in the page, or was the last that had."""
+        events, filters, unpack = self._events, self._wanted.filters, self._unpacking.event
+        looked, more = b"", True
+        for each in found:
+            prefix, rows, size = each
+            if not filters or _matches(each, filters):
+                if not self._left or (events and size > self._bytes_left):
+                    more = False
+                    break
+                if len(rows) != self._rows_per_event.bytes:
+                    self._rows_per_event.learn(1, len(rows))
+                events.append(unpack(prefix, rows))
+                self._bytes_left -= size
+                self._left -= 1
+            looked = prefix
+        if looked:
+            self._resume = after_event(looked)
+        if not self._left and self._wanted.records_left is not None and len(events) >= self._wanted.records_left:
             self._resume = None
             return False
-        return self._bytes_left > 0
+        return more and self._bytes_left > 0
 
     @property
     def _came_farther(self) -> bool:
@@ -330,14 +333,16 @@ class _Unpacking:
         self._head, self._head_end = b"\xff", 0
 
     def event(self, prefix: bytes, rows: Sequence[Row]) -> Event:
+        """The event whose keys begin with `prefix`."""
         time_ns, event_id = event_of(prefix)
         items: list[EventItem] = []
+        key_at = len(prefix)
         for key, cell in rows:
             # Between its time and its value a cell says the same as others of its series.
             if not cell.startswith(self._head, TIME_BYTES):
                 self._head_end = version.parts(cell)[4]
                 self._head = cell[TIME_BYTES : self._head_end]
-            items.append(EventItem(event_item_key=key[len(prefix) :].decode(), event_item_value=cell[self._head_end :]))
+            items.append(EventItem(event_item_key=key[key_at:].decode(), event_item_value=cell[self._head_end :]))
         return Event(
             time_series_id=self._series,
             event_time=Instant(time_ns),

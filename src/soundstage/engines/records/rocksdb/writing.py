@@ -32,9 +32,6 @@ FEW_ROWS = 64
 
 _NONE = Header(b"")
 
-_NO_CELL = b"\xff"
-"""No cell has that for its kind."""
-
 
 class Writing:
     """The rows of one call, put into `batch`; once they are written, `was_written` is called."""
@@ -111,7 +108,7 @@ class Writing:
         # What lies between two cells that begin alike begins as they do.
         if head is not None and survey.greatest.startswith(head):
             return
-        alike = _NO_CELL if head is None else head[version.KIND_AT :]
+        alike = version.lasting_tail(survey.least)
         for key, cell in rows:
             if not cell.startswith(alike, version.KIND_AT):
                 foresee_end(self.batch, self.table, self._due, items + key, cell, self._environment)
