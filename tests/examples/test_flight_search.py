@@ -179,6 +179,6 @@ async def test_an_index_that_was_wiped_and_made_anew_is_equal(stage: Stage, flig
     await stage.search("found").drop_index(index.spec.name)
     service = stage.systems.service("timeseries")
     assert isinstance(service, TimeSeriesService)
-    service._indexers.clear()
+    service._indexes._kept.clear()
     await tended(stage)
     assert [await search(flights, query) for query in queries] == before

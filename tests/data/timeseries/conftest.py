@@ -83,6 +83,18 @@ def unserved(stage: Stage, name: str = "trips") -> Generator[None]:
     registry.apply(info, view)
 
 
+@contextmanager
+def unknown(stage: Stage, name: str = "trips") -> Generator[None]:
+    """The namespace is there, and this process has not heard of it yet."""
+    views = service_of(stage)._context.namespaces
+    assert isinstance(views, AbstractionViews)
+    registry, view = views._registry, views.view(name)
+    info = registry.infos[name]
+    registry.forget(name)
+    yield
+    registry.apply(info, view)
+
+
 async def tend(stage: Stage, name: str = "trips") -> None:
     """A round of the role."""
     await service_of(stage).tend(name, lambda: None)

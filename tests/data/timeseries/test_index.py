@@ -21,6 +21,7 @@ from tests.data.timeseries.conftest import (
     make,
     service_of,
     tend,
+    unknown,
     unserved,
 )
 
@@ -126,6 +127,7 @@ async def indexed(environment: VirtualEnvironment, search: Flaky, tmp_path: Path
 
 async def work(stage: Stage, name: str = "trips") -> None:
     """The role did all that there was to do."""
+    await stage.systems.started("timeseries")
     for _ in range(100):
         if not await service_of(stage).tend_index(name, lambda: None):
             return
@@ -682,11 +684,11 @@ async def test_an_index_that_was_begun_is_gone_on_with_where_it_was_by_whoever_h
     (role,) = [role for role in ROLES if role.name == "timeseries-index"]
     with pytest.raises(Unavailable, match="lost"):
         await role.run(msgspec.structs.replace(context(indexed), lease=cast("Any", Lost())))
-    service_of(indexed)._indexers.clear()
+    service_of(indexed)._indexes._kept.clear()
     await work(indexed)
     assert numbers(await found(begun)) == list(range(20))
     assert [each.spec.name for each in await search.indexes()] == [left.spec.name]
-    ((_, indexer),) = service_of(indexed)._indexers.values()
+    ((_, indexer),) = service_of(indexed)._indexes._kept.values()
     resumed = indexer.documents.made
     await begun.rebuild_index()
     environment.advance(10)
@@ -700,7 +702,7 @@ async def test_an_index_that_is_begun_anew_has_a_name_that_none_had(
 ) -> None:
     names = {each.spec.name for each in await search.indexes()}
     await wipe(search)
-    service_of(indexed)._indexers.clear()
+    service_of(indexed)._indexes._kept.clear()
     environment.advance(10)
     await work(indexed)
     assert numbers(await found(begun)) == list(range(20))
@@ -773,6 +775,54 @@ async def test_a_namespace_that_is_deleted_takes_its_index_and_its_feed_along(
 ) -> None:
     assert len(await topics(indexed)) == len(await search.indexes()) == 1
     await indexed.client(Namespaces).delete(name="trips")
+    await index_namespaces(context(indexed))
+    assert await topics(indexed) == await search.indexes() == []
+
+
+async def test_another_process_drops_what_is_left_of_a_namespace_that_was_deleted(
+    indexed: Stage, flights: TimeSeries, search: Flaky, environment: VirtualEnvironment
+) -> None:
+    await indexed.client(Namespaces).delete(name="trips")
+    service_of(indexed).rest_indexes()
+    await index_namespaces(context(indexed))
+    # It may be one that this process has not heard of yet.
+    assert len(await topics(indexed)) == len(await search.indexes()) == 1
+    environment.advance(61)
+    await index_namespaces(context(indexed))
+    assert await topics(indexed) == await search.indexes() == []
+    assert await service_of(indexed)._indexes._register.all() == []
+
+
+async def test_what_another_process_noted_is_kept_once_its_namespace_is_known(
+    indexed: Stage, flights: TimeSeries, search: Flaky, environment: VirtualEnvironment
+) -> None:
+    service = service_of(indexed)
+    service.rest_indexes()
+    for _ in range(2):
+        with unknown(indexed):
+            await index_namespaces(context(indexed))
+            environment.advance(31)
+        await service.drop_indexes(lambda: None)
+    assert len(await topics(indexed)) == len(await search.indexes()) == 1
+
+
+async def test_what_is_left_is_dropped_only_while_the_role_is_held(
+    indexed: Stage, flights: TimeSeries, search: Flaky
+) -> None:
+    await indexed.client(Namespaces).delete(name="trips")
+    with pytest.raises(Unavailable, match="lost"):
+        await service_of(indexed).drop_indexes(Lost().check)
+    assert len(await topics(indexed)) == len(await search.indexes()) == 1
+
+
+async def test_what_is_left_on_an_engine_that_is_down_is_dropped_later(
+    indexed: Stage, flights: TimeSeries, search: Flaky, caplog: pytest.LogCaptureFixture
+) -> None:
+    await indexed.client(Namespaces).delete(name="trips")
+    search.down = True
+    await index_namespaces(context(indexed))
+    assert "the index of a deleted namespace is left" in caplog.text
+    search.down = False
     await index_namespaces(context(indexed))
     assert await topics(indexed) == await search.indexes() == []
 

@@ -75,7 +75,7 @@ async def last_words(stage: Stage, search: Late) -> None:
         await service_of(stage).tend_index("trips", lambda: None)
     search.waits = False
     service_of(stage).rest_indexes()
-    service_of(stage)._indexers.clear()
+    service_of(stage)._indexes._kept.clear()
 
 
 async def counted(series: TimeSeries) -> int:

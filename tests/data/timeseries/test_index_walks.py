@@ -92,6 +92,7 @@ class Walk:
 
     async def run(self, weights: Sequence[int]) -> None:
         self._trips = await self._make(INDEX)
+        await self.stage.systems.started("timeseries")
         for engine in self.engines:
             engine.share = 0.1
         acts = (self._write, self._tend, self._move, self._choose, self._rebuild, self._lose_feed, self._wipe)
@@ -135,7 +136,7 @@ class Walk:
 
     async def _tend(self) -> None:
         await service_of(self.stage).tend_index("trips", self._check)
-        await service_of(self.stage).drop_indexes()
+        await service_of(self.stage).drop_indexes(lambda: None)
 
     def _check(self) -> None:
         if self._random.random() < 0.05:
@@ -145,7 +146,7 @@ class Walk:
         """Another process has the role, and knows nothing of what this one did."""
         service_of(self.stage).rest_indexes()
         if self._random.random() < 0.5:
-            service_of(self.stage)._indexers.clear()
+            service_of(self.stage)._indexes._kept.clear()
 
     async def _choose(self) -> None:
         await self._make(self._random.choice((None, INDEX, OTHER, ELSEWHERE)))

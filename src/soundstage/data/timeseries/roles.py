@@ -94,7 +94,9 @@ async def index_namespaces(context: RoleContext) -> bool:
     for at in range(0, len(names), INDEXES_AT_ONCE):
         more = any(await all_or_none([tend(name) for name in names[at : at + INDEXES_AT_ONCE]])) or more
     try:
-        await service.drop_indexes()
+        await service.drop_indexes(check)
+    except LeaseLost:
+        raise
     except SoundstageError as error:
         log.warning("the index of a deleted namespace is left", extra={"reason": str(error)})
     return more

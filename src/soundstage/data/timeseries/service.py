@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
-from functools import partial
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from soundstage.core.call import Call
@@ -35,7 +33,7 @@ from soundstage.data.timeseries.cursors import READ, SEARCH, Cursor
 from soundstage.data.timeseries.draining import Drains
 from soundstage.data.timeseries.events import EventKey, check_series, records_of
 from soundstage.data.timeseries.feed import LOG_KNOB
-from soundstage.data.timeseries.index.indexer import Indexer
+from soundstage.data.timeseries.index.keeping import Keeping
 from soundstage.data.timeseries.index.notes import rebuild
 from soundstage.data.timeseries.index.searching import ENGINE_KNOB, SearchCursor, Searching
 from soundstage.data.timeseries.namespace import ServedNamespace
@@ -57,12 +55,12 @@ class TimeSeriesService:
         self._context = context
         self._environment = context.environment
         self._served: dict[str, ServedNamespace] = {}
-        self._indexers: dict[str, tuple[str, Indexer]] = {}
-        self._leaving: dict[str, Indexer] = {}
+        self._indexes = Keeping(context, self._serve)
         self._drains = Drains(self._serve, context.environment)
 
     async def start(self) -> None:
-        """Nothing to open: namespaces bring their engines."""
+        """The table exists that says which indexes there may be; namespaces bring their engines."""
+        await self._indexes.start()
 
     async def stop(self) -> None:
         """What was taken and waits is stored, where the stores take it."""
@@ -189,52 +187,16 @@ class TimeSeriesService:
         await served.catalogue.prepare(self._environment.now_ns(), served.layout, dedicated=served.dedicated)
 
     async def tend_index(self, name: str, check: Callable[[], None]) -> bool:
-        """A part of what the index of a namespace lacks was done; whether there is more. One without has none."""
-        served = self._serve(name)
-        topic, indexer = self._indexers.get(name, ("", None))
-        if indexer is not None and (served.feed is None or topic != served.feed.topic):
-            self._give_up(name)
-            indexer = None
-            # That the engine it lies in is down is a reason to want it in another one.
-            with suppress(SoundstageError):
-                await self._drop_left(topic)
-        if served.feed is None:
-            return False
-        if indexer is None:
-            # What is left of an earlier one of that name would take along what is made now.
-            await self._drop_left(served.feed.topic)
-            indexer = Indexer(partial(self._serve, name), self._context.searches, self._environment)
-            self._indexers[name] = served.feed.topic, indexer
-        return await indexer.round(check)
+        """See `Keeping.tend`."""
+        return await self._indexes.tend(name, check)
 
-    async def drop_indexes(self) -> None:
-        """Indexes that this process kept and that no namespace has any more are gone; none waits for one that fails."""
-        for name in list(self._indexers):
-            if self._is_gone(name):
-                self._give_up(name)
-        failures: list[SoundstageError] = []
-        for topic in list(self._leaving):
-            try:
-                await self._drop_left(topic)
-            except SoundstageError as error:
-                failures.append(error)
-        if failures:
-            raise failures[0]
+    async def drop_indexes(self, check: Callable[[], None]) -> None:
+        """See `Keeping.drop_left`."""
+        await self._indexes.drop_left(check)
 
     def rest_indexes(self) -> None:
-        """Another process may keep the indexes from now on; this one knows nothing of them any more."""
-        for _, indexer in self._indexers.values():
-            indexer.rest()
-        self._leaving.clear()
-
-    def _give_up(self, name: str) -> None:
-        topic, indexer = self._indexers.pop(name)
-        self._leaving[topic] = indexer
-
-    async def _drop_left(self, topic: str) -> None:
-        if topic in self._leaving:
-            await self._leaving[topic].drop()
-            del self._leaving[topic]
+        """See `Keeping.rest`."""
+        self._indexes.rest()
 
     def names(self) -> list[str]:
         """The namespaces that are served."""
@@ -256,27 +218,9 @@ class TimeSeriesService:
             ):
                 yield Measurement(metric, help, value, "counter", labels)
             yield from served.buffer.measurements(labels)
-            yield from self._indexed(name, labels)
+            yield from self._indexes.measurements(name, labels)
             slices = len(served.catalogue.slices)
             yield Measurement("timeseries_slices", "Time slices there are", slices, "gauge", labels)
-
-    def _indexed(self, name: str, labels: Mapping[str, str]) -> Iterable[Measurement]:
-        """What this process does for the index of a namespace, if it is the one."""
-        _, indexer = self._indexers.get(name, ("", None))
-        if indexer is None:
-            return
-        since_us = indexer.waiting_since_us
-        lag_s = 0.0 if since_us is None else max(0.0, (self._environment.now_us() - since_us) / 1e6)
-        documents, unfit = float(indexer.documents.made), float(indexer.documents.unfit)
-        yield Measurement("timeseries_index_events", "Documents written", documents, "counter", labels)
-        building = float(indexer.is_building)
-        yield Measurement("timeseries_index_building", "Whether it is being made anew", building, "gauge", labels)
-        yield Measurement(
-            "timeseries_index_values_unfit", "Values that are not what their fields hold", unfit, "counter", labels
-        )
-        yield Measurement(
-            "timeseries_index_lag_seconds", "Age of the first write not in the index", lag_s, "gauge", labels
-        )
 
     def _is_gone(self, name: str) -> bool:
         """Whether the namespace was deleted; one that cannot be served for now is to find all as it was."""

@@ -7,6 +7,8 @@
     building    an index that is being filled from the slices
     notes       which index is to serve, and of what it was told
     indexer     keeps the index as the slices are: from the feed, or all anew
+    register    which indexes there may be, of all namespaces
+    keeping     the indexes of all namespaces, and what is left of deleted ones
     queries     what is searched for, and counted, as the search port has it
     searching   pages of events, and aggregates
 

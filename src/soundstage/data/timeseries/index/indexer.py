@@ -73,7 +73,6 @@ class Indexer:
         self._searches = searches
         self._environment = environment
         self._following = Following()
-        self._last: _Round | None = None
         self._build: Build | None = None
         self._serving: _Serving | None = None
         self._looked_ns: int | None = None
@@ -116,17 +115,6 @@ class Indexer:
         self._build, self._serving, self._looked_ns, self._swept = None, None, None, None
         self.waiting_since_us = None
 
-    async def drop(self) -> None:
-        """What this process worked on is gone: its indexes, and the topic of its feed. To repeat it is safe."""
-        if self._last is None:
-            return
-        engine, prefix = self._last.engine, f"{self._last.alias}-"
-        for each in await engine.indexes():
-            if each.spec.name.startswith(prefix):
-                await engine.drop_index(each.spec.name)
-        await self._last.opened.drop_topic(self._last.feed.topic)
-        self._last = None
-
     async def _begin(self, check: Callable[[], None]) -> tuple[_Round, LogPage]:
         served = self._serve()
         assert served.feed is not None
@@ -135,8 +123,8 @@ class Indexer:
         self.waiting_since_us = page.entries[0].time_us if page.entries else None
         engine = self._searches.search(served.config.index.engine, ENGINE_KNOB)
         fields = Fields(served.config.index.fields)
-        self._last = _Round(served, served.feed, opened, engine, alias_of(served.feed.digest), fields, check)
-        return self._last, page
+        work = _Round(served, served.feed, opened, engine, alias_of(served.feed.digest), fields, check)
+        return work, page
 
     async def _look(self, work: _Round) -> None:
         """Which index serves is known, and that one is being filled that is to serve and does not."""
