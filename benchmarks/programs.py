@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import importlib
 import os
 import shutil
 import socket
@@ -11,6 +12,7 @@ import time
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 START_MAX_S = 10.0
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -30,6 +32,14 @@ def need(programs: dict[str, str]) -> None:
     if missing:
         packages = dict.fromkeys(programs[name] for name in missing)
         raise MissingProgram(missing, f"apt-get install {' '.join(packages)}")
+
+
+def need_package(name: str) -> Any:
+    """The package of a rival that is too large to be installed with the others. Nothing is installed here."""
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        raise MissingProgram([name], f"pip install {name}") from None
 
 
 def cpu_seconds(pid: int) -> float:

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 
 import pytest
-from benchmarks.programs import MissingProgram, cpu_seconds, need, output_of, resident_bytes
+from benchmarks.programs import MissingProgram, cpu_seconds, need, need_package, output_of, resident_bytes
 
 
 def test_a_program_that_is_missing_is_named_with_the_line_that_installs_it(capsys: pytest.CaptureFixture[str]) -> None:
@@ -13,6 +14,14 @@ def test_a_program_that_is_missing_is_named_with_the_line_that_installs_it(capsy
         need({"sh": "dash", "no-such-program": "some-package", "nor-this": "some-package"})
     assert ended.value.code == 3
     assert "no-such-program, nor-this: apt-get install some-package\n" in capsys.readouterr().out
+
+
+def test_a_package_that_is_missing_is_named_with_the_line_that_installs_it(capsys: pytest.CaptureFixture[str]) -> None:
+    assert need_package("json") is json
+    with pytest.raises(MissingProgram) as ended:
+        need_package("no_such_package")
+    assert ended.value.code == 3
+    assert "no_such_package: pip install no_such_package\n" in capsys.readouterr().out
 
 
 def test_nothing_is_said_when_every_program_is_there(capsys: pytest.CaptureFixture[str]) -> None:

@@ -322,6 +322,7 @@ def test_all_benchmarks_are_listed() -> None:
         "startup",
         "tables_iceberg",
         "timeseries",
+        "timeseries_rivals",
         "writeahead",
         "ycsb",
     ]
