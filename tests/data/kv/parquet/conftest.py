@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
+from tests.data.parquet.conftest import written
 
 from soundstage.core.files import File
 from soundstage.core.namespace import NamespaceSpec
@@ -78,13 +76,6 @@ async def imported(kv: KeyValue, file: File, **given: Any) -> Any:
 
 async def content_of(stage: Stage, file: File) -> bytes:
     return b"".join([chunk async for chunk in stage.files.open(file)])
-
-
-def written(columns: dict[str, Any], **given: Any) -> bytes:
-    """A file of Parquet as another program writes it."""
-    sink = BytesIO()
-    pq.write_table(pa.table(columns), sink, **given)
-    return sink.getvalue()
 
 
 async def sent(stage: Stage, columns: dict[str, Any], **given: Any) -> File:

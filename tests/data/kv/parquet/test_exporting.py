@@ -21,7 +21,8 @@ from soundstage.core.message import IdempotencyToken, Instant
 from soundstage.core.time import Duration
 from soundstage.data.kv.api import KeyValue, MatchAll, MatchKeys, Predicate, PutItem
 from soundstage.data.kv.parquet import exporting
-from soundstage.data.kv.parquet.rows import MARK, Footer, schema
+from soundstage.data.kv.parquet.rows import schema
+from soundstage.data.parquet.footers import MARK, Footer
 from soundstage.engines.records.port import Budget
 from soundstage.runtime.jobs import Jobs
 from soundstage.runtime.stage import Stage

@@ -12,7 +12,9 @@ from soundstage.core import version
 from soundstage.core.errors import DataLoss
 from soundstage.data.kv.items import metadata_of
 from soundstage.data.kv.manifest import Manifest
-from soundstage.data.kv.parquet.rows import Footer, Rows, Writer, schema
+from soundstage.data.kv.parquet.rows import Rows, schema, shape
+from soundstage.data.parquet.footers import Footer
+from soundstage.data.parquet.writing import Writer
 
 APART = Manifest(b"d" * 16, 3_000_000, 1 << 18, b"u" * 16)
 
@@ -66,10 +68,10 @@ def test_what_is_put_aside_has_the_columns_of_the_file() -> None:
 
 
 def test_a_writer_gives_the_file_piece_by_piece() -> None:
-    rows, writer = Rows(), Writer()
+    rows, writer = Rows(), Writer(shape())
     rows.take([(b"x", [row(b"k", b"v")])], None)
     packed = rows.packed()
     pieces = [writer.add(packed), writer.add(packed)]
-    pieces.append(writer.finish(Footer(namespace="films", exported_us=1, items=2, bytes=4)))
+    pieces.append(writer.finish(Footer(namespace="films", exported_us=1, items=2, bytes=4), {}))
     assert all(pieces)
     assert pq.read_table(pa.BufferReader(b"".join(pieces))).num_rows == 2

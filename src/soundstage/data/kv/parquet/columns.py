@@ -12,13 +12,12 @@ from soundstage.core.errors import InvalidArgument, TooLarge
 from soundstage.core.limits import ID_MAX_BYTES, KEY_MAX_BYTES, TTL_MAX
 from soundstage.data.kv.items import coded_metadata
 from soundstage.data.kv.large_values import WHOLE_MAX_BYTES
-from soundstage.data.kv.parquet.rows import arrow, schema
+from soundstage.data.kv.parquet.rows import schema
+from soundstage.data.parquet.columns import bad_row, check_bytes, check_time, is_text, plain
 
 NEEDED = ("id", "key", "value")
 OPTIONAL = ("expires_at", "codec")
 VERSION = ("token", "time")
-
-_AS_TEXT = "cast it to text or bytes where the file is made, such as CAST(x AS VARCHAR) of duckdb"
 
 
 class Entry(NamedTuple):
@@ -73,7 +72,7 @@ def entries(batch: Any, first: int, bounds: Bounds, *, keep: bool) -> Iterator[E
 
     For a thread.
     """
-    columns: dict[str, list[Any]] = {name: _plain(name, batch.column(name)) for name in batch.schema.names}
+    columns: dict[str, list[Any]] = {name: plain(name, batch.column(name)) for name in batch.schema.names}
     nothing: list[Any] = [None] * batch.num_rows
     tokens, times = (columns[name] if keep else nothing for name in VERSION)
     ids, keys, values = (columns[name] for name in NEEDED)
@@ -109,46 +108,19 @@ def _check_ours(found: Any) -> None:
 
 
 def _check_type(name: str, found: Any) -> None:
-    types = arrow().types
-    if types.is_dictionary(found):
-        found = found.value_type
     if name == "expires_at":
-        if types.is_timestamp(found) and found.tz is not None:
-            return
-        raise InvalidArgument(
-            f"the column {name!r} is {found}, and a time needs a time zone",
-            field="file",
-            hint="make it a timestamp with time zone, such as TIMESTAMPTZ of duckdb",
-        )
-    texts = (types.is_string, types.is_large_string, types.is_string_view)
-    blobs = (types.is_binary, types.is_large_binary, types.is_fixed_size_binary, types.is_binary_view)
-    if any(each(found) for each in (*texts, *blobs)) or (types.is_integer(found) and name != "codec"):
-        return
-    taken = "text or bytes" if name == "codec" else "text, bytes or whole numbers"
-    raise InvalidArgument(f"the column {name!r} is {found}, and takes {taken}", field="file", hint=_AS_TEXT)
-
-
-def _plain(name: str, column: Any) -> list[Any]:
-    """The values of a column: bytes, and for times microseconds."""
-    pa = arrow()
-    types = pa.types
-    try:
-        if types.is_timestamp(column.type):
-            return column.cast(pa.timestamp("us", tz="UTC"), safe=False).cast(pa.int64()).to_pylist()
-        if types.is_integer(column.type):
-            column = column.cast(pa.string())
-        return column.cast(pa.large_binary()).to_pylist()
-    except (pa.ArrowException, ValueError) as error:
-        raise InvalidArgument(f"the column {name!r} cannot be read: {error}"[:300], field="file") from None
+        check_time(name, found)
+    else:
+        check_bytes(name, found, numbers=name != "codec")
 
 
 def _check_item(number: int, name: bytes | None, key: bytes | None, value: bytes | None, bounds: Bounds) -> None:
-    if name is None or not 1 <= len(name) <= ID_MAX_BYTES or not _is_text(name):
-        raise _bad(number, "id", name, f"is no text of 1 to {ID_MAX_BYTES} bytes")
+    if name is None or not 1 <= len(name) <= ID_MAX_BYTES or not is_text(name):
+        raise bad_row(number, "id", name, f"is no text of 1 to {ID_MAX_BYTES} bytes")
     if key is None or len(key) > KEY_MAX_BYTES:
-        raise _bad(number, "key", key, f"is no key of up to {KEY_MAX_BYTES} bytes")
+        raise bad_row(number, "key", key, f"is no key of up to {KEY_MAX_BYTES} bytes")
     if value is None:
-        raise _bad(number, "value", value, "is no value")
+        raise bad_row(number, "value", value, "is no value")
     if len(value) > bounds.value_max:
         raise TooLarge(
             f"row {number} of the file, column 'value': {len(value)} bytes, and {bounds.value_max} may be put here",
@@ -158,15 +130,15 @@ def _check_item(number: int, name: bytes | None, key: bytes | None, value: bytes
 
 
 def _check_version(number: int, token: bytes | None, time_us: int | None, latest_us: int) -> None:
-    if token is None or not 1 <= len(token) <= version.TOKEN_MAX_BYTES or b"\0" in token or not _is_text(token):
-        raise _bad(number, "token", token, "is no token of a write")
+    if token is None or not 1 <= len(token) <= version.TOKEN_MAX_BYTES or b"\0" in token or not is_text(token):
+        raise bad_row(number, "token", token, "is no token of a write")
     if time_us is None or not 0 < time_us <= latest_us:
-        raise _bad(number, "time", time_us, "is no time of a write that may have been made by now")
+        raise bad_row(number, "time", time_us, "is no time of a write that may have been made by now")
 
 
 def _check_expiry(number: int, expires_us: int, time_us: int) -> None:
     if not 0 < expires_us <= time_us + TTL_MAX.us:
-        raise _bad(number, "expires_at", expires_us, "is no time within ten years")
+        raise bad_row(number, "expires_at", expires_us, "is no time within ten years")
 
 
 def _codec(number: int, codec: bytes, dictionaries: frozenset[str]) -> str:
@@ -174,22 +146,5 @@ def _codec(number: int, codec: bytes, dictionaries: frozenset[str]) -> str:
     if found in CODECS or found in dictionaries:
         return found
     if needs_dictionary(found):
-        raise _bad(number, "codec", codec, "needs a dictionary that neither the file has nor the namespace")
-    raise _bad(number, "codec", codec, f"is no codec; they are {', '.join(CODECS)}")
-
-
-def _is_text(found: bytes) -> bool:
-    try:
-        found.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
-def _bad(number: int, column: str, found: object, why: str) -> InvalidArgument:
-    shown = repr(found)[:80]
-    return InvalidArgument(
-        f"row {number} of the file, column {column!r}: {shown} {why}",
-        field="file",
-        hint="mend the file; rows count from 1",
-    )
+        raise bad_row(number, "codec", codec, "needs a dictionary that neither the file has nor the namespace")
+    raise bad_row(number, "codec", codec, f"is no codec; they are {', '.join(CODECS)}")

@@ -1,14 +1,8 @@
-"""The job that takes what a namespace shows to one file of Parquet.
-
-Rows that were read are put aside in parts, each of which is durable before the place after it is; the file is made of
-the parts at the end, and then read once to see that it is whole. A process that dies loses what it had read since its
-last part.
-"""
+"""The job that takes what a namespace shows to one file of Parquet."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import aclosing
 from typing import Any
 
 import msgspec
@@ -16,35 +10,21 @@ import msgspec
 from soundstage.core.dictionaries import PREFIX
 from soundstage.core.environment import Environment
 from soundstage.core.errors import DataLoss, NotFound, TooLarge
-from soundstage.core.extras import library
 from soundstage.core.files import File
 from soundstage.data.kv.chunks import MissingChunk, read_whole
 from soundstage.data.kv.large_values import WHOLE_MAX_BYTES, lost
 from soundstage.data.kv.namespace import ServedNamespace
-from soundstage.data.kv.parquet.files import ParquetFile, ReadRange
-from soundstage.data.kv.parquet.rows import EXTRA, Apart, Footer, Rows, Writer
+from soundstage.data.kv.parquet.rows import DICTIONARIES, Apart, Rows, shape
 from soundstage.data.kv.shelf import content_of
+from soundstage.data.parquet.files import ReadRange
+from soundstage.data.parquet.footers import Footer
+from soundstage.data.parquet.library import compute
+from soundstage.data.parquet.writing import GROUP_BYTES, GROUP_ROWS, PartedFile, Parts
 from soundstage.engines.records.port import Budget, Statistics
 from soundstage.runtime.transfer.reading import Compute
 from soundstage.runtime.work.context import JobContext
 
-MEDIA_TYPE = "application/vnd.apache.parquet"
-
-SUFFIX = ".parquet"
-
-GROUP_BYTES = 16 << 20
-"""About what a row group holds before it is compressed; one of a larger value holds that."""
-
-GROUP_ROWS = 122_880
-
 _PAGE = Budget(rows=2_000, bytes=1 << 20)
-
-
-class Parts(msgspec.Struct):
-    """Parts that one attempt put aside: their names hold its fencing number."""
-
-    fence: int
-    count: int = 0
 
 
 class ExportState(msgspec.Struct):
@@ -83,21 +63,17 @@ class ParquetExport:
         self._rows = Rows()
         begun = ExportState(serve().view.generation, environment.now_us()) if job.state is None else _decode(job.state)
         self.state: ExportState = begun
-        self._own = Parts(job.fence)
-        self.state.parts.append(self._own)
+        self._file = PartedFile(begun.parts, shape(), job, compute)
 
     async def run(self, name: str, read: Callable[[File], ReadRange]) -> File:
         """The file, whole and checked. `read` gives the bytes of one that was kept."""
         if not self.state.ended:
             await self._read()
-        async with self._job.output(name + SUFFIX, MEDIA_TYPE) as output:
-            writer = await self._compute(Writer)
-            for part in self._parts():
-                await output.write(await self._compute(writer.add, await self._aside(part)))
-            dictionaries = {codec: await self._aside(part) for codec, part in self.state.dictionaries.items()}
-            await output.write(await self._compute(writer.finish, self._footer(name), dictionaries))
-        await self._prove(output.file, read(output.file))
-        return output.file
+        dictionaries = {codec: await self._file.read_aside(part) for codec, part in self.state.dictionaries.items()}
+        footer = self._footer(name)
+        file = await self._file.write(name, footer, _texts(dictionaries))
+        await self._file.prove(file, read(file), footer, ("key", "value"), _bytes_in)
+        return file
 
     def _footer(self, name: str) -> Footer:
         state = self.state
@@ -117,7 +93,7 @@ class ParquetExport:
                 raise NotFound(f"the namespace {served.name!r} was deleted while it was exported", hint="try again")
             now_us = self._environment.now_us()
             page = await served.records.walk(served.table, 0, 1, state.position, _PAGE, now_us)
-            apart, parts = await self._compute(self._rows.take, page.partitions, self._value_max), self._own.count
+            apart, parts = await self._compute(self._rows.take, page.partitions, self._value_max), self._file.count
             await self._take_dictionaries(served)
             await self._bring(served, apart, now_us)
             for partition, _ in page.partitions:
@@ -128,7 +104,7 @@ class ParquetExport:
             self._job.progress(done, max(likely, done), "records", "reading")
             full = self._rows.bytes >= GROUP_BYTES or self._rows.count >= GROUP_ROWS
             # Parts that were put aside on the way count once all of their page is.
-            if full or state.ended or self._own.count > parts:
+            if full or state.ended or self._file.count > parts:
                 await self._put_aside(self._rows.count)
                 await self._job.checkpoint(_encode(state))
 
@@ -140,7 +116,7 @@ class ParquetExport:
             except (NotFound, DataLoss):
                 # Such a value can be undone by nobody.
                 continue
-            part = f"{self._own.fence}-{codec.removeprefix(PREFIX)}"
+            part = f"{self._job.fence}-{codec.removeprefix(PREFIX)}"
             await self._job.put_aside(part, content)
             self.state.dictionaries[codec] = part
 
@@ -159,30 +135,10 @@ class ParquetExport:
         rows = self._rows.split(count)
         if not count:
             return
-        await self._job.put_aside(_part(self._own.fence, self._own.count), await self._compute(rows.packed))
-        self._own.count += 1
+        await self._file.put_aside(await self._compute(rows.packed))
         self.state.items += count
         self.state.size += rows.tally()
         self.state.left_out += rows.columns[2].count(None)
-
-    def _parts(self) -> list[str]:
-        return [_part(part.fence, number) for part in self.state.parts for number in range(part.count)]
-
-    async def _aside(self, part: str) -> bytes:
-        async with aclosing(self._job.read_aside(part)) as chunks:
-            return b"".join([chunk async for chunk in chunks])
-
-    async def _prove(self, file: File, read: ReadRange) -> None:
-        """Every page of the file is as it was written, and all rows are there. Raises `DataLoss`."""
-        found = await ParquetFile.open(read, file.size, self._compute)
-        items = total = 0
-        async with aclosing(found.batches(["key", "value"], 0)) as batches:
-            async for batch in batches:
-                items += batch.num_rows
-                total += await self._compute(_bytes_in, batch)
-                self._job.progress(items, self.state.items, "items", "verifying")
-        if (items, total) != (self.state.items, self.state.size):
-            raise DataLoss(f"the file holds {items} of {self.state.items} items", hint="export again")
 
     async def _estimate(self) -> int:
         served = self._serve()
@@ -191,9 +147,9 @@ class ParquetExport:
 
 
 def _bytes_in(batch: Any) -> int:
-    """Bytes of the two columns of a batch. For a thread."""
-    pc = library("pyarrow.compute", EXTRA)
-    return sum(pc.sum(pc.binary_length(batch.column(number))).as_py() or 0 for number in range(2))
+    """Bytes of the keys and values of a batch. For a thread."""
+    pc = compute()
+    return sum(pc.sum(pc.binary_length(batch.column(name))).as_py() or 0 for name in ("key", "value"))
 
 
 async def _value_of(served: ServedNamespace, apart: Apart, now_us: int) -> bytes:
@@ -211,8 +167,8 @@ async def _value_of(served: ServedNamespace, apart: Apart, now_us: int) -> bytes
         raise await lost(served, apart.partition, apart.key, manifest, now_us) from None
 
 
-def _part(fence: int, number: int) -> str:
-    return f"{fence}-{number:06d}"
+def _texts(dictionaries: dict[str, bytes]) -> dict[bytes, bytes]:
+    return {DICTIONARIES: msgspec.msgpack.encode(dictionaries)} if dictionaries else {}
 
 
 _encode = msgspec.msgpack.Encoder().encode

@@ -18,12 +18,10 @@ from soundstage.core.environment import Environment
 from soundstage.core.errors import (
     AlreadyExists,
     DataLoss,
-    DeadlineExceeded,
     Exhausted,
     InvalidArgument,
     NotFound,
     PreconditionFailed,
-    Unavailable,
 )
 from soundstage.core.together import together
 from soundstage.data.kv.dictionaries.dropping import adopt
@@ -31,8 +29,10 @@ from soundstage.data.kv.items import coded_metadata
 from soundstage.data.kv.large_values import WHOLE_MAX_BYTES, with_chunks
 from soundstage.data.kv.namespace import ServedNamespace
 from soundstage.data.kv.parquet.columns import Bounds, Entry, cell_of, chosen, entries
-from soundstage.data.kv.parquet.files import ParquetFile
+from soundstage.data.kv.parquet.rows import dictionaries_of
 from soundstage.data.kv.shelf import DICTIONARIES_MAX, content_of
+from soundstage.data.parquet.files import ParquetFile
+from soundstage.data.parquet.persistence import persistently
 from soundstage.engines.records.port import IN_FLIGHT_MAX_US, Batch, Budget
 from soundstage.runtime.transfer.reading import Compute, transfers_of
 from soundstage.runtime.work.context import JobContext
@@ -49,9 +49,6 @@ WRITE_BYTES = 1 << 20
 
 AT_ONCE = 32
 """Writes that are under way."""
-
-TRIES = 8
-TRY_AGAIN_S = 0.25
 
 _ANY = Budget(rows=1, bytes=1)
 
@@ -83,6 +80,7 @@ class ParquetImport:
         self._file = file
         self._keep = versions == "keep" or (versions is None and file.footer is not None)
         self._columns = chosen(file.schema, keep=self._keep)
+        self._carried = dictionaries_of(file.texts)
         self._dictionaries: dict[str, bytes] = {}
         self._named: dict[str, bytes] = {}
         self._environment = environment
@@ -143,7 +141,7 @@ class ParquetImport:
         """The dictionaries that rows may name: those of the file, and of the namespace."""
         if "codec" not in self._columns:
             return {}
-        known = dict(self._file.dictionaries)
+        known = dict(self._carried)
         await served.look(0)
         records, table = served.view.records, served.values_table
         if len(served.shelf.kept.keys() | known.keys()) > DICTIONARIES_MAX:
@@ -215,15 +213,11 @@ class ParquetImport:
         ]
 
     async def _write(self, served: ServedNamespace, partition: bytes, cells: list[tuple[bytes, bytes]]) -> None:
-        for trial in range(TRIES):
-            try:
-                batch = await with_chunks(served, self._environment, partition, Batch(cells=cells), None)
-                await served.records.apply(served.table, partition, batch)
-                return
-            except (Unavailable, DeadlineExceeded, Exhausted):
-                if trial == TRIES - 1:
-                    raise
-                await self._environment.sleep(TRY_AGAIN_S * 2**trial)
+        async def write() -> None:
+            batch = await with_chunks(served, self._environment, partition, Batch(cells=cells), None)
+            await served.records.apply(served.table, partition, batch)
+
+        await persistently(self._environment, write)
 
     def _check_in_time(self, served: ServedNamespace, state: ImportState) -> None:
         """Deletes that were made since the import began are all still known, or nothing more goes in."""

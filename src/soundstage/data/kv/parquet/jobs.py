@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import Callable
 
 from soundstage.core.call import Call
 from soundstage.core.files import File
 from soundstage.data.kv.api import ExportParquet, ImportParquet, ParquetExported, ParquetImported
 from soundstage.data.kv.namespace import ServedNamespace
-from soundstage.data.kv.parquet.exporting import SUFFIX, ParquetExport
-from soundstage.data.kv.parquet.files import ParquetFile, ReadRange
+from soundstage.data.kv.parquet.exporting import ParquetExport
 from soundstage.data.kv.parquet.importing import ParquetImport
-from soundstage.data.kv.parquet.rows import parquet
+from soundstage.data.parquet.files import ParquetFile, ReadRange
+from soundstage.data.parquet.library import parquet
+from soundstage.data.parquet.writing import SUFFIX, reading
 from soundstage.runtime.files import check_name
 from soundstage.runtime.service import ServiceContext
 from soundstage.runtime.work.context import JobContext
@@ -66,7 +67,4 @@ class ParquetJobs:
         )
 
     def _reading(self, file: File) -> ReadRange:
-        def read(start: int, end: int) -> AsyncGenerator[bytes]:
-            return self._context.files.read(file.blob, start=start, end=end)
-
-        return read
+        return reading(self._context.files.read, file.blob)

@@ -8,26 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cache
-from io import BytesIO, RawIOBase
 from typing import Any, NamedTuple
 
 import msgspec
 
 from soundstage.core import version
-from soundstage.core.dictionaries import needs_dictionary
-from soundstage.core.errors import InvalidArgument
-from soundstage.core.extras import library
+from soundstage.core.dictionaries import check_dictionary, needs_dictionary
+from soundstage.core.errors import DataLoss, InvalidArgument
 from soundstage.data.kv.items import StoredMetadata, id_of
 from soundstage.data.kv.manifest import Manifest
+from soundstage.data.parquet import writing
+from soundstage.data.parquet.library import arrow
+from soundstage.data.parquet.writing import Shape
 from soundstage.engines.records.port import Row
-
-EXTRA = "tables"
-
-FORMAT = 1
-"""Of the columns and of what the footer says. Newer files are refused."""
-
-MARK = b"soundstage"
-"""The key in a file's footer under which it says what it is."""
 
 DICTIONARIES = b"soundstage.dictionaries"
 """The key under which a file has the dictionaries that its codecs name: a map of MessagePack, from codec to content."""
@@ -38,32 +31,25 @@ ROW_BYTES = 64
 _decode_metadata = msgspec.msgpack.Decoder(StoredMetadata).decode
 
 
-class Footer(msgspec.Struct, frozen=True, kw_only=True):
-    """What a file of ours says of itself: rows, bytes of keys and values, and values left out."""
+def dictionaries_of(known: Mapping[bytes, bytes]) -> dict[str, bytes]:
+    """The dictionaries that a file has, by the codecs that name them, of the texts of its end.
 
-    format: int = FORMAT
-    kind: str = "kv"
-    namespace: str
-    exported_us: int
-    items: int
-    bytes: int
-    left_out: int = 0
-
-
-def parquet() -> Any:
-    """The library. Raises `InvalidArgument` where it is not installed."""
+    Raises `InvalidArgument` for what is not what its name says.
+    """
+    said = known.get(DICTIONARIES)
+    if said is None:
+        return {}
     try:
-        return library("pyarrow.parquet", EXTRA)
-    except ModuleNotFoundError as error:
+        found = msgspec.msgpack.decode(said, type=dict[str, bytes])
+        for codec, content in found.items():
+            check_dictionary(codec, content)
+    except (msgspec.MsgspecError, DataLoss):
         raise InvalidArgument(
-            "files of Parquet need a library that is not installed here", hint=f'pip install "soundstage[{EXTRA}]"'
-        ) from error
-
-
-def arrow() -> Any:
-    """The library of columns in memory. Raises `InvalidArgument` where it is not installed."""
-    parquet()
-    return library("pyarrow", EXTRA)
+            "a dictionary of the file is not what its codec names",
+            field="file",
+            hint="export again, or leave out the values that need it",
+        ) from None
+    return found
 
 
 @cache
@@ -83,6 +69,12 @@ def schema() -> Any:
             pa.field("codec", pa.string()),
         ]
     )
+
+
+def shape() -> Shape:
+    """How a file of ours is written."""
+    # Values have no order that anybody asks for.
+    return Shape(schema(), few=["id", "key", "token", "codec"], ordered=["id", "key", "time", "expires_at", "size"])
 
 
 class Apart(NamedTuple):
@@ -159,65 +151,4 @@ class Rows:
 
     def packed(self) -> bytes:
         """The rows in few bytes, with checksums, to be put aside. For a thread."""
-        pa, known = arrow(), schema()
-        arrays = [pa.array(column, field.type) for column, field in zip(self.columns, known, strict=True)]
-        sink = BytesIO()
-        options = pa.ipc.IpcWriteOptions(compression="zstd")
-        with pa.ipc.new_stream(sink, known, options=options) as stream:
-            stream.write_table(pa.Table.from_arrays(arrays, schema=known))
-        return sink.getvalue()
-
-
-class _Sink(RawIOBase):
-    """Keeps what is written until it is taken."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._written: list[bytes] = []
-        self._at = 0
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, data: Any) -> int:
-        self._written.append(bytes(data))
-        self._at += len(self._written[-1])
-        return len(self._written[-1])
-
-    def tell(self) -> int:
-        return self._at
-
-    def taken(self) -> bytes:
-        """All that was written since the last time."""
-        written, self._written = b"".join(self._written), []
-        return written
-
-
-class Writer:
-    """Makes a file of rows that were put aside, each of which is a row group. Its methods are for a thread."""
-
-    def __init__(self) -> None:
-        self._sink = _Sink()
-        self._writer: Any = parquet().ParquetWriter(
-            arrow().PythonFile(self._sink, mode="w"),
-            schema(),
-            compression="zstd",
-            write_page_checksum=True,
-            use_dictionary=["id", "key", "token", "codec"],
-            # Values have no order that anybody asks for, and the largest of them would stand in the footer.
-            write_statistics=["id", "key", "time", "expires_at", "size"],
-        )
-
-    def add(self, packed: bytes) -> bytes:
-        """What the file goes on with for these rows."""
-        table = arrow().ipc.open_stream(packed).read_all()
-        self._writer.write_table(table, row_group_size=max(1, table.num_rows))
-        return self._sink.taken()
-
-    def finish(self, footer: Footer, dictionaries: Mapping[str, bytes] | None = None) -> bytes:
-        """The end of the file, with the dictionaries that its codecs name."""
-        self._writer.add_key_value_metadata({MARK: msgspec.json.encode(footer)})
-        if dictionaries:
-            self._writer.add_key_value_metadata({DICTIONARIES: msgspec.msgpack.encode(dictionaries)})
-        self._writer.close()
-        return self._sink.taken()
+        return writing.packed(self.columns, schema())

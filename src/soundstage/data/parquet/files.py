@@ -11,13 +11,11 @@ from contextlib import aclosing
 from io import RawIOBase
 from typing import Any, TypeAlias
 
-import msgspec
-
-from soundstage.core.dictionaries import check_dictionary
 from soundstage.core.errors import DataLoss, InvalidArgument, TooLarge
-from soundstage.core.extras import library
-from soundstage.data.kv.parquet.pages import Unreadable, largest_page
-from soundstage.data.kv.parquet.rows import DICTIONARIES, EXTRA, FORMAT, MARK, Footer, arrow, parquet
+from soundstage.data.parquet import library
+from soundstage.data.parquet.footers import Footer, footer_of
+from soundstage.data.parquet.library import arrow, parquet
+from soundstage.data.parquet.pages import Unreadable, largest_page
 from soundstage.runtime.transfer.reading import Compute
 
 ReadRange: TypeAlias = Callable[[int, int], AsyncGenerator[bytes]]
@@ -54,9 +52,9 @@ _LENGTH_BYTES = 4
 
 
 class ParquetFile:
-    """A file whose end was read; `footer` is what it says of itself if it is one of ours.
+    """A file whose end was read; `footer` is what it says of itself if it is one of ours, `texts` all that it says.
 
-    `dictionaries` are those that it has, by the codecs that name them.
+    A column of many values in a row, such as a map, is asked for by its name.
     """
 
     def __init__(self, read: ReadRange, size: int, metadata: Any, schema: Any, compute: Compute) -> None:
@@ -65,8 +63,8 @@ class ParquetFile:
         self._metadata = metadata
         self._compute = compute
         self.rows: int = metadata.num_rows
-        self.footer: Footer | None = _footer_of(metadata)
-        self.dictionaries: dict[str, bytes] = _dictionaries_of(metadata)
+        self.texts: Mapping[bytes, bytes] = metadata.metadata or {}
+        self.footer: Footer | None = footer_of(self.texts)
         self.schema: Any = schema
 
     @classmethod
@@ -121,7 +119,7 @@ class ParquetFile:
         unpacked = 0
         for number in range(found.num_columns):
             column = found.column(number)
-            if column.path_in_schema not in columns:
+            if not _is_of(column.path_in_schema, columns):
                 continue
             begin = column.data_page_offset
             if column.has_dictionary_page:
@@ -188,25 +186,6 @@ def _described(source: _Known) -> tuple[Any, Any]:
         raise _no_parquet(str(error)) from None
 
 
-def _footer_of(metadata: Any) -> Footer | None:
-    """What the file says of itself. Raises `InvalidArgument` for a format that is not known here."""
-    known: Mapping[bytes, bytes] = metadata.metadata or {}
-    said = known.get(MARK)
-    if said is None:
-        return None
-    try:
-        footer = msgspec.json.decode(said, type=Footer)
-    except msgspec.MsgspecError:
-        raise _no_parquet("its footer has another's mark") from None
-    if footer.format > FORMAT:
-        raise InvalidArgument(
-            f"the file has the format {footer.format}; this release knows {FORMAT}",
-            field="file",
-            hint="import it with the release that exported it, or a newer one",
-        )
-    return footer
-
-
 def _check_pages(known: Sequence[tuple[int, bytes]], group: int) -> None:
     """Raise `TooLarge` for a page that is not to be unpacked at once, whatever the footer says of its column."""
     try:
@@ -220,25 +199,6 @@ def _check_pages(known: Sequence[tuple[int, bytes]], group: int) -> None:
             field="file",
             hint="write it with smaller pages, such as data_page_size of pyarrow",
         )
-
-
-def _dictionaries_of(metadata: Any) -> dict[str, bytes]:
-    """The dictionaries that the file has. Raises `InvalidArgument` for what is not what its name says."""
-    known: Mapping[bytes, bytes] = metadata.metadata or {}
-    said = known.get(DICTIONARIES)
-    if said is None:
-        return {}
-    try:
-        found = msgspec.msgpack.decode(said, type=dict[str, bytes])
-        for codec, content in found.items():
-            check_dictionary(codec, content)
-    except (msgspec.MsgspecError, DataLoss):
-        raise InvalidArgument(
-            "a dictionary of the file is not what its codec names",
-            field="file",
-            hint="export again, or leave out the values that need it",
-        ) from None
-    return found
 
 
 def _steps(source: _Known, metadata: Any, group: int, columns: list[str], on_average: int) -> Any:
@@ -282,10 +242,14 @@ def _longest(source: _Known, metadata: Any, group: int, columns: list[str]) -> i
     found, longest, plain = metadata.row_group(group), 0, list[str]()
     for number in range(found.num_columns):
         column = found.column(number)
-        if column.path_in_schema not in columns:
+        if not _is_of(column.path_in_schema, columns):
             continue
+        described = metadata.schema.column(number)
         if column.physical_type == "FIXED_LEN_BYTE_ARRAY":
-            longest += metadata.schema.column(number).length
+            longest += described.length
+        elif described.max_repetition_level:
+            # Nobody tells the dictionaries of these, which are no longer than all that is there.
+            longest += column.total_uncompressed_size // BATCHES_OF_PREFIXES
         elif column.physical_type == "BYTE_ARRAY" and any(each.startswith("DELTA") for each in column.encodings):
             longest += column.total_uncompressed_size // BATCHES_OF_PREFIXES
         elif column.physical_type == "BYTE_ARRAY":
@@ -293,16 +257,21 @@ def _longest(source: _Known, metadata: Any, group: int, columns: list[str]) -> i
     return longest + (_longest_known(source, metadata, group, plain) if plain else 0)
 
 
+def _is_of(path: str, columns: Sequence[str]) -> bool:
+    """Whether what a file has at `path` belongs to one of `columns`, which may be of many values in a row."""
+    return any(path == name or path.startswith(f"{name}.") for name in columns)
+
+
 def _longest_known(source: _Known, metadata: Any, group: int, columns: list[str]) -> int:
     """The longest values of the dictionaries of these columns: with the first row comes all of a dictionary."""
     first = next(_rows_of(source, metadata, group, columns, 1, read_dictionary=columns), None)
-    pa, pc = arrow(), library("pyarrow.compute", EXTRA)
+    pa, pc = arrow(), library.compute()
     known = [] if first is None else [each.dictionary for each in first.columns if pa.types.is_dictionary(each.type)]
     return sum(pc.max(pc.binary_length(pc.cast(each, pa.large_binary()))).as_py() or 0 for each in known)
 
 
 def _unpacked(batch: Any) -> Any:
-    pa, pc = arrow(), library("pyarrow.compute", EXTRA)
+    pa, pc = arrow(), library.compute()
     columns = [
         pc.cast(each, each.type.value_type) if pa.types.is_dictionary(each.type) else each for each in batch.columns
     ]

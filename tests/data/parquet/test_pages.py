@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from soundstage.data.kv.parquet.pages import Unreadable, largest_page
+from soundstage.data.parquet.pages import Unreadable, largest_page
 
 MIB = 1 << 20
 

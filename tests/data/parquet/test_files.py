@@ -9,12 +9,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from tests.data.kv.parquet.conftest import written
+from tests.data.parquet.conftest import written
 
 from soundstage.core.errors import DataLoss, InvalidArgument, TooLarge
-from soundstage.data.kv.parquet import files
-from soundstage.data.kv.parquet.files import ParquetFile
-from soundstage.data.kv.parquet.rows import MARK
+from soundstage.data.parquet import files
+from soundstage.data.parquet.files import ParquetFile
+from soundstage.data.parquet.footers import MARK
 
 COLUMNS = {"id": [f"id-{number}" for number in range(100)], "value": [bytes([number]) * 50 for number in range(100)]}
 
