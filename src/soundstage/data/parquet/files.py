@@ -248,7 +248,7 @@ def _longest(source: _Known, metadata: Any, group: int, columns: list[str]) -> i
         if column.physical_type == "FIXED_LEN_BYTE_ARRAY":
             longest += described.length
         elif described.max_repetition_level:
-            # Nobody tells the dictionaries of these, which are no longer than all that is there.
+            # Nobody tells the dictionaries of these; all that is there is the most that they have.
             longest += column.total_uncompressed_size // BATCHES_OF_PREFIXES
         elif column.physical_type == "BYTE_ARRAY" and any(each.startswith("DELTA") for each in column.encodings):
             longest += column.total_uncompressed_size // BATCHES_OF_PREFIXES

@@ -9,15 +9,13 @@
 
 Messages and operations are in `api`, the knobs of a namespace and what those left out come to in `config`. Inside:
 
-    placement    in which partition an event lies, and under which keys
-    slices       time slices: their states, and how the next one is to be
+    placement    in which partition an event lies; `slices`: time slices, and how the next one is to be
     catalogue    which slices there are, as all processes agree on them; makes and drops their tables
-    events       events as rows, checked
-    writes       what is stored, and what becomes of late events
+    events       events as rows, checked; `writes`: what is stored, and what becomes of late ones
     buffer       events of fire-and-forget writes that wait; `draining`: how they reach the store
     index, partitioning   search and aggregates across ids, by a search engine; how large partitions are
-    partitions   the reader of a list of partitions: one stream of events
-    fanout       how many partitions to read at once
+    parquet      events to files of Parquet and from them, by jobs
+    partitions   the reader of a list of partitions: one stream of events; `fanout`: of how many at once
     reads        pages; `cursors`: where they go on
     namespace, service    a namespace as this process serves it, and the operations
     roles        makes slices ahead of need and drops them in time
@@ -34,6 +32,7 @@ from soundstage.data.timeseries.api import (
     BooleanQuery,
     Bound,
     Event,
+    EventColumns,
     EventCount,
     EventFilter,
     EventItem,
@@ -59,6 +58,7 @@ __all__ = [
     "BooleanQuery",
     "Bound",
     "Event",
+    "EventColumns",
     "EventCount",
     "EventFilter",
     "EventItem",

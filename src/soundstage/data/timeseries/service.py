@@ -15,6 +15,10 @@ from soundstage.data.timeseries import namespace, provisioning
 from soundstage.data.timeseries.api import (
     AggregateEventRecords,
     AggregateEventRecordsReply,
+    EventsExported,
+    EventsImported,
+    ExportEvents,
+    ImportEvents,
     ListSlices,
     ListSlicesReply,
     ReadEventRecords,
@@ -37,6 +41,7 @@ from soundstage.data.timeseries.index.keeping import Keeping
 from soundstage.data.timeseries.index.notes import rebuild
 from soundstage.data.timeseries.index.searching import ENGINE_KNOB, SearchCursor, Searching
 from soundstage.data.timeseries.namespace import ServedNamespace
+from soundstage.data.timeseries.parquet.jobs import ParquetJobs
 from soundstage.data.timeseries.partitioning import observing
 from soundstage.data.timeseries.reads import PageReading, PageResult, Wanted, filters_of, interval_of
 from soundstage.data.timeseries.slices import Slice
@@ -44,6 +49,7 @@ from soundstage.data.timeseries.writes import check, write
 from soundstage.engines.records.port import TableSpec
 from soundstage.runtime.measurement import Measurement
 from soundstage.runtime.service import ServiceContext
+from soundstage.runtime.work.context import JobContext
 
 
 class TimeSeriesService:
@@ -57,6 +63,7 @@ class TimeSeriesService:
         self._served: dict[str, ServedNamespace] = {}
         self._indexes = Keeping(context, self._serve)
         self._drains = Drains(self._serve, context.environment)
+        self._parquet = ParquetJobs(context, self._serve)
 
     async def start(self) -> None:
         """The table exists that says which indexes there may be; namespaces bring their engines."""
@@ -159,6 +166,18 @@ class TimeSeriesService:
     async def _searching(self, served: ServedNamespace, call: Call) -> Searching:
         await served.catalogue.refresh()
         return Searching(served, self._context.searches, self._environment.now_ns(), call.deadline_ns)
+
+    async def check_export_parquet(self, call: Call, request: ExportEvents) -> None:
+        await self._parquet.check_export(request)
+
+    async def export_parquet(self, call: Call, request: ExportEvents, job: JobContext) -> EventsExported:
+        return await self._parquet.export(request, job)
+
+    async def check_import_parquet(self, call: Call, request: ImportEvents) -> None:
+        await self._parquet.check_import(call, request)
+
+    async def import_parquet(self, call: Call, request: ImportEvents, job: JobContext) -> EventsImported:
+        return await self._parquet.fill(request, job)
 
     async def list_slices(self, call: Call, request: ListSlices) -> ListSlicesReply:
         served = self._serve(request.namespace)

@@ -43,6 +43,11 @@ async def check(served: ServedNamespace, records: Sequence[Record], now_ns: int)
     return [record for index, record in enumerate(records) if index not in stored] if stored else list(records)
 
 
+async def is_stored(served: ServedNamespace, record: Record, now_ns: int) -> bool:
+    """Whether the event is there, by the slices that are known, each of its values or a greater one."""
+    return not await _not_stored(served, [record], [0], now_ns)
+
+
 async def store(served: ServedNamespace, records: Sequence[Record], deadline_ns: int | None) -> None:
     """All `records`, which were checked, are stored. When a store fails some may be; to repeat it is safe."""
     await served.cover(record.time_ns for record in records)

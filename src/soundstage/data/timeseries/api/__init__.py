@@ -11,34 +11,72 @@ import msgspec
 from msgspec import Meta
 
 from soundstage.core.errors import DataLoss, Forbidden, NotFound, TooLarge, Unavailable
+from soundstage.core.job import job
 from soundstage.core.message import Duration, Instant, Int64, NamespaceName, PageToken
 from soundstage.core.operation import AsyncFace, SyncFace, operation
+from soundstage.data.timeseries.api.events import Event, EventItem, TimeInterval
+from soundstage.data.timeseries.api.parquet import (
+    BadRow,
+    EventColumns,
+    EventsExported,
+    EventsImported,
+    ExportEvents,
+    ImportEvents,
+)
 from soundstage.data.timeseries.api.partitions import PartitionHistogram, PartitionHistogramReply
+
+__all__ = [
+    "CALLS",
+    "PAGE_SIZE_MAX",
+    "AggregateBucket",
+    "AggregateEventRecords",
+    "AggregateEventRecordsReply",
+    "AggregationQuery",
+    "BadRow",
+    "BooleanQuery",
+    "Bound",
+    "Event",
+    "EventColumns",
+    "EventCount",
+    "EventFilter",
+    "EventItem",
+    "EventsExported",
+    "EventsImported",
+    "ExportEvents",
+    "Histogram",
+    "ImportEvents",
+    "ItemName",
+    "ItemQuery",
+    "ListSlices",
+    "ListSlicesReply",
+    "PartitionHistogram",
+    "PartitionHistogramReply",
+    "RangeQuery",
+    "ReadEventRecords",
+    "ReadEventRecordsReply",
+    "RebuildIndex",
+    "RebuildIndexReply",
+    "ResponseContext",
+    "SearchEventRecords",
+    "SearchEventRecordsReply",
+    "SearchQuery",
+    "SliceState",
+    "SyncTimeSeries",
+    "TimeHistogram",
+    "TimeInterval",
+    "TimeSeries",
+    "TimeSeriesCalls",
+    "TimeSlice",
+    "TopTerms",
+    "WriteEventRecords",
+    "WriteEventRecordsReply",
+]
 
 Message = msgspec.Struct
 
 PAGE_SIZE_MAX = 10_000
 
 SliceState: TypeAlias = Literal["active", "immutable", "closed", "deleted"]
-
-
-class EventItem(Message, frozen=True, kw_only=True, gc=False):
-    """A key of an event and what it has there."""
-
-    event_item_key: Annotated[str, Meta(description="text of 1 to 2000 bytes, such as tags.app")]
-    event_item_value: Annotated[bytes, Meta(description="what to store")]
-
-
-class Event(Message, frozen=True, kw_only=True, gc=False):
-    """Something that happened: it never changes, and the same key twice is one event.
-
-    `time_series_id`, `event_time` and `event_id` are its key. Its items may come in several writes.
-    """
-
-    time_series_id: Annotated[str, Meta(description="of what it happened to: text of 1 to 1024 bytes")]
-    event_time: Annotated[Instant, Meta(description="when it happened, as its client says")]
-    event_id: Annotated[str, Meta(description="text of 1 to 1024 bytes, such as a UUID")]
-    event_items: Annotated[list[EventItem], Meta(description="at least one, each key once")]
 
 
 class ResponseContext(Message, frozen=True, kw_only=True):
@@ -57,13 +95,6 @@ class WriteEventRecordsReply(Message, kw_only=True):
     """What became of all events; `response_context` says how long it took."""
 
     response_context: list[ResponseContext]
-
-
-class TimeInterval(Message, frozen=True, kw_only=True):
-    """From `start` on and before `end`."""
-
-    start: Annotated[Instant, Meta(description="the first instant of it")]
-    end: Annotated[Instant, Meta(description="the first instant behind it")]
 
 
 class EventFilter(Message, frozen=True, kw_only=True):
@@ -329,6 +360,22 @@ class TimeSeriesCalls:
     @operation(RebuildIndex, access="admin", idempotent=True, errors=(NotFound,))
     def rebuild_index(self) -> RebuildIndexReply:
         """The index is made anew from the slices, and takes the old one's place when it is whole."""
+
+    @job(ExportEvents, access="read", restart="resume", errors=(NotFound, Forbidden, TooLarge, DataLoss))
+    def export_parquet(self) -> EventsExported:
+        """The events of an interval are rows of one file of Parquet, for other programs and for `import_parquet`.
+
+        It holds every event that was acknowledged before it began, once, and of those written meanwhile some; what
+        reads do not show, as events of closed slices and of blocked ids, it does not have.
+        """
+
+    @job(ImportEvents, access="admin", restart="resume", errors=(NotFound, DataLoss, TooLarge))
+    def import_parquet(self) -> EventsImported:
+        """Every row of a file is an event of the namespace, stored as by `write_event_records_sync`.
+
+        Slices of old times are made as they are needed. To repeat it is safe: rows of the same file are the same
+        events. After a failure the rows before it are in.
+        """
 
     @operation(ListSlices, access="read", idempotent=True, errors=(NotFound,))
     def list_slices(self) -> ListSlicesReply:
