@@ -190,6 +190,17 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
 }
 
 
+async def test_long_ids_are_no_more_than_a_write_takes(stage: Stage, again: TimeSeries) -> None:
+    count = 2_000
+    rows = {
+        "time_series_id": ["a"] * count,
+        "event_time": list(range(count)),
+        "event_id": [f"{number:0512d}" for number in range(count)],
+    }
+    many = {f"k{number}": ["v"] * count for number in range(5)}
+    assert (await imported(again, await sent(stage, rows | many))).items == 5 * count
+
+
 class TestBadRows:
     @pytest.mark.parametrize("why", BAD)
     async def test_one_is_told_with_its_file_row_and_column(self, stage: Stage, again: TimeSeries, why: str) -> None:

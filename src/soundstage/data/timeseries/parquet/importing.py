@@ -57,11 +57,12 @@ class ImportState(msgspec.Struct):
 
 
 class Fit(NamedTuple):
-    """The event of a row, as it is stored; `size` is that of the keys and values of its items."""
+    """The event of a row, as it is stored; `size` is that of the keys and values of its items, `weight` of its rows."""
 
     row: int
     record: Record
     size: int
+    weight: int
 
 
 class EventsImport:
@@ -194,12 +195,12 @@ def _fit(found: Sequence[Numbered], blocked: Collection[str], columns: Chosen) -
         some = found[at : at + CHECKED_ROWS]
         try:
             records = records_of([each.event for each in some], blocked)
-            fit += [Fit(each.row, record, _size(record)) for each, record in zip(some, records, strict=True)]
+            fit += [_weighed(each.row, record) for each, record in zip(some, records, strict=True)]
         except SoundstageError:
             for each in some:
                 try:
                     (record,) = records_of([each.event], blocked)
-                    fit.append(Fit(each.row, record, _size(record)))
+                    fit.append(_weighed(each.row, record))
                 except SoundstageError as error:
                     bad.append(_told(each.row, error, columns))
     return fit, bad
@@ -217,7 +218,7 @@ def _parts(found: Sequence[Fit]) -> Iterator[list[Fit]]:
     part: list[Fit] = []
     items = size = 0
     for each in found:
-        more, weight = len(each.record.rows), each.size
+        more, weight = len(each.record.rows), each.weight
         if part and (items + more > CALL_MAX_ITEMS or size + weight > WRITE_BYTES):
             yield part
             part, items, size = [], 0, 0
@@ -227,11 +228,11 @@ def _parts(found: Sequence[Fit]) -> Iterator[list[Fit]]:
         yield part
 
 
-def _size(record: Record) -> int:
-    """Bytes of the keys and values of its items."""
+def _weighed(row: int, record: Record) -> Fit:
+    weight = sum(len(key) + len(cell) for key, cell in record.rows)
     # All its cells begin alike.
     around = len(record.prefix) + version.parts(record.rows[0][1])[4]
-    return sum(len(key) + len(cell) - around for key, cell in record.rows)
+    return Fit(row, record, weight - around * len(record.rows), weight)
 
 
 _encode = msgspec.msgpack.Encoder().encode
