@@ -13,10 +13,10 @@ PAUSE_S = 10.0
 
 
 @asynccontextmanager
-async def paused(*servers: Server) -> AsyncGenerator[None]:
+async def paused(*servers: Server, seconds: float = PAUSE_S) -> AsyncGenerator[None]:
     """Within the block the servers stand still; it lasts so long at least, and then they go on."""
     loop = asyncio.get_running_loop()
-    ends_s = loop.time() + PAUSE_S
+    ends_s = loop.time() + seconds
     for server in servers:
         server.pause()
     try:

@@ -28,6 +28,10 @@ from soundstage.testing.servers import server_fixture
 TOPIC, OTHER = "faults/events", "faults/others"
 PARTITIONS = 3
 PRODUCERS = 8
+NEWCOMERS = 6
+GIVEN_UP_S = 2.2
+"""So long a broker hangs that a connection to it is given up twice where an attempt may take a second."""
+
 NUMBERS = {b"%d" % number for number in range(10)}
 
 LARGE_BYTES = 900_000
@@ -138,6 +142,27 @@ async def test_a_broker_that_hangs_ends_appends_at_their_deadline(log: KafkaLog,
     await recovered(log)
     kept = await values(log)
     assert (kept.count(b"before"), kept.count(b"during") <= 1) == (1, True)
+
+
+async def test_of_first_entries_that_a_broker_hung_amid_all_is_there_that_was_acknowledged(broker: Cluster) -> None:
+    # Larger than what lies between the two: part of a call is under way when the connection is given up.
+    lumps, options = [bytes([number]) * (1 << 20) for number in range(4)], "patience_s=60&attempt_s=1&linger_ms=0"
+    logs = [KafkaLog(link_to(broker.url, options), SystemEnvironment(), f"f{time.time_ns()}") for _ in range(NEWCOMERS)]
+    for log in logs:
+        await log.start()
+        await log.create_topic(TopicSpec(name=TOPIC))
+    calls: list[asyncio.Task[list[Spot]]] = []
+    for log in logs:
+        calls.append(asyncio.ensure_future(log.append(TOPIC, [Entry(lump) for lump in lumps])))
+        # Each is at another point when the broker hangs.
+        await asyncio.sleep(0.01)
+    async with paused(*broker.servers, seconds=GIVEN_UP_S):
+        pass
+    spots = await asyncio.gather(*calls)
+    kept = [await values(log, partitions=1) for log in logs]
+    await asyncio.gather(*(log.stop() for log in logs))
+    assert spots == [[(0, number) for number in range(len(lumps))]] * NEWCOMERS
+    assert kept == [lumps] * NEWCOMERS
 
 
 async def test_all_go_on_after_a_broker_was_down(log: KafkaLog, broker: Cluster) -> None:

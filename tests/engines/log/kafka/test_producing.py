@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
@@ -57,8 +57,8 @@ async def impatient(monkeypatch: pytest.MonkeyPatch, bridge: Bridge) -> AsyncIte
         yield each
 
 
-async def append(producing: Producing, size: int, left_s: float | None = None) -> list[Spot]:
-    return await producing.append("topic", [Entry(bytes(size))], [0], 1_000_000, size, left_s)
+async def append(producing: Producing, size: int, left_s: float | None = None, place: int = 0) -> list[Spot]:
+    return await producing.append("topic", [Entry(bytes(size))], [place], 1_000_000, size, left_s)
 
 
 async def test_an_append_that_nobody_takes_ends_at_its_deadline(producing: Producing) -> None:
@@ -131,12 +131,12 @@ async def test_who_waited_in_vain_does_not_count_as_one_that_waits(impatient: Pr
 async def test_who_leaves_makes_way_for_a_smaller_one(producing: Producing) -> None:
     under_way = asyncio.ensure_future(append(producing, MIB // 2))
     await asyncio.sleep(0)
-    large, small = (asyncio.ensure_future(append(producing, size)) for size in (MIB, 10))
+    large, small = (asyncio.ensure_future(append(producing, size, place=1)) for size in (MIB, 10))
     await asyncio.sleep(0)
     large.cancel()
     await asyncio.sleep(0)
     await asyncio.sleep(0)
-    refused = await asyncio.gather(append(producing, 10, SOON_S), return_exceptions=True)
+    refused = await asyncio.gather(append(producing, 10, SOON_S, place=2), return_exceptions=True)
     assert [each.outcome for each in refused if isinstance(each, DeadlineExceeded)] == ["unknown"]
     for each in (under_way, small):
         each.cancel()
@@ -193,10 +193,15 @@ class Dead:
 
 
 class Slow:
-    """A producer whose entries arrive when they are told to, or are given up when it is purged."""
+    """A producer whose entries arrive when they are told to, or are given up when it is purged.
+
+    It raises `fatal` once when it is asked what became of entries, and keeps in `sent` what it was ever given.
+    """
 
     def __init__(self, _settings: dict[str, Any]) -> None:
         self.kept: list[Any] = []
+        self.sent: list[tuple[int, bytes]] = []
+        self.fatal: Any = None
         self.came: asyncio.Event = asyncio.Event()
         self._told: list[tuple[Any, Any, Any]] = []
 
@@ -205,11 +210,25 @@ class Slow:
 
     def produce(self, *given: Any) -> None:
         self.kept.append(given[4])
+        self.sent.append((given[3], given[1]))
         self.came.set()
 
-    def arrive(self) -> None:
+    def arrive(self, first: int | None = 0, place: int = 0) -> None:
+        """All that is kept is at `place`, from the offset `first` on; None: Kafka says that it had it before."""
         self.came.clear()
-        self._told = [(heard, None, Message(0, offset)) for offset, heard in enumerate(self.kept)]
+        numbers = range(len(self.kept))
+        offsets = [None if first is None else first + number for number in numbers]
+        self._told = [(heard, None, Message(place, at)) for at, heard in zip(offsets, self.kept, strict=True)]
+        self.kept = []
+
+    def arrive_one(self, offset: int) -> None:
+        """The first of what is kept is there."""
+        self.came.clear()
+        self._told.append((self.kept.pop(0), None, Message(0, offset)))
+
+    def fail(self, code: str) -> None:
+        self.came.clear()
+        self._told = [(heard, KafkaError(code_of(code)), None) for heard in self.kept]
         self.kept = []
 
     def purge(self, blocking: bool = True) -> None:
@@ -217,6 +236,9 @@ class Slow:
         self.kept = []
 
     def poll(self, _timeout_s: float) -> int:
+        fatal, self.fatal = self.fatal, None
+        if fatal is not None:
+            raise fatal
         told, self._told = self._told, []
         for heard, error, message in told:
             heard(error, message)
@@ -256,7 +278,7 @@ async def test_what_a_call_gave_up_takes_up_room_until_kafka_has_decided(bridge:
 
 
 async def test_a_client_that_appends_no_more_keeps_nothing(bridge: Bridge, clients: list[Slow]) -> None:
-    producing = Producing(link(), bridge)
+    producing = await known(bridge, clients)
     calls = [asyncio.ensure_future(append(producing, 10)) for _ in range(2)]
     await asyncio.sleep(0)
     first = clients[0].kept.pop(0)
@@ -302,16 +324,165 @@ async def test_a_client_that_may_not_append_says_why_and_is_closed_all_the_same(
     await producing.close()
 
 
+async def known(bridge: Bridge, clients: list[Slow]) -> Producing:
+    """One whose client has appended to the first partition of `topic`."""
+    producing = Producing(link(), bridge)
+    first = asyncio.ensure_future(append(producing, 10))
+    await clients[-1].came.wait()
+    clients[-1].arrive()
+    await first
+    clients[-1].sent.clear()
+    return producing
+
+
+def several(producing: Producing, *values: bytes, places: Sequence[int] | None = None) -> asyncio.Task[list[Spot]]:
+    """A call of so many entries, to the first partition, if no others are said."""
+    entries = [Entry(value) for value in values]
+    return asyncio.ensure_future(
+        producing.append("topic", entries, places or [0] * len(entries), 1_000_000, 10 * len(entries), 60)
+    )
+
+
+class TestOpening:
+    async def test_what_comes_first_to_a_partition_goes_alone(self, bridge: Bridge, clients: list[Slow]) -> None:
+        producing = Producing(link(), bridge)
+        call = several(producing, b"a", b"b", b"c")
+        await clients[0].came.wait()
+        alone = list(clients[0].sent)
+        clients[0].arrive(7)
+        await clients[0].came.wait()
+        clients[0].arrive(8)
+        assert await call == [(0, 7), (0, 8), (0, 9)]
+        assert (alone, clients[0].sent) == ([(0, b"a")], [(0, b"a"), (0, b"b"), (0, b"c")])
+        await producing.close()
+
+    async def test_one_entry_goes_to_each_partition_that_is_new(self, bridge: Bridge, clients: list[Slow]) -> None:
+        producing = await known(bridge, clients)
+        call = several(producing, b"a", b"b", b"c", b"d", b"e", places=[0, 1, 1, 2, 0])
+        await clients[0].came.wait()
+        assert clients[0].sent == [(1, b"b"), (2, b"d")]
+        call.cancel()
+        await producing.close()
+
+    async def test_where_it_is_known_all_goes_at_once(self, bridge: Bridge, clients: list[Slow]) -> None:
+        producing = await known(bridge, clients)
+        call = several(producing, b"a", b"b")
+        await clients[0].came.wait()
+        sent = list(clients[0].sent)
+        clients[0].arrive(3)
+        assert (await call, sent) == ([(0, 3), (0, 4)], [(0, b"a"), (0, b"b")])
+        await producing.close()
+
+    async def test_others_wait_until_the_first_is_there(self, bridge: Bridge, clients: list[Slow]) -> None:
+        producing = Producing(link(), bridge)
+        first, second = several(producing, b"a", b"b"), several(producing, b"c")
+        await asyncio.sleep(0)
+        with pytest.raises(DeadlineExceeded) as refused:
+            await append(producing, 10, SOON_S)
+        sent = list(clients[0].sent)
+        for offset in range(3):
+            while not clients[0].kept:
+                await clients[0].came.wait()
+            clients[0].arrive_one(offset)
+        assert (await first, await second) == ([(0, 0), (0, 1)], [(0, 2)])
+        assert (refused.value.outcome, sent) == ("not_applied", [(0, b"a")])
+        assert [value for _, value in clients[0].sent] == [b"a", b"b", b"c"]
+        await producing.close()
+
+    async def test_who_waits_opens_where_the_first_failed(self, bridge: Bridge, clients: list[Slow]) -> None:
+        producing = Producing(link(), bridge)
+        first, second = several(producing, b"a", b"b"), several(producing, b"c", b"d")
+        await clients[0].came.wait()
+        clients[0].fail("_MSG_TIMED_OUT")
+        with pytest.raises(Unavailable) as refused:
+            await first
+        await clients[0].came.wait()
+        assert (refused.value.outcome, clients[0].sent) == ("unknown", [(0, b"a"), (0, b"c")])
+        second.cancel()
+        await producing.close()
+
+    async def test_what_a_call_gave_up_is_sent_whole_all_the_same(self, bridge: Bridge, clients: list[Slow]) -> None:
+        producing = Producing(link(), bridge)
+        call = several(producing, b"a", b"b")
+        await clients[0].came.wait()
+        call.cancel()
+        clients[0].arrive()
+        await clients[0].came.wait()
+        assert clients[0].sent == [(0, b"a"), (0, b"b")]
+        await producing.close()
+
+    async def test_a_topic_that_is_gone_is_opened_anew(self, bridge: Bridge, clients: list[Slow]) -> None:
+        producing = await known(bridge, clients)
+        producing.forget("topic")
+        call = several(producing, b"a", b"b")
+        await clients[0].came.wait()
+        assert clients[0].sent == [(0, b"a")]
+        call.cancel()
+        await producing.close()
+
+    async def test_what_the_driver_takes_no_more_of_is_told(
+        self, bridge: Bridge, clients: list[Slow], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        producing = Producing(link(), bridge)
+        call = several(producing, b"a", b"b")
+        await clients[0].came.wait()
+
+        def full(*_given: Any) -> None:
+            raise BufferError("queue full")
+
+        monkeypatch.setattr(clients[0], "produce", full)
+        clients[0].arrive()
+        with pytest.raises(Exhausted) as refused:
+            await call
+        assert refused.value.outcome == "unknown"
+        await producing.close()
+
+    async def test_who_waits_for_the_first_when_it_closes_is_told(self, bridge: Bridge, clients: list[Slow]) -> None:
+        producing = Producing(link(), bridge)
+        first, second = several(producing, b"a"), several(producing, b"b")
+        await clients[0].came.wait()
+        await producing.close()
+        ended = await asyncio.gather(first, second, return_exceptions=True)
+        assert [each.outcome for each in ended if isinstance(each, Unavailable)] == ["unknown", "not_applied"]
+
+
+async def test_what_kafka_takes_for_a_repetition_does_not_count_as_there(bridge: Bridge, clients: list[Slow]) -> None:
+    producing = await known(bridge, clients)
+    call = several(producing, b"a", b"b")
+    await clients[0].came.wait()
+    clients[0].arrive(None)
+    with pytest.raises(Unavailable) as refused:
+        await call
+    assert (refused.value.outcome, refused.value.retryable) == ("unknown", True)
+    await producing.close()
+
+
+async def test_who_waits_is_told_when_the_driver_says_that_a_client_appends_no_more(
+    bridge: Bridge, clients: list[Slow]
+) -> None:
+    producing = await known(bridge, clients)
+    call = several(producing, b"a")
+    await clients[0].came.wait()
+    clients[0].fatal = KafkaException(KafkaError(code_of("OUT_OF_ORDER_SEQUENCE_NUMBER"), "out of order", True))
+    with pytest.raises(Unavailable) as refused:
+        await call
+    again = several(producing, b"b")
+    await clients[1].came.wait()
+    clients[1].arrive()
+    assert (refused.value.outcome, await again) == ("unknown", [(0, 0)])
+    await producing.close()
+
+
 class Message:
     """What the driver tells of an entry that has arrived."""
 
-    def __init__(self, partition: int, offset: int) -> None:
+    def __init__(self, partition: int, offset: int | None) -> None:
         self._at = (partition, offset)
 
     def partition(self) -> int:
         return self._at[0]
 
-    def offset(self) -> int:
+    def offset(self) -> int | None:
         return self._at[1]
 
 

@@ -26,9 +26,9 @@ LONG_S = 60.0
 class Message:
     """One entry that has arrived, as the driver tells it."""
 
-    def __init__(self, partition: int, offset: int) -> None:
+    def __init__(self, partition: int, offset: int | None) -> None:
         self.partition: Callable[[], int] = lambda: partition
-        self.offset: Callable[[], int] = lambda: offset
+        self.offset: Callable[[], int | None] = lambda: offset
 
 
 class Kafka:
@@ -38,6 +38,7 @@ class Kafka:
         self.requests: list[str] = []
         self.answers: dict[str, list[BaseException | threading.Event | None]] = {}
         self.clients: list[dict[str, Any]] = []
+        self.offset: int | None = 7
         self.heard = threading.Event()
 
     def ask(self, request: str) -> None:
@@ -70,7 +71,7 @@ class Client:
         self._kafka.ask("begin")
 
     def produce(self, topic: str, value: Any, key: Any, partition: int, heard: Any, *_: Any) -> None:
-        self._told.append(lambda: heard(None, Message(partition, 7)))
+        self._told.append(lambda: heard(None, Message(partition, self._kafka.offset)))
 
     def send_offsets_to_transaction(self, positions: Any, member: Any, timeout: float) -> None:
         self._kafka.ask("offsets")
@@ -183,6 +184,13 @@ async def test_who_may_be_asked_again_is_and_who_may_not_has_a_successor(
     await refusal(transacting)
     await until(lambda: kafka.count("init") == 4)
     assert len(kafka.clients) == 3
+
+
+async def test_what_kafka_takes_for_a_repetition_is_taken_back(transacting: Transacting, kafka: Kafka) -> None:
+    kafka.offset = None
+    refused = await refusal(transacting)
+    assert (type(refused), refused.outcome) == (Unavailable, "not_applied")
+    assert (kafka.count("abort"), kafka.count("commit")) == (1, 0)
 
 
 async def test_what_could_not_be_taken_back_is_ended_too(transacting: Transacting, kafka: Kafka) -> None:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from soundstage.core.errors import SoundstageError
 from soundstage.engines.log.kafka.driver import KafkaException
-from soundstage.engines.log.kafka.failures import failure
+from soundstage.engines.log.kafka.failures import failure, repeated
 from soundstage.engines.log.kafka.link import Link
 from soundstage.engines.log.kafka.producing import Arrivals, produce
 from soundstage.engines.log.port import Entry, Spot
@@ -134,6 +134,8 @@ class Carrier:
             failed = next((each.error for each in arrivals if each.error is not None), None)
             if failed is not None:
                 raise KafkaException(failed)
+            if any(each.unsure for each in arrivals):
+                raise repeated()
             if self._going or any(each.left for each in arrivals):
                 raise self._link.silence("not_applied")
         except BaseException as error:

@@ -114,6 +114,7 @@ class KafkaLog:
         parts = self._parts
         place = await parts.topics.drop(check_name(name, "name"))
         parts.reading.forget(place)
+        parts.producing.forget(place)
         parts.watch.tell_all()
 
     async def topics(self) -> list[TopicSpec]:
@@ -142,6 +143,7 @@ class KafkaLog:
             spots = await parts.producing.append(into.place, entries, places, now_us, size, left_s)
         except NotFound:
             parts.topics.forget(topic)
+            parts.producing.forget(into.place)
             raise
         for place in set(places):
             parts.watch.tell((into.place, place))

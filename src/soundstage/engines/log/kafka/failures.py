@@ -205,6 +205,15 @@ def timed_out(last: str | None) -> Failure:
     return Failure(_silent(last or "no broker can be reached", "unknown"), again=True)
 
 
+def repeated() -> Unavailable:
+    """Of an entry Kafka says that it had it before, and not where."""
+    return Unavailable(
+        "Kafka does not say where an entry is that it takes for a repetition",
+        hint="read what is there, and append again what is missing",
+        outcome="unknown",
+    )
+
+
 def late(outcome: Outcome = "not_applied") -> DeadlineExceeded:
     return DeadlineExceeded("the deadline passed before Kafka answered", hint="allow more time", outcome=outcome)
 

@@ -17,8 +17,9 @@ from soundstage.core.errors import Forbidden, NotFound, Outcome, SoundstageError
 from soundstage.engines.log import refusals
 from soundstage.engines.log.kafka.bridge import Bridge
 from soundstage.engines.log.kafka.driver import KafkaException
-from soundstage.engines.log.kafka.failures import failure, late, too_many
+from soundstage.engines.log.kafka.failures import failure, late, repeated, too_many
 from soundstage.engines.log.kafka.link import Link
+from soundstage.engines.log.kafka.opening import Openings
 from soundstage.engines.log.port import Entry, Headers, Spot
 
 SERVE_FIRST_S, SERVE_LAST_S = 0.0005, 0.01
@@ -41,9 +42,14 @@ class Arrivals:
     """Of so many entries: their offsets by partition, as Kafka tells them, and what went wrong first."""
 
     def __init__(self, count: int) -> None:
-        self.offsets: dict[int, list[int]] = {}
+        self.offsets: dict[int, list[int | None]] = {}
         self.error: Any = None
         self.left: int = count
+
+    @property
+    def unsure(self) -> bool:
+        """Whether Kafka did not say where something is: it had it before, or took it for what it had."""
+        return any(None in offsets for offsets in self.offsets.values())
 
     def hear(self, error: Any, message: Any) -> bool:
         """One entry has arrived, or has not; whether it was the last."""
@@ -59,12 +65,15 @@ class Arrivals:
         return not self.left
 
     def spots(self, places: Sequence[int]) -> list[Spot]:
-        """Where the entries are, of which each was to go to its place; those of a place keep their order."""
+        """Where the entries are, of which each was to go to its place; those of a place keep their order.
+
+        Only where it is not `unsure`.
+        """
         if len(self.offsets) == 1:
             ((place, offsets),) = self.offsets.items()
             return list(map(_made, repeat(Spot), zip(repeat(place), offsets, strict=False)))
         following = {place: iter(offsets) for place, offsets in self.offsets.items()}
-        return [Spot(place, next(following[place])) for place in places]
+        return [_made(Spot, (place, next(following[place]))) for place in places]
 
 
 class Sending(Arrivals):
@@ -85,6 +94,7 @@ class Producing:
         self._link = link
         self._bridge = bridge
         self._producer: Any = link.producer()
+        self._openings = Openings(bridge.loop.time)
         self._patience_s = link.address.options.patience_s
         self._room = link.address.options.in_flight
         self._free = self._room
@@ -108,6 +118,11 @@ class Producing:
         ends_s = self._bridge.loop.time() + (self._patience_s if left_s is None else left_s)
         over: Over = self._link.silence if left_s is None else late
         await self._take(taken, ends_s, over)
+        try:
+            await self._others_open(topic, places, ends_s, over)
+        except BaseException:
+            self._give(taken)
+            raise
         sending = Sending(self._bridge.promise(), len(entries))
         # Who is cancelled leaves; what it sent goes on, and gives back its room then.
         sending.told.add_done_callback(lambda _: self._give(taken))
@@ -124,9 +139,68 @@ class Producing:
         await self._heard(sending, ends_s, over)
         return sending.spots(places)
 
+    def forget(self, topic: str) -> None:
+        """The topic is gone."""
+        self._openings.forget(topic)
+
+    async def _others_open(self, topic: str, places: Sequence[int], ends_s: float, over: Over) -> None:
+        """Nobody else is at the first entry of this client at any of `places`."""
+        while (opening := self._openings.under_way(topic, places)) is not None:
+            try:
+                async with asyncio.timeout_at(ends_s):
+                    await asyncio.wait([opening])
+            except TimeoutError:
+                raise over("not_applied") from None
+            if self._closed:
+                raise refusals.stopped()
+
     def _send(self, topic: str, entries: Sequence[Entry], places: Sequence[int], now_us: int, sending: Sending) -> None:
-        producer = self._renewed() if self._broken else self._producer
-        produce(producer, topic, entries, places, now_us, self._listener(sending, places))
+        if self._broken:
+            self._renew()
+        unknown = self._openings.unknown(topic, places)
+        if unknown:
+            self._open(topic, entries, places, now_us, sending, unknown)
+        else:
+            produce(self._producer, topic, entries, places, now_us, self._listener(sending, places))
+
+    def _open(
+        self,
+        topic: str,
+        entries: Sequence[Entry],
+        places: Sequence[int],
+        now_us: int,
+        sending: Sending,
+        unknown: Sequence[int],
+    ) -> None:
+        """An entry goes to each of the places in `unknown`, and all else when those are there."""
+        producer, openings = self._producer, self._openings
+        heads = [places.index(place) for place in unknown]
+        rest = [number for number in range(len(entries)) if number not in frozenset(heads)]
+        left = len(heads)
+
+        def heard(error: Any, message: Any) -> None:
+            nonlocal left
+            sending.hear(error, message)
+            left -= 1
+            if left:
+                return
+            arrived = sending.error is None and not sending.unsure
+            if arrived and rest:
+                others, theirs = [entries[number] for number in rest], [places[number] for number in rest]
+                try:
+                    produce(producer, topic, others, theirs, now_us, self._listener(sending, theirs))
+                except SoundstageError as error:
+                    self._end_with(sending, error)
+            else:
+                self._ended(sending)
+            openings.end(topic, unknown, known=arrived)
+
+        openings.begin(topic, unknown)
+        try:
+            produce(producer, topic, [entries[number] for number in heads], unknown, now_us, heard)
+        except BaseException:
+            openings.end(topic, unknown, known=False)
+            raise
 
     def _listener(self, sending: Sending, places: Sequence[int]) -> Any:
         if sending.left > 1 and places.count(places[0]) < len(places):
@@ -158,18 +232,35 @@ class Producing:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        served = self._producer.poll(0) + sum(left.poll(0) for left in self._left)
+        served = self._told()
         self._left = [left for left in self._left if len(left)]
         self._pause_s = SERVE_FIRST_S if served else min(SERVE_LAST_S, 2 * self._pause_s)
         if self._under_way and not self._closed:
             self._timer = self._bridge.loop.call_later(self._pause_s, self._serve)
+
+    def _told(self) -> int:
+        """How much the driver told of what became of entries."""
+        served = 0
+        for producer in (self._producer, *self._left):
+            try:
+                served += producer.poll(0)
+            except KafkaException:
+                # So it says that a client appends no more; of its entries it tells when it is asked again.
+                self._broken = self._broken or producer is self._producer
+                served += 1
+        if self._broken and self._under_way:
+            self._renew()
+        return served
 
     def _ended(self, sending: Sending) -> None:
         self._under_way -= 1
         if sending.told.done():
             return
         if sending.error is None:
-            sending.told.set_result(None)
+            if sending.unsure:
+                sending.told.set_exception(repeated())
+            else:
+                sending.told.set_result(None)
             return
         # The driver would not append anything more with this client.
         self._broken = self._broken or sending.error.fatal()
@@ -181,6 +272,13 @@ class Producing:
             # A broker that has just come back may not know a topic that has taken it already.
             found.outcome = "unknown"
         sending.told.set_exception(found)
+
+    def _end_with(self, sending: Sending, error: SoundstageError) -> None:
+        """Part of the call has arrived, and the driver took no more of it."""
+        self._under_way -= 1
+        error.outcome = "unknown"
+        if not sending.told.done():
+            sending.told.set_exception(error)
 
     def _doubtful(self, found: SoundstageError) -> SoundstageError:
         if not isinstance(found, (Forbidden, Unauthenticated)):
@@ -198,15 +296,15 @@ class Producing:
         except TimeoutError:
             raise over("unknown") from None
 
-    def _renewed(self) -> Any:
+    def _renew(self) -> None:
         """A client in place of one that appends no more, which still has to tell what became of its entries."""
         self._broken = False
         with suppress(KafkaException):
             # It would keep what it cannot send for good.
             self._producer.purge(blocking=False)
         self._left.append(self._producer)
-        self._producer = self._link.producer()
-        return self._producer
+        self._openings.leave()
+        self._producer, self._openings = self._link.producer(), Openings(self._bridge.loop.time)
 
     async def _take(self, size: int, ends_s: float, over: Over) -> None:
         if self._closed:
@@ -253,6 +351,7 @@ class Producing:
         for _, turn in self._queue:
             if not turn.done():
                 turn.set_exception(refusals.stopped())
+        self._openings.leave()
         await self._bridge.finish(self._end, "soundstage-kafka-producing-end")
 
     def _end(self) -> None:
