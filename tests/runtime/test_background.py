@@ -98,3 +98,24 @@ async def test_tasks_stop_in_reverse(environment: VirtualEnvironment) -> None:
     await asyncio.sleep(0)
     await background.stop()
     assert ended == ["second", "first"]
+
+
+async def test_roles_stop_together_before_all_else(environment: VirtualEnvironment) -> None:
+    background = Background(environment)
+    ended: list[str] = []
+
+    async def endless(name: str, steps: int) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append(f"{name} is told")
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            ended.append(name)
+
+    background.run("deadlines", endless("deadlines", 0))
+    background.play("one", endless("one", 1))
+    background.play("other", endless("other", 5))
+    await asyncio.sleep(0)
+    await background.stop()
+    assert ended == ["one is told", "other is told", "one", "other", "deadlines is told", "deadlines"]

@@ -60,12 +60,16 @@ class Round:
 
 
 class Background:
-    """The rounds of a stage, which its roles repeat, and endless tasks; started in order, stopped in reverse."""
+    """The rounds of a stage, which its roles repeat, and endless tasks; started in order, stopped in reverse.
+
+    Roles stop first and together: one that waited for the end of another would go on without what keeps its lease.
+    """
 
     def __init__(self, environment: Environment) -> None:
         self.rounds: list[Round] = []
         self._environment = environment
         self._tasks: list[asyncio.Task[None]] = []
+        self._roles: list[asyncio.Task[None]] = []
 
     def add(self, name: str, interval_s: float, work: Callable[[], Awaitable[float | None]]) -> Round:
         """A round that repeats once started; returns it, so that it can be run by hand."""
@@ -79,22 +83,35 @@ class Background:
         try:
             await asyncio.gather(*tasks)
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await _ended(tasks)
 
     def run(self, name: str, task: Awaitable[None]) -> None:
         """`task`, which does not end by itself, runs until `stop`."""
-        self._tasks.append(asyncio.ensure_future(task))
-        self._tasks[-1].set_name(f"soundstage {name}")
+        self._tasks.append(_named(name, task))
+
+    def play(self, role: str, task: Awaitable[None]) -> None:
+        """As `run`, of what does the work of a role."""
+        self._roles.append(_named(role, task))
 
     async def stop(self) -> None:
         """Nothing runs any more. Idempotent."""
+        await _ended(self._roles)
+        self._roles.clear()
         while self._tasks:
-            task = self._tasks.pop()
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            await _ended([self._tasks.pop()])
 
     async def _repeat(self, each: Round) -> None:
         while True:
             await self._environment.sleep(await each.once())
+
+
+def _named(name: str, task: Awaitable[None]) -> asyncio.Task[None]:
+    begun = asyncio.ensure_future(task)
+    begun.set_name(f"soundstage {name}")
+    return begun
+
+
+async def _ended(tasks: Sequence[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

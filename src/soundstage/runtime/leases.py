@@ -75,6 +75,11 @@ class Lease:
         """How long it is held from now on, unless it is renewed; 0 when it is lost."""
         return 0.0 if self._lost else max(0.0, (self._until_ns - self._leases.now_ns()) / 1e9)
 
+    @property
+    def loss(self) -> str:
+        """Why it is lost, for whom that is to be told."""
+        return "another process has it" if self._lost else "it ran out before it was renewed"
+
     def check(self) -> None:
         """Raise `LeaseLost` unless it is held."""
         if not self.held:
@@ -170,7 +175,7 @@ class Leases:
                 return working.result()
             working.cancel()
             await asyncio.gather(working, return_exceptions=True)
-            raise LeaseLost(f"the lease on {lease.name!r} was lost during the work", outcome="unknown")
+            raise LeaseLost(f"the lease on {lease.name!r} was lost during the work: {lease.loss}", outcome="unknown")
         finally:
             for task in (working, renewing):
                 task.cancel()

@@ -242,7 +242,7 @@ class Parts:
             self.background.run("loop lag", self.loop_lag.run())
             for system, role in roles:
                 if processes.runs(role.name):
-                    self.background.run(role.name, self._play(system, role))
+                    self.background.play(role.name, self._play(system, role))
 
     def _own_roles(self) -> list[Role]:
         """The roles of the stage itself."""

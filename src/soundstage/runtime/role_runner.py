@@ -51,7 +51,7 @@ class Persistence:
         try:
             await work()
         except LeaseLost as error:
-            log.warning("a role was lost to another process", extra={"role": role.name, "reason": str(error)})
+            log.warning("a role is left, for its lease was lost", extra={"role": role.name, "reason": str(error)})
         except SoundstageError as error:
             self.failures += 1
             log.warning("a role failed", extra={"role": role.name, "reason": str(error)})
