@@ -171,6 +171,23 @@ async def test_a_topic_that_is_there_is_made_again_where_a_broker_does_not_know_
     await knowing_late(3).create(TopicSpec(name="events", partitions=1))
 
 
+async def test_settings_are_changed_once_a_broker_says_so() -> None:
+    before, wanted = TopicSpec(name="events", partitions=1), TopicSpec(name="events", partitions=1, retention_us=5_000)
+    link = FalseLink(Brokers(), options="patience_s=60")
+    old, new = (
+        {name: SimpleNamespace(value=each) for name, each in configuration(spec, link.address.options).items()}
+        for spec in (before, wanted)
+    )
+    brokers = link.admin = Brokers(
+        describe_topics=[SimpleNamespace(partitions=[0], topic_id="id")],
+        describe_configs=[old, old, old, new],
+        incremental_alter_configs=[None],
+    )
+    topics = Topics(link, Asking(link, Bridge(), SystemEnvironment()), "main")
+    await topics.create(wanted)
+    assert ((await topics.topic("events")).spec, brokers.asked.count("describe_configs")) == (wanted, 4)
+
+
 async def test_a_topic_that_there_is_not_is_not_found() -> None:
     link = FalseLink(Brokers(describe_topics=[MISSING], describe_configs=[MISSING], create_topics=[SimpleNamespace()]))
     with pytest.raises(NotFound) as refused:

@@ -65,9 +65,10 @@ class Topics:
                 await self._appeared(spec.name)
                 return
         refusals.check_fixed_settings(known.spec, spec)
+        self.forget(spec.name)
         if changeable(known.spec) != changeable(spec):
             await self._change(place, spec)
-        self.forget(spec.name)
+            await self._changed(spec)
 
     async def drop(self, name: str) -> str:
         """The topic is gone; what it was called in Kafka."""
@@ -149,6 +150,15 @@ class Topics:
                 return
             except NotFound:
                 await self._asking.pause(PAUSE_S)
+
+    async def _changed(self, spec: TopicSpec) -> None:
+        """And of what a topic was set to."""
+        for _ in range(round(self._options.patience_s / PAUSE_S)):
+            found = await self._looked_up(spec.name)
+            if changeable(found.spec) == changeable(spec):
+                self._known[spec.name] = found
+                return
+            await self._asking.pause(PAUSE_S)
 
     async def _vanished(self, name: str) -> None:
         """And they know one for a moment that is gone."""
