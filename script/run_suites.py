@@ -34,14 +34,13 @@ SERVERS: dict[str, tuple[str, ...]] = {
     "opensearch": ("opensearch",),
     "s3": ("s3",),
     "tables": ("postgresql",),
-    "engines": ("cassandra", "memcached"),
+    "engines": ("memcached",),
     "runtime": ("memcached",),
     "testing": ("memcached",),
     "surface": ("memcached",),
     "docs": ("memcached", "s3"),
     "examples": ("cassandra", "memcached"),
-    "demo": ("cassandra",),
-    "benchmarks": ("cassandra", "memcached"),
+    "benchmarks": ("memcached",),
 }
 """The real servers that a suite starts, by the names of `soundstage servers`: they are installed before it runs."""
 
