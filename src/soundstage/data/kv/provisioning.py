@@ -6,7 +6,7 @@ call, on cores of about 2.3 GHz. They tell one process from ten, and not 60 % fr
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from math import ceil
 from typing import Any
 
@@ -58,6 +58,20 @@ CAPACITY_MODEL = "org.netflix.key-value"
 """What service-capacity-modeling calls such a system."""
 
 PAGE_MIN, PAGE_MAX = 16 << 10, 2 << 20
+
+
+class Planned:
+    """The part of the service that plans namespaces."""
+
+    capacity_model: str | None = CAPACITY_MODEL
+
+    def plan(self, workload: Workload, terrain: Terrain) -> Design | Excuse:
+        """See `plan`."""
+        return plan(workload, terrain)
+
+    def capacity_arguments(self, workload: Workload) -> Mapping[str, Any]:
+        """None."""
+        return {}
 
 
 def plan(workload: Workload, terrain: Terrain) -> Design | Excuse:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Sequence
 from contextlib import aclosing, suppress
 from typing import Any
 
@@ -11,9 +11,8 @@ from soundstage.core.errors import DeadlineExceeded, InvalidArgument, NotFound, 
 from soundstage.core.feed import Position
 from soundstage.core.limits import CALL_MAX_BYTES, KEY_MAX_BYTES, check_id
 from soundstage.core.message import IdempotencyToken
-from soundstage.core.provisioning import Design, Excuse, Terrain, Workload
 from soundstage.core.streaming import Body, Content
-from soundstage.data.kv import namespace, provisioning
+from soundstage.data.kv import namespace
 from soundstage.data.kv.api import (
     BatchGetItems,
     BatchGetItemsReply,
@@ -60,6 +59,7 @@ from soundstage.data.kv.mutations import Mutations
 from soundstage.data.kv.namespace import ServedNamespace
 from soundstage.data.kv.parquet.jobs import ParquetJobs
 from soundstage.data.kv.predicates import wanted_of
+from soundstage.data.kv.provisioning import Planned
 from soundstage.data.kv.reads import filling_of, read_page
 from soundstage.data.kv.scans import check_scan, scan_page
 from soundstage.data.kv.selections import EVERYTHING, Filling, checked_selection
@@ -80,10 +80,8 @@ from soundstage.runtime.service import ServiceContext
 from soundstage.runtime.work.context import JobContext
 
 
-class KeyValueService(DictionaryCalls):
+class KeyValueService(DictionaryCalls, Planned):
     """Holds what it worked out of each namespace's configuration, items read lately, and counts."""
-
-    capacity_model: str | None = provisioning.CAPACITY_MODEL
 
     def __init__(self, context: ServiceContext) -> None:
         super().__init__(context, self._serve)
@@ -116,14 +114,6 @@ class KeyValueService(DictionaryCalls):
         if config.watch:
             check_reach(capabilities, self._context.logs, self._context.config.changes_log)
         return namespace.tables(name, config, capabilities)
-
-    def plan(self, workload: Workload, terrain: Terrain) -> Design | Excuse:
-        """See `provisioning.plan`."""
-        return provisioning.plan(workload, terrain)
-
-    def capacity_arguments(self, workload: Workload) -> Mapping[str, Any]:
-        """None."""
-        return {}
 
     def scopes(self, operation: str, request: Any) -> Sequence[str]:
         """The namespaces of a set of mutations."""
