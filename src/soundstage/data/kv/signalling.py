@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from hashlib import blake2b
 
 import msgspec
 
 from soundstage.core.compression import PLAIN, ZSTD
 from soundstage.core.dictionaries import ANY_DICTIONARY, needs_dictionary
 from soundstage.core.errors import InvalidArgument
-from soundstage.core.namespace import LatencyObjective
-from soundstage.core.operation import operations_of
-from soundstage.core.scalars import encode_msgpack_scalar
-from soundstage.core.time import NS_PER_S, Duration
 from soundstage.data.kv.api import ClientCapabilities, KeyValueCalls, KeyValueSignals, PutItem
 from soundstage.data.kv.config import NamespaceConfig
+from soundstage.data.signalling import HOLD, has_hedges, objectives, versioned
 from soundstage.runtime.service import NamespaceView
-
-HOLD = Duration(60 * NS_PER_S)
-"""Clients that hear of no change ask again after about so long."""
 
 WITHDRAWN_US = 600 * 1_000_000
 """A codec that a namespace takes no more is taken for so long, for clients hear of it a little later."""
@@ -37,7 +30,7 @@ def signals_of(view: NamespaceView, dictionary: str | None = None) -> KeyValueSi
     told = KeyValueSignals(
         version="",
         hold=HOLD,
-        slos=_objectives(view),
+        slos=objectives(view, KeyValueCalls),
         hedging=config.hedging,
         page_size_bytes=int(config.page_size_bytes),
         page_size_max=int(config.page_size_max),
@@ -48,8 +41,7 @@ def signals_of(view: NamespaceView, dictionary: str | None = None) -> KeyValueSi
         compress_level=config.compression.level,
         dictionary_from=int(config.compression.dictionary_min_bytes),
     )
-    digest = blake2b(msgspec.msgpack.encode(told, enc_hook=encode_msgpack_scalar), digest_size=8)
-    return msgspec.structs.replace(told, version=digest.hexdigest())
+    return versioned(told)
 
 
 def for_client(signals: KeyValueSignals, client: ClientCapabilities) -> KeyValueSignals:
@@ -65,8 +57,7 @@ def for_client(signals: KeyValueSignals, client: ClientCapabilities) -> KeyValue
 
 def announced(signals: KeyValueSignals) -> str:
     """The version to tell on every reply; nothing where a client that does not ask misses nothing."""
-    hedges = signals.hedging.after != "never" and (signals.hedging.after == "p95" or _has_target(signals))
-    return signals.version if hedges or len(signals.codecs) > 1 else ""
+    return signals.version if has_hedges(signals) or len(signals.codecs) > 1 else ""
 
 
 def taken(view: NamespaceView, now_us: int) -> frozenset[str]:
@@ -93,17 +84,3 @@ def check_codecs(items: Collection[PutItem], codecs: Collection[str]) -> None:
                 field=field,
                 hint=f"it takes {', '.join(sorted(codecs))}; the namespace's knob is compression.codecs",
             )
-
-
-def _objectives(view: NamespaceView) -> dict[str, LatencyObjective]:
-    found: dict[str, LatencyObjective] = {}
-    for name, operation in operations_of(KeyValueCalls).items():
-        kind = "read" if operation.access == "read" else "write"
-        objective = view.slos.get(name) or view.slos.get(kind)
-        if objective is not None and operation.kind == "call":
-            found[name] = objective.latency
-    return found
-
-
-def _has_target(signals: KeyValueSignals) -> bool:
-    return any(objective.target is not None for objective in signals.slos.values())

@@ -17,7 +17,7 @@ Messages and operations are in `api`, the knobs of a namespace and what those le
     parquet      events to files of Parquet and from them, by jobs
     partitions   the reader of a list of partitions: one stream of events; `fanout`: of how many at once
     reads        pages; `cursors`: where they go on
-    namespace, service    a namespace as this process serves it, and the operations
+    namespace, service    a namespace as this process serves it, and the operations; `signalling`: what clients hear
     roles        makes slices ahead of need and drops them in time
 
 Data on disk: table `timeseries/<namespace>` with the catalogue of slices and notes of its index, and for each slice a

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, NamedTuple, TypeAlias
 import msgspec
 from msgspec import Meta
 
+from soundstage.core.attunement import Hedging
 from soundstage.core.errors import InvalidArgument
 from soundstage.core.size import Size
 from soundstage.core.time import NS_PER_S, Duration
@@ -157,6 +158,7 @@ class NamespaceConfig(msgspec.Struct, frozen=True, kw_only=True):
     index: Annotated[
         IndexConfig | None, Meta(description="by what events are searched for and counted; none: by nothing")
     ] = None
+    hedging: Hedging = Hedging()
     page_size: Annotated[int, Meta(ge=1, le=10_000, description="events of a page, where the request does not say")] = (
         1_000
     )

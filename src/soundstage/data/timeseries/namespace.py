@@ -9,6 +9,7 @@ from soundstage.core.errors import InvalidArgument
 from soundstage.core.hlc import TokenClock
 from soundstage.core.time import INT64_MAX
 from soundstage.data.pagination import RowEstimate, max_ns
+from soundstage.data.timeseries.api.signals import TimeSeriesSignals
 from soundstage.data.timeseries.buffer import Buffer
 from soundstage.data.timeseries.catalogue import Catalogue
 from soundstage.data.timeseries.config import (
@@ -22,6 +23,7 @@ from soundstage.data.timeseries.config import (
 from soundstage.data.timeseries.events import Window
 from soundstage.data.timeseries.fanout import FanOut
 from soundstage.data.timeseries.feed import Feed
+from soundstage.data.timeseries.signalling import announced, signals_of
 from soundstage.data.timeseries.slices import Lifetime
 from soundstage.engines.records.port import Bulk, Capability, Records, TableSpec
 from soundstage.runtime.service import Logs, NamespaceView
@@ -49,6 +51,7 @@ class ServedNamespace:
     """One version of one namespace. What was learnt of it, `catalogue` and `buffer` are handed on to the next one."""
 
     __slots__ = (
+        "announced",
         "blocked",
         "buffer",
         "bulk",
@@ -65,6 +68,7 @@ class ServedNamespace:
         "records",
         "row_bytes",
         "rows_per_event",
+        "signals",
         "table",
         "tally",
         "view",
@@ -93,6 +97,8 @@ class ServedNamespace:
         self.blocked: frozenset[str] = frozenset(config.blocked_ids)
         self.layout: Layout = layout(config)
         self.lifetime: Lifetime = Lifetime(accept_limit_ns(config), kept(config))
+        self.signals: TimeSeriesSignals = signals_of(view)
+        self.announced: str = announced(self.signals)
         self.max_ns: int | None = max_ns(view, "read_event_records")
         # Where rows of many tables lie together a cluster removes those of a dropped one each by itself.
         self.dedicated: bool = Capability.COSTLY_CONDITIONS in view.records.capabilities

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from soundstage.core.call import Call
 from soundstage.core.errors import NotFound, SoundstageError
-from soundstage.core.provisioning import Design, Excuse, Terrain, Workload
 from soundstage.core.time import INT64_MAX, INT64_MIN, Duration, Instant
 from soundstage.data import cursors
 from soundstage.data.pagination import Patience
@@ -28,6 +27,8 @@ from soundstage.data.timeseries.api import (
     ResponseContext,
     SearchEventRecords,
     SearchEventRecordsReply,
+    TimeSeriesHandshake,
+    TimeSeriesHandshakeReply,
     TimeSlice,
     WriteEventRecords,
     WriteEventRecordsReply,
@@ -56,6 +57,8 @@ class TimeSeriesService:
     """Holds what it worked out of each namespace's configuration, the slices it knows, and counts."""
 
     capacity_model: str | None = provisioning.CAPACITY_MODEL
+    plan = staticmethod(provisioning.plan)
+    capacity_arguments = staticmethod(provisioning.capacity_arguments)
 
     def __init__(self, context: ServiceContext) -> None:
         self._context = context
@@ -80,14 +83,6 @@ class TimeSeriesService:
             self._context.searches.search(config.index.engine, ENGINE_KNOB)
             self._context.logs.log(config.index.log, LOG_KNOB)
         return namespace.tables(name, config, capabilities)
-
-    def plan(self, workload: Workload, terrain: Terrain) -> Design | Excuse:
-        """See `provisioning.plan`."""
-        return provisioning.plan(workload, terrain)
-
-    def capacity_arguments(self, workload: Workload) -> Mapping[str, Any]:
-        """See `provisioning.capacity_arguments`."""
-        return provisioning.capacity_arguments(workload)
 
     async def write_event_records_sync(self, call: Call, request: WriteEventRecords) -> WriteEventRecordsReply:
         began_ns, served = self._environment.monotonic_ns(), self._serve(request.namespace)
@@ -178,6 +173,14 @@ class TimeSeriesService:
 
     async def import_parquet(self, call: Call, request: ImportEvents, job: JobContext) -> EventsImported:
         return await self._parquet.fill(request, job)
+
+    async def handshake(self, call: Call, request: TimeSeriesHandshake) -> TimeSeriesHandshakeReply:
+        return TimeSeriesHandshakeReply(signals=self._serve(request.namespace).signals)
+
+    def signals(self, namespace: str) -> str:
+        """See `Signalling`."""
+        served = self._served.get(namespace)
+        return "" if served is None else served.announced
 
     async def list_slices(self, call: Call, request: ListSlices) -> ListSlicesReply:
         served = self._serve(request.namespace)

@@ -24,6 +24,7 @@ from soundstage.data.timeseries.api.parquet import (
     ImportEvents,
 )
 from soundstage.data.timeseries.api.partitions import PartitionHistogram, PartitionHistogramReply
+from soundstage.data.timeseries.api.signals import TimeSeriesHandshake, TimeSeriesHandshakeReply
 
 __all__ = [
     "CALLS",
@@ -316,6 +317,7 @@ class TimeSeriesCalls:
     """Events of many ids in the order of time: written once, read by id and interval, the newest first."""
 
     system = "timeseries"
+    attunement = "soundstage.data.timeseries.attunement"
 
     @operation(
         WriteEventRecords,
@@ -380,6 +382,10 @@ class TimeSeriesCalls:
     @operation(ListSlices, access="read", idempotent=True, errors=(NotFound,))
     def list_slices(self) -> ListSlicesReply:
         """The slices of a namespace, with their states and settings."""
+
+    @operation(TimeSeriesHandshake, access="read", idempotent=True, errors=(NotFound,))
+    def handshake(self) -> TimeSeriesHandshakeReply:
+        """How clients of a namespace are to be: objectives, sizes of pages, when to send a call a second time."""
 
     @operation(PartitionHistogram, access="read", idempotent=True, errors=(NotFound,))
     def partition_histogram(self) -> PartitionHistogramReply:
