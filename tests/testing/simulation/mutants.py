@@ -47,9 +47,9 @@ CACHED = "soundstage.data.kv.cached_records"
 OWN = "soundstage.data.kv.own_writes"
 
 
-def of_caches(module: str, right: str, wrong: str, steps: int = 2_000) -> Mutant:
+def of_caches(module: str, right: str, wrong: str, steps: int = 2_000, seed: int = 1) -> Mutant:
     """One thing wrong with the cache tier."""
-    return Mutant("memory", (Edit(module, right, wrong),), steps, "caches")
+    return Mutant("memory", (Edit(module, right, wrong),), steps, "caches", seed=seed)
 
 
 MUTANTS: dict[str, Mutant] = {
@@ -204,6 +204,7 @@ MUTANTS: dict[str, Mutant] = {
                 "finished, removed = True, 0",
             ),
         ),
+        seed=3,
     ),
     "a_range_delete_clears_newer_rows": Mutant(
         "rocksdb", (Edit(f"{ROCKS}.writing", "if deleted.cell > header.newest:", "if True:"),)
@@ -236,6 +237,7 @@ MUTANTS: dict[str, Mutant] = {
             ),
         ),
         system="namespaces",
+        seed=8,
     ),
     "a_deletion_that_goes_on_is_told_as_not_applied": Mutant(
         "memory", (Edit(CONTROL, 'error.outcome = "unknown"', 'error.outcome = "not_applied"'),), system="namespaces"
@@ -531,6 +533,7 @@ MUTANTS: dict[str, Mutant] = {
         (Edit(f"{FILES}.staging", "        if durable:\n            self._disk.sync(self._descriptor)\n", ""),),
         system="files",
         steps=4_000,
+        seed=2,
     ),
     "a_blob_is_told_of_before_its_name_is_safe": Mutant(
         "memory",
@@ -543,6 +546,7 @@ MUTANTS: dict[str, Mutant] = {
         ),
         system="files",
         steps=4_000,
+        seed=2,
     ),
     "half_an_upload_stays": Mutant(
         "memory",
@@ -610,12 +614,14 @@ MUTANTS: dict[str, Mutant] = {
         ),
         system="writeahead",
         steps=1_000,
+        seed=7,
     ),
     "a_set_counts_as_accepted_before_it_is_in_the_log": Mutant(
         "memory",
         (Edit(f"{AHEAD}.journal", 'state="accepting",', 'state="accepted",'),),
         system="writeahead",
         steps=600,
+        seed=8,
     ),
     "all_mutations_of_a_set_have_one_time": Mutant(
         "memory",
@@ -716,6 +722,7 @@ MUTANTS: dict[str, Mutant] = {
         ),
         system="timeseries",
         steps=2_000,
+        seed=5,
     ),
     "a_slice_is_made_of_a_table_that_is_not_there": Mutant(
         "memory",
@@ -746,7 +753,7 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "answers_count_under_any_head": of_caches(READS, "looked.answer.nonce == head.nonce", "True"),
     "an_opened_head_is_the_one_of_before": of_caches(
-        HEADS, "opened(self._tier.nonce(), closing.id", 'opened((head or Head(b"")).nonce, closing.id'
+        HEADS, "opened(self._tier.nonce(), closing.id", 'opened((head or Head(b"")).nonce, closing.id', seed=2
     ),
     "a_head_that_could_not_be_opened_is_not_owed": of_caches(
         HEADS,
@@ -770,6 +777,7 @@ MUTANTS: dict[str, Mutant] = {
         ENTRIES,
         "others = [each for each in self.writers if each.id != writer and each.until_us > now_us]",
         "others = self.writers",
+        seed=4,
     ),
     "what_expired_in_the_cache_is_shown": of_caches(
         ENTRIES, "[row for row in self.rows or () if version.is_live(row[1], now_us)]", "list(self.rows or ())"
