@@ -45,3 +45,11 @@ class Size(int):
 
     def __repr__(self) -> str:
         return f"Size({int(self)})"
+
+
+def about(size: float) -> str:
+    """A number of bytes for people, to three digits."""
+    for unit, step in (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
+        if size >= step:
+            return f"{size / step:,.3g} {unit}"
+    return f"{round(size)} bytes"

@@ -11,7 +11,7 @@ what they need: a slice that is there never changes, but that one without an end
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 import msgspec
 
@@ -59,10 +59,24 @@ Change = Callable[[_Known], tuple[Head, dict[str, Slice | None]]]
 """What is to be written of what is known: the next head, and slices by their rows; None deletes one."""
 
 
-class Catalogue:
-    """The slices of a namespace of one generation. `prefix` is what the names of their tables begin with."""
+async def _as_configured(layout: Layout) -> Layout:
+    return layout
 
-    def __init__(self, table: SystemTable, records: Records, prefix: str) -> None:
+
+class Catalogue:
+    """The slices of a namespace of one generation. `prefix` is what the names of their tables begin with.
+
+    `adjusted` says what becomes of a configured layout when slices are made by it.
+    """
+
+    def __init__(
+        self,
+        table: SystemTable,
+        records: Records,
+        prefix: str,
+        adjusted: Callable[[Layout], Awaitable[Layout]] = _as_configured,
+    ) -> None:
+        self._adjusted = adjusted
         self._table = table
         self._records = records
         self._prefix = prefix
@@ -88,6 +102,7 @@ class Catalogue:
         async with self._changing:
             await self._load()
             if self._lacking(wanted):
+                layout = await self._adjusted(layout)
                 await self._change(lambda known: self._made(known, wanted, layout, dedicated=dedicated))
             unmade = [each for each in self.slices if not each.made]
             for each in unmade:

@@ -134,6 +134,29 @@ class IndexConfig(msgspec.Struct, frozen=True, kw_only=True):
     ] = Duration(7 * _D)
 
 
+class Repartitioning(msgspec.Struct, frozen=True, kw_only=True):
+    """How `time_partition` follows what partitions turn out to hold. Slices that have begun stay as they are."""
+
+    mode: Annotated[
+        Literal["off", "propose", "auto"],
+        Meta(
+            description="`propose` says what slices to come should be like, and somebody applies it or not; `auto` "
+            "applies it too"
+        ),
+    ] = "propose"
+    target: Annotated[
+        Size,
+        Meta(
+            description="bytes that 99 of 100 partitions are to have at most",
+            extra={"bounds": ("16KiB", "256MiB")},
+        ),
+    ] = Size(4 * _MIB)
+    bucket_min: Annotated[
+        Duration, Meta(description="no bucket is made narrower", extra={"bounds": ("1s", "3650d")})
+    ] = Duration(60 * NS_PER_S)
+    event_buckets_max: Annotated[int, Meta(ge=1, le=64, description="no bucket is spread over more partitions")] = 8
+
+
 class NamespaceConfig(msgspec.Struct, frozen=True, kw_only=True):
     """How one namespace of time series behaves."""
 
@@ -154,6 +177,7 @@ class NamespaceConfig(msgspec.Struct, frozen=True, kw_only=True):
     ] = Duration(10 * NS_PER_S)
     time_partition: TimePartition = TimePartition()
     retention: Retention = Retention()
+    repartitioning: Repartitioning = Repartitioning()
     queue_buffering: QueueBuffering = QueueBuffering()
     index: Annotated[
         IndexConfig | None, Meta(description="by what events are searched for and counted; none: by nothing")

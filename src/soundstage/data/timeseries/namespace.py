@@ -23,6 +23,7 @@ from soundstage.data.timeseries.config import (
 from soundstage.data.timeseries.events import Window
 from soundstage.data.timeseries.fanout import FanOut
 from soundstage.data.timeseries.feed import Feed
+from soundstage.data.timeseries.layouts import Layouts
 from soundstage.data.timeseries.signalling import announced, signals_of
 from soundstage.data.timeseries.slices import Lifetime
 from soundstage.engines.records.port import Bulk, Capability, Records, TableSpec
@@ -106,7 +107,7 @@ class ServedNamespace:
         self.feed: Feed | None = None if config.index is None else Feed(view, config.index, logs)
         self.table: SystemTable = SystemTable(view.records, view.name, clock, environment, SYSTEM)
         self.catalogue: Catalogue = (
-            Catalogue(self.table, view.records, f"{self.table.name}/{view.generation}_")
+            Catalogue(self.table, view.records, f"{self.table.name}/{view.generation}_", Layouts(self.table).of)
             if before is None
             else before.catalogue
         )

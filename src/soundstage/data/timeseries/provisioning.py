@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from soundstage.core.errors import InvalidArgument
 from soundstage.core.provisioning import Design, EventWorkload, Excuse, Ground, Terrain, Workload
-from soundstage.core.size import Size
+from soundstage.core.size import about
 from soundstage.core.time import NS_PER_S, Duration
 from soundstage.data.provisioning import (
     BUSY,
@@ -272,13 +272,13 @@ def _why_bucket(events: EventWorkload, cut: Cut) -> str:
 
 def _about_partitions(workload: Workload, events: EventWorkload, cut: Cut) -> Iterator[str]:
     yield (
-        f"{cut.event_buckets} event buckets: one id writes {_size(cut.bucket_bytes)} in a bucket, "
-        f"and a partition should have about {_size(PARTITION_BYTES)}"
+        f"{cut.event_buckets} event buckets: one id writes {about(cut.bucket_bytes)} in a bucket, "
+        f"and a partition should have about {about(PARTITION_BYTES)}"
     )
     each = cut.bucket_bytes / cut.event_buckets
     if each > 2 * PARTITION_BYTES:
         yield (
-            f"partitions will have {_size(each)}, as a bucket has {EVENT_BUCKETS_MAX} at most: narrow "
+            f"partitions will have {about(each)}, as a bucket has {EVENT_BUCKETS_MAX} at most: narrow "
             "seconds_per_bucket by hand, so that reads of many events take more reads, and others fewer bytes"
         )
     yield f"a read of {_interval(events)} is one of {cut.amplification} partitions"
@@ -294,7 +294,3 @@ def _about_accepting(events: EventWorkload) -> str:
         return "events of any age are accepted" + (", as none is ever dropped" if events.retention is None else "")
     why = "as you said" if events.accept_limit is not None else "as is usual"
     return f"events of up to {Duration(limit)} ago are accepted, {why}"
-
-
-def _size(found: float) -> str:
-    return str(Size(round(found))) if found < 1024 else f"{found / (1 << 20):,.3g} MiB"

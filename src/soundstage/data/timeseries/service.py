@@ -33,7 +33,14 @@ from soundstage.data.timeseries.api import (
     WriteEventRecords,
     WriteEventRecordsReply,
 )
-from soundstage.data.timeseries.api.partitions import PartitionHistogram, PartitionHistogramReply
+from soundstage.data.timeseries.api.partitions import (
+    DecideProposal,
+    ListProposals,
+    ListProposalsReply,
+    PartitionHistogram,
+    PartitionHistogramReply,
+    PartitionProposal,
+)
 from soundstage.data.timeseries.cursors import READ, SEARCH, Cursor
 from soundstage.data.timeseries.draining import Drains
 from soundstage.data.timeseries.events import EventKey, check_series, records_of
@@ -43,7 +50,8 @@ from soundstage.data.timeseries.index.notes import rebuild
 from soundstage.data.timeseries.index.searching import ENGINE_KNOB, SearchCursor, Searching
 from soundstage.data.timeseries.namespace import ServedNamespace
 from soundstage.data.timeseries.parquet.jobs import ParquetJobs
-from soundstage.data.timeseries.partitioning import observing
+from soundstage.data.timeseries.partitioning import observing, repartitioning
+from soundstage.data.timeseries.partitioning.proposals import Proposals
 from soundstage.data.timeseries.reads import PageReading, PageResult, Wanted, filters_of, interval_of
 from soundstage.data.timeseries.slices import Slice
 from soundstage.data.timeseries.writes import check, write
@@ -191,9 +199,30 @@ class TimeSeriesService:
     async def partition_histogram(self, call: Call, request: PartitionHistogram) -> PartitionHistogramReply:
         return await observing.tell(self._serve(request.namespace), request.slice, self._environment)
 
+    async def list_proposals(self, call: Call, request: ListProposals) -> ListProposalsReply:
+        return await repartitioning.tell(self._serve(request.namespace), self._environment)
+
+    async def apply_proposal(self, call: Call, request: DecideProposal) -> PartitionProposal:
+        served, by = self._serve(request.namespace), call.principal.name
+        proposals = Proposals(served.table, self._environment)
+        found = await proposals.apply(served.name, request.number, served.layout, by, request.why)
+        return repartitioning.told(found)
+
+    async def reject_proposal(self, call: Call, request: DecideProposal) -> PartitionProposal:
+        served, by = self._serve(request.namespace), call.principal.name
+        proposals = Proposals(served.table, self._environment)
+        return repartitioning.told(await proposals.reject(served.name, request.number, by, request.why))
+
+    async def revert_proposal(self, call: Call, request: DecideProposal) -> PartitionProposal:
+        served, by = self._serve(request.namespace), call.principal.name
+        proposals = Proposals(served.table, self._environment)
+        found = await proposals.revert(served.name, request.number, served.layout, by, request.why)
+        return repartitioning.told(found)
+
     async def observe(self, name: str, check: Callable[[], None]) -> None:
-        """The partitions of slices that were due are measured."""
+        """The partitions of slices that were due are measured, and what follows for slices to come is done."""
         await observing.observe(self._serve(name), self._environment, check)
+        await repartitioning.repartition(self._serve(name), self._environment, check)
 
     async def tend(self, name: str, check: Callable[[], None]) -> None:
         """Slices that a namespace is to keep no longer are gone, and the one that it is about to need exists.

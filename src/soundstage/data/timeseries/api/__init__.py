@@ -10,7 +10,7 @@ from typing import Annotated, Literal, TypeAlias
 import msgspec
 from msgspec import Meta
 
-from soundstage.core.errors import DataLoss, Forbidden, NotFound, TooLarge, Unavailable
+from soundstage.core.errors import DataLoss, Forbidden, NotFound, PreconditionFailed, TooLarge, Unavailable
 from soundstage.core.job import job
 from soundstage.core.message import Duration, Instant, Int64, NamespaceName, PageToken
 from soundstage.core.operation import AsyncFace, SyncFace, operation
@@ -23,7 +23,14 @@ from soundstage.data.timeseries.api.parquet import (
     ExportEvents,
     ImportEvents,
 )
-from soundstage.data.timeseries.api.partitions import PartitionHistogram, PartitionHistogramReply
+from soundstage.data.timeseries.api.partitions import (
+    DecideProposal,
+    ListProposals,
+    ListProposalsReply,
+    PartitionHistogram,
+    PartitionHistogramReply,
+    PartitionProposal,
+)
 from soundstage.data.timeseries.api.signals import TimeSeriesHandshake, TimeSeriesHandshakeReply
 
 __all__ = [
@@ -36,6 +43,7 @@ __all__ = [
     "BadRow",
     "BooleanQuery",
     "Bound",
+    "DecideProposal",
     "Event",
     "EventColumns",
     "EventCount",
@@ -48,10 +56,13 @@ __all__ = [
     "ImportEvents",
     "ItemName",
     "ItemQuery",
+    "ListProposals",
+    "ListProposalsReply",
     "ListSlices",
     "ListSlicesReply",
     "PartitionHistogram",
     "PartitionHistogramReply",
+    "PartitionProposal",
     "RangeQuery",
     "ReadEventRecords",
     "ReadEventRecordsReply",
@@ -390,6 +401,22 @@ class TimeSeriesCalls:
     @operation(PartitionHistogram, access="read", idempotent=True, errors=(NotFound,))
     def partition_histogram(self) -> PartitionHistogramReply:
         """How large the partitions of each slice are, as it was last looked at: in minutes, or now where never."""
+
+    @operation(ListProposals, access="read", idempotent=True, errors=(NotFound,))
+    def list_proposals(self) -> ListProposalsReply:
+        """How slices to come should be cut, by what the last ones hold, and what became of earlier proposals."""
+
+    @operation(DecideProposal, access="admin", errors=(NotFound, PreconditionFailed))
+    def apply_proposal(self) -> PartitionProposal:
+        """Slices that have not begun are cut as the proposal says, until it is reverted or the knobs change."""
+
+    @operation(DecideProposal, access="admin", errors=(NotFound, PreconditionFailed))
+    def reject_proposal(self) -> PartitionProposal:
+        """The proposal is not made again for the layout that it is about."""
+
+    @operation(DecideProposal, access="admin", errors=(NotFound, PreconditionFailed))
+    def revert_proposal(self) -> PartitionProposal:
+        """Slices that have not begun are cut as before the proposal, which is not made again for that layout."""
 
 
 class TimeSeries(AsyncFace, TimeSeriesCalls):

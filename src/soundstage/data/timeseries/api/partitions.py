@@ -1,13 +1,13 @@
-"""The messages about partitions: how large they are."""
+"""The messages about partitions: how large they are, and how those of slices to come should be."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
 
-from soundstage.core.message import Instant, Int64, NamespaceName
+from soundstage.core.message import Duration, Instant, Int64, NamespaceName
 
 Message = msgspec.Struct
 
@@ -64,3 +64,50 @@ class PartitionHistogramReply(Message, kw_only=True):
     """The slices, the oldest first."""
 
     slices: list[SlicePartitions]
+
+
+class ListProposals(Message, kw_only=True):
+    namespace: NamespaceName = ""
+
+
+class DecideProposal(Message, kw_only=True):
+    namespace: NamespaceName = ""
+    number: Annotated[int, Meta(ge=1, le=2**63 - 1, description="of the proposal, as list_proposals tells it")]
+    why: Annotated[str, Meta(max_length=1_000, description="for those who read it later")] = ""
+
+
+class PartitionLayout(Message, frozen=True, kw_only=True):
+    """How slices are cut."""
+
+    seconds_per_slice: Duration
+    seconds_per_bucket: Duration
+    event_buckets: Int64
+
+
+class PartitionProposal(Message, frozen=True, kw_only=True, omit_defaults=True):
+    """That slices after one of `before` should be as `after`, for what `slices` have, and what became of that.
+
+    `observed_bytes` is what 99 of 100 partitions have at most, and `target_bytes` what they should.
+    """
+
+    number: Int64
+    made_at: Instant
+    state: Literal["open", "applied", "rejected", "reverted", "superseded"]
+    before: PartitionLayout
+    after: PartitionLayout
+    observed_bytes: Int64
+    target_bytes: Int64
+    reason: str
+    slices: list[str]
+    decided_at: Instant | None = None
+    decided_by: str | None = None
+    why: str | None = None
+
+
+class ListProposalsReply(Message, kw_only=True):
+    """The proposals, the newest first. `layout` is what slices to come are made by; `verdict` what is thought now."""
+
+    mode: Literal["off", "propose", "auto"]
+    layout: PartitionLayout
+    verdict: str
+    proposals: list[PartitionProposal]
