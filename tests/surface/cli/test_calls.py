@@ -131,6 +131,9 @@ def test_all_pages_are_there_where_lists_stand_beside_what_they_are_pages_of(cli
     assert set(whole) == {"records", "response_context"}
     (partitions,) = cli("timeseries", "partition-histogram", "--namespace", "trips").json["slices"]
     assert (partitions["partitions"], partitions["rows"]["max"]) == (1, 3)
+    assert cli("timeseries", "list-proposals", "--namespace", "trips").json["proposals"] == []
+    refused = cli("timeseries", "apply-proposal", "--namespace", "trips", "--number", "1", "--why", "as measured")
+    assert (refused.code, refused.problem["code"]) == (1, "not_found")
 
 
 @pytest.mark.slow

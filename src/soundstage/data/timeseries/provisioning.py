@@ -279,7 +279,7 @@ def _about_partitions(workload: Workload, events: EventWorkload, cut: Cut) -> It
     if each > 2 * PARTITION_BYTES:
         yield (
             f"partitions will have {about(each)}, as a bucket has {EVENT_BUCKETS_MAX} at most: narrow "
-            "seconds_per_bucket by hand, so that reads of many events take more reads, and others fewer bytes"
+            "seconds_per_bucket by hand where reads want the newest alone, or set repartitioning.mode to auto"
         )
     yield f"a read of {_interval(events)} is one of {cut.amplification} partitions"
 

@@ -76,6 +76,14 @@ async def test_narrow_partitions_are_proposed_to_be_wider_once(plain_stage: Stag
     assert len(await proposals(trips)) == 1
 
 
+async def test_a_slice_that_was_half_full_says_nothing_yet(plain_stage: Stage) -> None:
+    trips = await narrow(plain_stage, accept_limit="2h")
+    await hours(plain_stage, trips, 5)
+    assert (await trips.list_proposals()).verdict == "1 of 2 slices of this layout are full enough to go by"
+    await hours(plain_stage, trips, 2)
+    assert len(await proposals(trips)) == 1
+
+
 async def test_a_proposal_alone_changes_nothing(plain_stage: Stage) -> None:
     trips, _ = await proposed(plain_stage)
     await hours(plain_stage, trips, 8)
@@ -111,8 +119,9 @@ async def test_a_slice_made_ahead_that_has_events_stays(plain_stage: Stage) -> N
     trips, found = await proposed(plain_stage, accept_future="1d")
     await trips.write_event_records_sync(events=[event(_now(plain_stage) + 12 * H, "early")])
     ahead = [each.table for each in await slices(trips)]
+    # From now on nobody could write to it for a while.
+    await narrow(plain_stage, accept_limit="2h")
     await trips.apply_proposal(number=found.number)
-    _pass(plain_stage, 8 * 3_600)
     await service_of(plain_stage).observe("trips", lambda: None)
     assert ahead[-1] in [each.table for each in await slices(trips)]
     assert [each.event_id for each in await everything(trips)] == ["early"]
