@@ -198,8 +198,13 @@ class Planned(Protocol):
         """What fits `workload` on the first engine of `terrain` that can take it, or why none can. Asks nobody."""
         ...
 
+
+@runtime_checkable
+class Modelled(Protocol):
+    """An abstraction whose `capacity_model` has to know more than a workload says for all systems."""
+
     def capacity_arguments(self, workload: Workload) -> Mapping[str, Any]:
-        """What `capacity_model` has to know besides, by the names that the package gives it."""
+        """That, by the names that the package service-capacity-modeling gives it."""
         ...
 
 

@@ -16,7 +16,6 @@ from soundstage.core.time import Duration
 from soundstage.data.timeseries.provisioning import capacity_arguments, cut_of, plan
 from soundstage.engines.records.port import Capability
 from soundstage.runtime.namespaces.api import Namespaces
-from soundstage.runtime.namespaces.second_opinion import second_opinion
 from soundstage.runtime.stage import Stage
 
 ALL = frozenset(str(each) for each in Capability)
@@ -222,15 +221,17 @@ def test_the_published_model_is_told_what_it_asks_for() -> None:
 
 
 @pytest.mark.slow
-def test_the_published_model_rents_more_where_events_are_searched() -> None:
+async def test_the_published_model_rents_more_where_events_are_searched(plain_stage: Stage) -> None:
     if not published:
         return
+    namespaces = plain_stage.client(Namespaces)
 
-    def kinds(**events: Any) -> set[str]:
-        asked = workload(MANY | events)
-        opinion = second_opinion("org.netflix.time-series", asked, "us-east-1", capacity_arguments(asked))
-        return {cluster.kind for cluster in opinion.clusters}
+    async def kinds(**events: Any) -> set[str]:
+        asked = workload(MANY | events, items=10**6, reads_per_second=1.0)
+        found = await namespaces.plan(name="x", abstraction="timeseries", workload=asked, second_opinion=True)
+        assert found.second_opinion is not None
+        return {cluster.kind for cluster in found.second_opinion.clusters}
 
-    plain, searched = kinds(), kinds(searched=True)
+    plain, searched = await kinds(), await kinds(searched=True)
     assert {"cassandra", "dgwts"} <= plain
     assert searched - plain

@@ -20,9 +20,9 @@ Messages and operations are in `api`, the knobs of a namespace and what those le
     namespace, service    a namespace as this process serves it, and the operations; `signalling`: what clients hear
     roles        makes slices ahead of need and drops them in time
 
-Data on disk: table `timeseries/<namespace>` with the catalogue of slices and notes of its index and partitions, and for each slice a
-table `timeseries/<namespace>/<generation>_<day>_<number>`, with a partition per id, time bucket and event bucket, and a
-row per item of an event.
+Data on disk: table `timeseries/<namespace>` with the catalogue of slices and notes of its index and partitions, and for
+each slice a table `timeseries/<namespace>/<generation>_<day>_<number>`, with a partition per id, time bucket and event
+bucket, and a row per item of an event.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from soundstage.runtime.compute import Compute
 from soundstage.runtime.control.declaration import DEFAULT_ENGINE, PORTS
 from soundstage.runtime.namespaces.api import NamespacePlan, PlanNamespace, PlannedNamespace
 from soundstage.runtime.namespaces.second_opinion import second_opinion
-from soundstage.runtime.service import Planned
+from soundstage.runtime.service import Modelled, Planned
 from soundstage.runtime.transfer.reach import Administered
 
 RECORDS = PORTS[0]
@@ -39,7 +39,7 @@ class NamespacePlanning:
         found = planned.plan(request.workload, terrain)
         opinion = None
         if request.second_opinion:
-            arguments = planned.capacity_arguments(request.workload)
+            arguments = planned.capacity_arguments(request.workload) if isinstance(planned, Modelled) else None
             opinion = await self._thread(
                 second_opinion, planned.capacity_model, request.workload, request.region, arguments
             )
