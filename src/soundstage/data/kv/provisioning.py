@@ -6,7 +6,7 @@ call, on cores of about 2.3 GHz. They tell one process from ten, and not 60 % fr
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from math import ceil
 from typing import Any
 
@@ -68,10 +68,6 @@ class Planned:
     def plan(self, workload: Workload, terrain: Terrain) -> Design | Excuse:
         """See `plan`."""
         return plan(workload, terrain)
-
-    def capacity_arguments(self, workload: Workload) -> Mapping[str, Any]:
-        """None."""
-        return {}
 
 
 def plan(workload: Workload, terrain: Terrain) -> Design | Excuse:
