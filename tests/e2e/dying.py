@@ -1,7 +1,8 @@
 """`python -m tests.e2e.dying ARGUMENTS` is the command `soundstage`, which dies at a given step.
 
 `DIES_AT` says where: a table of the namespace, or a call to its cache, the number of it, and whether it dies before or
-after it. Calls to caches are counted once a namespace was written to.
+after it. Calls to caches are counted once a namespace was written to. With `WITHOUT_REST` a
+dictionary that was retired, or is not needed, is looked at at once.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, NoReturn
 
 from soundstage.data.kv.cache_tier import CacheTier
+from soundstage.data.kv.dictionaries import dropping
 from soundstage.engines.records.port import Batch
 from soundstage.engines.records.rocksdb.engine import RocksRecords
 from soundstage.surface.cli import main
@@ -61,6 +63,9 @@ def watched(call: str) -> Any:
 RocksRecords.apply = apply  # type: ignore[method-assign]
 for call in ("put_head", "lease", "put_answer"):
     setattr(CacheTier, call, watched(call))
+
+if os.environ.get("WITHOUT_REST"):
+    dropping._rest_us = lambda served, entry: 0
 
 if __name__ == "__main__":
     main()

@@ -45,11 +45,17 @@ READS = "soundstage.data.kv.cached_reads"
 ENTRIES = "soundstage.data.kv.cache_entries"
 CACHED = "soundstage.data.kv.cached_records"
 OWN = "soundstage.data.kv.own_writes"
+WORDS = "soundstage.data.kv.dictionaries"
 
 
 def of_caches(module: str, right: str, wrong: str, steps: int = 2_000, seed: int = 1) -> Mutant:
     """One thing wrong with the cache tier."""
     return Mutant("memory", (Edit(module, right, wrong),), steps, "caches", seed=seed)
+
+
+def of_dictionaries(module: str, right: str, wrong: str, *others: Edit, steps: int = 2_000) -> Mutant:
+    """One thing wrong with dictionaries, of one edit or several."""
+    return Mutant("memory", (Edit(module, right, wrong), *others), steps, "dictionaries", seed=2)
 
 
 MUTANTS: dict[str, Mutant] = {
@@ -811,5 +817,41 @@ MUTANTS: dict[str, Mutant] = {
         ),
         system="changes",
         steps=200,
+    ),
+    "values_are_not_asked_which_dictionary_they_need": of_dictionaries(
+        f"{WORDS}.dropping", "                    found.add(codec)\n", "                    pass\n"
+    ),
+    "only_the_first_values_are_asked": of_dictionaries(
+        f"{WORDS}.dropping",
+        "_PAGE = Budget(rows=2_000, bytes=1 << 20)",
+        "_PAGE = Budget(rows=2, bytes=1 << 20)",
+        Edit(f"{WORDS}.dropping", "while (not walked or position is not None) and", "while not walked and"),
+    ),
+    "what_was_read_of_dictionaries_counts_for_ever": of_dictionaries(
+        f"{KV}.shelf",
+        "return self._read_ns is not None and self._environment.monotonic_ns() - self._read_ns < within_ns",
+        "return self._read_ns is not None",
+    ),
+    "a_dictionary_is_told_of_without_its_content": of_dictionaries(
+        f"{WORDS}.serving", "{made.codec: made.content})", "{})"
+    ),
+    "a_dictionary_is_dropped_by_the_first_run_that_finds_no_value": of_dictionaries(
+        f"{WORDS}.dropping",
+        'elif entry.state == "retired":',
+        "elif False:",
+        Edit(f"{WORDS}.dropping", "        return SETTLED_US\n", "        return 0\n"),
+    ),
+    "whatever_is_kept_is_taken_and_no_second_look_is_had": of_dictionaries(
+        f"{WORDS}.dropping",
+        "if codec in outcome.needed:",
+        'if codec in outcome.needed and entry.state == "retired":',
+        Edit(
+            f"{KV}.shelf",
+            'if entry.state == "active" or (entry.state == "retired" and now_us < entry.since_us + TAKEN_US)',
+            "if entry",
+        ),
+    ),
+    "a_large_value_does_not_say_what_it_needs": of_dictionaries(
+        f"{WORDS}.dropping", "codec = codec_of(cell)", "codec = codec_of(cell) if len(cell) > 150 else None"
     ),
 }

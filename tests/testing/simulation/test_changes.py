@@ -84,8 +84,7 @@ def test_what_is_read_otherwise_is_noticed(key: bytes, version: Any) -> None:
     async def body(site: Site, playing: ChangesPlay) -> None:
         await story(site, playing)
         sent: Any = getattr(playing, "_sent")  # noqa: B009
-        judge: Any = getattr(playing, "_judge")  # noqa: B009
         with pytest.raises(Divergence):
-            judge("ada", key, version, sent)
+            sent.judge("ada", key, version, sent.acknowledged())
 
     played(body)

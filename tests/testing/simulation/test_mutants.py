@@ -58,6 +58,7 @@ def test_there_are_mutants_of_the_rule_of_both_engines_and_of_the_systems() -> N
         "data.timeseries",
         "data.kv.closed_heads",
         "data.kv.cached_reads",
+        "data.kv.dictionaries",
         "blobs.file",
     )
     for part in parts:

@@ -16,6 +16,7 @@ from soundstage.testing.simulation.storage import STORAGES, MemoryStorage
 
 SHORT_RUNS = [
     ("changes", "5", 120),
+    ("dictionaries", "5", 120),
     ("files", "5", 60),
     ("kv", "1", 120),
     ("kv", "2", 120),
@@ -31,6 +32,7 @@ SHORT_RUNS = [
 LONG_RUNS = {
     "caches": 4_000,
     "changes": 12_000,
+    "dictionaries": 6_000,
     "files": 3_000,
     "jobs": 1_000,
     "kv": 8_000,

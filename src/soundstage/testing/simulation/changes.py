@@ -8,7 +8,7 @@ and the erasing of what they hide, too.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from random import Random
@@ -24,6 +24,7 @@ from soundstage.data.kv.truncated import stamp_of
 from soundstage.runtime.namespaces.api import Namespaces
 from soundstage.testing.simulation.host import CONFIG, LOG
 from soundstage.testing.simulation.scenario import SYSTEM_TABLES, Divergence, Play, Scenario, Site, Step
+from soundstage.testing.simulation.written import Version, Writings
 
 Act: TypeAlias = Literal["put", "delete", "truncate", "follow", "look", "erase"]
 _WEIGHTS = (40, 14, 3, 22, 16, 5)
@@ -36,9 +37,6 @@ RETRY_S = 0.05
 FOLLOW_S = 2.0
 KNOWN = (Unavailable, DeadlineExceeded, Exhausted, InProgress)
 
-Version: TypeAlias = tuple[int, int, str]
-"""Time, kind and token of a write, in the order in which versions beat each other."""
-
 
 class ChangeStep(Step, frozen=True, kw_only=True, tag="changes"):
     """One call: of `record`, on `keys`, or on all of it where there are none; one who follows takes `most` messages."""
@@ -47,26 +45,6 @@ class ChangeStep(Step, frozen=True, kw_only=True, tag="changes"):
     record: str = ""
     keys: tuple[bytes, ...] = ()
     most: int = 0
-
-
-@dataclass
-class Written:
-    """A write that was sent; `record` None: a truncation. `began` and `ended` are by one count of all events."""
-
-    token: str
-    time_us: int
-    deletes: bool
-    record: str | None
-    keys: tuple[bytes, ...]
-    began: int
-    ended: int | None = None
-
-    @property
-    def version(self) -> Version:
-        return self.time_us, int(self.deletes), self.token
-
-    def covers(self, record: str, key: bytes) -> bool:
-        return self.record is None or (self.record == record and (not self.keys or key in self.keys))
 
 
 @dataclass
@@ -87,8 +65,7 @@ class ChangesPlay:
 
     def __init__(self, site: Site) -> None:
         self._site = site
-        self._sent: list[Written] = []
-        self._events = 0
+        self._sent = Writings()
         self._followers = [Follower() for _ in range(site.climate.clients)]
 
     async def prepare(self) -> None:
@@ -127,10 +104,9 @@ class ChangesPlay:
         token = self._site.machine(step.client).clock.token()
         deletes = step.act != "put"
         name = f"{step.act}-{step.number}"
-        self._events += 1
-        written = Written(name, token.generation_time.us, deletes, step.record or None, step.keys, self._events)
-        self._sent.append(written)
-        send = self._sender(step, IdempotencyToken(token.generation_time, name))
+        token = IdempotencyToken(token.generation_time, name)
+        written = self._sent.begin(token, deletes, step.record or None, step.keys)
+        send = self._sender(step, token)
         for _ in range(TRIES_MAX):
             try:
                 await send()
@@ -138,8 +114,7 @@ class ChangesPlay:
                 self._site.note("uncertain")
                 await self._site.environment.sleep(RETRY_S)
                 continue
-            self._events += 1
-            written.ended = self._events
+            self._sent.end(written)
             self._site.note("truncated" if step.act == "truncate" else "written")
             return
         raise Divergence(f"no answer in {TRIES_MAX} tries")
@@ -191,7 +166,7 @@ class ChangesPlay:
 
     async def _look(self, client: int, record: str) -> None:
         """What is read of a record is explained by what was acknowledged before and sent since."""
-        acknowledged = [each for each in self._sent if each.ended is not None]
+        acknowledged = self._sent.acknowledged()
         kv, found = self._site.client(client, KeyValue, NAMESPACE), dict[bytes, Version]()
         try:
             async for page in kv.get_items.pages(id=record):
@@ -201,21 +176,8 @@ class ChangesPlay:
         except KNOWN:
             return
         for key in KEYS:
-            self._judge(record, key, found.get(key), acknowledged)
+            self._sent.judge(record, key, found.get(key), acknowledged)
         self._site.note("looked")
-
-    def _judge(self, record: str, key: bytes, found: Version | None, acknowledged: Sequence[Written]) -> None:
-        known = [each.version for each in acknowledged if each.covers(record, key)]
-        covering = [each for each in self._sent if each.covers(record, key)]
-        if found is None:
-            puts = [each.version for each in acknowledged if each.covers(record, key) and not each.deletes]
-            if puts and not any(each.deletes and each.version > max(puts) for each in covering):
-                raise Divergence(f"{record}/{key!r} lacks {max(puts)}, and nothing after it was deleted")
-            return
-        if found not in [each.version for each in covering if not each.deletes]:
-            raise Divergence(f"{record}/{key!r} is of {found}, which nobody wrote")
-        if known and found < max(known):
-            raise Divergence(f"{record}/{key!r} is of {found}, and {max(known)} was acknowledged")
 
     async def _erase(self) -> None:
         """The role's work, once."""
@@ -237,13 +199,13 @@ class ChangesPlay:
 
     def _check_told(self, truth: Follower) -> None:
         """Every acknowledged write is told, none that nobody sent, and those of a record in their order."""
-        truncations = [each for each in self._sent if each.record is None and each.ended is not None]
+        truncations = [each for each in self._sent.all if each.record is None and each.ended is not None]
         names = {stamp_of(each.time_us, each.token).token for each in truncations}
         if silent := names - set(truth.told.get("", [])):
             raise Divergence(f"the truncations {sorted(silent)} were not told")
         for record in RECORDS:
             told = list(dict.fromkeys(truth.told.get(record, [])))
-            sent = {each.token: each for each in self._sent if each.record == record}
+            sent = {each.token: each for each in self._sent.all if each.record == record}
             lost = [each.token for each in sent.values() if each.ended is not None and each.token not in told]
             if lost or set(told) - set(sent):
                 raise Divergence(f"of {record} {lost} was not told, and {sorted(set(told) - set(sent))} not written")

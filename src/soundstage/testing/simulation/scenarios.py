@@ -14,7 +14,7 @@ from soundstage.testing.simulation.storage import STORAGES, Storages
 
 PACKAGE = "soundstage.testing.simulation"
 
-PARTS = ("caches", "changes", "files", "leases", "schedule")
+PARTS = ("caches", "changes", "dictionaries", "files", "leases", "schedule")
 """What systems stand on, and is simulated by itself."""
 
 
