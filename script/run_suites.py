@@ -30,7 +30,7 @@ SERVERS: dict[str, tuple[str, ...]] = {
     "ring": ("cassandra",),
     "kafka": ("kafka",),
     "brokers": ("kafka",),
-    "outbox": ("cassandra", "kafka"),
+    "outbox": ("cassandra", "kafka", "memcached"),
     "opensearch": ("opensearch",),
     "s3": ("s3",),
     "tables": ("postgresql",),

@@ -11,13 +11,35 @@ from typing import NamedTuple
 import pytest
 from tests.conformance.calls import within
 from tests.conformance.cassandra.conftest import link_to
+from tests.conformance.cassandra.scoped import (
+    ALONE,
+    DECIDED,
+    GLOBAL_LOOSE,
+    IN_SET,
+    LARGE_BYTES,
+    NAMESPACES,
+    NEAR,
+    RECORD,
+    TOGETHER,
+    TURNED_DOWN,
+    Side,
+    declare,
+    open_stage,
+)
 from tests.conformance.held import held
+from tests.conformance.outbox.test_sets import Sets
+from tests.data.kv.conftest import item
+from tests.data.kv.test_mutations import put as put_in_set
 
 from soundstage.core import version
 from soundstage.core.environment import SystemEnvironment
 from soundstage.core.errors import DeadlineExceeded, InvalidArgument, NotFound, SoundstageError, Unavailable
+from soundstage.core.hlc import TokenClock
+from soundstage.core.namespace import NamespaceSpec
 from soundstage.engines.records.cassandra import CassandraRecords, Link
 from soundstage.engines.records.port import ALL, Batch, Budget, TableSpec
+from soundstage.runtime.namespaces import Namespaces
+from soundstage.runtime.stage import Stage
 from soundstage.servers import Cluster
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -230,3 +252,100 @@ async def test_with_the_other_data_centre_gone_one_goes_on_alone_and_a_quorum_of
     # A quorum of all asks both, so what one took alone is seen.
     for table in (PLAIN, GUARDED):
         await arrived(everywhere, table, b"alone")
+
+
+class Sides(NamedTuple):
+    """A stage in each data centre; the first one decides what is local and has conditions."""
+
+    here: Side
+    there: Side
+
+
+@pytest.fixture
+async def sides(centres: Cluster) -> AsyncIterator[Sides]:
+    query = f"space=sides-{time.time_ns()}&attempt_s=1&patience_s=30&replication=1&consistency=quorum"
+    async with AsyncExitStack() as stack:
+        sides: list[Side] = []
+        for number in (1, 2):
+            stage = await open_stage(f"{centres.url}/suite?{query}&local_dc=datacenter{number}")
+            stack.push_async_callback(stage.stop)
+            if not sides:
+                await declare(stage)
+            sides.append(Side(stage))
+        await sides[1].stage.client(Namespaces).get(name=DECIDED)
+        yield Sides(*sides)
+
+
+async def test_stages_serve_near_what_is_local_and_everywhere_what_is_global(sides: Sides) -> None:
+    here, there = sides
+    for name in (*ALONE, *TOGETHER):
+        await here.put(name, b"here", value_of(name))
+        await there.put(name, b"there", b"value")
+        values = {**here.acknowledged[name], **there.acknowledged[name]}
+        for side in sides:
+            if name in TOGETHER:
+                assert await side.shown(name) == values
+            await side.until_shown(name, values)
+    await here.put(DECIDED, b"here", b"value")
+    with pytest.raises(InvalidArgument, match="'datacenter1' alone"):
+        await there.put(DECIDED, b"there", b"value")
+
+
+async def test_a_stage_whose_other_data_centre_is_gone_serves_what_is_local_and_loses_nothing(
+    centres: Cluster, sides: Sides
+) -> None:
+    here, there = sides
+    for name in NAMESPACES:
+        await here.put(name, b"before", value_of(name))
+        await there.until_shown(name, here.acknowledged[name])
+    clock = TokenClock(SystemEnvironment())
+    tokens = {name: clock.token() for name in TOGETHER}
+    sets = Sets(there.stage)
+    waiting = await sets.send(*[put_in_set(item(b"set", b"value"), namespace=name, id=RECORD) for name in IN_SET])
+    centres.servers[0].kill()
+    try:
+        await asyncio.gather(*(there.put(name, b"alone", value_of(name)) for name in ALONE))
+        served = {name: await there.shown(name) for name in ALONE}
+        ended, unread, unserved, elsewhere, too_large, undeclared = await asyncio.gather(
+            asyncio.gather(*(there.refused(name, b"alone", DEADLINE_S, token) for name, token in tokens.items())),
+            asyncio.gather(*(there.unread(name, DEADLINE_S) for name in TOGETHER)),
+            asyncio.gather(*(here.unread(name, DEADLINE_S) for name in (NEAR, *TOGETHER))),
+            there.refused(DECIDED, b"alone", DEADLINE_S, clock.token()),
+            there.refused(GLOBAL_LOOSE, b"large", DEADLINE_S, clock.token(), bytes(LARGE_BYTES)),
+            refused_to_declare(there.stage),
+        )
+        sets.work()
+    finally:
+        await asyncio.to_thread(centres.start)
+        await asyncio.to_thread(centres.ready)
+    assert {name: found.keys() for name, found in served.items()} == {name: {b"before", b"alone"} for name in ALONE}
+    assert all(isinstance(error, TURNED_DOWN) for error in (*ended, too_large))
+    assert all(error is not None and error.outcome in ("unknown", "not_applied") for error in (*ended, too_large))
+    assert "'datacenter1' alone" in str(elsewhere)
+    assert all((*unread, *unserved, undeclared))
+    # All heals: what waited is done, what was refused may be sent again, and each side has what either acknowledged.
+    for name, token in tokens.items():
+        await there.put(name, b"alone", b"refused", token=token)
+    await sets.until(waiting, "applied")
+    for name in NAMESPACES:
+        values = {**here.acknowledged[name], **there.acknowledged[name]}
+        if name in IN_SET:
+            values[b"set"] = b"value"
+        for side in sides:
+            await side.until_shown(name, values)
+    await sets.rest()
+
+
+def value_of(name: str) -> bytes:
+    """Chunks of large values are never eventual: where rows are, everywhere, one copy is not enough for those."""
+    return b"value" if name == GLOBAL_LOOSE else bytes(LARGE_BYTES)
+
+
+async def refused_to_declare(stage: Stage) -> bool:
+    """What both data centres must know is not begun by one."""
+    spec = NamespaceSpec(name="another", abstraction="kv")
+    try:
+        await stage.client(Namespaces).with_options(deadline=DEADLINE_S).put(namespace=spec)
+    except (Unavailable, DeadlineExceeded):
+        return True
+    return False

@@ -22,13 +22,13 @@ from tests.conformance.cassandra.truncating import (
     NEW,
     OLD,
     RECORDS,
-    Ahead,
     Life,
     erase,
     open_stage,
     run,
     write_later,
 )
+from tests.conformance.clocks import OffClock
 from tests.data.kv.followers import Replica, contents, until
 
 from soundstage.data.kv import KeyValue
@@ -112,8 +112,7 @@ async def test_what_was_truncated_is_gone_at_whichever_step_its_process_was_kill
 
 async def judge(life: Life, told: list[str]) -> None:
     """The next process finds what it may, and goes on to the end."""
-    environment = Ahead()
-    environment.ahead_s = LATER_S if "aged" in told else 0.0
+    environment = OffClock(LATER_S if "aged" in told else 0.0)
     async with open_stage(life, environment) as stage:
         kv = stage.client(KeyValue, NAMESPACE)
         found = await contents(kv)
@@ -127,7 +126,7 @@ async def judge(life: Life, told: list[str]) -> None:
         if life.knobs.get("watch"):
             following = kv.watch_items(cursor="0")
             assert Replica().hear(await until(following, life.later())).shown() == LATER
-        environment.ahead_s = LATER_S
+        environment.off_s = LATER_S
         assert await erase(stage)
         assert await contents(kv) == LATER
         assert await kept(stage) == ["bob"]

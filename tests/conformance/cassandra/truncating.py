@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from tests.conformance.clocks import OffClock
 
-from soundstage.core.environment import SystemEnvironment
 from soundstage.core.message import IdempotencyToken, Instant
 from soundstage.core.namespace import NamespaceSpec
 from soundstage.data.kv import Condition, KeyValue, PutItem
@@ -52,19 +52,7 @@ class Life(msgspec.Struct, frozen=True, kw_only=True):
         return IdempotencyToken(Instant.from_us(self.at_us + 1), "later")
 
 
-class Ahead(SystemEnvironment):
-    """The machine's clocks, so much ahead."""
-
-    ahead_s: float = 0.0
-
-    def now_ns(self) -> int:
-        return super().now_ns() + round(self.ahead_s * 1e9)
-
-    def now_us(self) -> int:
-        return self.now_ns() // 1_000
-
-
-def open_stage(life: Life, environment: Ahead) -> Stage:
+def open_stage(life: Life, environment: OffClock) -> Stage:
     """What it does between calls is done where it is asked for."""
     config: dict[str, Any] = {
         "engines": {"default": {"url": life.url}},
@@ -99,7 +87,7 @@ async def erase(stage: Stage) -> bool:
 
 async def live(life: Life, told: Callable[[str], None], begin: Callable[[], None]) -> None:
     """All of it, once; `begin` is called before the truncation."""
-    environment = Ahead()
+    environment = OffClock()
     async with open_stage(life, environment) as stage:
         spec = NamespaceSpec(name=NAMESPACE, abstraction="kv", config=life.knobs)
         await stage.client(Namespaces).put(namespace=spec)
@@ -115,7 +103,7 @@ async def live(life: Life, told: Callable[[str], None], begin: Callable[[], None
         # What comes late is hidden, and for the last pass.
         await write_old(kv, life, "eve")
         told("aged")
-        environment.ahead_s = LATER_S
+        environment.off_s = LATER_S
         told("erased" if await erase(stage) else "not erased")
 
 

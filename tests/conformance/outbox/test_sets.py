@@ -51,10 +51,14 @@ class Sets:
         """From now on sets are applied."""
         self._working = asyncio.ensure_future(self._work())
 
-    async def stop(self) -> None:
+    async def rest(self) -> None:
+        """From now on none is."""
         if self._working is not None:
             self._working.cancel()
             await asyncio.wait((self._working,))
+
+    async def stop(self) -> None:
+        await self.rest()
         await self.stage.stop()
 
     async def _work(self) -> None:
@@ -111,12 +115,13 @@ async def open_stage(cassandra: Cluster, kafka: Cluster, folder: Path, log: str,
     return await stage.start()
 
 
-@pytest.fixture(params=["near", "topics"])
+@pytest.fixture(params=["near", "topics", "all"])
 async def sets(
     request: pytest.FixtureRequest, cassandra: Cluster, kafka: Cluster, tmp_path: Path
 ) -> AsyncIterator[Sets]:
-    """The log is here, or on Kafka."""
-    stage = await open_stage(cassandra, kafka, tmp_path, request.param)
+    """The log is here, or on Kafka; or that and everything else, both namespaces too, is on servers."""
+    log, default = ("topics", "far") if request.param == "all" else (request.param, "near")
+    stage = await open_stage(cassandra, kafka, tmp_path, log, default)
     found = Sets(stage)
     await found.declare("near")
     await found.declare("far")
