@@ -97,14 +97,14 @@ async def test_what_was_applied_of_a_set_that_waits_is_not_applied_again(house: 
     assert house.shop.order("t") == [0, 1, 2]
 
 
-async def test_a_store_that_is_down_holds_up_no_set_of_others(house: House) -> None:
-    house.shop.errors["b"] = DOWN
+async def test_a_store_that_is_down_holds_up_no_set_of_others(each_house: House) -> None:
+    each_house.shop.errors["b"] = DOWN
     for number in range(20):
-        await house.submit(mutation(str(number), "b"), token=f"b{number}")
-        await house.submit(mutation(str(number), "a"), token=f"a{number}")
-    await house.work()
-    assert len(house.shop.history) == 20
-    assert {token[0] for token, _, _ in house.shop.history} == {"a"}
+        await each_house.submit(mutation(str(number), "b"), token=f"b{number}")
+        await each_house.submit(mutation(str(number), "a"), token=f"a{number}")
+    await each_house.work()
+    assert len(each_house.shop.history) == 20
+    assert {token[0] for token, _, _ in each_house.shop.history} == {"a"}
 
 
 async def test_sets_wait_longer_from_failure_to_failure(house: House) -> None:
@@ -128,13 +128,15 @@ async def test_a_store_that_says_when_to_come_again_is_listened_to(house: House)
 
 
 @pytest.mark.parametrize("error", [BAD, TokenDrift("too old"), PreconditionFailed("no"), RuntimeError("a defect")])
-async def test_a_poison_mutation_kills_the_rest_of_its_set_and_nothing_else(house: House, error: Exception) -> None:
-    house.shop.errors["poison"] = error
-    killed = await house.submit(mutation("1"), mutation("2", "poison"), mutation("3", "c"), token="bad")
-    await house.submit(mutation("4", "d"), token="good")
-    await house.work()
-    assert house.shop.values() == {"a": "1", "d": "4"}
-    status = await house.status(killed)
+async def test_a_poison_mutation_kills_the_rest_of_its_set_and_nothing_else(
+    each_house: House, error: Exception
+) -> None:
+    each_house.shop.errors["poison"] = error
+    killed = await each_house.submit(mutation("1"), mutation("2", "poison"), mutation("3", "c"), token="bad")
+    await each_house.submit(mutation("4", "d"), token="good")
+    await each_house.work()
+    assert each_house.shop.values() == {"a": "1", "d": "4"}
+    status = await each_house.status(killed)
     assert (status.state, status.applied) == ("dead", 1)
     assert status.problem is not None
     assert status.problem.code == (error.code if isinstance(error, SoundstageError) else "internal")
