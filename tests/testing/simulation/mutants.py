@@ -788,6 +788,20 @@ MUTANTS: dict[str, Mutant] = {
     "what_expired_in_the_cache_is_shown": of_caches(
         ENTRIES, "[row for row in self.rows or () if version.is_live(row[1], now_us)]", "list(self.rows or ())"
     ),
+    "what_has_a_condition_voids_nothing": of_caches(
+        CACHED, "if table != self._table:", "if table != self._table or conditional:"
+    ),
+    "what_a_set_writes_voids_nothing": of_caches(
+        f"{KV}.mutation_target", "await served.records.apply(", "await served.store.apply("
+    ),
+    "what_was_kept_before_a_truncation_is_found_after_it": of_caches(
+        CACHED, "(view.created_at, view.generation, view.version)", "(view.created_at, view.generation, 0)"
+    ),
+    "a_truncation_hides_nothing_of_what_is_kept": of_caches(
+        f"{KV}.namespace",
+        "self.records = self.cached = cached(self.records, self.table, view, cache, environment, earlier)",
+        "self.records = self.cached = cached(view.records, self.table, view, cache, environment, earlier)",
+    ),
     "a_cursor_leads_before_the_change_it_came_with": Mutant(
         "memory",
         (Edit(f"{KV}.watching", "self._offsets[part] = entry.offset + 1", "self._offsets[part] = entry.offset"),),

@@ -134,3 +134,21 @@ def test_a_write_is_acknowledged_once(book: Book) -> None:
     found = write(book, OLD, at_s=1, told=False)
     book.acknowledge("ada", found, THERE, 2, told=True)
     assert (found.author, found.acked_s, found.for_all_s) == (HERE, 1, 16)
+
+
+def test_what_has_a_condition_is_of_the_time_that_is_told_or_seen(book: Book) -> None:
+    write(book, OLD, at_s=0, told=True)
+    swap = Write(0, 1, {KEY: put(1, "b", 0, b"new")}, unstamped=True)
+    book.begin("ada", swap)
+    assert check(book, 2, NEW)
+    assert (swap.unstamped, swap.items[KEY]) == (False, NEW)
+    book.acknowledge("ada", swap, HERE, 3, told=True)
+    with pytest.raises(Divergence, match="must show"):
+        check(book, 4, OLD)
+
+
+def test_the_newest_is_what_was_acknowledged_by_then(book: Book) -> None:
+    write(book, OLD, at_s=0, told=True)
+    write(book, NEW, at_s=3, told=False)
+    book.begin("ada", Write(0, 4, {KEY: put(9, "z", 0, b"never")}))
+    assert (book.newest("ada", KEY), book.newest("ada", KEY, 3), book.newest("bob", KEY)) == (NEW, OLD, None)

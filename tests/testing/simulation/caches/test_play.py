@@ -16,6 +16,7 @@ from soundstage.testing.simulation.climate import Climate
 from soundstage.testing.simulation.scenario import Divergence, Site
 
 T = TypeVar("T")
+TRUNCATED = {"told", "read", "own", "hit", "truncated"}
 ROUGH = 4
 """A seed of a play that is not calm."""
 
@@ -50,6 +51,11 @@ def step(act: Act, number: int = 1, client: int = 0, **choices: Any) -> CacheSte
         ([step("pause", for_s=0.5), step("put"), step("read")], {"paused", "told", "read"}),
         ([step("cut_off"), step("put"), step("read", server=1)], {"cut_off", "told", "read"}),
         ([step("weather", choice=1), step("weather", choice=0)], set()),
+        ([step("put"), step("swap", server=1), step("read")], {"told", "swapped", "read"}),
+        ([step("swap"), step("read", server=1)], {"told", "swapped", "read"}),
+        ([step("mutate", choice=1), step("read", choice=0)], {"accepted", "applied", "read"}),
+        ([step("put"), step("truncate", choice=1), step("erase"), step("read")], TRUNCATED - {"hit"} | {"erased"}),
+        ([step("put"), step("truncate"), step("put", number=2), step("read")], TRUNCATED),
     ],
 )
 def test_acts_are_explained(steps: list[CacheStep], situations: set[str]) -> None:
@@ -102,6 +108,74 @@ def test_nothing_answered_by_the_cache_in_the_end_is_a_divergence() -> None:
         playing._hits = lambda server: 0  # type: ignore[method-assign]
         with pytest.raises(Divergence, match="nothing is answered"):
             await playing.settle()
+
+    played(body)
+
+
+def test_a_set_that_is_not_applied_in_the_end_is_a_divergence() -> None:
+    async def body(site: Site, playing: CachesPlay) -> None:
+        async def idle() -> None:
+            """Nobody works."""
+
+        for server in playing.servers:
+            server.work_off = idle  # type: ignore[method-assign]
+        await playing.play(step("mutate"))
+        with pytest.raises(Divergence, match="accepted and are not applied"):
+            await playing.settle()
+
+    played(body)
+
+
+def test_a_set_that_was_too_old_when_it_could_be_applied_is_none() -> None:
+    async def body(site: Site, playing: CachesPlay) -> str:
+        work_off = playing.servers[0].work_off
+
+        async def idle() -> None:
+            """Nobody works."""
+
+        playing.servers[0].work_off = idle  # type: ignore[method-assign]
+        await playing.play(step("mutate"))
+        playing.servers[0].work_off = work_off  # type: ignore[method-assign]
+        await site.environment.sleep(3_600.0)
+        await playing.settle()
+        return "settled"
+
+    assert played(body) == "settled"
+
+
+def test_a_swap_of_what_is_another_by_then_is_none() -> None:
+    async def body(site: Site, playing: CachesPlay) -> set[str]:
+        server, book = playing.servers[0], playing.book
+        call = server.call
+
+        async def overtaken(operation: str, request: Any, *given: Any) -> Any:
+            if operation == "put_items" and request.condition is not None:
+                await playing.play(step("put", number=2, server=1))
+            return await call(operation, request, *given)
+
+        await playing.play(step("put"))
+        server.call = overtaken  # type: ignore[method-assign]
+        await playing.play(step("swap", number=3))
+        newest = book.newest("alpha", b"")
+        assert newest is not None
+        assert newest.value == b"2"
+        return set(noted())
+
+    assert "not_swapped" in played(body)
+
+
+def test_a_truncation_that_a_healthy_server_does_not_hear_of_is_a_divergence() -> None:
+    async def body(site: Site, playing: CachesPlay) -> None:
+        other = playing.servers[1]
+        assert other.stage is not None
+
+        async def deaf() -> None:
+            """It follows nothing."""
+
+        other.stage._parts.follower.follow = deaf  # type: ignore[method-assign]
+        await playing.play(step("put"))
+        with pytest.raises(Divergence, match="has not heard of it"):
+            await playing.play(step("truncate"))
 
     played(body)
 

@@ -3,6 +3,8 @@
 shared    the cache of all, and each process's way to it
 server    a server that is killed, paused and started anew
 book      what readers may be shown
+crew      who has heard of what
+sets, truncations   what changes several records, or all
 play      the steps of the clients, and what happens meanwhile
 """
 
@@ -16,7 +18,7 @@ from soundstage.testing.simulation.caches.play import KEYS, RECORDS, SERVERS, Ac
 from soundstage.testing.simulation.host import CONFIG
 from soundstage.testing.simulation.scenario import SYSTEM_TABLES, Play, Scenario, Site
 
-_WEIGHTS = (16, 4, 1, 54, 10, 1, 1, 2, 4, 3, 3, 5, 4)
+_WEIGHTS = (16, 4, 1, 54, 10, 1, 1, 2, 4, 3, 3, 5, 4, 3, 3, 0.1, 0.2)
 _AGES_S = (0.0, 0.0, 0.0, 1.0, 30.0)
 _ENDS_S = (0.0, 0.5, 3.0)
 _PAUSES_S = (0.5, 5.0, 20.0, 45.0)
@@ -42,6 +44,11 @@ class CachesScenario:
         "node_gone": 0.005,
         "cut_off": 0.005,
         "paused": 0.002,
+        "swapped": 0.005,
+        "accepted": 0.01,
+        "applied": 0.005,
+        "truncated": 0.000_2,
+        "erased": 0.000_5,
     }
 
     def draw(self, random: Random, number: int, client: int) -> CacheStep:

@@ -40,15 +40,25 @@ class Author(NamedTuple):
     life: int
 
 
+NOBODY = -1
+"""The connection of what no connection remembers: truncations, and mutations of sets."""
+
+
 class Write:
-    """One write of a record: by a connection, of versions by key. `for_all_s`: from then on everybody sees it."""
+    """One write of a record: by a connection, of versions by key. `for_all_s`: from then on everybody sees it.
 
-    __slots__ = ("acked_s", "author", "begun_s", "connection", "for_all_s", "items")
+    One that is `unstamped` has a condition, and a time that is told only with its success, or seen.
+    """
 
-    def __init__(self, connection: int, begun_s: float, items: dict[bytes, Written]) -> None:
+    __slots__ = ("acked_s", "author", "begun_s", "connection", "for_all_s", "items", "unstamped")
+
+    def __init__(
+        self, connection: int, begun_s: float, items: dict[bytes, Written], *, unstamped: bool = False
+    ) -> None:
         self.connection: int = connection
         self.begun_s: float = begun_s
         self.items: dict[bytes, Written] = items
+        self.unstamped: bool = unstamped
         self.acked_s: float = NEVER
         self.for_all_s: float = NEVER
         self.author: Author | None = None
@@ -58,6 +68,11 @@ class Write:
         """By which of two writes the greater one is known."""
         first = next(iter(self.items.values()))
         return first.time_us, first.token
+
+    def stamp(self, time_us: int) -> None:
+        """It was written with that time."""
+        self.items = {key: version._replace(time_us=time_us) for key, version in self.items.items()}
+        self.unstamped = False
 
 
 class Asked(NamedTuple):
@@ -99,6 +114,12 @@ class Book:
                 write.for_all_s = min(write.for_all_s, now_s)
                 self._untold.remove((record, write))
 
+    def newest(self, record: str, key: bytes, before_s: float = NEVER) -> Written | None:
+        """The greatest version of the item that was acknowledged before then."""
+        writes = self._writes.get(record, ())
+        acked = [write.items[key] for write in writes if key in write.items and write.acked_s < before_s]
+        return max(acked, default=None)
+
     def least(self, record: str, asked: Asked, key: bytes) -> Written | None:
         """The least that the read may be shown of the item."""
         found = [write.items[key] for write in self._owed(record, asked) if key in write.items]
@@ -115,9 +136,12 @@ class Book:
         """
         asked_us, answered_us = times_us
         writes = self._writes.get(record, ())
+        if seen is not None:
+            for write in writes:
+                if write.unstamped and key in write.items and write.items[key].token == seen.token:
+                    write.stamp(seen.time_us)
         versions = [write.items[key] for write in writes if key in write.items]
-        acked = [write.items[key] for write in writes if key in write.items and write.acked_s < NEVER]
-        newest = max(acked, default=None)
+        newest = self.newest(record, key)
         if seen is None:
             gone = [each for each in versions if not each.is_live(answered_us)]
             if least is not None and least.is_live(answered_us) and not any(each > least for each in gone):

@@ -9,20 +9,38 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 import msgspec
 
-from soundstage.core.errors import DeadlineExceeded, Exhausted, TokenDrift, Unavailable
+from soundstage.core.errors import PreconditionFailed
 from soundstage.core.message import IdempotencyToken, Instant
 from soundstage.core.namespace import NamespaceSpec
 from soundstage.data.kv import api
 from soundstage.data.kv.own_writes import OwnWrites
-from soundstage.testing.simulation.caches.book import Asked, Author, Book, Write, Written, deleted, put
+from soundstage.testing.simulation.caches.book import Asked, Book, Write, Written, deleted, put
+from soundstage.testing.simulation.caches.crew import ANSWER_S, KNOWN, Crew
 from soundstage.testing.simulation.caches.nodes import NO_FAULTS, CacheRates, SharedCache
 from soundstage.testing.simulation.caches.server import NAMESPACE, Server
-from soundstage.testing.simulation.process import Killed
+from soundstage.testing.simulation.caches.sets import MutationSets
+from soundstage.testing.simulation.caches.truncations import Truncations
 from soundstage.testing.simulation.scenario import Divergence, Site, Step
 from soundstage.testing.simulation.turn import aside, dice, holding
 
 Act: TypeAlias = Literal[
-    "put", "delete", "clear", "read", "race", "kill", "stop", "pause", "weather", "node", "cut_off", "evict", "wait"
+    "put",
+    "delete",
+    "clear",
+    "read",
+    "race",
+    "kill",
+    "stop",
+    "pause",
+    "weather",
+    "node",
+    "cut_off",
+    "evict",
+    "wait",
+    "swap",
+    "mutate",
+    "truncate",
+    "erase",
 ]
 
 SERVERS = 2
@@ -30,7 +48,6 @@ RECORDS = ("alpha", "b", "c", "d", "e")
 KEYS = (b"", b"a", b"b")
 TRIES = 12
 RETRY_S = 0.2
-ANSWER_S = 3.0
 LATE_S = 60.0
 """What a read that is slow, or paused, adds to the time for which an answer is kept."""
 
@@ -46,7 +63,9 @@ GLIMPSES = 10
 GAP_S = 0.08
 SHORT_S = 0.5
 SETTLE_S = 120.0
-KNOWN = (Unavailable, DeadlineExceeded, Exhausted, TokenDrift, Killed)
+UNKEPT_S = 95.0
+"""So long after a change of the namespace nothing is kept, and a little more."""
+
 
 GET: Any = api.KeyValueCalls.get_items
 
@@ -90,7 +109,10 @@ class CachesPlay:
         self.latency_s: float = random.choice((0.0, 0.000_5, 0.005))
         self.calm: bool = random.random() < CALM
         self.book: Book = Book(self.ttl_s, LATE_S, calm=self.calm)
-        self.servers: list[Server] = [Server(site.add_process(), self.shared) for _ in range(SERVERS)]
+        self.servers: list[Server] = [Server(site.add_process(), self.shared, site.host.log) for _ in range(SERVERS)]
+        self._crew = Crew(site, self.servers, self.book)
+        self._sets = MutationSets(self._crew, RECORDS, KEYS)
+        self._truncations = Truncations(self._crew, RECORDS, KEYS)
         self._memories: list[OwnWrites] = [
             OwnWrites(site.machine(number).environment) for number in range(site.climate.clients)
         ]
@@ -119,6 +141,15 @@ class CachesPlay:
                 await self._read(step)
             case "race":
                 await self._race(step)
+            case "swap":
+                await self._swap(step)
+            case "mutate":
+                clock = self.site.machine(step.client).clock
+                await self._sets.play(step.number, clock, server, self.servers[step.choice % SERVERS])
+            case "truncate":
+                await self._truncate(step)
+            case "erase":
+                await self._truncations.erase(server)
             case "kill" | "stop":
                 await self._end(step, server)
             case "pause":
@@ -144,7 +175,9 @@ class CachesPlay:
             server.process.resume()
             if server.stage is None:
                 await server.start(0.0)
+        await self._sets.settle()
         await self.site.environment.sleep(SETTLE_S)
+        await self._check_store()
         for server in self.servers:
             if server.records is None or server.records.heads.owed:
                 raise Divergence(f"server {server.process.number} still owes the cache a word")
@@ -158,6 +191,15 @@ class CachesPlay:
                     await self._read(msgspec.structs.replace(last, record=record, server=server.process.number))
         if self._all_hits() == before:
             raise Divergence("nothing is answered by the cache, though nothing is wrong any more")
+
+    async def _check_store(self) -> None:
+        """The store, which no cache answers for, has all that was acknowledged, and the sets that were accepted."""
+        for record in RECORDS:
+            request = api.GetItems(namespace=NAMESPACE, id=record, selection=api.Selection())
+            reply, times_us = await self._crew.within(self.servers[0].call("get_items", request, ANSWER_S))
+            least = {key: self.book.newest(record, key) for key in KEYS}
+            step = CacheStep(number=-1, client=0, act="read", record=record)
+            self._judge(step, KEYS, least, reply, (times_us[0], times_us[1] + self._apart_us))
 
     def _all_hits(self) -> int:
         return sum(self._hits(server) for server in self.servers)
@@ -192,6 +234,52 @@ class CachesPlay:
         operation = "put_items" if step.act == "put" else "delete_items"
         return _Sent(operation, request, Write(step.client, self._now_s, versions))
 
+    async def _swap(self, step: CacheStep) -> None:
+        """An item is put on the condition that it is as it was read a moment ago."""
+        server, key = self.servers[step.server], step.keys[0]
+        request = api.GetItems(namespace=NAMESPACE, id=step.record, predicate=_keys([key]))
+        try:
+            reply, _ = await self._crew.within(server.call("get_items", request, ANSWER_S))
+        except KNOWN:
+            self.site.note("unreachable")
+            return
+        known = reply.items[0] if reply.items else None
+        condition = api.Condition(key=key, absent=known is None, token=known and known.metadata.token)
+        token = self.site.machine(step.client).clock.token()
+        value = b"%d" % step.number
+        version = put(token.generation_time.us, token.token, 0, value)
+        swap = api.PutItems(
+            namespace=NAMESPACE,
+            id=step.record,
+            idempotency_token=token,
+            items=[api.PutItem(key=key, value=value)],
+            condition=condition,
+        )
+        write = Write(step.client, self._now_s, {key: version}, unstamped=True)
+        before = self.book.newest(step.record, key, self._now_s)
+        try:
+            await self._write(step, _Sent("put_items", swap, write))
+        except PreconditionFailed:
+            self.site.note("not_swapped")
+            return
+        if write.unstamped:
+            return
+        self.site.note("swapped")
+        if before is not None and known is not None and _written(known) < before:
+            raise Divergence(f"{step.record!r} {key!r} was swapped as {_written(known)}, and was {before} by then")
+
+    async def _truncate(self, step: CacheStep) -> None:
+        """The namespace is truncated; what was kept before, and what is kept once that may be again, is looked at."""
+        reads = [self._look(msgspec.structs.replace(step, record=record), at) for record in RECORDS for at in (0, 1)]
+        await asyncio.gather(*(self._read(read) for read in reads))
+        token = self.site.machine(step.client).clock.token()
+        if not await self._truncations.truncate(token, self.servers[step.server]) or step.choice % 2:
+            return
+        await asyncio.gather(*(self._read(read) for read in reads))
+        await self.site.environment.sleep(UNKEPT_S)
+        for _ in range(2):
+            await asyncio.gather(*(self._read(read) for read in reads))
+
     async def _write(self, step: CacheStep, sent: _Sent | None) -> None:
         """The write is acknowledged, or nobody knows."""
         sent = sent or self._sent(step)
@@ -200,16 +288,18 @@ class CachesPlay:
             server = self.servers[(step.server + tried) % SERVERS]
             author = server.author
             try:
-                reply, _ = await self._within(server.call(sent.operation, sent.request, ANSWER_S))
+                reply, _ = await self._crew.within(server.call(sent.operation, sent.request, ANSWER_S))
             except KNOWN:
                 self.site.note("uncertain")
                 await self.site.environment.sleep(RETRY_S)
                 continue
+            if sent.write.unstamped:
+                sent.write.stamp(reply.idempotency_token.generation_time.us)
             if author != server.author or server.stage is None:
                 # It was answered by one that is gone by now.
                 self.book.acknowledge(step.record, sent.write, author, self._now_s, told=False)
             else:
-                told = not server.owes(step.record)
+                told = self._crew.has_told(author, step.record)
                 self.book.acknowledge(step.record, sent.write, author, self._now_s, told=told)
                 self.site.note("told" if told else "untold")
             self._memories[step.client].answered(sent.request, reply)
@@ -223,14 +313,14 @@ class CachesPlay:
         keys = KEYS if step.choice % 3 == 0 else step.keys
         predicate = None if step.choice % 3 == 0 else _keys(step.keys)
         request = api.GetItems(namespace=NAMESPACE, id=step.record, predicate=predicate)
-        self.book.tell(self._has_told, self._now_s)
+        self.book.tell(self._crew.has_told, self._now_s)
         asked = Asked(self._now_s, server.author, step.client if step.own else None)
         least = {key: self.book.least(step.record, asked, key) for key in keys}
         hits = self._hits(server)
         times_us = [0, 0]
 
         async def send(request: Any) -> Any:
-            reply, times_us[:] = await self._within(server.call("get_items", request, ANSWER_S))
+            reply, times_us[:] = await self._crew.within(server.call("get_items", request, ANSWER_S))
             return reply
 
         try:
@@ -244,8 +334,12 @@ class CachesPlay:
         if self._hits(server) > hits:
             self.site.note("hit")
         # What is kept was read by a server to whose clock it may have expired already.
-        apart_us = round(2e6 * self.site.climate.skew_s)
-        self._judge(step, keys, least, reply, (times_us[0], times_us[1] + apart_us))
+        self._judge(step, keys, least, reply, (times_us[0], times_us[1] + self._apart_us))
+
+    @property
+    def _apart_us(self) -> int:
+        """By so much the clocks of two servers may differ."""
+        return round(2e6 * self.site.climate.skew_s)
 
     def _judge(
         self,
@@ -266,10 +360,6 @@ class CachesPlay:
             self.site.note("behind")
         record_us = 0 if reply.record_token is None else reply.record_token.generation_time.us
         self.site.machine(step.client).clock.observe(record_us)
-
-    def _has_told(self, author: Author, record: str) -> bool:
-        server = self.servers[author.server]
-        return server.author == author and server.stage is not None and not server.owes(record)
 
     # What happens.
 
@@ -341,15 +431,6 @@ class CachesPlay:
     @property
     def _now_s(self) -> float:
         return self.site.loop.time()
-
-    async def _within(self, calling: Any) -> Any:
-        """The answer, which is not waited for longer than a client would."""
-        task = asyncio.ensure_future(calling)
-        done, _ = await asyncio.wait({task}, timeout=ANSWER_S + 1.0)
-        if not done:
-            task.cancel()
-            raise DeadlineExceeded("no answer in time", outcome="unknown", retryable=True)
-        return task.result()
 
 
 def draw_rates(random: Random) -> CacheRates:
