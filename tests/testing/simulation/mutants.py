@@ -797,11 +797,6 @@ MUTANTS: dict[str, Mutant] = {
     "what_was_kept_before_a_truncation_is_found_after_it": of_caches(
         CACHED, "(view.created_at, view.generation, view.version)", "(view.created_at, view.generation, 0)"
     ),
-    "a_truncation_hides_nothing_of_what_is_kept": of_caches(
-        f"{KV}.namespace",
-        "self.records = self.cached = cached(self.records, self.table, view, cache, environment, earlier)",
-        "self.records = self.cached = cached(view.records, self.table, view, cache, environment, earlier)",
-    ),
     "a_cursor_leads_before_the_change_it_came_with": Mutant(
         "memory",
         (Edit(f"{KV}.watching", "self._offsets[part] = entry.offset + 1", "self._offsets[part] = entry.offset"),),

@@ -18,7 +18,7 @@ from soundstage.testing.simulation.caches.play import KEYS, RECORDS, SERVERS, Ac
 from soundstage.testing.simulation.host import CONFIG
 from soundstage.testing.simulation.scenario import SYSTEM_TABLES, Play, Scenario, Site
 
-_WEIGHTS = (16, 4, 1, 54, 10, 1, 1, 2, 4, 3, 3, 5, 4, 3, 3, 0.1, 0.2)
+_WEIGHTS = (16, 4, 1, 54, 10, 1, 1, 2, 4, 3, 3, 5, 4, 3, 3, 0.1, 0.3)
 _AGES_S = (0.0, 0.0, 0.0, 1.0, 30.0)
 _ENDS_S = (0.0, 0.5, 3.0)
 _PAUSES_S = (0.5, 5.0, 20.0, 45.0)
@@ -47,8 +47,8 @@ class CachesScenario:
         "swapped": 0.005,
         "accepted": 0.01,
         "applied": 0.005,
-        "truncated": 0.000_2,
-        "erased": 0.000_5,
+        "truncated": 0.000_1,
+        "erased": 0.000_2,
     }
 
     def draw(self, random: Random, number: int, client: int) -> CacheStep:

@@ -30,6 +30,9 @@ CONFIG: dict[str, Any] = {
 POLL_S = 1.0
 """How often a server looks for what others have changed."""
 
+FOLLOWS_S = 300.0
+"""So long after somebody began to change something: whoever is paused, or cut off from the store, is back by then."""
+
 RETRY_S = 0.5
 PAUSED_AGAIN_S = 70.0
 """A read that is under way in a process is not paused twice."""
@@ -48,6 +51,7 @@ class Server:
         self.stage: Stage | None = None
         self._shared = shared
         self._log = log
+        self._follows_until_s = 0.0
         self._may_pause_s = 0.0
 
     @property
@@ -96,12 +100,21 @@ class Server:
             process.serve(self._follow(stage))
             return
 
+    def expect_change(self) -> None:
+        """Somebody is about to change the namespace. Of the hours in which nobody does it need not look."""
+        self._follows_until_s = self._now_s + FOLLOWS_S
+
+    @property
+    def _now_s(self) -> float:
+        return self._shared.environment.monotonic_ns() / 1e9
+
     async def _follow(self, stage: Stage) -> None:
         """It hears of what others change."""
         while True:
             await self.process.environment.sleep(POLL_S)
-            with suppress(SoundstageError):
-                await stage._parts.follower.follow()  # pyright: ignore[reportPrivateUsage]
+            if self._now_s < self._follows_until_s:
+                with suppress(SoundstageError):
+                    await stage._parts.follower.follow()  # pyright: ignore[reportPrivateUsage]
 
     async def work_off(self) -> None:
         """Sets of mutations are applied, as far as they can be now. `Unavailable` while it is down."""
@@ -149,7 +162,7 @@ class Server:
 
     def pause(self, seconds: float) -> bool:
         """None of its code runs for so long; false where it was paused a moment ago."""
-        now_s = self._shared.environment.monotonic_ns() / 1e9
+        now_s = self._now_s
         if now_s < self._may_pause_s:
             return False
         self._may_pause_s = now_s + seconds + PAUSED_AGAIN_S

@@ -30,6 +30,7 @@ class Truncations:
         writes = [(record, Write(NOBODY, crew.now_s, dict.fromkeys(self._keys, gone))) for record in self._records]
         for record, write in writes:
             crew.book.begin(record, write)
+        self._stir()
         author, before = server.author, self._quiet()
         request = api.Truncate(namespace=NAMESPACE, confirm=NAMESPACE, idempotency_token=token)
         try:
@@ -46,9 +47,14 @@ class Truncations:
 
     async def erase(self, server: Server) -> None:
         """What is hidden is erased, so far as that is due and nothing is wrong."""
+        self._stir()
         with suppress(*KNOWN):
             await self._crew.within(server.erase())
             self._crew.site.note("erased")
+
+    def _stir(self) -> None:
+        for server in self._crew.servers:
+            server.expect_change()
 
     def _quiet(self) -> object:
         """What has happened to all so far; None while something is wrong with somebody."""
