@@ -769,7 +769,9 @@ MUTANTS: dict[str, Mutant] = {
     "nobody_remembers_what_is_owed": of_caches(
         HEADS, "return self._blind_until_us > 0 or partition in self._owed", "return False"
     ),
-    "what_is_owed_is_asked_of_the_cache": of_caches(CACHED, "if self.heads.is_owed(partition) or now_us", "if now_us"),
+    "what_is_owed_is_asked_of_the_cache": of_caches(
+        CACHED, "if self.heads.is_owed(partition) or now_us", "if now_us", steps=4_000
+    ),
     "what_is_owed_voids_nothing": of_caches(
         HEADS, "nonce, now_us = self._tier.nonce(), self", 'nonce, now_us = (head or Head(b"")).nonce, self'
     ),
