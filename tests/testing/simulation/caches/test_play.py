@@ -209,6 +209,6 @@ def test_where_all_is_well_the_cache_is_left_alone() -> None:
 
 def test_every_act_is_drawn_and_every_situation_is_of_a_share() -> None:
     random = Random(1)
-    drawn = [SCENARIO.draw(random, number, 0) for number in range(2_000)]
+    drawn = [SCENARIO.draw(random, number, 0) for number in range(10_000)]
     assert {each.act for each in drawn if isinstance(each, CacheStep)} == set(get_args(Act))
     assert all(0 < share < 1 for share in SCENARIO.situations.values())
