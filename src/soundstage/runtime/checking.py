@@ -19,7 +19,7 @@ from soundstage.runtime.control.registry import Registry
 from soundstage.runtime.doors import Doors
 from soundstage.runtime.engines import Engines
 from soundstage.runtime.exposure import check_exposure, host_and_port, tls_context
-from soundstage.runtime.service import Caches, Logs, Searches, ServiceContext
+from soundstage.runtime.service import BlobStores, Caches, Logs, Searches, ServiceContext
 from soundstage.runtime.systems import Systems
 
 
@@ -33,7 +33,7 @@ def problems(
     catalogue = Systems(systems, contexts, config.systems)
     engines: Engines | None = None
     try:
-        engines = contexts.caches = contexts.logs = contexts.searches = Engines(
+        engines = contexts.caches = contexts.logs = contexts.searches = contexts.blobs = Engines(
             config.engines, config.data, environment
         )
         engines.get(config.control.engine, "control.engine")
@@ -71,7 +71,7 @@ _NOT_THERE = cast("Any", None)
 
 
 class Contexts:
-    """What services are given that are opened only to be asked; they may ask `caches`, `logs` and `searches`."""
+    """What services are given that are opened only to be asked; they may ask for engines by name."""
 
     def __init__(self, config: StageConfig, environment: Environment) -> None:
         self._environment = environment
@@ -80,6 +80,7 @@ class Contexts:
         self.caches: Caches = _NOT_THERE
         self.logs: Logs = _NOT_THERE
         self.searches: Searches = _NOT_THERE
+        self.blobs: BlobStores = _NOT_THERE
 
     def __call__(self, name: str, config: Any) -> ServiceContext:
         return ServiceContext(
@@ -94,6 +95,7 @@ class Contexts:
             logs=self.logs,
             caches=self.caches,
             searches=self.searches,
+            blobs=self.blobs,
             table=_NOT_THERE,
             used=_NOT_THERE,
             truncations=_NOT_THERE,

@@ -322,6 +322,7 @@ class Parts:
             logs=self.engines,
             caches=self.engines,
             searches=self.engines,
+            blobs=self.engines,
             table=self._table,
             used=self.systems.started,
             truncations=self.truncations,

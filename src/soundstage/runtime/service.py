@@ -19,6 +19,7 @@ from soundstage.core.message import Instant
 from soundstage.core.namespace import Objective
 from soundstage.core.pages import PageTokens
 from soundstage.core.provisioning import Design, Excuse, Terrain, Workload
+from soundstage.engines.blobs.port import Blobs
 from soundstage.engines.cache.port import Cache
 from soundstage.engines.log.port import Log
 from soundstage.engines.records.port import Records, Stamp, TableSpec
@@ -133,6 +134,14 @@ class Searches(Protocol):
         ...
 
 
+class BlobStores(Protocol):
+    """The blobs engines of this stage."""
+
+    def blobs(self, name: str, field: str) -> Blobs:
+        """The blobs engine that the stage file calls `name`, as the knob `field` says; else `InvalidArgument`."""
+        ...
+
+
 class ServiceContext(msgspec.Struct, frozen=True, kw_only=True):
     """What the stage hands to a service when it opens it. `config` is the `SystemConfig`, if any.
 
@@ -140,7 +149,7 @@ class ServiceContext(msgspec.Struct, frozen=True, kw_only=True):
     `logs` are its logs; `table` gives a table of the stage's own records, which the service has to create; `used` gives
     the started service of a system that this one uses, to be asked for outside of `start`; `truncations` are told what
     was truncated. These seven are there once the service is started: one that is only asked what a namespace needs has
-    none. `caches` and `searches` are the stage's, by name.
+    none. `caches`, `searches` and `blobs` are the stage's, by name.
     `administers` is the part of the stage that a system of the runtime itself makes reachable, None for all
     other systems.
     """
@@ -156,6 +165,7 @@ class ServiceContext(msgspec.Struct, frozen=True, kw_only=True):
     logs: Logs
     caches: Caches
     searches: Searches
+    blobs: BlobStores
     table: Callable[[str], SystemTable]
     used: Callable[[str], Awaitable[Any]]
     truncations: Truncations

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from soundstage.core.environment import VirtualEnvironment
 from soundstage.core.namespace import NamespaceSpec
+from soundstage.engines.blobs.port import Blobs
 from soundstage.engines.records.port import Records
 from soundstage.runtime.namespaces.api import Namespaces
 from soundstage.runtime.stage import Stage
@@ -31,12 +32,13 @@ class Started:
 class StoreUnderTest(ABC):
     """Opened by `open`; `restart` serves on from what the engine kept on the storage `name`.
 
-    `caches` are engines besides that one, by their names, which stay when it is closed.
+    `caches` and `blobs` are engines besides that one, by their names, which stay when it is closed.
     """
 
     def __init__(self, open_engine: OpenEngine, name: str, seed: int = 0) -> None:
         self.environment: VirtualEnvironment = VirtualEnvironment(seed)
         self.caches: dict[str, Any] = {}
+        self.blobs: dict[str, Blobs] = {}
         self._open_engine = open_engine
         self._name = name
         self._stage: Stage | None = None
@@ -46,10 +48,15 @@ class StoreUnderTest(ABC):
         engine = await self._open_engine(self.environment, self._name)
         stage = Stage.open(
             data="memory:",
-            config={"engines": {"default": {"url": "memory:"}, **{name: {"url": "lru:"} for name in self.caches}}},
+            config={
+                "engines": {
+                    **{name: {"url": "memory:"} for name in ("default", *self.blobs)},
+                    **{name: {"url": "lru:"} for name in self.caches},
+                }
+            },
             variables={},
             environment=self.environment,
-            engines={"default": cast("Records", Started(engine)), **self.caches},
+            engines={"default": cast("Records", Started(engine)), **self.caches, **self.blobs},
             background=False,
         )
         self._stage = await stage.start()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import msgspec
 import pytest
 from tests.data.timeseries.conftest import DAY, NOW, H
 
@@ -213,6 +214,9 @@ async def test_a_slice_of_a_newer_release_is_refused(world: World) -> None:
     await found.cover([NOW], WIDE, dedicated=False)
     entry = await world.table().get(PARTITION, "slice/000000000001")
     assert entry is not None
-    await world.table().write(PARTITION, {"slice/000000000001": entry.value[:-1] + b"\x02", HEAD: b"\x92\x01\x01"}, {})
-    with pytest.raises(InvalidArgument, match="has the format 2"):
+    newer = msgspec.structs.replace(found.slices[0], format=3)
+    await world.table().write(
+        PARTITION, {"slice/000000000001": msgspec.msgpack.encode(newer), HEAD: b"\x92\x01\x01"}, {}
+    )
+    with pytest.raises(InvalidArgument, match="has the format 3"):
         await found.refresh()

@@ -41,6 +41,7 @@ def test_one_process_at_a_time_has_the_role() -> None:
         ("timeseries-slices", "one"),
         ("timeseries-index", "one"),
         ("timeseries-partitioning", "one"),
+        ("timeseries-compaction", "one"),
     ]
 
 

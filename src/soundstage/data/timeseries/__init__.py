@@ -14,7 +14,7 @@ Messages and operations are in `api`, the knobs of a namespace and what those le
     events       events as rows, checked; `writes`: what is stored, and what becomes of late ones
     buffer       events of fire-and-forget writes that wait; `draining`: how they reach the store
     index, partitioning   search and aggregates across ids, by a search engine; partitions: their sizes, and how to cut
-    parquet      events to files of Parquet and from them, by jobs
+    parquet      events to files and from them, by jobs; `segments`, `compaction`: old slices in files, read as before
     partitions   the reader of a list of partitions: one stream of events; `fanout`: of how many at once
     reads        pages; `cursors`: where they go on
     namespace, service    a namespace as this process serves it, and the operations; `signalling`: what clients hear

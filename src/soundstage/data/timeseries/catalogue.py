@@ -16,8 +16,9 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 import msgspec
 
 from soundstage.core.errors import DataLoss, Exhausted, InvalidArgument, NotFound, PreconditionFailed, Unavailable
+from soundstage.core.time import NS_PER_S
 from soundstage.data.timeseries.config import Layout
-from soundstage.data.timeseries.slices import Slice, covering, following, planned
+from soundstage.data.timeseries.slices import SLICE_FORMAT, UNMOVED, Left, Slice, covering, following, planned
 from soundstage.engines.records.port import Records, Stamp, TableSpec
 from soundstage.runtime.system_table import Entry, SystemTable
 
@@ -31,6 +32,9 @@ SLICES_MAX = 4_096
 """Of one namespace: each is a table of its engine."""
 
 TRIES_MAX = 20
+
+SETTLED_NS = 60 * NS_PER_S
+"""A slice that ended before is looked up before it is written to: only younger ones never have another table."""
 
 PREPARED_AT_ONCE = 2
 """Slices: that of the present, and the next."""
@@ -104,7 +108,12 @@ class Catalogue:
             if self._lacking(wanted):
                 layout = await self._adjusted(layout)
                 await self._change(lambda known: self._made(known, wanted, layout, dedicated=dedicated))
-            unmade = [each for each in self.slices if not each.made]
+            # Of one whose events lie in segments there is a table only where one is written to.
+            unmade = [
+                each
+                for each in self.slices
+                if not each.made and (each.moved == UNMOVED or any(each.start <= at < each.end for at in wanted))
+            ]
             for each in unmade:
                 await self._records.create_table(TableSpec(name=each.table, dedicated=each.dedicated))
             # All at once: each change reads the whole catalogue anew.
@@ -113,10 +122,59 @@ class Catalogue:
     async def check_kept(self, table: str, error: NotFound) -> None:
         """Raise `DataLoss` where a slice says that it has the table of which a store says that it is not there."""
         await self._load()
-        if any(each.table == table and each.made for each in self.slices):
+        if any(table in each.tables for each in self.slices):
             raise DataLoss(
                 f"the table {table} of a time slice is missing", hint="restore it from a backup, or drop the slice"
             ) from error
+
+    async def check_there(self, found: Slice, error: NotFound) -> None:
+        """Nothing, where the slice was dropped meanwhile; else raises what became of what an engine says is not there.
+
+        `DataLoss` where the slice says that it has it, `Unavailable` where the events lie elsewhere by now.
+        """
+        await self._load()
+        now = self.numbered(found.number)
+        if now is None:
+            return
+        if set(found.sources) <= set(now.sources):
+            raise DataLoss(
+                f"a part of a time slice is missing: {error.detail}",
+                hint="restore it from a backup, or drop the slice",
+            ) from error
+        raise Unavailable(
+            "the events of a time slice were moved while they were read", hint="read again", outcome="not_applied"
+        ) from error
+
+    def may_have_moved(self, oldest_ns: int, now_ns: int) -> bool:
+        """Whether the slice of an event of that time or a later one may be written to elsewhere than is known here."""
+        for each in reversed(self.slices):
+            if each.end <= oldest_ns:
+                return False
+            if each.end <= now_ns - SETTLED_NS:
+                return True
+        return False
+
+    def numbered(self, number: int) -> Slice | None:
+        """The slice of that number, as it was when it was last looked; None where it is gone."""
+        return next((each for each in self.slices if each.number == number), None)
+
+    async def alter(self, number: int, change: Callable[[Slice], Slice | None]) -> Slice | None:
+        """The slice of that number is what `change` made of it as it is, at once and whole; returns it.
+
+        None where it is gone, or `change` wants nothing changed.
+        """
+        done: Slice | None = None
+
+        def altered(known: _Known) -> tuple[Head, dict[str, Slice | None]]:
+            nonlocal done
+            found = next((each for each in known.slices if each.number == number), None)
+            done = None if found is None else change(found)
+            return known.head, {} if done is None else {_row(done): done}
+
+        async with self._changing:
+            await self._load()
+            await self._change(altered)
+        return done
 
     async def prepare(self, now_ns: int, layout: Layout, *, dedicated: bool) -> bool:
         """The slice that will be needed next exists; whether any was made.
@@ -133,11 +191,16 @@ class Catalogue:
             made = True
         return made
 
-    async def drop(self, is_due: Callable[[Slice], bool], check: Callable[[], None]) -> int:
+    async def drop(
+        self,
+        is_due: Callable[[Slice], bool],
+        check: Callable[[], None],
+        clear: Callable[[Left], Awaitable[None]] | None = None,
+    ) -> int:
         """Slices that are due, and those that an earlier call left half-way, are gone with their tables; how many.
 
-        `check` raises once another may be at it. Tables that no slice has, which a process left that died or was slow,
-        go with the first call and with every drop.
+        `clear` removes the segments of a run. `check` raises once another may be at it. Tables that no slice has,
+        which a process left that died or was slow, go with the first call and with every drop.
         """
         async with self._changing:
             await self._load()
@@ -148,8 +211,13 @@ class Catalogue:
                 await self._change(lambda known: (known.head, _still(rows, known)))
             going = self._known.going
             for each in going:
-                check()
-                await self._records.drop_table(each.table)
+                for table in _tables(each):
+                    check()
+                    await self._records.drop_table(table)
+                for run in runs_of(each):
+                    check()
+                    if clear is not None:
+                        await clear(run)
                 await self._forget(each)
             if going or not self._swept:
                 await self._sweep(check)
@@ -166,7 +234,7 @@ class Catalogue:
         """No table is there that no slice has: every slice is written down before its table is made."""
         listed = await self._records.tables()
         await self._load()
-        have = {each.table for each in (*self.slices, *self._known.going)}
+        have = {table for each in (*self.slices, *self._known.going) for table in _tables(each)}
         for spec in listed:
             if spec.name.startswith(self._prefix) and spec.name not in have:
                 check()
@@ -248,8 +316,8 @@ class Catalogue:
 
 def _with_tables(found: Sequence[Slice], known: _Known) -> dict[str, Slice | None]:
     """Of `found`, whose tables exist, those that are still there and of which nobody has said so."""
-    numbers = {each.number for each in found}
-    unmade = [each for each in known.slices if each.number in numbers and not each.made]
+    tables = {each.table for each in found}
+    unmade = [each for each in known.slices if each.table in tables and not each.made]
     return {_row(each): msgspec.structs.replace(each, made=True) for each in unmade}
 
 
@@ -259,15 +327,31 @@ def _still(rows: dict[str, Slice], known: _Known) -> dict[str, Slice | None]:
     return {row: each for row, each in rows.items() if row in there}
 
 
+def runs_of(found: Slice) -> list[Left]:
+    """Every run of segments that the slice has, is to have or had."""
+    moved = found.moved
+    runs = [each for each in moved.left if each.engine]
+    if moved.building is not None:
+        runs.append(moved.building)
+    if moved.compacted is not None:
+        runs.append(Left(moved.compacted.run, moved.compacted.at_us, moved.compacted.engine))
+    return runs
+
+
+def _tables(found: Slice) -> set[str]:
+    """Every table that the slice has, is to have or had."""
+    return {found.table, *found.moved.sealed, *(each.name for each in found.moved.left if not each.engine)}
+
+
 def _row(found: Slice) -> str:
     return f"{SLICE}{found.number:012d}"
 
 
 def _slice(entry: Entry) -> Slice:
     found = msgspec.msgpack.decode(entry.value, type=Slice)
-    if found.format > FORMAT:
+    if found.format > SLICE_FORMAT:
         raise InvalidArgument(
-            f"a time slice has the format {found.format}; this release knows {FORMAT}",
+            f"a time slice has the format {found.format}; this release knows {SLICE_FORMAT}",
             hint="read the namespace with the release that wrote it, or a newer one",
         )
     return found

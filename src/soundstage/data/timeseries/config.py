@@ -157,6 +157,27 @@ class Repartitioning(msgspec.Struct, frozen=True, kw_only=True):
     event_buckets_max: Annotated[int, Meta(ge=1, le=64, description="no bucket is spread over more partitions")] = 8
 
 
+class Compaction(msgspec.Struct, frozen=True, kw_only=True):
+    """Where slices go that are not written to any more: into sorted, compressed files of Parquet."""
+
+    engine: Annotated[str, Meta(description="name of the blobs engine that has the files")]
+    after: Annotated[
+        Duration,
+        Meta(
+            description="how long after the last event was accepted a slice is rewritten; where events of any age are "
+            "accepted, how long after its end, and after it was rewritten before",
+            extra={"bounds": ("2m", "3650d")},
+        ),
+    ] = Duration(_H)
+    file_size: Annotated[Size, Meta(description="of one file, about", extra={"bounds": ("64KiB", "4GiB")})] = Size(
+        256 * _MIB
+    )
+    bytes_per_second: Annotated[
+        Size,
+        Meta(description="what rewriting reads and writes, at most", extra={"bounds": ("64KiB", "10GiB")}),
+    ] = Size(32 * _MIB)
+
+
 class NamespaceConfig(msgspec.Struct, frozen=True, kw_only=True):
     """How one namespace of time series behaves."""
 
@@ -183,6 +204,9 @@ class NamespaceConfig(msgspec.Struct, frozen=True, kw_only=True):
         IndexConfig | None, Meta(description="by what events are searched for and counted; none: by nothing")
     ] = None
     hedging: Hedging = Hedging()
+    compaction: Annotated[
+        Compaction | None, Meta(description="where slices go that are not written to any more; none: they stay")
+    ] = None
     page_size: Annotated[int, Meta(ge=1, le=10_000, description="events of a page, where the request does not say")] = (
         1_000
     )
@@ -293,6 +317,12 @@ def check_together(config: NamespaceConfig) -> None:
             f"{what} would have more than {BUCKETS_MAX} buckets of {Duration(bucket_ns)}",
             field="time_partition.seconds_per_bucket",
             hint="raise it, or lower `seconds_per_slice`" if width_ns else "raise it, or give slices a width",
+        )
+    if not width_ns and config.compaction is not None:
+        raise InvalidArgument(
+            "one slice for all of time is always written to, so that it is never rewritten",
+            field="compaction",
+            hint="give slices a width by `time_partition.seconds_per_slice`, or leave `compaction` out",
         )
     if config.fan_out > config.fan_out_max:
         raise InvalidArgument(

@@ -24,6 +24,7 @@ from soundstage.data.timeseries.events import Window
 from soundstage.data.timeseries.fanout import FanOut
 from soundstage.data.timeseries.feed import Feed
 from soundstage.data.timeseries.layouts import Layouts
+from soundstage.data.timeseries.segments.reading import Segments
 from soundstage.data.timeseries.signalling import announced, signals_of
 from soundstage.data.timeseries.slices import Lifetime
 from soundstage.engines.records.port import Bulk, Capability, Records, TableSpec
@@ -60,6 +61,7 @@ class ServedNamespace:
         "config",
         "dedicated",
         "elsewhere",
+        "environment",
         "fan_out",
         "feed",
         "layout",
@@ -69,6 +71,7 @@ class ServedNamespace:
         "records",
         "row_bytes",
         "rows_per_event",
+        "segments",
         "signals",
         "table",
         "tally",
@@ -81,6 +84,7 @@ class ServedNamespace:
         environment: Environment,
         clock: TokenClock,
         logs: Logs,
+        segments: Segments,
         before: ServedNamespace | None = None,
     ) -> None:
         config: NamespaceConfig = view.config
@@ -95,6 +99,8 @@ class ServedNamespace:
         self.config: NamespaceConfig = config
         self.records: Records = view.records
         self.bulk: Bulk | None = view.records if isinstance(view.records, Bulk) else None
+        self.environment: Environment = environment
+        self.segments: Segments = segments
         self.blocked: frozenset[str] = frozenset(config.blocked_ids)
         self.layout: Layout = layout(config)
         self.lifetime: Lifetime = Lifetime(accept_limit_ns(config), kept(config))

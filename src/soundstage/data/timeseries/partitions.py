@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from typing import Protocol
 
 from soundstage.core.errors import TooLarge
 from soundstage.core.time import Instant
 from soundstage.core.together import all_or_none
 from soundstage.data.timeseries.placement import TIME_BYTES, event_of, prefix_of
-from soundstage.engines.records.port import Budget, Records, Row, Span
+from soundstage.engines.records.port import Budget, Page, Row, Span
 
 EVENT_MAX_BYTES = 32 << 20
 """Of one event, which is held whole: items may be added to it by many writes."""
@@ -90,6 +91,12 @@ class _Part:
         return taken
 
 
+class Readable(Protocol):
+    """What has partitions: an engine with a table of them, or segments, in which each series is one."""
+
+    async def read(self, table: str, partition: bytes, span: Span, budget: Budget, now_us: int) -> Page: ...
+
+
 class PartitionReader:
     """The events of `partitions` of one table in a span, each partition from the span's start on.
 
@@ -98,7 +105,7 @@ class PartitionReader:
 
     __slots__ = ("_looked", "_parts", "_records", "_span", "_table", "read", "read_bytes", "read_rows")
 
-    def __init__(self, records: Records, table: str, partitions: Sequence[bytes], span: Span) -> None:
+    def __init__(self, records: Readable, table: str, partitions: Sequence[bytes], span: Span) -> None:
         self._records = records
         self._table = table
         self._span = span

@@ -25,6 +25,7 @@ from soundstage.data.timeseries.fanout import FanOut
 from soundstage.data.timeseries.namespace import ServedNamespace
 from soundstage.data.timeseries.partitions import Found, PartitionReader
 from soundstage.data.timeseries.placement import TIME_BYTES, after_event, event_of, key_of_time, newest_of, span_of
+from soundstage.data.timeseries.segments.layers import Reader, reader_of
 from soundstage.data.timeseries.slices import Slice
 from soundstage.engines.records.port import Budget, Row
 from soundstage.runtime.patience import within
@@ -69,13 +70,13 @@ class PageResult(msgspec.Struct):
 
 
 class _Bucket:
-    """A time bucket of a slice: its reader, and the key from which older buckets have their events."""
+    """A time bucket of a slice, or all of one: its reader, and the key from which older buckets have their events."""
 
-    __slots__ = ("behind", "reader", "table")
+    __slots__ = ("behind", "found", "reader")
 
-    def __init__(self, reader: PartitionReader, table: str, behind: bytes) -> None:
-        self.reader = reader
-        self.table = table
+    def __init__(self, reader: Reader, found: Slice, behind: bytes) -> None:
+        self.reader: Reader = reader
+        self.found = found
         self.behind = behind
 
 
@@ -165,16 +166,21 @@ class PageReading:
         for found in reversed(self._served.catalogue.slices):
             if found.start > newest_ns or found.end <= wanted.start_ns:
                 continue
-            if not found.made or not self._served.lifetime.is_read(found, self._now_ns):
+            if not found.sources or not self._served.lifetime.is_read(found, self._now_ns):
+                continue
+            if not found.tables:
+                # Segments have no buckets.
+                yield self._bucket(found, None)
                 continue
             for time_bucket in found.time_buckets(wanted.start_ns, newest_ns):
                 yield self._bucket(found, time_bucket)
 
-    def _bucket(self, found: Slice, time_bucket: int) -> _Bucket:
-        wanted = self._wanted
-        partitions = found.partitions(wanted.series, time_bucket)
-        reader = PartitionReader(self._served.records, found.table, partitions, span_of(wanted.start_ns, wanted.resume))
-        return _Bucket(reader, found.table, key_of_time(found.bucket_start(time_bucket) - 1))
+    def _bucket(self, found: Slice, time_bucket: int | None) -> _Bucket:
+        wanted, served = self._wanted, self._served
+        span = span_of(wanted.start_ns, wanted.resume)
+        reader = reader_of(served.records, served.segments, found, wanted.series, time_bucket, span)
+        start_ns = found.start if time_bucket is None else found.bucket_start(time_bucket)
+        return _Bucket(reader, found, key_of_time(start_ns - 1))
 
     def _look_ahead(self, width: int) -> None:
         """Buckets of `width` partitions or more are at hand, where there are so many."""
@@ -206,9 +212,9 @@ class PageReading:
         try:
             await reader.fill(budget, now_us)
         except NotFound as error:
-            await served.catalogue.check_kept(bucket.table, error)
+            await served.catalogue.check_there(bucket.found, error)
             # Its slice was dropped meanwhile, and all that it had.
-            bucket.reader = PartitionReader(served.records, bucket.table, (), span_of(0, b""))
+            bucket.reader = PartitionReader(served.records, bucket.found.table, (), span_of(0, b""))
             return
         served.tally.partitions_read += reader.read - calls
         served.row_bytes.learn(reader.read_rows - rows, reader.read_bytes - size)

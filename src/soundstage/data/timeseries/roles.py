@@ -1,4 +1,4 @@
-"""The roles of time series: they make slices ahead of events, drop those whose time is over, index, and measure."""
+"""The roles of time series: slices are made ahead of events and dropped in time, indexed, measured and rewritten."""
 
 from __future__ import annotations
 
@@ -102,6 +102,42 @@ async def index_namespaces(context: RoleContext) -> bool:
     return more
 
 
+async def compact_namespaces(context: RoleContext) -> bool:
+    """One step over the slices of each namespace; whether more is due. One that fails keeps no other from its turn."""
+    service = context.service
+    assert isinstance(service, TimeSeriesService)
+
+    def check() -> None:
+        if context.lease is not None:
+            context.lease.check()
+
+    more = False
+    for name in service.names():
+        check()
+        try:
+            more = await service.compact(name, check) or more
+        except NotFound:
+            # Deleted meanwhile.
+            continue
+        except LeaseLost:
+            raise
+        except SoundstageError as error:
+            log.warning("a time slice could not be rewritten", extra={"namespace": name, "reason": str(error)})
+    try:
+        await service.clear_segments(check)
+    except LeaseLost:
+        raise
+    except SoundstageError as error:
+        log.warning("segments of a deleted namespace are left", extra={"reason": str(error)})
+    return more
+
+
+async def _compact(context: RoleContext) -> None:
+    while True:
+        if not await compact_namespaces(context):
+            await context.environment.sleep(PAUSE_S)
+
+
 async def _index(context: RoleContext) -> None:
     assert isinstance(context.service, TimeSeriesService)
     try:
@@ -128,4 +164,5 @@ ROLES: list[Role] = [
     Role(name="timeseries-slices", run=_tend, kind="one"),
     Role(name="timeseries-index", run=_index, kind="one"),
     Role(name="timeseries-partitioning", run=_observe, kind="one"),
+    Role(name="timeseries-compaction", run=_compact, kind="one"),
 ]

@@ -14,6 +14,8 @@ from soundstage.data.timeseries import namespace, provisioning
 from soundstage.data.timeseries.api import (
     AggregateEventRecords,
     AggregateEventRecordsReply,
+    CompactSlices,
+    CompactSlicesReply,
     EventsExported,
     EventsImported,
     ExportEvents,
@@ -41,10 +43,12 @@ from soundstage.data.timeseries.api.partitions import (
     PartitionHistogramReply,
     PartitionProposal,
 )
+from soundstage.data.timeseries.compaction.compactor import check_library
+from soundstage.data.timeseries.compaction.rounds import Compactions
 from soundstage.data.timeseries.cursors import READ, SEARCH, Cursor
 from soundstage.data.timeseries.draining import Drains
 from soundstage.data.timeseries.events import EventKey, check_series, records_of
-from soundstage.data.timeseries.feed import LOG_KNOB
+from soundstage.data.timeseries.feed import LOG_KNOB, digest_of
 from soundstage.data.timeseries.index.keeping import Keeping
 from soundstage.data.timeseries.index.notes import rebuild
 from soundstage.data.timeseries.index.searching import ENGINE_KNOB, SearchCursor, Searching
@@ -53,6 +57,8 @@ from soundstage.data.timeseries.parquet.jobs import ParquetJobs
 from soundstage.data.timeseries.partitioning import observing, repartitioning
 from soundstage.data.timeseries.partitioning.proposals import Proposals
 from soundstage.data.timeseries.reads import PageReading, PageResult, Wanted, filters_of, interval_of
+from soundstage.data.timeseries.segments.reading import ENGINE_KNOB as ENGINE_KNOB_OF_SEGMENTS
+from soundstage.data.timeseries.segments.reading import Segments
 from soundstage.data.timeseries.slices import Slice
 from soundstage.data.timeseries.writes import check, write
 from soundstage.engines.records.port import TableSpec
@@ -73,6 +79,8 @@ class TimeSeriesService:
         self._environment = context.environment
         self._served: dict[str, ServedNamespace] = {}
         self._indexes = Keeping(context, self._serve)
+        self._segments = Segments(context.blobs, context.compute, context.environment)
+        self._compactions = Compactions(context, self._segments, self._serve)
         self._drains = Drains(self._serve, context.environment)
         self._parquet = ParquetJobs(context, self._serve)
 
@@ -90,6 +98,9 @@ class TimeSeriesService:
         if config.index is not None:
             self._context.searches.search(config.index.engine, ENGINE_KNOB)
             self._context.logs.log(config.index.log, LOG_KNOB)
+        if config.compaction is not None:
+            check_library()
+            self._context.blobs.blobs(config.compaction.engine, ENGINE_KNOB_OF_SEGMENTS)
         return namespace.tables(name, config, capabilities)
 
     async def write_event_records_sync(self, call: Call, request: WriteEventRecords) -> WriteEventRecordsReply:
@@ -224,6 +235,26 @@ class TimeSeriesService:
         await observing.observe(self._serve(name), self._environment, check)
         await repartitioning.repartition(self._serve(name), self._environment, check)
 
+    async def compact_slices(self, call: Call, request: CompactSlices) -> CompactSlicesReply:
+        return CompactSlicesReply(waiting=await self._compactions.ask(self._serve(request.namespace)))
+
+    async def compact(self, name: str, check: Callable[[], None]) -> bool:
+        """A step of rewriting the slices of a namespace was done; whether another is due at once."""
+        return await self._compactions.round(self._serve(name), check)
+
+    async def clear_segments(self, check: Callable[[], None]) -> None:
+        """Namespaces that are gone have no segments any more."""
+        await self._compactions.clear(self._is_digest_gone, check)
+
+    def _is_digest_gone(self, name: str, digest: str) -> bool:
+        """Whether the namespace of that name and digest was deleted."""
+        try:
+            return digest_of(self._context.namespaces.view(name)) != digest
+        except NotFound:
+            return True
+        except SoundstageError:
+            return False
+
     async def tend(self, name: str, check: Callable[[], None]) -> None:
         """Slices that a namespace is to keep no longer are gone, and the one that it is about to need exists.
 
@@ -232,7 +263,7 @@ class TimeSeriesService:
         now_ns = self._environment.now_ns()
         # Asked for each time: how long slices are kept may have been prolonged in the meantime.
         await self._serve(name).catalogue.drop(
-            lambda each: self._serve(name).lifetime.state(each, now_ns) == "deleted", check
+            lambda each: self._serve(name).lifetime.state(each, now_ns) == "deleted", check, self._compactions.clear_run
         )
         served = self._serve(name)
         await served.catalogue.prepare(self._environment.now_ns(), served.layout, dedicated=served.dedicated)
@@ -270,6 +301,7 @@ class TimeSeriesService:
                 yield Measurement(metric, help, value, "counter", labels)
             yield from served.buffer.measurements(labels)
             yield from self._indexes.measurements(name, labels)
+            yield from self._compactions.measurements(name, labels)
             slices = len(served.catalogue.slices)
             yield Measurement("timeseries_slices", "Time slices there are", slices, "gauge", labels)
 
@@ -288,7 +320,7 @@ class TimeSeriesService:
         served = self._served.get(name)
         if served is None or served.view is not view:
             served = self._served[name] = ServedNamespace(
-                view, self._environment, self._context.clock, self._context.logs, served
+                view, self._environment, self._context.clock, self._context.logs, self._segments, served
             )
         return served
 
@@ -309,7 +341,7 @@ class TimeSeriesService:
 
 
 def _told(served: ServedNamespace, found: Slice, now_ns: int) -> TimeSlice:
-    lifetime, kept = served.lifetime, served.lifetime.kept
+    lifetime, kept, compacted = served.lifetime, served.lifetime.kept, found.moved.compacted
     return TimeSlice(
         start=Instant(max(found.start, INT64_MIN)),
         end=Instant(min(found.end, INT64_MAX)),
@@ -317,6 +349,10 @@ def _told(served: ServedNamespace, found: Slice, now_ns: int) -> TimeSlice:
         state=lifetime.state(found, now_ns),
         seconds_per_bucket=Duration(found.bucket_ns),
         event_buckets=found.event_buckets,
+        segments=None if compacted is None else compacted.files,
+        segment_rows=None if compacted is None else compacted.rows,
+        segment_bytes=None if compacted is None else compacted.bytes,
+        late=True if compacted is not None and found.tables else None,
         closes_at=None if kept.close_ns is None else Instant(lifetime.closes_at(found, INT64_MAX)),
         deleted_at=None if kept.delete_ns is None else Instant(lifetime.deleted_at(found, INT64_MAX)),
     )

@@ -24,6 +24,51 @@ AFTER_TIME = INT64_MAX + 1
 """The end of the last slice that there can be."""
 
 
+SLICE_FORMAT = 2
+"""Of slices whose events do not all lie in `table`; of others it is 1."""
+
+
+class Compacted(msgspec.Struct, frozen=True, array_like=True):
+    """Segments that have events of a slice: blobs of `engine` whose keys begin with `run`.
+
+    `rows` and `bytes` are those of the files; `digest` is the sha256 of the list of them.
+    """
+
+    engine: str
+    run: str
+    files: int
+    rows: int
+    bytes: int
+    digest: str
+    at_us: int
+
+
+class Left(msgspec.Struct, frozen=True, array_like=True):
+    """A table, or with an `engine` the segments of a run, to which nobody comes any more from `since_us` on."""
+
+    name: str
+    since_us: int
+    engine: str = ""
+
+
+class Moved(msgspec.Struct, frozen=True, array_like=True):
+    """What a slice has besides its table: the steps by which events come to lie in segments.
+
+    `sealed` tables are read and not written to from `sealed_us` on. `building` is the run that is to have what they
+    and the segments have. `left` is no part of the slice and is there yet. `renewed` counts the tables there were.
+    """
+
+    sealed: tuple[str, ...] = ()
+    sealed_us: int = 0
+    building: Left | None = None
+    compacted: Compacted | None = None
+    left: tuple[Left, ...] = ()
+    renewed: int = 0
+
+
+UNMOVED = Moved()
+
+
 class Slice(msgspec.Struct, frozen=True, array_like=True):
     """One slice as it is stored. Times are nanoseconds; `origin` is the beginning of the bucket 0.
 
@@ -42,6 +87,33 @@ class Slice(msgspec.Struct, frozen=True, array_like=True):
     dropping: bool = False
     dedicated: bool = False
     format: int = 1
+    moved: Moved = UNMOVED
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """The tables that have events of it."""
+        return (*self.moved.sealed, self.table) if self.made else self.moved.sealed
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """All that has events of it: its tables, and the run of its segments."""
+        return self.tables if self.moved.compacted is None else (*self.tables, self.moved.compacted.run)
+
+    def owns(self, table: str) -> bool:
+        """Whether the table is one of those that the slice has, or had."""
+        base = self.table.rpartition("_")[0] if self.moved.renewed else self.table
+        return table == base or table.startswith(f"{base}_")
+
+    def altered(self, moved: Moved) -> Slice:
+        """The slice, whose events lie so."""
+        return msgspec.structs.replace(self, moved=moved, format=SLICE_FORMAT)
+
+    def resealed(self, now_us: int) -> Slice:
+        """The slice, whose table is sealed; what is written from here on goes into another, not made yet."""
+        renewed = self.moved.renewed + 1
+        base = self.table.rpartition("_")[0] if self.moved.renewed else self.table
+        moved = msgspec.structs.replace(self.moved, sealed=self.tables, sealed_us=now_us, renewed=renewed)
+        return msgspec.structs.replace(self.altered(moved), table=f"{base}_{renewed}", made=False)
 
     def partition(self, series: bytes, time_ns: int, event_id: bytes) -> bytes:
         """Where an event of that time lies."""

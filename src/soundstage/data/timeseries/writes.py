@@ -7,15 +7,16 @@ that was. A value that is stored and greater is as good: had this one been taken
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from typing import Any
 
 from soundstage.core.errors import DeadlineExceeded, NotFound, SoundstageError, Unavailable
 from soundstage.core.together import all_or_none
+from soundstage.data.timeseries import placement
 from soundstage.data.timeseries.events import Record, Window, check_future, late, too_late
 from soundstage.data.timeseries.namespace import ServedNamespace
 from soundstage.data.timeseries.slices import Slice, covering
-from soundstage.engines.records.port import BATCH_MAX_ITEMS, DEFAULT_BUDGET, Batch, Bulk, Cell
+from soundstage.engines.records.port import BATCH_MAX_ITEMS, DEFAULT_BUDGET, Batch, Bulk, Cell, Row, Span
 
 AT_ONCE = 32
 """Partitions that one call looks at, or writes to over a network, at the same time."""
@@ -50,6 +51,8 @@ async def is_stored(served: ServedNamespace, record: Record, now_ns: int) -> boo
 
 async def store(served: ServedNamespace, records: Sequence[Record], deadline_ns: int | None) -> None:
     """All `records`, which were checked, are stored. When a store fails some may be; to repeat it is safe."""
+    if served.catalogue.may_have_moved(min(record.time_ns for record in records), served.environment.now_ns()):
+        await served.catalogue.refresh()
     await served.cover(record.time_ns for record in records)
     try:
         await _store(served, records, deadline_ns)
@@ -79,18 +82,22 @@ async def _not_stored(
     served: ServedNamespace, records: Sequence[Record], indices: Sequence[int], now_ns: int
 ) -> set[int]:
     """Of `indices` the first whose event is not stored, and maybe others; empty where all are."""
-    missing, places = set[int](), dict[Place, list[int]]()
+    missing, places = set[int](), dict[tuple[int, bytes], list[int]]()
+    slices = dict[int, Slice]()
     for index in indices:
         record = records[index]
         found = covering(served.catalogue.slices, record.time_ns)
         if found is None or not served.lifetime.is_read(found, now_ns):
             missing.add(index)
         else:
-            place = found.table, found.partition(record.series, record.time_ns, record.event_id)
+            slices[found.number] = found
+            place = found.number, found.partition(record.series, record.time_ns, record.event_id)
             places.setdefault(place, []).append(index)
 
-    async def look(place: Place, there: list[int]) -> None:
-        missing.update(await _missing(served, place, {index: records[index] for index in there}, now_ns // 1_000))
+    async def look(place: tuple[int, bytes], there: list[int]) -> None:
+        number, partition = place
+        asked = {index: records[index] for index in there}
+        missing.update(await _missing(served, slices[number], partition, asked, now_ns // 1_000))
 
     looks = list(places.items())
     for at in range(0, len(looks), AT_ONCE):
@@ -101,23 +108,51 @@ async def _not_stored(
     return missing
 
 
-async def _missing(served: ServedNamespace, place: Place, records: dict[int, Record], now_us: int) -> set[int]:
+async def _missing(
+    served: ServedNamespace, found: Slice, partition: bytes, records: dict[int, Record], now_us: int
+) -> set[int]:
     """The indices of those of `records`, all of one partition, of which it lacks a row, and has nothing greater."""
     asked: dict[bytes, list[tuple[int, Cell]]] = {}
     for index, record in records.items():
         for key, cell in record.rows:
             asked.setdefault(key, []).append((index, cell))
     missing = {(index, key) for key, those in asked.items() for index, _ in those}
-    keys, (table, partition) = list(asked), place
-    while keys:
+
+    def stored(rows: Sequence[Row]) -> None:
+        for key, there in rows:
+            missing.difference_update({(index, key) for index, cell in asked.get(key, ()) if there >= cell})
+
+    for table in found.tables:
         try:
-            page = await served.records.get(table, partition, keys, now_us, DEFAULT_BUDGET)
-        except NotFound:
-            break
-        for key, stored in page.rows:
-            missing -= {(index, key) for index, cell in asked[key] if stored >= cell}
-        keys = [] if page.resume is None else keys[keys.index(page.resume) :]
+            keys = list(asked)
+            while keys:
+                page = await served.records.get(table, partition, keys, now_us, DEFAULT_BUDGET)
+                stored(page.rows)
+                keys = [] if page.resume is None else keys[keys.index(page.resume) :]
+        except NotFound as error:
+            await served.catalogue.check_there(found, error)
+    if missing and found.moved.compacted is not None:
+        await _look_in_segments(served, found, [records[index] for index in {index for index, _ in missing}], stored)
     return {index for index, _ in missing}
+
+
+async def _look_in_segments(
+    served: ServedNamespace, found: Slice, records: Sequence[Record], stored: Callable[[Sequence[Row]], None]
+) -> None:
+    """`stored` is told of the rows that segments have of the events of `records`."""
+    assert found.moved.compacted is not None
+    run = served.segments.run(found.moved.compacted)
+    for record in records:
+        resume: bytes | None = record.prefix
+        try:
+            while resume is not None:
+                span = Span(resume, placement.after_event(record.prefix))
+                page = await run.read("", record.series, span, DEFAULT_BUDGET, 0)
+                stored(page.rows)
+                resume = page.resume
+        except NotFound as error:
+            await served.catalogue.check_there(found, error)
+            return
 
 
 async def _store(served: ServedNamespace, records: Sequence[Record], deadline_ns: int | None) -> None:

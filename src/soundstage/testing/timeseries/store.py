@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+from soundstage.core.environment import Environment
 from soundstage.data.timeseries.api import TimeSeries, TimeSlice
 from soundstage.data.timeseries.service import TimeSeriesService
+from soundstage.engines.blobs.port import Blobs
 from soundstage.runtime.stage import Stage
 from soundstage.testing.records import OpenEngine
 from soundstage.testing.stores import NAMESPACE, StoreUnderTest
@@ -16,9 +19,17 @@ class Store(StoreUnderTest):
 
     series: TimeSeries
 
-    def __init__(self, open_engine: OpenEngine, name: str, knobs: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        open_engine: OpenEngine,
+        name: str,
+        knobs: dict[str, Any],
+        cold: Callable[[Environment], Blobs] | None = None,
+    ) -> None:
         super().__init__(open_engine, name)
         self._knobs = knobs
+        if cold is not None:
+            self.blobs["cold"] = cold(self.environment)
 
     async def begin(self, stage: Stage) -> None:
         self.series = stage.client(TimeSeries, NAMESPACE)
@@ -35,9 +46,17 @@ class Store(StoreUnderTest):
 
     async def tend(self) -> None:
         """What the role does in one round."""
+        await self._service.tend(NAMESPACE, lambda: None)
+
+    async def compact(self) -> None:
+        """One step of rewriting slices into segments, if any is due."""
+        await self._service.compact(NAMESPACE, lambda: None)
+
+    @property
+    def _service(self) -> TimeSeriesService:
         service = self.running.systems.service("timeseries")
         assert isinstance(service, TimeSeriesService)
-        await service.tend(NAMESPACE, lambda: None)
+        return service
 
     @property
     def now_ns(self) -> int:

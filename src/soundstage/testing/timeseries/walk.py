@@ -11,9 +11,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from random import Random
 from typing import Any
 
+from soundstage.core.environment import Environment
 from soundstage.core.errors import InvalidArgument
 from soundstage.core.time import INT64_MAX, INT64_MIN, NS_PER_S, Instant
 from soundstage.data.timeseries.api import Event, EventFilter, EventItem, TimeInterval
+from soundstage.engines.blobs.port import Blobs
 from soundstage.testing.records import OpenEngine
 from soundstage.testing.timeseries.model import Model, Rules
 from soundstage.testing.timeseries.store import Store
@@ -48,15 +50,19 @@ SITUATIONS = (
     "written between pages", "filtered", "limited", "restarted", "grown", "several settings",
 )  # fmt: skip
 
+COMPACTED = ("compacted", "late")
+"""Where there is an engine for segments: slices that have some, and such to which more was written."""
+
 
 class Walk:
-    """One walk; `met` counts the situations."""
+    """One walk; `met` counts the situations. `cold` opens an engine for segments, into which slices are rewritten."""
 
-    def __init__(self, open_engine: OpenEngine, name: str) -> None:
+    def __init__(self, open_engine: OpenEngine, name: str, cold: Callable[[Environment], Blobs] | None = None) -> None:
         self._rules = RULES[0]
         self._layout = LAYOUTS[0]
+        self._is_compacted = cold is not None
         self.met: Counter[str] = Counter()
-        self.store: Store = Store(open_engine, name, self._knobs())
+        self.store: Store = Store(open_engine, name, self._knobs(), cold)
         self.model: Model = Model(self._rules)
         self._sent: list[Event] = []
 
@@ -77,6 +83,16 @@ class Walk:
     async def read_while_written(self, chance: Random) -> None:
         """What is written meanwhile is shown where it is older than what was shown, and never where it is newer."""
         await self._read(chance, between=self.write)
+
+    async def read_while_compacted(self, chance: Random) -> None:
+        """What is rewritten meanwhile is shown as if it were not."""
+        await self._read(chance, between=self._compact_once)
+
+    async def compact(self, chance: Random) -> None:
+        """Slices that are due are rewritten, and what is left of them is cleared."""
+        for _ in range(chance.randint(1, 4)):
+            await self._compact_once(chance)
+            self.store.environment.advance(chance.choice((1.0, 121.0, 400.0)))
 
     async def wait(self, chance: Random) -> None:
         """Time passes."""
@@ -116,6 +132,10 @@ class Walk:
             expected = self.model.read(series, INT64_MIN, INT64_MAX, {}, self.store.now_ns)
             assert found == expected, f"{series[:8]} at the end: {_difference(found, expected)}"
 
+    async def _compact_once(self, chance: Random) -> None:
+        await self.store.compact()
+        await self._look()
+
     async def _configure(self) -> None:
         await self.store.configure(self._knobs())
         self.model.rules = self._rules
@@ -129,6 +149,8 @@ class Walk:
             "page_size_bytes": "4KiB",
             "fan_out": 2,
         }
+        if self._is_compacted and self._layout is not ENDLESS:
+            knobs["compaction"] = {"engine": "cold", "after": "2m", "file_size": "64KiB"}
         if rules.close_ns is not None:
             knobs["retention"] = {"close_after": f"{rules.close_ns}ns"}
         if rules.delete_ns is not None:
@@ -240,6 +262,8 @@ class Walk:
         slices = await self.store.slices()
         self.model.sees(slices)
         self.met["several settings"] += len({(each.seconds_per_bucket, each.event_buckets) for each in slices}) > 1
+        self.met["compacted"] += any(each.segments is not None for each in slices)
+        self.met["late"] += any(each.late is True for each in slices)
         self.met["grown"] += any(each.seconds_per_bucket == 2 * H for each in slices)
 
 
@@ -258,13 +282,23 @@ ACTS: dict[Act, int] = {
 }
 
 
-async def walk(open_engine: OpenEngine, seed: int, steps: int, name: str = "walk") -> Counter[str]:
+COMPACTING: dict[Act, int] = {**ACTS, Walk.compact: 12, Walk.read_while_compacted: 8}
+"""Where there is an engine for segments."""
+
+
+async def walk(
+    open_engine: OpenEngine,
+    seed: int,
+    steps: int,
+    name: str = "walk",
+    cold: Callable[[Environment], Blobs] | None = None,
+) -> Counter[str]:
     """So many acts were answered as by the model; what they met. `AssertionError` names the seed and the step."""
-    chance, found = Random(seed), Walk(open_engine, name)
+    chance, found, acts = Random(seed), Walk(open_engine, name, cold), ACTS if cold is None else COMPACTING
     await found.store.open()
     try:
         for step in range(steps):
-            (act,) = chance.choices(list(ACTS), weights=list(ACTS.values()))
+            (act,) = chance.choices(list(acts), weights=list(acts.values()))
             try:
                 await act(found, chance)
             except AssertionError as error:

@@ -298,6 +298,16 @@ class RebuildIndexReply(Message, kw_only=True):
     number: Int64
 
 
+class CompactSlices(Message, kw_only=True):
+    namespace: NamespaceName = ""
+
+
+class CompactSlicesReply(Message, kw_only=True):
+    """`waiting` counts the slices that are going to be rewritten."""
+
+    waiting: Int64
+
+
 class ListSlices(Message, kw_only=True):
     namespace: NamespaceName = ""
 
@@ -306,6 +316,8 @@ class TimeSlice(Message, frozen=True, kw_only=True, omit_defaults=True):
     """A table of events from `start` on and before `end`, and how they lie in it.
 
     `closes_at` and `deleted_at` are when it is read for the last time, and when it is dropped; absent: never.
+    Where its events lie in segments, `segments` counts the files, `segment_rows` the items of events in them and
+    `segment_bytes` what they take; with `late` the table has events too, which came later.
     """
 
     start: Instant
@@ -316,6 +328,10 @@ class TimeSlice(Message, frozen=True, kw_only=True, omit_defaults=True):
     event_buckets: Int64
     closes_at: Instant | None = None
     deleted_at: Instant | None = None
+    segments: Int64 | None = None
+    segment_rows: Int64 | None = None
+    segment_bytes: Int64 | None = None
+    late: bool | None = None
 
 
 class ListSlicesReply(Message, kw_only=True):
@@ -388,6 +404,13 @@ class TimeSeriesCalls:
 
         Slices of old times are made as they are needed. To repeat it is safe: rows of the same file are the same
         events. After a failure the rows before it are in.
+        """
+
+    @operation(CompactSlices, access="admin", idempotent=True, errors=(NotFound,))
+    def compact_slices(self) -> CompactSlicesReply:
+        """Slices whose events are not accepted any more are rewritten into segments as soon as may be.
+
+        Without this they wait for `compaction.after`. It takes minutes at least; `list_slices` tells how far it is.
         """
 
     @operation(ListSlices, access="read", idempotent=True, errors=(NotFound,))

@@ -6,12 +6,11 @@ from collections.abc import Sequence
 
 import msgspec
 
-from soundstage.core import version
 from soundstage.core.environment import Environment
-from soundstage.core.errors import NotFound
 from soundstage.data.timeseries import placement
 from soundstage.data.timeseries.events import EventKey
 from soundstage.data.timeseries.namespace import ServedNamespace
+from soundstage.data.timeseries.segments.walking import walk_slice
 from soundstage.data.timeseries.slices import Slice
 from soundstage.engines.records.port import Budget, Row
 
@@ -75,27 +74,29 @@ class Build:
 
     async def _walk(self, served: ServedNamespace, environment: Environment, keys: dict[EventKey, None]) -> None:
         """`keys` has those of another page of the walk."""
-        try:
-            page = await served.records.walk(self._left[0].table, 0, 1, self._position, WALK, environment.now_us())
-        except NotFound:
-            # Dropped meanwhile, or not made yet, and then told of by the feed.
-            self._left, self._position = self._left[1:], None
-            return
-        for partition, rows in page.partitions:
-            keys.update(dict.fromkeys(_keys(partition, rows)))
+        # One that was dropped meanwhile has nothing more; one that was not made yet is told of by the feed.
+        held, self._position = await walk_slice(
+            served.records,
+            served.catalogue,
+            served.segments,
+            self._left[0].number,
+            self._position,
+            WALK,
+            environment.now_us(),
+        )
+        for series, rows in held:
+            keys.update(dict.fromkeys(_keys(series, rows)))
             await environment.sleep(0)
-        self._position = page.position
-        if page.position is None:
+        if self._position is None:
             self._left = self._left[1:]
 
 
-def _keys(partition: bytes, rows: Sequence[Row]) -> list[EventKey]:
+def _keys(series: bytes, rows: Sequence[Row]) -> list[EventKey]:
     found, prefix = list[EventKey](), b"\0"
-    for key, cell in rows:
+    for key, _ in rows:
         if key.startswith(prefix) and found:
             continue
         prefix = placement.prefix_of(key)
-        series = placement.series_of(partition, version.split(cell).metadata)
         time_ns, event_id = placement.event_of(prefix)
         found.append(EventKey(series.decode(), time_ns, event_id.decode()))
     return found

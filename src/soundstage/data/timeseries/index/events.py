@@ -11,8 +11,9 @@ from soundstage.data.timeseries.api import Event
 from soundstage.data.timeseries.events import EventKey
 from soundstage.data.timeseries.namespace import ServedNamespace
 from soundstage.data.timeseries.reads import event_from
+from soundstage.data.timeseries.segments.layers import rows_of_event
 from soundstage.data.timeseries.slices import covering
-from soundstage.engines.records.port import DEFAULT_BUDGET, Row, Span
+from soundstage.engines.records.port import DEFAULT_BUDGET, Span
 
 AT_ONCE = 32
 
@@ -32,23 +33,19 @@ async def events_of(
 
 async def _event(served: ServedNamespace, key: EventKey, now_ns: int, *, closed: bool) -> Event | None:
     where = covering(served.catalogue.slices, key.time_ns)
-    if where is None or not where.made or not (closed or served.lifetime.is_read(where, now_ns)):
+    if where is None or not where.sources or not (closed or served.lifetime.is_read(where, now_ns)):
         return None
     series, event_id = key.series.encode(), key.event_id.encode()
     prefix = placement.event_prefix(key.time_ns, event_id)
-    partition, rows = where.partition(series, key.time_ns, event_id), list[Row]()
-    resume: bytes | None = prefix
-    size = 0
-    while resume is not None and size <= partitions.EVENT_MAX_BYTES:
-        span = Span(resume, placement.after_event(prefix))
-        try:
-            page = await served.records.read(where.table, partition, span, DEFAULT_BUDGET, now_ns // 1_000)
-        except NotFound:
-            # Dropped meanwhile.
-            return None
-        rows += page.rows
-        size += sum(len(row_key) + len(cell) for row_key, cell in page.rows)
-        resume = page.resume
-    if resume is not None and not closed:
+    partition, span = where.partition(series, key.time_ns, event_id), Span(prefix, placement.after_event(prefix))
+    try:
+        rows, whole = await rows_of_event(
+            served.records, served.segments, where, partition, series, span, now_ns // 1_000, DEFAULT_BUDGET
+        )
+    except NotFound as error:
+        await served.catalogue.check_there(where, error)
+        # Dropped meanwhile.
+        return None
+    if not whole and not closed:
         raise partitions.too_large(prefix)
     return event_from(series, prefix, rows) if rows else None

@@ -20,6 +20,9 @@ from soundstage.data.timeseries.namespace import ServedNamespace
 from soundstage.data.timeseries.partitions import EVENT_MAX_BYTES, too_large
 from soundstage.data.timeseries.placement import key_of_time
 from soundstage.data.timeseries.reads import PageReading, Wanted, event_from
+from soundstage.data.timeseries.segments.layers import merged
+from soundstage.data.timeseries.segments.walking import as_now, rows_elsewhere, walk_as_was
+from soundstage.data.timeseries.slices import Slice
 from soundstage.engines.records.port import Budget, Row, WalkPage
 from soundstage.runtime.transfer.reading import Compute
 
@@ -35,10 +38,11 @@ class Open(msgspec.Struct, array_like=True):
 
 
 class WalkPlace(msgspec.Struct):
-    """Where a walk is: in the first of `slices`, by their numbers. `position` None is its beginning."""
+    """Where a walk is: in the first of `slices`, by their numbers, as it was at `began`. `position` None: there."""
 
     slices: list[int]
     position: bytes | None = None
+    began: Slice | None = None
 
 
 class ReadPlace(msgspec.Struct):
@@ -76,22 +80,39 @@ class Walk:
         """The events of the next page, which may have none."""
         served, place, now_ns = self._serve(), self.place, self._environment.now_ns()
         await served.catalogue.refresh()
-        found = next((each for each in served.catalogue.slices if each.number == place.slices[0]), None)
-        page: WalkPage | None = None
+        found = served.catalogue.numbered(place.slices[0])
+        page, source = None, 0
         if found is not None and served.lifetime.is_read(found, now_ns):
+            began = place.began = as_now(found) if place.began is None else place.began
             try:
-                page = await served.records.walk(found.table, 0, 1, place.position, _PAGE, now_ns // 1_000)
+                page, source = await walk_as_was(
+                    served.records, served.segments, began, place.position, _PAGE, now_ns // 1_000
+                )
             except NotFound as error:
-                await served.catalogue.check_kept(found.table, error)
+                await served.catalogue.check_there(began, error)
         if page is None:
             # What of an event came before its slice was dropped is no event.
             page, self.open = WalkPage([], None), Open()
         cut = page.position is not None and page.cut
         whole, self.open = await self._compute(_whole, page.partitions, self.open, self._interval, cut)
+        if whole and place.began is not None and len(place.began.sources) > 1:
+            whole = await self._merged(served, place.began, source, whole, now_ns // 1_000)
         place.position = page.position
         if page.position is None:
-            place.slices = place.slices[1:]
+            place.slices, place.began = place.slices[1:], None
         return await self._compute(_events, whole, served.blocked)
+
+    async def _merged(
+        self, served: ServedNamespace, began: Slice, source: int, whole: Sequence[Open], now_us: int
+    ) -> list[Open]:
+        """The events of one source with what later ones have of them, without those that an earlier one has."""
+        found = list[Open]()
+        for each in whole:
+            series = placement.series_of(each.partition, version.split(each.rows[0][1]).metadata)
+            rows = await rows_elsewhere(served.records, served.segments, began, source, series, each.prefix, now_us)
+            if rows is not None:
+                found.append(Open(each.partition, each.prefix, merged([*each.rows, *rows]) if rows else each.rows))
+        return found
 
 
 class Reads:
@@ -133,7 +154,7 @@ class Reads:
 
 def slices_of(served: ServedNamespace, start_ns: int, end_ns: int, now_ns: int) -> list[int]:
     """The numbers of the slices that have events of an interval which are shown, the oldest first."""
-    slices = [each for each in served.catalogue.slices if each.made and served.lifetime.is_read(each, now_ns)]
+    slices = [each for each in served.catalogue.slices if each.sources and served.lifetime.is_read(each, now_ns)]
     # One without an end grows to both sides while it is walked.
     return [each.number for each in slices if each.endless or (each.start < end_ns and start_ns < each.end)]
 

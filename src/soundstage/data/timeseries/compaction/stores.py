@@ -1,0 +1,75 @@
+"""Which namespaces have segments, and where: so that those of a deleted namespace go too.
+
+Data on disk: the stage's table `timeseries_segments`, partition `stores`, a row per namespace under its digest. It is
+written before the first file of a namespace on an engine, and goes with the last one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import msgspec
+
+from soundstage.core.errors import PreconditionFailed
+from soundstage.runtime.system_table import Entry, SystemTable
+
+TABLE = "timeseries_segments"
+PARTITION = "stores"
+
+
+class Kept(msgspec.Struct, frozen=True, array_like=True):
+    """A namespace, and the engines that have segments of it."""
+
+    namespace: str
+    engines: tuple[str, ...]
+
+
+class Stores:
+    """The notes, in one table of the stage."""
+
+    def __init__(self, table: SystemTable) -> None:
+        self._table = table
+        self._created = False
+        self._known: dict[str, Kept] = {}
+
+    async def note(self, digest: str, namespace: str, engine: str) -> None:
+        """It is noted that the namespace may have segments on the engine. To repeat it is safe."""
+        known = self._known.get(digest)
+        if known is not None and engine in known.engines:
+            return
+        await self._create()
+        entry = await self._table.get(PARTITION, digest)
+        kept = Kept(namespace, ()) if entry is None else _kept(entry)
+        if engine not in kept.engines:
+            kept = Kept(namespace, (*kept.engines, engine))
+            stamp = None if entry is None else entry.stamp
+            await self._table.write(PARTITION, {digest: msgspec.msgpack.encode(kept)}, {digest: stamp}, onward=True)
+        self._known[digest] = kept
+
+    async def clear(self, is_gone: Callable[[str, str], bool], clear: Callable[[str, str], Awaitable[None]]) -> None:
+        """Namespaces that are gone, by name and digest, have no segments any more.
+
+        `clear` removes those of a digest from an engine.
+        """
+        await self._create()
+        for digest, entry in (await self._table.read(PARTITION, "")).items():
+            kept = _kept(entry)
+            if not is_gone(kept.namespace, digest):
+                continue
+            for engine in kept.engines:
+                await clear(engine, digest)
+            self._known.pop(digest, None)
+            try:
+                await self._table.write(PARTITION, {digest: None}, {digest: entry.stamp}, onward=True)
+            except PreconditionFailed:
+                # Somebody else was at it.
+                continue
+
+    async def _create(self) -> None:
+        if not self._created:
+            await self._table.create()
+            self._created = True
+
+
+def _kept(entry: Entry) -> Kept:
+    return msgspec.msgpack.decode(entry.value, type=Kept)
