@@ -99,7 +99,9 @@ def due_ns(served: ServedNamespace, knobs: Compaction, found: Slice) -> float:
         return moved.sealed_us * 1_000
     if not found.made or found.endless:
         return inf
-    since_ns = found.end + (served.lifetime.accept_ns or 0) + SKEW_NS
+    accept_ns, kept = served.lifetime
+    # Where events of any age are accepted there is no end to wait for: what comes late is merged.
+    since_ns = found.end + SKEW_NS + (0 if accept_ns is None or accept_ns == kept.close_ns else accept_ns)
     if moved.compacted is not None:
         since_ns = max(since_ns, moved.compacted.at_us * 1_000)
     return since_ns + knobs.after

@@ -147,8 +147,16 @@ class Cells:
         return key, time_us.to_bytes(placement.TIME_BYTES, "big") + self._tail + value
 
 
+def batch_of(table: Any) -> Any:
+    """The columns of a row group as one batch, with times as nanoseconds."""
+    pa = arrow()
+    batch = table.combine_chunks().to_batches()[0]
+    columns = [column.view(pa.int64()) if pa.types.is_timestamp(column.type) else column for column in batch.columns]
+    return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
+
+
 def rows_of(table: Any) -> list[Sorted]:
-    """The rows of columns, as they were. For a thread."""
+    """The rows of what `batch_of` made, as they were. For a thread."""
     rows, known = list[Sorted](), dict[str, tuple[bytes, Cells]]()
     ids, times, events, keys, values = (plain(table, name) for name in schema().names)
     for name, time_ns, event_id, item_key, value in zip(ids, times, events, keys, values, strict=True):
@@ -161,11 +169,8 @@ def rows_of(table: Any) -> list[Sorted]:
 
 
 def plain(table: Any, name: str, begin: int = 0, length: int | None = None) -> list[Any]:
-    """Values of a column; times as nanoseconds."""
-    column = table.column(name).slice(begin, length)
-    if name == "event_time":
-        column = column.cast(arrow().int64())
-    return column.to_pylist()
+    """Values of a column of what `batch_of` made."""
+    return table.column(name).slice(begin, length).to_pylist()
 
 
 class Sink(RawIOBase):

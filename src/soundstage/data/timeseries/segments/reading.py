@@ -18,7 +18,17 @@ from soundstage.core.errors import DataLoss, InvalidArgument, NotFound, Unavaila
 from soundstage.core.time import INT64_MAX, INT64_MIN
 from soundstage.core.turns import Turns
 from soundstage.data.timeseries.placement import TIME_BYTES, newest_of
-from soundstage.data.timeseries.segments.columns import Cells, Part, Sorted, arrow, parquet, plain, rows_of, schema
+from soundstage.data.timeseries.segments.columns import (
+    Cells,
+    Part,
+    Sorted,
+    arrow,
+    batch_of,
+    parquet,
+    plain,
+    rows_of,
+    schema,
+)
 from soundstage.data.timeseries.segments.writing import LIST, SegmentFile, SegmentList, decoded_list
 from soundstage.data.timeseries.slices import Compacted
 from soundstage.engines.blobs.port import Blobs
@@ -69,6 +79,11 @@ class Lately(Generic[T]):
             return None
         self._found.move_to_end(place)
         return found[0]
+
+    def clear(self) -> None:
+        """Nothing is kept."""
+        self._found.clear()
+        self.bytes = 0
 
     def put(self, place: tuple[str, int], value: T, size: int) -> None:
         """`value` is kept, unless it alone is more than there is room for."""
@@ -135,6 +150,11 @@ class Segments:
     def run(self, compacted: Compacted) -> Run:
         """The reader of a run."""
         return Run(self, self.blobs(compacted.engine), compacted)
+
+    def forget(self) -> None:
+        """Nothing is kept of what was read."""
+        for kept in (self._lists, self._opened, self._groups):
+            kept.clear()
 
     async def list(self, blobs: Blobs, run: str, digest: str) -> SegmentList:
         """The list of a run. Raises `NotFound`, `DataLoss`."""
@@ -319,8 +339,8 @@ def _unpacked(key: str, opened: Opened, number: int, data: bytes) -> Any:
             pre_buffer=False,
             page_checksum_verification=True,
         )
-        found = file.read_row_group(number, use_threads=False).combine_chunks()
-    except (arrow().ArrowException, OSError, ValueError) as error:
+        found = batch_of(file.read_row_group(number, use_threads=False))
+    except (arrow().ArrowException, OSError, ValueError, IndexError) as error:
         raise _damaged(key, f"its row group {number} cannot be read: {error}") from None
     if found.num_rows != opened.metadata.row_group(number).num_rows or found.schema.names != schema().names:
         raise _damaged(key, f"its row group {number} has other rows than were written")
