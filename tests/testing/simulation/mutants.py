@@ -688,7 +688,7 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "a_repetition_that_is_late_is_refused": Mutant(
         "memory",
-        (Edit(f"{SERIES}.writes", "if stored >= cell}", "if stored > cell}"),),
+        (Edit(f"{SERIES}.writes", "if there >= cell}", "if there > cell}"),),
         system="timeseries",
         steps=1_000,
     ),
@@ -749,8 +749,8 @@ MUTANTS: dict[str, Mutant] = {
         (
             Edit(
                 f"{SERIES}.catalogue",
-                "await self._records.drop_table(each.table)\n                await self._forget(each)\n",
-                "await self._forget(each)\n",
+                "await self._records.drop_table(table)\n                for run in",
+                "pass\n                for run in",
             ),
             Edit(f"{SERIES}.catalogue", "if going or not self._swept:", "if not self._swept:"),
         ),
