@@ -23,11 +23,14 @@ from tests.data.timeseries.conftest import event, everything, ids, served, servi
 from soundstage.core.environment import VirtualEnvironment
 from soundstage.core.errors import DataLoss, InvalidArgument, Unavailable
 from soundstage.core.time import Instant
-from soundstage.data.timeseries import TimeInterval
+from soundstage.data.timeseries import Event, TimeInterval
+from soundstage.data.timeseries.namespace import ServedNamespace
+from soundstage.data.timeseries.parquet import walking
 from soundstage.data.timeseries.segments import columns
 from soundstage.data.timeseries.slices import Slice
 from soundstage.engines.blobs.memory import MemoryBlobs
 from soundstage.engines.blobs.port import BlobInfo
+from soundstage.engines.records.port import Budget
 from soundstage.runtime.namespaces.api import Namespaces
 from soundstage.runtime.stage import Stage
 
@@ -41,6 +44,13 @@ class Stopped(Exception):
 def the_slice(stage: Stage) -> Slice:
     (found,) = served(stage).catalogue.slices
     return found
+
+
+def walk_of(found: ServedNamespace, environment: VirtualEnvironment, stage: Stage) -> walking.Walk:
+    """What an export goes by."""
+    numbers = [each.number for each in found.catalogue.slices]
+    place, compute = walking.WalkPlace(numbers), stage.compute.thread
+    return walking.Walk(lambda: found, place, walking.Open(), YESTERDAY, YESTERDAY + DAY, environment, compute)
 
 
 def die_at(stage: Stage, wanted: str) -> None:
@@ -350,3 +360,35 @@ async def test_what_is_read_and_written_is_held_to_its_pace(plain_cold: Stage, e
     assert read is not None
     served_bytes = service_of(plain_cold)._compactions._progress["trips"].bytes_in
     assert took_s >= 2 * served_bytes / (64 << 10)
+
+
+async def test_an_export_has_every_event_once_wherever_it_lies(
+    plain_cold: Stage, environment: VirtualEnvironment
+) -> None:
+    series = await flights(plain_cold)
+    await settle(plain_cold, environment)
+    await make(plain_cold, **{**DAILY, "accept_limit": "5d"})
+    late = [event(YESTERDAY + 1, "late", "id0"), event(YESTERDAY, "e0000", "id0", k=b"9", new=b"1")]
+    await series.write_event_records_sync(events=late)
+    expected = [each for name in ("id0", "id1", "id2") for each in await everything(series, name)]
+    of_service = served(plain_cold)
+    found, walk = list[Event](), walk_of(of_service, environment, plain_cold)
+    while not walk.is_over:
+        found += await walk.next()
+    assert sorted(map(repr, found)) == sorted(map(repr, expected))
+
+
+async def test_an_export_goes_on_over_what_a_slice_had_when_it_began(
+    plain_cold: Stage, environment: VirtualEnvironment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(walking, "_PAGE", Budget(rows=10))
+    series = await flights(plain_cold)
+    expected = [each for name in ("id0", "id1", "id2") for each in await everything(series, name)]
+    found, walk = list[Event](), walk_of(served(plain_cold), environment, plain_cold)
+    while not walk.is_over:
+        found += await walk.next()
+        if walk.place.position is not None and the_slice(plain_cold).moved.compacted is None:
+            await step(plain_cold)
+            environment.advance(121.0)
+    assert the_slice(plain_cold).moved.compacted is not None
+    assert sorted(map(repr, found)) == sorted(map(repr, expected))
