@@ -37,17 +37,22 @@ class Module:
     def tree(self) -> ast.Module:
         return ast.parse(self.text)
 
+    @cached_property
+    def nodes(self) -> tuple[ast.AST, ...]:
+        """All that is in it, in no order that means anything."""
+        return tuple(ast.walk(self.tree))
+
     @property
     def lines(self) -> int:
         return self.text.count("\n")
 
     def functions(self) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
-        for node in ast.walk(self.tree):
+        for node in self.nodes:
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 yield node
 
     def classes(self) -> Iterator[ast.ClassDef]:
-        for node in ast.walk(self.tree):
+        for node in self.nodes:
             if isinstance(node, ast.ClassDef):
                 yield node
 
@@ -58,19 +63,23 @@ class Module:
 
     def imports(self) -> Iterator[tuple[str, int]]:
         """Every imported module with its line, those inside functions too; not those only for type checking."""
-        yield from _imports(self.tree)
+        yield from self._imported
+
+    @cached_property
+    def _imported(self) -> tuple[tuple[str, int], ...]:
+        return tuple(_imports(self.tree))
 
     def calls(self) -> Iterator[tuple[str, int]]:
         """Dotted names of the imported things that are called, whatever their alias, and the lines."""
         aliases = dict(self._aliases())
-        for node in ast.walk(self.tree):
+        for node in self.nodes:
             if isinstance(node, ast.Call) and (name := dotted(node.func)):
                 first, _, rest = name.partition(".")
                 if origin := aliases.get(first):
                     yield (f"{origin}.{rest}" if rest else origin), node.lineno
 
     def _aliases(self) -> Iterator[tuple[str, str]]:
-        for node in ast.walk(self.tree):
+        for node in self.nodes:
             if isinstance(node, ast.Import):
                 for item in node.names:
                     yield (

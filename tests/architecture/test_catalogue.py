@@ -7,7 +7,7 @@ import inspect
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -62,13 +62,15 @@ def owner(module_name: str) -> System | None:
     return next((system for system in SYSTEMS if f"{module_name}.".startswith(f"{system.path}.")), None)
 
 
-def foreign_imports() -> Iterator[tuple[str, str, System]]:
+@cache
+def foreign_imports() -> tuple[tuple[str, str, System], ...]:
     """Each import of something in a system's folder by a module outside of it."""
-    for module in modules():
-        for name, line in module.imports():
-            system = owner(name)
-            if system is not None and owner(module.name) != system:
-                yield f"{module.name}:{line}", name, system
+    return tuple(
+        (f"{module.name}:{line}", name, system)
+        for module in modules()
+        for name, line in module.imports()
+        if (system := owner(name)) is not None and owner(module.name) != system
+    )
 
 
 def test_names_and_numbers_are_unique() -> None:
