@@ -231,9 +231,7 @@ def test_a_shared_store_takes_a_shared_cache(environment: VirtualEnvironment, sh
     check_cache(Flaky(environment), frozenset({shared}))
 
 
-@pytest.mark.parametrize(
-    ("conditional", "capabilities"), [(None, ABLE), (False, ABLE), (True, ABLE), (True, COSTLY)], ids=str
-)
+@pytest.mark.parametrize(("conditional", "capabilities"), [(None, ABLE), (False, ABLE), (True, ABLE), (True, COSTLY)])
 def test_records_are_linearizable_where_one_process_or_the_replicas_decide(
     conditional: bool | None, capabilities: frozenset[str]
 ) -> None:
@@ -242,7 +240,7 @@ def test_records_are_linearizable_where_one_process_or_the_replicas_decide(
     assert (rows.serial, values.serial) == (True, msgspec.UNSET)
 
 
-@pytest.mark.parametrize(("conditional", "capabilities"), [(None, COSTLY), (False, COSTLY), (None, UNABLE)], ids=str)
+@pytest.mark.parametrize(("conditional", "capabilities"), [(None, COSTLY), (False, COSTLY), (None, UNABLE)])
 def test_linearizable_is_refused_with_the_reason_where_writes_are_not_decided(
     conditional: bool | None, capabilities: frozenset[str]
 ) -> None:
