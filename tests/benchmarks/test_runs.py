@@ -25,6 +25,7 @@ from benchmarks import (
     processes,
     resp,
     startup,
+    timeseries_segments,
     writeahead,
 )
 from soundstage.core.codec import JSON, MSGPACK, ContentType
@@ -296,6 +297,15 @@ def test_a_feed_is_told_to_all_its_followers(monkeypatch: pytest.MonkeyPatch) ->
 RUNNABLE = sorted(each.name for each in listed(FOLDER))
 
 
+@pytest.mark.slow
+def test_old_slices_are_measured_in_files_beside_their_tables() -> None:
+    figures = timeseries_segments.measure(timeseries_segments.Scale(flights=2_000, reads=3))
+    sound(figures)
+    assert {figure.bench.partition(".")[2] for figure in figures} == {
+        "disk", "newest_100_p50", "newest_100_p99", "day_p50", "day_p99", "rewrite_cpu", "duckdb_scan",
+    }  # fmt: skip
+
+
 def test_all_benchmarks_are_listed() -> None:
     assert RUNNABLE == [
         "blobs",
@@ -323,6 +333,7 @@ def test_all_benchmarks_are_listed() -> None:
         "tables_iceberg",
         "timeseries",
         "timeseries_rivals",
+        "timeseries_segments",
         "writeahead",
         "ycsb",
     ]

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import pytest
 
 from soundstage.core.time import INT64_MAX, INT64_MIN
+from soundstage.engines.blobs.memory import MemoryBlobs
 from soundstage.engines.records.cassandra import Link
 from soundstage.testing.records import OpenEngine
 from soundstage.testing.timeseries.store import Store
@@ -31,6 +32,13 @@ async def test_a_walk_of_a_fresh_seed_is_answered_as_by_a_sorted_list(open_engin
     seed = secrets.randbelow(SEED_MAX)
     print(f"seed {seed}")
     met = await walk(open_engine, seed, STEPS)
+    assert met["written"] > 0
+
+
+async def test_a_walk_with_segments_is_answered_as_by_a_sorted_list(open_engine: OpenEngine) -> None:
+    seed = secrets.randbelow(SEED_MAX)
+    print(f"seed {seed}")
+    met = await walk(open_engine, seed, STEPS, "segments", cold=MemoryBlobs)
     assert met["written"] > 0
 
 

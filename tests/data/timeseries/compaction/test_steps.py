@@ -24,6 +24,7 @@ from soundstage.core.environment import VirtualEnvironment
 from soundstage.core.errors import DataLoss, InvalidArgument, Unavailable
 from soundstage.core.time import Instant
 from soundstage.data.timeseries import Event, TimeInterval
+from soundstage.data.timeseries.compaction.compactor import Compactor, Progress
 from soundstage.data.timeseries.namespace import ServedNamespace
 from soundstage.data.timeseries.parquet import walking
 from soundstage.data.timeseries.segments import columns
@@ -186,13 +187,12 @@ async def test_two_who_rewrite_a_slice_at_once_do_no_harm(
     series = await flights(plain_cold)
     before = await everything(series, "id0")
     await until_written(plain_cold, environment)
-    turns = list[str]()
-
-    def another(reached: str) -> None:
-        turns.append(reached)
-
-    service_of(plain_cold)._compactions.reached = another
-    await asyncio.gather(*(step(plain_cold) for _ in range(3)))
+    found, turns = served(plain_cold), list[str]()
+    # As three processes would, each of which took the role for its own.
+    workers = [
+        Compactor(found, Progress(), plain_cold.compute, environment, lambda: None, turns.append) for _ in range(3)
+    ]
+    await asyncio.gather(*(each.round(found.config.compaction, 0) for each in workers))
     assert turns.count("begun") == 3
     await settle(plain_cold, environment)
     assert await everything(series, "id0") == before
@@ -228,6 +228,9 @@ async def test_what_is_not_read_back_as_it_was_never_takes_the_tables_place(
             await step(plain_cold)
     assert the_slice(plain_cold).moved.compacted is None
     assert await everything(series, "id0") == before
+    building = the_slice(plain_cold).moved.building
+    assert not await step(plain_cold)
+    assert the_slice(plain_cold).moved.building == building, "it is not tried all the time"
     await settle(plain_cold, environment)
     assert (await slices(series))[0].segments == 1
 

@@ -58,6 +58,9 @@ TABLE_KEPT_US = 900 * US
 RUN_KEPT_US = 3_600 * US
 """After a flip: no reader is under way any more. Of files it is longer, as a backup copies them after the records."""
 
+AGAIN_NS = 600 * NS_PER_S
+"""After which a slice that could not be rewritten is tried again."""
+
 SKEW_NS = 120 * NS_PER_S
 """By how much clocks of processes, with a write under way, may differ from what a slice's end says."""
 
@@ -67,7 +70,7 @@ WALK = Budget(rows=4_000, bytes=1 << 20)
 class Progress:
     """What was done for a namespace since the start of the process."""
 
-    __slots__ = ("bytes_in", "bytes_out", "failed", "slices", "waiting")
+    __slots__ = ("again_ns", "bytes_in", "bytes_out", "failed", "slices", "waiting")
 
     def __init__(self) -> None:
         self.slices: int = 0
@@ -75,6 +78,8 @@ class Progress:
         self.bytes_in: int = 0
         self.bytes_out: int = 0
         self.waiting: int = 0
+        self.again_ns: dict[int, int] = {}
+        """When slices that could not be rewritten are tried again, by the clock that only goes on."""
 
 
 class Pacing:
@@ -145,7 +150,10 @@ class Compactor:
                 await self._seal(found)
                 return len(due) > 1
             if self._environment.now_us() >= found.moved.sealed_us + SETTLED_US:
+                # One that cannot be rewritten holds up no other.
+                self._progress.again_ns[found.number] = self._environment.monotonic_ns() + AGAIN_NS
                 await self._rewrite(found, knobs)
+                del self._progress.again_ns[found.number]
                 return len(due) > 1
         return False
 
@@ -155,10 +163,10 @@ class Compactor:
 
     def _due(self, knobs: Compaction, asked_us: int) -> list[Slice]:
         """The slices to be rewritten, those first whose tables have been sealed long enough."""
-        now_ns, served = self._environment.now_ns(), self._served
+        now_ns, monotonic_ns, served = self._environment.now_ns(), self._environment.monotonic_ns(), self._served
         found = list[Slice]()
         for each in served.catalogue.slices:
-            if not served.lifetime.is_read(each, now_ns):
+            if not served.lifetime.is_read(each, now_ns) or self._progress.again_ns.get(each.number, 0) > monotonic_ns:
                 continue
             at_ns = due_ns(served, knobs, each)
             early = 0 if each.moved.sealed or at_ns - knobs.after > asked_us * 1_000 else int(knobs.after)

@@ -67,10 +67,11 @@ class Compactions:
     async def round(self, served: ServedNamespace, check: Callable[[], None]) -> bool:
         """See `Compactor.round`."""
         knobs = served.config.compaction
+        asked_us = 0
         if knobs is not None:
             await self._noted().note(digest_of(served.view), served.name, knobs.engine)
-        entry = await served.table.get(PARTITION, ASKED)
-        asked_us = 0 if entry is None else msgspec.msgpack.decode(entry.value, type=int)
+            entry = await served.table.get(PARTITION, ASKED)
+            asked_us = 0 if entry is None else msgspec.msgpack.decode(entry.value, type=int)
         progress = self._progress.setdefault(served.name, Progress())
         compactor = Compactor(served, progress, self._context.compute, self._environment, check, self.reached)
         return await compactor.round(knobs, asked_us)

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
-from soundstage.core.errors import PreconditionFailed
+from soundstage.core.errors import NotFound, PreconditionFailed
 from soundstage.runtime.system_table import Entry, SystemTable
 
 TABLE = "timeseries_segments"
@@ -51,8 +51,12 @@ class Stores:
 
         `clear` removes those of a digest from an engine.
         """
-        await self._create()
-        for digest, entry in (await self._table.read(PARTITION, "")).items():
+        try:
+            noted = await self._table.read(PARTITION, "")
+        except NotFound:
+            # No namespace has ever had any.
+            return
+        for digest, entry in noted.items():
             kept = _kept(entry)
             if not is_gone(kept.namespace, digest):
                 continue
