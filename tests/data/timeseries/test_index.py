@@ -697,6 +697,25 @@ async def test_an_index_that_was_begun_is_gone_on_with_where_it_was_by_whoever_h
     assert 0 < resumed < indexer.documents.made - resumed
 
 
+async def test_an_index_is_gone_on_with_though_the_slice_that_it_was_at_is_dropped(
+    indexed: Stage, search: Flaky, environment: VirtualEnvironment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trips = await make(indexed, time_partition=DAILY, retention={"delete_after": "2d"}, accept_limit="2d", index=INDEX)
+    await trips.write_event_records_sync(events=[event(NOW - off, f"f{off}") for off in (0, 47 * H, 47 * H - 1)])
+    await work(indexed)
+    monkeypatch.setattr(building, "WALK", Budget(rows=1, bytes=1 << 20))
+    monkeypatch.setattr(building, "EVENTS", 1)
+    await trips.rebuild_index()
+    environment.advance(10)
+    assert await service_of(indexed).tend_index("trips", lambda: None)
+    environment.advance(6 * 3_600)
+    await tend(indexed)
+    service_of(indexed).rest_indexes()
+    await work(indexed)
+    assert numbers(await found(trips)) == [0]
+    assert [each.aliases for each in await search.indexes()] != [[]]
+
+
 async def test_an_index_that_is_begun_anew_has_a_name_that_none_had(
     indexed: Stage, begun: TimeSeries, search: Flaky, environment: VirtualEnvironment
 ) -> None:

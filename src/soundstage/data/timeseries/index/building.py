@@ -21,10 +21,7 @@ EVENTS = 4_000
 
 
 class Progress(msgspec.Struct, frozen=True, array_like=True):
-    """How far an index was filled: all before the `position` in the slice of that table, and all slices before it.
-
-    Without a table nothing is walked yet; `is_whole`: all is.
-    """
+    """How far an index was filled: all before the `position` in the slice of that table, and all slices before it."""
 
     name: str
     table: str = ""
@@ -34,10 +31,13 @@ class Progress(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Build:
-    """The slices that are to be walked yet, and how far the first was; `is_whole` once there are none."""
+    """The slices that are to be walked yet, and how far the first was. `noted` is the progress that was noted last."""
 
-    def __init__(self, name: str, slices: Sequence[Slice], position: bytes | None = None) -> None:
+    def __init__(
+        self, name: str, slices: Sequence[Slice], position: bytes | None = None, noted: Progress | None = None
+    ) -> None:
         self.name = name
+        self.noted = noted
         self._left = list(slices)
         self._position = position
 
@@ -45,13 +45,13 @@ class Build:
     def resumed(progress: Progress, slices: Sequence[Slice]) -> Build:
         """One that goes on from there, over the `slices` that there are now; of those made since the feed tells too."""
         if progress.is_whole:
-            return Build(progress.name, ())
+            return Build(progress.name, (), noted=progress)
         at = next((at for at, each in enumerate(slices) if each.table == progress.table), None)
         if at is not None:
-            return Build(progress.name, slices[at:], progress.position)
+            return Build(progress.name, slices[at:], progress.position, progress)
         # Dropped meanwhile.
-        behind = [each for each in slices if each.start >= progress.start or not progress.table]
-        return Build(progress.name, behind)
+        behind = [each for each in slices if each.start >= progress.start]
+        return Build(progress.name, behind, noted=progress)
 
     @property
     def progress(self) -> Progress:
@@ -67,7 +67,7 @@ class Build:
 
     async def part(self, served: ServedNamespace, environment: Environment) -> tuple[list[EventKey], Build]:
         """The events of the next part of the walk, and what is to be done behind it; this one stays as it is."""
-        keys, ahead = dict[EventKey, None](), Build(self.name, self._left, self._position)
+        keys, ahead = dict[EventKey, None](), Build(self.name, self._left, self._position, self.noted)
         while ahead._left and len(keys) < EVENTS:
             await ahead._walk(served, environment, keys)
         return list(keys), ahead

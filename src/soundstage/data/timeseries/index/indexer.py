@@ -150,7 +150,7 @@ class Indexer:
                 # Somebody dropped it. What is asked of that name may come late, so there is none of it again.
                 wanted = f"{prefix}{work.fields.digest}-{await rebuild(work.served)}"
             self._build = Build(wanted, work.served.catalogue.slices)
-            await note_progress(work.served, self._build.progress, progress)
+            self._build.noted = await note_progress(work.served, self._build.progress, progress)
             await engine.create_index(work.fields.spec(wanted))
         for name in own:
             if name != wanted and (serving is None or name != serving.name):
@@ -186,7 +186,7 @@ class Indexer:
         keys, ahead = await build.part(work.served, self._environment)
         await self.documents.put(work.served, work.engine, work.fields, {build.name: None}, keys, work.check)
         # It has come so far only now: what could not be put is walked again.
-        await note_progress(work.served, ahead.progress, build.progress)
+        ahead.noted = await note_progress(work.served, ahead.progress, build.noted)
         self._build = ahead
         if not ahead.is_whole:
             return

@@ -72,11 +72,12 @@ async def progress_of(served: ServedNamespace) -> Progress | None:
     return None if entry is None else msgspec.msgpack.decode(entry.value, type=Progress)
 
 
-async def note_progress(served: ServedNamespace, now: Progress, before: Progress | None) -> None:
-    """It is noted how far an index is. Raises `PreconditionFailed` unless it was `before`: another process is at it."""
+async def note_progress(served: ServedNamespace, now: Progress, before: Progress | None) -> Progress:
+    """`now` is noted, and returned. Raises `PreconditionFailed` unless `before` was: another process is at it."""
     entry = await served.table.get(PARTITION, PROGRESS)
     noted = None if entry is None else msgspec.msgpack.decode(entry.value, type=Progress)
     if noted != before:
         raise PreconditionFailed("another process fills the index")
     stamp = None if entry is None else entry.stamp
     await served.table.write(PARTITION, {PROGRESS: msgspec.msgpack.encode(now)}, {PROGRESS: stamp}, onward=True)
+    return now
