@@ -704,6 +704,32 @@ MUTANTS: dict[str, Mutant] = {
         system="timeseries",
         steps=4_000,
     ),
+    "a_feed_is_read_on_before_its_documents_are_put": Mutant(
+        "memory",
+        (
+            Edit(
+                f"{SERIES}.index.indexer",
+                "            await self._tell(work, page)\n",
+                "            await self._following.commit(work.opened, work.feed.topic, page.next)\n"
+                "            await self._tell(work, page)\n",
+            ),
+        ),
+        system="timeseries",
+        steps=3_000,
+        seed=2,
+    ),
+    "what_a_store_did_not_take_is_not_put_back": Mutant(
+        "memory",
+        (
+            Edit(
+                f"{SERIES}.draining",
+                "            if _passes(error):\n                buffer.put_back(batch)\n",
+                "            if _passes(error):\n",
+            ),
+        ),
+        system="timeseries",
+        steps=2_000,
+    ),
     "one_bad_event_does_not_keep_the_others_out": Mutant(
         "memory",
         (

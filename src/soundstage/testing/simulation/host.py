@@ -19,15 +19,17 @@ from soundstage.runtime.stage import Stage
 from soundstage.testing.simulation.environment import SimulatedEnvironment
 from soundstage.testing.simulation.faults import HEALTHY, FaultRates, FaultyRecords
 from soundstage.testing.simulation.log import LastingLog
+from soundstage.testing.simulation.search import LastingSearch
 from soundstage.testing.simulation.storage import End, Storage
 
 ENGINE = "default"
 BLOBS = "blobs"
 LOG = "log"
+SEARCH = "search"
 
 CONFIG: Mapping[str, Any] = {
     "data": "memory:",
-    "engines": {name: {"url": "memory:"} for name in (ENGINE, BLOBS, LOG)},
+    "engines": {name: {"url": "memory:"} for name in (ENGINE, BLOBS, LOG, SEARCH)},
     "systems": {"writeahead": {"log": LOG}},
 }
 
@@ -38,7 +40,7 @@ class Host:
     """One stage over one engine that is seen through faults; `config` is what its stage file says besides `CONFIG`.
 
     `rates` are the faults of its port, for tables not in `spared`; `changes` counts how often they were set. It knows
-    `systems` besides those of the catalogue, and its `blobs` and its `log` stay when its process does not.
+    `systems` besides those of the catalogue; its `blobs`, `log` and `search` stay when its process does not.
     `restarts` counts the processes that ended.
     """
 
@@ -55,6 +57,7 @@ class Host:
         self.systems: tuple[System, ...] = (*SYSTEMS, *systems)
         self.blobs: MemoryBlobs = MemoryBlobs(environment)
         self.log: LastingLog = LastingLog(environment, lambda: self.rates)
+        self.search: LastingSearch = LastingSearch(environment, lambda: self.rates)
         self.environment = environment
         self.restarts: int = 0
         self.changes: int = 0
@@ -86,7 +89,7 @@ class Host:
         before = set(threading.enumerate())
         self.engine = FaultyRecords(self.storage.open(self.environment), self.environment)
         self.engine.spared = self.spared
-        given: dict[str, Any] = {ENGINE: self.engine, BLOBS: self.blobs, LOG: self.log}
+        given: dict[str, Any] = {ENGINE: self.engine, BLOBS: self.blobs, LOG: self.log, SEARCH: self.search}
         stage = Stage.open(
             config=self.config,
             variables={},
@@ -125,7 +128,7 @@ class Host:
 
     def counts(self) -> Counter[str]:
         """How often each fault of the port has struck, over all processes."""
-        return self._counts + self.engine.counts + self.log.counts
+        return self._counts + self.engine.counts + self.log.counts + self.search.counts
 
     async def sweep(self, budget_rows: int) -> Sweep:
         """What the sweeper's role does, once."""

@@ -10,6 +10,7 @@ import pytest
 from tests.testing.simulation.theatre import at_site, noted
 
 from soundstage.engines.records.port import TableSpec
+from soundstage.engines.search.queries import All
 from soundstage.testing.simulation.scenario import Divergence, Site
 from soundstage.testing.simulation.timeseries.play import TimeSeriesPlay
 from soundstage.testing.simulation.timeseries.rules import LAYOUTS, RULES
@@ -102,5 +103,42 @@ def test_what_was_written_is_there_after_the_host_was_killed() -> None:
         await playing.play(step("tend", 2))
         await playing.play(step("walk", 3))
         await playing.settle()
+
+    played(body)
+
+
+def test_what_is_queued_is_stored_soon_and_found() -> None:
+    async def body(site: Site, playing: TimeSeriesPlay) -> set[str]:
+        await playing.play(step("index"))
+        await playing.play(step("queue", 2, drafts=(draft(2), draft(2, event_id=1))))
+        await playing.play(step("write", 3, drafts=(draft(3, series=1),)))
+        await playing.play(step("index", 4, limited=True))
+        await playing.play(step("search", 5))
+        await playing.play(step("rebuild", 6))
+        await playing.play(step("wipe", 7))
+        await playing.settle()
+        return noted()
+
+    assert {"indexed", "queued", "written", "agreed", "found", "rebuilt", "wiped"} <= played(body)
+
+
+def test_a_document_that_is_lost_is_noticed() -> None:
+    async def body(site: Site, playing: TimeSeriesPlay) -> None:
+        await playing.play(step("write", drafts=(draft(1), draft(1, series=1))))
+        await playing.play(step("index", 2))
+        (index,) = await site.host.search.indexes()
+        await site.host.search.delete_where(index.spec.name, All(), limit=1)
+        with pytest.raises(Divergence, match="is there, and not found"):
+            await playing.play(step("index", 3, limited=True))
+
+    played(body)
+
+
+def test_a_queued_event_that_nobody_stores_is_noticed() -> None:
+    async def body(site: Site, playing: TimeSeriesPlay) -> None:
+        await playing.play(step("write", drafts=(draft(1),)))
+        playing._served().buffer.events += 1
+        with pytest.raises(Divergence, match="queued events"):
+            await playing.play(step("queue", 2, drafts=(draft(2),)))
 
     played(body)

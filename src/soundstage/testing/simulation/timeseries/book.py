@@ -123,14 +123,22 @@ class Book:
 
     def acknowledges(self, events: Sequence[Event], began: Moment, ended: Moment) -> None:
         """All of it is there, or was dropped. Raises `Divergence` where it could not be taken."""
+        self.takes(events, began, ended)
+        self.stores(events, began, ended)
+
+    def takes(self, events: Sequence[Event], began: Moment, ended: Moment) -> None:
+        """All of it was taken, and may be there. Raises `Divergence` where it could not be."""
         for event in events:
             if self._history.is_ahead(event.event_time, began.ns, ended.ns):
                 raise Divergence(f"{event} was taken, and is ahead")
-            told = self._of(event)
             late = self._history.is_late(event.event_time, began.ns, ended.ns)
-            if late and not self._may_be_stored(told, items_of(event)):
+            if late and not self._may_be_stored(self._of(event), items_of(event)):
                 raise Divergence(f"{event} was taken, and is too old")
-            told.adds(Sending(began.number, ended.number, items_of(event)))
+
+    def stores(self, events: Sequence[Event], began: Moment, ended: Moment) -> None:
+        """All of it is there, or was dropped."""
+        for event in events:
+            self._of(event).adds(Sending(began.number, ended.number, items_of(event)))
 
     def check_refusal(self, events: Sequence[Event], index: int, began: Moment, ended: Moment) -> None:
         """Raise `Divergence` where the event of that index was refused for its time, and could not be."""
@@ -168,6 +176,14 @@ class Book:
             raise Divergence(f"{event_id} of {look.series} is not shown by {look}")
         for event in found:
             self._of(event).adds(Sending(look.began.number, look.ended.number, items_of(event)))
+
+    def check_found(self, found: Sequence[Event], look: Look) -> None:
+        """Raise `Divergence` unless what an index shows is there, in order; it may lack what is newer than it."""
+        orders = [(-int(each.event_time), each.time_series_id, each.event_id) for each in found]
+        if orders != sorted(set(orders)):
+            raise Divergence(f"events are found twice or out of order: {orders}")
+        for event in found:
+            self._check_shown(event, look)
 
     def _check_shown(self, event: Event, look: Look) -> None:
         told, items = self._of(event), items_of(event)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import suppress
 from random import Random
 from typing import Any
@@ -12,12 +12,15 @@ from soundstage.core.errors import DeadlineExceeded, Exhausted, InvalidArgument,
 from soundstage.core.namespace import LatencyObjective, NamespaceSpec, Objective
 from soundstage.core.time import INT64_MAX, INT64_MIN, NS_PER_S, Duration, Instant
 from soundstage.data.timeseries.api import Event, EventFilter, EventItem, TimeInterval, TimeSeries
+from soundstage.data.timeseries.namespace import ServedNamespace
 from soundstage.data.timeseries.service import TimeSeriesService
 from soundstage.runtime.namespaces.api import Namespaces
 from soundstage.testing.simulation.environment import START_NS
 from soundstage.testing.simulation.scenario import SYSTEM_TABLES, Divergence, Play, Site
 from soundstage.testing.simulation.timeseries.book import KIND, Book, Look, Moment
+from soundstage.testing.simulation.timeseries.queueing import Queueing, knobs
 from soundstage.testing.simulation.timeseries.rules import LAYOUTS, RULES, History, M, Rules
+from soundstage.testing.simulation.timeseries.seeking import KNOBS, Seeking
 from soundstage.testing.simulation.timeseries.steps import EVENT_IDS, KEYS, SERIES, Draft, SeriesStep, draw
 from soundstage.testing.simulation.turn import aside
 
@@ -28,6 +31,8 @@ KEPT_MAX = 60
 PAGES_MAX = 3_000
 TRIES_MAX = 5
 RETRY_S = 0.2
+INDEXED_SHARE = 0.6
+"""Of the runs."""
 
 
 def kind_of(time_ns: int, event_id: str) -> bytes:
@@ -47,12 +52,21 @@ class TimeSeriesPlay:
         self._configuring = asyncio.Lock()
         self._rounds: dict[int, Moment] = {}
         self._round = 0
+        self._seeking: Seeking | None = None
+        if random.random() < INDEXED_SHARE:
+            self._seeking = Seeking(site, self._book, self._history, NAMESPACE, self._service, self._now)
+        self._queueing = Queueing(
+            site, self._book, self._history, lambda: self._served().buffer, self._sees, self._tells
+        )
 
     async def prepare(self) -> None:
         """The namespace is there."""
         await self._put(self._history.current)
 
     async def play(self, step: SeriesStep) -> None:
+        if step.act in ("index", "search", "rebuild", "wipe"):
+            await self._play_index(step)
+            return
         match step.act:
             case "write":
                 await self._write(step)
@@ -71,6 +85,29 @@ class TimeSeriesPlay:
                 await self._lay_out(step)
             case "age":
                 await self._site.environment.sleep(20 * 60.0)
+            case "queue":
+                await self._queue(step)
+            case _:
+                raise AssertionError(step.act)
+
+    async def _play_index(self, step: SeriesStep) -> None:
+        if self._seeking is None:
+            return
+        match step.act:
+            case "index":
+                check = self._check(self._site.host.restarts)
+                agreeing = step.limited or step.filtered
+                work = self._seeking.agree(check, self._all) if agreeing else self._seeking.tend(check)
+                outcome = await self._alone(work)
+                if isinstance(outcome, Exception):
+                    raise outcome
+            case "search":
+                kind = KINDS[step.choice % 2] if step.filtered else None
+                await self._seeking.search(step.client, kind, max(2, step.page_size))
+            case "rebuild":
+                await self._seeking.rebuild(step.client)
+            case _:
+                await self._seeking.wipe()
 
     async def settle(self) -> None:
         """All that must be there is, nothing else is, and no table is there that no slice has."""
@@ -79,10 +116,12 @@ class TimeSeriesPlay:
         for number in range(len(SERIES)):
             step = SeriesStep(number=0, client=0, act="walk", series=number, page_size=7)
             await self._read(step)
-        service, engine = self._service(), self._site.host.engine
-        slices = service._serve(NAMESPACE).catalogue.slices  # pyright: ignore[reportPrivateUsage]
+        if self._seeking is not None:
+            await self._seeking.settle(self._all)
+        engine, slices = self._site.host.engine, self._served().catalogue.slices
         tables = {spec.name for spec in await engine.tables() if spec.name.startswith(f"timeseries/{NAMESPACE}/")}
-        if tables != {each.table for each in slices}:
+        # One that was noted and not made yet belongs to a write that failed, and is made by the next.
+        if not {each.table for each in slices if each.made} <= tables <= {each.table for each in slices}:
             raise Divergence(f"there are the tables {sorted(tables)}, and slices {slices}")
 
     async def _write(self, step: SeriesStep) -> None:
@@ -128,9 +167,42 @@ class TimeSeriesPlay:
             if any(self._history.may_be_late(each.event_time, began.ns, ended.ns) for each in events):
                 self._site.note("late_and_stored")
             self._book.acknowledges(events, began, ended)
+            self._tells(events)
             await self._sees()
             self._site.note("written")
             return
+
+    async def _queue(self, step: SeriesStep) -> None:
+        """Events that are stored later, or lost with their process."""
+        events = [self._event(draft) for draft in step.drafts]
+        self._book.sends(events)
+        series, restarts = self._site.client(step.client, TimeSeries, NAMESPACE), self._site.host.restarts
+        began = self._now()
+        try:
+            await series.write_event_records(events=events)
+        except InvalidArgument as error:
+            await self._refused(events, error, began)
+            return
+        except KNOWN:
+            self._site.note("uncertain")
+            return
+        self._book.takes(events, began, self._now())
+        await self._queueing.watch(events, began, self._now, restarts)
+        await self._sees()
+
+    async def _all(self) -> list[Event]:
+        """Every event that is shown."""
+        series = self._site.host.stage.client(TimeSeries, NAMESPACE)
+        always = TimeInterval(start=Instant(INT64_MIN), end=Instant(INT64_MAX))
+        found = list[Event]()
+        for name in SERIES:
+            pages = series.read_event_records.pages(time_series_id=name, time_interval=always)
+            found += [each async for page in pages for each in page.records]
+        return found
+
+    def _tells(self, events: Sequence[Event]) -> None:
+        if self._seeking is not None:
+            self._seeking.tells(events)
 
     async def _refused(self, events: list[Event], error: InvalidArgument, began: Moment) -> None:
         field = error.field or ""
@@ -198,13 +270,7 @@ class TimeSeriesPlay:
         self._round += 1
         number, began, restarts = self._round, self._now(), self._site.host.restarts
         self._rounds[number] = began
-        task = asyncio.ensure_future(self._service().tend(NAMESPACE, self._check(restarts)))
-        while not task.done() and restarts == self._site.host.restarts and self._site.host.is_up:
-            await asyncio.wait({task}, timeout=0.05)
-        if not task.done():
-            self._site.note("cut_short")
-            task.cancel()
-        outcome = (await asyncio.gather(task, return_exceptions=True))[0]
+        outcome = await self._alone(self._service().tend(NAMESPACE, self._check(restarts)))
         del self._rounds[number]
         if self._book.drops(began, self._now()):
             self._site.note("dropped")
@@ -212,6 +278,17 @@ class TimeSeriesPlay:
             raise Divergence(f"slices could not be tended: {outcome!r}") from outcome
         if isinstance(outcome, Exception) and not isinstance(outcome, SoundstageError):
             raise outcome
+
+    async def _alone(self, work: Coroutine[Any, Any, None]) -> BaseException | None:
+        """What became of `work`, which ends with the process that does it."""
+        restarts = self._site.host.restarts
+        task = asyncio.ensure_future(work)
+        while not task.done() and restarts == self._site.host.restarts and self._site.host.is_up:
+            await asyncio.wait({task}, timeout=0.05)
+        if not task.done():
+            self._site.note("cut_short")
+            task.cancel()
+        return (await asyncio.gather(task, return_exceptions=True))[0]
 
     def _check(self, restarts: int) -> Any:
         def check() -> None:
@@ -238,7 +315,10 @@ class TimeSeriesPlay:
             self._history.succeeds(rules, self._now_ns())
 
     async def _put(self, rules: Rules) -> None:
-        config = {**rules.knobs(), "time_partition": self._layout, "page_size_bytes": "2KiB", "fan_out": 2}
+        config: dict[str, Any] = {**rules.knobs(), "time_partition": self._layout, "page_size_bytes": "2KiB"}
+        config |= {"fan_out": 2, "queue_buffering": knobs()}
+        if self._seeking is not None:
+            config["index"] = dict(KNOBS)
         slos = {"read": Objective(latency=LatencyObjective(max=Duration(NS_PER_S // 5)))}
         spec = NamespaceSpec(name=NAMESPACE, abstraction="timeseries", config=config, slos=slos)
         await self._site.host.stage.client(Namespaces).put(namespace=spec)
@@ -246,9 +326,12 @@ class TimeSeriesPlay:
     async def _sees(self) -> None:
         """The slices there are; what cannot be known now is known later."""
         with suppress(SoundstageError), aside():
-            catalogue = self._service()._serve(NAMESPACE).catalogue  # pyright: ignore[reportPrivateUsage]
+            catalogue = self._served().catalogue
             await catalogue.refresh()
             self._history.sees(catalogue.slices)
+
+    def _served(self) -> ServedNamespace:
+        return self._service()._serve(NAMESPACE)  # pyright: ignore[reportPrivateUsage]
 
     def _service(self) -> TimeSeriesService:
         service = self._site.host.stage.systems.service("timeseries")
@@ -294,7 +377,7 @@ class TimeSeriesScenario:
     system = "timeseries"
     spared: frozenset[str] = SYSTEM_TABLES
     situations: Mapping[str, float] = {
-        "written": 0.2,
+        "written": 0.12,
         "repeated": 0.05,
         "late_and_stored": 0.005,
         "refused": 0.01,
@@ -304,6 +387,11 @@ class TimeSeriesScenario:
         "paged": 0.02,
         "uncertain": 0.0002,
         "doubled": 0.002,
+        "queued": 0.005,
+        "indexed": 0.005,
+        "agreed": 0.001,
+        "found": 0.002,
+        "wiped": 0.0005,
     }
 
     def draw(self, random: Random, number: int, client: int) -> SeriesStep:

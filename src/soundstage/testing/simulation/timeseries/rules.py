@@ -84,8 +84,9 @@ class History:
 
     def possible(self, began_ns: int, ended_ns: int) -> set[Rules]:
         """Those that may have been in force at any time in the interval."""
-        since_ns, base = next(each for each in reversed(self._certain) if each[0] <= began_ns)
-        later = {rules for at_ns, rules in self._certain if began_ns < at_ns <= ended_ns}
+        # Of what happens at one instant nobody knows the order.
+        since_ns, base = next(each for each in reversed(self._certain) if each[0] < began_ns)
+        later = {rules for at_ns, rules in self._certain if began_ns <= at_ns <= ended_ns}
         tried = {each.rules for each in self._tried if since_ns <= each.began_ns <= ended_ns}
         return {base, *later, *tried}
 

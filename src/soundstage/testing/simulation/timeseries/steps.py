@@ -7,9 +7,25 @@ from typing import Literal, TypeAlias, get_args
 
 from soundstage.testing.simulation.scenario import Step
 
-Act: TypeAlias = Literal["write", "repeat", "late", "read", "walk", "tend", "double", "keep", "lay_out", "age"]
+Act: TypeAlias = Literal[
+    "write",
+    "repeat",
+    "late",
+    "read",
+    "walk",
+    "tend",
+    "double",
+    "keep",
+    "lay_out",
+    "age",
+    "queue",
+    "index",
+    "search",
+    "rebuild",
+    "wipe",
+]
 
-_WEIGHTS = (34, 12, 6, 16, 12, 8, 2, 4, 4, 2)
+_WEIGHTS = (34, 12, 6, 16, 12, 8, 2, 4, 4, 2, 8, 24, 6, 1, 1)
 
 SERIES = ("ada", "bob", "cyd")
 EVENT_IDS = ("a", "b", "c")
