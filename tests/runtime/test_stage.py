@@ -347,16 +347,24 @@ async def test_engines_of_each_port_are_reached_by_their_names() -> None:
         "default": {"url": "memory:"},
     }
     async with Stage.open(data="memory:", config={"engines": engines}) as stage:
-        reached = (stage.log("rows"), stage.search("rows"), stage.cache("hot"), stage.tables("wide"))
+        of_rows = stage.engines.ports("rows")
+        reached = (
+            stage.log("rows"),
+            stage.search("rows"),
+            stage.blobs("rows"),
+            stage.cache("hot"),
+            stage.tables("wide"),
+        )
         assert reached == (
-            stage.engines.ports("rows")["log"],
-            stage.engines.ports("rows")["search"],
+            of_rows["log"],
+            of_rows["search"],
+            of_rows["blobs"],
             stage.engines["hot"],
             stage.engines["wide"],
         )
 
 
-@pytest.mark.parametrize("port", ["log", "search", "cache", "tables"])
+@pytest.mark.parametrize("port", ["log", "search", "blobs", "cache", "tables"])
 async def test_an_engine_without_the_port_is_refused(port: str) -> None:
     engines = {"default": {"url": "memory:"}, "hot": {"url": "lru:"}, "wide": {"url": "arrow:"}}
     other = "wide" if port == "cache" else "hot"

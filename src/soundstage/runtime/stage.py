@@ -190,6 +190,10 @@ class Stage:
         """The cache of that name, for programs of one's own. Raises as `log` does."""
         return self.engines.cache(engine, "engine")
 
+    def blobs(self, engine: str) -> Blobs:
+        """The large objects that the engine of that name holds, for programs of one's own. Raises as `log` does."""
+        return self.engines.blobs(engine, "engine")
+
     @property
     def namespaces(self) -> NamespaceControl:
         """The control plane of the namespaces; only while started."""

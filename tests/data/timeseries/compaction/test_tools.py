@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from examples.flights.flights import load, of_january
 from tests.data.timeseries.compaction.conftest import OpenStage, settle, slices
-from tests.data.timeseries.conftest import make, service_of
+from tests.data.timeseries.conftest import make
 
 from soundstage.core.environment import VirtualEnvironment
 from soundstage.core.extras import library
@@ -37,7 +37,7 @@ async def test_duckdb_counts_in_segments_of_real_flights_what_reads_and_their_so
         await settle(stage, environment)
     told = await slices(flights)
     assert all(each.segments is not None and each.late is None for each in told)
-    blobs = service_of(stage)._segments.blobs("cold")
+    blobs = stage.blobs("cold")
     folder = tmp_path / "copied"
     folder.mkdir()
     for number, info in enumerate(await blobs.list("timeseries/")):
