@@ -65,8 +65,8 @@ class Walk:
         environment: Environment,
         compute: Compute,
     ) -> None:
-        self.place = place
-        self.open = opened
+        self.place: WalkPlace = place
+        self.open: Open = opened
         self._serve = serve
         self._interval = start_ns, end_ns
         self._environment = environment
