@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
 from tests.testing.kv.conftest import memory_opener
 
+from soundstage.core.errors import SoundstageError
 from soundstage.data.timeseries import placement, reads, service, slices, writes
+from soundstage.data.timeseries.segments import layers
+from soundstage.data.timeseries.slices import UNMOVED
+from soundstage.engines.blobs.memory import MemoryBlobs
 from soundstage.testing.timeseries.walk import SITUATIONS, H, walk
 
 pytestmark = [pytest.mark.slow, pytest.mark.holds_the_loop]
@@ -46,6 +51,28 @@ WRONG: dict[str, tuple[Any, str, Callable[..., Any]]] = {
 }
 
 
+def _only_tables(records: Any, segments: Any, found: Any, series: Any, time_bucket: Any, span: Any) -> Any:
+    if found.tables:
+        found = found.altered(UNMOVED)
+    return layers.reader_of(records, segments, found, series, time_bucket, span)
+
+
+async def _not_looked_up(*_: Any) -> None:
+    return
+
+
+def _not_renewed(self: Any, now_us: int) -> Any:
+    moved = msgspec.structs.replace(self.moved, sealed=(self.table,), sealed_us=now_us)
+    return self.altered(moved)
+
+
+WRONG_WITH_SEGMENTS: dict[str, tuple[Any, str, Callable[..., Any]]] = {
+    "what lies in segments is hidden by a table": (reads, "reader_of", _only_tables),
+    "a retry is not looked up in segments": (writes, "_look_in_segments", _not_looked_up),
+    "a sealed table is written to": (slices.Slice, "resealed", _not_renewed),
+}
+
+
 async def test_what_is_right_is_not_found_out() -> None:
     met = await walk(memory_opener(), 2, STEPS)
     assert met["written"] > STEPS // 4
@@ -58,3 +85,16 @@ async def test_what_is_wrong_is_found_out(wrong: str, monkeypatch: pytest.Monkey
     monkeypatch.setattr(owner, name, replacement)
     with pytest.raises(AssertionError, match="seed 1, step"):
         await walk(memory_opener(), 1, STEPS)
+
+
+async def test_what_is_right_with_segments_is_not_found_out() -> None:
+    met = await walk(memory_opener(), 2, STEPS, cold=MemoryBlobs)
+    assert met["late"] > 0
+
+
+@pytest.mark.parametrize("wrong", WRONG_WITH_SEGMENTS, ids=lambda name: name.replace(" ", "_"))
+async def test_what_is_wrong_with_segments_is_found_out(wrong: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    owner, name, replacement = WRONG_WITH_SEGMENTS[wrong]
+    monkeypatch.setattr(owner, name, replacement)
+    with pytest.raises((AssertionError, SoundstageError)):
+        await walk(memory_opener(), 1, STEPS, cold=MemoryBlobs)

@@ -235,6 +235,15 @@ async def test_what_is_not_read_back_as_it_was_never_takes_the_tables_place(
     assert (await slices(series))[0].segments == 1
 
 
+async def test_a_sealed_table_that_is_missing_is_told(plain_cold: Stage, environment: VirtualEnvironment) -> None:
+    await flights(plain_cold)
+    await until_written(plain_cold, environment)
+    (name,) = await tables(plain_cold)
+    await served(plain_cold).records.drop_table(name)
+    with pytest.raises(DataLoss, match="is missing"):
+        await step(plain_cold)
+
+
 async def test_a_damaged_file_is_named_and_nothing_is_silently_missing(
     open_cold: OpenStage, environment: VirtualEnvironment, cold: MemoryBlobs
 ) -> None:

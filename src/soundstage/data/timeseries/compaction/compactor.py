@@ -21,7 +21,7 @@ from math import inf
 import msgspec
 
 from soundstage.core.environment import Environment
-from soundstage.core.errors import DataLoss
+from soundstage.core.errors import DataLoss, NotFound
 from soundstage.core.ids import uuid4_hex
 from soundstage.core.time import NS_PER_S, Duration
 from soundstage.data.timeseries.compaction.sorting import Merged, Sorting, Source, groups
@@ -206,6 +206,10 @@ class Compactor:
             )
             await self._verify(compacted, written, before, pacing.spend)
             self._reached("verified")
+        except NotFound as error:
+            # Of a slice that is there it is a loss, and no slice that was dropped meanwhile.
+            await self._served.catalogue.check_there(began, error)
+            raise
         except DataLoss:
             self._progress.failed += 1
             raise
