@@ -161,7 +161,7 @@ async def test_of_first_entries_that_a_broker_hung_amid_all_is_there_that_was_ac
     spots = await asyncio.gather(*calls)
     kept = [await values(log, partitions=1) for log in logs]
     await asyncio.gather(*(log.stop() for log in logs))
-    assert spots == [[(0, number) for number in range(len(lumps))]] * NEWCOMERS
+    assert spots == [[Spot(0, number) for number in range(len(lumps))]] * NEWCOMERS
     assert kept == [lumps] * NEWCOMERS
 
 

@@ -176,9 +176,7 @@ MISTAKES = (
     ),
     _memory("statistics count what went", "durability", "each.end - each.start for each", "each.end for each"),
     _arrivals("entries have no limit", "limits", "if size > ENTRY_MAX_BYTES:", "if False:"),
-    _arrivals(
-        "keys do not count", "limits", 'len(entry.key or b"") + len(entry.value or b"")', 'len(entry.value or b"")'
-    ),
+    _arrivals("keys do not count", "limits", "size += len(key)", "size += 0"),
     _arrivals("headers do not count", "limits", "if entry.headers:\n        size +=", "if False:\n        size +="),
     _arrivals("calls have no limit", "limits", "if total > CALL_MAX_BYTES:", "if False:"),
     _arrivals(
@@ -186,11 +184,9 @@ MISTAKES = (
     ),
     _arrivals("entries are not counted", "limits", "if len(entries) > CALL_MAX_ENTRIES:", "if False:"),
     _arrivals("headers are not counted", "limits", "if len(entry.headers) > HEADERS_MAX:", "if False:"),
-    _arrivals("times ahead are taken", "appends", "0 <= entry.time_us <= latest_us", "0 <= entry.time_us"),
-    _arrivals(
-        "times before 1970 are taken", "appends", "not 0 <= entry.time_us <= latest_us", "entry.time_us > latest_us"
-    ),
-    _arrivals("compacted entries need no key", "compaction", "if is_compact and entry.key is None:", "if False:"),
+    _arrivals("times ahead are taken", "appends", "0 <= time_us <= latest_us", "0 <= time_us"),
+    _arrivals("times before 1970 are taken", "appends", "not 0 <= time_us <= latest_us", "time_us > latest_us"),
+    _arrivals("compacted entries need no key", "compaction", "if is_compact and key is None:", "if False:"),
     _arrivals("names may be anything", "topics", "and _NAME.fullmatch(name):", "and True:"),
     _arrivals(
         "partitions have no bounds",

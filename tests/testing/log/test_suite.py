@@ -12,7 +12,7 @@ from tests.engines.log.opened import in_memory
 
 import soundstage.testing.log.suite as suite
 from soundstage.engines.log.memory import MemoryLog
-from soundstage.engines.log.port import Entry, LogCapability, TopicSpec
+from soundstage.engines.log.port import Entry, LogCapability, Spot, TopicSpec
 from soundstage.testing.log import LogBench, LogSuite, OpenLog
 from soundstage.testing.log.histories import Passed, Player, Sent, Swept
 
@@ -104,4 +104,4 @@ async def test_entries_of_the_bench_are_the_ports(open_log: OpenLog) -> None:
     log = MemoryLog(environment)
     await log.start()
     await log.create_topic(TopicSpec(name="a"))
-    assert await log.append("a", [Entry(b"")]) == [(0, 0)]
+    assert await log.append("a", [Entry(b"")]) == [Spot(0, 0)]

@@ -102,22 +102,24 @@ def check_entries(spec: TopicSpec, entries: Sequence[Entry], now_us: int) -> int
     is_compact = spec.compact
     for index, entry in enumerate(entries):
         # Most entries have neither headers nor a time, and this is done for each.
+        key, value = entry.key, entry.value
+        size = 0 if value is None else len(value)
+        if key is not None:
+            size += len(key)
         if entry.headers:
             size = size_of(entry)
             if len(entry.headers) > HEADERS_MAX:
                 raise TooLarge(f"entry {index} has over {HEADERS_MAX} headers", field=f"entries[{index}].headers")
-        else:
-            size = len(entry.key or b"") + len(entry.value or b"")
         if size > ENTRY_MAX_BYTES:
             raise refusals.entry_too_large(index, size)
         total += size
-        if entry.time_us is not None and not 0 <= entry.time_us <= latest_us:
+        if (time_us := entry.time_us) is not None and not 0 <= time_us <= latest_us:
             raise InvalidArgument(
                 f"the time of entry {index} is more than an hour from now, or before 1970",
                 field=f"entries[{index}].time_us",
                 hint="leave it out, or mend the clock of the producer",
             )
-        if is_compact and entry.key is None:
+        if is_compact and key is None:
             raise InvalidArgument(
                 f"entry {index} has no key, and the topic {spec.name!r} is compacted by key",
                 field=f"entries[{index}].key",

@@ -10,7 +10,7 @@ To write another engine: implement `Log`, announce what else it can in `capabili
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
 
@@ -110,11 +110,17 @@ class Stored(msgspec.Struct, frozen=True, array_like=True, gc=False):
     headers: Headers = ()
 
 
-class Spot(NamedTuple):
-    """Where an entry is in its topic."""
+class Spot(msgspec.Struct, frozen=True, array_like=True, order=True, gc=False):
+    """Where an entry is in its topic; it can be taken apart as `partition, offset = spot`.
+
+    No named tuple: each append makes one for each entry, and the collector of garbage would look at all of them.
+    """
 
     partition: int
     offset: int
+
+    def __iter__(self) -> Iterator[int]:
+        return iter((self.partition, self.offset))
 
 
 class Position(NamedTuple):

@@ -185,7 +185,7 @@ class Player:
         turn = next((spot.partition for spot, each in zip(found, entries, strict=True) if each.key is None), 0)
         for spot, each in zip(found, entries, strict=True):
             place = self._place(sent, each.key, turn)
-            assert spot == (place, self._kept[place].append(each, now_us))
+            assert spot == Spot(place, self._kept[place].append(each, now_us))
         if sent.token is not None:
             self._tokens[sent.token] = (now_us, sent._replace(ahead_us=time_us), found)
 

@@ -261,6 +261,20 @@ def clients(monkeypatch: pytest.MonkeyPatch) -> list[Slow]:
     return found
 
 
+async def test_appends_that_come_one_after_another_are_heard_of_no_later(
+    monkeypatch: pytest.MonkeyPatch, bridge: Bridge, clients: list[Slow]
+) -> None:
+    producing = await known(bridge, clients)
+    monkeypatch.setattr(module, "SERVE_LAST_S", 3_600)
+    monkeypatch.setattr(module, "SERVE_LATER", 10)
+    calls = [asyncio.ensure_future(append(producing, 10)) for _ in range(20)]
+    await asyncio.sleep(0)
+    clients[0].arrive()
+    async with asyncio.timeout(30):
+        assert await asyncio.gather(*calls) == [[Spot(0, offset)] for offset in range(20)]
+    await producing.close()
+
+
 async def test_what_a_call_gave_up_takes_up_room_until_kafka_has_decided(bridge: Bridge, clients: list[Slow]) -> None:
     producing = Producing(link(f"in_flight={MIB}"), bridge)
     with pytest.raises(DeadlineExceeded) as given_up:
@@ -271,7 +285,7 @@ async def test_what_a_call_gave_up_takes_up_room_until_kafka_has_decided(bridge:
     waiting = asyncio.ensure_future(append(producing, MIB))
     await clients[0].came.wait()
     clients[0].arrive()
-    assert await waiting == [(0, 0)]
+    assert await waiting == [Spot(0, 0)]
     assert [each.value.outcome for each in (given_up, refused)] == ["unknown", "not_applied"]
     assert len(clients) == 1
     await producing.close()
@@ -352,7 +366,7 @@ class TestOpening:
         clients[0].arrive(7)
         await clients[0].came.wait()
         clients[0].arrive(8)
-        assert await call == [(0, 7), (0, 8), (0, 9)]
+        assert await call == [Spot(0, 7), Spot(0, 8), Spot(0, 9)]
         assert (alone, clients[0].sent) == ([(0, b"a")], [(0, b"a"), (0, b"b"), (0, b"c")])
         await producing.close()
 
@@ -370,7 +384,7 @@ class TestOpening:
         await clients[0].came.wait()
         sent = list(clients[0].sent)
         clients[0].arrive(3)
-        assert (await call, sent) == ([(0, 3), (0, 4)], [(0, b"a"), (0, b"b")])
+        assert (await call, sent) == ([Spot(0, 3), Spot(0, 4)], [(0, b"a"), (0, b"b")])
         await producing.close()
 
     async def test_others_wait_until_the_first_is_there(self, bridge: Bridge, clients: list[Slow]) -> None:
@@ -384,7 +398,7 @@ class TestOpening:
             while not clients[0].kept:
                 await clients[0].came.wait()
             clients[0].arrive_one(offset)
-        assert (await first, await second) == ([(0, 0), (0, 1)], [(0, 2)])
+        assert (await first, await second) == ([Spot(0, 0), Spot(0, 1)], [Spot(0, 2)])
         assert (refused.value.outcome, sent) == ("not_applied", [(0, b"a")])
         assert [value for _, value in clients[0].sent] == [b"a", b"b", b"c"]
         await producing.close()
@@ -469,7 +483,7 @@ async def test_who_waits_is_told_when_the_driver_says_that_a_client_appends_no_m
     again = several(producing, b"b")
     await clients[1].came.wait()
     clients[1].arrive()
-    assert (refused.value.outcome, await again) == ("unknown", [(0, 0)])
+    assert (refused.value.outcome, await again) == ("unknown", [Spot(0, 0)])
     await producing.close()
 
 
@@ -490,7 +504,7 @@ def test_arrivals_of_several_places_are_told_in_the_order_of_the_call() -> None:
     arrivals = Arrivals(4)
     heard = [arrivals.hear(None, Message(*at)) for at in ((1, 7), (0, 3), (1, 8), (0, 4))]
     assert heard == [False, False, False, True]
-    assert arrivals.spots([0, 1, 1, 0]) == [(0, 3), (1, 7), (1, 8), (0, 4)]
+    assert arrivals.spots([0, 1, 1, 0]) == [Spot(0, 3), Spot(1, 7), Spot(1, 8), Spot(0, 4)]
 
 
 def test_the_first_that_went_wrong_is_kept() -> None:

@@ -11,7 +11,7 @@ from tests.engines.log.rocksdb.store import TOPIC, Store
 from tests.engines.rocks.threads import NO_SPACE
 
 from soundstage.core.errors import Exhausted, Unavailable
-from soundstage.engines.log.port import Entry, Position
+from soundstage.engines.log.port import Entry, Position, Spot
 
 TURNS = 20
 
@@ -94,7 +94,7 @@ async def test_a_repeated_token_is_answered_after_the_flush_of_the_first(store: 
     again = await begun(store.log.append(TOPIC, [Entry(b"a")], partition=0, token="t"))
     assert not again.done()
     store.held.run()
-    assert await first == await again == [(0, 0)]
+    assert await first == await again == [Spot(0, 0)]
 
 
 async def test_other_partitions_are_read_at_once(store: Store) -> None:

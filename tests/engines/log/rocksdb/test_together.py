@@ -13,7 +13,7 @@ from tests.engines.rocks.threads import FaultyDisk
 from soundstage.core import version
 from soundstage.core.environment import VirtualEnvironment
 from soundstage.core.errors import InvalidArgument, NotFound, PreconditionFailed, TokenReused, Unavailable
-from soundstage.engines.log.port import STAMP, Appending, Applying, AtomicWithLog, Entry, LogCapability, TopicSpec
+from soundstage.engines.log.port import STAMP, Appending, Applying, AtomicWithLog, Entry, LogCapability, Spot, TopicSpec
 from soundstage.engines.log.rocksdb import RocksLog, open_rocksdb_log
 from soundstage.engines.records.port import Batch, Condition, Conditional, TableSpec
 from soundstage.engines.records.rocksdb import RocksOptions, RocksRecords
@@ -101,7 +101,7 @@ async def test_the_stamp_of_a_write_that_is_not_there_is_refused(pair: Pair, num
 
 async def test_both_are_there_and_answered_as_by_themselves(pair: Pair) -> None:
     done = await pair.log.write_together([write(b"a"), write(b"x", partition=b"other")], [append(b"1")])
-    assert (done.stamps, done.spots) == ([5, 5], [[(0, 0)]])
+    assert (done.stamps, done.spots) == ([5, 5], [[Spot(0, 0)]])
     assert await pair.found() == ([b"a"], [b"1"])
 
 

@@ -25,14 +25,14 @@ from soundstage.engines.log.port import Entry, Headers, Spot
 SERVE_FIRST_S, SERVE_LAST_S = 0.0005, 0.01
 """How soon the driver is asked again what arrived, while something is under way."""
 
+SERVE_LATER = 1.25
+"""So much longer is each pause than the one before: what has arrived is heard of a fifth later than it might be."""
+
 FLUSH_S = 1.0
 """For what was handed over when the engine stops."""
 
 Over: TypeAlias = Callable[[Outcome], SoundstageError]
 """What a call is told whose time is over."""
-
-_made: Any = cast("Any", tuple).__new__
-"""A named tuple of what is surely as long, without looking."""
 
 US_HEADER = "soundstage-us"
 """What a producer's own time has beyond its milliseconds, which are all that Kafka keeps; and no time there is 0."""
@@ -71,9 +71,9 @@ class Arrivals:
         """
         if len(self.offsets) == 1:
             ((place, offsets),) = self.offsets.items()
-            return list(map(_made, repeat(Spot), zip(repeat(place), offsets, strict=False)))
+            return list(map(Spot, repeat(place), cast("list[int]", offsets)))
         following = {place: iter(offsets) for place, offsets in self.offsets.items()}
-        return [_made(Spot, (place, next(following[place]))) for place in places]
+        return [Spot(place, cast("int", next(following[place]))) for place in places]
 
 
 class Sending(Arrivals):
@@ -132,6 +132,8 @@ class Producing:
         try:
             self._send(topic, entries, places, now_us, sending)
             self._under_way += 1
+            # However long others have waited, this one may be quick.
+            self._pause_s = SERVE_FIRST_S
             self._serve()
         except BaseException:
             sending.told.cancel()
@@ -234,9 +236,11 @@ class Producing:
             self._timer = None
         served = self._told()
         self._left = [left for left in self._left if len(left)]
-        self._pause_s = SERVE_FIRST_S if served else min(SERVE_LAST_S, 2 * self._pause_s)
+        if served:
+            self._pause_s = SERVE_FIRST_S
         if self._under_way and not self._closed:
             self._timer = self._bridge.loop.call_later(self._pause_s, self._serve)
+            self._pause_s = min(SERVE_LAST_S, SERVE_LATER * self._pause_s)
 
     def _told(self) -> int:
         """How much the driver told of what became of entries."""

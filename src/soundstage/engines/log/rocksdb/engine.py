@@ -158,7 +158,8 @@ class RocksLog:
         into = self._topic(topic)
         spots = await self.database.atomically(self.enlist, topic, entries, partition, token, deadline_ns=deadline_ns)
         if not into.dropped:
-            for place, offset in dict(spots).items():
+            # The last of each partition counts.
+            for place, offset in {spot.partition: spot.offset for spot in spots}.items():
                 at = into.partition(place)
                 at.settled = max(at.settled, offset + 1)
         return spots

@@ -8,7 +8,7 @@ import pytest
 
 from soundstage.core.errors import DeadlineExceeded, InvalidArgument
 from soundstage.engines.log.arrivals import partition_of
-from soundstage.engines.log.port import TIME_AHEAD_MAX_US, LogCapability, Stored
+from soundstage.engines.log.port import TIME_AHEAD_MAX_US, LogCapability, Spot, Stored
 from soundstage.testing.log.bench import PARTITIONS, TOPIC, LogBench, entry, offsets
 from soundstage.testing.records.requirements import requires
 
@@ -46,7 +46,7 @@ class Appends:
         values = [b"%d" % number for number in range(60)]
         spots = await bench.send(*(entry(value, value) for value in values))
         found = {
-            (partition, each.offset): each.value
+            Spot(partition, each.offset): each.value
             for partition in range(PARTITIONS)
             for each in await bench.everything(partition)
         }
@@ -59,7 +59,7 @@ class Appends:
 
     async def test_a_named_partition_outweighs_keys(self, bench: LogBench) -> None:
         spots = await bench.send(*(entry(b"", b"%d" % number) for number in range(10)), partition=2)
-        assert spots == [(2, number) for number in range(10)]
+        assert spots == [Spot(2, number) for number in range(10)]
 
     @pytest.mark.parametrize("partition", [-1, PARTITIONS])
     async def test_a_partition_that_is_not_there_is_refused(self, bench: LogBench, partition: int) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from soundstage.core.errors import AlreadyExists, NotFound, SoundstageError
-from soundstage.engines.log.port import Log, LogCapability, LogCheckpoints
+from soundstage.engines.log.port import Log, LogCapability, LogCheckpoints, Spot
 from soundstage.testing.log.bench import TOPIC, LogBench, entry, offsets
 from soundstage.testing.records.requirements import requires
 
@@ -64,7 +64,7 @@ class CheckpointsHeld:
         folder = await _copy(bench, tmp_path)
         await bench.log.drop_topic(TOPIC)
         await _checkpoints(bench.log).restore(folder)
-        assert await bench.send(entry(b"a"), partition=0, token="t") == [(0, 0)]
+        assert await bench.send(entry(b"a"), partition=0, token="t") == [Spot(0, 0)]
         assert await bench.values() == [b"a"]
 
     @requires(LogCapability.CHECKPOINT)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from soundstage.core.errors import InvalidArgument
-from soundstage.engines.log.port import LogCapability
+from soundstage.engines.log.port import LogCapability, Spot
 from soundstage.testing.log.bench import LogBench, contents, entry, offsets
 from soundstage.testing.records.requirements import requires
 
@@ -106,7 +106,7 @@ class Compaction:
         assert (await left(bench), await bench.bounds(topic=NAME)) == ([], (0, 2))
         await bench.reopen()
         assert (await bench.page(0, topic=NAME)).next == 2
-        assert await bench.send(entry(b"2", b"a"), topic=NAME, partition=0) == [(0, 2)]
+        assert await bench.send(entry(b"2", b"a"), topic=NAME, partition=0) == [Spot(0, 2)]
 
     @requires(LogCapability.EXACT)
     async def test_what_was_compacted_stays_gone_after_a_restart(self, bench: LogBench) -> None:

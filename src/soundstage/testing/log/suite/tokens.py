@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from soundstage.core.errors import InvalidArgument, TokenReused
-from soundstage.engines.log.port import TOKEN_MAX_BYTES, LogCapability
+from soundstage.engines.log.port import TOKEN_MAX_BYTES, LogCapability, Spot
 from soundstage.testing.log.bench import LogBench, entry
 from soundstage.testing.records.requirements import requires
 
@@ -23,7 +23,7 @@ class Tokens:
     @requires(LogCapability.TOKEN_DEDUP)
     async def test_repetitions_at_the_same_time_append_once(self, bench: LogBench) -> None:
         answers = await asyncio.gather(*(bench.send(entry(b"a"), partition=1, token="t") for _ in range(10)))
-        assert answers == [[(1, 0)]] * 10
+        assert answers == [[Spot(1, 0)]] * 10
         assert await bench.values(1) == [b"a"]
 
     @requires(LogCapability.TOKEN_DEDUP)

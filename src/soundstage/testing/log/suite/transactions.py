@@ -45,7 +45,7 @@ class TransactionsHeld:
     async def test_several_topics_are_appended_to_in_one(self, bench: LogBench) -> None:
         await bench.another(OTHER)
         spots = await together(bench, appending(b"a", b"b"), appending(b"c", topic=OTHER), appending(b"d", partition=2))
-        assert spots == [[(0, 0), (0, 1)], [(0, 0)], [(2, 0)]]
+        assert spots == [[Spot(0, 0), Spot(0, 1)], [Spot(0, 0)], [Spot(2, 0)]]
         assert (await bench.values(), await bench.values(2)) == ([b"a", b"b"], [b"d"])
         assert await bench.values(topic=OTHER) == [b"c"]
 
