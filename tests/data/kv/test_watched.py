@@ -18,9 +18,10 @@ from soundstage.core import version
 from soundstage.core.environment import VirtualEnvironment
 from soundstage.core.errors import DeadlineExceeded, InvalidArgument, NotFound
 from soundstage.core.namespace import NamespaceSpec
+from soundstage.data.changes.topics import Elsewhere, check_reach, generation_of
 from soundstage.data.kv.api import KeyValue, PutItem
 from soundstage.data.kv.config import NamespaceConfig
-from soundstage.data.kv.watched import ChangeLog, check_reach, generation_of, is_of_changes
+from soundstage.data.kv.watched import LOG_KNOB, TOPICS, ChangeLog
 from soundstage.engines.log.memory import MemoryLog
 from soundstage.engines.log.port import Log, LogCapability, Spot
 from soundstage.engines.records.memory import MemoryRecords
@@ -85,12 +86,7 @@ async def test_the_feed_of_a_process_that_was_killed_has_what_it_acknowledged_an
 
 @pytest.mark.parametrize(("topic", "generation"), [("kv/changes/17-a-1", 17), ("kv/changes/x-1", 0)])
 def test_the_name_of_a_topic_tells_of_which_namespace_it_is(topic: str, generation: int) -> None:
-    assert is_of_changes(topic)
-    assert generation_of(topic) == generation
-
-
-def test_other_topics_are_not_of_changes() -> None:
-    assert not is_of_changes("writeahead/kv")
+    assert generation_of(topic, TOPICS) == generation
 
 
 async def test_a_topic_that_was_dropped_is_made_again(plain_stage: Stage) -> None:
@@ -170,7 +166,7 @@ class Far(Engines):
 
 def test_records_that_others_write_to_are_watched_by_a_log_of_all(environment: VirtualEnvironment) -> None:
     engines = Far({"default": EngineConfig(url="memory:")}, "memory:", environment)
-    check_reach(frozenset({Capability.SHARED}), engines, "default")
+    check_reach(frozenset({Capability.SHARED}), engines, Elsewhere("default", LOG_KNOB))
 
 
 class Reached(Engines):
@@ -204,7 +200,7 @@ def test_a_log_reaches_as_far_as_the_records(
 ) -> None:
     engines = logs({"default": EngineConfig(url="memory:")}, "memory:", environment)
     with nullcontext() if fits else pytest.raises(InvalidArgument, match="not all of them have the log"):
-        check_reach(records, engines, "default")
+        check_reach(records, engines, Elsewhere("default", LOG_KNOB))
 
 
 async def test_where_records_come_without_the_log_beside_them_another_is_refused(

@@ -11,6 +11,8 @@ from soundstage.core.attunement import Hedging
 from soundstage.core.errors import InvalidArgument
 from soundstage.core.size import Size
 from soundstage.core.time import NS_PER_S, Duration
+from soundstage.data.changes import knobs
+from soundstage.data.changes.knobs import WatchKnobs
 
 _MIB = 1 << 20
 _H = 3_600 * NS_PER_S
@@ -105,11 +107,10 @@ class CompressionKnobs(msgspec.Struct, frozen=True, kw_only=True):
     ] = 3
 
 
-class NamespaceConfig(msgspec.Struct, frozen=True, kw_only=True):
+class NamespaceConfig(WatchKnobs, frozen=True, kw_only=True):
     """How one namespace of the key-value store behaves."""
 
-    FIXED: ClassVar[frozenset[str]] = frozenset({"watch", "watch_partitions"})
-    """Decided at creation too, though no table shows it."""
+    FIXED: ClassVar[frozenset[str]] = knobs.FIXED
 
     LINGERING: ClassVar[frozenset[str]] = frozenset(
         {"drift_past", "compression.codecs", "consistency", "consistency_scope"}
@@ -238,26 +239,6 @@ class NamespaceConfig(msgspec.Struct, frozen=True, kw_only=True):
     ] = Duration(6 * _H)
     compression: CompressionKnobs = CompressionKnobs()
     hedging: Hedging = Hedging()
-    watch: Annotated[
-        bool, Meta(description="keep what changes for `watch_items`; every write is put into a log too; fixed")
-    ] = False
-    watch_partitions: Annotated[
-        int, Meta(ge=1, le=32, description="into how many parts of a log changes go, by their record; fixed")
-    ] = 4
-    watch_retention: Annotated[
-        Duration,
-        Meta(
-            description="for how long changes are kept, for those who follow or come back",
-            extra={"bounds": ("1m", "3650d")},
-        ),
-    ] = Duration(24 * _H)
-    watch_bytes: Annotated[
-        Size,
-        Meta(
-            description="how much is kept of the changes in each part of the log",
-            extra={"bounds": ("1MiB", "1TiB")},
-        ),
-    ] = Size(256 * _MIB)
 
 
 def check_together(config: NamespaceConfig) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 from soundstage.core.errors import NotFound, SoundstageError
+from soundstage.data.changes.leaving import drop_left
 from soundstage.data.kv.service import KeyValueService
 from soundstage.data.writeahead import work_off
 from soundstage.engines.records.port import Stamp
@@ -77,20 +78,10 @@ async def erase_namespaces(context: RoleContext, erased: dict[str, Stamp]) -> No
 
 
 async def drop_topics(context: RoleContext, suspects: set[str]) -> set[str]:
-    """Topics of namespaces that were deleted are gone: those that were `suspects` in the round before already.
-
-    Once is not enough to be sure: a namespace that was just made elsewhere may not be known here. Returns those that
-    are suspects now. Nothing is dropped in a round in which a log cannot be asked.
-    """
+    """See `changes.leaving.drop_left`."""
     service = context.service
     assert isinstance(service, KeyValueService)
-    try:
-        pages = Namespaces(context.invoker).list.pages(abstraction="kv")
-        generations = {each.generation async for page in pages for each in page.namespaces}
-        return await service.drop_topics(generations, suspects)
-    except SoundstageError as error:
-        log.warning("feeds of deleted namespaces could not be looked for", extra={"reason": str(error)})
-        return set()
+    return await drop_left(context, "kv", service.drop_topics, suspects, log)
 
 
 async def _remove(context: RoleContext) -> None:

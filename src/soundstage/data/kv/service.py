@@ -12,6 +12,7 @@ from soundstage.core.feed import Position
 from soundstage.core.limits import CALL_MAX_BYTES, KEY_MAX_BYTES, check_id
 from soundstage.core.message import IdempotencyToken
 from soundstage.core.streaming import Body, Content
+from soundstage.data.changes.topics import Elsewhere, check_reach, drop_topics
 from soundstage.data.kv import namespace
 from soundstage.data.kv.api import (
     BatchGetItems,
@@ -69,11 +70,10 @@ from soundstage.data.kv.streamed_values import StreamedValues, Writing
 from soundstage.data.kv.tokens import check_min_version, check_reached, effective, tell_repeatable
 from soundstage.data.kv.truncated import eraser, stamp_of
 from soundstage.data.kv.uploads import Swept, sweep
-from soundstage.data.kv.watched import ChangeLog, check_reach, generation_of, is_of_changes
+from soundstage.data.kv.watched import LOG_KNOB, TOPICS, ChangeLog
 from soundstage.data.kv.watching import Watch
 from soundstage.data.kv.writes import LargeValues, delete_batch, put_batch
 from soundstage.data.pagination import Patience
-from soundstage.engines.log.port import LogCapability
 from soundstage.engines.records.port import Batch, Conditional, Stamp, TableSpec
 from soundstage.runtime.measurement import Measurement
 from soundstage.runtime.service import ServiceContext
@@ -112,7 +112,7 @@ class KeyValueService(DictionaryCalls, Planned):
             cache = self._context.caches.cache(config.cache.engine, namespace.CACHE_ENGINE)
             namespace.check_cache(cache, capabilities)
         if config.watch:
-            check_reach(capabilities, self._context.logs, self._context.config.changes_log)
+            check_reach(capabilities, self._context.logs, Elsewhere(self._context.config.changes_log, LOG_KNOB))
         return namespace.tables(name, config, capabilities)
 
     def scopes(self, operation: str, request: Any) -> Sequence[str]:
@@ -346,20 +346,8 @@ class KeyValueService(DictionaryCalls, Planned):
         return await self._streamed.get(request)
 
     async def drop_topics(self, generations: Collection[int], suspects: Collection[str]) -> set[str]:
-        """Topics of changes of no namespace of those generations; those among them that are `suspects` are dropped.
-
-        Those on servers stay, and empty themselves: they may be another stage's.
-        """
-        found: set[str] = set()
-        for log in self._context.logs.distinct_logs().values():
-            if LogCapability.EXACT not in log.capabilities:
-                continue
-            for spec in await log.topics():
-                if is_of_changes(spec.name) and generation_of(spec.name) not in generations:
-                    found.add(spec.name)
-                    if spec.name in suspects:
-                        await log.drop_topic(spec.name)
-        return found
+        """See `changes.topics.drop_topics`."""
+        return await drop_topics(self._context.logs, TOPICS, generations, suspects)
 
     async def sweep_values(self, name: str, limit: int) -> Swept:
         """Up to `limit` large values of a namespace were looked at whose turn it is; see `uploads`."""

@@ -11,7 +11,7 @@ Messages and operations are in `api`, the knobs of a namespace and what those le
 
     placement    in which partition an event lies; `slices`: time slices, and how the next one is to be
     catalogue    which slices there are, as all processes agree on them; makes and drops their tables
-    events       events as rows, checked; `writes`: what is stored, and what becomes of late ones
+    events       events as rows, checked; `writes`: what becomes of late ones; `watched`, `watching`: the feed
     buffer       events of fire-and-forget writes that wait; `draining`: how they reach the store
     index, partitioning   search and aggregates across ids, by a search engine; partitions: their sizes, and how to cut
     parquet      events to files and from them, by jobs; `segments`, `compaction`: old slices in files, read as before

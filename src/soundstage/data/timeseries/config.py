@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, NamedTuple, TypeAlias
+from typing import Annotated, ClassVar, Literal, NamedTuple, TypeAlias
 
 import msgspec
 from msgspec import Meta
@@ -11,6 +11,8 @@ from soundstage.core.attunement import Hedging
 from soundstage.core.errors import InvalidArgument
 from soundstage.core.size import Size
 from soundstage.core.time import NS_PER_S, Duration
+from soundstage.data.changes import knobs
+from soundstage.data.changes.knobs import WatchKnobs
 
 _MIB = 1 << 20
 _H = 3_600 * NS_PER_S
@@ -178,8 +180,22 @@ class Compaction(msgspec.Struct, frozen=True, kw_only=True):
     ] = Size(32 * _MIB)
 
 
-class NamespaceConfig(msgspec.Struct, frozen=True, kw_only=True):
+class SystemConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """`[systems.timeseries]`: what all namespaces of a process share."""
+
+    changes_log: Annotated[
+        str,
+        Meta(
+            description="name of the engine whose log has what is written to namespaces with `watch`; those on an "
+            "engine that writes records and log in one batch have it there"
+        ),
+    ] = "default"
+
+
+class NamespaceConfig(WatchKnobs, frozen=True, kw_only=True):
     """How one namespace of time series behaves."""
+
+    FIXED: ClassVar[frozenset[str]] = knobs.FIXED
 
     accept_limit: Annotated[
         Duration | None,
@@ -231,7 +247,7 @@ class NamespaceConfig(msgspec.Struct, frozen=True, kw_only=True):
     fan_out_max: Annotated[int, Meta(ge=1, le=64, description="partitions read at once, at most")] = 64
     blocked_ids: Annotated[
         list[str], Meta(max_length=10_000, description="ids whose events are neither written nor read")
-    ] = []
+    ] = msgspec.field(default_factory=list[str])
 
 
 class Kept(NamedTuple):

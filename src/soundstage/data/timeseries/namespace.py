@@ -8,6 +8,7 @@ from soundstage.core.environment import Environment
 from soundstage.core.errors import InvalidArgument
 from soundstage.core.hlc import TokenClock
 from soundstage.core.time import INT64_MAX
+from soundstage.data.changes.topics import ChangeTopic
 from soundstage.data.pagination import RowEstimate, max_ns
 from soundstage.data.timeseries.api.signals import TimeSeriesSignals
 from soundstage.data.timeseries.buffer import Buffer
@@ -27,6 +28,7 @@ from soundstage.data.timeseries.layouts import Layouts
 from soundstage.data.timeseries.segments.reading import Segments
 from soundstage.data.timeseries.signalling import announced, signals_of
 from soundstage.data.timeseries.slices import Lifetime
+from soundstage.data.timeseries.watched import WatchedRecords, bulk_of
 from soundstage.engines.records.port import Bulk, Capability, Records, TableSpec
 from soundstage.runtime.service import Logs, NamespaceView
 from soundstage.runtime.system_table import SystemTable
@@ -58,6 +60,7 @@ class ServedNamespace:
         "buffer",
         "bulk",
         "catalogue",
+        "changes",
         "config",
         "dedicated",
         "elsewhere",
@@ -86,19 +89,22 @@ class ServedNamespace:
         logs: Logs,
         segments: Segments,
         before: ServedNamespace | None = None,
+        changes: ChangeTopic | None = None,
     ) -> None:
         config: NamespaceConfig = view.config
         if before is not None and before.view.generation != view.generation:
             before = None
         # What waits is stored in the engine that the namespace is bound to by then.
         self.buffer: Buffer = Buffer() if before is None else before.buffer
-        if before is not None and before.records is not view.records:
+        if before is not None and before.view.records is not view.records:
             before = None
         self.view: NamespaceView = view
         self.name: str = view.name
         self.config: NamespaceConfig = config
-        self.records: Records = view.records
-        self.bulk: Bulk | None = view.records if isinstance(view.records, Bulk) else None
+        self.changes: ChangeTopic | None = changes
+        watched = None if changes is None else WatchedRecords(view.records, changes)
+        self.records: Records = watched or view.records
+        self.bulk: Bulk | None = bulk_of(view.records, watched)
         self.environment: Environment = environment
         self.segments: Segments = segments
         self.blocked: frozenset[str] = frozenset(config.blocked_ids)

@@ -6,6 +6,7 @@ import logging
 
 from soundstage.core.errors import NotFound, SoundstageError
 from soundstage.core.together import all_or_none
+from soundstage.data.changes.leaving import drop_left
 from soundstage.data.timeseries.service import TimeSeriesService
 from soundstage.runtime.leases import LeaseLost
 from soundstage.runtime.roles import Role, RoleContext
@@ -14,6 +15,9 @@ log: logging.Logger = logging.getLogger("soundstage.timeseries")
 
 PAUSE_S = 5.0
 """Between two rounds over all namespaces, each of which costs a look-up or two."""
+
+ROUNDS_PER_DROP = 120
+"""Nothing about the feed of a namespace that was deleted is urgent."""
 
 
 PARTITIONING_PAUSE_S = 60.0
@@ -148,10 +152,20 @@ async def _index(context: RoleContext) -> None:
         context.service.rest_indexes()
 
 
+async def drop_topics(context: RoleContext, suspects: set[str]) -> set[str]:
+    """See `changes.leaving.drop_left`."""
+    service = context.service
+    assert isinstance(service, TimeSeriesService)
+    return await drop_left(context, "timeseries", service.drop_topics, suspects, log)
+
+
 async def _tend(context: RoleContext) -> None:
+    suspects: set[str] = set()
     while True:
-        await context.environment.sleep(PAUSE_S)
-        await tend_namespaces(context)
+        for _ in range(ROUNDS_PER_DROP):
+            await context.environment.sleep(PAUSE_S)
+            await tend_namespaces(context)
+        suspects = await drop_topics(context, suspects)
 
 
 async def _observe(context: RoleContext) -> None:

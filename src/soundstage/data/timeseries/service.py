@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Sequence
+from contextlib import aclosing
 from typing import Any
 
 from soundstage.core.call import Call
 from soundstage.core.errors import NotFound, SoundstageError
+from soundstage.core.feed import Position
 from soundstage.core.time import INT64_MAX, INT64_MIN, Duration, Instant
 from soundstage.data import cursors
+from soundstage.data.changes.topics import Elsewhere, check_reach, drop_topics
 from soundstage.data.pagination import Patience
 from soundstage.data.timeseries import namespace, provisioning
 from soundstage.data.timeseries.api import (
@@ -18,6 +21,7 @@ from soundstage.data.timeseries.api import (
     CompactSlicesReply,
     EventsExported,
     EventsImported,
+    EventWritten,
     ExportEvents,
     ImportEvents,
     ListSlices,
@@ -32,6 +36,7 @@ from soundstage.data.timeseries.api import (
     TimeSeriesHandshake,
     TimeSeriesHandshakeReply,
     TimeSlice,
+    WatchEvents,
     WriteEventRecords,
     WriteEventRecordsReply,
 )
@@ -60,6 +65,9 @@ from soundstage.data.timeseries.reads import PageReading, PageResult, Wanted, fi
 from soundstage.data.timeseries.segments.reading import ENGINE_KNOB as ENGINE_KNOB_OF_SEGMENTS
 from soundstage.data.timeseries.segments.reading import Segments
 from soundstage.data.timeseries.slices import Slice
+from soundstage.data.timeseries.watched import LOG_KNOB as CHANGES_KNOB
+from soundstage.data.timeseries.watched import TOPICS, topic_of
+from soundstage.data.timeseries.watching import Watch
 from soundstage.data.timeseries.writes import check, write
 from soundstage.engines.records.port import TableSpec
 from soundstage.runtime.measurement import Measurement
@@ -101,6 +109,8 @@ class TimeSeriesService:
         if config.compaction is not None:
             check_library()
             self._context.blobs.blobs(config.compaction.engine, ENGINE_KNOB_OF_SEGMENTS)
+        if config.watch:
+            check_reach(capabilities, self._context.logs, Elsewhere(self._context.config.changes_log, CHANGES_KNOB))
         return namespace.tables(name, config, capabilities)
 
     async def write_event_records_sync(self, call: Call, request: WriteEventRecords) -> WriteEventRecordsReply:
@@ -180,6 +190,16 @@ class TimeSeriesService:
     async def _searching(self, served: ServedNamespace, call: Call) -> Searching:
         await served.catalogue.refresh()
         return Searching(served, self._context.searches, self._environment.now_ns(), call.deadline_ns)
+
+    async def watch_event_records(self, call: Call, request: WatchEvents) -> AsyncGenerator[EventWritten | Position]:
+        watch = Watch(request, lambda: self._serve(request.namespace), self._environment)
+        async with aclosing(watch.messages()) as messages:
+            async for message in messages:
+                yield message
+
+    async def drop_topics(self, generations: Collection[int], suspects: Collection[str]) -> set[str]:
+        """See `changes.topics.drop_topics`."""
+        return await drop_topics(self._context.logs, TOPICS, generations, suspects)
 
     async def check_export_parquet(self, call: Call, request: ExportEvents) -> None:
         await self._parquet.check_export(request)
@@ -319,8 +339,11 @@ class TimeSeriesService:
         view = self._context.namespaces.view(name)
         served = self._served.get(name)
         if served is None or served.view is not view:
+            context, changes = self._context, None
+            if view.config.watch:
+                changes = topic_of(view, context.logs, context.config.changes_log, self._environment)
             served = self._served[name] = ServedNamespace(
-                view, self._environment, self._context.clock, self._context.logs, self._segments, served
+                view, self._environment, context.clock, context.logs, self._segments, served, changes
             )
         return served
 

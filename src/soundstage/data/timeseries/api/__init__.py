@@ -11,9 +11,11 @@ import msgspec
 from msgspec import Meta
 
 from soundstage.core.errors import DataLoss, Forbidden, NotFound, PreconditionFailed, TooLarge, Unavailable
+from soundstage.core.feed import feed
 from soundstage.core.job import job
 from soundstage.core.message import Duration, Instant, Int64, NamespaceName, PageToken
 from soundstage.core.operation import AsyncFace, SyncFace, operation
+from soundstage.data.timeseries.api.changes import EventWritten, WatchEvents
 from soundstage.data.timeseries.api.events import Event, EventItem, TimeInterval
 from soundstage.data.timeseries.api.parquet import (
     BadRow,
@@ -49,6 +51,7 @@ __all__ = [
     "EventCount",
     "EventFilter",
     "EventItem",
+    "EventWritten",
     "EventsExported",
     "EventsImported",
     "ExportEvents",
@@ -80,6 +83,7 @@ __all__ = [
     "TimeSeriesCalls",
     "TimeSlice",
     "TopTerms",
+    "WatchEvents",
     "WriteEventRecords",
     "WriteEventRecordsReply",
 ]
@@ -389,6 +393,14 @@ class TimeSeriesCalls:
     @operation(RebuildIndex, access="admin", idempotent=True, errors=(NotFound,))
     def rebuild_index(self) -> RebuildIndexReply:
         """The index is made anew from the slices, and takes the old one's place when it is whole."""
+
+    @feed(WatchEvents, access="read", errors=(NotFound, Forbidden))
+    def watch_event_records(self) -> EventWritten:
+        """Every write to a namespace that is watched, from a cursor on: in order for each id, and at least once.
+
+        It tells of writes, whatever the times of their events; events that are stored again are told again. What the
+        retention drops is not told.
+        """
 
     @job(ExportEvents, access="read", restart="resume", errors=(NotFound, Forbidden, TooLarge, DataLoss))
     def export_parquet(self) -> EventsExported:

@@ -1,0 +1,4 @@
+"""What changes in a namespace, kept in a log and followed from it: for all data systems.
+
+`knobs` say whether and for how long, `topics` are where changes go, `following` tells who follows of them.
+"""
