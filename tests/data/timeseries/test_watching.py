@@ -63,7 +63,8 @@ asyncio.run(main())
 
 async def told(series: TimeSeries, count: int, **request: Any) -> list[EventWritten]:
     """So many messages, from the oldest on where no cursor is given."""
-    async with aclosing(series.watch_event_records(**{"cursor": "0"} | request)) as messages:
+    given: dict[str, Any] = {"cursor": "0"} | request
+    async with aclosing(series.watch_event_records(**given)) as messages:
         return [await anext(messages) for _ in range(count)]
 
 
@@ -242,7 +243,8 @@ async def test_a_store_of_several_servers_needs_a_log_of_all_of_them(plain_stage
 
 
 def test_rows_are_told_of_in_entries_of_a_bounded_size() -> None:
-    (record,) = records_of([event(NOW, "e", **{f"k{number}": bytes(200_000) for number in range(9)})], ())
+    items = {f"k{number}": bytes(200_000) for number in range(9)}
+    (record,) = records_of([event(NOW, "e", "ada", **items)], ())
     entries = list(entries_of(partition(b"ada", 1, 0), record.rows))
     assert [len(entry.value or b"") < 600_000 for entry in entries] == [True] * 5
     found = [each for at, entry in enumerate(entries) for each in messages_of(Stored(at, 0, entry.key, entry.value))]
