@@ -33,6 +33,8 @@ from soundstage.data.timeseries.api import (
     ResponseContext,
     SearchEventRecords,
     SearchEventRecordsReply,
+    Tail,
+    TailedEvent,
     TimeSeriesHandshake,
     TimeSeriesHandshakeReply,
     TimeSlice,
@@ -65,6 +67,7 @@ from soundstage.data.timeseries.reads import PageReading, PageResult, Wanted, fi
 from soundstage.data.timeseries.segments.reading import ENGINE_KNOB as ENGINE_KNOB_OF_SEGMENTS
 from soundstage.data.timeseries.segments.reading import Segments
 from soundstage.data.timeseries.slices import Slice
+from soundstage.data.timeseries.tailing import Tailing
 from soundstage.data.timeseries.watched import LOG_KNOB as CHANGES_KNOB
 from soundstage.data.timeseries.watched import TOPICS, topic_of
 from soundstage.data.timeseries.watching import Watch
@@ -194,6 +197,12 @@ class TimeSeriesService:
     async def watch_event_records(self, call: Call, request: WatchEvents) -> AsyncGenerator[EventWritten | Position]:
         watch = Watch(request, lambda: self._serve(request.namespace), self._environment)
         async with aclosing(watch.messages()) as messages:
+            async for message in messages:
+                yield message
+
+    async def tail(self, call: Call, request: Tail) -> AsyncGenerator[TailedEvent | Position]:
+        tailing = Tailing(request, lambda: self._serve(request.namespace), self._environment)
+        async with aclosing(tailing.messages()) as messages:
             async for message in messages:
                 yield message
 

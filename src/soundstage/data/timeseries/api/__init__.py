@@ -15,7 +15,7 @@ from soundstage.core.feed import feed
 from soundstage.core.job import job
 from soundstage.core.message import Duration, Instant, Int64, NamespaceName, PageToken
 from soundstage.core.operation import AsyncFace, SyncFace, operation
-from soundstage.data.timeseries.api.changes import EventWritten, WatchEvents
+from soundstage.data.timeseries.api.changes import EventWritten, Tail, TailedEvent, WatchEvents
 from soundstage.data.timeseries.api.events import Event, EventItem, TimeInterval
 from soundstage.data.timeseries.api.parquet import (
     BadRow,
@@ -77,6 +77,8 @@ __all__ = [
     "SearchQuery",
     "SliceState",
     "SyncTimeSeries",
+    "Tail",
+    "TailedEvent",
     "TimeHistogram",
     "TimeInterval",
     "TimeSeries",
@@ -400,6 +402,13 @@ class TimeSeriesCalls:
 
         It tells of writes, whatever the times of their events; events that are stored again are told again. What the
         retention drops is not told.
+        """
+
+    @feed(Tail, access="read", errors=(NotFound, Forbidden, TooLarge, DataLoss))
+    def tail(self) -> TailedEvent:
+        """The events of an id as they come, in any namespace: soon after each is stored, and those of a look in order.
+
+        Those that come more than 10 s later than newer ones are not shown, and after a cursor some may be shown again.
         """
 
     @job(ExportEvents, access="read", restart="resume", errors=(NotFound, Forbidden, TooLarge, DataLoss))

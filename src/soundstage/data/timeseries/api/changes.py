@@ -35,3 +35,19 @@ class EventWritten(Message, frozen=True, kw_only=True, omit_defaults=True):
     cursor: str
     event: Event
     left_out: list[str] | None = None
+
+
+class Tail(Message, kw_only=True):
+    """Without `cursor` events from now on, or from `since`."""
+
+    namespace: NamespaceName = ""
+    time_series_id: Annotated[str, Meta(description="whose events: text of 1 to 1024 bytes")]
+    since: Annotated[Instant | None, Meta(description="of events from then on, without a cursor")] = None
+    cursor: Cursor = None
+
+
+class TailedEvent(Message, frozen=True, kw_only=True):
+    """An event, and the cursor with which a feed goes on: at the time of the newest that was shown."""
+
+    cursor: str
+    event: Event
