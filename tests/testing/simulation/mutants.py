@@ -827,13 +827,23 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "a_cursor_leads_before_the_change_it_came_with": Mutant(
         "memory",
-        (Edit(f"{KV}.watching", "self._offsets[part] = entry.offset + 1", "self._offsets[part] = entry.offset"),),
+        (
+            Edit(
+                "soundstage.data.changes.following",
+                "self._offsets[part] = entry.offset + 1",
+                "self._offsets[part] = entry.offset",
+            ),
+        ),
         system="changes",
         steps=200,
     ),
     "a_page_counts_as_all_there_is": Mutant(
         "memory",
-        (Edit(f"{KV}.watching", "self._offsets[part] = page.next", "self._offsets[part] = page.end"),),
+        (
+            Edit(
+                "soundstage.data.changes.following", "self._offsets[part] = page.next", "self._offsets[part] = page.end"
+            ),
+        ),
         system="changes",
         steps=1_500,
     ),
