@@ -215,7 +215,7 @@ class Parts:
             await self.systems.started(abstraction)
 
     def _intercept(self) -> Interceptors:
-        self.deadlines = Deadlines(self.environment)
+        self.deadlines: Deadlines = Deadlines(self.environment)
         telemetry = self.config.telemetry
         return Interceptors(
             environment=self.environment,

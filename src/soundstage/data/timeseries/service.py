@@ -9,6 +9,7 @@ from typing import Any
 from soundstage.core.call import Call
 from soundstage.core.errors import NotFound, SoundstageError
 from soundstage.core.feed import Position
+from soundstage.core.provisioning import Design, Excuse, Terrain, Workload
 from soundstage.core.time import INT64_MAX, INT64_MIN, Duration, Instant
 from soundstage.data import cursors
 from soundstage.data.changes.topics import Elsewhere, check_reach, drop_topics
@@ -82,8 +83,8 @@ class TimeSeriesService:
     """Holds what it worked out of each namespace's configuration, the slices it knows, and counts."""
 
     capacity_model: str | None = provisioning.CAPACITY_MODEL
-    plan = staticmethod(provisioning.plan)
-    capacity_arguments = staticmethod(provisioning.capacity_arguments)
+    plan: Callable[[Workload, Terrain], Design | Excuse] = staticmethod(provisioning.plan)
+    capacity_arguments: Callable[[Workload], dict[str, Any]] = staticmethod(provisioning.capacity_arguments)
 
     def __init__(self, context: ServiceContext) -> None:
         self._context = context

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from soundstage.core.compression import compress, decompress
 from soundstage.core.dictionaries import Dictionary, codec_of_dictionary, needs_dictionary
 from soundstage.core.errors import (
@@ -24,7 +26,7 @@ from soundstage.testing.simulation.written import Version, Writings
 
 NAMESPACE = "people"
 SAMPLED = "samples"
-KNOBS = {
+KNOBS: dict[str, Any] = {
     "compression": {"codecs": ["zstd", "lz4"]},
     "chunk_threshold": "1KiB",
     "chunk_bytes": "16KiB",

@@ -7,6 +7,7 @@ from typing import Any, TypeVar, cast
 
 from soundstage.core.call import Call
 from soundstage.data.kv.api import DictionariesDropped, DictionaryTrained, DropDictionaries, TrainDictionary
+from soundstage.engines.records.port import Capability
 from soundstage.runtime.stage import Stage
 from soundstage.runtime.work.context import JobContext
 from soundstage.testing.simulation.blobs import BlobWay
@@ -32,7 +33,7 @@ class Stumbling:
     """The records engine of a process to which something happens at one of its calls."""
 
     def __init__(self, process: Process, step: DictionaryStep, site: Site) -> None:
-        self.capabilities = process.records.capabilities
+        self.capabilities: frozenset[Capability] = process.records.capabilities
         self._process = process
         self._step = step
         self._site = site
