@@ -13,6 +13,7 @@ from soundstage.core.codec import convert
 from soundstage.core.errors import InvalidArgument, NotFound, Unavailable
 from soundstage.core.names import nearest
 from soundstage.core.operation import Operation, operations_of
+from soundstage.core.panels import Panel
 from soundstage.core.system import System, system_of
 from soundstage.runtime.roles import Role
 from soundstage.runtime.service import Abstraction, Service, ServiceContext
@@ -122,6 +123,11 @@ class Systems:
     def door(self, kind: str) -> Any:
         """The `DoorKind` that a system's module `doors` has for `kind`, which is one of `doors`."""
         return part_of(self.find(self.doors()[kind]), "doors").DOORS[kind]
+
+    def panels(self, name: str) -> tuple[Panel, ...]:
+        """What the console shows of the system `name`, by its module `pages`; nothing where there is none."""
+        system = self.find(name)
+        return part_of(system, "pages").PANELS if find_spec(f"{system.path}.pages") is not None else ()
 
     def service(self, name: str) -> Service:
         """The service of a system, constructed on first use; it may not have been started."""

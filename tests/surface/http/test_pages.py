@@ -22,7 +22,7 @@ from soundstage.surface.http.app import Application
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 VIEWS = {"/": "/status.json", "/docs": "/openapi.json", "/console/kv/put_items": "/console/kv/put_items.json"}
 """Every page for people, and the same as data."""
-GUARDED = [*VIEWS, *VIEWS.values()]
+GUARDED = [*VIEWS, *VIEWS.values(), "/console/timeseries"]
 
 
 def lose(stage: Stage) -> None:

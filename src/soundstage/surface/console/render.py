@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 from base64 import b64encode
+from collections.abc import Sequence
 from functools import cache
 from hashlib import sha256
 from importlib.resources import files
@@ -17,6 +18,8 @@ import msgspec
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from soundstage.core.errors import ERRORS
+from soundstage.core.panels import Panel
+from soundstage.core.system import System
 from soundstage.runtime.stage import Stage
 from soundstage.surface.console.form import Form, FormField, Forms, fields_of
 from soundstage.surface.console.status import Status
@@ -24,7 +27,7 @@ from soundstage.surface.openapi import document
 
 _STATIC = files("soundstage.surface.console") / "static"
 _STYLE = (_STATIC / "console.css").read_text()
-_SCRIPT = (_STATIC / "console.js").read_text()
+_SCRIPT = (_STATIC / "panels.js").read_text() + (_STATIC / "console.js").read_text()
 
 
 def _hash(text: str) -> str:
@@ -66,6 +69,18 @@ def operation_page(form: Form) -> str:
         form=form,
         bytes=msgspec.json.encode(form.bytes).decode(),
         example=msgspec.json.format(msgspec.json.encode(form.example), indent=2).decode(),
+    )
+
+
+def system_page(system: System, panels: Sequence[Panel]) -> str:
+    """What a system shows of itself, for the namespace that is chosen there."""
+    return _render(
+        "system.html",
+        title=f"{system.name} · Soundstage",
+        system=system,
+        panels=panels,
+        kinds=[panel.__struct_config__.tag for panel in panels],
+        described=msgspec.json.encode(panels).decode(),
     )
 
 

@@ -31,10 +31,13 @@ class OperationStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SystemStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """`page` is where the console shows what the system holds, if it does."""
+
     name: str
     summary: str
     stability: str
     operations: list[OperationStatus]
+    page: str | None = None
 
 
 class EngineStatus(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -102,7 +105,13 @@ def _reads(principal: Principal, namespace: str) -> bool:
 
 def _systems(stage: Stage) -> list[SystemStatus]:
     found = {
-        name: SystemStatus(name=name, summary=system.summary, stability=system.stability, operations=[])
+        name: SystemStatus(
+            name=name,
+            summary=system.summary,
+            stability=system.stability,
+            operations=[],
+            page=f"/console/{name}" if stage.systems.panels(name) else None,
+        )
         for name, system in stage.systems.catalogue.items()
     }
     for (system, name), bound in stage.operations().items():

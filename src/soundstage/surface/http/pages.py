@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import msgspec
@@ -71,6 +72,8 @@ class Pages:
         if found is not None or self._observe_only or not path.startswith(CONSOLE):
             return found
         system, _, operation = path.removeprefix(CONSOLE).partition("/")
+        if system in self._with_panels and not operation and not path.endswith("/"):
+            return Page(partial(self._system, system), html=True)
         as_data = operation.endswith(".json")
         operation = operation.removesuffix(".json")
 
@@ -137,6 +140,17 @@ class Pages:
 
         found = await status(self._stage, principal, self._not_ready())
         return Reply(200, [JSON_TYPE, FRESH, _NOT_SNIFFED], json_encode(found))
+
+    @cached_property
+    def _with_panels(self) -> frozenset[str]:
+        """The systems that have a page of their own."""
+        return frozenset(name for name in self._stage.systems.catalogue if self._stage.systems.panels(name))
+
+    async def _system(self, name: str, _: Principal) -> Reply:
+        from soundstage.surface.console.render import system_page
+
+        found, panels = self._stage.systems.catalogue[name], self._stage.systems.panels(name)
+        return _html(await self._once(f"{CONSOLE}{name}", lambda: system_page(found, panels).encode()))
 
     async def _operation(self, system: str, operation: str, as_data: bool) -> Reply:
         from soundstage.surface.console.render import operation_page

@@ -53,6 +53,7 @@ class SlicePartitions(Message, frozen=True, kw_only=True, omit_defaults=True):
     share_seen: float | None = None
     partitions_seen: Int64 | None = None
     partitions: Int64 | None = None
+    total_bytes: Annotated[Int64 | None, Meta(description="about what all partitions hold")] = None
     p50_rank_error: float | None = None
     p99_rank_error: float | None = None
     bytes: Annotated[Quantiles | None, Meta(description="keys and values of a partition")] = None

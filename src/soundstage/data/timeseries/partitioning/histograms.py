@@ -126,6 +126,7 @@ def told(found: Slice, survey: Survey | None) -> SlicePartitions:
         share_seen=survey.share,
         partitions_seen=survey.seen,
         partitions=survey.partitions,
+        total_bytes=survey.total_bytes,
         p50_rank_error=round(survey.rank_error(0.5), 5),
         p99_rank_error=round(survey.rank_error(0.99), 5),
         bytes=_quantiles(survey.bytes),

@@ -27,6 +27,11 @@ class Sketch(msgspec.Struct):
         """How many there are."""
         return sum(self.counts.values())
 
+    @property
+    def total(self) -> int:
+        """What they come to together, within `WITHIN`."""
+        return round(sum(_GROWTH**at * (1 - WITHIN) * count for at, count in self.counts.items()))
+
     def add(self, value: int) -> None:
         """One value more, exact where it is the greatest."""
         at = ceil(log(max(1, value)) / _STEP)

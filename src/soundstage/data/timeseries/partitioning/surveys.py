@@ -72,6 +72,13 @@ class Survey(msgspec.Struct, kw_only=True):
         """About how many there are; exact where all was seen, None where too little was."""
         return round(self.counted / self.share) if self.whole_parts else None
 
+    @property
+    def total_bytes(self) -> int | None:
+        """About what all partitions hold; None where too little was seen."""
+        return (
+            None if self.partitions is None or not self.seen else round(self.bytes.total / self.seen * self.partitions)
+        )
+
     def rank_error(self, share: float) -> float:
         """How far, with 99 % confidence, the rank of what is told for a quantile may be from `share`."""
         if self.whole_parts == PARTS_IN_ALL:

@@ -47,6 +47,7 @@
   }
 
   function arrive() {
+    panels();
     element("forget").hidden = !token();
     for (const link of document.querySelectorAll("body > header a")) {
       if (link.pathname === location.pathname) link.setAttribute("aria-current", "page");
@@ -314,8 +315,14 @@
     let reply = null;
     try { reply = exact(text); } catch { return; }
     if (reply.next_page_token) { next.hidden = false; next.value = reply.next_page_token; }
-    const elements = reply[name] ?? [];
-    if (!elements.length) return;
+    const table = tabulated(text, name, bytes);
+    if (table) place.append(table);
+  }
+
+  // The elements of that list as a table; null where there are none.
+  function tabulated(text, name, bytes) {
+    const elements = exact(text)[name] ?? [];
+    if (!elements.length) return null;
     const rows = elements.slice(0, ROWS_MAX).map((each) => flat(each, name, {}));
     const columns = [...new Set(rows.flatMap(Object.keys))];
     const table = document.createElement("table"), head = table.insertRow();
@@ -334,7 +341,7 @@
         else data.textContent = shown.length > 200 ? shown.slice(0, 200) + "…" : shown;
       }
     }
-    place.append(table);
+    return table;
   }
 
   function linked(path, request, text) {
@@ -400,6 +407,7 @@
   });
   addEventListener("popstate", () => { if (token()) visit(location.href, false); });
 
+  const panels = systemPage({ element, post, exact, tabulated, authorised });
   if (element("login") && token()) visit(location.href, false);
   else arrive();
 })();
