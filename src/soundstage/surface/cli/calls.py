@@ -88,11 +88,20 @@ async def _call(
 
 
 async def _pages(stage: Reached, operation: Operation[..., Any], request: Any) -> AsyncGenerator[Listing]:
-    """Every page without its token, for the next has been fetched."""
+    """Every page without its token, for the next is fetched."""
+    async with aclosing(replies(stage, operation, request)) as found:
+        async for reply in found:
+            page = listing(reply)
+            page.beside.pop("next_page_token", None)
+            yield page
+
+
+async def replies(stage: Reached, operation: Operation[..., Any], request: Any) -> AsyncGenerator[Any]:
+    """The reply to `request`, and where it is a page those to what follows it, to the end."""
     while True:
-        page = listing(await stage.invoke(operation, request))
-        token = page.beside.pop("next_page_token", None)
-        yield page
+        reply = await stage.invoke(operation, request)
+        yield reply
+        token = getattr(reply, "next_page_token", None)
         if token is None:
             return
         request = msgspec.structs.replace(request, page_token=token)

@@ -30,7 +30,9 @@ from soundstage.runtime.bounds import bounds_of
 from soundstage.surface.cli.attachments import read_attachment
 from soundstage.surface.cli.notation import read_bytes, read_file, split_pair
 
-GLOBAL_NAMES = frozenset(("url", "stage", "data", "output", "input", "timeout", "token", "detach", "all_pages", "out"))
+GLOBAL_NAMES = frozenset(
+    ("url", "stage", "data", "output", "input", "timeout", "token", "detach", "all_pages", "out", "plot")
+)
 """Flags of every operation; a message's field of such a name is set by `--input` alone."""
 
 Read = Callable[[Any], Any]

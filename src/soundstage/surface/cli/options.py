@@ -33,6 +33,21 @@ class Folder:
     )
 
 
+@Parameter(name="*", group=OUTPUT_PANEL)
+@dataclass(frozen=True, kw_only=True)
+class Plotting:
+    """Whether to draw what is found, for operations whose system says how that is counted."""
+
+    plot: Annotated[
+        str | None,
+        Parameter(help="Count what is found by time, on all pages, and draw it into this PNG.", metavar="FILE"),
+    ] = None
+    plot_interval: Annotated[
+        str | None,
+        Parameter(help="How long a bar of the plot is, such as 1h; chosen by default.", metavar="DURATION"),
+    ] = None
+
+
 @Parameter(name="*", group=STAGE_PANEL)
 @dataclass(frozen=True, kw_only=True)
 class Target(Folder):

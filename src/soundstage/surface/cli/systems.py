@@ -8,35 +8,42 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import import_module
+from importlib.util import find_spec
 from shlex import quote
+from types import MappingProxyType
 from typing import Annotated, Any
 
 from cyclopts import App, Group, Parameter
 
 from soundstage.core.operation import Operation, operations_of
+from soundstage.core.plots import Plot
 from soundstage.surface.cli.attachments import has_files
 from soundstage.surface.cli.commands import systems
 from soundstage.surface.cli.flags import Flag, flags_of, own_doc
 from soundstage.surface.cli.help import HelpPages
-from soundstage.surface.cli.options import STAGE_PANEL, Output, Target
+from soundstage.surface.cli.options import STAGE_PANEL, Output, Plotting, Target
 from soundstage.surface.cli.output import Format
 from soundstage.surface.examples import example_of
 
 _KEYWORD_ONLY = inspect.Parameter.KEYWORD_ONLY
 _NO_TARGET = Target()
+_NO_PLOT = Plotting()
+_NO_PLOTS: Mapping[str, Plot] = MappingProxyType({})
 
 
 def __getattr__(name: str) -> App:
     found = systems().get(name)
     if found is None:
         raise AttributeError(name)
-    return system_app(name, import_module(f"{found.path}.api").CALLS)
+    calls = import_module(f"{found.path}.api").CALLS
+    drawn = find_spec(f"{found.path}.plots") is not None
+    return system_app(name, calls, import_module(f"{found.path}.plots").PLOTS if drawn else {})
 
 
-def system_app(name: str, calls: type[Any]) -> App:
-    """The command of a system with a verb for each operation that `calls` declares."""
+def system_app(name: str, calls: type[Any], plots: Mapping[str, Plot] = _NO_PLOTS) -> App:
+    """The command of a system with a verb for each operation that `calls` declares; some can be drawn by `plots`."""
     app = App(
         name=name,
         help=inspect.getdoc(calls) or "",
@@ -47,17 +54,19 @@ def system_app(name: str, calls: type[Any]) -> App:
     for operation in operations_of(calls).values():
         verb = operation.name.replace("_", "-")
         called = f"soundstage {name} {verb}"
-        app.command(command_of(operation), name=verb, usage=f"Usage: {called} {usage_of(operation)}")
+        command = command_of(operation, plots.get(operation.name))
+        app.command(command, name=verb, usage=f"Usage: {called} {usage_of(operation)}")
     return app
 
 
-def command_of(operation: Operation[..., Any]) -> Callable[..., int]:
-    """The function that cyclopts calls: its signature has the flags of the operation's message."""
+def command_of(operation: Operation[..., Any], plot: Plot | None = None) -> Callable[..., int]:
+    """The function that cyclopts calls: its signature has the flags of the operation's message, and of its `plot`."""
     flags = flags_of(operation.request)
 
     def run(
         *,
         target: Target = _NO_TARGET,
+        plotting: Plotting = _NO_PLOT,
         output: Format | None = None,
         input: str | None = None,
         all_pages: bool = False,
@@ -69,6 +78,10 @@ def command_of(operation: Operation[..., Any]) -> Callable[..., int]:
         from soundstage.surface.cli.calls import call
 
         given = {flag.names[0]: fields.get(_variable(flag)) for flag in flags}
+        if plot is not None and plotting != _NO_PLOT:
+            from soundstage.surface.cli.plots import draw
+
+            return draw(operation, plot, flags, given, input, plotting, target, output)
         return call(operation, flags, given, target, output, input, all_pages, detach, out, file)
 
     # Hints of the parameters below come from the signature alone.
@@ -76,7 +89,7 @@ def command_of(operation: Operation[..., Any]) -> Callable[..., int]:
     run.__name__ = operation.name
     run.__doc__ = "\n\n".join(filter(None, (operation.doc, own_doc(operation.request), example_of_call(operation))))
     run.__signature__ = inspect.Signature(  # pyright: ignore[reportFunctionMemberAccess]
-        [*_field_parameters(flags), *_common_parameters(operation)]
+        [*_field_parameters(flags), *_common_parameters(operation, plot)]
     )
     return run
 
@@ -154,7 +167,7 @@ def _negative(flag: Flag) -> str | tuple[()]:
     return f"--{prefix}{dot}no-{last}"
 
 
-def _common_parameters(operation: Operation[..., Any]) -> list[inspect.Parameter]:
+def _common_parameters(operation: Operation[..., Any], plot: Plot | None) -> list[inspect.Parameter]:
     brought = Parameter(
         help="File with the message as JSON, - for standard input; flags go over it.",
         metavar="FILE",
@@ -167,6 +180,8 @@ def _common_parameters(operation: Operation[..., Any]) -> list[inspect.Parameter
         inspect.Parameter("target", _KEYWORD_ONLY, default=_NO_TARGET, annotation=Target),
         inspect.Parameter("output", _KEYWORD_ONLY, default=None, annotation=Output),
     ]
+    if plot is not None:
+        found.append(inspect.Parameter("plotting", _KEYWORD_ONLY, default=_NO_PLOT, annotation=Plotting))
     if operation.paged:
         found.append(inspect.Parameter("all_pages", _KEYWORD_ONLY, default=False, annotation=Annotated[bool, pages]))
     if operation.kind == "upload":
