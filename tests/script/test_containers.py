@@ -79,8 +79,8 @@ def test_the_image_has_the_driver_of_every_engine() -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     found = re.search(r'"\.\[(.+?)\]"', DOCKERFILE)
     assert found is not None
-    # Published capacity models are no engine's, and have no release for the image's Python.
-    assert found[1].split(",") == sorted(set(extras) - {"all", "testing", "capacity"})
+    # Published capacity models are no engine's, and have no release for the image's Python; charts are no engine's.
+    assert found[1].split(",") == sorted(set(extras) - {"all", "testing", "capacity", "plot"})
 
 
 def test_the_locks_constraints_are_read_as_the_image_reads_them() -> None:

@@ -10,7 +10,7 @@ from soundstage.core.time import NS_PER_MS, NS_PER_S, Duration, Instant
 BARS_ASKED_MAX = 1_000
 """Bars of an interval that somebody asked for."""
 
-BARS_CHOSEN_MAX = 120
+BARS_CHOSEN_MAX = 100
 """Bars of one that is chosen; a third as many at least, unless they would be of less than a millisecond."""
 
 _MINUTE = 60 * NS_PER_S

@@ -33,6 +33,9 @@ _GAP_BARS_MAX = 240
 """With more of them there is no room for gaps."""
 
 _TICKS_MIN, _TICKS_MAX = 5, 11
+_TICKS_CLOSE = 0.8
+"""Of the widest distance between two: what is nearer would be written over the next."""
+
 _FULL_NUMBERS_BELOW = 1_000_000
 _BAR, _QUIET, _LINE = "#2a6f97", "#5c6670", "#d9dee3"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -60,6 +63,13 @@ def png(bars: Bars, *, title: str, about: str, label: str) -> bytes:
         made = io.BytesIO()
         canvas.print_png(made, metadata={"Software": None})
         return made.getvalue()
+
+
+def spaced(times: Sequence[datetime]) -> list[datetime]:
+    """`times` without those that are close before another, as the 29th of a month is before the first of the next."""
+    widest = max((after - before for before, after in pairwise(times)), default=timedelta())
+    closing = [after - before < widest * _TICKS_CLOSE for before, after in pairwise(times)]
+    return [time for time, close in zip(times, [*closing, False], strict=False) if not close]
 
 
 def time_labels(times: Sequence[datetime]) -> list[str]:
@@ -95,7 +105,7 @@ def _mark_times(axes: Any, bars: Bars) -> None:
     first, last = _moment(bars.start), _moment(bars.end)
     locator = dates.AutoDateLocator(tz=UTC, minticks=_TICKS_MIN, maxticks=_TICKS_MAX)
     found = [dates.num2date(value, tz=UTC) for value in locator.tick_values(first, last)]
-    shown = [time for time in found if first <= time <= last] or [first]
+    shown = spaced([time for time in found if first <= time <= last]) or [first]
     axes.set_xticks(dates.date2num(shown), time_labels(shown))
     axes.figure.text(_RIGHT, 0.022, "UTC", ha="right", fontsize=10, color=_QUIET)
     axes.tick_params(axis="x", colors=_QUIET)

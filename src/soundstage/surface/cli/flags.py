@@ -31,7 +31,20 @@ from soundstage.surface.cli.attachments import read_attachment
 from soundstage.surface.cli.notation import read_bytes, read_file, split_pair
 
 GLOBAL_NAMES = frozenset(
-    ("url", "stage", "data", "output", "input", "timeout", "token", "detach", "all_pages", "out", "plot")
+    (
+        "url",
+        "stage",
+        "data",
+        "output",
+        "input",
+        "timeout",
+        "token",
+        "detach",
+        "all_pages",
+        "out",
+        "plot",
+        "plot_interval",
+    )
 )
 """Flags of every operation; a message's field of such a name is set by `--input` alone."""
 
