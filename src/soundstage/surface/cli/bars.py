@@ -22,7 +22,7 @@ WIDTHS = (
     *(number * NS_PER_S for number in (1, 2, 5, 10, 15, 30)),
     *(number * _MINUTE for number in (1, 2, 5, 10, 15, 30)),
     *(number * _HOUR for number in (1, 2, 3, 6, 12)),
-    *(number * _DAY for number in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000)),
+    *(number * _DAY for number in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000)),
 )
 """What an interval is chosen from: wide enough at last for all the time there is."""
 
