@@ -7,7 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from soundstage.core.errors import InvalidArgument
-from soundstage.surface.cli.notation import PREFIXES, harmless, read_bytes, read_file, split_pair, write_bytes
+from soundstage.core.time import Instant
+from soundstage.surface.cli.notation import (
+    PREFIXES,
+    harmless,
+    read_bytes,
+    read_file,
+    read_instant,
+    split_pair,
+    write_bytes,
+)
 
 
 @pytest.mark.parametrize(
@@ -86,6 +95,20 @@ def test_harmless_text_steers_no_terminal(text: str) -> None:
 
 def test_harmless_text_without_anything_to_escape_is_unchanged() -> None:
     assert harmless("Zürich, 日本\n") == "Zürich, 日本\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "instant"),
+    [
+        ("1h", "2026-10-24T08:00:00Z"),
+        ("0s", "2026-10-24T09:00:00Z"),
+        ("1.5d", "2026-10-22T21:00:00Z"),
+        ("2026-10-24T08:15:00+02:00", "2026-10-24T08:15:00+02:00"),
+        ("soon", "soon"),
+    ],
+)
+def test_a_duration_is_the_instant_so_long_ago_and_all_else_stays(text: str, instant: str) -> None:
+    assert read_instant(text, Instant.parse("2026-10-24T09:00:00Z")) == instant
 
 
 def test_a_pair_ends_its_key_at_the_first_sign() -> None:

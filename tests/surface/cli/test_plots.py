@@ -17,6 +17,7 @@ from tests.surface.cli.conftest import Cli
 from soundstage.catalogue import SYSTEMS
 from soundstage.core.operation import operations_of
 from soundstage.core.plots import Plot
+from soundstage.core.time import Duration
 from soundstage.data.timeseries.api import TimeSeriesCalls
 from soundstage.data.timeseries.plots import PLOTS
 from soundstage.data.timeseries.service import TimeSeriesService
@@ -135,6 +136,16 @@ def test_the_interval_of_the_message_is_that_of_the_plot_unless_one_is_asked_for
     assert drawn.bars[-1].counts == [4, 2]
     assert cli(*AGGREGATE, *by, "--plot-interval", "6h").json["interval"] == "6h"
     assert drawn.bars[-1].counts == [0, 4, 1, 1]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("filled")
+def test_an_interval_may_be_of_so_long_ago(cli: Cli, drawn: Drawn) -> None:
+    asked = ("--time-interval.start", "2h", "--time-interval.end", "1h")
+    assert cli(*READ[:-2], *asked, "--plot", "bike.png", "--plot-interval", "1h").code == 0
+    # The clock goes on between start and end, and may pass an hour.
+    assert len(drawn.bars[0].counts) in (1, 2, 3)
+    assert drawn.bars[0].width == Duration.parse("1h")
 
 
 @pytest.mark.slow

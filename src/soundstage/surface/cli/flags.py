@@ -1,6 +1,7 @@
 """The flags that a message's fields become.
 
-    text, numbers, instants …   --id TEXT
+    text, numbers, durations …  --id TEXT
+    instants                    --since INSTANT, or how long ago that was
     booleans                    --reverse / --no-reverse
     bytes                       --key BYTES, in the notation of `notation`
     lists of such               --id TEXT, once per element, under the field's singular
@@ -19,6 +20,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from functools import partial
+from time import time_ns
 from typing import Any, Literal, cast
 
 import msgspec
@@ -26,9 +28,10 @@ from msgspec import NODEFAULT, inspect
 
 from soundstage.core.errors import InvalidArgument
 from soundstage.core.files import File
+from soundstage.core.time import Instant
 from soundstage.runtime.bounds import bounds_of
 from soundstage.surface.cli.attachments import read_attachment
-from soundstage.surface.cli.notation import read_bytes, read_file, split_pair
+from soundstage.surface.cli.notation import read_bytes, read_file, read_instant, split_pair
 
 GLOBAL_NAMES = frozenset(
     (
@@ -242,6 +245,8 @@ def _leaf(node: inspect.Type) -> Leaf | None:
             return Leaf(Literal[node.values], None, _as_is)
         case inspect.StructType() if node.cls is File:
             return Leaf(str, "PATH", read_attachment, "a path, or the id of a file that the stage has")
+        case inspect.CustomType() if node.cls is Instant:
+            return Leaf(str, "INSTANT", lambda text: read_instant(text, time_ns()), "or so long ago, such as 1h")
         case inspect.CustomType():
             return Leaf(str, node.cls.__name__.upper(), _as_is)
         case _:

@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable
 
 from soundstage.core.errors import InvalidArgument
+from soundstage.core.time import Duration, Instant
 
 PREFIXES = ("text:", "@", "hex:", "base64:")
 
@@ -32,6 +33,14 @@ def read_bytes(text: str) -> bytes:
         return _decoded(lambda digits: base64.b64decode(digits, validate=True), text, 7, "base64 with padding")
     # Arguments that are no UTF-8 arrive escaped; fsencode gives back what was typed.
     return os.fsencode(text)
+
+
+def read_instant(text: str, now_ns: int) -> str:
+    """The instant that `text` stands for: itself, or for a duration so long before now. What is neither stays."""
+    try:
+        return str(Instant(now_ns - Duration.parse(text)))
+    except InvalidArgument:
+        return text
 
 
 def read_file(path: str) -> bytes:
