@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import os
+import pwd
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -37,13 +39,26 @@ def test_it_asks_for_a_password_where_it_is_told_to() -> None:
         assert answers(node.host, node.port, HELLO, ASKED_FOR_A_PASSWORD)
 
 
-def test_for_root_it_runs_as_somebody_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+ROOT, ADA, BOB = (SimpleNamespace(pw_uid=number) for number in (0, 1_000, 2_000))
+
+
+@pytest.mark.parametrize(
+    ("uid", "begins"),
+    [
+        (0, ("unshare", "--user", "--map-user=1000", "--map-group=1000")),
+        (1_000, ("/bin/sh", "-c")),
+        (3_000, ("unshare", "--user", "--map-user=1000", "--map-group=1000")),
+    ],
+    ids=["root", "a user with a name", "a user without one"],
+)
+def test_it_runs_as_a_user_with_a_name_who_is_not_root(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uid: int, begins: tuple[str, ...]
+) -> None:
     node = Node(0, tmp_path, "127.0.0.1", {"postgresql": 25_432}, PostgreSQL.settings)
     kit = PostgreSQLKit(Tool(Path("/usr/lib/postgresql/15/bin/postgres")))
-    monkeypatch.setattr(os, "geteuid", lambda: 0)
-    assert kit.launch(node, [node]).command[:2] == ("unshare", "--user")
-    monkeypatch.setattr(os, "geteuid", lambda: 1_000)
-    assert kit.launch(node, [node]).command[0] == "/bin/sh"
+    monkeypatch.setattr(os, "geteuid", lambda: uid)
+    monkeypatch.setattr(pwd, "getpwall", lambda: [BOB, ROOT, ADA])
+    assert kit.launch(node, [node]).command[: len(begins)] == begins
 
 
 def test_its_configuration_names_its_place(tmp_path: Path) -> None:

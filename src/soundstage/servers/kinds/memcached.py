@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 import signal
 from collections.abc import Sequence
@@ -45,7 +44,7 @@ class MemcachedKit:
 
     def launch(self, node: Node, nodes: Sequence[Node]) -> Launch:
         """See `Kit`. Root may not run it as itself, so it becomes nobody."""
-        user = ("-u", "nobody") if os.geteuid() == 0 else ("-u", getpass.getuser())
+        user = ("-u", "nobody") if os.geteuid() == 0 else ()
         where = ("-l", node.host, "-p", str(node.port), "-U", "0")
         settings = node.settings
         size = ("-m", settings["memory_mb"], "-t", settings["threads"])

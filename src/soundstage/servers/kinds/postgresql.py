@@ -1,12 +1,14 @@
 """PostgreSQL, from Debian's packages. What it acknowledged survives that it is killed, but no disk is waited for.
 
-PostgreSQL refuses to run as root. For root it runs in a namespace of users where its files, and it, are somebody
-else's: so no user is made, nothing changes hands, and everything may lie in root's own folders.
+PostgreSQL refuses to run as root, and as a user of whom the machine has no name. For those it runs in a namespace of
+users where its files, and it, are somebody's whom it knows: so no user is made, nothing changes hands, and everything
+may lie in root's own folders.
 """
 
 from __future__ import annotations
 
 import os
+import pwd
 import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +21,6 @@ from soundstage.servers.programs import Program, Tool, Toolbox
 PROGRAM = Program("postgres", ("postgresql",), "usr/lib/postgresql/*/bin/postgres")
 USER, PASSWORD = "postgres", "postgres"
 
-_AS_SOMEBODY = ("unshare", "--user", "--map-user=1000", "--map-group=1000")
 _START = (
     '[ -f data/PG_VERSION ] || "$0/initdb" -D data -U {user} -A "$1" --pwfile=password -E UTF8 --locale=C --no-sync'
     ' >initdb.log 2>&1 || {{ cat initdb.log; exit 1; }}; exec "$0/postgres" -D data -c config_file="$PWD/server.conf"'
@@ -83,4 +84,14 @@ class PostgreSQLKit:
         (node.folder / "server.conf").write_text(_CONFIGURATION.format(host=node.host, port=node.port, **settings))
         (node.folder / "password").write_text(f"{PASSWORD}\n")
         run = ("/bin/sh", "-c", _START.format(user=USER), str(self.tool.path.resolve().parent), node.settings["auth"])
-        return Launch((*(_AS_SOMEBODY if os.geteuid() == 0 else ()), *run), self.tool.variables)
+        return Launch((*_as_somebody(), *run), self.tool.variables)
+
+
+def _as_somebody() -> tuple[str, ...]:
+    """What a command begins with for it to run as a user who is not root and has a name; empty where this one is."""
+    named = {each.pw_uid for each in pwd.getpwall()}
+    me = os.geteuid()
+    if me != 0 and me in named:
+        return ()
+    somebody = min(named - {0}, default=1_000)
+    return ("unshare", "--user", f"--map-user={somebody}", f"--map-group={somebody}")

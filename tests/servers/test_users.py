@@ -1,0 +1,46 @@
+"""Servers run for whoever asks: for root, as whom the suites may run themselves, and for ordinary users.
+
+Who is an ordinary user here is one in a namespace of users: of another number, without root's rights, and the owner of
+what the owner of these files owns. One has a name on this machine, as most have, and one has none, as in a container.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import subprocess
+import sys
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+NAMELESS = 54_321
+NAMES = ("LOGNAME", "USER", "LNAME", "USERNAME")
+
+PROGRAM = """
+import os, sys
+from soundstage.servers import Cluster
+with Cluster(sys.argv[1]):
+    print(os.geteuid(), "is served")
+"""
+
+
+def somebody() -> int:
+    return min(each.pw_uid for each in pwd.getpwall() if each.pw_uid != 0)
+
+
+@pytest.mark.parametrize("named", [True, False], ids=["with a name", "without one"])
+@pytest.mark.parametrize("kind", ["memcached", "postgresql", "redis", "s3"])
+def test_an_ordinary_user_is_served(kind: str, named: bool) -> None:
+    uid = somebody() if named else NAMELESS
+    assert NAMELESS not in {each.pw_uid for each in pwd.getpwall()}
+    run = subprocess.run(
+        ("unshare", "--user", f"--map-user={uid}", f"--map-group={uid}", sys.executable, "-c", PROGRAM, kind),
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+        env={name: value for name, value in os.environ.items() if name not in NAMES},
+    )
+    assert run.stdout == f"{uid} is served\n", run.stderr
