@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 import yaml
 
+from soundstage.runtime.engines import SCHEMES
 from soundstage.servers.catalogue import KINDS
-from soundstage.servers.kinds import cassandra, kafka, opensearch
+from soundstage.servers.kinds import cassandra, kafka, opensearch, s3
 
 ROOT = Path(__file__).resolve().parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
@@ -33,6 +34,11 @@ def test_every_server_has_a_profile_of_a_kind_that_there_is(name: str) -> None:
     assert name.startswith(profile)
 
 
+def test_every_server_that_an_engine_speaks_to_has_a_profile() -> None:
+    spoken_to = {part for scheme in SCHEMES for part in scheme.split("+")} & {kind.name for kind in KINDS}
+    assert {profile for service in SERVICES.values() for profile in service.get("profiles", [])} == spoken_to
+
+
 @pytest.mark.parametrize("name", sorted(set(SERVICES) - {"stage"}))
 def test_every_image_has_a_version(name: str) -> None:
     assert re.search(r":\d+\.\d+", SERVICES[name]["image"])
@@ -42,6 +48,7 @@ def test_images_and_servers_are_of_one_version() -> None:
     assert SERVICES["cassandra"]["image"] == f"cassandra:{cassandra.VERSION}"
     assert SERVICES["kafka"]["image"] == f"apache/kafka:{kafka.VERSION}"
     assert SERVICES["opensearch"]["image"] == f"opensearchproject/opensearch:{opensearch.VERSION}"
+    assert SERVICES["s3"]["image"] == f"motoserver/moto:{s3.VERSION}"
 
 
 def test_every_volume_is_declared() -> None:

@@ -1,12 +1,11 @@
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import pytest
-from hypothesis import HealthCheck, settings
 
 from soundstage.core.environment import VirtualEnvironment
 from soundstage.core.namespace import NamespaceSpec
@@ -98,16 +97,6 @@ def unknown(stage: Stage, name: str = "trips") -> Generator[None]:
 async def tend(stage: Stage, name: str = "trips") -> None:
     """A round of the role."""
     await service_of(stage).tend(name, lambda: None)
-
-
-@pytest.fixture(scope="package", autouse=True)
-def patient_examples() -> Iterator[None]:
-    """A machine that is busy fails no property: the first text that is drawn alone may take it a second."""
-    before = settings.get_current_profile_name()
-    settings.register_profile("timeseries", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-    settings.load_profile("timeseries")
-    yield
-    settings.load_profile(before)
 
 
 @pytest.fixture
