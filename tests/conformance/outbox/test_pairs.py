@@ -1,4 +1,4 @@
-"""The log first, over the real engines: Cassandra and Kafka with each other, and each with the embedded one."""
+"""The log first, over the real engines: Cassandra and Kafka with each other, and each with those in the process."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from tests.testing.outbox.pairs import OPTIONS, opener
 from soundstage.core.environment import Environment
 from soundstage.engines.log.kafka import KafkaLog
 from soundstage.engines.log.kafka import Link as KafkaLink
+from soundstage.engines.log.memory import MemoryLog
 from soundstage.engines.log.rocksdb import open_rocksdb_log
 from soundstage.engines.records.cassandra import CassandraRecords
 from soundstage.engines.records.cassandra import Link as CassandraLink
+from soundstage.engines.records.memory import MemoryRecords
 from soundstage.engines.records.rocksdb import open_rocksdb
 from soundstage.testing.outbox import OpenPair, OutboxSuite, Pair
 
@@ -42,6 +44,30 @@ class TestRocksAndKafka(OnKafka):
     def open_pair(self, topics: KafkaLink, space: str, tmp_path: Path) -> OpenPair:
         def make(folder: Path, environment: Environment) -> Pair:
             return Pair(open_rocksdb(str(folder), OPTIONS, environment), KafkaLog(topics, environment, space))
+
+        return opener(make, tmp_path)
+
+
+class TestMemoryAndKafka(OnKafka):
+    @pytest.fixture
+    def open_pair(self, topics: KafkaLink, space: str, tmp_path: Path) -> OpenPair:
+        kept: list[MemoryRecords] = []
+
+        def make(folder: Path, environment: Environment) -> Pair:
+            kept.append(kept[0] if kept else MemoryRecords(environment))
+            return Pair(kept[0], KafkaLog(topics, environment, space))
+
+        return opener(make, tmp_path)
+
+
+class TestCassandraAndMemory(OutboxSuite):
+    @pytest.fixture
+    def open_pair(self, tables: CassandraLink, space: str, tmp_path: Path) -> OpenPair:
+        kept: list[MemoryLog] = []
+
+        def make(folder: Path, environment: Environment) -> Pair:
+            kept.append(kept[0] if kept else MemoryLog(environment))
+            return Pair(CassandraRecords(tables, environment, f"{space}.s"), kept[0])
 
         return opener(make, tmp_path)
 

@@ -70,6 +70,17 @@ def mixed() -> Make:
     return make
 
 
+def noted() -> Make:
+    """Records in memory that are the same each time, and a log on disk."""
+    records: list[MemoryRecords] = []
+
+    def make(folder: Path, environment: Environment) -> Pair:
+        records.append(records[0] if records else MemoryRecords(environment))
+        return Pair(records[0], open_rocksdb_log(str(folder / "log"), OPTIONS, environment))
+
+    return make
+
+
 def hosted(make: Make) -> Make:
     """Both in another process, as far as their callers can tell."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.testing.outbox.pairs import apart, beside, hosted, kept, mixed, opener
+from tests.testing.outbox.pairs import apart, beside, hosted, kept, mixed, noted, opener
 
 from soundstage.testing.outbox import OpenPair, OutboxSuite
 
@@ -32,6 +32,12 @@ class TestRecordsOnDisk(OutboxSuite):
     @pytest.fixture
     def open_pair(self, tmp_path: Path) -> OpenPair:
         return opener(mixed(), tmp_path)
+
+
+class TestLogOnDisk(OutboxSuite):
+    @pytest.fixture
+    def open_pair(self, tmp_path: Path) -> OpenPair:
+        return opener(noted(), tmp_path)
 
 
 class TestMemoryOfAnotherProcess(OutboxSuite):
