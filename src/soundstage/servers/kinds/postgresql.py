@@ -12,6 +12,7 @@ import pwd
 import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
 
 from soundstage.servers.kind import Launch, Node, Settings, Standalone
@@ -41,19 +42,30 @@ log_timezone = 'GMT'
 autovacuum_naptime = 10s
 """
 
+# The key has to be nobody else's, so what is named is copied.
+_ENCRYPTION = """ssl = on
+ssl_cert_file = '{file}'
+ssl_key_file = '{file}'
+ssl_ca_file = '{file}'
+"""
+
 # Version 3.0, user and database postgres; the answer begins an authentication, or is an error while it is starting.
 _PARAMETERS = b"user\0postgres\0database\0postgres\0\0"
 _QUESTION = (8 + len(_PARAMETERS)).to_bytes(4, "big") + (3 << 16).to_bytes(4, "big") + _PARAMETERS
 
 
 class PostgreSQL(Standalone):
-    """Servers that know nothing of each other. With `auth` scram-sha-256 the password is `PASSWORD`."""
+    """Servers that know nothing of each other. With `auth` scram-sha-256 the password is `PASSWORD`.
+
+    `tls_pem` names a file with a key, its certificates and that of who signed them: clients may then use TLS at the
+    same port, and those that show a certificate show one of the same authority.
+    """
 
     name: str = "postgresql"
     summary: str = "tables and transactions"
     version: str = "Debian's (15 or newer)"
     ports: tuple[str, ...] = ("postgresql",)
-    settings: Settings = MappingProxyType({"auth": "trust", "connections": "50"})
+    settings: Settings = MappingProxyType({"auth": "trust", "connections": "50", "tls_pem": ""})
     ready_within_s: float = 60.0
     stop_within_s: float = 20.0
     # Ends sessions, and then itself in good order.
@@ -81,10 +93,22 @@ class PostgreSQLKit:
     def launch(self, node: Node, nodes: Sequence[Node]) -> Launch:
         """See `Kit`. The first start of a folder makes the database."""
         settings = {"folder": node.folder, "connections": node.settings["connections"]}
-        (node.folder / "server.conf").write_text(_CONFIGURATION.format(host=node.host, port=node.port, **settings))
+        configuration = _CONFIGURATION.format(host=node.host, port=node.port, **settings)
+        tls_pem = node.settings["tls_pem"]
+        if tls_pem:
+            configuration += _ENCRYPTION.format(file=_own(Path(tls_pem), node.folder / "tls.pem"))
+        (node.folder / "server.conf").write_text(configuration)
         (node.folder / "password").write_text(f"{PASSWORD}\n")
         run = ("/bin/sh", "-c", _START.format(user=USER), str(self.tool.path.resolve().parent), node.settings["auth"])
         return Launch((*_as_somebody(), *run), self.tool.variables)
+
+
+def _own(file: Path, copy: Path) -> Path:
+    """`copy` holds what `file` does, and nobody else may read it."""
+    copy.unlink(missing_ok=True)
+    copy.touch(mode=0o600)
+    copy.write_bytes(file.read_bytes())
+    return copy
 
 
 def _as_somebody() -> tuple[str, ...]:

@@ -13,7 +13,7 @@ import pytest
 
 from soundstage.core.environment import SystemEnvironment
 from soundstage.core.errors import SoundstageError, Unavailable
-from soundstage.engines.tables.iceberg.connections import shared_catalogue
+from soundstage.engines.tables.iceberg.connections import secrecy, shared_catalogue
 from soundstage.engines.tables.iceberg.driver import database
 from soundstage.engines.tables.iceberg.failures import failure
 from soundstage.engines.tables.iceberg.options import shared_address
@@ -106,3 +106,20 @@ def test_the_server_is_told_how_long_a_statement_may_take(silent: Silent, tmp_pa
         opened(silent, tmp_path, "250ms")
     assert b"statement_timeout=250" in silent.greetings[0]
     assert b"idle_in_transaction_session_timeout=250" in silent.greetings[0]
+
+
+@pytest.mark.parametrize(
+    ("query", "told_to_the_driver"),
+    [
+        ("", {}),
+        ("tls_ca=/ca.pem", {"sslmode": "verify-full", "sslrootcert": "/ca.pem"}),
+        ("tls_ca=/ca.pem&tls_names=false", {"sslmode": "verify-ca", "sslrootcert": "/ca.pem"}),
+        (
+            "tls_ca=/ca.pem&tls_cert=/me.pem&tls_key=/key.pem",
+            {"sslmode": "verify-full", "sslrootcert": "/ca.pem", "sslcert": "/me.pem", "sslkey": "/key.pem"},
+        ),
+    ],
+)
+def test_the_driver_is_told_whom_to_trust(query: str, told_to_the_driver: dict[str, str]) -> None:
+    address = shared_address("tables", urlsplit(f"iceberg+postgresql://db/films?warehouse=/a&{query}"), {}, None)
+    assert secrecy(address.options) == told_to_the_driver

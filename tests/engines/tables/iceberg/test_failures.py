@@ -81,6 +81,13 @@ def test_every_exception_from_below_becomes_one_of_the_tree(kind: type[Exception
         (OSError(28, "No space left on device"), Unavailable, True),
         (operational("connection failed: refused"), Unavailable, True),
         (operational('password authentication failed for user "films"'), Unauthenticated, False),
+        (
+            operational("connection failed: FATAL:  connection requires a valid client certificate"),
+            Unauthenticated,
+            False,
+        ),
+        (operational("connection failed: SSL error: certificate verify failed"), Unavailable, False),
+        (operational("connection failed: server does not support SSL, but SSL was required"), Unavailable, False),
         (operational("permission denied for table iceberg_tables"), Forbidden, False),
         (arrow.lib.ArrowMemoryError("malloc of size 64 failed"), Exhausted, True),
         (pyarrow.ArrowInvalid("not a Parquet file"), DataLoss, False),

@@ -15,7 +15,7 @@ from soundstage.core.extras import library
 from soundstage.core.time import NS_PER_S
 from soundstage.engines.tables.arrow import EXTRA
 from soundstage.engines.tables.iceberg.driver import catalog, pool, sqlalchemy
-from soundstage.engines.tables.iceberg.options import Address
+from soundstage.engines.tables.iceberg.options import Address, IcebergOptions
 from soundstage.engines.tables.iceberg.work import Work, work_here
 
 psycopg: Any = library("psycopg", EXTRA)
@@ -90,6 +90,7 @@ def _database(address: Address, environment: Environment) -> Any:
         "keepalives_idle": seconds,
         "keepalives_interval": seconds,
         "keepalives_count": PROBES,
+        **secrecy(address.options),
     }
 
     def connect() -> Any:
@@ -104,3 +105,12 @@ def _database(address: Address, environment: Environment) -> Any:
 
     made: Any = sqlalchemy.create_engine(address.database, poolclass=pool.NullPool, creator=connect)
     return made
+
+
+def secrecy(options: IcebergOptions) -> dict[str, str]:
+    """What the driver is told of TLS; nothing, and it is as its own environment says, where no authority is named."""
+    if options.tls_ca is None:
+        return {}
+    files = {"sslrootcert": options.tls_ca, "sslcert": options.tls_cert, "sslkey": options.tls_key}
+    given = {name: file for name, file in files.items() if file is not None}
+    return {"sslmode": "verify-full" if options.tls_names else "verify-ca", **given}

@@ -50,9 +50,24 @@ _ABSENT = (exceptions.NoSuchTableError, exceptions.NoSuchNamespaceError, excepti
 OVERTAKEN = (exceptions.CommitFailedException, exceptions.ValidationException, exceptions.WaitingForLockException)
 
 
-_LOGIN = ("password authentication failed", "no password supplied", "no pg_hba.conf entry")
+_LOGIN = (
+    "password authentication failed",
+    "no password supplied",
+    "no pg_hba.conf entry",
+    "requires a valid client certificate",
+    "alert unknown ca",
+    "alert certificate required",
+)
 _NOWHERE = ("FATAL:  database", "FATAL:  role")
 """What is said while connecting, when the driver tells no state."""
+_DISTRUST = (
+    "certificate verify failed",
+    "does not match host name",
+    "root certificate file",
+    "could not read certificate file",
+    "private key file",
+    "server does not support SSL",
+)
 _CONNECTING = ("connection failed", "connection is bad", "connection timeout")
 _DAMAGE = ("malformed", "not a database")
 _UNKNOWN = {"08007", "40003"}
@@ -135,7 +150,16 @@ def _catalogue(error: BaseException, reading: bool) -> SoundstageError:
     words, state = _line(error), _state(error)
     if state.startswith("28") or any(each in words for each in _LOGIN):
         return Unauthenticated(
-            f"the catalogue's database refuses: {words}", hint="check the role and password_file", outcome="not_applied"
+            f"the catalogue's database refuses: {words}",
+            hint="check the role, password_file and tls_cert",
+            outcome="not_applied",
+        )
+    if any(each in words for each in _DISTRUST):
+        return Unavailable(
+            f"the catalogue's database cannot be trusted: {words}",
+            hint="check tls_ca and tls_names, and that the database speaks TLS",
+            outcome="not_applied",
+            retryable=False,
         )
     if state == "42501" or "permission denied" in words:
         return Forbidden(f"the catalogue's database refuses: {words}", hint="grant the role the right")

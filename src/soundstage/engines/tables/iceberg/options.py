@@ -46,6 +46,12 @@ class IcebergOptions(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = Duration(10 * NS_PER_S)
     password_file: Annotated[str | None, Meta(description="file whose first line is the password")] = None
+    tls_ca: Annotated[
+        str | None, Meta(description="PEM file of who signs the certificate of the catalogue's database; turns TLS on")
+    ] = None
+    tls_cert: Annotated[str | None, Meta(description="PEM file of this client's certificate")] = None
+    tls_key: Annotated[str | None, Meta(description="PEM file of this client's key")] = None
+    tls_names: Annotated[bool, Meta(description="whether the database's certificate must name its host")] = True
 
 
 class Address(msgspec.Struct, frozen=True):
@@ -81,6 +87,9 @@ def shared_address(name: str, url: SplitResult, options: Mapping[str, Any], pass
     for key in ("threads", "tries"):
         if str(given.get(key, "")).isdecimal():
             given[key] = int(given[key])
+    named = str(given.get("tls_names", "")).lower()
+    if named in ("true", "false"):
+        given["tls_names"] = named == "true"
     if password_file is not None:
         given["password_file"] = password_file
     found = _options(name, {**given, **options})
