@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import threading
 from itertools import islice
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from cassandra import cluster, policies
 
 from soundstage.engines.records.cassandra.link import RECONNECT_LAST_S, Link, reconnection, server_name
 from soundstage.engines.records.cassandra.options import parse_address
@@ -53,6 +55,33 @@ def test_a_node_that_is_gone_for_hours_is_still_looked_for_every_few_seconds() -
     pauses = list(islice(reconnection().new_schedule(), 5_000))
     assert len(pauses) == 5_000
     assert max(pauses) <= RECONNECT_LAST_S
+
+
+class Noted:
+    """A cluster of the driver that notes how it is to be, and reaches nobody."""
+
+    def __init__(self, **settings: Any) -> None:
+        self.settings = settings
+
+    def connect(self) -> None:
+        raise Reached(self.settings)
+
+    def shutdown(self) -> None:
+        pass
+
+
+class Reached(Exception):
+    """Carries the settings."""
+
+
+def test_a_request_goes_to_who_has_the_row_and_is_sent_again_by_nobody_but_us(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster, "Cluster", Noted)
+    with pytest.raises(Reached) as reached:
+        Link(parse_address("main", urlsplit("cassandra://127.0.0.1/films"), {}, None)).hold()
+    profile = reached.value.args[0]["execution_profiles"][cluster.EXEC_PROFILE_DEFAULT]
+    assert isinstance(profile.load_balancing_policy, policies.TokenAwarePolicy)
+    assert isinstance(profile.retry_policy, policies.FallthroughRetryPolicy)
+    assert type(profile.speculative_execution_policy) is policies.NoSpeculativeExecutionPolicy
 
 
 @pytest.mark.parametrize(

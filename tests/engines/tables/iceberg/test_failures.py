@@ -82,7 +82,7 @@ def test_every_exception_from_below_becomes_one_of_the_tree(kind: type[Exception
         (operational("connection failed: refused"), Unavailable, True),
         (operational('password authentication failed for user "films"'), Unauthenticated, False),
         (
-            operational("connection failed: FATAL:  connection requires a valid client certificate"),
+            operational("FATAL:  connection requires a valid client certificate"),
             Unauthenticated,
             False,
         ),
