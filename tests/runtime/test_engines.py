@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,8 @@ from typing import Any
 import pytest
 
 from soundstage.core.environment import Environment, SystemEnvironment, VirtualEnvironment
-from soundstage.core.errors import InvalidArgument
+from soundstage.core.errors import InvalidArgument, Unavailable
+from soundstage.core.time import NS_PER_S, Duration
 from soundstage.engines.cache.memcached import MemcachedCache
 from soundstage.engines.cache.memory import MemoryCache
 from soundstage.engines.host import HostServer
@@ -425,3 +427,62 @@ def test_options_of_kafka_stand_in_the_stage_file_too(environment: VirtualEnviro
     with pytest.raises(InvalidArgument) as refused:
         opened(environment, events=EngineConfig(url="kafka://one", options={"compresion": "zstd"}))
     assert refused.value.field == "engines.events.options.compresion"
+
+
+class Coming(MemoryRecords):
+    """A server that can be reached from the `late`th try on, a second after each other."""
+
+    def __init__(self, environment: VirtualEnvironment, late: int, *, retryable: bool = True) -> None:
+        super().__init__(environment)
+        self.tries = 0
+        self._late = late
+        self._retryable = retryable
+
+    async def start(self) -> None:
+        self.tries += 1
+        if self.tries < self._late:
+            raise Unavailable("nobody answers there", retryable=self._retryable)
+        await super().start()
+
+
+def coming(environment: VirtualEnvironment, server: Coming, **settings: Any) -> Engines:
+    config = EngineConfig(url="cassandra://10.0.0.1/films", **settings)
+    return Engines({"far": config}, "/data", environment, {"far": server})
+
+
+async def test_a_server_that_comes_later_is_waited_for_and_that_is_told(
+    environment: VirtualEnvironment, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = Coming(environment, 3)
+    with caplog.at_level(logging.WARNING, "soundstage.runtime"):
+        await coming(environment, server).start()
+    assert server.tries == 3
+    assert caplog.messages == [
+        "the engine far is waited for, up to 30 s more: nobody answers there",
+        "the engine far is waited for, up to 29 s more: nobody answers there",
+    ]
+
+
+async def test_a_server_that_does_not_come_is_given_up_with_its_reason(environment: VirtualEnvironment) -> None:
+    server = Coming(environment, 100)
+    with pytest.raises(Unavailable, match="nobody answers there"):
+        await coming(environment, server, start_within=Duration(5 * NS_PER_S)).start()
+    assert server.tries == 6
+
+
+@pytest.mark.parametrize(("retryable", "seconds"), [(False, 30), (True, 0)])
+async def test_what_waiting_does_not_mend_and_what_nobody_would_wait_for_is_told_at_once(
+    environment: VirtualEnvironment, retryable: bool, seconds: int
+) -> None:
+    server = Coming(environment, 2, retryable=retryable)
+    with pytest.raises(Unavailable):
+        await coming(environment, server, start_within=Duration(seconds * NS_PER_S)).start()
+    assert server.tries == 1
+
+
+async def test_who_holds_a_folder_is_not_waited_for(environment: VirtualEnvironment) -> None:
+    server = Coming(environment, 2)
+    engines = Engines({"near": EngineConfig(url="memory:")}, "/data", environment, {"near": server})
+    with pytest.raises(Unavailable):
+        await engines.start()
+    assert server.tries == 1

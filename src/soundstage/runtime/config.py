@@ -48,6 +48,13 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True):
     password_file: Annotated[
         str | None, Meta(description="file whose first line is the engine's password; never put one in `url`")
     ] = None
+    start_within: Annotated[
+        Duration,
+        Meta(
+            description="a stage that starts waits so long for a server that cannot be reached yet",
+            extra={"bounds": ("0s", "1h")},
+        ),
+    ] = Duration(30 * _NS)
     options: Annotated[dict[str, Any], Meta(description="further options of the engine; see its page")] = {}
 
 

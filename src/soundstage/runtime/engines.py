@@ -6,6 +6,7 @@ function `(Place, EngineConfig, Environment) -> Records`.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import NamedTuple, TypeAlias, get_args
@@ -13,8 +14,9 @@ from typing import NamedTuple, TypeAlias, get_args
 import msgspec
 
 from soundstage.core.environment import Environment
-from soundstage.core.errors import InvalidArgument
+from soundstage.core.errors import InvalidArgument, SoundstageError
 from soundstage.core.names import nearest
+from soundstage.core.time import NS_PER_S
 from soundstage.engines.blobs.port import Blobs
 from soundstage.engines.cache.port import Cache
 from soundstage.engines.log.port import Log
@@ -25,7 +27,12 @@ from soundstage.runtime.config import EngineConfig
 from soundstage.runtime.openers import Engine, HostedPort, Place, Port, host_options, load
 from soundstage.runtime.urls import split_url
 
+log: logging.Logger = logging.getLogger("soundstage.runtime")
+
 ENTRY_POINTS = "soundstage.engines"
+
+START_PAUSE_S = 1.0
+"""Between two tries to start an engine whose server cannot be reached yet."""
 
 _CALLS: Mapping[Port, str] = {
     "records": "apply",
@@ -103,7 +110,9 @@ class Engines:
         environment: Environment,
         given: Mapping[str, Records | Blobs] = MappingProxyType({}),
     ) -> None:
+        self._environment = environment
         self._names = list(configs)
+        self._awaited: dict[int, tuple[str, int]] = {}
         self._by_port: dict[Port, dict[str, Engine]] = {port: {} for port in _CALLS}
         self._started: list[Engine] = []
         self._shared: set[str] = set()
@@ -121,7 +130,10 @@ class Engines:
                     # What is given stands in for the folder, which stays closed.
                     continue
                 beside = place._replace(beside=self.ports(name))
-                self._by_port[port][name] = engine if fits else _opened(beside, port, config, environment, shared)
+                made = engine if fits else _opened(beside, port, config, environment, shared)
+                self._by_port[port][name] = made
+                if place.url.netloc:
+                    self._awaited[id(made)] = (name, config.start_within)
 
     def __getitem__(self, name: str) -> Engine:
         """An engine of that name, of whatever port."""
@@ -210,10 +222,14 @@ class Engines:
         return [engine for by_name in self._by_port.values() for engine in _distinct(by_name).values()]
 
     async def start(self) -> None:
-        """All are open; when one cannot be, those before it are closed again and its error is raised."""
+        """All are open; when one cannot be, those before it are closed again and its error is raised.
+
+        A server that cannot be reached yet is waited for, as long as `start_within` of its engine says. What waiting
+        does not mend, such as a wrong password, is raised at once.
+        """
         for engine in self.everything():
             try:
-                await engine.start()
+                await self._begin(engine)
             except BaseException:
                 await self.stop()
                 raise
@@ -223,6 +239,19 @@ class Engines:
         """All are closed, the last opened first. Idempotent."""
         while self._started:
             await self._started.pop().stop()
+
+    async def _begin(self, engine: Engine) -> None:
+        name, within_ns = self._awaited.get(id(engine), ("", 0))
+        ends_ns = self._environment.monotonic_ns() + within_ns
+        while True:
+            try:
+                return await engine.start()
+            except SoundstageError as error:
+                left_s = (ends_ns - self._environment.monotonic_ns()) / NS_PER_S
+                if not error.retryable or left_s <= 0:
+                    raise
+                log.warning("the engine %s is waited for, up to %.0f s more: %s", name, left_s, error.detail)
+            await self._environment.sleep(START_PAUSE_S)
 
     def _get(self, port: Port, name: str, field: str) -> Engine:
         by_name = self._by_port[port]
