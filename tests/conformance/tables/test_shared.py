@@ -28,6 +28,7 @@ from soundstage.engines.tables.filters import equal
 from soundstage.engines.tables.iceberg import Address, IcebergTables
 from soundstage.engines.tables.port import Snapshot, TableCapability, Tables
 from soundstage.runtime.config import EngineConfig
+from soundstage.runtime.stage import Stage
 from soundstage.runtime.trial import try_engine
 from soundstage.servers import Cluster
 from soundstage.servers.ports import free_port
@@ -178,6 +179,24 @@ async def test_a_refused_connection_fails_the_start_with_the_reason(tmp_path: Pa
     error = await refused(engine.start())
     assert (type(error), error.outcome, "refused" in str(error).lower()) == (Unavailable, "not_applied", True)
     await engine.stop()
+
+
+async def test_a_stage_that_starts_before_its_database_waits_for_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Cluster("postgresql") as late:
+        late.servers[0].kill()
+        url = f"iceberg+{late.url}?warehouse={tmp_path}/tables"
+        engines = {"tables": {"url": url, "start_within": "100s"}}
+        stage = Stage.open(config={"engines": engines}, data=str(tmp_path / "data"), variables={}, background=False)
+        starting = asyncio.ensure_future(stage.start())
+        while "the engine tables is waited for" not in caplog.text:
+            assert not starting.done()
+            await asyncio.sleep(0.02)
+        late.servers[0].start()
+        await starting
+        assert await stage.tables("tables").tables() == []
+        await stage.stop()
 
 
 async def test_a_password_comes_from_a_file_and_a_wrong_one_fails_the_start(tmp_path: Path) -> None:
