@@ -178,6 +178,7 @@ async def test_all_go_on_after_a_broker_was_down(log: KafkaLog, broker: Cluster)
         try:
             down = await refused(log.append(TOPIC, [Entry(b"down")]))
             asked = await refused(log.topics())
+            warned = log.warning
         finally:
             await asyncio.to_thread(broker.restart)
         await recovered(log)
@@ -194,6 +195,7 @@ async def test_all_go_on_after_a_broker_was_down(log: KafkaLog, broker: Cluster)
     assert (type(asked), asked.retryable) == (Unavailable, True)
     assert set(seen) == NUMBERS
     assert await waiting == [Position(TOPIC, 1, 11)]
+    assert (warned is None, log.warning) == (False, None)
 
 
 async def test_a_broker_whose_disk_is_full_takes_nothing_and_loses_nothing(log: KafkaLog, broker: Cluster) -> None:

@@ -167,9 +167,11 @@ async def test_a_database_that_hangs_is_unavailable_in_time_and_used_again_when_
         )
         took_s = time.monotonic() - began
     assert {(type(each), each.retryable, each.outcome) for each in failures} == {(Unavailable, True, "not_applied")}
+    assert "did not answer" in (engine.warning or "")
     assert took_s < 8
     await engine.append("films", rows(film(2)))
     assert await ids(engine) == [2]
+    assert engine.warning is None
     await engine.stop()
 
 

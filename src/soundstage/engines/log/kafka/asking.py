@@ -54,7 +54,9 @@ class Asking:
                 self._bridge.check_open()
                 asked = self._asked(ask, *given, request_timeout=min(left_s, self._attempt_s), **named)
                 async with asyncio.timeout_at(began_s + max(min(left_s, self._attempt_s + LATE_S), PAUSE_FIRST_S)):
-                    return await self._all(asked)
+                    found = await self._all(asked)
+                self._link.unanswered = None
+                return found
             except Exception as error:
                 found = failure(error, reading=reading)
                 outcome = "unknown" if found.error.outcome == "unknown" else outcome
@@ -62,7 +64,10 @@ class Asking:
                 left_s -= self._bridge.loop.time() - began_s + pause_s
                 if not found.again or left_s <= 0:
                     refused = self._link.refused("not_applied") if found.again else None
-                    raise _told(refused or found.error, outcome) from error
+                    told = _told(refused or found.error, outcome)
+                    if found.again:
+                        self._link.unanswered = told.detail
+                    raise told from error
                 tried += 1
                 await self._bridge.pause(pause_s)
                 if tried > 1:

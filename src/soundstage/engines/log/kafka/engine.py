@@ -100,6 +100,11 @@ class KafkaLog:
         await parts.transacting.close()
         self._link.let_go()
 
+    @property
+    def warning(self) -> str | None:
+        """Why the cluster left the last calls unanswered; None when it has answered one since."""
+        return self._link.unanswered
+
     async def server_version(self) -> str:
         """Which cluster it is: brokers tell their version to nobody."""
         (found,) = await self._parts.asking.answer("describe_cluster")

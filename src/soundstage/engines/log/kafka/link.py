@@ -28,6 +28,9 @@ ALL_DOWN: int = code_of("_ALL_BROKERS_DOWN")
 class Link:
     """A cluster: what is asked of it goes through one client, what is appended through another."""
 
+    unanswered: str | None = None
+    """Why the last that the cluster left unanswered was given up; None when it has answered something since."""
+
     def __init__(self, address: Address) -> None:
         self.address: Address = address
         self.admin: Any = None

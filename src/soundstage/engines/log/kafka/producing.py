@@ -264,6 +264,7 @@ class Producing:
             if sending.unsure:
                 sending.told.set_exception(repeated())
             else:
+                self._link.unanswered = None
                 sending.told.set_result(None)
             return
         # The driver would not append anything more with this client.
@@ -289,6 +290,7 @@ class Producing:
             why = "" if self._link.trouble is None else f" ({self._link.trouble})"
             said = Unavailable(f"{found.detail}{why}", hint=found.hint)
             found = self._link.refused("unknown") or said
+            self._link.unanswered = found.detail
         found.outcome = "unknown"
         return found
 
@@ -298,7 +300,9 @@ class Producing:
             async with asyncio.timeout_at(ends_s):
                 await asyncio.shield(sending.told)
         except TimeoutError:
-            raise over("unknown") from None
+            error = over("unknown")
+            self._link.unanswered = error.detail
+            raise error from None
 
     def _renew(self) -> None:
         """A client in place of one that appends no more, which still has to tell what became of its entries."""

@@ -70,10 +70,12 @@ class Reading:
                     break
                 self._give_up(lane)
                 why = self._link.trouble or "nothing came"
-                refused = self._link.refused("not_applied")
-                raise refused or Unavailable(
+                error = self._link.refused("not_applied") or Unavailable(
                     f"Kafka did not answer: {why}", hint="repeat the call", outcome="not_applied"
                 )
+                self._link.unanswered = error.detail
+                raise error
+            self._link.unanswered = None
             if taken and stream.entries and size + size_of(stream.entries[0]) > limit_bytes:
                 break
             more, more_size = stream.take(limit_entries - len(taken), limit_bytes - size)

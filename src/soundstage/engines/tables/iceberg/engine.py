@@ -80,6 +80,11 @@ class IcebergTables:
         self._threads = Threads(address.options.threads, environment)
         self._turns = Turns[str]()
 
+    @property
+    def warning(self) -> str | None:
+        """Why the catalogue or its folder did not do what was asked last; None when it has done something since."""
+        return self._threads.trouble
+
     async def start(self) -> None:
         self._threads.start()
         try:
@@ -477,10 +482,7 @@ class IcebergTables:
     def _call(self, name: str, branch: str, expect: int | None, change: str, said: Mapping[str, str]) -> Call:
         self._check_open()
         check_name(name)
-
-        def fresh() -> str:
-            return uuid4_hex(self._environment)
-
+        fresh = partial(uuid4_hex, self._environment)
         return Call(name, check_branch(branch), expect, change, check_summary(said), fresh(), fresh)
 
     def _check_open(self) -> None:

@@ -15,7 +15,7 @@ from typing import Any, TypeAlias, TypeVar
 
 from soundstage.core.completion import ended
 from soundstage.core.environment import Environment
-from soundstage.core.errors import Exhausted, SoundstageError
+from soundstage.core.errors import Exhausted, SoundstageError, Unavailable
 from soundstage.core.time import NS_PER_S
 from soundstage.engines.tables import refusals
 from soundstage.engines.tables.iceberg.failures import translated
@@ -43,6 +43,8 @@ class Threads:
         self._executor: ThreadPoolExecutor | None = None
         self._running: set[asyncio.Future[Any]] = set()
         self._asking = 0
+        self.trouble: str | None = None
+        """Why the last call that was not done was not; None when one has been since."""
 
     def start(self) -> None:
         """Work is taken."""
@@ -66,12 +68,16 @@ class Threads:
 
     @contextmanager
     def asked(self) -> Generator[None]:
-        """Within the block one more call waits. Raises `Exhausted` where too many do."""
+        """Within the block one more call waits, and how it ends is noted. Raises `Exhausted` where too many do."""
         if self._asking >= WAITING_MAX:
             raise Exhausted(f"{WAITING_MAX} calls wait for the tables", retry_after_ms=1_000, outcome="not_applied")
         self._asking += 1
         try:
             yield
+            self.trouble = None
+        except Unavailable as error:
+            self.trouble = error.detail
+            raise
         finally:
             self._asking -= 1
 
