@@ -88,6 +88,16 @@ async def test_more_than_a_look_may_have_is_refused(trips: TimeSeries, monkeypat
     assert refused.value.field == "since"
 
 
+async def test_more_bytes_than_a_look_may_have_are_refused(trips: TimeSeries, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tailing, "BYTES_MAX", 4_000)
+    events = [event(NOW - number * S, f"e{number}", k=b"x" * 1_000) for number in range(5)]
+    await trips.write_event_records_sync(events=events)
+    assert len(await shown(trips, 4, since=Instant(NOW - 3 * S))) == 4
+    with pytest.raises(Exhausted) as refused:
+        await shown(trips, 1, since=EVER)
+    assert refused.value.field == "since"
+
+
 async def test_a_blocked_id_is_not_followed(plain_stage: Stage) -> None:
     trips = await make(plain_stage, blocked_ids=["ada"])
     with pytest.raises(Forbidden):

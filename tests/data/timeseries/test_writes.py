@@ -23,8 +23,11 @@ from tests.data.timeseries.engines import Watched
 
 from soundstage.core.environment import VirtualEnvironment
 from soundstage.core.errors import DataLoss, Forbidden, InvalidArgument, Unavailable
-from soundstage.data.timeseries import EventItem, TimeSeries
+from soundstage.data.timeseries import EventItem, TimeSeries, writes
+from soundstage.data.timeseries.compaction.compactor import SETTLED_US
+from soundstage.data.timeseries.events import records_of
 from soundstage.engines.records.passing import PassingRecords
+from soundstage.engines.records.port import Batch, Conditional
 from soundstage.runtime.stage import Stage
 
 DAILY = {"seconds_per_slice": "1d", "seconds_per_bucket": "1h"}
@@ -243,6 +246,35 @@ async def test_a_failure_of_a_part_says_that_the_rest_may_be_stored_and_is_mende
     engine.error = None
     await trips.write_event_records_sync(events=events)
     assert [len(await everything(trips, name)) for name in ("ada", "bob")] == [1, 1]
+
+
+@pytest.mark.parametrize("left_s", [None, 3_600.0, 5.0])
+async def test_no_write_is_under_way_for_longer_than_a_sealed_table_waits(
+    left_s: float | None, open_stage: OpenStage, environment: VirtualEnvironment
+) -> None:
+    asked = list[int | None]()
+
+    class Slow(PassingRecords):
+        async def apply(
+            self,
+            table: str,
+            partition: bytes,
+            batch: Batch,
+            *,
+            conditional: Conditional | None = None,
+            deadline_ns: int | None = None,
+        ) -> int:
+            asked.append(deadline_ns)
+            return await super().apply(table, partition, batch, conditional=conditional, deadline_ns=deadline_ns)
+
+    stage = await open_stage(Slow(Watched(environment)))
+    await (await make(stage)).write_event_records_sync(events=[event(NOW)])
+    now_ns = environment.monotonic_ns()
+    deadline_ns = None if left_s is None else now_ns + round(left_s * S)
+    await writes.store(served(stage), records_of([event(NOW, "other")], ()), deadline_ns)
+    latest_ns = asked[-1]
+    assert latest_ns is not None
+    assert latest_ns - now_ns == min(left_s or 3_600, SETTLED_US // 2_000_000) * S
 
 
 async def test_a_table_that_is_missing_is_told_and_not_made_anew(

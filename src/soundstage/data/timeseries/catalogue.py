@@ -15,7 +15,15 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 import msgspec
 
-from soundstage.core.errors import DataLoss, Exhausted, InvalidArgument, NotFound, PreconditionFailed, Unavailable
+from soundstage.core.errors import (
+    DataLoss,
+    Exhausted,
+    InvalidArgument,
+    NotFound,
+    PreconditionFailed,
+    SoundstageError,
+    Unavailable,
+)
 from soundstage.core.time import NS_PER_S
 from soundstage.data.timeseries.config import Layout
 from soundstage.data.timeseries.slices import SLICE_FORMAT, UNMOVED, Left, Slice, covering, following, planned
@@ -199,8 +207,10 @@ class Catalogue:
     ) -> int:
         """Slices that are due, and those that an earlier call left half-way, are gone with their tables; how many.
 
-        `clear` removes the segments of a run. `check` raises once another may be at it. Tables that no slice has,
-        which a process left that died or was slow, go with the first call and with every drop.
+        `clear` removes the segments of a run; without it slices that have some stay as they are. Where it fails the
+        slice is gone later, all others are now, and the first failure is raised in the end. `check` raises once another
+        may be at it. Tables that no slice has, which a process left that died or was slow, go with the first call and
+        with every drop.
         """
         async with self._changing:
             await self._load()
@@ -210,25 +220,46 @@ class Catalogue:
                 check()
                 await self._change(lambda known: (known.head, _still(rows, known)))
             going = self._known.going
-            for each in going:
-                for table in _tables(each):
-                    check()
-                    await self._records.drop_table(table)
-                for run in runs_of(each):
-                    check()
-                    if clear is not None:
-                        await clear(run)
-                await self._forget(each)
-            if going or not self._swept:
-                await self._sweep(check)
-            return len(going)
+        # Who writes to other slices does not wait for what engines take to remove these.
+        failed, gone = list[SoundstageError](), 0
+        for each in going:
+            if clear is None and runs_of(each):
+                continue
+            failure = await self._remove(each, check, clear)
+            if failure is None:
+                gone += 1
+            else:
+                failed.append(failure)
+        if going or not self._swept:
+            await self._sweep(check)
+        if failed:
+            raise failed[0]
+        return gone
+
+    async def _remove(
+        self, found: Slice, check: Callable[[], None], clear: Callable[[Left], Awaitable[None]] | None
+    ) -> SoundstageError | None:
+        """The slice, which is being dropped, is gone; else why segments of it could not be removed."""
+        for table in _tables(found):
+            check()
+            await self._records.drop_table(table)
+        for run in runs_of(found):
+            check()
+            assert clear is not None
+            try:
+                await clear(run)
+            except SoundstageError as error:
+                return error
+        await self._forget(found)
+        return None
 
     async def _forget(self, gone: Slice) -> None:
         def forgotten(known: _Known) -> tuple[Head, dict[str, Slice | None]]:
             there = any(each.number == gone.number for each in known.going)
             return known.head, {_row(gone): None} if there else {}
 
-        await self._change(forgotten)
+        async with self._changing:
+            await self._change(forgotten)
 
     async def _sweep(self, check: Callable[[], None]) -> None:
         """No table is there that no slice has: every slice is written down before its table is made."""

@@ -74,6 +74,7 @@ from soundstage.data.timeseries.watched import TOPICS, topic_of
 from soundstage.data.timeseries.watching import Watch
 from soundstage.data.timeseries.writes import check, write
 from soundstage.engines.records.port import TableSpec
+from soundstage.runtime.leases import LeaseLost
 from soundstage.runtime.measurement import Measurement
 from soundstage.runtime.service import ServiceContext
 from soundstage.runtime.work.context import JobContext
@@ -288,15 +289,25 @@ class TimeSeriesService:
     async def tend(self, name: str, check: Callable[[], None]) -> None:
         """Slices that a namespace is to keep no longer are gone, and the one that it is about to need exists.
 
-        What cannot be made, as there is no room for it, keeps nothing from being dropped.
+        What cannot be made, as there is no room for it, keeps nothing from being dropped, and what cannot be dropped
+        keeps nothing from being made.
         """
-        now_ns = self._environment.now_ns()
-        # Asked for each time: how long slices are kept may have been prolonged in the meantime.
-        await self._serve(name).catalogue.drop(
-            lambda each: self._serve(name).lifetime.state(each, now_ns) == "deleted", check, self._compactions.clear_run
-        )
+        now_ns, failed = self._environment.now_ns(), None
+        try:
+            # Asked for each time: how long slices are kept may have been prolonged in the meantime.
+            await self._serve(name).catalogue.drop(
+                lambda each: self._serve(name).lifetime.state(each, now_ns) == "deleted",
+                check,
+                self._compactions.clear_run,
+            )
+        except LeaseLost:
+            raise
+        except SoundstageError as error:
+            failed = error
         served = self._serve(name)
         await served.catalogue.prepare(self._environment.now_ns(), served.layout, dedicated=served.dedicated)
+        if failed is not None:
+            raise failed
 
     async def tend_index(self, name: str, check: Callable[[], None]) -> bool:
         """See `Keeping.tend`."""

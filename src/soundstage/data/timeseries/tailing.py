@@ -28,7 +28,8 @@ BEHIND_NS = 10 * NS_PER_S
 """Events that come so much later than newer ones are shown yet."""
 
 EVENTS_MAX = PAGE_SIZE_MAX
-"""Of one look, and of those that are remembered as shown."""
+BYTES_MAX = 64 << 20
+"""Of what one look shows, which is held whole until its oldest event is found: events, and bytes of their items."""
 
 
 class Tailing:
@@ -65,17 +66,19 @@ class Tailing:
         await served.catalogue.refresh()
         end_ns = min(now_ns + served.config.accept_future + 1, INT64_MAX)
         start_ns = max(self._from_ns, self._newest_ns - BEHIND_NS)
-        found, resume = list[Event](), key_of_time(end_ns - 1)
+        found, size, resume = list[Event](), 0, key_of_time(end_ns - 1)
         next_resume: bytes | None = resume
         while next_resume is not None and start_ns < end_ns:
             wanted = Wanted(self._series, start_ns, next_resume, {}, PAGE_SIZE_MAX, None)
             patience = Patience(self._environment, None, None)
             page = await PageReading(served, wanted, self._environment, patience, partial=False).run()
-            found += [each for each in page.events if (int(each.event_time), each.event_id) not in self._shown]
+            fresh = [each for each in page.events if (int(each.event_time), each.event_id) not in self._shown]
+            found += fresh
+            size += sum(len(item.event_item_value) for each in fresh for item in each.event_items)
             next_resume = page.resume
-            if len(found) > EVENTS_MAX:
+            if len(found) > EVENTS_MAX or size > BYTES_MAX:
                 raise Exhausted(
-                    f"more than {EVENTS_MAX} events came since {Instant(start_ns)}",
+                    f"more than {EVENTS_MAX} events or {BYTES_MAX} bytes came since {Instant(start_ns)}",
                     field="since",
                     hint="begin later, and read those before by read_event_records",
                     retryable=False,

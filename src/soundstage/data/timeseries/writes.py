@@ -11,6 +11,7 @@ from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from typing import Any
 
 from soundstage.core.errors import DeadlineExceeded, NotFound, SoundstageError, Unavailable
+from soundstage.core.time import NS_PER_S
 from soundstage.core.together import all_or_none
 from soundstage.data.timeseries import placement
 from soundstage.data.timeseries.events import Record, Window, check_future, late, too_late
@@ -21,8 +22,9 @@ from soundstage.engines.records.port import BATCH_MAX_ITEMS, DEFAULT_BUDGET, Bat
 AT_ONCE = 32
 """Partitions that one call looks at, or writes to over a network, at the same time."""
 
-Place = tuple[str, bytes]
-"""A table and a partition of it."""
+UNDER_WAY_NS = 60 * NS_PER_S
+"""From the look at which table a slice has until what goes there is stored: one that is sealed in between is read when
+twice as much has passed, and what came later would be lost."""
 
 
 async def write(served: ServedNamespace, records: Sequence[Record], now_ns: int, deadline_ns: int | None) -> None:
@@ -50,20 +52,30 @@ async def is_stored(served: ServedNamespace, record: Record, now_ns: int) -> boo
 
 
 async def store(served: ServedNamespace, records: Sequence[Record], deadline_ns: int | None) -> None:
-    """All `records`, which were checked, are stored. When a store fails some may be; to repeat it is safe."""
+    """All `records`, which were checked, are stored. When a store fails some may be; to repeat it is safe.
+
+    A try takes no longer than `UNDER_WAY_NS`, whatever the deadline.
+    """
+    until_ns = _until(served, deadline_ns)
     if served.catalogue.may_have_moved(min(record.time_ns for record in records), served.environment.now_ns()):
         await served.catalogue.refresh()
     await served.cover(record.time_ns for record in records)
     try:
-        await _store(served, records, deadline_ns)
+        await _store(served, records, until_ns)
     except NotFound:
         # A slice that this process knew was dropped by another. What is to be written may lie in a new one.
+        until_ns = _until(served, deadline_ns)
         await served.catalogue.refresh()
         await served.cover(record.time_ns for record in records)
-        await _store(served, records, deadline_ns)
+        await _store(served, records, until_ns)
     if served.feed is not None:
         await served.feed.tell(records, deadline_ns)
     served.tally.written += len(records)
+
+
+def _until(served: ServedNamespace, deadline_ns: int | None) -> int:
+    latest_ns = served.environment.monotonic_ns() + UNDER_WAY_NS
+    return latest_ns if deadline_ns is None else min(deadline_ns, latest_ns)
 
 
 async def _stored_already(served: ServedNamespace, records: Sequence[Record], window: Window, now_ns: int) -> list[int]:

@@ -192,6 +192,9 @@ async def test_two_who_rewrite_a_slice_at_once_do_no_harm(
     workers = [
         Compactor(found, Progress(), plain_cold.compute, environment, lambda: None, turns.append) for _ in range(3)
     ]
+    for each in workers:
+        assert not await each.round(found.config.compaction, 0), "none of them has known of the seal for long"
+    environment.advance(121.0)
     await asyncio.gather(*(each.round(found.config.compaction, 0) for each in workers))
     assert turns.count("begun") == 3
     await settle(plain_cold, environment)

@@ -21,7 +21,7 @@ from math import inf
 import msgspec
 
 from soundstage.core.environment import Environment
-from soundstage.core.errors import DataLoss, NotFound
+from soundstage.core.errors import DataLoss, NotFound, SoundstageError
 from soundstage.core.ids import uuid4_hex
 from soundstage.core.time import NS_PER_S, Duration
 from soundstage.data.timeseries.compaction.sorting import Merged, Sorting, Source, groups
@@ -43,6 +43,7 @@ from soundstage.data.timeseries.slices import Compacted, Left, Moved, Slice
 from soundstage.engines.blobs.port import Blobs
 from soundstage.engines.records.port import Budget
 from soundstage.runtime.compute import Compute
+from soundstage.runtime.leases import LeaseLost
 
 log: logging.Logger = logging.getLogger("soundstage.timeseries")
 
@@ -70,7 +71,7 @@ WALK = Budget(rows=4_000, bytes=1 << 20)
 class Progress:
     """What was done for a namespace since the start of the process."""
 
-    __slots__ = ("again_ns", "bytes_in", "bytes_out", "failed", "slices", "waiting")
+    __slots__ = ("again_ns", "bytes_in", "bytes_out", "failed", "sealed", "slices", "waiting")
 
     def __init__(self) -> None:
         self.slices: int = 0
@@ -80,6 +81,8 @@ class Progress:
         self.waiting: int = 0
         self.again_ns: dict[int, int] = {}
         """When slices that could not be rewritten are tried again, by the clock that only goes on."""
+        self.sealed: dict[int, tuple[int, int]] = {}
+        """Of sealed slices when that was, and since when it is known here, by the clock that only goes on."""
 
 
 class Pacing:
@@ -149,13 +152,21 @@ class Compactor:
             if not found.moved.sealed:
                 await self._seal(found)
                 return len(due) > 1
-            if self._environment.now_us() >= found.moved.sealed_us + SETTLED_US:
+            if self._is_settled(found):
                 # One that cannot be rewritten holds up no other.
                 self._progress.again_ns[found.number] = self._environment.monotonic_ns() + AGAIN_NS
                 await self._rewrite(found, knobs)
-                del self._progress.again_ns[found.number]
+                del self._progress.again_ns[found.number], self._progress.sealed[found.number]
                 return len(due) > 1
         return False
+
+    def _is_settled(self, found: Slice) -> bool:
+        """Whether all know of the seal: by the clock, and by how long it is known here, whatever the clock did."""
+        now_ns, sealed_us = self._environment.monotonic_ns(), found.moved.sealed_us
+        known = self._progress.sealed.get(found.number)
+        if known is None or known[0] != sealed_us:
+            known = self._progress.sealed[found.number] = sealed_us, now_ns
+        return self._environment.now_us() >= sealed_us + SETTLED_US and now_ns >= known[1] + SETTLED_US * 1_000
 
     async def clear(self, run: Left) -> None:
         """The files of a run are gone. To repeat it is safe."""
@@ -181,7 +192,9 @@ class Compactor:
             return now.resealed(now_us) if now.made and not now.moved.sealed and now.table == found.table else None
 
         self._check()
-        await self._served.catalogue.alter(found.number, sealed)
+        done = await self._served.catalogue.alter(found.number, sealed)
+        if done is not None:
+            self._is_settled(done)
         self._reached("sealed")
 
     async def _rewrite(self, found: Slice, knobs: Compaction) -> None:
@@ -209,6 +222,7 @@ class Compactor:
         except NotFound as error:
             # Of a slice that is there it is a loss, and no slice that was dropped meanwhile.
             await self._served.catalogue.check_there(began, error)
+            await self.clear(began.moved.building)
             raise
         except DataLoss:
             self._progress.failed += 1
@@ -217,6 +231,9 @@ class Compactor:
             self._progress.slices += 1
             self._progress.bytes_in += before.bytes
             self._progress.bytes_out += compacted.bytes
+        elif self._served.catalogue.numbered(found.number) is None:
+            # It was dropped, and what was written after that is nobody's.
+            await self.clear(began.moved.building)
         self._reached("flipped")
 
     async def _begin(self, found: Slice, knobs: Compaction) -> Slice | None:
@@ -315,8 +332,16 @@ class Compactor:
         now_us = self._environment.now_us()
         for found in slices:
             for each in found.moved.left:
-                if now_us >= each.since_us + (RUN_KEPT_US if each.engine else TABLE_KEPT_US):
+                if now_us < each.since_us + (RUN_KEPT_US if each.engine else TABLE_KEPT_US):
+                    continue
+                try:
                     await self._clear(found, each)
+                except LeaseLost:
+                    raise
+                except SoundstageError as error:
+                    # An engine that is away keeps nothing of others waiting.
+                    reason = {"namespace": self._served.name, "left": each.name, "reason": str(error)}
+                    log.warning("what a time slice had before is left", extra=reason)
 
     async def _clear(self, found: Slice, gone: Left) -> None:
         self._check()

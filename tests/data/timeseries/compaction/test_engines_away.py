@@ -1,0 +1,167 @@
+"""Engines for segments that do not answer, slices that are dropped, and clocks that jump, amid the rewriting."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterable
+from typing import Any
+
+import pytest
+from tests.data.timeseries.compaction.conftest import DAILY, DAY, YESTERDAY, flights, make, settle, slices, step
+from tests.data.timeseries.compaction.test_steps import runs, tables, the_slice, until_written
+from tests.data.timeseries.conftest import event, served, tend
+
+from soundstage.core.environment import VirtualEnvironment
+from soundstage.core.errors import NotFound, Unavailable
+from soundstage.data.timeseries.compaction.compactor import Compactor
+from soundstage.data.timeseries.slices import Compacted
+from soundstage.engines.blobs.memory import MemoryBlobs
+from soundstage.engines.blobs.port import BlobInfo
+from soundstage.runtime.stage import Stage
+
+LONG_S = 71 * 86_400.0
+"""After which slices are dropped."""
+
+
+async def away(*_: Any) -> list[BlobInfo]:
+    raise Unavailable("nobody answers", outcome="not_applied")
+
+
+async def nothing() -> AsyncGenerator[bytes]:
+    yield b""
+
+
+async def test_segments_that_cannot_be_removed_keep_no_other_slice(
+    plain_cold: Stage, environment: VirtualEnvironment, cold: MemoryBlobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    series = await flights(plain_cold)
+    await settle(plain_cold, environment)
+    await series.write_event_records_sync(events=[event(environment.now_ns())])
+    environment.advance(LONG_S)
+    await series.write_event_records_sync(events=[event(environment.now_ns())])
+    assert environment.now_ns() % DAY > DAY // 2, "another slice is to follow"
+    with monkeypatch.context() as silent:
+        silent.setattr(cold, "list", away)
+        with pytest.raises(Unavailable, match="nobody answers"):
+            await tend(plain_cold)
+    found = await slices(series)
+    assert [int(each.start) // DAY - environment.now_ns() // DAY for each in found] == [0, 1]
+    assert len(await tables(plain_cold)) == 2
+    assert await runs(cold)
+    await tend(plain_cold)
+    assert await runs(cold) == []
+
+
+async def test_nobody_who_writes_waits_until_segments_are_removed(
+    plain_cold: Stage, environment: VirtualEnvironment, cold: MemoryBlobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    series = await flights(plain_cold)
+    await settle(plain_cold, environment)
+    environment.advance(LONG_S)
+    asked, answered, listed = asyncio.Event(), asyncio.Event(), cold.list
+
+    async def slow(*given: Any) -> list[BlobInfo]:
+        asked.set()
+        await answered.wait()
+        return await listed(*given)
+
+    monkeypatch.setattr(cold, "list", slow)
+    tending = asyncio.ensure_future(tend(plain_cold))
+    await asked.wait()
+    writing = asyncio.ensure_future(series.write_event_records_sync(events=[event(environment.now_ns())]))
+    for _ in range(200):
+        await asyncio.sleep(0)
+    assert writing.done()
+    answered.set()
+    await tending
+    await writing
+
+
+async def test_who_cannot_remove_segments_forgets_no_slice_that_has_some(
+    plain_cold: Stage, environment: VirtualEnvironment, cold: MemoryBlobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await flights(plain_cold)
+    await settle(plain_cold, environment)
+    environment.advance(LONG_S)
+    with monkeypatch.context() as silent:
+        silent.setattr(cold, "list", away)
+        with pytest.raises(Unavailable):
+            await tend(plain_cold)
+    # As the role does that makes slices anew by other settings.
+    assert await served(plain_cold).catalogue.drop(lambda _: False, lambda: None) == 0
+    assert await runs(cold)
+    await tend(plain_cold)
+    assert await runs(cold) == []
+
+
+async def test_an_engine_that_is_away_keeps_no_table_and_no_other_slice_waiting(
+    plain_cold: Stage, environment: VirtualEnvironment, cold: MemoryBlobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    series = await flights(plain_cold)
+    await settle(plain_cold, environment)
+    await make(plain_cold, **{**DAILY, "accept_limit": "5d"})
+    await series.write_event_records_sync(events=[event(YESTERDAY + 1, "late", "id0")])
+    await make(plain_cold, **DAILY)
+    while await tables(plain_cold) or the_slice(plain_cold).moved.building:
+        # The run of before is not removed yet.
+        await step(plain_cold)
+        environment.advance(121.0)
+    assert [each.engine for each in the_slice(plain_cold).moved.left] == ["cold"]
+    environment.advance(3_600.0)
+    with monkeypatch.context() as silent:
+        silent.setattr(cold, "list", away)
+        assert not await step(plain_cold)
+    assert [each.engine for each in the_slice(plain_cold).moved.left] == ["cold"]
+    await step(plain_cold)
+    assert the_slice(plain_cold).moved.left == ()
+
+
+@pytest.mark.parametrize("behind", ["list", "verified"])
+async def test_a_slice_that_is_dropped_while_it_is_rewritten_leaves_nothing(
+    behind: str,
+    plain_cold: Stage,
+    environment: VirtualEnvironment,
+    cold: MemoryBlobs,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    await flights(plain_cold)
+    await until_written(plain_cold, environment)
+    put, verify = cold.put, Compactor._verify
+
+    async def dropped() -> None:
+        environment.advance(LONG_S)
+        await tend(plain_cold)
+
+    async def put_late(key: str, chunks: AsyncIterable[bytes]) -> BlobInfo:
+        if key.endswith("/list") and behind == "list":
+            await dropped()
+        return await put(key, chunks)
+
+    async def verify_before(self: Compactor, compacted: Compacted, *given: Any) -> None:
+        await verify(self, compacted, *given)
+        if behind == "verified":
+            await dropped()
+            # As what was under way comes late.
+            await put(f"{compacted.run}/late", nothing())
+
+    monkeypatch.setattr(cold, "put", put_late)
+    monkeypatch.setattr(Compactor, "_verify", verify_before)
+    if behind == "list":
+        with pytest.raises(NotFound):
+            await step(plain_cold)
+    else:
+        await step(plain_cold)
+    assert [each.key for each in await runs(cold)] == []
+
+
+async def test_a_clock_that_jumps_ahead_shortens_no_wait_for_writes_under_way(
+    plain_cold: Stage, environment: VirtualEnvironment
+) -> None:
+    await flights(plain_cold)
+    await step(plain_cold)
+    environment.skew(3_600.0)
+    await step(plain_cold)
+    assert the_slice(plain_cold).moved.compacted is None
+    environment.advance(121.0)
+    await step(plain_cold)
+    assert the_slice(plain_cold).moved.compacted is not None
