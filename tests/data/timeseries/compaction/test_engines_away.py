@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 from tests.data.timeseries.compaction.conftest import DAILY, DAY, YESTERDAY, flights, make, settle, slices, step
 from tests.data.timeseries.compaction.test_steps import runs, tables, the_slice, until_written
-from tests.data.timeseries.conftest import event, served, tend
+from tests.data.timeseries.conftest import event, served, service_of, tend
 
 from soundstage.core.environment import VirtualEnvironment
 from soundstage.core.errors import NotFound, Unavailable
 from soundstage.data.timeseries.compaction.compactor import Compactor
+from soundstage.data.timeseries.partitioning.histograms import AGAIN_MAX_NS, Histograms
 from soundstage.data.timeseries.slices import Compacted
 from soundstage.engines.blobs.memory import MemoryBlobs
 from soundstage.engines.blobs.port import BlobInfo
@@ -165,3 +166,17 @@ async def test_a_clock_that_jumps_ahead_shortens_no_wait_for_writes_under_way(
     environment.advance(121.0)
     await step(plain_cold)
     assert the_slice(plain_cold).moved.compacted is not None
+
+
+async def test_what_comes_late_says_nothing_of_how_slices_to_come_should_be(
+    plain_cold: Stage, environment: VirtualEnvironment
+) -> None:
+    series = await flights(plain_cold, accept_limit="0s")
+    await service_of(plain_cold).observe("trips", lambda: None)
+    before = await series.partition_histogram()
+    await settle(plain_cold, environment)
+    await series.write_event_records_sync(events=[event(YESTERDAY + 1, "late", "id0")])
+    environment.advance(AGAIN_MAX_NS / 1e9)
+    await service_of(plain_cold).observe("trips", lambda: None)
+    kept = await Histograms(served(plain_cold).table).all()
+    assert [each.survey.partitions for each in kept.values()] == [each.partitions for each in before.slices]

@@ -126,6 +126,7 @@ class TestColumns:
         [
             (pa.array([datetime(2013, 1, 1, 6)], pa.timestamp("ms")), 1_357_020_000 * 10**9),
             (pa.array([date(1969, 12, 31)]), -DAY),
+            (pa.array([date(1969, 12, 31)], pa.date64()), -DAY),
         ],
     )
     async def test_times_without_a_zone_are_those_of_utc_where_that_is_said(
@@ -142,6 +143,27 @@ class TestColumns:
         rows = {"time_series_id": ["a"], "event_time": [AT], "due": pa.array([1], pa.timestamp("ms", tz="UTC"))}
         await imported(again, await sent(stage, rows))
         assert (await found(again, "a"))[0][3] == {"due": b"1970-01-01T00:00:00.001Z"}
+
+    @pytest.mark.parametrize(
+        ("at", "text"),
+        [
+            (253_402_214_400, b"9999-12-31T00:00:00Z"),
+            (-62_135_596_800, b"0001-01-01T00:00:00Z"),
+            (10**12, b"1000000000000000000000"),
+        ],
+    )
+    async def test_instants_farther_off_than_an_event_may_be_are_items_none_the_less(
+        self, stage: Stage, again: TimeSeries, at: int, text: bytes
+    ) -> None:
+        rows = {"time_series_id": ["a"], "event_time": [AT], "until": pa.array([at], pa.timestamp("s", tz="UTC"))}
+        await imported(again, await sent(stage, rows))
+        assert (await found(again, "a"))[0][3] == {"until": text}
+
+    @pytest.mark.parametrize("day", [pa.array([10**7], pa.date32()), pa.array([10**15], pa.date64())])
+    async def test_a_date_that_no_calendar_has_is_a_bad_row(self, stage: Stage, again: TimeSeries, day: Any) -> None:
+        file = await sent(stage, {"time_series_id": ["a"], "event_time": day, "k": ["v"]})
+        filled = await imported(again, file, columns=EventColumns(utc=True), bad_rows_max=1)
+        assert [each.column for each in filled.refused] == ["event_time"]
 
     @pytest.mark.parametrize(
         ("columns", "named"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import date
+from datetime import datetime, timedelta
 from functools import partial
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -19,7 +19,8 @@ SERIES, TIME, EVENT_ID = "time_series_id", "event_time", "event_id"
 
 _UNITS_NS = {"s": NS_PER_S, "ms": 1_000_000, "us": 1_000, "ns": 1}
 _DAY_NS = 86_400 * NS_PER_S
-_EPOCH = date(1970, 1, 1).toordinal()
+_DAY_MS = 86_400_000
+_EPOCH = datetime(1970, 1, 1)
 
 
 class Chosen(NamedTuple):
@@ -167,8 +168,11 @@ def _instants(column: Any, unit_ns: int) -> list[int | str | None]:
 
 
 def _days(column: Any) -> list[int | str | None]:
-    days: list[date | None] = column.to_pylist()
-    return [None if each is None else (each.toordinal() - _EPOCH) * _DAY_NS for each in days]
+    # As numbers: the library's own dates end with the year 9999.
+    pa = arrow()
+    if pa.types.is_date32(column.type):
+        return [None if each is None else each * _DAY_NS for each in column.cast(pa.int32()).to_pylist()]
+    return [None if each is None else each // _DAY_MS * _DAY_NS for each in column.cast(pa.int64()).to_pylist()]
 
 
 def _parsed(name: str, column: Any) -> list[int | str | None]:
@@ -245,6 +249,13 @@ def _values_of(name: str, found: Any, *, utc: bool) -> Callable[[Any], list[byte
 
 
 def _rfc3339(time_ns: int | str | None) -> bytes | None:
-    if not isinstance(time_ns, int) or not INT64_MIN <= time_ns <= INT64_MAX:
+    if not isinstance(time_ns, int):
         return None
-    return Instant(time_ns).rfc3339().encode()
+    if INT64_MIN <= time_ns <= INT64_MAX:
+        return Instant(time_ns).rfc3339().encode()
+    # No event's time, but as good a value as another: many programs say 9999-12-31 for never.
+    try:
+        far = _EPOCH + timedelta(microseconds=time_ns // 1_000)
+    except OverflowError:
+        return str(time_ns).encode()
+    return f"{far.isoformat()}Z".encode()

@@ -15,7 +15,7 @@ from soundstage.core.time import INT64_MAX, INT64_MIN, NS_PER_S, Instant
 from soundstage.data.timeseries.api.partitions import PartitionBucket, Quantiles, SlicePartitions
 from soundstage.data.timeseries.partitioning.sketch import Sketch
 from soundstage.data.timeseries.partitioning.surveys import FORMAT, Limits, Survey
-from soundstage.data.timeseries.slices import Lifetime, Slice
+from soundstage.data.timeseries.slices import UNMOVED, Lifetime, Slice
 from soundstage.engines.records.port import Stamp
 from soundstage.runtime.system_table import SystemTable
 
@@ -81,7 +81,8 @@ class Histograms:
 
 def is_due(found: Slice, survey: Survey | None, lifetime: Lifetime, now_ns: int) -> bool:
     """Whether a slice should be looked at: what still grows again and again, what is immutable once more."""
-    if not found.made or found.start > now_ns or not lifetime.is_read(found, now_ns):
+    # The table of one that was rewritten has what came late, and says nothing of the slice.
+    if not found.made or found.moved != UNMOVED or found.start > now_ns or not lifetime.is_read(found, now_ns):
         return False
     if survey is None:
         return True
