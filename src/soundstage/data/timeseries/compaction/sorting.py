@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Sequence
+from heapq import merge
 from typing import Protocol
 
 import msgspec
@@ -29,6 +30,9 @@ SPILLS_MAX = 512
 """Parts that are merged, of each of which a frame is in memory: 128 MiB."""
 
 CHUNK_ROWS = 2_048
+
+STEP_ROWS = 8_192
+"""Of rows sorted by one call: for as long as that takes no thread of the process does anything else."""
 
 
 class Source(Protocol):
@@ -102,7 +106,7 @@ class Sorting:
     async def sources(self) -> list[Source]:
         """All that was taken, each of them sorted."""
         rows, self._rows = self._rows, []
-        return [*self._aside, Kept(await self._compute.thread(sorted, rows))]
+        return [*self._aside, Kept(await self._compute.thread(in_order, rows))]
 
     async def _put_aside(self) -> None:
         if len(self._aside) >= SPILLS_MAX:
@@ -181,6 +185,11 @@ async def groups(chunks: AsyncIterable[list[Sorted]], most_rows: int, most_bytes
         yield group
 
 
+def in_order(rows: Sequence[Sorted]) -> list[Sorted]:
+    """The same rows, sorted in steps between which others run. For a thread."""
+    return list(merge(*(sorted(rows[at : at + STEP_ROWS]) for at in range(0, len(rows), STEP_ROWS))))
+
+
 def _place(row: Sorted) -> tuple[bytes, bytes]:
     return row[:2]
 
@@ -198,9 +207,8 @@ def _once(parts: Sequence[list[Sorted]]) -> tuple[list[Sorted], list[Sorted]]:
 
 def _packed(rows: list[Sorted]) -> list[bytes]:
     """`rows`, in order, as frames."""
-    rows.sort()
     frames, frame, size = list[bytes](), list[Sorted](), 0
-    for row in rows:
+    for row in in_order(rows):
         frame.append(row)
         size += len(row[1]) + len(row[2]) + ROW_BYTES
         if size >= FRAME_BYTES:
