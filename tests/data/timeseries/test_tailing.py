@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from itertools import pairwise
 from typing import Any
 
 import pytest
-from tests.data.timeseries.conftest import NOW, OpenStage, S, event, make
+from tests.data.timeseries.conftest import NOW, OpenStage, S, event, make, served
 from tests.data.timeseries.engines import Watched
 
 from soundstage.core.environment import VirtualEnvironment
 from soundstage.core.errors import Exhausted, Forbidden, InvalidArgument, NotFound
 from soundstage.core.time import Instant
-from soundstage.data.timeseries import TimeSeries, tailing
+from soundstage.data.timeseries import Event, TimeSeries, tailing
 from soundstage.data.timeseries.api import TailedEvent
 from soundstage.runtime.namespaces.api import Namespaces
 from soundstage.runtime.stage import Stage
@@ -110,6 +111,32 @@ async def test_one_who_follows_hears_that_the_namespace_was_deleted(plain_stage:
         await plain_stage.client(Namespaces).delete(name="trips")
         with pytest.raises(NotFound):
             await coming
+
+
+async def test_what_others_write_makes_it_look_no_more_often(
+    plain_stage: Stage, environment: VirtualEnvironment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trips = await make(plain_stage, watch=True, watch_partitions=1)
+    await trips.write_event_records_sync(events=[event(NOW, "e", "eve")])
+    changes = served(plain_stage).changes
+    assert changes is not None
+    looks, look = list[int](), tailing.Tailing._look
+
+    async def noted(self: tailing.Tailing) -> list[Event]:
+        looks.append(environment.monotonic_ns())
+        return await look(self)
+
+    async def there_is_more(*_: Any) -> None:
+        await asyncio.sleep(0)
+
+    monkeypatch.setattr(await changes.open(), "wait", there_is_more)
+    monkeypatch.setattr(tailing.Tailing, "_look", noted)
+    async with aclosing(trips.tail(time_series_id="ada")) as messages:
+        coming = await begun(messages)
+        coming.cancel()
+        await asyncio.gather(coming, return_exceptions=True)
+    assert len(looks) > 5
+    assert min(later - before for before, later in pairwise(looks)) >= tailing.PAUSE_S * S
 
 
 async def test_where_nothing_comes_it_looks_ever_more_seldom(

@@ -22,7 +22,7 @@ from soundstage.engines.log import port
 from soundstage.engines.log.arrivals import partition_of
 
 PAUSE_S, PAUSE_MAX_S, PAUSE_GROWTH = 0.2, 5.0, 1.5
-"""Between two looks, of which the first found something, and the others nothing."""
+"""Between two looks, of which the first found something, and the others nothing; and the least, whatever is written."""
 
 BEHIND_NS = 10 * NS_PER_S
 """Events that come so much later than newer ones are shown yet."""
@@ -45,6 +45,7 @@ class Tailing:
         self._newest_ns = self._from_ns
         self._shown: set[tuple[int, str]] = set()
         self._written = 0
+        self._looked_ns = 0
 
     async def messages(self) -> AsyncGenerator[TailedEvent | Position]:
         """Events from where it begins, those of a look in the order of time; ends only by being closed, or an error."""
@@ -91,7 +92,8 @@ class Tailing:
         self._shown = {each for each in self._shown if each[0] >= self._newest_ns - BEHIND_NS}
 
     async def _mark(self) -> None:
-        """What is written from here on is news, where writes are watched."""
+        """A look begins. What is written from here on is news, where writes are watched."""
+        self._looked_ns = self._environment.monotonic_ns()
         changes = self._current().changes
         if changes is not None:
             log = await changes.open()
@@ -107,6 +109,9 @@ class Tailing:
         log = await changes.open()
         position = port.Position(changes.topic, partition_of(self._series, changes.partitions), self._written)
         await log.wait([position], self._environment.monotonic_ns() + round(PAUSE_MAX_S * NS_PER_S))
+        # Others write without end, and of this id there may be nothing.
+        passed_s = (self._environment.monotonic_ns() - self._looked_ns) / NS_PER_S
+        await self._environment.sleep(max(0.0, PAUSE_S - passed_s))
 
     def _current(self) -> ServedNamespace:
         served = self._served()
