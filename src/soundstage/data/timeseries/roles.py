@@ -137,9 +137,13 @@ async def compact_namespaces(context: RoleContext) -> bool:
 
 
 async def _compact(context: RoleContext) -> None:
-    while True:
-        if not await compact_namespaces(context):
-            await context.environment.sleep(PAUSE_S)
+    assert isinstance(context.service, TimeSeriesService)
+    try:
+        while True:
+            if not await compact_namespaces(context):
+                await context.environment.sleep(PAUSE_S)
+    finally:
+        context.service.rest_compactions()
 
 
 async def _index(context: RoleContext) -> None:

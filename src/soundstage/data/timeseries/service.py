@@ -321,6 +321,10 @@ class TimeSeriesService:
         """See `Keeping.rest`."""
         self._indexes.rest()
 
+    def rest_compactions(self) -> None:
+        """See `Compactions.rest`."""
+        self._compactions.rest()
+
     def names(self) -> list[str]:
         """The namespaces that are served."""
         return [view.name for view in self._context.namespaces.all()]
@@ -331,6 +335,7 @@ class TimeSeriesService:
             if self._is_gone(name):
                 # Neither counted, nor kept for as long as the process lives.
                 del self._served[name]
+                self._compactions.forget(name)
                 continue
             labels, tally = {"namespace": name}, served.tally
             for metric, help, value in (

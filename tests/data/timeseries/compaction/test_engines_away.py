@@ -15,9 +15,12 @@ from soundstage.core.environment import VirtualEnvironment
 from soundstage.core.errors import NotFound, Unavailable
 from soundstage.data.timeseries.compaction.compactor import Compactor
 from soundstage.data.timeseries.partitioning.histograms import AGAIN_MAX_NS, Histograms
+from soundstage.data.timeseries.roles import ROLES
 from soundstage.data.timeseries.slices import Compacted
 from soundstage.engines.blobs.memory import MemoryBlobs
 from soundstage.engines.blobs.port import BlobInfo
+from soundstage.runtime.namespaces.api import Namespaces
+from soundstage.runtime.roles import RoleContext
 from soundstage.runtime.stage import Stage
 
 LONG_S = 71 * 86_400.0
@@ -180,3 +183,34 @@ async def test_what_comes_late_says_nothing_of_how_slices_to_come_should_be(
     await service_of(plain_cold).observe("trips", lambda: None)
     kept = await Histograms(served(plain_cold).table).all()
     assert [each.survey.partitions for each in kept.values()] == [each.partitions for each in before.slices]
+
+
+async def test_who_has_the_role_no_more_tells_of_nothing_that_waits(
+    plain_cold: Stage, environment: VirtualEnvironment
+) -> None:
+    await flights(plain_cold)
+    service = service_of(plain_cold)
+
+    def waiting() -> list[float]:
+        return [each.value for each in service.measurements() if each.name == "timeseries_compaction_waiting"]
+
+    (role,) = [each for each in ROLES if each.name == "timeseries-compaction"]
+    work = asyncio.ensure_future(
+        role.run(RoleContext(environment=environment, invoker=plain_cold, service=service, lease=None))
+    )
+    for _ in range(1_000):
+        await asyncio.sleep(0)
+        if 1.0 in waiting():
+            break
+    work.cancel()
+    await asyncio.gather(work, return_exceptions=True)
+    assert waiting() == [0.0]
+
+
+async def test_nothing_is_kept_of_what_was_done_for_a_namespace_that_is_gone(plain_cold: Stage) -> None:
+    await flights(plain_cold)
+    await step(plain_cold)
+    await plain_cold.client(Namespaces).delete(name="trips")
+    service = service_of(plain_cold)
+    list(service.measurements())
+    assert not service._compactions._progress

@@ -99,6 +99,15 @@ class Compactions:
 
         await self._noted().clear(gone_long, clear)
 
+    def rest(self) -> None:
+        """Others may do it from now on: nothing waits for this process."""
+        for progress in self._progress.values():
+            progress.waiting = 0
+
+    def forget(self, name: str) -> None:
+        """Nothing is known of a namespace that was deleted."""
+        self._progress.pop(name, None)
+
     def measurements(self, name: str, labels: Mapping[str, str]) -> Iterable[Measurement]:
         """What this process did for a namespace, if it is the one."""
         progress = self._progress.get(name)
