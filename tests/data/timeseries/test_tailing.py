@@ -66,6 +66,19 @@ async def test_one_that_comes_late_is_shown_and_none_twice(trips: TimeSeries) ->
         assert (await anext(messages)).event.event_id == "next"
 
 
+async def test_one_that_is_ahead_of_its_time_hides_none(plain_stage: Stage) -> None:
+    trips = await make(plain_stage, accept_future="1h")
+    await trips.write_event_records_sync(events=[event(NOW + 1_800 * S, "ahead")])
+    async with aclosing(trips.tail(time_series_id="ada", since=EVER)) as messages:
+        assert (await anext(messages)).event.event_id == "ahead"
+        await trips.write_event_records_sync(events=[event(NOW + S, "in time")])
+        coming = await begun(messages)
+        coming.cancel()
+        (shown_next,) = await asyncio.gather(coming, return_exceptions=True)
+    assert isinstance(shown_next, TailedEvent)
+    assert shown_next.event.event_id == "in time"
+
+
 async def test_it_goes_on_at_a_cursor(trips: TimeSeries) -> None:
     await trips.write_event_records_sync(events=[event(NOW + number * S, f"e{number}") for number in range(4)])
     async with aclosing(trips.tail(time_series_id="ada", since=EVER)) as messages:

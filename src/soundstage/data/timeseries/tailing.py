@@ -43,6 +43,7 @@ class Tailing:
         self._generation = first.view.generation
         self._from_ns = _beginning(request, environment.now_ns())
         self._newest_ns = self._from_ns
+        self._come_ns = self._from_ns
         self._shown: set[tuple[int, str]] = set()
         self._written = 0
         self._looked_ns = 0
@@ -57,6 +58,8 @@ class Tailing:
             for event in events:
                 self._newest_ns = max(self._newest_ns, int(event.event_time))
                 yield TailedEvent(cursor=str(self._newest_ns), event=event)
+            # One that is ahead of the clock hides none that come in their time.
+            self._come_ns = max(self._come_ns, min(self._newest_ns, self._environment.now_ns()))
             self._forget()
             pause_s = PAUSE_S if events else min(PAUSE_MAX_S, pause_s * PAUSE_GROWTH)
             await self._news(pause_s)
@@ -66,7 +69,7 @@ class Tailing:
         served, now_ns = self._current(), self._environment.now_ns()
         await served.catalogue.refresh()
         end_ns = min(now_ns + served.config.accept_future + 1, INT64_MAX)
-        start_ns = max(self._from_ns, self._newest_ns - BEHIND_NS)
+        start_ns = self._start_ns
         found, size, resume = list[Event](), 0, key_of_time(end_ns - 1)
         next_resume: bytes | None = resume
         while next_resume is not None and start_ns < end_ns:
@@ -87,9 +90,14 @@ class Tailing:
         self._shown.update((int(each.event_time), each.event_id) for each in found)
         return found[::-1]
 
+    @property
+    def _start_ns(self) -> int:
+        """Where the next look begins."""
+        return max(self._from_ns, self._come_ns - BEHIND_NS)
+
     def _forget(self) -> None:
         """Only what another look would find again is remembered."""
-        self._shown = {each for each in self._shown if each[0] >= self._newest_ns - BEHIND_NS}
+        self._shown = {each for each in self._shown if each[0] >= self._start_ns}
 
     async def _mark(self) -> None:
         """A look begins. What is written from here on is news, where writes are watched."""
