@@ -195,6 +195,7 @@ async def test_all_go_on_after_a_broker_was_down(log: KafkaLog, broker: Cluster)
     assert (type(asked), asked.retryable) == (Unavailable, True)
     assert set(seen) == NUMBERS
     assert await waiting == [Position(TOPIC, 1, 11)]
+    await log.topics()
     assert (warned is None, log.warning) == (False, None)
 
 
