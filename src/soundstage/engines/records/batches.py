@@ -50,7 +50,7 @@ def check_batches(batches: Sequence[tuple[bytes, Batch]]) -> None:
     """Raises `InvalidArgument` where a partition is named twice, and `TooLarge` for more than one call takes."""
     if len({partition for partition, _ in batches}) < len(batches):
         raise InvalidArgument("a call names a partition twice", field="batches", hint="merge the changes")
-    items = sum([len(batch.cells) + len(batch.ranges) for _, batch in batches])
+    items = sum([_count(batch) for _, batch in batches])
     if items > BATCH_MAX_ITEMS:
         raise TooLarge(f"a call has at most {BATCH_MAX_ITEMS} items, not {items}", field="batches", hint="split it")
     size = sum([len(key) + len(cell) for _, batch in batches for key, cell in batch.cells])
@@ -85,7 +85,7 @@ def check_batch(batch: Batch) -> Survey:
         # One item is most of what is written, and what follows is made for many.
         if len(key) <= KEY_MAX_BYTES and size <= BATCH_MAX_BYTES:
             return Survey([key], [cell], cell, cell, size)
-    count = len(batch.cells) + len(batch.ranges)
+    count = _count(batch)
     if count > BATCH_MAX_ITEMS:
         raise TooLarge(f"a batch has at most {BATCH_MAX_ITEMS} items, not {count}", field="items", hint="split it")
     if not count and batch.partition is None:
@@ -108,6 +108,10 @@ def check_batch(batch: Batch) -> Survey:
         raise InvalidArgument("a batch names a key twice", field="items", hint="send each key once")
     found = versions(batch) if batch.ranges or batch.partition is not None else cells
     return Survey(keys, cells, min(found), max(found), size)
+
+
+def _count(batch: Batch) -> int:
+    return len(batch.cells) + len(batch.ranges)
 
 
 def _overhead(cell: Cell) -> int:
