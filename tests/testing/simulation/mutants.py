@@ -674,6 +674,19 @@ MUTANTS: dict[str, Mutant] = {
         system="timeseries",
         steps=2_000,
     ),
+    "events_are_written_to_slices_that_are_being_dropped": Mutant(
+        "memory",
+        (
+            Edit(
+                f"{SERIES}.catalogue",
+                "tuple(each for each in slices if not each.dropping),\n            tuple(",
+                "tuple(slices),\n            tuple(",
+            ),
+        ),
+        system="timeseries",
+        steps=400,
+        seed=10,
+    ),
     "a_repetition_that_is_late_is_refused": Mutant(
         "memory",
         (Edit(f"{SERIES}.writes", "if there >= cell}", "if there > cell}"),),
@@ -755,6 +768,19 @@ MUTANTS: dict[str, Mutant] = {
                 "            for each in unmade[1:]:\n                await self._records.create_table("
                 "TableSpec(name=each.table, dedicated=each.dedicated))\n",
             ),
+        ),
+        system="timeseries",
+        steps=400,
+    ),
+    "dropped_slices_leave_their_tables": Mutant(
+        "memory",
+        (
+            Edit(
+                f"{SERIES}.catalogue",
+                "await self._records.drop_table(table)\n                for run in",
+                "pass\n                for run in",
+            ),
+            Edit(f"{SERIES}.catalogue", "if going or not self._swept:", "if not self._swept:"),
         ),
         system="timeseries",
         steps=400,
