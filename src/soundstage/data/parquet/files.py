@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
-from io import RawIOBase
 from typing import Any, TypeAlias
 
 from soundstage.core.errors import DataLoss, InvalidArgument, TooLarge
 from soundstage.data.parquet import library
 from soundstage.data.parquet.footers import Footer, footer_of
-from soundstage.data.parquet.library import arrow, parquet
+from soundstage.data.parquet.library import arrow
 from soundstage.data.parquet.pages import Unreadable, largest_page
+from soundstage.data.parquet.raw import TAIL_BYTES, Known, described, extent, footer_bytes, opened
 from soundstage.runtime.transfer.reading import Compute
 
 ReadRange: TypeAlias = Callable[[int, int], AsyncGenerator[bytes]]
@@ -29,8 +29,6 @@ GROUP_MAX_UNPACKED = 4 << 30
 PAGE_MAX_UNPACKED = 256 << 20
 """Pages are unpacked whole; what writes them aims at one MiB, and a value of 64 MiB is a page of its own."""
 
-FOOTER_MAX_BYTES = 64 << 20
-
 BATCH_ROWS = 2_048
 BATCH_BYTES = 4 << 20
 """About what a batch holds, unpacked."""
@@ -43,12 +41,6 @@ BATCHES_OF_PREFIXES = 16
 
 Any of them may be as long as all that is there, and hardly ever is: row by row such a file would take far longer.
 """
-
-_TAIL = 64 << 10
-"""What the library reads at the end of any file."""
-
-_END = b"PAR1"
-_LENGTH_BYTES = 4
 
 
 class ParquetFile:
@@ -70,15 +62,14 @@ class ParquetFile:
     @classmethod
     async def open(cls, read: ReadRange, size: int, compute: Compute) -> ParquetFile:
         """The file of that size. Raises `InvalidArgument` for what is no file of Parquet, or was cut off."""
-        tail = await _fetched(read, max(0, size - _TAIL), size)
-        if len(tail) < 3 * _LENGTH_BYTES or tail[-4:] != _END:
-            raise _no_parquet("it does not end as one does, or was cut off")
-        length = int.from_bytes(tail[-8:-4], "little") + 8
-        if not 8 < length <= min(size, FOOTER_MAX_BYTES):
-            raise _no_parquet(f"its footer would have {length} bytes")
+        tail = await _fetched(read, max(0, size - TAIL_BYTES), size)
+        try:
+            length = footer_bytes(tail, size)
+        except ValueError as error:
+            raise _no_parquet(str(error)) from None
         if length > len(tail):
             tail = await _fetched(read, size - length, size)
-        metadata, schema = await compute(_described, _Known(size, [(size - len(tail), tail)]))
+        metadata, schema = await compute(_described, Known(size, [(size - len(tail), tail)]))
         return cls(read, size, metadata, schema, compute)
 
     async def batches(self, columns: Sequence[str], start: int) -> AsyncGenerator[Any]:
@@ -102,7 +93,7 @@ class ParquetFile:
         await self._compute(_check_pages, known, group)
         rows = self._metadata.row_group(group).num_rows
         on_average = BATCH_BYTES * rows // max(1, unpacked)
-        source = _Known(self._size, known)
+        source = Known(self._size, known)
         steps = await self._compute(_steps, source, self._metadata, group, list(columns), on_average)
         seen = 0
         while (batch := await self._compute(_batch_of, steps, group)) is not None:
@@ -121,10 +112,7 @@ class ParquetFile:
             column = found.column(number)
             if not _is_of(column.path_in_schema, columns):
                 continue
-            begin = column.data_page_offset
-            if column.has_dictionary_page:
-                begin = min(begin, column.dictionary_page_offset)
-            end = begin + column.total_compressed_size
+            begin, end = extent(column)
             if not 0 <= begin <= end <= self._size:
                 raise DataLoss(f"the row group {group} of the file lies outside of it", hint=_AGAIN)
             spans.append((begin, end))
@@ -140,47 +128,15 @@ class ParquetFile:
         return spans, unpacked
 
 
-class _Known(RawIOBase):
-    """A file of which some parts are known; it is never asked for others."""
-
-    def __init__(self, size: int, parts: Sequence[tuple[int, bytes]]) -> None:
-        super().__init__()
-        self._size = size
-        self._parts = parts
-        self._at = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._at
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        self._at = offset + (0, self._at, self._size)[whence]
-        return self._at
-
-    def read(self, size: int = -1) -> bytes:
-        end = self._size if size < 0 else min(self._size, self._at + size)
-        for start, data in self._parts:
-            if start <= self._at and end <= start + len(data):
-                found = data[self._at - start : end - start]
-                self._at = end
-                return found
-        raise OSError(f"bytes {self._at} to {end} are none that its footer tells of")
-
-
 async def _fetched(read: ReadRange, start: int, end: int) -> bytes:
     async with aclosing(read(start, end)) as chunks:
         return b"".join([chunk async for chunk in chunks])
 
 
-def _described(source: _Known) -> tuple[Any, Any]:
+def _described(source: Known) -> tuple[Any, Any]:
     """What the end of the file says, and the columns that it tells of."""
     try:
-        metadata = parquet().read_metadata(arrow().PythonFile(source, mode="r"))
+        metadata = described(source)
         return metadata, metadata.schema.to_arrow_schema()
     except (arrow().ArrowException, OSError, ValueError) as error:
         raise _no_parquet(str(error)) from None
@@ -201,7 +157,7 @@ def _check_pages(known: Sequence[tuple[int, bytes]], group: int) -> None:
         )
 
 
-def _steps(source: _Known, metadata: Any, group: int, columns: list[str], on_average: int) -> Any:
+def _steps(source: Known, metadata: Any, group: int, columns: list[str], on_average: int) -> Any:
     """A row group as few rows at a time: the longest values of its dictionaries come to `BATCH_BYTES` at most."""
     try:
         rows = min(STEP_ROWS, on_average, BATCH_BYTES // max(1, _longest(source, metadata, group, columns)))
@@ -223,18 +179,12 @@ def _batch_of(steps: Any, group: int) -> Any:
         raise _damaged(group, error) from None
 
 
-def _rows_of(source: _Known, metadata: Any, group: int, columns: list[str], rows: int, **options: Any) -> Any:
-    file = parquet().ParquetFile(
-        arrow().PythonFile(source, mode="r"),
-        metadata=metadata,
-        pre_buffer=False,
-        page_checksum_verification=True,
-        **options,
-    )
+def _rows_of(source: Known, metadata: Any, group: int, columns: list[str], rows: int, **options: Any) -> Any:
+    file = opened(source, metadata, **options)
     return file.iter_batches(rows, row_groups=[group], columns=columns, use_threads=False)
 
 
-def _longest(source: _Known, metadata: Any, group: int, columns: list[str]) -> int:
+def _longest(source: Known, metadata: Any, group: int, columns: list[str]) -> int:
     """How long one row may be, as far as that is no matter of how many bytes there are for a row on average.
 
     Few bytes may be many rows of a long value that is there once: in a dictionary, or as what the next one begins with.
@@ -262,7 +212,7 @@ def _is_of(path: str, columns: Sequence[str]) -> bool:
     return any(path == name or path.startswith(f"{name}.") for name in columns)
 
 
-def _longest_known(source: _Known, metadata: Any, group: int, columns: list[str]) -> int:
+def _longest_known(source: Known, metadata: Any, group: int, columns: list[str]) -> int:
     """The longest values of the dictionaries of these columns: with the first row comes all of a dictionary."""
     first = next(_rows_of(source, metadata, group, columns, 1, read_dictionary=columns), None)
     pa, pc = arrow(), library.compute()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
-from io import BytesIO, RawIOBase
+from io import BytesIO
 from typing import Any, NamedTuple
 
 import msgspec
@@ -19,6 +19,7 @@ from soundstage.core.files import File
 from soundstage.data.parquet.files import ParquetFile, ReadRange
 from soundstage.data.parquet.footers import MARK, Footer
 from soundstage.data.parquet.library import arrow, parquet
+from soundstage.data.parquet.raw import Sink
 from soundstage.runtime.transfer.reading import Compute
 from soundstage.runtime.work.context import JobContext
 
@@ -117,7 +118,7 @@ class Writer:
     """Makes a file of rows that were `packed`, each time a row group. Its methods are for a thread."""
 
     def __init__(self, shape: Shape) -> None:
-        self._sink = _Sink()
+        self._sink = Sink()
         self._writer: Any = parquet().ParquetWriter(
             arrow().PythonFile(self._sink, mode="w"),
             shape.schema,
@@ -139,31 +140,6 @@ class Writer:
         self._writer.add_key_value_metadata({MARK: msgspec.json.encode(footer), **more})
         self._writer.close()
         return self._sink.taken()
-
-
-class _Sink(RawIOBase):
-    """Keeps what is written until it is taken."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._written: list[bytes] = []
-        self._at = 0
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, data: Any) -> int:
-        self._written.append(bytes(data))
-        self._at += len(self._written[-1])
-        return len(self._written[-1])
-
-    def tell(self) -> int:
-        return self._at
-
-    def taken(self) -> bytes:
-        """All that was written since the last time."""
-        written, self._written = b"".join(self._written), []
-        return written
 
 
 def reading(read: Callable[..., AsyncGenerator[bytes]], blob: str) -> ReadRange:

@@ -24,6 +24,7 @@ from soundstage.core.environment import Environment
 from soundstage.core.errors import DataLoss, NotFound, SoundstageError
 from soundstage.core.ids import uuid4_hex
 from soundstage.core.time import NS_PER_S, Duration
+from soundstage.data.parquet.library import parquet
 from soundstage.data.timeseries.compaction.sorting import Merged, Sorting, Source, groups
 from soundstage.data.timeseries.config import Compaction
 from soundstage.data.timeseries.feed import digest_of
@@ -33,7 +34,6 @@ from soundstage.data.timeseries.segments.columns import (
     GROUP_ROWS,
     Sorted,
     Sum,
-    parquet,
     sum_of,
 )
 from soundstage.data.timeseries.segments.reading import Segments

@@ -8,24 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import cache
-from io import RawIOBase
 from typing import Any, NamedTuple
 
 import msgspec
 from xxhash import xxh3_128_intdigest
 
 from soundstage.core import version
-from soundstage.core.errors import DataLoss, InvalidArgument
-from soundstage.core.extras import library
+from soundstage.core.errors import DataLoss
+from soundstage.data.parquet.footers import MARK
+from soundstage.data.parquet.library import arrow, parquet
+from soundstage.data.parquet.raw import Sink
 from soundstage.data.timeseries import placement
 from soundstage.data.timeseries.events import FIRST_US, TOKEN
 
-EXTRA = "tables"
-
 FORMAT = 1
-
-MARK = b"soundstage"
-"""The key in a file's footer under which it says what it is."""
 
 MODULUS = 1 << 128
 
@@ -74,22 +70,6 @@ def sum_of(rows: Iterable[Sorted]) -> Sum:
         size += len(key) + len(cell)
         count += 1
     return Sum(count, size, checksum % MODULUS)
-
-
-def parquet() -> Any:
-    """The library. Raises `InvalidArgument` where it is not installed."""
-    try:
-        return library("pyarrow.parquet", EXTRA)
-    except ModuleNotFoundError as error:
-        raise InvalidArgument(
-            "files of Parquet need a library that is not installed here", hint=f'pip install "soundstage[{EXTRA}]"'
-        ) from error
-
-
-def arrow() -> Any:
-    """The library of columns in memory. Raises `InvalidArgument` where it is not installed."""
-    parquet()
-    return library("pyarrow", EXTRA)
 
 
 @cache
@@ -171,63 +151,6 @@ def rows_of(table: Any) -> list[Sorted]:
 def plain(table: Any, name: str, begin: int = 0, length: int | None = None) -> list[Any]:
     """Values of a column of what `batch_of` made."""
     return table.column(name).slice(begin, length).to_pylist()
-
-
-class Sink(RawIOBase):
-    """Keeps what is written until it is taken."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._written: list[bytes] = []
-        self._at = 0
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, data: Any) -> int:
-        self._written.append(bytes(data))
-        self._at += len(self._written[-1])
-        return len(self._written[-1])
-
-    def tell(self) -> int:
-        return self._at
-
-    def taken(self) -> bytes:
-        """All that was written since the last time."""
-        written, self._written = b"".join(self._written), []
-        return written
-
-
-class Part(RawIOBase):
-    """A file of which some bytes are known, those from `start` on; it is never asked for others."""
-
-    def __init__(self, size: int, start: int, data: bytes) -> None:
-        super().__init__()
-        self._size = size
-        self._start = start
-        self._data = data
-        self._at = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._at
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        self._at = offset + (0, self._at, self._size)[whence]
-        return self._at
-
-    def read(self, size: int = -1) -> bytes:
-        end = self._size if size < 0 else min(self._size, self._at + size)
-        if self._at < self._start or end > self._start + len(self._data):
-            raise OSError(f"bytes {self._at} to {end} are none that its footer tells of")
-        found = self._data[self._at - self._start : end - self._start]
-        self._at = end
-        return found
 
 
 class Writer:

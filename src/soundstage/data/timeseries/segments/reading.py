@@ -17,14 +17,14 @@ from soundstage.core.environment import Environment
 from soundstage.core.errors import DataLoss, InvalidArgument, NotFound, Unavailable
 from soundstage.core.time import INT64_MAX, INT64_MIN
 from soundstage.core.turns import Turns
+from soundstage.data.parquet import raw
+from soundstage.data.parquet.library import arrow
+from soundstage.data.parquet.raw import TAIL_BYTES, Known, described, extent, footer_bytes
 from soundstage.data.timeseries.placement import TIME_BYTES, newest_of
 from soundstage.data.timeseries.segments.columns import (
     Cells,
-    Part,
     Sorted,
-    arrow,
     batch_of,
-    parquet,
     plain,
     rows_of,
     schema,
@@ -42,10 +42,6 @@ FOOTERS_BYTES = 32 << 20
 GROUPS_BYTES = 64 << 20
 """Of row groups, unpacked, of all runs that this process reads."""
 
-TAIL_BYTES = 64 << 10
-"""What is read of the end of a file at first: most footers are shorter."""
-
-FOOTER_MAX_BYTES = 64 << 20
 GROUP_MAX_BYTES = 256 << 20
 GROUP_KEPT_BYTES = 400
 """What is kept of a row group in a footer, about, besides the ids that it begins and ends with."""
@@ -174,9 +170,10 @@ class Segments:
             if found is None:
                 start = max(0, file.size - TAIL_BYTES)
                 tail = await self._fetch(blobs, file.key, start, file.size)
-                length = int.from_bytes(tail[-8:-4], "little") + 8
-                if tail[-4:] != b"PAR1" or length > min(file.size, FOOTER_MAX_BYTES):
-                    raise _damaged(file.key, "it does not end as a file of Parquet does")
+                try:
+                    length = footer_bytes(tail, file.size)
+                except ValueError as error:
+                    raise _damaged(file.key, str(error)) from None
                 if length > len(tail):
                     start = file.size - length
                     tail = await self._fetch(blobs, file.key, start, file.size)
@@ -307,7 +304,7 @@ _KEYS = ("event_time", "event_id", "item_key")
 def _opened(file: SegmentFile, start: int, tail: bytes) -> Opened:
     """The footer of a file whose last bytes are `tail`. For a thread."""
     try:
-        metadata = parquet().read_metadata(arrow().PythonFile(Part(file.size, start, tail), mode="r"))
+        metadata = described(Known(file.size, [(start, tail)]))
         groups = [_described(metadata.row_group(number)) for number in range(metadata.num_row_groups)]
     except (arrow().ArrowException, OSError, ValueError, AttributeError) as error:
         raise _damaged(file.key, str(error)) from None
@@ -320,25 +317,16 @@ def _opened(file: SegmentFile, start: int, tail: bytes) -> Opened:
 
 def _described(group: Any) -> Group:
     columns = [group.column(number) for number in range(group.num_columns)]
-    starts = [
-        min(each.data_page_offset, each.dictionary_page_offset) if each.has_dictionary_page else each.data_page_offset
-        for each in columns
-    ]
-    end = max(start + each.total_compressed_size for start, each in zip(starts, columns, strict=True))
+    starts, ends = zip(*map(extent, columns), strict=True)
     ids, times = columns[0].statistics, columns[1].statistics
-    return Group(ids.min.encode(), ids.max.encode(), times.max_raw, times.min_raw, min(starts), end)
+    return Group(ids.min.encode(), ids.max.encode(), times.max_raw, times.min_raw, min(starts), max(ends))
 
 
 def _unpacked(key: str, opened: Opened, number: int, data: bytes) -> Any:
     """A row group whose bytes are `data`. For a thread."""
-    source = Part(opened.size, opened.groups[number].start, data)
+    source = Known(opened.size, [(opened.groups[number].start, data)])
     try:
-        file = parquet().ParquetFile(
-            arrow().PythonFile(source, mode="r"),
-            metadata=opened.metadata,
-            pre_buffer=False,
-            page_checksum_verification=True,
-        )
+        file = raw.opened(source, opened.metadata)
         found = batch_of(file.read_row_group(number, use_threads=False))
     except (arrow().ArrowException, OSError, ValueError, IndexError) as error:
         raise _damaged(key, f"its row group {number} cannot be read: {error}") from None
