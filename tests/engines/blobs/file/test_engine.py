@@ -6,7 +6,9 @@ import asyncio
 import hashlib
 import os
 import threading
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from concurrent.futures import Executor
+from errno import EIO
 from pathlib import Path
 
 import pytest
@@ -165,6 +167,47 @@ async def test_no_byte_of_a_damaged_block_is_handed_out(engine: FileBlobs) -> No
     with pytest.raises(DataLoss):
         await gather()
     assert len(got) == 1 << 20
+
+
+@pytest.mark.parametrize(("start", "end", "times"), [(5, 900_000, 1), (0, 1_500_000, 2), (1_100_000, 1_900_000, 1)])
+async def test_a_read_waits_for_a_thread_once_a_block(
+    engine: FileBlobs, start: int, end: int, times: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = content_of(2_000_000)
+    await put(engine, "a", content)
+    loop, asked = asyncio.get_running_loop(), list[object]()
+    run = loop.run_in_executor
+
+    def counted(executor: Executor, work: Callable[[], object]) -> asyncio.Future[object]:
+        asked.append(work)
+        return run(executor, work)
+
+    monkeypatch.setattr(loop, "run_in_executor", counted)
+    assert await read(engine, "a", start, end) == content[start:end]
+    assert len(asked) == times
+
+
+async def test_a_disk_that_refuses_to_be_read_leaves_no_file_open(
+    engine: FileBlobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await put(engine, "a")
+    opened, closed = list[int](), list[int]()
+    close = os.close
+
+    def refused(descriptor: int, size: int, at: int) -> bytes:
+        opened.append(descriptor)
+        raise OSError(EIO, "no such sector")
+
+    def noted(descriptor: int) -> None:
+        closed.append(descriptor)
+        close(descriptor)
+
+    monkeypatch.setattr(os, "pread", refused)
+    monkeypatch.setattr(os, "close", noted)
+    with pytest.raises(Unavailable, match="no such sector"):
+        await read(engine, "a")
+    assert len(opened) == 1
+    assert set(opened) <= set(closed)
 
 
 @pytest.mark.parametrize("damage", ["head", "cut"])

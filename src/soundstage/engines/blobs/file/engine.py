@@ -173,9 +173,8 @@ class FileBlobs:
         info, reading = await self._reading(key, start, end)
         last = info.size if end is None else end
         try:
-            position = start
+            position, block = start, reading.first
             while position < last:
-                block = await self._in_thread(reading.block, position)
                 if block is None:
                     raise refusals.damaged(key)
                 block = block[: last - position]
@@ -183,6 +182,8 @@ class FileBlobs:
                     yield block[at : at + CHUNK_MAX_BYTES]
                     self._check_open()
                 position += len(block)
+                if position < last:
+                    block = await self._in_thread(reading.block, position)
         finally:
             reading.close()
 
@@ -311,7 +312,7 @@ class FileBlobs:
             refusals.check_range(info, start, end)
             path = path_of(self.folder, key, self._sequences[key])
             try:
-                return info, await self._in_thread(Reading, path, info.size)
+                return info, await self._in_thread(Reading, path, info.size, start)
             except FileNotFoundError:
                 if key in self._leaving:
                     async with self._changing.at(key):

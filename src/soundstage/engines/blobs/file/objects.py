@@ -118,11 +118,19 @@ def _undecided(error: OSError) -> Undecided:
 
 
 class Reading:
-    """An open blob; blocks are checked when they are read."""
+    """An open blob; blocks are checked when they are read.
 
-    def __init__(self, path: Path, size: int) -> None:
+    `first` is the `block` at the position from which it is read: a short read waits for a thread once.
+    """
+
+    def __init__(self, path: Path, size: int, position: int) -> None:
         self._size = size
         self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            self.first: bytes | None = self.block(position) if position < size else b""
+        except OSError:
+            self.close()
+            raise
 
     def block(self, position: int) -> bytes | None:
         """The rest of the block that holds `position`, from there on; None when it is not what was written."""
