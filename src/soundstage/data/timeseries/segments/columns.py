@@ -25,6 +25,9 @@ FORMAT = 1
 
 MODULUS = 1 << 128
 
+FEW = ("time_series_id", "item_key")
+"""Columns of few values, which are kept as numbers into a list of those."""
+
 GROUP_ROWS = 8_192
 GROUP_BYTES = 1 << 20
 """Of keys, ids and values of a row group, which is read whole: a page of 100 events takes one or two."""
@@ -115,16 +118,22 @@ def table_of(rows: Sequence[Sorted]) -> Any:
 class Cells:
     """Makes the rows of one series of columns again."""
 
-    __slots__ = ("_tail",)
+    __slots__ = ("_event", "_head", "_prefix", "_tail")
 
     def __init__(self, series: bytes) -> None:
         self._tail = version.put_head(0, TOKEN, metadata=placement.metadata(series))[placement.TIME_BYTES :]
+        self._event: tuple[int, str] | None = None
+        self._prefix = self._head = b""
 
     def row(self, time_ns: int, event_id: str, item_key: str, value: bytes) -> tuple[bytes, bytes]:
         """A key and a cell."""
-        key = placement.event_prefix(time_ns, event_id.encode()) + item_key.encode()
-        time_us = max(time_ns // 1_000, FIRST_US)
-        return key, time_us.to_bytes(placement.TIME_BYTES, "big") + self._tail + value
+        # Rows of one event, which come one after another, begin alike.
+        if self._event != (time_ns, event_id):
+            self._event = time_ns, event_id
+            self._prefix = placement.event_prefix(time_ns, event_id.encode())
+            time_us = max(time_ns // 1_000, FIRST_US)
+            self._head = time_us.to_bytes(placement.TIME_BYTES, "big") + self._tail
+        return self._prefix + item_key.encode(), self._head + value
 
 
 def batch_of(table: Any) -> Any:
@@ -150,7 +159,11 @@ def rows_of(table: Any) -> list[Sorted]:
 
 def plain(table: Any, name: str, begin: int = 0, length: int | None = None) -> list[Any]:
     """Values of a column of what `batch_of` made."""
-    return table.column(name).slice(begin, length).to_pylist()
+    found = table.column(name).slice(begin, length)
+    if not arrow().types.is_dictionary(found.type):
+        return found.to_pylist()
+    known = found.dictionary.to_pylist()
+    return [known[each] for each in found.indices.to_pylist()]
 
 
 class Writer:

@@ -7,7 +7,7 @@ the process. A file that is damaged or missing is an error that names it: nothin
 from __future__ import annotations
 
 import asyncio
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
@@ -22,6 +22,7 @@ from soundstage.data.parquet.library import arrow
 from soundstage.data.parquet.raw import TAIL_BYTES, Known, described, extent, footer_bytes
 from soundstage.data.timeseries.placement import TIME_BYTES, newest_of
 from soundstage.data.timeseries.segments.columns import (
+    FEW,
     Cells,
     Sorted,
     batch_of,
@@ -276,19 +277,20 @@ class Run:
 
 def _bounds(columns: Any, series: bytes, span: Span) -> tuple[int, int]:
     """From which row on, and before which, a row group has rows of a series in a span."""
-    ids, name, cells = columns.column("time_series_id"), series.decode(), Cells(series)
+    name, cells, every = series.decode(), Cells(series), range(columns.num_rows)
+    ids, *keys = (columns.column(each) for each in ("time_series_id", *_KEYS))
 
-    def place(at: int) -> tuple[bytes, bytes]:
-        found = ids[at].as_py()
-        if found != name:
-            return found.encode(), b""
-        time_ns, event_id, item_key = (plain(columns, each, at, 1)[0] for each in _KEYS)
-        return series, cells.row(time_ns, event_id, item_key, b"")[0]
+    def series_at(at: int) -> str:
+        return ids[at].as_py()
 
-    every = range(columns.num_rows)
-    begin = bisect_left(every, (series, span.start), key=place)
-    after = (series + b"\0", b"") if span.end is None else (series, span.end)
-    return begin, bisect_left(every, after, lo=begin, key=place)
+    def key_at(at: int) -> bytes:
+        time_ns, event_id, item_key = (each[at].as_py() for each in keys)
+        return cells.row(time_ns, event_id, item_key, b"")[0]
+
+    first = bisect_left(every, name, key=series_at)
+    after = bisect_right(every, name, lo=first, key=series_at)
+    begin = bisect_left(every, span.start, lo=first, hi=after, key=key_at)
+    return begin, after if span.end is None else bisect_left(every, span.end, lo=begin, hi=after, key=key_at)
 
 
 def _rows(columns: Any, series: bytes, at: int, count: int) -> Iterator[Row]:
@@ -326,7 +328,7 @@ def _unpacked(key: str, opened: Opened, number: int, data: bytes) -> Any:
     """A row group whose bytes are `data`. For a thread."""
     source = Known(opened.size, [(opened.groups[number].start, data)])
     try:
-        file = raw.opened(source, opened.metadata)
+        file = raw.opened(source, opened.metadata, read_dictionary=FEW)
         found = batch_of(file.read_row_group(number, use_threads=False))
     except (arrow().ArrowException, OSError, ValueError, IndexError) as error:
         raise _damaged(key, f"its row group {number} cannot be read: {error}") from None
