@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+from random import Random
 from typing import Any
 
 import pytest
 from tests.data.kv.conftest import ALL, Clock, OpenStage, item, keys, make, served, values
 from tests.data.kv.engines import Copied
+from tests.data.kv.test_reads import size as size_of
 
 from soundstage.core import version
 from soundstage.core.environment import VirtualEnvironment
@@ -138,6 +141,51 @@ async def test_a_scan_holds_no_more_than_a_page_either(kv: KeyValue) -> None:
         for record in page.records:
             found.setdefault(record.id, []).extend(each.key for each in record.items)
     assert found == {key: [b"%d" % number for number in range(5)] for key in ("ada", "bob")}
+
+
+async def put(kv: KeyValue, key: bytes, value: bytes) -> None:
+    """As a call where it fits one, else as a stream."""
+    if len(value) < 3 * MIB:
+        await kv.put_items(id="ada", items=[item(key, value)])
+    else:
+        await kv.put_value(value, id="ada", key=key)
+
+
+@pytest.mark.parametrize("call", ["get_items", "scan_items"])
+async def test_pages_of_values_up_to_eight_mebibytes_are_the_whole_while_others_are_written(
+    stage: Stage, call: str
+) -> None:
+    chance = Random(8)
+    kv = await make(stage, "films")
+    lengths = [1, 8 * MIB, MIB, MIB + 1, *(int(2 ** chance.uniform(0, 23)) for _ in range(26))]
+    given = {b"%03d" % (2 * number): chance.randbytes(length) for number, length in enumerate(lengths)}
+    for key, value in given.items():
+        await put(kv, key, value)
+        await asyncio.sleep(0)
+    others = [b"%03d" % (2 * number + 1) for number in range(len(lengths))]
+    walked, written = False, 0
+
+    async def write() -> None:
+        nonlocal written
+        while not walked:
+            await put(kv, chance.choice(others), chance.randbytes(int(2 ** chance.uniform(0, 22.5))))
+            await kv.delete_items(id="ada", predicate=keys(chance.choice(others)))
+            written += 1
+            await asyncio.sleep(0)
+
+    writing = asyncio.ensure_future(write())
+    found: list[bytes] = []
+    async for page in getattr(kv, call).pages(**({"id": "ada"} if call == "get_items" else {})):
+        items = page.items if call == "get_items" else [each for record in page.records for each in record.items]
+        assert size_of(items) <= 2 * MIB or len(items) == 1
+        assert all(each.value == given.get(each.key, each.value) for each in items)
+        found += [each.key for each in items]
+        await asyncio.sleep(0)
+    walked = True
+    await writing
+    assert written > 3
+    assert found == sorted(set(found))
+    assert [key for key in found if key in given] == list(given)
 
 
 async def test_an_old_value_is_replaced_whole(kv: KeyValue) -> None:

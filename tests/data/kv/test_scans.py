@@ -136,6 +136,26 @@ async def test_a_page_without_values_reads_no_more_than_its_knob_says(stage: Sta
     assert sum(len(page.records) for page in pages) == 30
 
 
+@pytest.mark.parametrize("total", [1, 3])
+async def test_a_scan_does_not_end_for_a_change_of_knobs(
+    stage: Stage, kv: KeyValue, people: dict[str, list[bytes]], total: int
+) -> None:
+    found: dict[str, list[bytes]] = {}
+    pages = 0
+    for segment in range(total):
+        async for page in kv.scan_items.pages(
+            segment=segment, total_segments=total, selection=Selection(page_size_bytes=600)
+        ):
+            pages += 1
+            for record in page.records:
+                found.setdefault(record.id, []).extend(each.key for each in record.items)
+            size = f"{1_024 + pages}B"
+            await make(stage, "people", page_size_bytes=size, page_size_max=size, rows_max=3 + pages, rows_min=1)
+            await asyncio.sleep(0)
+    assert found == people
+    assert pages > 2 * total
+
+
 @pytest.mark.parametrize("change", ["put", "delete"])
 async def test_one_record_is_never_of_two_moments_within_a_page(
     open_stage: OpenStage, environment: VirtualEnvironment, change: str
