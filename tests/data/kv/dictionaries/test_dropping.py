@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, cast
 
+import pyarrow as pa
 import pytest
 from tests.core.words import documents
 from tests.data.kv.conftest import ALL, keys, make
-from tests.data.kv.dictionaries.conftest import Library, MakeLibrary
+from tests.data.kv.dictionaries.conftest import Library, MakeLibrary, Unhurried
+from tests.data.parquet.conftest import written
 
 from soundstage.core.compression import compress
 from soundstage.core.dictionaries import DICTIONARY_MAX_BYTES, Dictionary, codec_of_dictionary
@@ -18,8 +20,11 @@ from soundstage.core.hlc import TokenClock
 from soundstage.core.message import Duration, IdempotencyToken
 from soundstage.data.kv.api import ClientCapabilities, Condition, KeyValue, Mutation, PutItem, PutMutation
 from soundstage.data.kv.dictionaries import dropping
-from soundstage.data.kv.dictionaries.dropping import adopt
+from soundstage.data.kv.dictionaries.dropping import RENEWED_US, adopt
+from soundstage.data.kv.parquet import importing
+from soundstage.data.kv.parquet.importing import ParquetImport
 from soundstage.data.kv.shelf import TAKEN_US
+from soundstage.data.parquet.files import ParquetFile
 from soundstage.engines.records.port import WalkPage
 
 
@@ -312,3 +317,50 @@ async def test_values_stay_when_a_namespace_takes_zstd_no_more(library: Library)
     with pytest.raises(InvalidArgument):
         await library.put(codec)
     assert (await library.kv.get_items(id="ada", predicate=keys(b"k"))).items[0].value == value
+
+
+class Slow(Unhurried):
+    """A job whose every piece takes long; at the end of each it looks how long ago its dictionary was spoken of."""
+
+    state = None
+    job_id = "job"
+
+    def __init__(self, library: Library) -> None:
+        self._library = library
+        self.silent_us: list[int] = []
+
+    async def checkpoint(self, state: bytes) -> None:
+        served = self._library.service._serve("people")
+        await served.look(0)
+        now_us = self._library.environment.now_us()
+        self.silent_us += [now_us - kept.entry.since_us for kept in served.shelf.kept.values()]
+        self._library.environment.advance(1.1 * RENEWED_US / 1e6)
+
+
+async def test_an_import_that_takes_long_goes_on_to_say_that_its_dictionary_is_needed(
+    library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importing, "PIECE_ROWS", 1)
+    values = documents(3, seed=9)
+    codec = (await library.train()).codec
+    dictionary = Dictionary(codec, (await library.kv.get_dictionary(codec=codec)).content)
+    await library.kv.retire_dictionary()
+    columns = {
+        "id": [f"film-{number}" for number in range(len(values))],
+        "key": ["k"] * len(values),
+        "value": pa.array([compress(codec, value, 3, dictionary) for value in values], pa.binary()),
+        "codec": [codec] * len(values),
+    }
+    content, job = written(columns, row_group_size=1), Slow(library)
+
+    async def read(start: int, end: int) -> AsyncIterator[bytes]:
+        yield content[start:end]
+
+    async def compute(work: Any, *given: Any) -> Any:
+        return work(*given)
+
+    file = await ParquetFile.open(cast(Any, read), len(content), compute)
+    served = library.service._serve("people")
+    await ParquetImport(lambda: served, file, "new", library.environment, compute).run(cast(Any, job))
+    assert len(job.silent_us) == len(values) + 1
+    assert max(job.silent_us) < RENEWED_US

@@ -4,19 +4,34 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pyarrow.parquet as pq
 import pytest
 from tests.core.words import content_of_words, documents
-from tests.data.kv.parquet.conftest import CONFIG, content_of, contents, exported, imported, make, plain
+from tests.data.kv.parquet.conftest import (
+    CONFIG,
+    Stopping,
+    content_of,
+    contents,
+    exported,
+    imported,
+    make,
+    over,
+    plain,
+)
 
 from soundstage.core.compression import compress
 from soundstage.core.dictionaries import Dictionary, codec_of_dictionary
+from soundstage.core.environment import SystemEnvironment
 from soundstage.core.errors import InvalidArgument
+from soundstage.core.time import Duration
 from soundstage.data.kv.api import KeyValue, PutItem
+from soundstage.data.kv.parquet import importing
 from soundstage.data.kv.parquet.rows import DICTIONARIES
+from soundstage.runtime.jobs import Jobs
 from soundstage.runtime.namespaces.api import Namespaces
 from soundstage.runtime.stage import Stage
 
@@ -34,6 +49,10 @@ async def stage() -> AsyncIterator[Stage]:
 @pytest.fixture
 async def films(stage: Stage) -> KeyValue:
     """A namespace with values that need a dictionary, which clients write with no more."""
+    return await filled(stage)
+
+
+async def filled(stage: Stage) -> KeyValue:
     films = await make(stage, "films", compression=ZSTD)
     items = [PutItem(key=b"%03d" % at, value=value) for at, value in enumerate(documents(200))]
     await films.put_items(id="samples", items=items)
@@ -121,3 +140,31 @@ async def test_one_that_is_not_what_its_name_says_is_refused(stage: Stage, films
     with pytest.raises(InvalidArgument):
         await imported(again, file, versions="new")
     assert await states(again) == []
+
+
+@pytest.mark.parametrize(
+    ("table", "calls"), [("kv/again", 0), ("kv/again", 1), ("kv/again", 2), ("kv/again/values", 0)]
+)
+async def test_no_row_is_there_before_its_dictionary_wherever_an_import_is_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, table: str, calls: int
+) -> None:
+    monkeypatch.setattr(importing, "PIECE_ROWS", 1)
+    monkeypatch.setattr("soundstage.data.parquet.files.STEP_ROWS", 1)
+    monkeypatch.setattr("soundstage.data.parquet.files.BATCH_ROWS", 1)
+    engine = Stopping(SystemEnvironment())
+    engine.name = table
+    async with over(engine, tmp_path) as stage:
+        file = (await exported(await filled(stage))).file
+        again = await make(stage, "again")
+        engine.left = calls
+        job = await again.import_parquet(file=file, versions="new")
+        await engine.stopped.wait()
+        pages = [(await again.get_items(id=f"film-{number}")).items for number in range(len(VALUES))]
+        found = [item.value for items in pages for item in items]
+        assert found == VALUES[: len(found)]
+    engine.left = None
+    async with over(engine, tmp_path) as stage:
+        outcome = await stage.client(Jobs).result(job_id=job.job_id, wait=Duration.parse("60s"))
+        assert (outcome.state, outcome.error) == ("succeeded", None)
+        again = stage.client(KeyValue, "again")
+        assert (await shown(again), await states(again)) == (VALUES, ["retired"])

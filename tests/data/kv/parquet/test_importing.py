@@ -325,6 +325,7 @@ async def test_it_goes_on_where_it_was_stopped(
 ) -> None:
     monkeypatch.setattr(importing, "PIECE_ROWS", 10)
     monkeypatch.setattr("soundstage.data.parquet.files.BATCH_ROWS", 5)
+    monkeypatch.setattr("soundstage.data.parquet.files.STEP_ROWS", 5)
     monkeypatch.setattr(importing, "AT_ONCE", 2)
     engine = Stopping(SystemEnvironment())
     engine.name = "kv/again"
