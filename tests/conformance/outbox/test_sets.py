@@ -185,7 +185,7 @@ async def test_a_poison_mutation_is_set_aside_with_the_rest_of_its_set_and_other
     assert [each.mutation_id for each in (await sets.ahead.list_dead()).sets] == [poison]
 
 
-@pytest.mark.parametrize("sets", ["near"], indirect=True)
+@pytest.mark.parametrize("sets", ["near", "topics"], indirect=True)
 async def test_what_a_store_that_is_down_needs_waits_while_the_rest_is_applied_and_all_heals(
     sets: Sets, cassandra: Cluster, well: None
 ) -> None:
