@@ -777,8 +777,8 @@ MUTANTS: dict[str, Mutant] = {
         (
             Edit(
                 f"{SERIES}.catalogue",
-                "await self._records.drop_table(table)\n                for run in",
-                "pass\n                for run in",
+                "await self._records.drop_table(table)\n        for run in",
+                "pass\n        for run in",
             ),
             Edit(f"{SERIES}.catalogue", "if going or not self._swept:", "if not self._swept:"),
         ),
