@@ -511,8 +511,8 @@ ROCKS = (
         [
             Change(
                 READING,
-                "if version.is_live(cell, now_us, header.covering(key) if covered else None):",
-                "if version.is_live(cell, now_us):",
+                "cell, now_us, header.covering(key) if covered else None\n",
+                "cell, now_us\n",
             )
         ],
     ),
