@@ -98,6 +98,7 @@ class Contexts:
             blobs=self.blobs,
             table=_NOT_THERE,
             used=_NOT_THERE,
+            stored=_NOT_THERE,
             truncations=_NOT_THERE,
             config=config,
         )

@@ -10,6 +10,7 @@ from typing import Any
 from soundstage.core.environment import Environment
 from soundstage.core.hlc import TokenClock
 from soundstage.core.ids import uuid4_hex
+from soundstage.core.namespace import NamespaceInfo
 from soundstage.core.operation import Invoker, Operation
 from soundstage.core.pages import PageTokens
 from soundstage.core.system import System
@@ -175,6 +176,11 @@ class Parts:
         engine = self.engines.get(self.config.control.engine, "control.engine")
         return SystemTable(engine, name, self.clock, self.environment)
 
+    async def _stored(self, name: str) -> NamespaceInfo | None:
+        """A namespace as it is stored at this moment, whatever its state; None where there is none of the name."""
+        found = await self.namespaces.store.find(name)
+        return None if found is None else found.stored.info
+
     def _open_files(self) -> Files:
         config = self.config.files
         return Files(self.engines.blobs(config.engine, "files.engine"), config, self.environment)
@@ -325,6 +331,7 @@ class Parts:
             blobs=self.engines,
             table=self._table,
             used=self.systems.started,
+            stored=self._stored,
             truncations=self.truncations,
             config=config,
             administers=administers.get(name),

@@ -16,7 +16,7 @@ import msgspec
 from soundstage.core.environment import Environment
 from soundstage.core.hlc import TokenClock
 from soundstage.core.message import Instant
-from soundstage.core.namespace import Objective
+from soundstage.core.namespace import NamespaceInfo, Objective
 from soundstage.core.pages import PageTokens
 from soundstage.core.provisioning import Design, Excuse, Terrain, Workload
 from soundstage.engines.blobs.port import Blobs
@@ -147,8 +147,9 @@ class ServiceContext(msgspec.Struct, frozen=True, kw_only=True):
 
     `files` are what callers sent and jobs leave; `leases` and `schedule` are shared by all processes of the stage;
     `logs` are its logs; `table` gives a table of the stage's own records, which the service has to create; `used` gives
-    the started service of a system that this one uses, to be asked for outside of `start`; `truncations` are told what
-    was truncated. These seven are there once the service is started: one that is only asked what a namespace needs has
+    the started service of a system that this one uses, to be asked for outside of `start`; `stored` asks the store for
+    a namespace by its name, for who would do what cannot be undone: views may be behind; `truncations` are told what
+    was truncated. These eight are there once the service is started: one that is only asked what a namespace needs has
     none. `caches`, `searches` and `blobs` are the stage's, by name.
     `administers` is the part of the stage that a system of the runtime itself makes reachable, None for all
     other systems.
@@ -168,6 +169,7 @@ class ServiceContext(msgspec.Struct, frozen=True, kw_only=True):
     blobs: BlobStores
     table: Callable[[str], SystemTable]
     used: Callable[[str], Awaitable[Any]]
+    stored: Callable[[str], Awaitable[NamespaceInfo | None]]
     truncations: Truncations
     config: Any = None
     administers: Any = None

@@ -12,6 +12,7 @@ from hashlib import blake2b
 import msgspec
 
 from soundstage.core.errors import NotFound
+from soundstage.core.namespace import NamespaceInfo
 from soundstage.core.time import NS_PER_US
 from soundstage.data.timeseries.config import IndexConfig
 from soundstage.data.timeseries.events import EventKey, Record
@@ -67,7 +68,7 @@ def keys_of(value: bytes | None) -> Iterator[EventKey]:
         yield EventKey(*each)
 
 
-def digest_of(view: NamespaceView) -> str:
+def digest_of(view: NamespaceView | NamespaceInfo) -> str:
     """Of a namespace, which another of its name, or one of another stage, does not share."""
     told = f"{view.name}/{view.generation}/{int(view.created_at)}".encode()
     return blake2b(told, digest_size=8).hexdigest()

@@ -18,7 +18,7 @@ from tests.data.timeseries.compaction.conftest import (
     slices,
     step,
 )
-from tests.data.timeseries.conftest import event, everything, ids, served, service_of, tend
+from tests.data.timeseries.conftest import event, everything, ids, served, service_of, tend, unknown
 
 from soundstage.core.environment import VirtualEnvironment
 from soundstage.core.errors import DataLoss, InvalidArgument, Unavailable
@@ -308,6 +308,19 @@ async def test_a_deleted_namespace_leaves_no_segments(
     environment.advance(100.0)
     await service.clear_segments(lambda: None)
     assert await runs(cold) == []
+
+
+async def test_a_namespace_that_this_process_takes_for_deleted_keeps_its_segments(
+    plain_cold: Stage, environment: VirtualEnvironment, cold: MemoryBlobs
+) -> None:
+    await flights(plain_cold)
+    await settle(plain_cold, environment)
+    service = service_of(plain_cold)
+    with unknown(plain_cold):
+        await service.clear_segments(lambda: None)
+        environment.advance(100.0)
+        await service.clear_segments(lambda: None)
+    assert await runs(cold)
 
 
 async def test_another_namespace_of_the_name_keeps_its_own_and_only_that(

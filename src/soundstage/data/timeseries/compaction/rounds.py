@@ -87,11 +87,15 @@ class Compactions:
             return
         self._looked_ns = now_ns
 
-        def gone_long(name: str, digest: str) -> bool:
+        async def gone_long(name: str, digest: str) -> bool:
             if not is_gone(name, digest):
                 self._gone_ns.pop(digest, None)
                 return False
-            return now_ns - self._gone_ns.setdefault(digest, now_ns) >= GONE_NS
+            if now_ns - self._gone_ns.setdefault(digest, now_ns) < GONE_NS:
+                return False
+            # Segments are the only copy there is, and what this process knows may be behind.
+            stored = await self._context.stored(name)
+            return stored is None or digest_of(stored) != digest
 
         async def clear(engine: str, digest: str) -> None:
             check()

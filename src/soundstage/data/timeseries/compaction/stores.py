@@ -46,7 +46,9 @@ class Stores:
             await self._table.write(PARTITION, {digest: msgspec.msgpack.encode(kept)}, {digest: stamp}, onward=True)
         self._known[digest] = kept
 
-    async def clear(self, is_gone: Callable[[str, str], bool], clear: Callable[[str, str], Awaitable[None]]) -> None:
+    async def clear(
+        self, is_gone: Callable[[str, str], Awaitable[bool]], clear: Callable[[str, str], Awaitable[None]]
+    ) -> None:
         """Namespaces that are gone, by name and digest, have no segments any more.
 
         `clear` removes those of a digest from an engine.
@@ -58,7 +60,7 @@ class Stores:
             return
         for digest, entry in noted.items():
             kept = _kept(entry)
-            if not is_gone(kept.namespace, digest):
+            if not await is_gone(kept.namespace, digest):
                 continue
             for engine in kept.engines:
                 await clear(engine, digest)
