@@ -76,7 +76,7 @@ WRONG_WITH_SEGMENTS: dict[str, tuple[Any, str, Callable[..., Any]]] = {
 async def test_what_is_right_is_not_found_out() -> None:
     met = await walk(memory_opener(), 2, STEPS)
     assert met["written"] > STEPS // 4
-    assert set(met) <= set(SITUATIONS)
+    assert {name for name, times in met.items() if times} <= set(SITUATIONS)
 
 
 @pytest.mark.parametrize("wrong", WRONG, ids=lambda name: name.replace(" ", "_"))

@@ -385,7 +385,7 @@ class TimeSeriesScenario:
         "dropped": 0.005,
         "shown": 0.05,
         "paged": 0.02,
-        "uncertain": 0.0002,
+        "uncertain": 0.0001,
         "doubled": 0.002,
         "queued": 0.005,
         "indexed": 0.005,
