@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 from soundstage.core.errors import NotFound, SoundstageError
 from soundstage.core.together import all_or_none
 from soundstage.data.changes.leaving import drop_left
+from soundstage.data.timeseries.compaction.turns import StepsInTurn
 from soundstage.data.timeseries.service import TimeSeriesService
 from soundstage.runtime.leases import LeaseLost
 from soundstage.runtime.roles import Role, RoleContext
@@ -26,6 +28,9 @@ PARTITIONING_PAUSE_S = 60.0
 INDEXES_AT_ONCE = 8
 """Kept side by side, so that an engine that does not answer holds up few others."""
 
+COMPACTIONS_AT_ONCE = 4
+"""Slices rewritten side by side, each of another namespace, at one pace: each takes some 200 MiB of memory."""
+
 INDEX_PAUSE_S = 0.5
 """How long until what was written is noticed, where an index had nothing to do."""
 
@@ -34,11 +39,7 @@ async def tend_namespaces(context: RoleContext) -> None:
     """One round over all namespaces. One that fails keeps no other from its turn."""
     service = context.service
     assert isinstance(service, TimeSeriesService)
-
-    def check() -> None:
-        if context.lease is not None:
-            context.lease.check()
-
+    check = _checking(context)
     for name in service.names():
         check()
         try:
@@ -56,11 +57,7 @@ async def observe_namespaces(context: RoleContext) -> None:
     """The partitions of all namespaces are measured where that is due. One that fails keeps no other from its turn."""
     service = context.service
     assert isinstance(service, TimeSeriesService)
-
-    def check() -> None:
-        if context.lease is not None:
-            context.lease.check()
-
+    check = _checking(context)
     for name in service.names():
         check()
         try:
@@ -77,10 +74,7 @@ async def index_namespaces(context: RoleContext) -> bool:
     """One round over the indexes of all namespaces; whether more is due. Few wait for one whose engine is silent."""
     service = context.service
     assert isinstance(service, TimeSeriesService)
-
-    def check() -> None:
-        if context.lease is not None:
-            context.lease.check()
+    check = _checking(context)
 
     async def tend(name: str) -> bool:
         check()
@@ -106,42 +100,73 @@ async def index_namespaces(context: RoleContext) -> bool:
     return more
 
 
-async def compact_namespaces(context: RoleContext) -> bool:
-    """One step over the slices of each namespace; whether more is due. One that fails keeps no other from its turn."""
+async def compact_namespaces(context: RoleContext) -> None:
+    """The slices of all namespaces are rewritten, of a few at a time; ends by being called off, or with the lease.
+
+    What slices had before goes meanwhile, however long a large one takes.
+    """
     service = context.service
     assert isinstance(service, TimeSeriesService)
 
-    def check() -> None:
-        if context.lease is not None:
-            context.lease.check()
-
-    more = False
-    for name in service.names():
-        check()
+    async def compact(name: str) -> bool:
+        _checking(context)()
         try:
-            more = await service.compact(name, check) or more
+            return await service.compact(name, _checking(context))
         except NotFound:
             # Deleted meanwhile.
-            continue
+            return False
         except LeaseLost:
             raise
         except SoundstageError as error:
             log.warning("a time slice could not be rewritten", extra={"namespace": name, "reason": str(error)})
+            return False
+
+    steps = StepsInTurn(service.names, compact, COMPACTIONS_AT_ONCE, PAUSE_S, context.environment)
+    await all_or_none([steps.run(), _clear_again(context)])
+
+
+async def clear_namespaces(context: RoleContext) -> None:
+    """What slices had before they were rewritten is gone where that is due. One that fails keeps no other from it."""
+    service, check = context.service, _checking(context)
+    assert isinstance(service, TimeSeriesService)
+    for name in service.names():
+        check()
+        try:
+            await service.clear_left(name, check)
+        except NotFound:
+            continue
+        except LeaseLost:
+            raise
+        except SoundstageError as error:
+            log.warning("what time slices had before is left", extra={"namespace": name, "reason": str(error)})
     try:
         await service.clear_segments(check)
     except LeaseLost:
         raise
     except SoundstageError as error:
         log.warning("segments of a deleted namespace are left", extra={"reason": str(error)})
-    return more
+
+
+async def _clear_again(context: RoleContext) -> None:
+    while True:
+        await clear_namespaces(context)
+        await context.environment.sleep(PAUSE_S)
+
+
+def _checking(context: RoleContext) -> Callable[[], None]:
+    """Raises `LeaseLost` once another may have the role."""
+
+    def check() -> None:
+        if context.lease is not None:
+            context.lease.check()
+
+    return check
 
 
 async def _compact(context: RoleContext) -> None:
     assert isinstance(context.service, TimeSeriesService)
     try:
-        while True:
-            if not await compact_namespaces(context):
-                await context.environment.sleep(PAUSE_S)
+        await compact_namespaces(context)
     finally:
         context.service.rest_compactions()
 

@@ -273,6 +273,10 @@ class TimeSeriesService:
         """A step of rewriting the slices of a namespace was done; whether another is due at once."""
         return await self._compactions.round(self._serve(name), check)
 
+    async def clear_left(self, name: str, check: Callable[[], None]) -> None:
+        """What slices of a namespace had before they were rewritten is gone, where that is due."""
+        await self._compactions.clear_left(self._serve(name), check)
+
     async def clear_segments(self, check: Callable[[], None]) -> None:
         """Namespaces that are gone have no segments any more."""
         await self._compactions.clear(self._is_digest_gone, check)

@@ -25,6 +25,7 @@ from soundstage.core.errors import DataLoss, InvalidArgument, Unavailable
 from soundstage.core.time import Instant
 from soundstage.data.timeseries import Event, TimeInterval
 from soundstage.data.timeseries.compaction.compactor import Compactor, Progress
+from soundstage.data.timeseries.compaction.pacing import Pacing
 from soundstage.data.timeseries.namespace import ServedNamespace
 from soundstage.data.timeseries.parquet import walking
 from soundstage.data.timeseries.segments import columns
@@ -189,8 +190,10 @@ async def test_two_who_rewrite_a_slice_at_once_do_no_harm(
     await until_written(plain_cold, environment)
     found, turns = served(plain_cold), list[str]()
     # As three processes would, each of which took the role for its own.
+    pacing = Pacing(environment)
     workers = [
-        Compactor(found, Progress(), plain_cold.compute, environment, lambda: None, turns.append) for _ in range(3)
+        Compactor(found, Progress(), plain_cold.compute, environment, pacing, lambda: None, turns.append)
+        for _ in range(3)
     ]
     for each in workers:
         assert not await each.round(found.config.compaction, 0), "none of them has known of the seal for long"
@@ -350,6 +353,13 @@ async def test_who_asks_need_not_wait(plain_cold: Stage, environment: VirtualEnv
     await until_written(plain_cold, environment)
     await step(plain_cold)
     assert (await slices(series))[0].segments == 1
+    assert (await series.compact_slices()).waiting == 0
+
+
+async def test_slices_that_are_closed_wait_for_nothing(plain_cold: Stage, environment: VirtualEnvironment) -> None:
+    series = await flights(plain_cold)
+    environment.advance(61 * 86_400.0)
+    assert [each.state for each in await slices(series)] == ["closed"]
     assert (await series.compact_slices()).waiting == 0
 
 

@@ -25,6 +25,7 @@ from soundstage.core.errors import DataLoss, NotFound, SoundstageError
 from soundstage.core.ids import uuid4_hex
 from soundstage.core.time import NS_PER_S, Duration
 from soundstage.data.parquet.library import parquet
+from soundstage.data.timeseries.compaction.pacing import Pacing
 from soundstage.data.timeseries.compaction.sorting import Merged, Sorting, Source, groups
 from soundstage.data.timeseries.config import Compaction
 from soundstage.data.timeseries.feed import digest_of
@@ -85,21 +86,6 @@ class Progress:
         """Of sealed slices when that was, and since when it is known here, by the clock that only goes on."""
 
 
-class Pacing:
-    """Holds reading and writing to so many bytes a second."""
-
-    def __init__(self, per_second: int, environment: Environment) -> None:
-        self._per_second = per_second
-        self._environment = environment
-        self._free_ns = environment.monotonic_ns()
-
-    async def spend(self, size: int) -> None:
-        """Returns when there may be more after `size` bytes."""
-        now_ns = self._environment.monotonic_ns()
-        self._free_ns = max(self._free_ns, now_ns) + size * NS_PER_S // self._per_second
-        await self._environment.sleep(max(0, self._free_ns - now_ns) / NS_PER_S)
-
-
 def due_ns(served: ServedNamespace, knobs: Compaction, found: Slice) -> float:
     """When a slice is to be rewritten, in nanoseconds of the clock; infinity: it lies in segments, and nowhere else."""
     moved = found.moved
@@ -124,6 +110,7 @@ class Compactor:
         progress: Progress,
         compute: Compute,
         environment: Environment,
+        pacing: Pacing,
         check: Callable[[], None],
         reached: Callable[[str], None] = lambda step: None,
     ) -> None:
@@ -132,6 +119,7 @@ class Compactor:
         self._progress = progress
         self._compute = compute
         self._environment = environment
+        self._pacing = pacing
         self._check = check
         self._reached = reached
 
@@ -140,9 +128,7 @@ class Compactor:
 
         Slices that may be rewritten by `asked_us` are due without `after`. Without `knobs` it only clears.
         """
-        catalogue = self._served.catalogue
-        await catalogue.refresh()
-        await self._clear_all(catalogue.slices)
+        await self.clear_left()
         if knobs is None:
             self._progress.waiting = 0
             return False
@@ -155,7 +141,8 @@ class Compactor:
             if self._is_settled(found):
                 # One that cannot be rewritten holds up no other.
                 self._progress.again_ns[found.number] = self._environment.monotonic_ns() + AGAIN_NS
-                await self._rewrite(found, knobs)
+                with self._pacing.at(knobs.bytes_per_second) as pace:
+                    await self._rewrite(found, knobs, pace)
                 del self._progress.again_ns[found.number], self._progress.sealed[found.number]
                 return len(due) > 1
         return False
@@ -167,6 +154,11 @@ class Compactor:
         if known is None or known[0] != sealed_us:
             known = self._progress.sealed[found.number] = sealed_us, now_ns
         return self._environment.now_us() >= sealed_us + SETTLED_US and now_ns >= known[1] + SETTLED_US * 1_000
+
+    async def clear_left(self) -> None:
+        """What slices had before is gone where no reader can be under way. To repeat it is safe, and beside a round."""
+        await self._served.catalogue.refresh()
+        await self._clear_all(self._served.catalogue.slices)
 
     async def clear(self, run: Left) -> None:
         """The files of a run are gone. To repeat it is safe."""
@@ -197,16 +189,15 @@ class Compactor:
             self._is_settled(done)
         self._reached("sealed")
 
-    async def _rewrite(self, found: Slice, knobs: Compaction) -> None:
+    async def _rewrite(self, found: Slice, knobs: Compaction, pace: Pace) -> None:
         """The slice's events lie in a new run. Raises `DataLoss` where what was written is not what is read back."""
         began = await self._begin(found, knobs)
         if began is None:
             return
         assert began.moved.building is not None
-        run = began.moved.building.name
-        blobs, pacing = self._segments.blobs(knobs.engine), Pacing(knobs.bytes_per_second, self._environment)
+        run, blobs = began.moved.building.name, self._segments.blobs(knobs.engine)
         try:
-            written, before = await self._write(began, run, blobs, knobs, pacing.spend)
+            written, before = await self._write(began, run, blobs, knobs, pace)
             self._reached("written")
             compacted = Compacted(
                 engine=knobs.engine,
@@ -217,7 +208,7 @@ class Compactor:
                 digest=written.digest,
                 at_us=self._environment.now_us(),
             )
-            await self._verify(compacted, written, before, pacing.spend)
+            await self._verify(compacted, written, before, pace)
             self._reached("verified")
         except NotFound as error:
             # Of a slice that is there it is a loss, and no slice that was dropped meanwhile.

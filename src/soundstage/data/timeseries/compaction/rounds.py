@@ -11,6 +11,7 @@ import msgspec
 from soundstage.core.errors import InvalidArgument, PreconditionFailed
 from soundstage.core.time import NS_PER_S
 from soundstage.data.timeseries.compaction.compactor import PREFIX, Compactor, Progress, clear_run, due_ns
+from soundstage.data.timeseries.compaction.pacing import Pacing
 from soundstage.data.timeseries.compaction.stores import TABLE, Stores
 from soundstage.data.timeseries.feed import digest_of
 from soundstage.data.timeseries.namespace import ServedNamespace
@@ -39,6 +40,7 @@ class Compactions:
         self._segments = segments
         self._serve = serve
         self._progress: dict[str, Progress] = {}
+        self._pacing = Pacing(context.environment)
         self._stores: Stores | None = None
         self._gone_ns: dict[str, int] = {}
         self._looked_ns: int | None = None
@@ -62,7 +64,10 @@ class Compactions:
             await served.table.write(PARTITION, {ASKED: msgspec.msgpack.encode(now_us)}, {ASKED: stamp}, onward=True)
         await served.catalogue.refresh()
         now_ns = self._environment.now_ns()
-        return sum(due_ns(served, knobs, each) - knobs.after <= now_ns for each in served.catalogue.slices)
+        return sum(
+            served.lifetime.is_read(each, now_ns) and due_ns(served, knobs, each) - knobs.after <= now_ns
+            for each in served.catalogue.slices
+        )
 
     async def round(self, served: ServedNamespace, check: Callable[[], None]) -> bool:
         """See `Compactor.round`."""
@@ -72,9 +77,11 @@ class Compactions:
             await self._noted().note(digest_of(served.view), served.name, knobs.engine)
             entry = await served.table.get(PARTITION, ASKED)
             asked_us = 0 if entry is None else msgspec.msgpack.decode(entry.value, type=int)
-        progress = self._progress.setdefault(served.name, Progress())
-        compactor = Compactor(served, progress, self._context.compute, self._environment, check, self.reached)
-        return await compactor.round(knobs, asked_us)
+        return await self._compactor(served, check).round(knobs, asked_us)
+
+    async def clear_left(self, served: ServedNamespace, check: Callable[[], None]) -> None:
+        """See `Compactor.clear_left`."""
+        await self._compactor(served, check).clear_left()
 
     async def clear_run(self, run: Left) -> None:
         """The files of a run are gone. To repeat it is safe."""
@@ -125,6 +132,10 @@ class Compactions:
             ("bytes_out", "Bytes of the segments they became", progress.bytes_out),
         ):
             yield _measured(metric, help, value, "counter", labels)
+
+    def _compactor(self, served: ServedNamespace, check: Callable[[], None]) -> Compactor:
+        progress, context = self._progress.setdefault(served.name, Progress()), self._context
+        return Compactor(served, progress, context.compute, self._environment, self._pacing, check, self.reached)
 
     def _noted(self) -> Stores:
         if self._stores is None:
