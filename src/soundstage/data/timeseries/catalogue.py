@@ -4,8 +4,9 @@ Data on disk: table `timeseries/<namespace>`, partition `slices`, a row `slice/<
 which every change writes: of two who change slices at once one is too late, and looks again. A slice is written down
 before its table is made, and marked before that is dropped, so that a table that no slice has is nobody's.
 
-What is kept of it here is looked at by every read, which costs one look-up of the store, and by writes when it lacks
-what they need: a slice that is there never changes, but that one without an end grows.
+What is kept of it here is looked at by every read, which costs one look-up of the store, and by writes once a minute,
+and when it lacks what they need: a slice that is there changes only in which tables it has, and one without an end
+grows.
 """
 
 from __future__ import annotations
@@ -43,6 +44,9 @@ TRIES_MAX = 20
 
 SETTLED_NS = 60 * NS_PER_S
 """A slice that ended before is looked up before it is written to: only younger ones never have another table."""
+
+KNOWN_NS = 60 * NS_PER_S
+"""What a write goes by is no older, whatever the clocks of other processes say of the end of a slice."""
 
 PREPARED_AT_ONCE = 2
 """Slices: that of the present, and the next."""
@@ -95,6 +99,7 @@ class Catalogue:
         self._known = _NOTHING
         self._changing = asyncio.Lock()
         self._swept = False
+        self._looked_ns: int | None = None
 
     @property
     def slices(self) -> tuple[Slice, ...]:
@@ -105,6 +110,12 @@ class Catalogue:
         """What was acknowledged of them before is known."""
         if self._known.stamp is None or await self._table.stamp(PARTITION) != self._known.stamp:
             await self._load()
+
+    async def refresh_seldom(self, monotonic_ns: int) -> None:
+        """What was acknowledged of them `KNOWN_NS` ago is known, by the clock that only goes on."""
+        if self._looked_ns is None or monotonic_ns - self._looked_ns >= KNOWN_NS:
+            await self.refresh()
+            self._looked_ns = monotonic_ns
 
     async def cover(self, times: Iterable[int], layout: Layout, *, dedicated: bool) -> None:
         """Every one of `times` is in a slice, whose table exists."""

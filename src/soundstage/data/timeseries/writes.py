@@ -23,8 +23,8 @@ AT_ONCE = 32
 """Partitions that one call looks at, or writes to over a network, at the same time."""
 
 UNDER_WAY_NS = 60 * NS_PER_S
-"""From the look at which table a slice has until what goes there is stored: one that is sealed in between is read when
-twice as much has passed, and what came later would be lost."""
+"""From where a write begins, going by slices as they were a minute before, until what it stores is stored: a table that
+is sealed in between is read when twice as much has passed, and what came later would be lost."""
 
 
 async def write(served: ServedNamespace, records: Sequence[Record], now_ns: int, deadline_ns: int | None) -> None:
@@ -56,9 +56,11 @@ async def store(served: ServedNamespace, records: Sequence[Record], deadline_ns:
 
     A try takes no longer than `UNDER_WAY_NS`, whatever the deadline.
     """
-    until_ns = _until(served, deadline_ns)
+    monotonic_ns, until_ns = served.environment.monotonic_ns(), _until(served, deadline_ns)
     if served.catalogue.may_have_moved(min(record.time_ns for record in records), served.environment.now_ns()):
         await served.catalogue.refresh()
+    # Another whose clock is ahead may have sealed the table of a slice that has not ended yet.
+    await served.catalogue.refresh_seldom(monotonic_ns)
     await served.cover(record.time_ns for record in records)
     try:
         await _store(served, records, until_ns)

@@ -24,6 +24,7 @@ from soundstage.core.environment import VirtualEnvironment
 from soundstage.core.errors import DataLoss, InvalidArgument, Unavailable
 from soundstage.core.time import Instant
 from soundstage.data.timeseries import Event, TimeInterval
+from soundstage.data.timeseries.catalogue import Catalogue
 from soundstage.data.timeseries.compaction.compactor import Compactor, Progress
 from soundstage.data.timeseries.compaction.pacing import Pacing
 from soundstage.data.timeseries.namespace import ServedNamespace
@@ -99,6 +100,24 @@ async def test_a_write_after_the_seal_goes_into_another_table_and_is_read_with_t
     assert ids(found) == [*ids(before)[:-1], "late", "e0000"]
     assert [item.event_item_key for item in found[-1].event_items] == ["k", "new", "note"]
     assert len(await tables(cold_stage)) == 2
+
+
+async def test_a_table_that_another_sealed_before_its_time_is_written_to_for_no_longer_than_it_is_left(
+    plain_cold: Stage, environment: VirtualEnvironment
+) -> None:
+    series = await make(plain_cold, **DAILY)
+    await series.write_event_records_sync(events=[event(environment.now_ns(), "first")])
+    mine, table = served(plain_cold), the_slice(plain_cold).table
+    # As a process whose clock is days ahead has it: no read of this one tells it.
+    other = Catalogue(mine.table, mine.records, f"{mine.table.name}/{mine.view.generation}_")
+    await other.refresh()
+    sealed = await other.alter(1, lambda now: now.resealed(environment.now_us()))
+    assert sealed is not None
+    environment.advance(60.0)
+    await series.write_event_records_sync(events=[event(environment.now_ns(), "second")])
+    written = await mine.records.walk(table, 0, 1, None, Budget(rows=100, bytes=1 << 20), environment.now_us())
+    assert sum(len(rows) for _, rows in written.partitions) == 1
+    assert ids(await everything(series)) == ["second", "first"]
 
 
 async def test_late_events_are_read_with_segments_and_go_into_the_next(
