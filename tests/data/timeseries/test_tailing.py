@@ -135,9 +135,9 @@ async def test_what_others_write_makes_it_look_no_more_often(
     assert changes is not None
     looks, look = list[int](), tailing.Tailing._look
 
-    async def noted(self: tailing.Tailing) -> list[Event]:
+    async def noted(self: tailing.Tailing, start_ns: int) -> list[Event]:
         looks.append(environment.monotonic_ns())
-        return await look(self)
+        return await look(self, start_ns)
 
     async def there_is_more(*_: Any) -> None:
         await asyncio.sleep(0)
@@ -168,3 +168,50 @@ async def test_where_nothing_comes_it_looks_ever_more_seldom(
         coming.cancel()
         await asyncio.gather(coming, return_exceptions=True)
     assert 5 < engine.reads - before < 25
+
+
+async def test_what_was_shown_is_read_again_once_a_second_and_not_by_every_look(
+    plain_stage: Stage, environment: VirtualEnvironment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trips = await make(plain_stage)
+    starts, look = list[tuple[int, int]](), tailing.Tailing._look
+
+    async def noted(self: tailing.Tailing, start_ns: int) -> list[Event]:
+        # Something comes before every look.
+        now_ns = environment.now_ns()
+        await trips.write_event_records_sync(events=[event(now_ns, f"e{now_ns}")])
+        starts.append((environment.monotonic_ns(), now_ns - start_ns))
+        return await look(self, start_ns)
+
+    monkeypatch.setattr(tailing.Tailing, "_look", noted)
+    async with aclosing(trips.tail(time_series_id="ada", since=Instant(NOW))) as messages:
+        for _ in range(100):
+            await anext(messages)
+    late = [at for at, behind in starts if behind > S and at > 11 * S]
+    assert 5 <= len(late) <= 10
+    assert min(later - before for before, later in pairwise(late)) >= tailing.BACK_NS
+    assert all(behind >= tailing.BEHIND_NS for at, behind in starts if at in late)
+
+
+async def test_one_that_is_as_late_as_may_be_is_shown_though_a_look_back_is_a_second_off(
+    plain_stage: Stage, environment: VirtualEnvironment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trips = await make(plain_stage)
+    looks, look = 0, tailing.Tailing._look
+
+    async def noted(self: tailing.Tailing, start_ns: int) -> list[Event]:
+        nonlocal looks
+        looks += 1
+        now_ns = environment.now_ns()
+        # Before each look, as late as may be, besides one that is new: the next look back begins behind those.
+        await trips.write_event_records_sync(
+            events=[event(self._come_ns - tailing.BEHIND_NS, f"late{looks}"), event(now_ns, f"e{looks}")]
+        )
+        return await look(self, start_ns)
+
+    monkeypatch.setattr(tailing.Tailing, "_look", noted)
+    seen = set[str]()
+    async with aclosing(trips.tail(time_series_id="ada", since=Instant(NOW - 60 * S))) as messages:
+        while looks < 60:
+            seen.add((await anext(messages)).event.event_id)
+    assert {f"late{number}" for number in range(2, 50)} <= seen

@@ -1,7 +1,7 @@
 """Follows one id live by reads: its events as they come, of a namespace that keeps no feed too.
 
-Each look reads what is newer than what was shown, and a little before it, where events may still come in. Where
-nothing comes it looks ever more seldom; where writes are watched it looks when there was one.
+Each look reads what is newer than what was shown, and once a second a little before it, where events may still come in.
+Where nothing comes it looks ever more seldom; where writes are watched it looks when there was one.
 """
 
 from __future__ import annotations
@@ -27,6 +27,9 @@ PAUSE_S, PAUSE_MAX_S, PAUSE_GROWTH = 0.2, 5.0, 1.5
 BEHIND_NS = 10 * NS_PER_S
 """Events that come so much later than newer ones are shown yet."""
 
+BACK_NS = NS_PER_S
+"""Between two looks at what comes late: an id that is busy has many times more behind it than new."""
+
 EVENTS_MAX = PAGE_SIZE_MAX
 BYTES_MAX = 64 << 20
 """Of what one look shows, which is held whole until its oldest event is found: events, and bytes of their items."""
@@ -44,6 +47,8 @@ class Tailing:
         self._from_ns = _beginning(request, environment.now_ns())
         self._newest_ns = self._from_ns
         self._come_ns = self._from_ns
+        self._back_ns = self._from_ns
+        self._looked_back_ns: int | None = None
         self._shown: set[tuple[int, str]] = set()
         self._written = 0
         self._looked_ns = 0
@@ -54,22 +59,25 @@ class Tailing:
         pause_s = PAUSE_S
         while True:
             await self._mark()
-            events = await self._look()
+            back = self._looked_back_ns is None or self._looked_ns - self._looked_back_ns >= BACK_NS
+            events = await self._look(self._back_ns if back else max(self._from_ns, self._come_ns))
             for event in events:
                 self._newest_ns = max(self._newest_ns, int(event.event_time))
                 yield TailedEvent(cursor=str(self._newest_ns), event=event)
             # One that is ahead of the clock hides none that come in their time.
             self._come_ns = max(self._come_ns, min(self._newest_ns, self._environment.now_ns()))
+            if back:
+                self._looked_back_ns = self._looked_ns
+                self._back_ns = max(self._from_ns, self._come_ns - BEHIND_NS)
             self._forget()
             pause_s = PAUSE_S if events else min(PAUSE_MAX_S, pause_s * PAUSE_GROWTH)
             await self._news(pause_s)
 
-    async def _look(self) -> list[Event]:
-        """What is there and was not shown, the oldest first."""
+    async def _look(self, start_ns: int) -> list[Event]:
+        """What is there from then on and was not shown, the oldest first."""
         served, now_ns = self._current(), self._environment.now_ns()
         await served.catalogue.refresh()
         end_ns = min(now_ns + served.config.accept_future + 1, INT64_MAX)
-        start_ns = self._start_ns
         found, size, resume = list[Event](), 0, key_of_time(end_ns - 1)
         next_resume: bytes | None = resume
         while next_resume is not None and start_ns < end_ns:
@@ -90,14 +98,9 @@ class Tailing:
         self._shown.update((int(each.event_time), each.event_id) for each in found)
         return found[::-1]
 
-    @property
-    def _start_ns(self) -> int:
-        """Where the next look begins."""
-        return max(self._from_ns, self._come_ns - BEHIND_NS)
-
     def _forget(self) -> None:
         """Only what another look would find again is remembered."""
-        self._shown = {each for each in self._shown if each[0] >= self._start_ns}
+        self._shown = {each for each in self._shown if each[0] >= self._back_ns}
 
     async def _mark(self) -> None:
         """A look begins. What is written from here on is news, where writes are watched."""
