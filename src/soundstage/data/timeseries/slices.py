@@ -101,8 +101,12 @@ class Slice(msgspec.Struct, frozen=True, array_like=True):
 
     def owns(self, table: str) -> bool:
         """Whether the table is one of those that the slice has, or had."""
-        base = self.table.rpartition("_")[0] if self.moved.renewed else self.table
-        return table == base or table.startswith(f"{base}_")
+        return table == self.first_table or table.startswith(f"{self.first_table}_")
+
+    @property
+    def first_table(self) -> str:
+        """The table that it had before any was sealed."""
+        return self.table.rpartition("_")[0] if self.moved.renewed else self.table
 
     def altered(self, moved: Moved) -> Slice:
         """The slice, whose events lie so."""
@@ -111,9 +115,8 @@ class Slice(msgspec.Struct, frozen=True, array_like=True):
     def resealed(self, now_us: int) -> Slice:
         """The slice, whose table is sealed; what is written from here on goes into another, not made yet."""
         renewed = self.moved.renewed + 1
-        base = self.table.rpartition("_")[0] if self.moved.renewed else self.table
         moved = msgspec.structs.replace(self.moved, sealed=self.tables, sealed_us=now_us, renewed=renewed)
-        return msgspec.structs.replace(self.altered(moved), table=f"{base}_{renewed}", made=False)
+        return msgspec.structs.replace(self.altered(moved), table=f"{self.first_table}_{renewed}", made=False)
 
     def partition(self, series: bytes, time_ns: int, event_id: bytes) -> bytes:
         """Where an event of that time lies."""

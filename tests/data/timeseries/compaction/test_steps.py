@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
+import msgspec
 import pytest
 from tests.data.timeseries.compaction.conftest import (
     DAILY,
@@ -449,3 +450,37 @@ async def test_an_export_goes_on_over_what_a_slice_had_when_it_began(
             environment.advance(121.0)
     assert the_slice(plain_cold).moved.compacted is not None
     assert sorted(map(repr, found)) == sorted(map(repr, expected))
+
+
+async def test_partitions_of_a_rewritten_slice_are_told_as_they_were_before(
+    plain_cold: Stage, environment: VirtualEnvironment
+) -> None:
+    series = await flights(plain_cold)
+    await service_of(plain_cold).observe("trips", lambda: None)
+    (before,) = (await series.partition_histogram()).slices
+    old = the_slice(plain_cold).table
+    assert before.total_bytes
+    assert before.surveyed_table is None
+    await settle(plain_cold, environment)
+    renewed = the_slice(plain_cold).table
+    rewritten = msgspec.structs.replace(before, table=renewed, surveyed_table=old)
+    assert (await series.partition_histogram()).slices == [rewritten]
+    # A table of what comes late says nothing of the slice.
+    await make(plain_cold, **{**DAILY, "accept_limit": "0s"})
+    await series.write_event_records_sync(events=[event(YESTERDAY, "late")])
+    environment.advance(3_600.0)
+    assert the_slice(plain_cold).made
+    for table in (None, renewed, old):
+        assert (await series.partition_histogram(slice=table)).slices == [rewritten]
+
+
+async def test_partitions_of_a_slice_that_nobody_saw_before_it_was_rewritten_are_not_told(
+    plain_cold: Stage, environment: VirtualEnvironment
+) -> None:
+    series = await flights(plain_cold)
+    await settle(plain_cold, environment)
+    await make(plain_cold, **{**DAILY, "accept_limit": "0s"})
+    await series.write_event_records_sync(events=[event(YESTERDAY, "late")])
+    for table in (None, the_slice(plain_cold).table):
+        (found,) = (await series.partition_histogram(slice=table)).slices
+        assert (found.surveyed_at, found.total_bytes) == (None, None)

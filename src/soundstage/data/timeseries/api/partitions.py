@@ -16,7 +16,9 @@ class PartitionHistogram(Message, kw_only=True):
     namespace: NamespaceName = ""
     slice: Annotated[
         str | None,
-        Meta(description="the table of a slice, of which it is looked anew where it may have grown; none: every slice"),
+        Meta(
+            description="a table that a slice has, or had, of which it is looked anew where it may have grown; none: every slice"
+        ),
     ] = None
 
 
@@ -44,12 +46,16 @@ class SlicePartitions(Message, frozen=True, kw_only=True, omit_defaults=True):
     `share_seen` of it was looked at, which is `partitions_seen` partitions; with 1 all is exact but for 2 % of each
     size. Else `partitions` is about how many there are, and the rank of a size that is told may be off by
     `p50_rank_error` or `p99_rank_error`, with 99 % confidence; the largest partition may not be among those seen.
+    Of a slice that was rewritten into segments it is told as it was before, under `surveyed_table`: nobody looks again.
     """
 
     table: str
     start: Instant
     end: Instant
     surveyed_at: Instant | None = None
+    surveyed_table: Annotated[
+        str | None, Meta(description="the table that was looked at, where that is not `table` any more")
+    ] = None
     share_seen: float | None = None
     partitions_seen: Int64 | None = None
     partitions: Int64 | None = None

@@ -97,6 +97,9 @@ def is_due(found: Slice, survey: Survey | None, lifetime: Lifetime, now_ns: int)
 
 def is_stale(found: Slice, survey: Survey | None, lifetime: Lifetime, now_ns: int) -> bool:
     """Whether whoever asks for this slice alone should have it looked at."""
+    # As in `is_due`.
+    if found.moved != UNMOVED:
+        return False
     if survey is None:
         return True
     grew = lifetime.state(found, survey.until_us * 1_000) == "active"
@@ -104,8 +107,8 @@ def is_stale(found: Slice, survey: Survey | None, lifetime: Lifetime, now_ns: in
 
 
 def asked_for(slices: Iterable[Slice], table: str | None) -> list[Slice]:
-    """All that have a table, or the one whose table has that name; `NotFound` where there is none."""
-    found = [each for each in slices if each.made and table in (None, each.table)]
+    """All that have events, or the one that has or had a table of that name; `NotFound` where there is none."""
+    found = [each for each in slices if each.sources and (table is None or each.owns(table))]
     if table is not None and not found:
         raise NotFound(f"no slice has the table {table!r}", field="slice", hint="list_slices tells their tables")
     return found
@@ -124,6 +127,7 @@ def told(found: Slice, survey: Survey | None) -> SlicePartitions:
     return msgspec.structs.replace(
         slice,
         surveyed_at=Instant(survey.until_us * 1_000),
+        surveyed_table=None if found.moved == UNMOVED else found.first_table,
         share_seen=survey.share,
         partitions_seen=survey.seen,
         partitions=survey.partitions,

@@ -56,7 +56,7 @@ async def tell(served: ServedNamespace, table: str | None, environment: Environm
     now_ns, looks = environment.now_ns(), LOOKED_AT_MAX
     for each in reversed(slices):
         known = surveys.get(each.number)
-        wanted = known is None if table is None else is_stale(each, known, served.lifetime, now_ns)
+        wanted = is_stale(each, known, served.lifetime, now_ns) and (known is None or table is not None)
         if looks and wanted and served.lifetime.is_read(each, now_ns) and each.start <= now_ns:
             looks -= 1
             found = await _look(served, each, AT_ONCE, environment, None)
