@@ -106,6 +106,16 @@ class Catalogue:
         """Those that were known when it was last looked, in the order of time, without any that is being dropped."""
         return self._known.slices
 
+    @property
+    def numbers(self) -> int:
+        """How many slices there ever were, as it was when it was last looked."""
+        return self._known.head.numbers
+
+    @property
+    def runs(self) -> set[str]:
+        """Every run of segments that a slice names, one that is being dropped included, as of the last look."""
+        return {run.name for each in (*self.slices, *self._known.going) for run in runs_of(each)}
+
     async def refresh(self) -> None:
         """What was acknowledged of them before is known."""
         if self._known.stamp is None or await self._table.stamp(PARTITION) != self._known.stamp:

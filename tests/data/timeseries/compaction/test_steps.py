@@ -68,6 +68,10 @@ def die_at(stage: Stage, wanted: str) -> None:
     service_of(stage)._compactions.reached = reached
 
 
+async def nothing() -> AsyncGenerator[bytes]:
+    yield b""
+
+
 async def runs(cold: MemoryBlobs) -> list[BlobInfo]:
     return await cold.list("timeseries/")
 
@@ -317,6 +321,43 @@ async def test_a_dropped_slice_takes_its_segments_along(
     await tend(plain_cold)
     assert await slices(series) == []
     assert await runs(cold) == []
+
+
+async def test_a_run_that_no_slice_names_goes_when_it_is_old(
+    plain_cold: Stage, environment: VirtualEnvironment, cold: MemoryBlobs
+) -> None:
+    series, service = await flights(plain_cold), service_of(plain_cold)
+    await settle(plain_cold, environment)
+    kept = [each.key for each in await runs(cold)]
+    prefix = kept[0].rpartition("/")[0].rpartition("/")[0]
+    # One that wrote it has lost its lease; the others are of slices and of namespaces that this one knows nothing of.
+    left = [f"{prefix}/1-000000000000/{name}" for name in ("00000.parquet", "sorted/0000")]
+    others = [f"{prefix}/2-000000000000/list", f"{prefix}/notes", "timeseries/other/1-000000000000/list"]
+    for key in [*left, *others]:
+        await cold.put(key, nothing())
+    await service.clear_left("trips", lambda: None)
+    environment.advance(3_599.0)
+    await service.clear_left("trips", lambda: None)
+    assert [each.key for each in await runs(cold)] == sorted([*kept, *left, *others]), "it may be under way"
+    environment.advance(1.0)
+    await service.clear_left("trips", lambda: None)
+    assert [each.key for each in await runs(cold)] == sorted([*kept, *others])
+    assert len(await everything(series, "id0")) == 100
+
+
+async def test_a_run_that_is_being_made_is_no_other_s(
+    plain_cold: Stage, environment: VirtualEnvironment, cold: MemoryBlobs
+) -> None:
+    await flights(plain_cold)
+    await until_written(plain_cold, environment)
+    die_at(plain_cold, "written")
+    with pytest.raises(Stopped):
+        await step(plain_cold)
+    made = await runs(cold)
+    assert made
+    environment.advance(7_200.0)
+    await service_of(plain_cold).clear_left("trips", lambda: None)
+    assert await runs(cold) == made
 
 
 async def test_a_deleted_namespace_leaves_no_segments(

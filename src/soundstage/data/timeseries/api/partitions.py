@@ -16,9 +16,7 @@ class PartitionHistogram(Message, kw_only=True):
     namespace: NamespaceName = ""
     slice: Annotated[
         str | None,
-        Meta(
-            description="a table that a slice has, or had, of which it is looked anew where it may have grown; none: every slice"
-        ),
+        Meta(description="a table of a slice, of which it is looked anew where it may have grown; none: every slice"),
     ] = None
 
 

@@ -72,7 +72,7 @@ WALK = Budget(rows=4_000, bytes=1 << 20)
 class Progress:
     """What was done for a namespace since the start of the process."""
 
-    __slots__ = ("again_ns", "bytes_in", "bytes_out", "failed", "sealed", "slices", "waiting")
+    __slots__ = ("again_ns", "bytes_in", "bytes_out", "failed", "sealed", "slices", "swept_ns", "waiting")
 
     def __init__(self) -> None:
         self.slices: int = 0
@@ -80,6 +80,8 @@ class Progress:
         self.bytes_in: int = 0
         self.bytes_out: int = 0
         self.waiting: int = 0
+        self.swept_ns: int | None = None
+        """When it was last looked for what no slice names, by the clock that only goes on."""
         self.again_ns: dict[int, int] = {}
         """When slices that could not be rewritten are tried again, by the clock that only goes on."""
         self.sealed: dict[int, tuple[int, int]] = {}

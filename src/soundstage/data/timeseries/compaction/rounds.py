@@ -13,6 +13,7 @@ from soundstage.core.time import NS_PER_S
 from soundstage.data.timeseries.compaction.compactor import PREFIX, Compactor, Progress, clear_run, due_ns
 from soundstage.data.timeseries.compaction.pacing import Pacing
 from soundstage.data.timeseries.compaction.stores import TABLE, Stores
+from soundstage.data.timeseries.compaction.sweeping import sweep
 from soundstage.data.timeseries.feed import digest_of
 from soundstage.data.timeseries.namespace import ServedNamespace
 from soundstage.data.timeseries.segments.reading import Segments
@@ -26,6 +27,9 @@ ASKED = "asked"
 
 GONE_NS = 60 * NS_PER_S
 """A namespace is taken as deleted when it was not there for so long: this process may be the last to know of it."""
+
+SWEEP_NS = 3_600 * NS_PER_S
+"""Between two looks for runs of a namespace that no slice names."""
 
 CLEAR_NS = 30 * NS_PER_S
 """Between two looks for segments of namespaces that are gone."""
@@ -80,8 +84,14 @@ class Compactions:
         return await self._compactor(served, check).round(knobs, asked_us)
 
     async def clear_left(self, served: ServedNamespace, check: Callable[[], None]) -> None:
-        """See `Compactor.clear_left`."""
+        """See `Compactor.clear_left`; and once an hour `sweep`, on every engine that may have segments of it."""
         await self._compactor(served, check).clear_left()
+        progress, now_ns = self._progress[served.name], self._environment.monotonic_ns()
+        if progress.swept_ns is not None and now_ns - progress.swept_ns < SWEEP_NS:
+            return
+        progress.swept_ns = now_ns
+        for engine in await self._noted().engines(digest_of(served.view)):
+            await sweep(served, self._segments.blobs(engine), self._environment.now_us(), check)
 
     async def clear_run(self, run: Left) -> None:
         """The files of a run are gone. To repeat it is safe."""
