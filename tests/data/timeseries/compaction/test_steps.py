@@ -13,6 +13,7 @@ from tests.data.timeseries.compaction.conftest import (
     DAY,
     YESTERDAY,
     OpenStage,
+    S,
     flights,
     make,
     settle,
@@ -22,7 +23,7 @@ from tests.data.timeseries.compaction.conftest import (
 from tests.data.timeseries.conftest import event, everything, ids, served, service_of, tend, unknown
 
 from soundstage.core.environment import VirtualEnvironment
-from soundstage.core.errors import DataLoss, InvalidArgument, Unavailable
+from soundstage.core.errors import DataLoss, InvalidArgument, TooLarge, Unavailable
 from soundstage.core.time import Instant
 from soundstage.data.timeseries import Event, TimeInterval
 from soundstage.data.timeseries.catalogue import Catalogue
@@ -31,6 +32,7 @@ from soundstage.data.timeseries.compaction.pacing import Pacing
 from soundstage.data.timeseries.namespace import ServedNamespace
 from soundstage.data.timeseries.parquet import walking
 from soundstage.data.timeseries.segments import columns
+from soundstage.data.timeseries.segments import walking as segments_walking
 from soundstage.data.timeseries.slices import Slice
 from soundstage.engines.blobs.memory import MemoryBlobs
 from soundstage.engines.blobs.port import BlobInfo
@@ -475,6 +477,30 @@ async def test_an_export_has_every_event_once_wherever_it_lies(
     while not walk.is_over:
         found += await walk.next()
     assert sorted(map(repr, found)) == sorted(map(repr, expected))
+
+
+async def test_an_export_holds_no_more_of_an_event_than_it_may_have_wherever_it_lies(
+    plain_cold: Stage, environment: VirtualEnvironment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    series = await flights(plain_cold)
+    await settle(plain_cold, environment)
+    await make(plain_cold, **{**DAILY, "accept_limit": "5d"})
+
+    async def exported() -> int:
+        walk, count = walk_of(served(plain_cold), environment, plain_cold), 0
+        while not walk.is_over:
+            count += len(await walk.next())
+        return count
+
+    # Of what both have the greater counts once.
+    await series.write_event_records_sync(events=[event(YESTERDAY, "e0000", "id0", k=b"9" * 1_500)])
+    monkeypatch.setattr(segments_walking, "EVENT_MAX_BYTES", 2_000)
+    assert await exported() == 300
+    await series.write_event_records_sync(events=[event(YESTERDAY, "e0000", "id0", k=b"9" * 1_600)])
+    assert await exported() == 300
+    await series.write_event_records_sync(events=[event(YESTERDAY + 500 * S, "e0002", "id2", k=b"9" * 2_100)])
+    with pytest.raises(TooLarge, match="e0002"):
+        await exported()
 
 
 async def test_an_export_goes_on_over_what_a_slice_had_when_it_began(

@@ -20,8 +20,7 @@ from soundstage.data.timeseries.namespace import ServedNamespace
 from soundstage.data.timeseries.partitions import EVENT_MAX_BYTES, too_large
 from soundstage.data.timeseries.placement import key_of_time
 from soundstage.data.timeseries.reads import PageReading, Wanted, event_from
-from soundstage.data.timeseries.segments.layers import merged
-from soundstage.data.timeseries.segments.walking import as_now, rows_elsewhere, walk_as_was
+from soundstage.data.timeseries.segments.walking import as_now, walk_as_was, with_elsewhere
 from soundstage.data.timeseries.slices import Slice
 from soundstage.engines.records.port import Budget, Row, WalkPage
 from soundstage.runtime.transfer.reading import Compute
@@ -109,9 +108,9 @@ class Walk:
         found = list[Open]()
         for each in whole:
             series = placement.series_of(each.partition, version.split(each.rows[0][1]).metadata)
-            rows = await rows_elsewhere(served.records, served.segments, began, source, series, each.prefix, now_us)
+            rows = await with_elsewhere(served.records, served.segments, began, source, series, each.rows, now_us)
             if rows is not None:
-                found.append(Open(each.partition, each.prefix, merged([*each.rows, *rows]) if rows else each.rows))
+                found.append(Open(each.partition, each.prefix, rows))
         return found
 
 

@@ -14,6 +14,7 @@ from soundstage.core import version
 from soundstage.core.errors import NotFound
 from soundstage.data.timeseries import placement
 from soundstage.data.timeseries.catalogue import Catalogue
+from soundstage.data.timeseries.partitions import EVENT_MAX_BYTES, too_large
 from soundstage.data.timeseries.segments.columns import Sorted
 from soundstage.data.timeseries.segments.reading import Segments
 from soundstage.data.timeseries.slices import Moved, Slice
@@ -88,13 +89,17 @@ async def walk_as_was(
     return WalkPage(partitions, None if end else msgspec.msgpack.encode(after), cut), place.source
 
 
-async def rows_elsewhere(
-    records: Records, segments: Segments, found: Slice, source: int, series: bytes, prefix: bytes, now_us: int
+async def with_elsewhere(
+    records: Records, segments: Segments, found: Slice, source: int, series: bytes, own: list[Row], now_us: int
 ) -> list[Row] | None:
-    """What the sources behind that one have of an event of a slice as it was; None where one before it has any."""
+    """`own`, all rows that a source has of an event of a slice as it was, with those of the sources behind it.
+
+    None where a source before it has any. Raises `TooLarge` for more than an event may have.
+    """
+    prefix = placement.prefix_of(own[0][0])
     time_ns, event_id = placement.event_of(prefix)
     partition, span = found.partition(series, time_ns, event_id), Span(prefix, placement.after_event(prefix))
-    rows = list[Row]()
+    rows, size = dict(own), sum(len(key) + len(cell) for key, cell in own)
     for number, name in enumerate(found.sources):
         if number == source:
             continue
@@ -106,11 +111,17 @@ async def rows_elsewhere(
         resume: bytes | None = span.start
         while resume is not None:
             page = await read(name, where, Span(resume, span.end), DEFAULT_BUDGET, now_us)
-            rows += page.rows
-            resume = page.resume
-            if rows and number < source:
+            if page.rows and number < source:
                 return None
-    return rows
+            resume = page.resume
+            for key, cell in page.rows:
+                before = rows.get(key)
+                if before is None or cell > before:
+                    size += len(cell) + len(key) if before is None else len(cell) - len(before)
+                    rows[key] = cell
+            if size > EVENT_MAX_BYTES:
+                raise too_large(prefix)
+    return sorted(rows.items())
 
 
 async def _next(
