@@ -95,6 +95,18 @@ class TestColumns:
         await imported(again, await sent(stage, rows), columns=columns)
         assert await found(again, "LIS/OPO") == [("LIS/OPO", AT, "LIS/7", {"delay": b"1.5", "left": b"true"})]
 
+    async def test_an_empty_part_of_an_id_has_its_place(self, stage: Stage, again: TimeSeries) -> None:
+        rows = {"id": ["x"] * 3, "one": ["a", "", "a"], "two": ["", "a", "a"], "at": [AT] * 3, "k": ["v"] * 3}
+        columns = EventColumns(time_series_id=["id"], event_time="at", event_id=["one", "two"], event_items=["k"])
+        await imported(again, await sent(stage, rows), columns=columns)
+        assert sorted(each[2] for each in await found(again, "x")) == ["/a", "a/", "a/a"]
+
+    async def test_an_id_all_of_whose_parts_are_empty_is_none(self, stage: Stage, again: TimeSeries) -> None:
+        rows = {"id": ["x"], "one": [""], "two": [""], "at": [AT], "k": ["v"]}
+        columns = EventColumns(time_series_id=["id"], event_time="at", event_id=["one", "two"], event_items=["k"])
+        filled = await imported(again, await sent(stage, rows), columns=columns, bad_rows_max=1)
+        assert (filled.events, filled.bad_rows) == (0, 1)
+
     async def test_rows_without_ids_are_told_by_their_number_in_the_file(self, stage: Stage, again: TimeSeries) -> None:
         rows = {name: column for name, column in ROWS.items() if name != "event_id"} | {"delay": [1, 1, 1]}
         file = await sent(stage, rows | {"event_time": pa.array([1, 1, 1], pa.timestamp("s", tz="UTC"))})

@@ -119,12 +119,19 @@ def _wrong(
 
 
 def _joined(batch: Any, names: Sequence[str]) -> list[str | None]:
-    """The texts of some columns, one for each row; None where one of them has none."""
+    """The texts of some columns, one for each row; None where one of them has none, and empty where all are."""
     texts = [[_text(each) for each in plain(name, batch.column(name))] for name in names]
     if len(texts) == 1:
         return texts[0]
-    rows = zip(*texts, strict=True)
-    return [None if any(each is None for each in row) else "/".join(filter(None, row)) for row in rows]
+    return [_one(row) for row in zip(*texts, strict=True)]
+
+
+def _one(texts: Sequence[str | None]) -> str | None:
+    found = [each for each in texts if each is not None]
+    if len(found) < len(texts):
+        return None
+    # An empty one has its place too: else two rows would be one event.
+    return "/".join(found) if any(found) else ""
 
 
 def _text(found: bytes | None) -> str | None:
