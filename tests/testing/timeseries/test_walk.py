@@ -10,7 +10,7 @@ import pytest
 from tests.testing.kv.conftest import memory_opener
 
 from soundstage.core.errors import SoundstageError
-from soundstage.data.timeseries import placement, reads, service, slices, writes
+from soundstage.data.timeseries import placement, reads, repeated, service, slices, writes
 from soundstage.data.timeseries.segments import layers
 from soundstage.data.timeseries.slices import UNMOVED
 from soundstage.engines.blobs.memory import MemoryBlobs
@@ -38,13 +38,13 @@ def _matches_all(found: Any, filters: Any) -> bool:
     return True
 
 
-async def _all(served: Any, records: Any, indices: Any, now_ns: int) -> set[int]:
+async def _all(served: Any, records: Any, indices: Any, now_ns: int, check: Any) -> set[int]:
     return set(indices)
 
 
 WRONG: dict[str, tuple[Any, str, Callable[..., Any]]] = {
     "an event of just the limit is late": (writes, "late", _late),
-    "repetitions are late too": (writes, "_not_stored", _all),
+    "repetitions are late too": (writes, "not_stored", _all),
     "what is behind an interval is in it": (service, "interval_of", _interval),
     "filters are not looked at": (reads, "_matches", _matches_all),
     "closed slices are shown": (slices.Lifetime, "is_read", _not_dropped),
@@ -68,7 +68,7 @@ def _not_renewed(self: Any, now_us: int) -> Any:
 
 WRONG_WITH_SEGMENTS: dict[str, tuple[Any, str, Callable[..., Any]]] = {
     "what lies in segments is hidden by a table": (reads, "reader_of", _only_tables),
-    "a retry is not looked up in segments": (writes, "_look_in_segments", _not_looked_up),
+    "a retry is not looked up in segments": (repeated, "_look_in_segments", _not_looked_up),
     "a sealed table is written to": (slices.Slice, "resealed", _not_renewed),
 }
 

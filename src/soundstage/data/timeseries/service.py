@@ -127,7 +127,7 @@ class TimeSeriesService:
     async def write_event_records(self, call: Call, request: WriteEventRecords) -> WriteEventRecordsReply:
         began_ns, served = self._environment.monotonic_ns(), self._serve(request.namespace)
         records = records_of(request.events, served.blocked)
-        fresh = await check(served, records, self._environment.now_ns())
+        fresh = await check(served, records, self._environment.now_ns(), call.deadline_ns)
         knobs = served.config.queue_buffering
         if fresh:
             served.buffer.offer(fresh, knobs.buffer_capacity, knobs.drain_per_second, self._environment.monotonic_ns())

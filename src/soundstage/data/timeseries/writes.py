@@ -7,20 +7,19 @@ that was. A value that is stored and greater is as good: had this one been taken
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from typing import Any
 
 from soundstage.core.errors import DeadlineExceeded, NotFound, SoundstageError, Unavailable
 from soundstage.core.time import NS_PER_S
-from soundstage.core.together import all_or_none
-from soundstage.data.timeseries import placement
 from soundstage.data.timeseries.events import Record, Window, check_future, late, too_late
 from soundstage.data.timeseries.namespace import ServedNamespace
+from soundstage.data.timeseries.repeated import not_stored
 from soundstage.data.timeseries.slices import Slice, covering
-from soundstage.engines.records.port import BATCH_MAX_ITEMS, DEFAULT_BUDGET, Batch, Bulk, Cell, Row, Span
+from soundstage.engines.records.port import BATCH_MAX_ITEMS, Batch, Bulk, Cell
 
 AT_ONCE = 32
-"""Partitions that one call looks at, or writes to over a network, at the same time."""
+"""Partitions that one call writes to over a network at the same time."""
 
 UNDER_WAY_NS = 60 * NS_PER_S
 """From where a write begins, going by slices as they were a minute before, until what it stores is stored: a table that
@@ -29,7 +28,7 @@ is sealed in between is read when twice as much has passed, and what came later 
 
 async def write(served: ServedNamespace, records: Sequence[Record], now_ns: int, deadline_ns: int | None) -> None:
     """All `records` are stored. Raises before anything is when one of them is not to be."""
-    fresh = await check(served, records, now_ns)
+    fresh = await check(served, records, now_ns, deadline_ns)
     if fresh:
         await store(served, fresh, deadline_ns)
     if served.feed is not None and len(fresh) < len(records):
@@ -38,17 +37,17 @@ async def write(served: ServedNamespace, records: Sequence[Record], now_ns: int,
     served.tally.written += len(records) - len(fresh)
 
 
-async def check(served: ServedNamespace, records: Sequence[Record], now_ns: int) -> list[Record]:
-    """Those of `records` that have to be stored yet. Raises `InvalidArgument` when one of them is not to be."""
+async def check(
+    served: ServedNamespace, records: Sequence[Record], now_ns: int, deadline_ns: int | None
+) -> list[Record]:
+    """Those of `records` that have to be stored yet. Raises `InvalidArgument` when one of them is not to be.
+
+    It looks for late ones no longer than `UNDER_WAY_NS`, whatever the deadline, and raises `DeadlineExceeded` then.
+    """
     window = served.window(now_ns)
     check_future(records, window)
-    stored = set(await _stored_already(served, records, window, now_ns))
+    stored = set(await _stored_already(served, records, window, now_ns, _until(served, deadline_ns)))
     return [record for index, record in enumerate(records) if index not in stored] if stored else list(records)
-
-
-async def is_stored(served: ServedNamespace, record: Record, now_ns: int) -> bool:
-    """Whether the event is there, by the slices that are known, each of its values or a greater one."""
-    return not await _not_stored(served, [record], [0], now_ns)
 
 
 async def store(served: ServedNamespace, records: Sequence[Record], deadline_ns: int | None) -> None:
@@ -80,93 +79,28 @@ def _until(served: ServedNamespace, deadline_ns: int | None) -> int:
     return latest_ns if deadline_ns is None else min(deadline_ns, latest_ns)
 
 
-async def _stored_already(served: ServedNamespace, records: Sequence[Record], window: Window, now_ns: int) -> list[int]:
+async def _stored_already(
+    served: ServedNamespace, records: Sequence[Record], window: Window, now_ns: int, until_ns: int
+) -> list[int]:
     """The indices of late events, all of which are stored; raises `InvalidArgument` for the first that is not."""
+
+    def in_time() -> None:
+        if served.environment.monotonic_ns() >= until_ns:
+            raise DeadlineExceeded(
+                "there was no time to look for all late events",
+                hint="repeat the write, with fewer of them",
+                outcome="not_applied",
+                retryable=True,
+            )
+
     indices = late(records, window)
     if indices:
         await served.catalogue.refresh()
-        missing = await _not_stored(served, records, indices, now_ns)
+        missing = await not_stored(served, records, indices, now_ns, in_time)
         if missing:
             served.tally.refused += 1
             raise too_late(min(missing), records[min(missing)])
     return indices
-
-
-async def _not_stored(
-    served: ServedNamespace, records: Sequence[Record], indices: Sequence[int], now_ns: int
-) -> set[int]:
-    """Of `indices` the first whose event is not stored, and maybe others; empty where all are."""
-    missing, places = set[int](), dict[tuple[int, bytes], list[int]]()
-    slices = dict[int, Slice]()
-    for index in indices:
-        record = records[index]
-        found = covering(served.catalogue.slices, record.time_ns)
-        if found is None or not served.lifetime.is_read(found, now_ns):
-            missing.add(index)
-        else:
-            slices[found.number] = found
-            place = found.number, found.partition(record.series, record.time_ns, record.event_id)
-            places.setdefault(place, []).append(index)
-
-    async def look(place: tuple[int, bytes], there: list[int]) -> None:
-        number, partition = place
-        asked = {index: records[index] for index in there}
-        missing.update(await _missing(served, slices[number], partition, asked, now_ns // 1_000))
-
-    looks = list(places.items())
-    for at in range(0, len(looks), AT_ONCE):
-        # Partitions are in the order of their first events: one that is missing before those is the first of all.
-        if missing and min(missing) < looks[at][1][0]:
-            break
-        await all_or_none([look(place, there) for place, there in looks[at : at + AT_ONCE]])
-    return missing
-
-
-async def _missing(
-    served: ServedNamespace, found: Slice, partition: bytes, records: dict[int, Record], now_us: int
-) -> set[int]:
-    """The indices of those of `records`, all of one partition, of which it lacks a row, and has nothing greater."""
-    asked: dict[bytes, list[tuple[int, Cell]]] = {}
-    for index, record in records.items():
-        for key, cell in record.rows:
-            asked.setdefault(key, []).append((index, cell))
-    missing = {(index, key) for key, those in asked.items() for index, _ in those}
-
-    def stored(rows: Sequence[Row]) -> None:
-        for key, there in rows:
-            missing.difference_update({(index, key) for index, cell in asked.get(key, ()) if there >= cell})
-
-    for table in found.tables:
-        try:
-            keys = list(asked)
-            while keys:
-                page = await served.records.get(table, partition, keys, now_us, DEFAULT_BUDGET)
-                stored(page.rows)
-                keys = [] if page.resume is None else keys[keys.index(page.resume) :]
-        except NotFound as error:
-            await served.catalogue.check_there(found, error)
-    if missing and found.moved.compacted is not None:
-        await _look_in_segments(served, found, [records[index] for index in {index for index, _ in missing}], stored)
-    return {index for index, _ in missing}
-
-
-async def _look_in_segments(
-    served: ServedNamespace, found: Slice, records: Sequence[Record], stored: Callable[[Sequence[Row]], None]
-) -> None:
-    """`stored` is told of the rows that segments have of the events of `records`."""
-    assert found.moved.compacted is not None
-    run = served.segments.run(found.moved.compacted)
-    for record in records:
-        resume: bytes | None = record.prefix
-        try:
-            while resume is not None:
-                span = Span(resume, placement.after_event(record.prefix))
-                page = await run.read("", record.series, span, DEFAULT_BUDGET, 0)
-                stored(page.rows)
-                resume = page.resume
-        except NotFound as error:
-            await served.catalogue.check_there(found, error)
-            return
 
 
 async def _store(served: ServedNamespace, records: Sequence[Record], deadline_ns: int | None) -> None:

@@ -23,17 +23,20 @@ from tests.data.timeseries.compaction.conftest import (
 from tests.data.timeseries.conftest import event, everything, ids, served, service_of, tend, unknown
 
 from soundstage.core.environment import VirtualEnvironment
-from soundstage.core.errors import DataLoss, InvalidArgument, TooLarge, Unavailable
+from soundstage.core.errors import DataLoss, DeadlineExceeded, InvalidArgument, TooLarge, Unavailable
 from soundstage.core.time import Instant
-from soundstage.data.timeseries import Event, TimeInterval
+from soundstage.data.timeseries import Event, TimeInterval, repeated
 from soundstage.data.timeseries.catalogue import Catalogue
+from soundstage.data.timeseries.compaction import compactor
 from soundstage.data.timeseries.compaction.compactor import Compactor, Progress
 from soundstage.data.timeseries.compaction.pacing import Pacing
+from soundstage.data.timeseries.events import records_of
 from soundstage.data.timeseries.namespace import ServedNamespace
 from soundstage.data.timeseries.parquet import walking
-from soundstage.data.timeseries.segments import columns
+from soundstage.data.timeseries.segments import columns, reading
 from soundstage.data.timeseries.segments import walking as segments_walking
 from soundstage.data.timeseries.slices import Slice
+from soundstage.data.timeseries.writes import write
 from soundstage.engines.blobs.memory import MemoryBlobs
 from soundstage.engines.blobs.port import BlobInfo
 from soundstage.engines.records.port import Budget
@@ -179,6 +182,58 @@ async def test_a_retry_of_what_is_in_segments_is_answered_as_it_was(
 
 
 STEPS = ("sealed", "begun", "sorted", "written", "verified", "flipped", "cleared")
+
+
+async def test_many_retries_of_what_is_in_segments_read_each_row_group_once(
+    plain_cold: Stage, environment: VirtualEnvironment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compactor, "GROUP_ROWS", 50)
+    series = await flights(plain_cold)
+    await settle(plain_cold, environment)
+    again = [each for name in ("id0", "id1", "id2") for each in await everything(series, name)]
+    segments = service_of(plain_cold)._segments
+    # As if there was no room for any of them.
+    segments.forget()
+
+    def kept(*_: Any) -> None:
+        """Nothing is."""
+
+    monkeypatch.setattr(segments._groups, "put", kept)
+    before = segments.groups_read
+    await series.write_event_records_sync(events=again)
+    # The ids meet in two of them.
+    assert segments.groups_read - before <= 600 // 50 + 2
+    assert await repeated.not_stored(
+        served(plain_cold),
+        records_of([*again[:5], event(YESTERDAY + 1, "unknown", "id1"), *again[5:]], frozenset()),
+        range(301),
+        environment.now_ns(),
+        lambda: None,
+        every=True,
+    ) == {5}
+
+
+async def test_a_retry_that_takes_too_long_to_look_up_is_given_up(
+    plain_cold: Stage, environment: VirtualEnvironment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    series = await flights(plain_cold)
+    await settle(plain_cold, environment)
+    again = await everything(series, "id2")
+    group = reading.Segments.group
+
+    async def slow(*asked: Any) -> Any:
+        environment.advance(40.0)
+        return await group(*asked)
+
+    monkeypatch.setattr(reading.Segments, "group", slow)
+    with pytest.raises(DeadlineExceeded) as late:
+        await write(
+            served(plain_cold),
+            records_of([*again, event(YESTERDAY, "e0000", "id0", k=b"0", note=b"")], frozenset()),
+            environment.now_ns(),
+            environment.monotonic_ns() + 30 * S,
+        )
+    assert late.value.outcome == "not_applied"
 
 
 @pytest.mark.parametrize("where", STEPS)

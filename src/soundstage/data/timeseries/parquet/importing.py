@@ -24,7 +24,8 @@ from soundstage.data.timeseries.api import BadRow, ImportEvents
 from soundstage.data.timeseries.events import Record, Window, late, records_of
 from soundstage.data.timeseries.namespace import ServedNamespace
 from soundstage.data.timeseries.parquet.columns import EVENT_ID, SERIES, TIME, Chosen, Numbered, chosen, events_of
-from soundstage.data.timeseries.writes import is_stored, store
+from soundstage.data.timeseries.repeated import not_stored
+from soundstage.data.timeseries.writes import store
 from soundstage.runtime.transfer.reading import Compute
 from soundstage.runtime.work.context import JobContext
 
@@ -119,7 +120,7 @@ class EventsImport:
         name = file.sha256[:DIGEST_CHARS] or file.blob
         events, strange = await self._compute(events_of, batch, state.rows + 1, self._columns, name)
         found, unfit = await self._compute(_fit, events, served.blocked, self._columns)
-        stored, fresh, untimely = await self._in_time(served, found)
+        stored, fresh, untimely = await self._in_time(served, found, job.check)
         self._refuse(state, [*strange, *unfit, *untimely])
         for part in _parts(fresh):
             job.check()
@@ -134,21 +135,23 @@ class EventsImport:
         await store(self._current(state), records, None)
 
     async def _in_time(
-        self, served: ServedNamespace, found: Sequence[Fit]
+        self, served: ServedNamespace, found: Sequence[Fit], check: Callable[[], None]
     ) -> tuple[list[Fit], list[Fit], list[BadRow]]:
         """Of `found` those that are stored already, those that are to be, and those that are of no time to be."""
         now_ns = self._environment.now_ns()
         window = self._window(served, now_ns)
-        old = set(late([each.record for each in found], window))
+        records = [each.record for each in found]
+        old, missing = set(late(records, window)), set[int]()
         stored, fresh, bad = list[Fit](), list[Fit](), list[BadRow]()
         if old:
             await served.catalogue.refresh()
+            missing = await not_stored(served, records, sorted(old), now_ns, check, every=True)
         for index, each in enumerate(found):
             if each.record.time_ns > window.newest_ns:
                 bad.append(self._untimely(each, "ahead of the server's clock: see the knob accept_future"))
             elif index not in old:
                 fresh.append(each)
-            elif await is_stored(served, each.record, now_ns):
+            elif index not in missing:
                 stored.append(each)
             else:
                 bad.append(self._untimely(each, "longer ago than is taken: see accept_limit"))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from bisect import bisect_left, bisect_right
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import aclosing
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -20,7 +20,7 @@ from soundstage.core.turns import Turns
 from soundstage.data.parquet import raw
 from soundstage.data.parquet.library import arrow
 from soundstage.data.parquet.raw import TAIL_BYTES, Known, described, extent, footer_bytes
-from soundstage.data.timeseries.placement import TIME_BYTES, newest_of
+from soundstage.data.timeseries.placement import TIME_BYTES, after_event, event_of, newest_of
 from soundstage.data.timeseries.segments.columns import (
     FEW,
     Cells,
@@ -248,6 +248,29 @@ class Run:
                     return Page(rows, rows[-1][0] + b"\0" if rows else span.start, None)
         return Page(rows, None, None)
 
+    async def events(
+        self, series: bytes, prefixes: Sequence[bytes], check: Callable[[], None]
+    ) -> AsyncGenerator[list[Row]]:
+        """The rows of some events of a series, whose prefixes are in order, a few at a time; of each row group once.
+
+        `check` is called before each row group is read.
+        """
+        spans = [(event_of(prefix)[0], Span(prefix, after_event(prefix))) for prefix in prefixes]
+        async with aclosing(self._places(series, spans[0][0], spans[-1][0])) as places:
+            async for file, number, group in places:
+                within = [span for time_ns, span in spans if group.oldest_ns <= time_ns <= group.newest_ns]
+                if not within:
+                    continue
+                check()
+                columns = await self._segments.group(self._blobs, file, await self.open(file), number)
+                for span in within:
+                    at, end = _bounds(columns, series, span)
+                    while at < end:
+                        step = min(STEP_ROWS, end - at)
+                        yield list(_rows(columns, series, at, step))
+                        at += step
+                    await self._segments.environment.sleep(0)
+
     async def sorted_rows(self, file: SegmentFile, group: int) -> list[Sorted]:
         """All rows of a row group, which is read anew and not kept."""
         return await self._segments.sorted_rows(self._blobs, file, await self.open(file), group)
@@ -266,13 +289,20 @@ class Run:
         """The row groups that may have rows of a series in a span, in order."""
         newest_ns = newest_of(span.start) if len(span.start) >= TIME_BYTES else INT64_MAX
         oldest_ns = newest_of(span.end) if span.end is not None and len(span.end) >= TIME_BYTES else INT64_MIN
+        async with aclosing(self._places(series, newest_ns, oldest_ns)) as places:
+            async for file, number, _ in places:
+                yield await self._segments.group(self._blobs, file, await self.open(file), number)
+
+    async def _places(
+        self, series: bytes, newest_ns: int, oldest_ns: int
+    ) -> AsyncGenerator[tuple[SegmentFile, int, Group]]:
+        """Where row groups are that may have events of a series and of such times, in order."""
         for file in await self.files():
             if not file.first.encode() <= series <= file.last.encode():
                 continue
-            opened = await self.open(file)
-            for number, group in enumerate(opened.groups):
+            for number, group in enumerate((await self.open(file)).groups):
                 if group.may_have(series, newest_ns, oldest_ns):
-                    yield await self._segments.group(self._blobs, file, opened, number)
+                    yield file, number, group
 
 
 def _bounds(columns: Any, series: bytes, span: Span) -> tuple[int, int]:
