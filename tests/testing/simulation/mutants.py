@@ -689,7 +689,7 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "a_repetition_that_is_late_is_refused": Mutant(
         "memory",
-        (Edit(f"{SERIES}.writes", "if there >= cell}", "if there > cell}"),),
+        (Edit(f"{SERIES}.repeated", "there >= wanted[key]", "there > wanted[key]"),),
         system="timeseries",
         steps=1_000,
     ),
