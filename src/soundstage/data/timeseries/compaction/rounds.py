@@ -85,8 +85,9 @@ class Compactions:
 
     async def clear_left(self, served: ServedNamespace, check: Callable[[], None]) -> None:
         """See `Compactor.clear_left`; and once an hour `sweep`, on every engine that may have segments of it."""
+        progress = self._progress.setdefault(served.name, Progress())
         await self._compactor(served, check).clear_left()
-        progress, now_ns = self._progress[served.name], self._environment.monotonic_ns()
+        now_ns = self._environment.monotonic_ns()
         if progress.swept_ns is not None and now_ns - progress.swept_ns < SWEEP_NS:
             return
         progress.swept_ns = now_ns

@@ -46,14 +46,6 @@ class Stores:
             await self._table.write(PARTITION, {digest: msgspec.msgpack.encode(kept)}, {digest: stamp}, onward=True)
         self._known[digest] = kept
 
-    async def engines(self, digest: str) -> tuple[str, ...]:
-        """The engines that may have segments of a namespace."""
-        try:
-            entry = await self._table.get(PARTITION, digest)
-        except NotFound:
-            return ()
-        return () if entry is None else _kept(entry).engines
-
     async def clear(
         self, is_gone: Callable[[str, str], Awaitable[bool]], clear: Callable[[str, str], Awaitable[None]]
     ) -> None:
@@ -78,6 +70,14 @@ class Stores:
             except PreconditionFailed:
                 # Somebody else was at it.
                 continue
+
+    async def engines(self, digest: str) -> tuple[str, ...]:
+        """The engines that may have segments of a namespace."""
+        try:
+            entry = await self._table.get(PARTITION, digest)
+        except NotFound:
+            return ()
+        return () if entry is None else _kept(entry).engines
 
     async def _create(self) -> None:
         if not self._created:
