@@ -16,6 +16,7 @@ from soundstage.data.timeseries.service import TimeSeriesService
 from soundstage.engines.records.port import Records
 from soundstage.runtime.control.registry import AbstractionViews, Unserved
 from soundstage.runtime.namespaces.api import Namespaces
+from soundstage.runtime.service import NamespaceView
 from soundstage.runtime.stage import Stage
 
 OpenStage: TypeAlias = Callable[..., Awaitable[Stage]]
@@ -92,6 +93,16 @@ def unknown(stage: Stage, name: str = "trips") -> Generator[None]:
     registry.forget(name)
     yield
     registry.apply(info, view)
+
+
+@contextmanager
+def served_by(stage: Stage, view: NamespaceView) -> Generator[None]:
+    """The namespace is served as by `view`."""
+    views = service_of(stage)._context.namespaces
+    assert isinstance(views, AbstractionViews)
+    before, views.views[view.name] = views.view(view.name), view
+    yield
+    views.views[view.name] = before
 
 
 async def tend(stage: Stage, name: str = "trips") -> None:

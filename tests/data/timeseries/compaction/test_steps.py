@@ -20,7 +20,7 @@ from tests.data.timeseries.compaction.conftest import (
     slices,
     step,
 )
-from tests.data.timeseries.conftest import event, everything, ids, served, service_of, tend, unknown
+from tests.data.timeseries.conftest import event, everything, ids, served, served_by, service_of, tend, unknown
 
 from soundstage.core.environment import VirtualEnvironment
 from soundstage.core.errors import DataLoss, DeadlineExceeded, InvalidArgument, TooLarge, Unavailable
@@ -400,6 +400,22 @@ async def test_a_run_that_no_slice_names_goes_when_it_is_old(
     await service.clear_left("trips", lambda: None)
     assert [each.key for each in await runs(cold)] == sorted([*kept, *others])
     assert len(await everything(series, "id0")) == 100
+
+
+async def test_nothing_is_taken_for_nobody_s_by_who_has_not_heard_of_a_change(
+    plain_cold: Stage, environment: VirtualEnvironment, cold: MemoryBlobs
+) -> None:
+    await flights(plain_cold)
+    await settle(plain_cold, environment)
+    service = service_of(plain_cold)
+    left = f"{(await runs(cold))[0].key.rpartition('/')[0].rpartition('/')[0]}/1-000000000000/00000.parquet"
+    await cold.put(left, nothing())
+    environment.advance(7_200.0)
+    view = service._context.namespaces.view("trips")
+    behind = msgspec.structs.replace(view, version=view.version - 1)
+    with served_by(plain_cold, behind):
+        await service.clear_left("trips", lambda: None)
+    assert left in [each.key for each in await runs(cold)]
 
 
 async def test_a_run_that_is_being_made_is_no_other_s(

@@ -91,6 +91,10 @@ class Compactions:
         if progress.swept_ns is not None and now_ns - progress.swept_ns < SWEEP_NS:
             return
         progress.swept_ns = now_ns
+        # Who has not heard that the namespace moved would look for the names of runs in a catalogue that is left.
+        stored = await self._context.stored(served.name)
+        if stored is None or digest_of(stored) != digest_of(served.view) or stored.version != served.view.version:
+            return
         for engine in await self._noted().engines(digest_of(served.view)):
             await sweep(served, self._segments.blobs(engine), self._environment.now_us(), check)
 
