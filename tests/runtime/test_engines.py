@@ -276,6 +276,40 @@ def test_a_cache_on_servers_is_opened_by_their_addresses(environment: VirtualEnv
     assert [node.name for node in cache.nodes] == ["one:1", "two:2"]
 
 
+def test_a_cache_takes_what_stands_in_its_url(environment: VirtualEnvironment) -> None:
+    config = EngineConfig(url="memcached://ada@one,two:2?failures_max=7&tls=true&password_env=HOT")
+    cache = opened(environment, a=config).cache("a", "cache")
+    assert isinstance(cache, MemcachedCache)
+    assert [node.name for node in cache.nodes] == ["one:11211", "two:2"]
+
+
+@pytest.mark.parametrize("query", ["failures_max=many", "tls=maybe", "tsl_ca=/ca.pem", "password_env=open%20sesame"])
+def test_an_option_in_the_url_of_a_cache_is_refused_by_its_name(environment: VirtualEnvironment, query: str) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        opened(environment, a=EngineConfig(url=f"memcached://one?{query}"))
+    assert caught.value.field == f"engines.a.options.{query.partition('=')[0]}"
+    assert "sesame" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "cassandra://ada@one/films",
+        "kafka://ada@one",
+        "opensearch://ada@one",
+        "memcached://ada@one",
+        "s3://AKIA@films",
+        "iceberg+postgresql://ada@one/films?warehouse=/a",
+    ],
+)
+def test_every_engine_of_servers_is_told_which_variable_has_its_password(
+    environment: VirtualEnvironment, url: str
+) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        opened(environment, a=EngineConfig(url=url, password_env="no name"))
+    assert caught.value.field == "engines.a.options.password_env"
+
+
 @pytest.mark.parametrize("url", ["memcached:", "memcached://one:x", "memcached://one,one"])
 def test_a_cache_without_good_addresses_is_refused(environment: VirtualEnvironment, url: str) -> None:
     with pytest.raises(InvalidArgument) as caught:

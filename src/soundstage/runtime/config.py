@@ -14,6 +14,7 @@ from msgspec import Meta
 from soundstage.core.namespace import Objective, Quotas
 from soundstage.core.size import Size
 from soundstage.core.time import Duration
+from soundstage.engines.secret import Variable
 
 _NS = 1_000_000_000
 _MIB = 1 << 20
@@ -47,6 +48,9 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True):
     ] = Size(256 * _MIB)
     password_file: Annotated[
         str | None, Meta(description="file whose first line is the engine's password; never put one in `url`")
+    ] = None
+    password_env: Annotated[
+        Variable | None, Meta(description="environment variable that has the engine's password, in place of a file")
     ] = None
     start_within: Annotated[
         Duration,

@@ -92,14 +92,8 @@ def open_memory_search(place: Place, config: EngineConfig, environment: Environm
 
 
 def open_memcached(place: Place, config: EngineConfig, environment: Environment) -> Cache:
-    """The servers of the URL, `memcached://host:port,host:port`; `options` are those of `MemcachedOptions`."""
-    module = "soundstage.engines.cache.memcached"
-    options = _options(place, config, load(f"{module}:MemcachedOptions"), {})
-    try:
-        places = load(f"{module}:addresses")(place.url.netloc)
-    except InvalidArgument as error:
-        raise InvalidArgument(error.detail, field=f"engines.{place.name}.url", hint=error.hint) from None
-    return load(f"{module}:MemcachedCache")(places, environment, options)
+    """The servers of the URL, whose query and `options` are those of `MemcachedOptions`."""
+    return _open_at_address("soundstage.engines.cache.memcached", "open_memcached", place, config, environment)
 
 
 def open_memory_log(place: Place, config: EngineConfig, environment: Environment) -> Log:
@@ -169,7 +163,7 @@ def open_shared_iceberg(place: Place, config: EngineConfig, environment: Environ
     """Tables whose catalogue is in the database of the URL; its query and `options` are those of `IcebergOptions`."""
     package = "soundstage.engines.tables.iceberg"
     parse = load(f"{package}:shared_address")
-    address = parse(place.name, place.url, config.options, config.password_file)
+    address = parse(place.name, place.url, _secretly(config), config.password_file)
     return load(f"{package}:IcebergTables")(address, environment, durable=config.durability != "os")
 
 
@@ -232,8 +226,13 @@ def host_options(name: str, config: EngineConfig) -> HostOptions:
 
 def _open_at_address(package: str, opener: str, place: Place, config: EngineConfig, environment: Environment) -> Any:
     """What `opener` of a package makes of the URL's parts and the options, which its `parse_address` has read."""
-    address = load(f"{package}:parse_address")(place.name, place.url, config.options, config.password_file)
+    address = load(f"{package}:parse_address")(place.name, place.url, _secretly(config), config.password_file)
     return load(f"{package}:{opener}")(address, environment)
+
+
+def _secretly(config: EngineConfig) -> Mapping[str, Any]:
+    """The options, and which variable has the secret: it stands beside them in the stage file."""
+    return config.options if config.password_env is None else {"password_env": config.password_env, **config.options}
 
 
 def _check_no_options(place: Place, config: EngineConfig) -> None:

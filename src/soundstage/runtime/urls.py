@@ -22,7 +22,8 @@ def split_url(name: str, url: str) -> SplitResult:
         raise InvalidArgument(
             f"the URL of engine {name!r} holds a password",
             field=field,
-            hint=f"put it in a file that only you can read and set engines.{name}.password_file",
+            hint=f"put it in a file that only you can read and set engines.{name}.password_file, or in an "
+            f"environment variable and name that by password_env",
         )
     return parts
 

@@ -128,6 +128,33 @@ def test_secrets_are_hidden(cli: Cli, tmp_path: Path, monkeypatch: pytest.Monkey
         assert "/run/secrets/x" in ended.out
 
 
+def test_the_variable_that_has_a_password_is_shown_and_not_what_it_has(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "stage.toml").write_text("[engines.x]\nurl = 'kafka://ada@one'\npassword_env = 'EVENTS_PASSWORD'\n")
+    monkeypatch.setenv("EVENTS_PASSWORD", "hunter2")
+    for command in (("config", "show"), ("config", "check"), ("engines", "list")):
+        ended = cli(*command, "--stage", "stage.toml")
+        assert ended.code == 0
+        assert "hunter2" not in ended.out + ended.err
+    assert shown(cli, "--stage", "stage.toml")["engines.x.password_env"][0] == '"EVENTS_PASSWORD"'
+
+
+@pytest.mark.parametrize("secret", ["hunter2", "HUNTER 2", "Hunter2!"])
+def test_a_password_in_place_of_a_variables_name_is_refused_and_not_repeated(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, secret: str
+) -> None:
+    (tmp_path / "stage.toml").write_text(f"[engines.x]\nurl = 'kafka://ada@one'\npassword_env = '{secret}'\n")
+    in_file = cli("config", "check", "--stage", "stage.toml")
+    (tmp_path / "stage.toml").write_text("[engines.x]\nurl = 'kafka://ada@one'\n")
+    monkeypatch.setenv("SOUNDSTAGE_ENGINES__X__PASSWORD_ENV", secret)
+    in_variable = cli("config", "check", "--stage", "stage.toml")
+    for ended in (in_file, in_variable):
+        assert ended.code == 2
+        assert "password_env" in ended.out + ended.err
+        assert secret not in ended.out + ended.err
+
+
 def test_the_default_is_a_stage_file_that_changes_nothing(cli: Cli, tmp_path: Path) -> None:
     text = cli("config", "default").out
     (tmp_path / "stage.toml").write_text(text)

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+import socketserver
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -69,6 +71,42 @@ def test_an_engine_is_tried_by_its_name(cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "stage.toml").write_text("[engines.fast]\nurl = 'memory:'\n")
     found = cli("engines", "check", "fast", "--stage", "stage.toml").json["ports"]
     assert [port["port"] for port in found] == ["records", "blobs", "log", "search"]
+
+
+class Guarded(socketserver.StreamRequestHandler):
+    """A memcached that lets nobody in."""
+
+    def handle(self) -> None:
+        while line := self.rfile.readline():
+            if line.startswith(b"set"):
+                self.rfile.readline()
+                self.wfile.write(b"CLIENT_ERROR authentication failure\r\n")
+            else:
+                self.wfile.write(b"CLIENT_ERROR unauthenticated\r\n")
+
+
+@pytest.fixture
+def guarded() -> Iterator[str]:
+    """The URL of one."""
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Guarded) as server:
+        serving = Thread(target=server.serve_forever, args=(0.01,))
+        serving.start()
+        yield f"memcached://ada@127.0.0.1:{server.server_address[1]}?connect_within=30s"
+        server.shutdown()
+        serving.join()
+
+
+@pytest.mark.parametrize("output", ["table", "json"])
+def test_a_wrong_password_is_told_with_what_to_do_and_not_repeated(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, guarded: str, output: str
+) -> None:
+    monkeypatch.setenv("HOT_PASSWORD", "hunter2")
+    (tmp_path / "stage.toml").write_text(f"[engines.hot]\nurl = '{guarded}'\npassword_env = 'HOT_PASSWORD'\n")
+    ended = cli("engines", "check", "hot", "--stage", "stage.toml", "--output", output)
+    assert ended.code == 1
+    assert "does not know the user or the password" in ended.out
+    assert "password_env" in ended.out
+    assert "hunter2" not in ended.out + ended.err
 
 
 def test_the_table_of_a_trial_has_its_times(cli: Cli) -> None:

@@ -128,7 +128,10 @@ class Cache(Protocol):
     capabilities: frozenset[CacheCapability]
 
     async def start(self) -> None:
-        """Calls may be made. Nodes that are away are not waited for."""
+        """Calls may be made. Nodes that are away are not waited for; one that refuses who asks ends the start.
+
+        Raises an error that is not retryable for what waiting does not mend, such as a wrong password.
+        """
         ...
 
     async def stop(self) -> None:

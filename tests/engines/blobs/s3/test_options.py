@@ -60,6 +60,11 @@ def test_a_key_stands_before_the_bucket_and_its_secret_in_a_file() -> None:
     assert (found.access_key, found.password_file) == ("AKIA", "/run/secret")
 
 
+def test_the_secret_of_a_key_may_be_in_a_variable() -> None:
+    found = parsed("s3://AKIA@films/a?password_env=FILMS_SECRET").options
+    assert (found.access_key, found.password_env, found.password_file) == ("AKIA", "FILMS_SECRET", None)
+
+
 @pytest.mark.parametrize("bucket", ["", "a", "a_b!", "-films", "x" * 256])
 def test_what_is_no_name_of_a_bucket_is_refused_with_advice(bucket: str) -> None:
     with pytest.raises(InvalidArgument) as refused:
@@ -82,6 +87,7 @@ def test_what_is_no_prefix_is_refused(prefix: str) -> None:
         ("endpoint=http://me:secret@127.0.0.1", "endpoint"),
         ("access_key=AKIA", "access_key"),
         ("password_file=/run/secret", "access_key"),
+        ("password_env=FILMS_SECRET", "access_key"),
         ("parts_at_once=many", "parts_at_once"),
         ("parts_at_once=0", "parts_at_once"),
         ("checksums=maybe", "checksums"),

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from soundstage.core.errors import InvalidArgument
+from soundstage.core.errors import InvalidArgument, Unauthenticated
 from soundstage.engines.log.kafka.options import Address, KafkaOptions, client_settings, parse_address
 
 
@@ -52,10 +52,17 @@ def test_a_user_logs_in_with_the_password_of_a_file(tmp_path: Path) -> None:
     assert (found, settings["security.protocol"]) == (["SCRAM-SHA-512", "ada", "secret"], "sasl_plaintext")
 
 
+def test_a_user_logs_in_with_the_password_of_a_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KAFKA_PASSWORD", "secret")
+    settings = client_settings(parsed("kafka://ada@one?password_env=KAFKA_PASSWORD"))
+    assert (settings["sasl.username"], settings["sasl.password"]) == ("ada", "secret")
+
+
 def test_a_user_without_a_password_is_refused(tmp_path: Path) -> None:
-    for path in (None, str(tmp_path / "missing")):
-        with pytest.raises(InvalidArgument):
-            client_settings(parsed("kafka://ada@one", path))
+    with pytest.raises(InvalidArgument):
+        client_settings(parsed("kafka://ada@one"))
+    with pytest.raises(Unauthenticated):
+        client_settings(parsed("kafka://ada@one", str(tmp_path / "missing")))
 
 
 def test_a_file_of_who_signs_turns_tls_on(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from soundstage.core.errors import InvalidArgument
+from soundstage.core.errors import InvalidArgument, Unauthenticated
 from soundstage.engines.search.opensearch.options import OpenSearchAddress, parse_address, password, tls_context
 from soundstage.runtime.urls import split_url
 
@@ -54,8 +54,13 @@ def test_what_is_wrong_is_refused_with_its_place(url: str, field: str) -> None:
 def test_a_user_needs_a_password(tmp_path: Path) -> None:
     with pytest.raises(InvalidArgument, match="password"):
         password(parsed("opensearch://ali@one").options)
-    with pytest.raises(InvalidArgument, match="cannot be read"):
+    with pytest.raises(Unauthenticated, match="cannot be read"):
         password(parsed("opensearch://ali@one", str(tmp_path / "none")).options)
+
+
+def test_a_password_comes_from_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEARCH_PASSWORD", "open sesame")
+    assert password(parsed("opensearch://ali@one", password_env="SEARCH_PASSWORD").options) == "open sesame"
 
 
 def test_files_of_tls_are_read(tmp_path: Path) -> None:

@@ -59,6 +59,12 @@ def test_the_password_comes_from_its_file(tmp_path: Path) -> None:
     assert found.database == "postgresql+psycopg://postgres:p%40ss%2Fword@db:5432/films?connect_timeout=5"
 
 
+def test_the_password_comes_from_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CATALOGUE_PASSWORD", "p@ss/word")
+    found = shared("iceberg+postgresql://db/films?warehouse=/a", {"password_env": "CATALOGUE_PASSWORD"})
+    assert found.database == "postgresql+psycopg://postgres:p%40ss%2Fword@db:5432/films?connect_timeout=5"
+
+
 def test_a_password_that_cannot_be_read_is_told(tmp_path: Path) -> None:
     with pytest.raises(Unauthenticated):
         shared("iceberg+postgresql://db/films?warehouse=/a", password_file=str(tmp_path / "none"))

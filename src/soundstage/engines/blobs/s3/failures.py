@@ -156,7 +156,8 @@ def _final(words: str, hint: str) -> Unavailable:
 def _login(words: str) -> Unauthenticated:
     return Unauthenticated(
         words,
-        hint="name access_key and password_file, or a profile, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; "
+        hint="name access_key and password_file or password_env, or a profile, "
+        "or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; "
         "this machine's clock must be right too",
         outcome="not_applied",
     )

@@ -15,7 +15,7 @@ from soundstage.engines.blobs import refusals
 from soundstage.engines.blobs.s3 import driver
 from soundstage.engines.blobs.s3.failures import Changed, Missing, OutOfRange, failure
 from soundstage.engines.blobs.s3.options import Address
-from soundstage.engines.secret import secret_in
+from soundstage.engines.secret import secret_from
 
 PAUSE_S, PAUSE_MAX_S = 0.05, 1.0
 """Between two attempts: about so long at first, twice as long each time."""
@@ -161,5 +161,5 @@ class Link:
         }
         if options.access_key is not None:
             given["aws_access_key_id"] = options.access_key
-            given["aws_secret_access_key"] = secret_in(options.password_file or "")
+            given["aws_secret_access_key"] = secret_from(options.password_file, options.password_env)
         return given

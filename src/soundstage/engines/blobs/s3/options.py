@@ -14,6 +14,7 @@ from soundstage.core.codec import convert
 from soundstage.core.errors import InvalidArgument
 from soundstage.core.size import Size
 from soundstage.core.time import NS_PER_S, Duration
+from soundstage.engines.secret import Variable
 
 _BUCKET = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._-]{1,254}")
 _PREFIX_MAX_CHARS = 400
@@ -32,9 +33,10 @@ class S3Options(msgspec.Struct, frozen=True, kw_only=True):
     profile: Annotated[str | None, Meta(description="section of the files ~/.aws/config and ~/.aws/credentials")] = None
     access_key: Annotated[
         str | None,
-        Meta(description="id of the key; its secret is in `password_file`. None: as environment, files or host say"),
+        Meta(description="id of the key; see `password_file` for its secret. None: as environment, files or host say"),
     ] = None
     password_file: Annotated[str | None, Meta(description="file whose first line is the secret key")] = None
+    password_env: Annotated[Variable | None, Meta(description="environment variable that has it instead")] = None
     path_style: Annotated[
         bool | None,
         Meta(description="the bucket stands in the path, not in the host; none: so where an endpoint is named"),
@@ -101,9 +103,9 @@ def _check(options: S3Options) -> None:
                 field="endpoint",
                 hint="write http://host:port or https://host:port",
             )
-    if (options.access_key is None) != (options.password_file is None):
+    if (options.access_key is None) != (options.password_file is None and options.password_env is None):
         raise InvalidArgument(
-            "an access key and the file with its secret go together",
+            "an access key and the place of its secret go together",
             field="access_key",
             hint="name both, or neither and use the environment or ~/.aws/credentials",
         )

@@ -58,7 +58,7 @@ class Silent(Exception):
 
     def __init__(self, sent: bool) -> None:
         super().__init__("no answer")
-        self.sent = sent
+        self.sent: bool = sent
 
 
 class _Exchange:
@@ -92,6 +92,8 @@ class Connection(asyncio.Protocol):
         self.heard_at: float = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self.closed: bool = False
+        self.lost: Exception | None = None
+        """What it broke by, if it did not just end."""
 
     def ask(self, request: bytes, replies: int, within_s: float) -> asyncio.Future[list[Reply]]:
         """The next `replies` replies, or `Silent` after `within_s`. Raises `Exhausted` when too much is under way."""
@@ -150,6 +152,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See `asyncio.Protocol`."""
+        self.lost = exc
         self._end()
 
     def data_received(self, data: bytes) -> None:

@@ -9,17 +9,15 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Sequence
-from typing import Annotated
-
-import msgspec
-from msgspec import Meta
 
 from soundstage.core.environment import Environment
-from soundstage.core.errors import Exhausted, Internal, InvalidArgument, TooLarge, Unauthenticated, Unavailable
-from soundstage.core.time import NS_PER_MS, NS_PER_S, Duration
+from soundstage.core.errors import Exhausted, Internal, TooLarge, Unavailable
+from soundstage.core.time import NS_PER_S
 from soundstage.engines.cache.memcached.connection import PLAIN, VERSION_BYTES, VERSIONED, Reply, Silent, found
+from soundstage.engines.cache.memcached.entry import Entry, no_login
 from soundstage.engines.cache.memcached.keys import Ring, got, worded
 from soundstage.engines.cache.memcached.node import Node
+from soundstage.engines.cache.memcached.options import MemcachedAddress, MemcachedOptions
 from soundstage.engines.cache.memory import no_counter
 from soundstage.engines.cache.port import (
     ALWAYS,
@@ -40,29 +38,11 @@ from soundstage.engines.cache.port import (
     check_ttl,
 )
 
-DEFAULT_PORT = 11_211
-NODES_MAX = 128
 TRIES = 8
 """How often a set of a newer version looks again, when others change the key meanwhile."""
 
 # What a memcached would count on: such values are stored as those with a version are.
 _NUMBER = re.compile(rb"\s*[+-]?\d")
-
-
-class MemcachedOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """Options of the memcached engine."""
-
-    within: Annotated[Duration, Meta(description="time a call has unless it says otherwise")] = Duration(
-        250 * NS_PER_MS
-    )
-    connect_within: Annotated[Duration, Meta(description="time to connect, and to answer a probe")] = Duration(NS_PER_S)
-    failures_max: Annotated[
-        int, Meta(ge=1, le=1_000, description="calls in a row without an answer until a node is passed over")
-    ] = 3
-    probe_every: Annotated[
-        Duration, Meta(description="how often one that is passed over is asked whether it is back")
-    ] = Duration(NS_PER_S)
-    prefix: Annotated[str, Meta(max_length=64, description="what every key begins with on the servers")] = ""
 
 
 class MemcachedCache:
@@ -73,6 +53,7 @@ class MemcachedCache:
     ) -> None:
         chosen = options or MemcachedOptions()
         self.capabilities: frozenset[CacheCapability] = frozenset({CacheCapability.SHARED})
+        self._entry = Entry(chosen)
         self.nodes: tuple[Node, ...] = tuple(
             Node(
                 host,
@@ -82,6 +63,7 @@ class MemcachedCache:
                 hang_s=chosen.within / NS_PER_S,
                 probe_every_s=chosen.probe_every / NS_PER_S,
                 environment=environment,
+                entry=self._entry,
             )
             for host, port in places
         )
@@ -94,11 +76,27 @@ class MemcachedCache:
     @property
     def warning(self) -> str | None:
         """The servers that do not answer; None when all do, or nothing was asked of them."""
-        down = [node.name for node in self.nodes if node.down]
+        down = [
+            node.name if node.refusal is None else f"{node.name} ({node.refusal.detail})"
+            for node in self.nodes
+            if node.down
+        ]
         return f"memcached servers do not answer: {', '.join(down)}" if down else None
 
     async def start(self) -> None:
+        self._entry.prepare()
         self._open = True
+        if not self._entry.guarded:
+            return
+        try:
+            refusals = await asyncio.gather(*(node.visit() for node in self.nodes))
+        except BaseException:
+            await self.stop()
+            raise
+        refused = next((refusal for refusal in refusals if refusal is not None), None)
+        if refused is not None:
+            await self.stop()
+            raise refused.error()
 
     async def stop(self) -> None:
         self._open = False
@@ -249,6 +247,8 @@ class MemcachedCache:
         try:
             (reply,) = await self._ask(node, request, within_s)
         except Silent as silent:
+            if node.refusal is not None and not silent.sent:
+                raise node.refusal.error() from None
             raise Unavailable(
                 f"the memcached {node.name} did not answer",
                 outcome="unknown" if silent.sent else "not_applied",
@@ -271,20 +271,9 @@ class MemcachedCache:
             raise Unavailable("the cache is not open", outcome="not_applied", retryable=False)
 
 
-def addresses(netloc: str) -> list[tuple[str, int]]:
-    """The servers of `host[:port],host[:port]`. Raises `InvalidArgument`."""
-    found: list[tuple[str, int]] = []
-    for text in netloc.split(","):
-        host, colon, port = text.rpartition(":") if not text.endswith("]") else (text, "", "")
-        host, port = (host, port) if colon else (text, str(DEFAULT_PORT))
-        if not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 1 << 16:
-            raise InvalidArgument(
-                f"{text!r} is no address of a memcached", hint="write memcached://host:11211,host:11211"
-            )
-        found.append((host.strip("[]"), int(port)))
-    if len(set(found)) != len(found) or len(found) > NODES_MAX:
-        raise InvalidArgument(f"a cache has 1 to {NODES_MAX} servers, each named once")
-    return found
+def open_memcached(address: MemcachedAddress, environment: Environment) -> MemcachedCache:
+    """The cache at an address; it was not started."""
+    return MemcachedCache(address.places, environment, address.options)
 
 
 def _found(reply: Reply) -> Found:
@@ -312,11 +301,7 @@ def _told(reply: Reply, *expected: bytes) -> Reply:
     if reply.code == b"SERVER_ERROR":
         raise Unavailable(f"the memcached refused: {said}", outcome="not_applied")
     if b"unauthenticated" in reply.flags:
-        raise Unauthenticated(
-            "the memcached wants a password, and none is spoken here",
-            hint="let it run without, on a network of its own",
-            outcome="not_applied",
-        )
+        raise no_login()
     raise _strange(reply)
 
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 from collections.abc import Awaitable
 
 from soundstage.core.environment import Environment
+from soundstage.core.errors import SoundstageError
 from soundstage.engines.cache.memcached.connection import Connection, Reply, Silent
+from soundstage.engines.cache.memcached.entry import PING, Entry, Refusal, turned_away
 from soundstage.engines.cache.port import Found
-
-PING = b"mn\r\n"
 
 
 class Node:
@@ -30,9 +31,13 @@ class Node:
         failures_max: int,
         probe_every_s: float,
         environment: Environment,
+        entry: Entry,
     ) -> None:
         self.name: str = f"{host}:{port}"
         self.down: bool = False
+        self.refusal: Refusal | None = None
+        """Why it did not let us in when it was last connected to; None where it did, or could not be reached."""
+        self._entry = entry
         self._host, self._port = host, port
         self._connect_within_s = connect_within_s
         self._hang_s = hang_s
@@ -73,6 +78,12 @@ class Node:
             self.down = True
             self._probing = asyncio.create_task(self._probe())
 
+    async def visit(self) -> Refusal | None:
+        """It has been connected to, or cannot be reached; what it refuses us with, if it does."""
+        with contextlib.suppress(Silent):
+            await self._connected(self._connect_within_s)
+        return self.refusal
+
     async def stop(self) -> None:
         """Its connection is closed and nobody asks for it."""
         for task in (self._connecting, self._probing):
@@ -82,7 +93,7 @@ class Node:
         if self._connection is not None:
             self._connection.close()
         self._connection = self._connecting = self._probing = None
-        self._failures, self.down = 0, False
+        self._failures, self.down, self.refusal = 0, False, None
 
     async def _asked_anew(self, request: bytes, replies: int, within_s: float) -> list[Reply]:
         connection, left_s = await self._connected(within_s)
@@ -110,19 +121,57 @@ class Node:
 
     async def _connect(self) -> Connection | None:
         """A connection, which is the node's from then on; None when it is refused or takes too long."""
-        loop = asyncio.get_running_loop()
+        ends = asyncio.get_running_loop().time() + self._connect_within_s
+        try:
+            made = await self._reached()
+            if made is not None:
+                await self._enter(made, ends)
+        except ssl.SSLError as error:
+            self._refused(turned_away(error))
+        except SoundstageError as error:
+            self._refused(error)
+        except (OSError, Silent):
+            self.refusal = None
+        else:
+            self.refusal = None
+            if made is not None:
+                self._connection = made
+            return made
+        return None
+
+    async def _reached(self) -> Connection | None:
+        """A connection that TLS, if any, is spoken on; None when that takes too long."""
+        loop, context = asyncio.get_running_loop(), self._entry.context()
         making = asyncio.ensure_future(
-            loop.create_connection(lambda: Connection(loop, self._hang_s), self._host, self._port)
+            loop.create_connection(
+                lambda: Connection(loop, self._hang_s),
+                self._host,
+                self._port,
+                ssl=context,
+                server_hostname=None if context is None else self._host,
+            )
         )
+        # Whoever is cancelled meanwhile does not ask what came of it.
+        making.add_done_callback(lambda made: made.cancelled() or made.exception())
         try:
             await asyncio.wait({making}, timeout=self._connect_within_s)
         finally:
             if not making.done():
                 making.cancel()
-        with contextlib.suppress(OSError, asyncio.CancelledError):
-            _, self._connection = await making
-            return self._connection
+        with contextlib.suppress(asyncio.CancelledError):
+            return (await making)[1]
         return None
+
+    async def _enter(self, made: Connection, ends: float) -> None:
+        """It lets the connection in; when it does not, that is closed."""
+        try:
+            await self._entry.enter(made, self.name, ends - asyncio.get_running_loop().time())
+        except BaseException:
+            made.close()
+            raise
+
+    def _refused(self, error: SoundstageError) -> None:
+        self.refusal = Refusal(type(error), error.detail, error.hint)
 
     async def _probe(self) -> None:
         """The node answers again, and is no longer down."""

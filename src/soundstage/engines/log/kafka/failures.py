@@ -22,6 +22,7 @@ from soundstage.core.errors import (
     Unavailable,
 )
 from soundstage.engines.log.kafka.driver import KafkaException, code_of
+from soundstage.engines.secret import PLACES
 
 
 class Failure(NamedTuple):
@@ -159,7 +160,10 @@ def _final(code: Any, line: str) -> SoundstageError | None:
         (NO_GROUP, NotFound(f"Kafka knows no such group: {line}")),
         (IN_USE, PreconditionFailed(f"the group has members: {line}", hint="let them leave first")),
         (FENCED, PreconditionFailed(f"the group has gone on: {line}", field="generation", hint="join again")),
-        (LOGIN, Unauthenticated(f"Kafka does not let us in: {line}", hint="check user and password_file")),
+        (
+            LOGIN,
+            Unauthenticated(f"Kafka does not let us in: {line}", hint=f"check user and {PLACES}"),
+        ),
         (_RIGHTS, Forbidden(f"Kafka refuses: {line}", hint="grant the user the right")),
         (_LARGE, TooLarge(f"Kafka refuses what is so large: {line}", hint="raise max.message.bytes of the topic")),
         (_WRONG, InvalidArgument(f"Kafka refuses a setting: {line}", hint="change it, or the broker's")),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import SplitResult, parse_qsl, unquote
 
@@ -13,6 +12,7 @@ from msgspec import Meta
 
 from soundstage.core.codec import convert
 from soundstage.core.errors import InvalidArgument
+from soundstage.engines.secret import Variable, secret_from
 
 PORT = 9092
 
@@ -37,8 +37,9 @@ class KafkaOptions(msgspec.Struct, frozen=True, kw_only=True):
     linger_ms: Annotated[
         float, Meta(ge=0, le=1_000, description="how long an append waits for others to go with it, in milliseconds")
     ] = 1.0
-    user: Annotated[str | None, Meta(description="who logs in; the password is in `password_file`")] = None
+    user: Annotated[str | None, Meta(description="who logs in; see `password_file`")] = None
     password_file: Annotated[str | None, Meta(description="file whose first line is the password")] = None
+    password_env: Annotated[Variable | None, Meta(description="environment variable that has it instead")] = None
     sasl: Annotated[Literal["plain", "scram_sha_256", "scram_sha_512"], Meta(description="how the user logs in")] = (
         "scram_sha_512"
     )
@@ -103,7 +104,7 @@ def client_settings(address: Address) -> dict[str, Any]:
     if options.user is not None:
         settings["sasl.mechanism"] = options.sasl.upper().replace("_", "-")
         settings["sasl.username"] = options.user
-        settings["sasl.password"] = _password(options.password_file)
+        settings["sasl.password"] = secret_from(options.password_file, options.password_env)
     for field, setting in (
         ("tls_ca", "ssl.ca.location"),
         ("tls_cert", "ssl.certificate.location"),
@@ -121,17 +122,6 @@ def client_settings(address: Address) -> dict[str, Any]:
 def _protocol(options: KafkaOptions) -> str:
     security = "ssl" if options.tls_ca is not None else "plaintext"
     return security if options.user is None else f"sasl_{security}"
-
-
-def _password(path: str | None) -> str:
-    if path is None:
-        raise InvalidArgument(
-            "a user needs a password", field="engines.password_file", hint="name a file whose first line it is"
-        )
-    try:
-        return Path(path).read_text(encoding="utf-8").split("\n", 1)[0].rstrip("\r")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidArgument(f"{path} cannot be read: {error}", field="engines.options.password_file") from None
 
 
 def _check_readable(path: str, field: str) -> None:

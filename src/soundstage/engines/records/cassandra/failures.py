@@ -18,6 +18,7 @@ from soundstage.core.errors import (
     Unavailable,
 )
 from soundstage.engines.records.cassandra.driver import cluster, connection, pool, protocol, root
+from soundstage.engines.secret import PLACES
 
 TOO_MANY_TOMBSTONES = 1
 """The server's reason, in a failed read, for having met too many deleted rows."""
@@ -193,7 +194,9 @@ def _causes(errors: Any) -> list[BaseException]:
 
 def _login(error: BaseException) -> Unauthenticated:
     return Unauthenticated(
-        f"Cassandra does not let us in: {_line(error)}", hint="check user and password_file", outcome="not_applied"
+        f"Cassandra does not let us in: {_line(error)}",
+        hint=f"check user and {PLACES}",
+        outcome="not_applied",
     )
 
 

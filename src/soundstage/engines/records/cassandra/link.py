@@ -16,6 +16,7 @@ from soundstage.engines.records.cassandra import schema
 from soundstage.engines.records.cassandra.driver import auth, cluster, policies, query, token_of
 from soundstage.engines.records.cassandra.failures import failure
 from soundstage.engines.records.cassandra.options import Address
+from soundstage.engines.secret import secret_from
 
 PROTOCOL = 5
 RECONNECT_FIRST_S, RECONNECT_LAST_S = 0.2, 5.0
@@ -231,12 +232,7 @@ def _credentials(address: Address) -> Any:
     options = address.options
     if options.user is None:
         return None
-    if options.password_file is None:
-        raise InvalidArgument(
-            "a user needs a password", field="engines.password_file", hint="name a file whose first line it is"
-        )
-    password = _read(options.password_file, "password_file").split("\n", 1)[0].rstrip("\r")
-    return auth.PlainTextAuthProvider(options.user, password)
+    return auth.PlainTextAuthProvider(options.user, secret_from(options.password_file, options.password_env))
 
 
 def _tls(address: Address) -> ssl.SSLContext | None:

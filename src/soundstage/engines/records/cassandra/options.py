@@ -11,6 +11,7 @@ from msgspec import Meta
 
 from soundstage.core.codec import convert
 from soundstage.core.errors import InvalidArgument
+from soundstage.engines.secret import Variable
 
 PORT = 9042
 
@@ -33,8 +34,9 @@ class CassandraOptions(msgspec.Struct, frozen=True, kw_only=True):
     local_dc: Annotated[str | None, Meta(description="data centre whose nodes are asked; by default the first's")] = (
         None
     )
-    user: Annotated[str | None, Meta(description="role that logs in; its password is in `password_file`")] = None
+    user: Annotated[str | None, Meta(description="role that logs in; see `password_file`")] = None
     password_file: Annotated[str | None, Meta(description="file whose first line is the password")] = None
+    password_env: Annotated[Variable | None, Meta(description="environment variable that has it instead")] = None
     tls_ca: Annotated[str | None, Meta(description="PEM file of who signs the nodes' certificates; turns TLS on")] = (
         None
     )

@@ -20,6 +20,7 @@ from soundstage.core.errors import (
     Unauthenticated,
     Unavailable,
 )
+from soundstage.engines.secret import PLACES
 
 _SAID_MAX = 300
 
@@ -109,7 +110,7 @@ def meaning(status: int, cause: Cause) -> SoundstageError:
         return Unavailable(f"OpenSearch: {cause.shown}", hint="see what blocks it", outcome="not_applied")
     match status:
         case 401:
-            return Unauthenticated("OpenSearch does not know the user or the password", hint="see `password_file`")
+            return Unauthenticated("OpenSearch does not know the user or the password", hint=f"see {PLACES}")
         case 403:
             return Forbidden(f"OpenSearch: {cause.shown}", hint="the user needs all rights on the indexes of its space")
         case 404 if cause.type != STRANGE:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import ssl
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import SplitResult, parse_qsl, unquote
 
@@ -14,6 +13,8 @@ from msgspec import Meta
 
 from soundstage.core.codec import convert
 from soundstage.core.errors import InvalidArgument
+from soundstage.engines.secret import Variable, secret_from
+from soundstage.engines.tls import client_context
 
 PORT = 9200
 _SPACE = re.compile(r"[a-z0-9][a-z0-9_]{0,63}")
@@ -23,8 +24,9 @@ _NUMBERS = {"shards": int, "replicas": int, "connections": int, "patience_s": fl
 class OpenSearchOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Options of an engine on OpenSearch, each of which may stand in the URL's query too."""
 
-    user: Annotated[str | None, Meta(description="who logs in; the password is in `password_file`")] = None
+    user: Annotated[str | None, Meta(description="who logs in; see `password_file`")] = None
     password_file: Annotated[str | None, Meta(description="file whose first line is the password")] = None
+    password_env: Annotated[Variable | None, Meta(description="environment variable that has it instead")] = None
     tls: Annotated[bool, Meta(description="HTTPS, by the certificates that this machine trusts")] = False
     tls_ca: Annotated[str | None, Meta(description="PEM file of who signs the nodes' certificates; turns TLS on")] = (
         None
@@ -76,27 +78,13 @@ def parse_address(
 
 
 def password(options: OpenSearchOptions) -> str:
-    """The first line of the file. Raises `InvalidArgument`."""
-    if options.password_file is None:
-        raise InvalidArgument("a user has a password", field="password_file", hint="name the file that holds it")
-    try:
-        return Path(options.password_file).read_text().partition("\n")[0]
-    except OSError as error:
-        raise InvalidArgument(
-            f"{options.password_file} cannot be read: {error.strerror}", field="password_file"
-        ) from None
+    """What the user logs in with. Raises `InvalidArgument` or `Unauthenticated`; see `secret_from`."""
+    return secret_from(options.password_file, options.password_env)
 
 
 def tls_context(options: OpenSearchOptions) -> ssl.SSLContext:
     """What is trusted and shown. Raises `InvalidArgument` for a file that is none."""
-    try:
-        context = ssl.create_default_context(cafile=options.tls_ca)
-        if options.tls_cert is not None:
-            context.load_cert_chain(options.tls_cert, options.tls_key)
-    except (OSError, ssl.SSLError) as error:
-        raise InvalidArgument(f"the files of TLS cannot be used: {error}", field="tls_ca") from None
-    context.check_hostname = options.tls_names
-    return context
+    return client_context(options.tls_ca, options.tls_cert, options.tls_key, names=options.tls_names)
 
 
 def _host(text: str, field: str) -> str:

@@ -151,7 +151,7 @@ def _catalogue(error: BaseException, reading: bool) -> SoundstageError:
     if state.startswith("28") or any(each in words for each in _LOGIN):
         return Unauthenticated(
             f"the catalogue's database refuses: {words}",
-            hint="check the role, password_file and tls_cert",
+            hint="check the role, password_file or password_env, and tls_cert",
             outcome="not_applied",
         )
     if any(each in words for each in _DISTRUST):

@@ -14,7 +14,7 @@ from soundstage.core.codec import convert
 from soundstage.core.errors import InvalidArgument
 from soundstage.core.size import Size
 from soundstage.core.time import NS_PER_S, Duration
-from soundstage.engines.secret import secret_in
+from soundstage.engines.secret import Variable, secret_from
 
 CATALOGUE = "catalogue.db"
 
@@ -46,6 +46,7 @@ class IcebergOptions(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = Duration(10 * NS_PER_S)
     password_file: Annotated[str | None, Meta(description="file whose first line is the password")] = None
+    password_env: Annotated[Variable | None, Meta(description="environment variable that has it instead")] = None
     tls_ca: Annotated[
         str | None, Meta(description="PEM file of who signs the certificate of the catalogue's database; turns TLS on")
     ] = None
@@ -100,7 +101,9 @@ def shared_address(name: str, url: SplitResult, options: Mapping[str, Any], pass
             hint="name it by its absolute path",
         )
     who = quote(unquote(url.username or "postgres"))
-    secret = f":{quote(secret_in(found.password_file), safe='')}" if found.password_file else ""
+    secret = ""
+    if found.password_file is not None or found.password_env is not None:
+        secret = f":{quote(secret_from(found.password_file, found.password_env), safe='')}"
     host = f"[{url.hostname}]" if ":" in url.hostname else url.hostname
     place = f"{who}{secret}@{host}:{url.port or 5432}/{quote(unquote(database))}"
     within_s = max(2, found.attempt // NS_PER_S)
