@@ -9,6 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Protocol, TypeAlias
 
+from soundstage.core.errors import InvalidArgument
 from soundstage.servers.programs import Toolbox
 
 Settings: TypeAlias = Mapping[str, str]
@@ -108,3 +109,10 @@ class Standalone:
     def url(self, nodes: Sequence[Node]) -> str:
         """The addresses of all nodes, after the kind's name."""
         return f"{self.name}://" + ",".join(node.address for node in nodes)
+
+
+def check_plain(kind: str, **settings: str) -> None:
+    """Raise `InvalidArgument` where one of `settings`, by name, is anything but letters and digits."""
+    for name, text in settings.items():
+        if not (text.isascii() and text.isalnum()):
+            raise InvalidArgument(f"{kind}'s setting {name} is to be letters and digits", field="settings")

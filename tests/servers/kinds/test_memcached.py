@@ -4,6 +4,7 @@ import socket
 
 import pytest
 
+from soundstage.core.errors import InvalidArgument
 from soundstage.servers.cluster import Cluster
 from soundstage.servers.ports import answers
 
@@ -51,3 +52,16 @@ def test_a_paused_one_answers_nothing_until_it_is_resumed() -> None:
         assert not cluster.kind.ready([node])
         cluster.servers[0].resume()
         cluster.ready()
+
+
+def test_one_with_a_user_serves_those_who_log_in() -> None:
+    with Cluster("memcached", settings={"user": "ada", "password": "open"}) as cluster:
+        (node,) = cluster.nodes
+        assert answers(node.host, node.port, b"mn\r\n", b"CLIENT_ERROR unauthenticated")
+        assert answers(node.host, node.port, b"set k 0 0 8\r\nada open\r\n", b"STORED")
+
+
+@pytest.mark.parametrize("settings", [{"user": "a da"}, {"user": "ada", "password": "a:b"}])
+def test_users_and_passwords_are_letters_and_digits(settings: dict[str, str]) -> None:
+    with pytest.raises(InvalidArgument, match="letters and digits"), Cluster("memcached", settings=settings):
+        pass

@@ -10,9 +10,8 @@ import signal
 from collections.abc import Sequence
 from types import MappingProxyType
 
-from soundstage.core.errors import InvalidArgument
 from soundstage.servers.java import JavaKit, jars, java
-from soundstage.servers.kind import Launch, Node, Settings, Standalone
+from soundstage.servers.kind import Launch, Node, Settings, Standalone, check_plain
 from soundstage.servers.ports import answers
 from soundstage.servers.programs import Toolbox
 
@@ -176,8 +175,7 @@ def configuration(node: Node, nodes: Sequence[Node]) -> str:
     if tls_pem:
         found += _ENCRYPTION.format(file=tls_pem, clients=node.settings["tls_clients"])
     if user:
-        _check_plain(user, "user")
-        _check_plain(password, "password")
+        check_plain("kafka", user=user, password=password)
         found += _PASSWORDS.format(package=_LOGINS, scram=",".join(SCRAM), user=user, password=password)
     return found
 
@@ -185,8 +183,3 @@ def configuration(node: Node, nodes: Sequence[Node]) -> str:
 def _users(settings: Settings) -> str:
     user, password = settings["user"], settings["password"]
     return "".join(f" --add-scram '{each}=[name={user},password={password}]'" for each in SCRAM if user)
-
-
-def _check_plain(text: str, name: str) -> None:
-    if not (text.isascii() and text.isalnum()):
-        raise InvalidArgument(f"kafka's setting {name} is to be letters and digits", field="settings")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from threading import Thread
@@ -39,7 +39,7 @@ class Server:
         self._serving: set[asyncio.Task[None] | None] = set()
 
     @asynccontextmanager
-    async def running(self, context: ssl.SSLContext | None = None) -> AsyncIterator[None]:
+    async def running(self, context: ssl.SSLContext | None = None) -> AsyncGenerator[None]:
         """It listens."""
         async with await asyncio.start_server(self._serve, "127.0.0.1", self.port, ssl=context) as listening:
             self.port = listening.sockets[0].getsockname()[1]
@@ -107,7 +107,7 @@ def context(certificates: Path, clients: bool = False) -> ssl.SSLContext:
 
 
 def engine(server: Server, host: str = "127.0.0.1", **options: Any) -> MemcachedCache:
-    given = {"within": PATIENT, "connect_within": PATIENT, **options}
+    given: dict[str, Any] = {"within": PATIENT, "connect_within": PATIENT, **options}
     return MemcachedCache([(host, server.port)], SystemEnvironment(), MemcachedOptions(**given))
 
 
