@@ -84,6 +84,36 @@ def test_one_folder_with_two_settings_is_refused(environment: VirtualEnvironment
     assert caught.value.field == "engines.b"
 
 
+def test_one_folder_with_two_queries_is_refused(environment: VirtualEnvironment) -> None:
+    with pytest.raises(InvalidArgument, match="share the folder /data/x but not their settings"):
+        opened(environment, a="toy:x", b="toy:x?layout=plain")
+
+
+async def test_the_query_of_a_folder_of_blobs_says_how_they_lie_there(
+    environment: VirtualEnvironment, tmp_path: Path
+) -> None:
+    engine = opened(environment, a=f"file://{tmp_path}/x?layout=plain").blobs("a", "test")
+    await engine.start()
+    await engine.stop()
+    assert (tmp_path / "x" / "files").is_dir()
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ("layout=flat", "engines.a.options.layout"),
+        ("lay=plain", "engines.a.options.lay"),
+        ("durability=os", "engines.a.url"),
+    ],
+)
+def test_a_query_that_says_nothing_of_a_folder_of_blobs_is_told(
+    environment: VirtualEnvironment, query: str, field: str
+) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        opened(environment, a=f"file:x?{query}")
+    assert caught.value.field == field
+
+
 @pytest.mark.parametrize(
     ("url", "folder"),
     [

@@ -299,7 +299,8 @@ def _opened(
         shared[key] = (place.name, config, engine)
         return engine
     first, its_config, engine = known
-    if msgspec.structs.astuple(config)[1:] != msgspec.structs.astuple(its_config)[1:]:
+    its_query = split_url(first, its_config.url).query
+    if place.url.query != its_query or msgspec.structs.astuple(config)[1:] != msgspec.structs.astuple(its_config)[1:]:
         raise InvalidArgument(
             f"the engines {first!r} and {place.name!r} share the folder {place.folder} but not their settings",
             field=f"engines.{place.name}",

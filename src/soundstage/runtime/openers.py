@@ -8,7 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, NamedTuple, TypeAlias
-from urllib.parse import SplitResult, unquote
+from urllib.parse import SplitResult, parse_qsl, unquote
 
 import msgspec
 from msgspec import Meta
@@ -103,9 +103,17 @@ def open_memory_log(place: Place, config: EngineConfig, environment: Environment
 
 
 def open_files(place: Place, config: EngineConfig, environment: Environment) -> Blobs:
-    """Blobs as files of the URL's folder; `options` are those of `FileOptions`."""
+    """Blobs as files of the URL's folder; its query and `options` are those of `FileOptions`."""
     module = "soundstage.engines.blobs.file"
     given = {"durability": config.durability, "low_water": config.low_water}
+    said = dict(parse_qsl(place.url.query, keep_blank_values=True))
+    if keys := sorted(given.keys() & said.keys()):
+        raise InvalidArgument(
+            f"{keys[0]} is no option of the URL",
+            field=f"engines.{place.name}.url",
+            hint=f"write it as engines.{place.name}.{keys[0]}",
+        )
+    given = {**said, **given}
     options = _options(place, config, load(f"{module}:FileOptions"), given)
     return load(f"{module}:FileBlobs")(place.folder, options, environment)
 

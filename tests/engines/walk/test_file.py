@@ -23,13 +23,14 @@ SAID = [errno.EACCES, errno.EIO, errno.ENOSPC]
 KNOWN = {"head", "list", "usage", "sweep"}
 """Calls that are answered of what is known."""
 
-THROUGH = ("open", "pread", "pwrite", "fsync", "rename", "unlink", "link")
+THROUGH = ("open", "pread", "pwrite", "fsync", "fchmod", "rename", "replace", "unlink", "link")
 """What the engine asks of the operating system."""
 
 
-@pytest.fixture
-async def blobs(tmp_path: Path) -> AsyncIterator[At]:
-    engine = FileBlobs(str(tmp_path / "films"), FileOptions(low_water=Size(1)), VirtualEnvironment())
+@pytest.fixture(params=["packed", "plain"])
+async def blobs(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[At]:
+    options = FileOptions(low_water=Size(1), layout=request.param)
+    engine = FileBlobs(str(tmp_path / "films"), options, VirtualEnvironment())
     await engine.start()
     await engine.put("kept", chunks())
     await engine.checkpoint(str(tmp_path / "films-kept"))

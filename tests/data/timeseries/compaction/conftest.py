@@ -42,10 +42,10 @@ async def open_cold(environment: VirtualEnvironment, cold: MemoryBlobs, tmp_path
     """Opens stages that do nothing by themselves: in memory, or with all they have in a folder."""
     async with AsyncExitStack() as opened:
 
-        async def open(engine: Any = "memory") -> Stage:
+        async def open(engine: Any = "memory", query: str = "") -> Stage:
             folders = {
                 "default": {"url": f"rocksdb://{tmp_path}/database", "durability": "os"},
-                "cold": {"url": f"file://{tmp_path}/segments", "durability": "os"},
+                "cold": {"url": f"file://{tmp_path}/segments{query}", "durability": "os"},
             }
             memory = {"default": {"url": "memory:"}, "cold": {"url": "memory:"}}
             given = {} if isinstance(engine, str) else {"default": engine}

@@ -83,6 +83,15 @@ class TestDurableFile(BlobsSuite):
         await engine.stop()
 
 
+class TestPlainFile(BlobsSuite):
+    @pytest.fixture
+    async def blobs(self, environment: VirtualEnvironment, tmp_path: Path) -> AsyncIterator[Blobs]:
+        engine = FileBlobs(str(tmp_path), FileOptions(low_water=Size(0), layout="plain"), environment)
+        await engine.start()
+        yield engine
+        await engine.stop()
+
+
 def test_it_is_durable_unless_nothing_waits_for_the_disk(tmp_path: Path, environment: VirtualEnvironment) -> None:
     assert BlobCapability.DURABLE in FileBlobs(str(tmp_path), FileOptions(), environment).capabilities
     assert BlobCapability.DURABLE not in FileBlobs(str(tmp_path), FAST, environment).capabilities

@@ -3,7 +3,8 @@
     blobs = FileBlobs(folder, FileOptions(), environment)
 
 In the folder: `OWNER` (the lock, naming the owner), `FORMAT`, `staging/` for what is being written, and
-`objects/ab/cdef…` for what is there, named by the sha256 of its key.
+`objects/ab/cdef…` for what is there, named by the sha256 of its key; in a folder of the layout `plain` also `files/`,
+where other programs find the blobs by their keys.
 """
 
 from __future__ import annotations

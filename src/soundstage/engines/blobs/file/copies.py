@@ -11,14 +11,19 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from soundstage.core.errors import AlreadyExists, NotFound
-from soundstage.engines.blobs.file.objects import OBJECTS, Found, path_of, prepare, survey
+from soundstage.engines.blobs.file.layouts import FORMAT, Layout
+from soundstage.engines.blobs.file.objects import OBJECTS
 from soundstage.engines.blobs.refusals import damaged
-from soundstage.engines.rocks.folder import check_format, sync_file, sync_folder
-
-FORMAT = "FORMAT"
+from soundstage.engines.rocks.folder import sync_file, sync_folder
 
 
-def copy_to(source: Path, keys: Iterable[str], current: Callable[[str], int | None], folder: str) -> int:
+def copy_to(
+    source: Layout,
+    keys: Iterable[str],
+    current: Callable[[str], int | None],
+    folder: str,
+    layout_in: Callable[[Path], Layout],
+) -> int:
     """`folder`, which must not exist, is one of the blobs of `source` with these keys; returns how many.
 
     `current` tells the sequence of a key: a blob may be replaced or deleted meanwhile, and is then copied as it is
@@ -31,10 +36,11 @@ def copy_to(source: Path, keys: Iterable[str], current: Callable[[str], int | No
     shutil.rmtree(draft, ignore_errors=True)
     try:
         draft.mkdir(parents=True)
-        prepare(draft)
-        shutil.copyfile(source / FORMAT, draft / FORMAT)
+        copy = layout_in(draft)
+        copy.prepare()
+        shutil.copyfile(source.folder / FORMAT, draft / FORMAT)
         sync_file(draft / FORMAT)
-        copied = sum(_share_current(source, key, current, draft) for key in keys)
+        copied = sum(_share_current(source, key, current, copy) for key in keys)
         _sync_objects(draft)
         sync_folder(draft)
         os.rename(draft, target)
@@ -44,36 +50,37 @@ def copy_to(source: Path, keys: Iterable[str], current: Callable[[str], int | No
         shutil.rmtree(draft, ignore_errors=True)
 
 
-def found_in(folder: str) -> dict[str, Found]:
-    """The blobs of a copy, by key. Raises `NotFound` for a folder that is none."""
-    copy = Path(folder).absolute()
-    if not (copy / FORMAT).is_file():
-        raise NotFound(f"{copy} holds no backup", hint="name a folder that `soundstage data backup` made")
-    check_format(str(copy))
-    return survey(copy, clear=False)
+def check_copy(folder: Path) -> None:
+    """Raises `NotFound` for a folder that is no copy."""
+    if not (folder / FORMAT).is_file():
+        raise NotFound(f"{folder} holds no backup", hint="name a folder that `soundstage data backup` made")
 
 
-def bring_back(folder: str, blobs: Mapping[str, int], target: Path) -> None:
-    """The `blobs` of the copy in `folder`, given by key and sequence, are in `target` too; or none of them is."""
-    source = Path(folder).absolute()
+def bring_back(source: Layout, blobs: Mapping[str, int], target: Layout) -> None:
+    """The `blobs` of a copy, given by key and sequence, are in `target` too; or none of them is."""
+    pairs = [list(zip(source.parts(*blob), target.parts(*blob), strict=True)) for blob in blobs.items()]
     try:
-        for key, sequence in blobs.items():
-            _share(path_of(source, key, sequence), path_of(target, key, sequence))
-        _sync_objects(target)
+        # What makes blobs of files is there only once those are safe.
+        for alike in zip(*pairs, strict=True):
+            for file, there in alike:
+                _share(file, there)
+            _sync_objects(target.folder)
     except BaseException:
-        for key, sequence in blobs.items():
-            path_of(target, key, sequence).unlink(missing_ok=True)
+        for pair in pairs:
+            for _, there in reversed(pair):
+                there.unlink(missing_ok=True)
         raise
 
 
-def _share_current(source: Path, key: str, current: Callable[[str], int | None], target: Path) -> bool:
+def _share_current(source: Layout, key: str, current: Callable[[str], int | None], target: Layout) -> bool:
     """The blob of `key` is in `target` too; whether there was one."""
     tried: int | None = None
     while (sequence := current(key)) is not None:
         if sequence == tried:
             raise damaged(key)
         try:
-            _share(path_of(source, key, sequence), path_of(target, key, sequence))
+            for file, there in zip(source.parts(key, sequence), target.parts(key, sequence), strict=True):
+                _share(file, there)
             return True
         except FileNotFoundError:
             # A file is removed only once its key is known with another, or unknown.

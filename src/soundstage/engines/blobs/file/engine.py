@@ -22,9 +22,10 @@ from soundstage.core.ids import uuid4_hex
 from soundstage.core.size import Size
 from soundstage.core.turns import Turns
 from soundstage.engines.blobs import refusals
-from soundstage.engines.blobs.file.copies import bring_back, copy_to, found_in
+from soundstage.engines.blobs.file.copies import bring_back, check_copy, copy_to
 from soundstage.engines.blobs.file.disk import DISK, Disk
-from soundstage.engines.blobs.file.objects import STAGING, Reading, Undecided, name, path_of, prepare, remove, survey
+from soundstage.engines.blobs.file.layouts import Layout, LayoutName, check_layout, layout_of
+from soundstage.engines.blobs.file.objects import STAGING, Found, Reading, Undecided
 from soundstage.engines.blobs.file.staging import Cutter, Staged
 from soundstage.engines.blobs.index import Index
 from soundstage.engines.blobs.port import (
@@ -38,7 +39,7 @@ from soundstage.engines.blobs.port import (
     check_key,
     check_metadata,
 )
-from soundstage.engines.rocks.folder import FolderLock, check_format
+from soundstage.engines.rocks.folder import FolderLock
 from soundstage.engines.rocks.options import Durability
 from soundstage.engines.rocks.space import LowWater
 
@@ -59,6 +60,10 @@ class FileOptions(msgspec.Struct, frozen=True, kw_only=True):
     durability: Durability = "group"
     quota: Annotated[Size | None, Meta(description="more bytes of blobs than this are refused; none: no limit")] = None
     low_water: Annotated[Size, Meta(description="blobs are refused below this much free disk")] = Size(256 << 20)
+    layout: Annotated[
+        LayoutName,
+        Meta(description="`plain`: below `files/` other programs find each blob's bytes by its key; never changes"),
+    ] = "packed"
 
 
 class FileBlobs:
@@ -71,10 +76,12 @@ class FileBlobs:
 
     def __init__(self, folder: str, options: FileOptions, environment: Environment, disk: Disk = DISK) -> None:
         self._disk = disk
+        self._layout_name: LayoutName = options.layout
         self._durable = options.durability != "os"
         durable = {BlobCapability.DURABLE} if self._durable else set[BlobCapability]()
         self.capabilities: frozenset[BlobCapability] = frozenset({BlobCapability.CHECKPOINT} | durable)
         self.folder: Path = Path(folder).absolute()
+        self._layout = self._layout_in(self.folder)
         self._quota = options.quota
         self._environment = environment
         self._low_water = LowWater(str(self.folder), options.low_water, environment, _free_bytes)
@@ -91,10 +98,11 @@ class FileBlobs:
     async def start(self) -> None:
         lock = FolderLock(str(self.folder))
         try:
-            check_format(str(self.folder))
+            check_layout(self.folder, self._layout_name)
             self._executor = ThreadPoolExecutor(_THREADS, thread_name_prefix="soundstage-blobs")
-            await self._in_thread(prepare, self.folder)
-            found = await self._in_thread(survey, self.folder)
+            await self._in_thread(self._layout.prepare)
+            found = await self._in_thread(self._layout.survey)
+            await self._in_thread(self._layout.show_all, found)
         except BaseException:
             self._shut_down()
             lock.release()
@@ -113,7 +121,7 @@ class FileBlobs:
     @property
     def warning(self) -> str | None:
         """What should be seen to, though blobs are read and deleted; None while all is well."""
-        return self._low_water.warning
+        return self._low_water.warning or self._layout.warning
 
     def announce(self, url: str | None) -> None:
         """Whoever finds the folder held is told this address."""
@@ -134,7 +142,7 @@ class FileBlobs:
         said = check_metadata(metadata)
         self._check_free(key, expect)
         refusals.check_expiry(expires_us, self._environment.now_us())
-        staged = Staged(self.folder / STAGING / uuid4_hex(self._environment), self._disk)
+        staged = self._layout.staged(self.folder / STAGING / uuid4_hex(self._environment))
         taken, cutter = 0, Cutter()
         writing = deque[asyncio.Future[None]]()
         try:
@@ -236,7 +244,8 @@ class FileBlobs:
     async def checkpoint(self, folder: str) -> int:
         """See `BlobCheckpoints`; what expired and was not swept yet comes along."""
         self._check_open()
-        return await self._in_thread(copy_to, self.folder, list(self._sequences), self._current, folder)
+        keys = list(self._sequences)
+        return await self._in_thread(copy_to, self._layout, keys, self._current, folder, self._layout_in)
 
     def _current(self, key: str) -> int | None:
         return None if key in self._leaving else self._sequences.get(key)
@@ -247,17 +256,27 @@ class FileBlobs:
         return await to_the_end(self._restore(folder))
 
     async def _restore(self, folder: str) -> int:
-        found = await self._in_thread(found_in, folder)
+        copy, found = await self._in_thread(self._found_in, folder)
         for key in found:
             if key in self._sequences:
                 raise AlreadyExists(f"the blob {key!r} is there", hint="restore into a folder without it")
         sequences = {key: each.sequence for key, each in found.items()}
-        await self._in_thread(bring_back, folder, sequences, self.folder)
+        await self._in_thread(bring_back, copy, sequences, self._layout)
+        await self._in_thread(self._layout.show_all, found)
         for each in found.values():
             self._index.put(each.info)
         self._sequences.update(sequences)
         self._last_sequence = max(self._sequences.values(), default=0)
         return len(found)
+
+    def _found_in(self, folder: str) -> tuple[Layout, dict[str, Found]]:
+        copy = self._layout_in(Path(folder).absolute())
+        check_copy(copy.folder)
+        check_layout(copy.folder, self._layout_name)
+        return copy, copy.survey(clear=False)
+
+    def _layout_in(self, folder: Path) -> Layout:
+        return layout_of(self._layout_name, folder, self._disk, durable=self._durable)
 
     async def _keep(
         self, key: str, staged: Staged, expect: Expectation, expires_us: int, metadata: dict[str, str]
@@ -282,8 +301,7 @@ class FileBlobs:
         key, before = info.key, self._sequences.get(info.key)
         sequence = self._last_sequence = max(info.created_us, self._last_sequence + 1)
         try:
-            path = path_of(self.folder, key, sequence)
-            await self._in_thread(name, staged.path, path, durable=self._durable, disk=self._disk)
+            await self._in_thread(self._layout.name, staged, key, sequence)
         except Unavailable as error:
             if error.outcome != "not_applied":
                 self._replaced.setdefault(key, []).append(sequence)
@@ -302,22 +320,21 @@ class FileBlobs:
         self._replaced.pop(key, None)
 
     async def _remove(self, key: str, sequence: int) -> None:
-        path = path_of(self.folder, key, sequence)
-        await self._in_thread(remove, path, durable=self._durable, disk=self._disk)
+        await self._in_thread(self._layout.remove, key, sequence, last=key in self._leaving)
 
     async def _reading(self, key: str, start: int, end: int | None) -> tuple[BlobInfo, Reading]:
         for _ in range(_LOOKS_MAX):
             self._check_open()
             info = self._live(key)
             refusals.check_range(info, start, end)
-            path = path_of(self.folder, key, self._sequences[key])
+            sequence = self._sequences[key]
             try:
-                return info, await self._in_thread(Reading, path, info.size, start)
+                return info, await self._in_thread(self._layout.reading, key, sequence, info.size, start)
             except FileNotFoundError:
                 if key in self._leaving:
                     async with self._changing.at(key):
                         continue
-                if self._sequences.get(key) is not None and path == path_of(self.folder, key, self._sequences[key]):
+                if self._sequences.get(key) == sequence:
                     raise refusals.damaged(key) from None
         raise Unavailable(f"the blob {key!r} keeps being replaced", hint="read it again", outcome="not_applied")
 

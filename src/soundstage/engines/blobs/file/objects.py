@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -58,17 +59,31 @@ def survey(folder: Path, *, clear: bool = True) -> dict[str, Found]:
 
     A file that is no blob is left where it is, and the log told: a read would find it damaged.
     """
+
+    def drop(found: Found) -> None:
+        path_of(folder, found.info.key, found.sequence).unlink(missing_ok=True)
+
+    return newest_of((folder / OBJECTS).glob("*/*"), file_size, drop if clear else None)
+
+
+def newest_of(
+    heads: Iterable[Path], length: Callable[[int], int], drop: Callable[[Found], None] | None
+) -> dict[str, Found]:
+    """The blobs whose heads these files begin with, the newest of each key; the others are given to `drop`.
+
+    `length` tells how long such a file is, by the size of its blob: one that is shorter is damaged.
+    """
     newest: dict[str, Found] = {}
-    for path in (folder / OBJECTS).glob("*/*"):
-        found = _read_info(path)
+    for path in heads:
+        found = _read_info(path, length)
         if found is None:
             continue
         known = newest.get(found.info.key)
         if known is None or known.sequence < found.sequence:
             newest[found.info.key] = found
             found = known
-        if found is not None and clear:
-            path_of(folder, found.info.key, found.sequence).unlink(missing_ok=True)
+        if found is not None and drop is not None:
+            drop(found)
     return newest
 
 
@@ -120,13 +135,17 @@ def _undecided(error: OSError) -> Undecided:
 class Reading:
     """An open blob; blocks are checked when they are read.
 
-    `first` is the `block` at the position from which it is read: a short read waits for a thread once.
+    `first` is the `block` at the position from which it is read: a short read waits for a thread once. `sums` is the
+    file that has the head and the sums, where that of the bytes has nothing but them.
     """
 
-    def __init__(self, path: Path, size: int, position: int) -> None:
+    def __init__(self, path: Path, size: int, position: int, sums: Path | None = None) -> None:
         self._size = size
-        self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self._begin, self._sums_at = (HEAD_BYTES, HEAD_BYTES + size) if sums is None else (0, HEAD_BYTES)
+        self._descriptors = [os.open(path, os.O_RDONLY | os.O_CLOEXEC)]
         try:
+            if sums is not None:
+                self._descriptors.append(os.open(sums, os.O_RDONLY | os.O_CLOEXEC))
             self.first: bytes | None = self.block(position) if position < size else b""
         except OSError:
             self.close()
@@ -135,26 +154,26 @@ class Reading:
     def block(self, position: int) -> bytes | None:
         """The rest of the block that holds `position`, from there on; None when it is not what was written."""
         stretch = stretch_at(position, self._size)
-        data = _read_all(self._descriptor, stretch.end - stretch.start, HEAD_BYTES + stretch.start)
-        expected = _read_all(self._descriptor, SUM_BYTES, HEAD_BYTES + self._size + SUM_BYTES * stretch.block)
+        data = _read_all(self._descriptors[0], stretch.end - stretch.start, self._begin + stretch.start)
+        expected = _read_all(self._descriptors[-1], SUM_BYTES, self._sums_at + SUM_BYTES * stretch.block)
         if block_sum(data) != expected:
             return None
         return data[position - stretch.start :]
 
     def close(self) -> None:
         """Idempotent."""
-        if self._descriptor >= 0:
-            descriptor, self._descriptor = self._descriptor, -1
+        descriptors, self._descriptors = self._descriptors, []
+        for descriptor in descriptors:
             os.close(descriptor)
 
 
-def _read_info(path: Path) -> Found | None:
+def _read_info(path: Path, length: Callable[[int], int]) -> Found | None:
     try:
         with open(path, "rb") as file:
             info = decode_head(file.read(HEAD_BYTES))
-            if os.fstat(file.fileno()).st_size < file_size(info.size):
+            if os.fstat(file.fileno()).st_size < length(info.size):
                 raise ValueError("the file is cut short")
-        return Found(info, int(path.name.rpartition("-")[2], 16))
+        return Found(info, int(path.stem.rpartition("-")[2], 16))
     except (ValueError, msgspec.MsgspecError) as error:
         log.error("a file among the blobs is damaged", extra={"path": str(path), "reason": str(error)})
         return None

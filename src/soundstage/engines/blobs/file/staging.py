@@ -14,10 +14,15 @@ from soundstage.engines.blobs.port import BlobInfo
 
 
 class Staged:
-    """One file below `staging/`; nobody reads it before it is sealed and named."""
+    """One file below `staging/`; nobody reads it before it is sealed and named.
 
-    def __init__(self, path: Path, disk: Disk = DISK) -> None:
+    `sums` is the file that is to have the head and the sums, where that of the bytes has nothing but them.
+    """
+
+    def __init__(self, path: Path, disk: Disk = DISK, sums: Path | None = None) -> None:
         self.path = path
+        self.sums = sums
+        self._begin = HEAD_BYTES if sums is None else 0
         self._disk = disk
         self.size: int = 0
         self._descriptor = -1
@@ -33,9 +38,9 @@ class Staged:
     def write(self, data: bytes) -> None:
         """`data` follows what was written before."""
         if self._descriptor < 0:
-            self._descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            self._descriptor = _made(self.path)
         self._sha256.update(data)
-        _write_all(self._descriptor, data, HEAD_BYTES + self.size)
+        _write_all(self._descriptor, data, self._begin + self.size)
         self.size += len(data)
         if not self._partial and len(data) == BLOCK_BYTES:
             self._sums.append(block_sum(data))
@@ -46,11 +51,14 @@ class Staged:
             del self._partial[:BLOCK_BYTES]
 
     def seal(self, info: BlobInfo, *, durable: bool) -> None:
-        """The file is whole, with its info and the sums of its blocks; on disk when `durable`."""
+        """The blob is whole, with its info and the sums of its blocks; on disk when `durable`."""
         if self._partial:
             self._sums.append(block_sum(bytes(self._partial)))
-        _write_all(self._descriptor, b"".join(self._sums), HEAD_BYTES + self.size)
-        _write_all(self._descriptor, encode_head(info), 0)
+        if self.sums is None:
+            _write_all(self._descriptor, b"".join(self._sums), HEAD_BYTES + self.size)
+            _write_all(self._descriptor, encode_head(info), 0)
+        else:
+            self._write_beside(self.sums, encode_head(info) + b"".join(self._sums), durable=durable)
         if durable:
             self._disk.sync(self._descriptor)
         self._close()
@@ -60,6 +68,20 @@ class Staged:
         self._close()
         with suppress(OSError):
             self.path.unlink(missing_ok=True)
+        if self.sums is not None:
+            with suppress(OSError):
+                self.sums.unlink(missing_ok=True)
+
+    def _write_beside(self, sums: Path, content: bytes, *, durable: bool) -> None:
+        # Other programs find the bytes by name; none of them is to change what the sums are of.
+        os.fchmod(self._descriptor, 0o400)
+        descriptor = _made(sums)
+        try:
+            _write_all(descriptor, content, 0)
+            if durable:
+                self._disk.sync(descriptor)
+        finally:
+            os.close(descriptor)
 
     def _close(self) -> None:
         if self._descriptor >= 0:
@@ -91,6 +113,10 @@ class Cutter:
         rest = b"".join(self._waiting)
         self._waiting, self._size = [], 0
         return rest
+
+
+def _made(path: Path) -> int:
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
 
 
 def _write_all(descriptor: int, data: bytes, at: int) -> None:
