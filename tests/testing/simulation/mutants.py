@@ -554,6 +554,19 @@ MUTANTS: dict[str, Mutant] = {
         steps=4_000,
         seed=2,
     ),
+    "a_plain_blob_is_there_before_its_bytes_are_safe": Mutant(
+        "memory",
+        (
+            Edit(
+                f"{FILES}.plain",
+                "            if self._durable:\n                self._disk.sync_folder(path.parent)\n",
+                "",
+            ),
+        ),
+        system="files",
+        steps=4_000,
+        seed=9,
+    ),
     "half_an_upload_stays": Mutant(
         "memory",
         (Edit(f"{FILES}.staging", "            self.path.unlink(missing_ok=True)", "            pass"),),

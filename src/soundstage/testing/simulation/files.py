@@ -47,6 +47,8 @@ UNIT = 8
 
 SIZES = (16, 16, 4_096, 70_000, 300_000, BLOCK_BYTES, BLOCK_BYTES + 16)
 QUOTA = 4 << 20
+PLAIN_SHARE = 0.4
+"""Of the folders, those that other programs may open."""
 CHUNK = 100_000
 TTLS_S = (0.5, 5.0, 60.0)
 
@@ -117,11 +119,13 @@ class FilesPlay:
 
     def __init__(self, site: Site, random: Random) -> None:
         self._site = site
-        self._environment = SimulatedEnvironment(site.loop, f"shelf {random.random()}")
+        number = random.random()
+        self._environment = SimulatedEnvironment(site.loop, f"shelf {number}")
         self.shelf: Shelf = Shelf(
             self._environment,
             random,
             quota=QUOTA,
+            layout="plain" if number < PLAIN_SHARE else "packed",
             on_end=self._ended,
             refusing=random.choice((0.0, 0.02, 0.1)),
         )
@@ -273,8 +277,10 @@ class FilesPlay:
         return number
 
     def _end(self, key: str, number: int, answer: Answer) -> None:
-        del self._changing[key, number]
-        self._judges[key].end(number, answer)
+        # The call may have come to the machine after the one that it was begun on, and is taken for lost already.
+        if (key, number) in self._changing:
+            del self._changing[key, number]
+            self._judges[key].end(number, answer)
 
     def _refuse(self, key: str, number: int) -> None:
         # The machine may have ended before the call came to it.

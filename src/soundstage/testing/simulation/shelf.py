@@ -23,7 +23,9 @@ from soundstage.core.errors import Unavailable
 from soundstage.core.size import Size
 from soundstage.engines.blobs.file.disk import Disk
 from soundstage.engines.blobs.file.engine import FileBlobs, FileOptions
+from soundstage.engines.blobs.file.layouts import LayoutName
 from soundstage.engines.blobs.file.objects import OBJECTS, STAGING
+from soundstage.engines.blobs.file.plain import SUMS
 from soundstage.testing.simulation.environment import SimulatedEnvironment
 from soundstage.testing.simulation.storage import scratch
 from soundstage.testing.simulation.turn import dice, present, strikes
@@ -71,7 +73,8 @@ class ForgetfulFolder(Disk):
 
     def sync_folder(self, folder: Path) -> None:
         self._begin()
-        self._names[folder.name] = {path.name: self._safe(path) for path in sorted(folder.iterdir())}
+        if folder.parent == self._folder / OBJECTS:
+            self._names[folder.name] = {path.name: self._safe(path) for path in sorted(folder.iterdir())}
         self._step()
 
     def _begin(self) -> None:
@@ -140,6 +143,7 @@ class Shelf:
         random: Random,
         *,
         quota: int,
+        layout: LayoutName = "packed",
         on_end: Callable[[], None],
         refusing: float,
     ) -> None:
@@ -148,7 +152,7 @@ class Shelf:
         self.counts: Counter[str] = Counter()
         self._environment = environment
         self._random = random
-        self._options = FileOptions(durability=self.durability, quota=Size(quota), low_water=Size(0))
+        self._options = FileOptions(durability=self.durability, quota=Size(quota), low_water=Size(0), layout=layout)
         self._on_end = on_end
         self._refusing = refusing
         self._root = Path(tempfile.mkdtemp(prefix="soundstage-simulation-", dir=scratch()))
@@ -219,9 +223,9 @@ class Shelf:
         shutil.rmtree(self._root, ignore_errors=True)
 
     def left(self) -> tuple[int, int]:
-        """How many files are being written, and how many are there."""
-        staged = sum(1 for _ in (self.folder / STAGING).iterdir())
-        return staged, sum(1 for _ in (self.folder / OBJECTS).glob("*/*"))
+        """How many blobs are being written, and how many are there."""
+        staged = sum(1 for path in (self.folder / STAGING).iterdir() if path.suffix != SUMS)
+        return staged, sum(1 for path in (self.folder / OBJECTS).glob("*/*") if path.suffix != SUMS)
 
     async def _go_on(self, engine: SteppedBlobs, number: int, down_s: float) -> None:
         # What its code still does, it does to a folder that nobody looks at any more.
