@@ -1,7 +1,7 @@
 """How documents lie in OpenSearch: the mapping of an index.
 
-Each field has its own name. Names in capitals are this engine's: `ID` is sorted by, `WORDS` holds the words of texts,
-one space apart, which is what is searched. No caller sees them.
+Each field has its own name. Names in capitals are this engine's: `ID` is sorted by, `WORDS` holds the words of texts
+with spaces between, which is what is searched. No caller sees them.
 """
 
 from __future__ import annotations
