@@ -11,17 +11,8 @@ import msgspec
 import pyarrow.parquet as pq
 import pytest
 from tests.core.words import content_of_words, documents
-from tests.data.kv.parquet.conftest import (
-    CONFIG,
-    Stopping,
-    content_of,
-    contents,
-    exported,
-    imported,
-    make,
-    over,
-    plain,
-)
+from tests.data.kv.parquet.conftest import contents, exported, imported, make, plain
+from tests.data.parquet.conftest import CONFIG, Stopping, content_of, over
 
 from soundstage.core.compression import compress
 from soundstage.core.dictionaries import Dictionary, codec_of_dictionary
@@ -151,8 +142,7 @@ async def test_no_row_is_there_before_its_dictionary_wherever_an_import_is_stopp
     monkeypatch.setattr(importing, "PIECE_ROWS", 1)
     monkeypatch.setattr("soundstage.data.parquet.files.STEP_ROWS", 1)
     monkeypatch.setattr("soundstage.data.parquet.files.BATCH_ROWS", 1)
-    engine = Stopping(SystemEnvironment())
-    engine.name = table
+    engine = Stopping(SystemEnvironment(), table)
     async with over(engine, tmp_path) as stage:
         file = (await exported(await filled(stage))).file
         again = await make(stage, "again")

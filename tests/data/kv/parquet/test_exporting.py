@@ -12,7 +12,8 @@ import msgspec
 import polars
 import pyarrow.parquet as pq
 import pytest
-from tests.data.kv.parquet.conftest import Stopping, content_of, contents, exported, fill, make, over
+from tests.data.kv.parquet.conftest import contents, exported, fill, make
+from tests.data.parquet.conftest import Stopping, content_of, over
 
 from soundstage.core.call import Principal
 from soundstage.core.environment import SystemEnvironment
@@ -185,7 +186,7 @@ async def test_it_can_be_read_by_who_may_read_the_namespace(stage: Stage, films:
 async def test_it_goes_on_where_it_was_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, calls: int) -> None:
     monkeypatch.setattr(exporting, "_PAGE", Budget(rows=6))
     monkeypatch.setattr(exporting, "GROUP_ROWS", 10)
-    engine = Stopping(SystemEnvironment())
+    engine = Stopping(SystemEnvironment(), "kv/films")
     async with over(engine, tmp_path) as stage:
         films = await make(stage, "films")
         await fill(films)
@@ -209,7 +210,7 @@ async def test_it_goes_on_behind_values_in_chunks_that_were_put_aside(
 ) -> None:
     monkeypatch.setattr(exporting, "_PAGE", Budget(rows=2))
     monkeypatch.setattr(exporting, "GROUP_BYTES", 3 * MIB)
-    engine = Stopping(SystemEnvironment())
+    engine = Stopping(SystemEnvironment(), "kv/films")
     async with over(engine, tmp_path) as stage:
         films = await make(stage, "films")
         for number in range(9):

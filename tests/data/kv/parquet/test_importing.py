@@ -9,19 +9,8 @@ import duckdb
 import polars
 import pyarrow as pa
 import pytest
-from tests.data.kv.parquet.conftest import (
-    Stopping,
-    content_of,
-    contents,
-    exported,
-    fill,
-    imported,
-    make,
-    over,
-    plain,
-    sent,
-    written,
-)
+from tests.data.kv.parquet.conftest import contents, exported, fill, imported, make, plain
+from tests.data.parquet.conftest import Stopping, content_of, over, sent, written
 
 from soundstage.core.call import Principal
 from soundstage.core.compression import compress
@@ -327,8 +316,7 @@ async def test_it_goes_on_where_it_was_stopped(
     monkeypatch.setattr("soundstage.data.parquet.files.BATCH_ROWS", 5)
     monkeypatch.setattr("soundstage.data.parquet.files.STEP_ROWS", 5)
     monkeypatch.setattr(importing, "AT_ONCE", 2)
-    engine = Stopping(SystemEnvironment())
-    engine.name = "kv/again"
+    engine = Stopping(SystemEnvironment(), "kv/again")
     async with over(engine, tmp_path) as stage:
         films = await make(stage, "films")
         for number in range(60):

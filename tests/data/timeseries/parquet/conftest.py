@@ -1,26 +1,21 @@
-"""Stages that carry jobs out, events to take along, and an engine that stops at a given step."""
+"""A stage that carries jobs out, and events to take along."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Sequence
 from io import BytesIO
-from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from tests.data.parquet.conftest import written
+from tests.data.parquet.conftest import CONFIG, content_of
 from tests.data.timeseries.conftest import event, make
 
 from soundstage.core.files import File
 from soundstage.core.time import Instant
 from soundstage.data.timeseries import Event, EventItem, TimeInterval, TimeSeries
 from soundstage.data.timeseries.api import EventsExported, EventsImported
-from soundstage.engines.records.memory import MemoryRecords
 from soundstage.runtime.stage import Stage
-
-CONFIG = {"jobs": {"poll_interval": "10ms"}}
 
 AT = 1_700_000_000_123_456_789
 MINUTE = 60 * 10**9
@@ -31,6 +26,9 @@ SLICED: dict[str, Any] = {
     "accept_limit": "0s",
     "time_partition": {"seconds_per_slice": "10m", "seconds_per_bucket": "2m", "event_buckets": 2},
 }
+
+SLICES = "timeseries/*/*"
+"""What the names of tables of slices are like."""
 
 
 @pytest.fixture
@@ -71,10 +69,6 @@ async def imported(series: TimeSeries, file: File, **given: Any) -> EventsImport
     return await (await series.import_parquet(file=file, **given)).result()
 
 
-async def content_of(stage: Stage, file: File) -> bytes:
-    return b"".join([chunk async for chunk in stage.files.open(file)])
-
-
 async def events_in(stage: Stage, file: File) -> list[Event]:
     """The rows of a file of ours, newest first by their ids."""
     table = pq.read_table(BytesIO(await content_of(stage, file)))
@@ -94,38 +88,3 @@ async def events_in(stage: Stage, file: File) -> list[Event]:
 
 def in_order(events: Sequence[Event]) -> list[Event]:
     return sorted(events, key=lambda each: (each.time_series_id, -each.event_time, each.event_id))
-
-
-async def sent(stage: Stage, columns: dict[str, Any], name: str = "rows.parquet", **given: Any) -> File:
-    """A file of another program's, kept by the stage."""
-    return await stage.files.upload(written(columns, **given), name=name)
-
-
-class Stopping(MemoryRecords):
-    """An engine that never answers the call after the next `left` walks or writes of slices."""
-
-    def __init__(self, environment: Any) -> None:
-        super().__init__(environment)
-        self.left: int | None = None
-        self.stopped = asyncio.Event()
-
-    async def walk(self, table: str, *given: Any, **named: Any) -> Any:
-        await self._count(table)
-        return await super().walk(table, *given, **named)
-
-    async def apply(self, table: str, *given: Any, **named: Any) -> Any:
-        await self._count(table)
-        return await super().apply(table, *given, **named)
-
-    async def _count(self, table: str) -> None:
-        if self.left is None or table.count("/") != 2:
-            return
-        self.left -= 1
-        if self.left < 0:
-            self.stopped.set()
-            await asyncio.Event().wait()
-
-
-def over(engine: Stopping, folder: Path) -> Stage:
-    """A stage over that engine, not yet begun."""
-    return Stage.open(data=folder, config=CONFIG, engines={"default": engine}, variables={})

@@ -11,18 +11,17 @@ import msgspec
 import polars
 import pyarrow.parquet as pq
 import pytest
+from tests.data.parquet.conftest import Stopping, content_of, over
 from tests.data.timeseries.conftest import event, everything, make
 from tests.data.timeseries.parquet.conftest import (
     AT,
     MINUTE,
     SLICED,
+    SLICES,
     YEARS,
-    Stopping,
-    content_of,
     events_in,
     exported,
     in_order,
-    over,
     some,
 )
 
@@ -161,7 +160,7 @@ async def test_nothing_is_left_beside_the_file(stage: Stage, trips: TimeSeries) 
 async def test_it_goes_on_where_it_was_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, calls: int) -> None:
     monkeypatch.setattr(walking, "_PAGE", Budget(rows=2))
     monkeypatch.setattr(exporting, "GROUP_ROWS", 4)
-    engine = Stopping(SystemEnvironment())
+    engine = Stopping(SystemEnvironment(), SLICES)
     async with over(engine, tmp_path) as stage:
         trips = await make(stage, **SLICED)
         wide = [event(AT + n, f"w{n}", "bike-0", **{f"k{k}": b"v" for k in range(5)}) for n in range(4)]
@@ -181,7 +180,7 @@ async def test_it_goes_on_where_it_was_stopped(tmp_path: Path, monkeypatch: pyte
 async def test_what_was_read_before_is_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(walking, "_PAGE", Budget(rows=2))
     monkeypatch.setattr(exporting, "GROUP_ROWS", 4)
-    engine = Stopping(SystemEnvironment())
+    engine = Stopping(SystemEnvironment(), SLICES)
     async with over(engine, tmp_path) as stage:
         trips = await make(stage)
         await trips.write_event_records_sync(events=some())

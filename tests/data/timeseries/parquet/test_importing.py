@@ -8,19 +8,9 @@ from typing import Any, ClassVar
 
 import pyarrow as pa
 import pytest
+from tests.data.parquet.conftest import Stopping, over, sent
 from tests.data.timeseries.conftest import event, everything, make
-from tests.data.timeseries.parquet.conftest import (
-    AT,
-    MINUTE,
-    SLICED,
-    Stopping,
-    exported,
-    imported,
-    in_order,
-    over,
-    sent,
-    some,
-)
+from tests.data.timeseries.parquet.conftest import AT, MINUTE, SLICED, SLICES, exported, imported, in_order, some
 
 from soundstage.core.environment import SystemEnvironment
 from soundstage.core.errors import DataLoss, InvalidArgument, NotFound
@@ -334,7 +324,7 @@ async def test_it_goes_on_where_it_was_stopped(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(importing, "PIECE_ROWS", 3)
     monkeypatch.setattr("soundstage.data.parquet.files.BATCH_ROWS", 4)
     monkeypatch.setattr("soundstage.data.parquet.files.STEP_ROWS", 4)
-    engine = Stopping(SystemEnvironment())
+    engine = Stopping(SystemEnvironment(), SLICES)
     rows = {
         "time_series_id": [f"bike-{number % 3}" for number in range(20)],
         "event_time": [AT + number * MINUTE for number in range(20)],
@@ -362,7 +352,7 @@ async def test_rows_that_were_checkpointed_are_not_stored_again(
     monkeypatch.setattr(importing, "PIECE_ROWS", 4)
     monkeypatch.setattr("soundstage.data.parquet.files.BATCH_ROWS", 4)
     monkeypatch.setattr("soundstage.data.parquet.files.STEP_ROWS", 4)
-    engine = Stopping(SystemEnvironment())
+    engine = Stopping(SystemEnvironment(), SLICES)
     rows = {"time_series_id": ["a"] * 40, "event_time": [AT + n for n in range(40)], "k": ["v"] * 40}
     async with over(engine, tmp_path) as stage:
         trips = await make(stage)
