@@ -52,8 +52,9 @@ def contributed_roles(systems: Mapping[str, System]) -> list[tuple[str, Role]]:
     """Every role of `systems`, with the name of its system. Raises `Unavailable` for an extra that is missing."""
     found: list[tuple[str, Role]] = []
     for name, system in systems.items():
-        if find_spec(f"{system.path}.roles") is not None:
-            found += [(name, role) for role in part_of(system, "roles").ROLES]
+        roles = part_if_any(system, "roles")
+        if roles is not None:
+            found += [(name, role) for role in roles.ROLES]
     return found
 
 
@@ -70,6 +71,11 @@ def part_of(system: System, part: str) -> Any:
             retryable=False,
             outcome="not_applied",
         ) from None
+
+
+def part_if_any(system: System, part: str) -> Any:
+    """As `part_of`; None where the package has no such module."""
+    return None if find_spec(f"{system.path}.{part}") is None else part_of(system, part)
 
 
 class Systems:
@@ -107,10 +113,7 @@ class Systems:
 
     def namespace_config(self, name: str) -> type[Any] | None:
         """The struct of a namespace's knobs, or None for a system without namespaces."""
-        system = self.find(name)
-        if find_spec(f"{system.path}.config") is None:
-            return None
-        return getattr(part_of(system, "config"), "NamespaceConfig", None)
+        return getattr(part_if_any(self.find(name), "config"), "NamespaceConfig", None)
 
     def abstractions(self) -> list[str]:
         """The names of the systems that have namespaces."""
@@ -126,8 +129,8 @@ class Systems:
 
     def panels(self, name: str) -> tuple[Panel, ...]:
         """What the console shows of the system `name`, by its module `pages`; nothing where there is none."""
-        system = self.find(name)
-        return part_of(system, "pages").PANELS if find_spec(f"{system.path}.pages") is not None else ()
+        pages = part_if_any(self.find(name), "pages")
+        return () if pages is None else pages.PANELS
 
     def service(self, name: str) -> Service:
         """The service of a system, constructed on first use; it may not have been started."""
@@ -177,9 +180,7 @@ class Systems:
 
     def _config(self, system: System) -> Any:
         knobs = self._knobs.get(system.name)
-        config = None
-        if find_spec(f"{system.path}.config") is not None:
-            config = getattr(part_of(system, "config"), "SystemConfig", None)
+        config = getattr(part_if_any(system, "config"), "SystemConfig", None)
         if config is None:
             if knobs:
                 raise InvalidArgument(f"the system {system.name!r} has no knobs", field=f"systems.{system.name}")

@@ -177,7 +177,8 @@ class Producing:
         """An entry goes to each of the places in `unknown`, and all else when those are there."""
         producer, openings = self._producer, self._openings
         heads = [places.index(place) for place in unknown]
-        rest = [number for number in range(len(entries)) if number not in frozenset(heads)]
+        first = frozenset(heads)
+        rest = [number for number in range(len(entries)) if number not in first]
         left = len(heads)
 
         def heard(error: Any, message: Any) -> None:
