@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.conformance.clocks import LaterClock
 from tests.core.words import documents
 
 from soundstage.core.call import Call
 from soundstage.core.compression import compress
 from soundstage.core.dictionaries import Dictionary
-from soundstage.core.environment import SystemEnvironment
 from soundstage.core.errors import InvalidArgument, NotFound, Unavailable
 from soundstage.data.kv import KeyValue, MatchAll, Predicate, PutItem
 from soundstage.data.kv.api import ClientCapabilities, DictionariesDropped, DropDictionaries, TrainDictionary
@@ -30,21 +30,6 @@ VALUES = documents(100)
 SHELF = "kv/people/values"
 POINTS = [(number, when) for number in range(1, 6) for when in ("before", "after")]
 """A dictionary is made, retired, needed by none, about to be dropped, and dropped."""
-
-
-class Ahead(SystemEnvironment):
-    """The machine's clocks, so many seconds later."""
-
-    seconds: float = 0.0
-
-    def now_ns(self) -> int:
-        return super().now_ns() + round(self.seconds * 1e9)
-
-    def now_us(self) -> int:
-        return self.now_ns() // 1_000
-
-    def monotonic_ns(self) -> int:
-        return super().monotonic_ns() + round(self.seconds * 1e9)
 
 
 class Server:
@@ -68,16 +53,16 @@ class Server:
         job: Any = Unhurried()
         return await self.service.drop_dictionaries(Call(), DropDictionaries(namespace="people"), job)
 
-    async def live_through(self, size: int, clock: Ahead) -> None:
+    async def live_through(self, size: int, clock: LaterClock) -> None:
         """A dictionary is made, retired, and dropped, for no value needs it."""
         await self.train(size)
         await self.wind_up(clock)
 
-    async def wind_up(self, clock: Ahead) -> None:
+    async def wind_up(self, clock: LaterClock) -> None:
         """Only those are left that a value needs."""
         await self.kv.retire_dictionary()
         for _ in range(2):
-            clock.seconds += 9_000
+            clock.off_s += 9_000
             await self.drop()
 
     async def put(self, id: str, codec: str) -> None:
@@ -94,12 +79,12 @@ class Server:
 
 
 @pytest.fixture
-def clock() -> Ahead:
-    return Ahead()
+def clock() -> LaterClock:
+    return LaterClock()
 
 
 @pytest.fixture
-async def servers(cassandra: Cluster, clock: Ahead, tmp_path: Path) -> AsyncIterator[tuple[Server, Server]]:
+async def servers(cassandra: Cluster, clock: LaterClock, tmp_path: Path) -> AsyncIterator[tuple[Server, Server]]:
     """Two, and a namespace with values that have much in common."""
     url = f"{cassandra.url}/suite?space=words-{time.time_ns()}"
     config: dict[str, Any] = {"engines": {"default": {"url": url}}, "telemetry": {"log_level": "warning"}}
@@ -119,7 +104,7 @@ async def servers(cassandra: Cluster, clock: Ahead, tmp_path: Path) -> AsyncIter
 
 
 async def test_what_one_trains_the_other_writes_with_and_drops_when_no_value_needs_it(
-    servers: tuple[Server, Server], clock: Ahead
+    servers: tuple[Server, Server], clock: LaterClock
 ) -> None:
     one, two = servers
     codec = await one.train()
@@ -134,14 +119,14 @@ async def test_what_one_trains_the_other_writes_with_and_drops_when_no_value_nee
     for server in servers:
         assert await server.values("ada") == [VALUES[1], VALUES[0], VALUES[2]]
     await one.kv.retire_dictionary()
-    clock.seconds += 3_600
+    clock.off_s += 3_600
     with pytest.raises(InvalidArgument):
         await two.put("bob", codec)
     assert (await two.drop()).needed == [codec]
     assert await one.values("ada") == [VALUES[1], VALUES[0], VALUES[2]]
     await one.kv.delete_items(id="ada", predicate=Predicate(match_all=MatchAll()))
     assert (await two.drop()).waiting == [codec]
-    clock.seconds += 9_000
+    clock.off_s += 9_000
     assert (await one.drop()).dropped == [codec]
     for server in servers:
         with pytest.raises(NotFound):
@@ -149,7 +134,7 @@ async def test_what_one_trains_the_other_writes_with_and_drops_when_no_value_nee
 
 
 async def test_a_job_may_end_before_and_after_each_of_its_writes(
-    servers: tuple[Server, Server], clock: Ahead, monkeypatch: pytest.MonkeyPatch
+    servers: tuple[Server, Server], clock: LaterClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another server does it again; the value that needs a dictionary is read after each, and no other is kept."""
     one, two = servers
