@@ -17,6 +17,8 @@ T = TypeVar("T")
 
 LANES_MAX = 2
 
+SIGNALS_SEEN_S = 1.0
+
 SMALL_SERVERS = frozenset({"memcached", "postgresql", "redis", "s3", "temporal"})
 """Servers that take some tens of megabytes, or little more; all others take a gigabyte each."""
 
@@ -48,5 +50,6 @@ def run_in_lanes(
                 if len(running) < count and may_run(suite, running.values(), servers):
                     waiting.remove(suite)
                     running[pool.submit(run, suite)] = suite
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
+            # A signal that comes right before the process goes to sleep is seen when it wakes up.
+            for future in wait(running, timeout=SIGNALS_SEEN_S, return_when=FIRST_COMPLETED).done:
                 yield running.pop(future), future.result()
