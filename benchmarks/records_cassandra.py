@@ -47,7 +47,7 @@ class Scale(msgspec.Struct, frozen=True):
     warm: int = 2
 
 
-FULL = Scale(rounds=21, calls=2_000, decisions=200)
+FULL = Scale(rounds=31, calls=2_000, decisions=200, warm=20)
 QUICK = Scale(rounds=5, calls=2_000, decisions=200)
 
 

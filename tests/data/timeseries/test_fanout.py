@@ -12,8 +12,8 @@ def test_a_quarter_more_than_pages_needed_within_bounds(needed: float, width: in
     assert FanOut(needed, 64).width() == width
 
 
-@pytest.mark.parametrize(("needed", "width"), [(0.0, 1), (1.9, 1), (2.0, 2), (8.9, 8), (1_000.0, 64)])
-def test_where_the_store_is_in_this_process_none_more_than_pages_needed(needed: float, width: int) -> None:
+@pytest.mark.parametrize(("needed", "width"), [(0.0, 1), (1.4, 1), (1.6, 2), (8.9, 9), (1_000.0, 64)])
+def test_where_the_store_is_in_this_process_as_many_as_pages_needed(needed: float, width: int) -> None:
     assert FanOut(needed, 64, elsewhere=False).width() == width
 
 
@@ -33,3 +33,21 @@ def test_pages_that_need_many_bring_it_up_to_the_bound() -> None:
 
 def test_within_a_page_it_doubles_up_to_the_bound() -> None:
     assert [FanOut(1, 64).wider(width) for width in (1, 8, 40, 64)] == [2, 16, 64, 64]
+
+
+def test_where_the_store_is_in_this_process_an_average_that_comes_near_from_below_reads_them_all_at_once() -> None:
+    found = FanOut(8.0, 64, elsewhere=False)
+    for _ in range(40):
+        found.learn(10)
+    assert (found.needed < 10, found.width()) == (True, 10)
+
+
+def test_where_the_store_is_in_this_process_a_page_that_needs_more_reads_a_quarter_more_and_then_doubles() -> None:
+    found, widths = FanOut(16, 64, elsewhere=False), [16]
+    for _ in range(6):
+        widths.append(found.wider(widths[-1]))
+    assert widths == [16, 4, 8, 16, 32, 64, 64]
+
+
+def test_where_the_store_is_in_this_process_a_page_that_needed_one_reads_another() -> None:
+    assert FanOut(1, 64, elsewhere=False).wider(1) == 1

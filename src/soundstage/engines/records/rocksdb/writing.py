@@ -27,7 +27,7 @@ from soundstage.engines.records.rocksdb.tables import Table
 from soundstage.engines.records.tombstones import Fragments
 from soundstage.engines.rocks.database import Family
 
-FEW_ROWS = 64
+FEW_ROWS = 32
 """Up to so many rows are deleted one by one: every range delete slows down later reads of the memtable."""
 
 _NONE = Header(b"")
