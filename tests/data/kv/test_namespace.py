@@ -115,7 +115,7 @@ def test_conditions_are_taken_as_configured_or_where_they_cost_the_engine_little
 def test_conditions_on_an_engine_that_cannot_are_refused() -> None:
     with pytest.raises(InvalidArgument, match="takes no conditional writes") as refused:
         tables("people", NamespaceConfig(conditional_writes=True), UNABLE)
-    assert refused.value.field == "config.conditional_writes"
+    assert refused.value.field == "conditional_writes"
     assert "another engine" in (refused.value.hint or "")
 
 

@@ -136,6 +136,8 @@ def test_these_contradict_each_other(apart: NamespaceConfig, field: str) -> None
         ({"retention": {"closes": "1d"}}, "retention.closes"),
         ({"page_size": 0}, "page_size"),
         ({"retention": {"close_after": "2d", "delete_after": "1d"}}, "retention.delete_after"),
+        ({"compaction": {"engine": "nowhere"}}, "compaction.engine"),
+        ({"index": {"engine": "nowhere", "fields": {"station": "keyword"}}}, "index.engine"),
     ],
 )
 async def test_a_namespace_with_bad_knobs_is_refused_by_their_path(

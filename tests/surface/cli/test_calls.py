@@ -273,7 +273,8 @@ def test_who_reads_makes_no_data_folder(cli: Cli, tmp_path: Path, command: tuple
     assert sorted(path.name for path in tmp_path.iterdir()) == before
     if command[0] not in ("config", "engines") and "--help" not in command:
         folder = "typo" if "typo" in command else "./soundstage-data"
-        told = f"there is no folder {folder} (name the folder that the stage was started with, by --data)"
+        hint = "name the folder that the stage was started with, by --data, or its stage file, by --stage"
+        told = f"there is no folder {folder} ({hint})"
         assert (ended.code, told in ended.err) == (2, True)
 
 

@@ -165,7 +165,7 @@ def _kept(served: Watched, name: str) -> ChangeTopic:
         raise InvalidArgument(
             f"the changes of the namespace {name!r} are not kept",
             field="namespace",
-            hint="its knob watch is false and fixed: copy it into a namespace where it is true",
+            hint="its knob watch is false and fixed: make a namespace where it is true",
         )
     return served.changes
 

@@ -171,7 +171,7 @@ def tables(name: str, config: NamespaceConfig, capabilities: frozenset[str]) -> 
     if config.conditional_writes and Capability.CONDITIONAL not in capabilities:
         raise InvalidArgument(
             "the engine takes no conditional writes",
-            field="config.conditional_writes",
+            field="conditional_writes",
             hint="leave it out, or bind the namespace to another engine",
         )
     if config.consistency == "linearizable" and not _is_decided(config, capabilities):

@@ -24,7 +24,7 @@ TOPICS = "timeseries/index/"
 ENTRY_BYTES = 256 << 10
 CALL_ENTRIES = 8
 
-LOG_KNOB = "config.index.log"
+LOG_KNOB = "index.log"
 
 Keys = list[tuple[str, int, str]]
 

@@ -37,7 +37,7 @@ PANELS: tuple[Panel, ...] = (
         at="bytes_from",
         count="partitions",
         tables=(("bytes", "bytes", "bytes"), ("rows", "items", "count")),
-        empty="Nobody has measured the partitions of this slice yet, or it is empty.",
+        empty="Nobody has measured this slice yet, it is empty, or it lies in files, which have no partitions.",
     ),
     Query(
         title="Events",

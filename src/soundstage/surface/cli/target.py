@@ -117,7 +117,11 @@ def existing_data(folder: Folder) -> LoadedConfig:
     loaded = load(folder)
     missing = absent(loaded.config)
     if missing is not None:
-        raise usage(missing, hint="name the folder that the stage was started with, by --data", field="data")
+        raise usage(
+            missing,
+            hint="name the folder that the stage was started with, by --data, or its stage file, by --stage",
+            field="data",
+        )
     return loaded
 
 

@@ -36,7 +36,7 @@ HITS_MAX = 10_000
 EVENTS = 32
 """Looked up at once: they are held until it is known whether the page has room."""
 
-ENGINE_KNOB = "config.index.engine"
+ENGINE_KNOB = "index.engine"
 
 ORDER = (Sort(TIME, descending=True), Sort(SERIES), Sort(EVENT))
 

@@ -37,7 +37,7 @@ from soundstage.engines.records.port import Budget, Page, Row, Span
 from soundstage.runtime.compute import Compute
 from soundstage.runtime.service import BlobStores
 
-ENGINE_KNOB = "config.compaction.engine"
+ENGINE_KNOB = "compaction.engine"
 
 FOOTERS_BYTES = 32 << 20
 GROUPS_BYTES = 64 << 20
