@@ -12,6 +12,8 @@ from soundstage.servers.catalogue import KINDS
 from soundstage.servers.shelf import Shelf
 from soundstage.servers.standing import Site
 
+(MEMCACHED,) = (kind for kind in KINDS if kind.name == "memcached")
+
 
 @pytest.fixture(autouse=True)
 def own_folder(own_surroundings: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
@@ -57,7 +59,7 @@ def test_the_table_counts_nodes_and_those_that_are_missing(cli: Cli, own_folder:
 
 def test_settings_are_given_by_name(cli: Cli) -> None:
     (started,) = cli("servers", "up", "memcached", "--set", "memory_mb=16", "--set", "threads=1").json["servers"]
-    assert started["settings"] == {"memory_mb": "16", "threads": "1", "item_kb": "1024", "evicts": "true"}
+    assert started["settings"] == {**MEMCACHED.settings, "memory_mb": "16", "threads": "1"}
 
 
 def test_a_setting_without_a_value_is_refused(cli: Cli) -> None:
@@ -79,8 +81,8 @@ def test_what_was_never_up_has_no_logs(cli: Cli) -> None:
 
 
 def test_what_is_installed_is_told(cli: Cli) -> None:
-    (kind,) = (kind for kind in KINDS if kind.name == "memcached")
-    assert cli("servers", "install", "memcached").json == {"servers": [{"name": "memcached", "version": kind.version}]}
+    expected = {"name": "memcached", "version": MEMCACHED.version}
+    assert cli("servers", "install", "memcached").json == {"servers": [expected]}
 
 
 def test_a_server_must_be_named(cli: Cli) -> None:
