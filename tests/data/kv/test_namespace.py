@@ -119,6 +119,17 @@ def test_conditions_on_an_engine_that_cannot_are_refused() -> None:
     assert "another engine" in (refused.value.hint or "")
 
 
+async def test_what_an_engine_cannot_is_refused_by_the_path_of_the_knob_in_the_request(
+    open_stage: OpenStage, environment: VirtualEnvironment
+) -> None:
+    engine = MemoryRecords(environment)
+    engine.capabilities -= {Capability.CONDITIONAL}
+    stage = await open_stage(engine)
+    with pytest.raises(InvalidArgument) as refused:
+        await make(stage, "people", conditional_writes=True)
+    assert refused.value.field == "namespace.config.conditional_writes"
+
+
 def test_knobs_that_contradict_each_other_are_refused() -> None:
     with pytest.raises(InvalidArgument, match="delete_ttl_min"):
         tables("people", NamespaceConfig(delete_ttl_min=Duration(2 * 86_400 * S)), ABLE)

@@ -138,6 +138,7 @@ def test_these_contradict_each_other(apart: NamespaceConfig, field: str) -> None
         ({"retention": {"close_after": "2d", "delete_after": "1d"}}, "retention.delete_after"),
         ({"compaction": {"engine": "nowhere"}}, "compaction.engine"),
         ({"index": {"engine": "nowhere", "fields": {"station": "keyword"}}}, "index.engine"),
+        ({"index": {"engine": "default", "log": "nowhere", "fields": {"station": "keyword"}}}, "index.log"),
     ],
 )
 async def test_a_namespace_with_bad_knobs_is_refused_by_their_path(
