@@ -226,6 +226,7 @@ async def test_with_a_log_of_its_own_they_are_refused_with_the_reason(environmen
         with pytest.raises(InvalidArgument, match="not all of them have the log") as caught:
             await stage.client(Namespaces).put(namespace=spec)
         assert "changes_log" in (caught.value.hint or "")
+        assert caught.value.field == "namespace.config.watch"
         unwatched = msgspec.structs.replace(spec, config={})
         assert (await stage.client(Namespaces).put(namespace=unwatched)).version == 1
 
@@ -241,3 +242,15 @@ async def test_a_stage_that_declares_such_a_namespace_does_not_start(environment
     with pytest.raises(InvalidArgument, match="not all of them have the log"):
         await stage.start()
     await stage.stop()
+
+
+async def test_without_the_log_that_the_stage_file_names_they_are_refused_by_their_own_knob(
+    environment: VirtualEnvironment,
+) -> None:
+    engines = {"cluster": Shared(environment)}
+    config = CLUSTER | {"systems": {"kv": {"changes_log": "nowhere"}}}
+    async with Stage.open(data="memory:", config=config, engines=engines, variables={}) as stage:
+        spec = NamespaceSpec(name="people", abstraction="kv", engines={"records": "cluster"}, config={"watch": True})
+        with pytest.raises(InvalidArgument, match=r"no engine 'nowhere' \(knob systems.kv.changes_log\)") as caught:
+            await stage.client(Namespaces).put(namespace=spec)
+        assert caught.value.field == "namespace.config.watch"

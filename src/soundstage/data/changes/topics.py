@@ -87,10 +87,17 @@ class ChangeTopic:
 def check_reach(capabilities: frozenset[str], logs: Logs, elsewhere: Elsewhere) -> None:
     """Raise `InvalidArgument` where others write to the records of an engine and could not tell of it in the log.
 
-    `capabilities` are those of the engine of records; one that writes records and log in one batch has both.
+    `capabilities` are those of the engine of records; one that writes records and log in one batch has both. The field
+    of the error is the namespace's own knob, for whoever asks for one has no other at hand.
     """
-    if capabilities & {Capability.SHARED, Capability.HOSTED} and Capability.ATOMIC_WITH_LOG not in capabilities:
+    if not capabilities & {Capability.SHARED, Capability.HOSTED} or Capability.ATOMIC_WITH_LOG in capabilities:
+        return
+    try:
         _log_of_all(capabilities, logs, elsewhere)
+    except InvalidArgument as error:
+        if error.field != elsewhere.knob:
+            raise
+        raise InvalidArgument(f"{error.detail} (knob {elsewhere.knob})", field="watch", hint=error.hint) from None
 
 
 def _log_of_all(capabilities: frozenset[str], logs: Logs, elsewhere: Elsewhere) -> Log:
