@@ -14,6 +14,7 @@ from soundstage.catalogue import SYSTEMS
 from soundstage.core.environment import SystemEnvironment
 from soundstage.core.errors import InvalidArgument
 from soundstage.runtime.config import ProcessesConfig
+from soundstage.runtime.leases import LeaseLost
 from soundstage.runtime.measurement import Measurement
 from soundstage.runtime.roles import Role, RoleContext, check_roles
 from soundstage.runtime.stage import Stage
@@ -118,6 +119,21 @@ async def test_a_role_of_one_process_has_a_lease(running: Stage) -> None:
     assert context.lease is not None
     assert (context.lease.held, context.lease.fence) == (True, 1)
     assert b"soundstage_role_leases 0.0" not in running.metrics_text()
+
+
+async def test_a_role_that_lost_its_lease_is_told_when_it_checks(running: Stage) -> None:
+    context = await begun("notes-one")
+    assert context.lease is not None
+    context.check()
+    await context.lease.release()
+    with pytest.raises(LeaseLost):
+        context.check()
+
+
+async def test_a_role_of_every_process_has_nothing_to_lose(running: Stage) -> None:
+    context = await begun("notes-every")
+    context.check()
+    assert context.lease is None
 
 
 async def test_the_partitions_of_a_role_are_run_one_by_one(running: Stage) -> None:

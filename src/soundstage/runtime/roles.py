@@ -39,8 +39,8 @@ class RoleContext(msgspec.Struct, frozen=True, kw_only=True):
     """What a role is given. `invoker` carries calls: `face(context.invoker, namespace)` is a typed client.
 
     `service` is the started service of the role's own system, for roles that need ports. `lease` is held for roles
-    of the kinds `one` and `partitioned`: put its `fence` in what is written elsewhere, and `check` it before what
-    cannot be taken back. `partition` is the one to work on.
+    of the kinds `one` and `partitioned`: put its `fence` in what is written elsewhere, and `check` before what cannot
+    be taken back. `partition` is the one to work on.
     """
 
     environment: Environment
@@ -48,6 +48,11 @@ class RoleContext(msgspec.Struct, frozen=True, kw_only=True):
     service: Any = None
     lease: Lease | None = None
     partition: str = ""
+
+    def check(self) -> None:
+        """Raise `LeaseLost` once another process may have the role."""
+        if self.lease is not None:
+            self.lease.check()
 
 
 class Role(msgspec.Struct, frozen=True, kw_only=True):

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import logging
 
-from soundstage.core.errors import NotFound, SoundstageError
 from soundstage.data.changes.leaving import drop_left
 from soundstage.data.kv.service import KeyValueService
+from soundstage.data.rounds import turn_of
 from soundstage.data.writeahead import work_off
 from soundstage.engines.records.port import Stamp
-from soundstage.runtime.leases import LeaseLost
 from soundstage.runtime.namespaces.api import Namespaces
 from soundstage.runtime.roles import Role, RoleContext
 
@@ -38,17 +37,9 @@ async def sweep_namespaces(context: RoleContext) -> bool:
     more = False
     async for page in Namespaces(context.invoker).list.pages(abstraction="kv"):
         for each in page.namespaces:
-            if context.lease is not None:
-                context.lease.check()
-            try:
-                swept = await service.sweep_values(each.name, ROUND_ENTRIES)
-            except NotFound:
-                # Deleted meanwhile.
-                continue
-            except SoundstageError as error:
-                log.warning("large values could not be looked at", extra={"namespace": each.name, "reason": str(error)})
-                continue
-            more = more or swept.more
+            context.check()
+            with turn_of(each.name, "large values could not be looked at", log):
+                more = (await service.sweep_values(each.name, ROUND_ENTRIES)).more or more
     return more
 
 
@@ -56,25 +47,13 @@ async def erase_namespaces(context: RoleContext, erased: dict[str, Stamp]) -> No
     """One round over all namespaces that were truncated; `erased` are those of which only the last pass is to come."""
     service = context.service
     assert isinstance(service, KeyValueService)
-
-    def check() -> None:
-        if context.lease is not None:
-            context.lease.check()
-
     for name, at, last in service.truncated():
-        check()
+        context.check()
         if not last and erased.get(name) == at:
             continue
-        try:
-            await service.erase_truncated(name, check)
+        with turn_of(name, "what was truncated could not be erased", log):
+            await service.erase_truncated(name, context.check)
             erased[name] = at
-        except NotFound:
-            # Deleted meanwhile.
-            continue
-        except LeaseLost:
-            raise
-        except SoundstageError as error:
-            log.warning("what was truncated could not be erased", extra={"namespace": name, "reason": str(error)})
 
 
 async def drop_topics(context: RoleContext, suspects: set[str]) -> set[str]:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 
-from soundstage.core.errors import NotFound, SoundstageError
 from soundstage.core.together import all_or_none
 from soundstage.data.changes.leaving import drop_left
+from soundstage.data.rounds import turn_of
 from soundstage.data.timeseries.compaction.turns import StepsInTurn
 from soundstage.data.timeseries.service import TimeSeriesService
-from soundstage.runtime.leases import LeaseLost
 from soundstage.runtime.roles import Role, RoleContext
 
 log: logging.Logger = logging.getLogger("soundstage.timeseries")
@@ -20,7 +18,6 @@ PAUSE_S = 5.0
 
 ROUNDS_PER_DROP = 120
 """Nothing about the feed of a namespace that was deleted is urgent."""
-
 
 PARTITIONING_PAUSE_S = 60.0
 """Between two rounds over all namespaces, each of which reads what is kept of their slices."""
@@ -39,64 +36,38 @@ async def tend_namespaces(context: RoleContext) -> None:
     """One round over all namespaces. One that fails keeps no other from its turn."""
     service = context.service
     assert isinstance(service, TimeSeriesService)
-    check = _checking(context)
     for name in service.names():
-        check()
-        try:
-            await service.tend(name, check)
-        except NotFound:
-            # Deleted meanwhile.
-            continue
-        except LeaseLost:
-            raise
-        except SoundstageError as error:
-            log.warning("time slices could not be tended", extra={"namespace": name, "reason": str(error)})
+        context.check()
+        with turn_of(name, "time slices could not be tended", log):
+            await service.tend(name, context.check)
 
 
 async def observe_namespaces(context: RoleContext) -> None:
     """The partitions of all namespaces are measured where that is due. One that fails keeps no other from its turn."""
     service = context.service
     assert isinstance(service, TimeSeriesService)
-    check = _checking(context)
     for name in service.names():
-        check()
-        try:
-            await service.observe(name, check)
-        except NotFound:
-            continue
-        except LeaseLost:
-            raise
-        except SoundstageError as error:
-            log.warning("partitions could not be measured", extra={"namespace": name, "reason": str(error)})
+        context.check()
+        with turn_of(name, "partitions could not be measured", log):
+            await service.observe(name, context.check)
 
 
 async def index_namespaces(context: RoleContext) -> bool:
     """One round over the indexes of all namespaces; whether more is due. Few wait for one whose engine is silent."""
     service = context.service
     assert isinstance(service, TimeSeriesService)
-    check = _checking(context)
 
     async def tend(name: str) -> bool:
-        check()
-        try:
-            return await service.tend_index(name, check)
-        except NotFound:
-            return False
-        except LeaseLost:
-            raise
-        except SoundstageError as error:
-            log.warning("an index is behind", extra={"namespace": name, "reason": str(error)})
-            return False
+        context.check()
+        with turn_of(name, "an index is behind", log):
+            return await service.tend_index(name, context.check)
+        return False
 
     names, more = service.names(), False
     for at in range(0, len(names), INDEXES_AT_ONCE):
         more = any(await all_or_none([tend(name) for name in names[at : at + INDEXES_AT_ONCE]])) or more
-    try:
-        await service.drop_indexes(check)
-    except LeaseLost:
-        raise
-    except SoundstageError as error:
-        log.warning("the index of a deleted namespace is left", extra={"reason": str(error)})
+    with turn_of(None, "the index of a deleted namespace is left", log):
+        await service.drop_indexes(context.check)
     return more
 
 
@@ -109,17 +80,10 @@ async def compact_namespaces(context: RoleContext) -> None:
     assert isinstance(service, TimeSeriesService)
 
     async def compact(name: str) -> bool:
-        _checking(context)()
-        try:
-            return await service.compact(name, _checking(context))
-        except NotFound:
-            # Deleted meanwhile.
-            return False
-        except LeaseLost:
-            raise
-        except SoundstageError as error:
-            log.warning("a time slice could not be rewritten", extra={"namespace": name, "reason": str(error)})
-            return False
+        context.check()
+        with turn_of(name, "a time slice could not be rewritten", log):
+            return await service.compact(name, context.check)
+        return False
 
     steps = StepsInTurn(service.names, compact, COMPACTIONS_AT_ONCE, PAUSE_S, context.environment)
     await all_or_none([steps.run(), _clear_again(context)])
@@ -127,40 +91,20 @@ async def compact_namespaces(context: RoleContext) -> None:
 
 async def clear_namespaces(context: RoleContext) -> None:
     """What slices had before they were rewritten is gone where that is due. One that fails keeps no other from it."""
-    service, check = context.service, _checking(context)
+    service = context.service
     assert isinstance(service, TimeSeriesService)
     for name in service.names():
-        check()
-        try:
-            await service.clear_left(name, check)
-        except NotFound:
-            continue
-        except LeaseLost:
-            raise
-        except SoundstageError as error:
-            log.warning("what time slices had before is left", extra={"namespace": name, "reason": str(error)})
-    try:
-        await service.clear_segments(check)
-    except LeaseLost:
-        raise
-    except SoundstageError as error:
-        log.warning("segments of a deleted namespace are left", extra={"reason": str(error)})
+        context.check()
+        with turn_of(name, "what time slices had before is left", log):
+            await service.clear_left(name, context.check)
+    with turn_of(None, "segments of a deleted namespace are left", log):
+        await service.clear_segments(context.check)
 
 
 async def _clear_again(context: RoleContext) -> None:
     while True:
         await clear_namespaces(context)
         await context.environment.sleep(PAUSE_S)
-
-
-def _checking(context: RoleContext) -> Callable[[], None]:
-    """Raises `LeaseLost` once another may have the role."""
-
-    def check() -> None:
-        if context.lease is not None:
-            context.lease.check()
-
-    return check
 
 
 async def _compact(context: RoleContext) -> None:
