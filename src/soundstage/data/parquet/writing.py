@@ -42,10 +42,11 @@ class Shape(NamedTuple):
 
 
 class Parts(msgspec.Struct):
-    """Parts that one attempt put aside: their names hold its fencing number."""
+    """Parts that one attempt put aside: their names hold its fencing number, and numbers from `begin` on."""
 
     fence: int
     count: int = 0
+    begin: int = 0
 
 
 class PartedFile:
@@ -66,8 +67,17 @@ class PartedFile:
 
     async def put_aside(self, packed: bytes) -> None:
         """Rows are kept; they count once there is a checkpoint with `parts`."""
-        await self._job.put_aside(_part(self._own.fence, self._own.count), packed)
+        await self._job.put_aside(_part(self._own.fence, self._own.begin + self._own.count), packed)
         self._own.count += 1
+
+    def mark(self) -> list[Parts]:
+        """The parts that there are so far, for `back_to`."""
+        return [msgspec.structs.replace(each) for each in self._parts]
+
+    def back_to(self, mark: Sequence[Parts]) -> None:
+        """The parts are those of `mark` again; names of others that this attempt put aside are not used anew."""
+        self._own = Parts(self._own.fence, begin=self._own.begin + self._own.count)
+        self._parts[:] = [*(msgspec.structs.replace(each) for each in mark), self._own]
 
     async def read_aside(self, name: str) -> bytes:
         """What was put aside under that name, whole."""
@@ -79,7 +89,7 @@ class PartedFile:
         async with self._job.output(name + SUFFIX, MEDIA_TYPE) as output:
             writer = await self._compute(Writer, self._shape)
             for part in self._parts:
-                for number in range(part.count):
+                for number in range(part.begin, part.begin + part.count):
                     packed = await self.read_aside(_part(part.fence, number))
                     await output.write(await self._compute(writer.add, packed))
             await output.write(await self._compute(writer.finish, footer, more or {}))

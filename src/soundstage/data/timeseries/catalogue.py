@@ -174,6 +174,12 @@ class Catalogue:
             "the events of a time slice were moved while they were read", hint="read again", outcome="not_applied"
         ) from error
 
+    async def has_moved(self, found: Slice) -> bool:
+        """Whether the slice is there, and has not all any more that it had when it was `found`."""
+        await self._load()
+        now = self.numbered(found.number)
+        return now is not None and not set(found.sources) <= set(now.sources)
+
     def may_have_moved(self, oldest_ns: int, now_ns: int) -> bool:
         """Whether the slice of an event of that time or a later one may be written to elsewhere than is known here."""
         for each in reversed(self.slices):

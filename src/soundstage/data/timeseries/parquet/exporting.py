@@ -16,13 +16,25 @@ from soundstage.data.timeseries.api import ExportEvents
 from soundstage.data.timeseries.events import check_series
 from soundstage.data.timeseries.namespace import ServedNamespace
 from soundstage.data.timeseries.parquet.rows import ITEMS, KIND, Rows, bytes_in, shape
-from soundstage.data.timeseries.parquet.walking import Open, ReadPlace, Reads, Walk, WalkPlace, slices_of
+from soundstage.data.timeseries.parquet.walking import Elsewhere, Open, ReadPlace, Reads, Walk, WalkPlace, slices_of
 from soundstage.runtime.transfer.reading import Compute
 from soundstage.runtime.work.context import JobContext
 
 
+class Mark(msgspec.Struct):
+    """What there was of the file when the walk came to a slice."""
+
+    parts: list[Parts]
+    events: int
+    items: int
+    size: int
+
+
 class ExportState(msgspec.Struct):
-    """The checkpoint. `opened` is where the rows of an event that is not whole were put aside; none: there is none."""
+    """The checkpoint. `opened` is where the rows of an event that is not whole were put aside; none: there is none.
+
+    `mark` is of the slice that is walked; none: nothing of that was put aside yet.
+    """
 
     generation: int
     begun_us: int
@@ -34,6 +46,7 @@ class ExportState(msgspec.Struct):
     items: int = 0
     size: int = 0
     parts: list[Parts] = []
+    mark: Mark | None = None
 
 
 class EventsExport:
@@ -56,6 +69,8 @@ class EventsExport:
         self.state: ExportState = begun
         self._file = PartedFile(begun.parts, shape(), job, compute)
         self._rows = Rows()
+        self._before = 0
+        """How many of these are of slices before the one that is walked."""
         self._openings = 0
 
     async def run(self, name: str, read: Callable[[File], ReadRange]) -> File:
@@ -87,27 +102,61 @@ class EventsExport:
         state = self.state
         while not state.ended:
             if not source.is_over:
-                await self._compute(self._rows.take, await source.next())
+                await self._take(source)
             state.ended = source.is_over
             self._job.progress(state.events + self._rows.count, None, "events", "reading")
             if state.ended or self._rows.bytes >= GROUP_BYTES or self._rows.count >= GROUP_ROWS:
                 await self._put_aside(source)
                 await self._job.checkpoint(_encode(state))
 
+    async def _take(self, source: Walk | Reads) -> None:
+        """The next page is taken; or what there is of a slice is left out, as it is begun again."""
+        if isinstance(source, Reads):
+            await self._compute(self._rows.take, await source.next())
+            return
+        walked = source.place.slices[0]
+        try:
+            events = await source.next()
+        except Elsewhere:
+            await self._leave_out()
+            source.again()
+            return
+        await self._compute(self._rows.take, events)
+        if source.is_over or source.place.slices[0] != walked:
+            self._before, self.state.mark = self._rows.count, None
+
+    async def _leave_out(self) -> None:
+        """Nothing that was taken of the slice is in the file."""
+        state, mark = self.state, self.state.mark
+        if mark is None:
+            self._rows, _ = await self._compute(self._rows.split, self._before)
+            return
+        self._file.back_to(mark.parts)
+        state.events, state.items, state.size = mark.events, mark.items, mark.size
+        self._rows = Rows()
+
     async def _put_aside(self, source: Walk | Reads) -> None:
         """What was read so far is kept; it counts once there is a checkpoint."""
         rows, self._rows = self._rows, Rows()
-        if rows.count:
-            await self._file.put_aside(await self._compute(rows.packed))
-        self.state.events += rows.count
-        self.state.items += rows.items
-        self.state.size += rows.size
+        if isinstance(source, Walk) and self.state.mark is None:
+            before, rows = await self._compute(rows.split, self._before)
+            self._before = 0
+            await self._add(before)
+            self.state.mark = Mark(self._file.mark(), self.state.events, self.state.items, self.state.size)
+        await self._add(rows)
         self.state.opened = ""
         if isinstance(source, Walk) and source.open.rows:
             self._openings += 1
             name = f"{self._job.fence}-open-{self._openings}"
             await self._job.put_aside(name, _encode(source.open))
             self.state.opened = name
+
+    async def _add(self, rows: Rows) -> None:
+        if rows.count:
+            await self._file.put_aside(await self._compute(rows.packed))
+        self.state.events += rows.count
+        self.state.items += rows.items
+        self.state.size += rows.size
 
     def _current(self) -> ServedNamespace:
         served = self._serve()

@@ -56,17 +56,24 @@ class Rows:
 
     def take(self, events: Sequence[Event]) -> None:
         """The events are the last ones. For a thread."""
-        ids, times, event_ids, items = self.columns
         for event in events:
             found = [(item.event_item_key, item.event_item_value) for item in event.event_items]
-            size = sum(len(key.encode()) + len(value) for key, value in found)
-            ids.append(event.time_series_id)
-            times.append(int(event.event_time))
-            event_ids.append(event.event_id)
-            items.append(found)
-            self.items += len(found)
-            self.size += size
-            self.bytes += ROW_BYTES + len(event.time_series_id) + len(event.event_id) + size + ITEM_BYTES * len(found)
+            self._take(event.time_series_id, int(event.event_time), event.event_id, found)
+
+    def split(self, at: int) -> tuple[Rows, Rows]:
+        """The first `at` events, and those behind them. For a thread."""
+        first, rest = Rows(), Rows()
+        for number, row in enumerate(zip(*self.columns, strict=True)):
+            (first if number < at else rest)._take(*row)
+        return first, rest
+
+    def _take(self, series: str, time_ns: int, event_id: str, items: list[tuple[str, bytes]]) -> None:
+        for column, value in zip(self.columns, (series, time_ns, event_id, items), strict=True):
+            column.append(value)
+        size = sum(len(key.encode()) + len(value) for key, value in items)
+        self.items += len(items)
+        self.size += size
+        self.bytes += ROW_BYTES + len(series) + len(event_id) + size + ITEM_BYTES * len(items)
 
     def packed(self) -> bytes:
         """The rows in few bytes, with checksums, to be put aside. For a thread."""

@@ -1,7 +1,8 @@
 """Goes over the events of an interval, each once, from any place on: those of all ids, or of some.
 
 All ids are a walk over the tables of slices, in the order of the engine; some are read as by `read_event_records`. A
-slice that is dropped meanwhile takes what of it is left along.
+slice that is dropped meanwhile takes what of it is left along. One that is rewritten is walked on as it was, for as
+long as that is kept; longer than that there is no way on, as its events lie in another order then: it is begun again.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from soundstage.data.timeseries.placement import key_of_time
 from soundstage.data.timeseries.reads import PageReading, Wanted, event_from
 from soundstage.data.timeseries.segments.walking import as_now, walk_as_was, with_elsewhere
 from soundstage.data.timeseries.slices import Slice
-from soundstage.engines.records.port import Budget, Row, WalkPage
+from soundstage.engines.records.port import Budget, Row
 from soundstage.runtime.transfer.reading import Compute
 
 _PAGE = Budget(rows=2_000, bytes=1 << 20)
@@ -34,6 +35,10 @@ class Open(msgspec.Struct, array_like=True):
     partition: bytes = b""
     prefix: bytes = b""
     rows: list[Row] = []
+
+
+class Elsewhere(Exception):
+    """What the slice had when its walk began is not kept any more, and its events lie elsewhere; see `Walk.again`."""
 
 
 class WalkPlace(msgspec.Struct):
@@ -76,30 +81,37 @@ class Walk:
         return not self.place.slices
 
     async def next(self) -> list[Event]:
-        """The events of the next page, which may have none."""
+        """The events of the next page, which may have none. Raises `Elsewhere`."""
         served, place, now_ns = self._serve(), self.place, self._environment.now_ns()
         await served.catalogue.refresh()
         found = served.catalogue.numbered(place.slices[0])
-        page, source = None, 0
+        # What of an event came before its slice was dropped is no event.
+        position, whole, opened = None, list[Open](), Open()
         if found is not None and served.lifetime.is_read(found, now_ns):
             began = place.began = as_now(found) if place.began is None else place.began
             try:
-                page, source = await walk_as_was(
-                    served.records, served.segments, began, place.position, _PAGE, now_ns // 1_000
-                )
+                position, whole, opened = await self._page(served, began, now_ns // 1_000)
             except NotFound as error:
+                if await served.catalogue.has_moved(began):
+                    raise Elsewhere from error
                 await served.catalogue.check_there(began, error)
-        if page is None:
-            # What of an event came before its slice was dropped is no event.
-            page, self.open = WalkPage([], None), Open()
-        cut = page.position is not None and page.cut
-        whole, self.open = await self._compute(_whole, page.partitions, self.open, self._interval, cut)
-        if whole and place.began is not None and len(place.began.sources) > 1:
-            whole = await self._merged(served, place.began, source, whole, now_ns // 1_000)
-        place.position = page.position
-        if page.position is None:
+        self.open, place.position = opened, position
+        if position is None:
             place.slices, place.began = place.slices[1:], None
         return await self._compute(_events, whole, served.blocked)
+
+    def again(self) -> None:
+        """The slice is walked from its beginning, over what it has by then: its events so far come once more."""
+        self.open, self.place.position, self.place.began = Open(), None, None
+
+    async def _page(self, served: ServedNamespace, began: Slice, now_us: int) -> tuple[bytes | None, list[Open], Open]:
+        """Where the walk goes on behind the next page, the events of that, and what of one is not whole."""
+        page, source = await walk_as_was(served.records, served.segments, began, self.place.position, _PAGE, now_us)
+        cut = page.position is not None and page.cut
+        whole, opened = await self._compute(_whole, page.partitions, self.open, self._interval, cut)
+        if whole and len(began.sources) > 1:
+            whole = await self._merged(served, began, source, whole, now_us)
+        return page.position, whole, opened
 
     async def _merged(
         self, served: ServedNamespace, began: Slice, source: int, whole: Sequence[Open], now_us: int
