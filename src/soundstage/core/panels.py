@@ -24,7 +24,7 @@ class Sizes(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Spans(msgspec.Struct, frozen=True, kw_only=True, tag="spans"):
-    """Rows of a reply as spans of time, one above the other, each with its state."""
+    """Rows of a reply as spans of time, one above the other, each with its state, and `columns` of its own numbers."""
 
     title: str
     about: str
@@ -36,6 +36,7 @@ class Spans(msgspec.Struct, frozen=True, kw_only=True, tag="spans"):
     state: str
     empty: str
     sizes: Sizes | None = None
+    columns: tuple[tuple[str, str, Literal["bytes", "count"]], ...] = ()
 
 
 class Bars(msgspec.Struct, frozen=True, kw_only=True, tag="bars"):

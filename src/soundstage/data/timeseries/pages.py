@@ -16,6 +16,7 @@ PANELS: tuple[Panel, ...] = (
         end="end",
         state="state",
         empty="No slice yet: the first is made when an event is written.",
+        columns=(("segment_bytes", "in files", "bytes"),),
         sizes=Sizes(
             operation="partition_histogram",
             rows="slices",

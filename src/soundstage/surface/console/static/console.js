@@ -302,8 +302,22 @@
 
   function cell(value, path, bytes) {
     if (value === null || value === undefined) return "";
-    if (typeof value === "string") return bytes.includes(path) ? readable(value) : value;
-    return typeof value === "object" ? JSON.stringify(value) : String(value);
+    if (typeof value === "string") return shortened(bytes.includes(path) ? readable(value) : value);
+    if (Array.isArray(value)) return listed(value, path, bytes);
+    return shortened(typeof value === "object" ? JSON.stringify(value) : String(value));
+  }
+  const shortened = (text) => (text.length > 200 ? text.slice(0, 200) + "…" : text);
+
+  // A list, an element a line; one of two fields is a name and its value.
+  const LINES_MAX = 20;
+  function listed(values, path, bytes) {
+    const shown = values.slice(0, LINES_MAX).map((each) => {
+      if (each === null || typeof each !== "object" || Array.isArray(each)) return cell(each, path, bytes);
+      const fields = Object.entries(flat(each, path, {})).map(([name, inner]) => [name.slice(path.length + 1), cell(inner, name, bytes)]);
+      return fields.length === 2 ? fields.map(([, inner]) => inner).join(": ") : fields.map((field) => field.join(" ")).join(", ");
+    });
+    if (values.length > LINES_MAX) shown.push("… " + (values.length - LINES_MAX).toLocaleString() + " more");
+    return shown.join("\n");
   }
 
   const ROWS_MAX = 1000;
@@ -338,7 +352,8 @@
       for (const column of columns) {
         const shown = cell(row[column], column, bytes), data = line.insertCell();
         if (column.endsWith(".job_id")) data.append(linked("/console/jobs/get", { job_id: shown }, shown));
-        else data.textContent = shown.length > 200 ? shown.slice(0, 200) + "…" : shown;
+        else data.textContent = shown;
+        if (shown.includes("\n")) data.className = "lines";
       }
     }
     return table;

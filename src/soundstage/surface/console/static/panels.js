@@ -83,7 +83,8 @@ const systemPage = (tools) => {
     const largest = Math.max(1, ...last.map((row) => Number(at(sizes.get(at(row, panel.label)), columns[0]?.[0] ?? "") ?? 0)));
     const table = make("table"), head = table.createTHead().insertRow();
     for (const title of ["time", "", "state"]) head.append(make("th", title));
-    for (const [, title] of columns) head.append(make("th", title, "number"));
+    const own = panel.columns ?? [];
+    for (const [, title] of [...columns, ...own]) head.append(make("th", title, "number"));
     const axis = head.children[1];
     axis.className = "axis";
     axis.append(make("span", short(new Date(from).toISOString())), make("span", short(new Date(to).toISOString())));
@@ -108,6 +109,7 @@ const systemPage = (tools) => {
       line.insertCell().append(track);
       line.insertCell().append(make("span", at(row, panel.state), "tag"));
       for (const [path, , kind] of columns) line.append(make("td", shown(at(sized, path), kind), "number"));
+      for (const [path, , kind] of own) line.append(make("td", shown(at(row, path), kind), "number"));
     }
     const wrap = make("div", undefined, "wrap rows");
     wrap.tabIndex = 0;
