@@ -307,7 +307,7 @@ async def test_a_list_over_several_pages_is_one_list(engine: S3Blobs) -> None:
     named = [f"k{number:02d}" for number in range(7)]
     for key in named:
         await put(engine, key)
-    pages = [page async for page in engine._pages(engine._objects, "", 3)]
+    pages = [page async for page in engine._pages(engine._names.heads, "", 3)]
     assert ([len(page) for page in pages], await keys(engine, limit=7)) == ([3, 3, 1], named)
 
 

@@ -1,7 +1,8 @@
 """The blobs port on one bucket.
 
 What is there lies in the bucket alone, so any number of processes may have it open. An object is written by one
-request that makes it whole or does nothing; where none may be, that request carries the condition.
+request that makes it whole or does nothing; where none may be, that request carries the condition. In the layout
+`plain` that object is the head of a blob, which is written when the bytes are there and deleted before they are.
 """
 
 from __future__ import annotations
@@ -35,9 +36,11 @@ from soundstage.engines.blobs.s3.conditions import Condition, Conditions, ignore
 from soundstage.engines.blobs.s3.failures import Changed, Missing
 from soundstage.engines.blobs.s3.layout import SEAL_BYTES, Foreign, Seal, blob_bytes
 from soundstage.engines.blobs.s3.link import Link, Unsure
+from soundstage.engines.blobs.s3.names import Names
 from soundstage.engines.blobs.s3.options import Address
 from soundstage.engines.blobs.s3.reading import TAIL_BYTES, Look, Replaced, Stream, look
 from soundstage.engines.blobs.s3.room import Room
+from soundstage.engines.blobs.s3.strays import Strays, drop
 from soundstage.engines.blobs.s3.uploading import Upload
 
 log: logging.Logger = logging.getLogger("soundstage.engines.blobs")
@@ -66,10 +69,12 @@ class S3Blobs:
         self.capabilities: frozenset[BlobCapability] = frozenset({BlobCapability.DURABLE, BlobCapability.SHARED})
         self._environment = environment
         self._options = address.options
-        self._objects = f"{address.prefix}objects/"
-        self._expiring = f"{address.prefix}expiring/"
+        self._names = Names(address.prefix, address.options.layout)
         self._link = Link(address, environment)
-        self._conditions = Conditions(self._link, self._expiring, environment, checksums=address.options.checksums)
+        self._conditions = Conditions(
+            self._link, self._names.expiring, environment, checksums=address.options.checksums
+        )
+        self._strays = Strays(self._link, self._names)
         self._room = Room(self.usage, address.options.quota, environment)
         self._known: LRUCache[tuple[str, str], BlobInfo] = LRUCache(_KNOWN_MAX)
         self._aborting: set[asyncio.Task[None]] = set()
@@ -83,7 +88,7 @@ class S3Blobs:
     async def start(self) -> None:
         await self._link.start()
         try:
-            await self._page(self._objects, "", 1)
+            await self._check_layout()
         except BaseException:
             await self._link.stop()
             raise
@@ -111,10 +116,11 @@ class S3Blobs:
         said = check_metadata(metadata)
         refusals.check_expiry(expires_us, self._environment.now_us())
         if expect.absent:
-            await self._conditions.check_absent(parts=(expect.size or 0) > self._options.part)
+            parts = not self._is_plain and (expect.size or 0) > self._options.part
+            await self._conditions.check_absent(parts=parts)
             await self._dead(key)
-        upload = self._upload(key)
         number = uuid4_hex(self._environment)
+        upload = self._upload(key, number)
 
         def seal(size: int, sha256: str) -> Seal:
             refusals.check_whole(size, sha256, expect)
@@ -150,35 +156,44 @@ class S3Blobs:
     async def open(self, key: str, start: int = 0, end: int | None = None) -> AsyncGenerator[bytes]:
         self._check_open()
         check_key(key)
+        before = ""
         for _ in range(_LOOKS_MAX):
             seen = await self._live(key, TAIL_BYTES)
             last = refusals.check_range(seen.seal.info, start, end)
+            apart = self._names.bytes(key, seen.seal.put)
             try:
-                async with aclosing(Stream(self._link, seen, start, last).chunks()) as stream:
+                async with aclosing(Stream(self._link, seen, start, last, apart).chunks()) as stream:
                     async for chunk in stream:
                         self._check_open()
                         yield chunk
                 return
             except Replaced:
                 self._check_open()
+                if apart is not None and seen.seal.put == before:
+                    raise _damaged(key, Foreign("its bytes are missing, or others")) from None
+                before = seen.seal.put
         raise Unavailable(f"the blob {key!r} keeps being replaced", hint="read it again", outcome="not_applied")
 
     async def delete(self, key: str) -> bool:
         self._check_open()
         try:
-            live = (await look(self._link, self._name(check_key(key)))).seal.info.is_live(self._environment.now_us())
+            seen = await self._look(self._names.head(check_key(key)))
         except Missing:
             return False
         except Foreign:
-            live = True
-        await self._delete(self._name(key))
-        return live
+            seen = None
+        await self._delete(self._names.head(key))
+        if seen is None:
+            return True
+        await self._drop_bytes(seen)
+        return seen.seal.info.is_live(self._environment.now_us())
 
     async def list(self, prefix: str = "", after: str = "", limit: int = LIST_MAX) -> list[BlobInfo]:
         self._check_open()
         refusals.check_limit(limit)
         found: list[BlobInfo] = []
-        async for page in self._pages(self._objects + prefix, self._objects + after if after else "", limit):
+        begin = self._names.head(after) if after else ""
+        async for page in self._pages(self._names.head(prefix), begin, limit):
             for at in range(0, len(page), _LOOKS_AT_ONCE):
                 infos = await all_or_none([self._info(each) for each in page[at : at + _LOOKS_AT_ONCE]])
                 now_us = self._environment.now_us()
@@ -190,13 +205,16 @@ class S3Blobs:
     async def usage(self) -> Usage:
         self._check_open()
         blobs = size = 0
-        async for page in self._pages(self._objects, "", LIST_MAX):
+        async for page in self._pages(self._names.heads, "", LIST_MAX):
             blobs += len(page)
             size += sum(blob_bytes(each["Size"]) for each in page)
+        if self._is_plain:
+            pages = self._pages(self._names.files, "", LIST_MAX)
+            size = sum([sum(each["Size"] for each in page) async for page in pages])
         return Usage(blobs, size)
 
     async def sweep(self, limit: int) -> int:
-        """See `Blobs`. What processes that died have left of their puts is cleared away too, a day later.
+        """See `Blobs`. What processes that died have left of their puts is cleared away too, a day later or two.
 
         Blobs that were replaced or deleted before they expired count towards `limit` too, but not in the answer. Where
         the server takes no notice of a condition on deletes, what has expired stays in the bucket, unseen.
@@ -204,10 +222,10 @@ class S3Blobs:
         self._check_open()
         await self._clear_left_over()
         swept = seen = 0
-        async for page in self._pages(self._expiring, "", LIST_MAX):
+        async for page in self._pages(self._names.expiring, "", LIST_MAX):
             for each in page:
                 name: str = each["Key"]
-                expires, _, key = name.removeprefix(self._expiring).partition("/")
+                expires, _, key = name.removeprefix(self._names.expiring).partition("/")
                 if not expires.isdecimal() or int(expires) > self._environment.now_us():
                     return swept
                 if not await self._conditions.known(Condition.DELETE):
@@ -221,9 +239,10 @@ class S3Blobs:
 
     async def server_version(self) -> str:
         """What the server calls itself, and which conditions it takes no notice of. Raises `Unavailable`."""
-        answer = await self._page(self._objects, "", 1)
+        answer = await self._page(self._names.heads, "", 1)
         for condition in Condition:
-            await self._conditions.known(condition)
+            if not (self._is_plain and condition == Condition.PARTS):
+                await self._conditions.known(condition)
         said = str(answer["ResponseMetadata"]["HTTPHeaders"].get("server", "S3"))
         warned = self._conditions.warning
         return f"{said}; {warned}" if warned else said
@@ -232,16 +251,27 @@ class S3Blobs:
         self, key: str, upload: Upload, seal: Callable[[int, str], Seal], number: str, expect: Expectation
     ) -> BlobInfo:
         """The blob is there; what a lost answer leaves open is found out by the number of this put."""
+        replaced = list[Look]()
 
         async def condition() -> Mapping[str, str]:
-            return await self._condition(key, parts=upload.in_parts) if expect.absent else {}
+            if expect.absent:
+                return await self._condition(key, parts=upload.in_parts)
+            if self._is_plain:
+                with suppress(Missing, Foreign):
+                    replaced.append(await self._look(self._names.head(key)))
+            return {}
+
+        async def done(info: BlobInfo) -> BlobInfo:
+            for each in replaced:
+                await self._drop_bytes(each)
+            return info
 
         try:
-            return (await upload.finish(seal, condition)).info
+            return await done((await upload.finish(seal, condition)).info)
         except (Changed, Missing, Unsure) as stands:
             seen = await self._seen(key)
             if seen is not None and seen.seal.put == number:
-                return seen.seal.info
+                return await done(seen.seal.info)
             if expect.absent and seen is not None and seen.seal.info.is_live(self._environment.now_us()):
                 raise refusals.exists(key) from None
             lost = isinstance(stands, Missing) and not expect.absent
@@ -263,6 +293,7 @@ class S3Blobs:
             # Whatever becomes of it: that nothing is there then is the condition of the write.
             with suppress(Missing, Changed):
                 await self._link.ask("delete_object", reading=True, Key=expired.name, IfMatch=expired.etag)
+            await self._drop_bytes(expired)
         return {"IfNoneMatch": "*"}
 
     async def _dead(self, key: str) -> Look | None:
@@ -274,7 +305,7 @@ class S3Blobs:
 
     async def _seen(self, key: str) -> Look | None:
         try:
-            return await look(self._link, self._name(key))
+            return await self._look(self._names.head(key))
         except Missing:
             return None
         except Foreign as error:
@@ -282,7 +313,7 @@ class S3Blobs:
 
     async def _live(self, key: str, tail_bytes: int = SEAL_BYTES) -> Look:
         try:
-            seen = await look(self._link, self._name(key), tail_bytes)
+            seen = await self._look(self._names.head(key), tail_bytes)
         except Missing:
             raise refusals.no_blob(key) from None
         except Foreign as error:
@@ -298,8 +329,8 @@ class S3Blobs:
         if known is not None:
             return known
         try:
-            check_key(name.removeprefix(self._objects))
-            seen = await look(self._link, name)
+            check_key(name.removeprefix(self._names.heads))
+            seen = await self._look(name)
         except Missing:
             return None
         except (Foreign, InvalidArgument) as error:
@@ -311,18 +342,31 @@ class S3Blobs:
     async def _expire(self, key: str) -> bool:
         """The blob is gone if it has expired and nobody has replaced it meanwhile."""
         try:
-            seen = await look(self._link, self._name(key))
+            seen = await self._look(self._names.head(key))
             if seen.seal.info.is_live(self._environment.now_us()):
                 return False
             await self._link.ask("delete_object", reading=False, Key=seen.name, IfMatch=seen.etag)
         except (Missing, Changed, Unsure, Foreign):
             return False
+        await self._drop_bytes(seen)
         return True
+
+    async def _look(self, name: str, tail_bytes: int = SEAL_BYTES) -> Look:
+        """See `look`."""
+        return await look(self._link, name, tail_bytes, apart=self._is_plain)
+
+    async def _drop_bytes(self, gone: Look) -> None:
+        """The bytes of a put whose head is gone are gone too, where they are an object of their own; or a day later."""
+        apart = self._names.bytes(gone.seal.info.key, gone.seal.put)
+        if apart is not None:
+            await drop(self._link, apart)
 
     async def _clear_left_over(self) -> None:
         limit_us = self._environment.now_us() - LEFT_OVER_US
-        for prefix in (self._objects, self._expiring):
+        for prefix in (self._names.files if self._is_plain else self._names.heads, self._names.expiring):
             await self._clear_begun_before(limit_us, prefix)
+        if self._is_plain:
+            await self._strays.clear(limit_us, await self._page(self._names.files, self._strays.after, LIST_MAX))
 
     async def _clear_begun_before(self, limit_us: int, prefix: str) -> None:
         answer = await self._link.ask("list_multipart_uploads", reading=True, Prefix=prefix, MaxUploads=100)
@@ -337,7 +381,7 @@ class S3Blobs:
 
     async def _mark(self, key: str, expires_us: int) -> None:
         """What will expire is known to the sweeper, before it is there."""
-        name = f"{self._expiring}{expires_us:020d}/{key}"
+        name = f"{self._names.expiring}{expires_us:020d}/{key}"
         await self._link.ask("put_object", reading=True, body=b"", Key=name)
 
     async def _delete(self, name: str) -> None:
@@ -361,10 +405,24 @@ class S3Blobs:
             if not page or not answer.get("IsTruncated"):
                 return
 
-    def _upload(self, key: str) -> Upload:
+    async def _check_layout(self) -> None:
+        """Raises `InvalidArgument` where blobs lie in the other layout."""
+        await self._page(self._names.heads, "", 1)
+        found = (await self._page(self._names.others, "", 1)).get("Contents", ())
+        if any(each["Key"].startswith(self._names.others) for each in found):
+            used = "packed" if self._is_plain else "plain"
+            raise InvalidArgument(
+                f"the blobs in {self._link.bucket!r} under this prefix have the layout {used}",
+                field="layout",
+                hint=f"write layout={used}, or name another prefix",
+            )
+
+    def _upload(self, key: str, number: str) -> Upload:
+        head, apart = self._names.head(key), self._names.bytes(key, number)
         return Upload(
             self._link,
-            self._name(key),
+            head if apart is None else apart,
+            head=None if apart is None else head,
             part_bytes=self._options.part,
             at_once=self._options.parts_at_once,
             checksums=self._options.checksums,
@@ -382,8 +440,9 @@ class S3Blobs:
             raise refusals.stopped()
         return await asyncio.get_running_loop().run_in_executor(self._executor, do)
 
-    def _name(self, key: str) -> str:
-        return self._objects + key
+    @property
+    def _is_plain(self) -> bool:
+        return self._names.layout == "plain"
 
     def _check_open(self) -> None:
         if self._executor is None:

@@ -1,6 +1,6 @@
 """How a blob lies in its object. Part of the format.
 
-    the bytes of the blob
+    the bytes of the blob, unless they are an object of their own: see `names`
     xxh3-64 of each block of 1 MiB (8 each)
     the seal (MessagePack), zeros up to 4,084 bytes | length of the seal (4) | magic (8)
 
@@ -48,8 +48,11 @@ def sealed(seal: Seal) -> bytes:
     return encoded.ljust(SEAL_BYTES - _END.size, b"\0") + _END.pack(len(encoded), MAGIC)
 
 
-def unsealed(end: bytes, object_size: int) -> Seal:
-    """The seal in the last bytes of an object of that size. Raises `Foreign` for anything else."""
+def unsealed(end: bytes, object_size: int, *, apart: bool = False) -> Seal:
+    """The seal in the last bytes of an object of that size, in which the bytes of the blob are unless `apart`.
+
+    Raises `Foreign` for anything else.
+    """
     if len(end) < SEAL_BYTES:
         raise Foreign("it is shorter than any blob")
     length, magic = _END.unpack_from(end, len(end) - _END.size)
@@ -60,7 +63,7 @@ def unsealed(end: bytes, object_size: int) -> Seal:
         seal = msgspec.msgpack.decode(end[begin : begin + length], type=Seal)
     except msgspec.MsgspecError as error:
         raise Foreign(f"its seal cannot be read: {error}") from error
-    if object_bytes(seal.info.size) != object_size:
+    if object_bytes(seal.info.size) - (seal.info.size if apart else 0) != object_size:
         raise Foreign(f"it has {object_size} bytes, which do not fit a blob of {seal.info.size}")
     return seal
 

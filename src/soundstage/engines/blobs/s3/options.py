@@ -14,6 +14,7 @@ from soundstage.core.codec import convert
 from soundstage.core.errors import InvalidArgument
 from soundstage.core.size import Size
 from soundstage.core.time import NS_PER_S, Duration
+from soundstage.engines.blobs.s3.names import Layout
 from soundstage.engines.secret import Variable
 
 _BUCKET = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._-]{1,254}")
@@ -45,6 +46,10 @@ class S3Options(msgspec.Struct, frozen=True, kw_only=True):
     checksums: Annotated[
         bool, Meta(description="a CRC32 goes with what is sent, for the server to check; old servers refuse it")
     ] = True
+    layout: Annotated[
+        Layout,
+        Meta(description="`plain`: each blob's bytes are an object of their own, for other programs; never changes"),
+    ] = "packed"
     part: Annotated[
         Size,
         Meta(

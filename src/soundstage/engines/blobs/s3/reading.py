@@ -34,16 +34,25 @@ class Look(NamedTuple):
     seal: Seal
 
 
-async def look(link: Link, name: str, tail_bytes: int = SEAL_BYTES) -> Look:
-    """The object called `name`. Raises `Missing`, `Foreign`, and what `Link.ask` raises."""
+async def look(link: Link, name: str, tail_bytes: int = SEAL_BYTES, *, apart: bool = False) -> Look:
+    """The object called `name`; `apart`: the bytes of the blob are not in it.
+
+    Raises `Missing`, `Foreign`, and what `Link.ask` raises.
+    """
     try:
         answer = await link.ask("get_object", reading=True, whole=True, Key=name, Range=f"bytes=-{tail_bytes}")
     except OutOfRange:
         raise Foreign("it is empty") from None
     tail: bytes = answer["Body"]
+    size = _whole_size(answer)
+    size = len(tail) if size is None else size
+    return Look(name, answer["ETag"], size, tail, unsealed(tail, size, apart=apart))
+
+
+def _whole_size(answer: Any) -> int | None:
+    """How long the object is of which there is a range in an answer; None where that is not told."""
     said = str(answer.get("ContentRange") or "").rpartition("/")[2]
-    size = int(said) if said.isdecimal() else len(tail)
-    return Look(name, answer["ETag"], size, tail, unsealed(tail, size))
+    return int(said) if said.isdecimal() else None
 
 
 class Replaced(Exception):
@@ -51,11 +60,12 @@ class Replaced(Exception):
 
 
 class Stream:
-    """The bytes of an object that was looked at, from `start` to before `end`."""
+    """The bytes of an object that was looked at, from `start` to before `end`; `apart` is the one that has them."""
 
-    def __init__(self, link: Link, seen: Look, start: int, end: int) -> None:
+    def __init__(self, link: Link, seen: Look, start: int, end: int, apart: str | None = None) -> None:
         self._link = link
         self._seen = seen
+        self._apart = apart
         self._key = seen.seal.info.key
         self._size = seen.seal.info.size
         self._start, self._end = start, end
@@ -68,7 +78,8 @@ class Stream:
         """Chunks of bounded size. Raises `Replaced` before the first of them, `DataLoss`, `Unavailable`."""
         if self._start >= self._end:
             return
-        self._sums = await self._part(self._size + SUM_BYTES * self._first, self._size + SUM_BYTES * self._after)
+        sums = self._size if self._apart is None else 0
+        self._sums = await self._part(sums + SUM_BYTES * self._first, sums + SUM_BYTES * self._after)
         block, resumes = self._first, 0
         while block < self._after:
             begun = block
@@ -89,12 +100,15 @@ class Stream:
     async def _blocks(self, first: int) -> AsyncGenerator[bytes]:
         """The blocks from `first` on, proven, of one request; what the driver raises goes through."""
         begin, end = first * BLOCK_BYTES, min(self._after * BLOCK_BYTES, self._size)
-        if begin >= self._seen.size - len(self._seen.tail):
+        if self._apart is None and begin >= self._seen.size - len(self._seen.tail):
             data = await self._part(begin, end)
             for at in range(0, len(data), BLOCK_BYTES):
                 yield self._proven(first + at // BLOCK_BYTES, data[at : at + BLOCK_BYTES])
             return
-        body = await self._get(begin, end, whole=False)
+        if self._apart is None:
+            body = await self._of_object(begin, end, whole=False)
+        else:
+            body = await self._of(self._apart, begin, end)
         try:
             for block in range(first, self._after):
                 wanted = min(BLOCK_BYTES, end - block * BLOCK_BYTES)
@@ -109,21 +123,37 @@ class Stream:
         before = self._seen.size - len(self._seen.tail)
         if begin >= before:
             return self._seen.tail[begin - before : end - before]
-        return await self._get(begin, end, whole=True)
+        return await self._of_object(begin, end, whole=True)
 
-    async def _get(self, begin: int, end: int, *, whole: bool) -> Any:
+    async def _of_object(self, begin: int, end: int, *, whole: bool) -> Any:
+        """Bytes of the object that was looked at."""
         wanted: dict[str, Any] = {"Range": f"bytes={begin}-{end - 1}", "IfMatch": self._seen.etag}
         try:
             answer = await self._link.ask("get_object", reading=True, whole=whole, Key=self._seen.name, **wanted)
         except (Changed, Missing, OutOfRange):
-            if self._given:
-                raise Unavailable(
-                    f"the blob {self._key!r} was replaced or deleted after the stream of it broke off",
-                    hint="read it again",
-                    outcome="not_applied",
-                ) from None
-            raise Replaced from None
+            raise self._replaced() from None
         return answer["Body"]
+
+    async def _of(self, apart: str, begin: int, end: int) -> Any:
+        """Bytes of the object that has them, which no put changes."""
+        wanted = f"bytes={begin}-{end - 1}"
+        try:
+            answer = await self._link.ask("get_object", reading=True, Key=apart, Range=wanted)
+        except (Missing, OutOfRange):
+            raise self._replaced() from None
+        if _whole_size(answer) not in (None, self._size):
+            answer["Body"].close()
+            raise self._replaced()
+        return answer["Body"]
+
+    def _replaced(self) -> Exception:
+        if not self._given:
+            return Replaced()
+        return Unavailable(
+            f"the blob {self._key!r} was replaced or deleted after the stream of it broke off",
+            hint="read it again",
+            outcome="not_applied",
+        )
 
     def _proven(self, block: int, data: bytes) -> bytes:
         at = SUM_BYTES * (block - self._first)

@@ -1,6 +1,7 @@
 """Bytes on their way to an object: in one request when there are few, else in parts, some at once.
 
-Nobody sees any of them before `finish`, which sends the end of the object and makes it one.
+Nobody sees any of them before `finish`, which sends the end of the object and makes it one; or, where the head of a
+blob is another object, sends that one last.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from hashlib import sha256
 from typing import Any, NamedTuple, TypeAlias
 
 from soundstage.core.errors import SoundstageError, TooLarge, Unavailable
-from soundstage.engines.blobs.s3.failures import Missing
+from soundstage.engines.blobs.s3.failures import Changed, Missing
 from soundstage.engines.blobs.s3.layout import Seal, sealed, sums
 from soundstage.engines.blobs.s3.link import Link, Unsure
 
@@ -41,14 +42,26 @@ class Part(NamedTuple):
 
 
 class Upload:
-    """One object that is being sent to `name`; for one caller. Memory: `at_once` parts and two more."""
+    """One blob that is being sent to `name`, and its head to `head` if that is named; for one caller.
+
+    Memory: `at_once` parts and two more.
+    """
 
     def __init__(
-        self, link: Link, name: str, *, part_bytes: int, at_once: int, checksums: bool, in_thread: InThread
+        self,
+        link: Link,
+        name: str,
+        *,
+        head: str | None,
+        part_bytes: int,
+        at_once: int,
+        checksums: bool,
+        in_thread: InThread,
     ) -> None:
         self.size: int = 0
         self._link = link
         self._name = name
+        self._head = head
         self._part_bytes = part_bytes
         self._at_once = at_once
         self._checksums = checksums
@@ -61,11 +74,12 @@ class Upload:
         self._cut = 0
         self._sending: set[asyncio.Task[Part]] = set()
         self._sent: list[Part] = []
+        self._headless = False
 
     @property
     def in_parts(self) -> bool:
-        """Whether it goes in parts, as far as is known."""
-        return self._upload is not None
+        """Whether the last request completes an object of parts, as far as is known."""
+        return self._upload is not None and self._head is None
 
     async def add(self, chunk: bytes) -> None:
         """`chunk` follows what was added before; waits while as many parts are under way as may be."""
@@ -81,34 +95,68 @@ class Upload:
     async def finish(
         self, seal: Callable[[int, str], Seal], condition: Callable[[], Awaitable[Mapping[str, str]]]
     ) -> Seal:
-        """The object is there, with the seal that `seal` makes of size and sha256, under the last moment's condition.
+        """The blob is there, with the seal that `seal` makes of size and sha256, under the last moment's condition.
 
         Raises what `seal` and `condition` raise, `Changed` and `Missing` when the condition does not hold, `Unsure`.
         """
         last = await self._taken()
         made = seal(self.size, self._sha256.hexdigest())
-        end = b"".join((last, self._sums, sealed(made)))
-        crc32 = await self._hashed(lambda: _crc32(end), len(end))
-        if self._upload is None:
-            checksum: dict[str, Any] = {"ChecksumCRC32": crc32} if self._checksums else {}
-            held: Mapping[str, Any] = await condition()
-            await self._link.ask("put_object", reading=False, body=end, Key=self._name, **checksum, **held)
+        head = b"".join((self._sums, sealed(made)))
+        if self._head is None:
+            await self._send_last(last + head, condition)
             return made
-        await self._begin(end, crc32)
+        self._headless = True
+        await self._send_apart(last)
+        checksum = await self._checksum(head)
+        held: Mapping[str, Any] = await condition()
+        try:
+            await self._link.ask("put_object", reading=False, body=head, Key=self._head, **checksum, **held)
+        except (Changed, Missing):
+            raise
+        except BaseException as error:
+            # A head that may come to be there must find its bytes.
+            self._headless = isinstance(error, SoundstageError) and error.outcome == "not_applied"
+            raise
+        self._headless = False
+        return made
+
+    async def _send_last(self, end: bytes, condition: Callable[[], Awaitable[Mapping[str, str]]] | None = None) -> None:
+        """The object is there, and ends with `end`; without a condition its request may be repeated."""
+        if self._upload is None:
+            checksum = await self._checksum(end)
+            held: Mapping[str, Any] = {} if condition is None else await condition()
+            reading = condition is None
+            await self._link.ask("put_object", reading=reading, body=end, Key=self._name, **checksum, **held)
+            return
+        await self._begin(end, await self._hashed(lambda: _crc32(end), len(end)))
         while self._sending:
             await self._hear()
         parts = [part.told(checksums=self._checksums) for part in sorted(self._sent)]
-        held: Mapping[str, Any] = await condition()
+        held = {} if condition is None else await condition()
         await self._link.ask(
             "complete_multipart_upload",
-            reading=False,
+            reading=condition is None,
             Key=self._name,
             UploadId=self._upload,
             MultipartUpload={"Parts": parts},
             **held,
         )
         self._upload = None
-        return made
+
+    async def _send_apart(self, last: bytes) -> None:
+        """The bytes are an object, of which nobody knows before there is a head."""
+        try:
+            await self._send_last(last)
+        except Missing:
+            # An attempt whose answer was lost completed it, or the server has lost what was sent.
+            found = await self._link.ask("head_object", reading=True, Key=self._name)
+            if found["ContentLength"] != self.size:
+                raise
+            self._upload = None
+
+    async def _checksum(self, data: bytes) -> dict[str, Any]:
+        """What a request says of `data`, for the server to check."""
+        return {"ChecksumCRC32": await self._hashed(lambda: _crc32(data), len(data))} if self._checksums else {}
 
     async def abort(self) -> None:
         """Nothing of it is left on the server, if that answers; what is left is found by its age. Never raises."""
@@ -120,6 +168,9 @@ class Upload:
         if upload is not None:
             with suppress(SoundstageError, Missing, Unsure):
                 await self._link.ask("abort_multipart_upload", reading=False, Key=self._name, UploadId=upload)
+        if self._headless:
+            with suppress(SoundstageError, Missing, Unsure):
+                await self._link.ask("delete_object", reading=False, Key=self._name)
 
     def _keep(self, data: memoryview) -> None:
         if data:
