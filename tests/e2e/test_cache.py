@@ -5,16 +5,15 @@ What is kept outlives the process. The next one shows what the store has, and ne
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.e2e.mortal import ONE_TRY, mortal
 
-from soundstage.client import Settings, connect_sync
+from soundstage.client import connect_sync
 from soundstage.core.errors import SoundstageError
-from soundstage.core.policy import RetryPolicy
 from soundstage.data.kv import MatchKeys, Predicate, PutItem, Selection, SyncKeyValue
 from soundstage.servers import Cluster
 from soundstage.testing.crash.process import StageProcess
@@ -22,11 +21,9 @@ from soundstage.testing.servers import server_fixture
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).resolve().parents[2]
 ROWS = "kv/people"
 KEY = b"name"
 OLD, NEW, NEWER = b"old", b"new", b"newer"
-ONE_TRY = Settings(retry=RetryPolicy(retries=0))
 
 memcached: Callable[[], Generator[Cluster]] = server_fixture("memcached", scope="module")
 
@@ -100,9 +97,7 @@ def test_a_kill_at_any_step_of_a_write_or_a_fill_leaves_nothing_stale(memcached:
     stage_file.write_text(STAGE_FILE.format(url=memcached.url))
     died: list[str] = []
     for point in POINTS:
-        variables = {"DIES_AT": point, "PYTHONPATH": str(ROOT)}
-        program = (sys.executable, "-m", "tests.e2e.dying")
-        with StageProcess(data, stage_file=stage_file, variables=variables, program=program) as server:
+        with mortal(data, point, stage_file=stage_file) as server:
             for before in died[-1:]:
                 verify(server.url, before, POINTS[before])
             write_and_read_until_it_dies(server.url, point)

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
 from tests.core.words import documents
+from tests.e2e.mortal import ONE_TRY, mortal
 from tests.e2e.test_transfers import QUICK
 
-from soundstage.client import Settings, connect_sync
+from soundstage.client import connect_sync
 from soundstage.core.compression import compress
 from soundstage.core.dictionaries import Dictionary
 from soundstage.core.errors import SoundstageError
 from soundstage.core.namespace import NamespaceSpec
-from soundstage.core.policy import RetryPolicy
 from soundstage.core.time import Duration
 from soundstage.data.kv import MatchAll, Predicate, PutItem, SyncKeyValue
 from soundstage.runtime.jobs import SyncJobs
@@ -23,9 +22,7 @@ from soundstage.testing.crash.process import StageProcess
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
-ROOT = Path(__file__).resolve().parents[2]
 SHELF = "kv/people/values"
-ONE_TRY = Settings(retry=RetryPolicy(retries=0))
 MINUTE = Duration.parse("60s")
 
 STEPS = ("is made", "is retired", "is needed by none", "is about to be dropped", "is dropped")
@@ -37,8 +34,7 @@ NOWHERE = "nowhere 0 before"
 
 def served(data: Path, point: str) -> StageProcess:
     """A stage that dies there, and lets no dictionary rest before it is looked at."""
-    variables = {**QUICK, "DIES_AT": point, "WITHOUT_REST": "yes", "PYTHONPATH": str(ROOT)}
-    return StageProcess(data, program=(sys.executable, "-m", "tests.e2e.dying"), variables=variables)
+    return mortal(data, point, variables={**QUICK, "WITHOUT_REST": "yes"})
 
 
 class People:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import signal
 from pathlib import Path
 
 import duckdb
 import pytest
 from tests.e2e.conftest import Cli, Start
+from tests.e2e.processes import Running
 from tests.e2e.test_transfers import ITEMS, QUICK, RECORDS, contents, fill, is_under_way
 
 from soundstage import connect_sync
@@ -31,6 +31,13 @@ def ended(connection: SyncConnection, job_id: str) -> JobInfo:
     return connection.client(SyncJobs).get(job_id=job_id)
 
 
+def killed_amid(process: Running, connection: SyncConnection, job_id: str) -> int:
+    """The process is gone, if it can be while it works on the job; how many attempts that takes, at least."""
+    attempts = 2 if is_under_way(connection, job_id) else 1
+    process.kill()
+    return attempts
+
+
 @pytest.mark.slow
 def test_jobs_go_on_after_their_process_was_killed(start: Start, tmp_path: Path) -> None:
     process = start("up", "--port", "0", variables=QUICK)
@@ -38,26 +45,21 @@ def test_jobs_go_on_after_their_process_was_killed(start: Start, tmp_path: Path)
         fill(connection)
         connection.client(SyncNamespaces).put(namespace=NamespaceSpec(name="again", abstraction="kv"))
         exporting = connection.client(SyncKeyValue, "films").export_parquet().job_id
-        killed = is_under_way(connection, exporting)
-        process.signal(signal.SIGKILL)
-    process.process.wait()
+        attempts = killed_amid(process, connection, exporting)
     process = start("up", "--port", "0", variables=QUICK)
     with connect_sync(process.ready()) as connection:
         info = ended(connection, exporting)
-        assert info.attempt >= (2 if killed else 1)
+        assert info.attempt >= attempts
         file: File = info.files[0]
         importing = connection.client(SyncKeyValue, "again").import_parquet(file=file).job_id
-        killed = is_under_way(connection, importing)
-        process.signal(signal.SIGKILL)
-    process.process.wait()
+        attempts = killed_amid(process, connection, importing)
     process = start("up", "--port", "0", variables=QUICK)
     with connect_sync(process.ready()) as connection:
-        assert ended(connection, importing).attempt >= (2 if killed else 1)
+        assert ended(connection, importing).attempt >= attempts
         copied = sorted(contents(connection, "again"), key=repr)
         assert len(copied) == RECORDS * ITEMS
         assert copied == sorted(contents(connection, "films"), key=repr)
-    process.signal(signal.SIGTERM)
-    process.process.wait()
+    process.stop()
     blobs = [path for path in (tmp_path / "soundstage-data" / "blobs" / "objects").glob("*/*") if path.is_file()]
     assert len(blobs) == 1
 

@@ -6,21 +6,20 @@ sent again, under the same versions.
 
 from __future__ import annotations
 
-import sys
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from tests.e2e.mortal import ONE_TRY, mortal
 from tests.e2e.processes import until
 from tests.e2e.test_transfers import QUICK
 
-from soundstage.client import Settings, connect_sync
+from soundstage.client import connect_sync
 from soundstage.core.environment import SystemEnvironment
 from soundstage.core.errors import SoundstageError
 from soundstage.core.hlc import TokenClock
 from soundstage.core.message import IdempotencyToken
 from soundstage.core.namespace import NamespaceSpec
-from soundstage.core.policy import RetryPolicy
 from soundstage.data.kv import Mutation, PutItem, PutMutation, SyncKeyValue
 from soundstage.data.writeahead import SyncWriteAhead
 from soundstage.runtime.namespaces.api import SyncNamespaces
@@ -28,8 +27,6 @@ from soundstage.testing.crash.process import StageProcess
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
-ROOT = Path(__file__).resolve().parents[2]
-ONE_TRY = Settings(retry=RetryPolicy(retries=0))
 BRIEF = {**QUICK, "SOUNDSTAGE_PROCESSES__LEASE": "500ms"}
 ARMED = "armed"
 SMALL, LARGE = "small", "large"
@@ -122,9 +119,7 @@ def test_a_set_survives_a_kill_at_any_step_whole(tmp_path: Path) -> None:
         server.terminate()
     every: list[Sent] = []
     for point in POINTS:
-        variables = {**BRIEF, "DIES_AT": point, "ARMED_BY": f"kv/{ARMED}", "PYTHONPATH": str(ROOT)}
-        program = (sys.executable, "-m", "tests.e2e.dying")
-        with StageProcess(data, program=program, variables=variables) as server:
+        with mortal(data, point, variables={**BRIEF, "ARMED_BY": f"kv/{ARMED}"}) as server:
             for before in every[-1:]:
                 until(lambda each=before, url=server.url: each.is_settled(url))
             every.append(Sent(f"set {point}", clock.token()))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 from pathlib import Path
 
 import duckdb
@@ -11,14 +10,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from tests.e2e.conftest import Cli, Start
-from tests.e2e.test_parquet import ended
-from tests.e2e.test_transfers import QUICK, is_under_way
+from tests.e2e.test_parquet import ended, killed_amid
+from tests.e2e.test_transfers import QUICK
 
 from soundstage import connect_sync
 from soundstage.core.message import Instant
 from soundstage.core.namespace import NamespaceSpec
 from soundstage.data.timeseries import SyncTimeSeries, TimeInterval
-from soundstage.runtime.jobs import SyncJobs
 from soundstage.runtime.namespaces import SyncNamespaces
 
 EVENTS = 60_000
@@ -48,24 +46,18 @@ def test_jobs_go_on_after_their_process_was_killed(start: Start, tmp_path: Path)
         connection.client(SyncNamespaces).put(namespace=spec)
         file = connection.files.upload(source(tmp_path / "rows.parquet"))
         importing = connection.client(SyncTimeSeries, "trips").import_parquet(file=file).job_id
-        killed = is_under_way(connection, importing)
-        process.signal(signal.SIGKILL)
-    process.process.wait()
+        attempts = killed_amid(process, connection, importing)
     process = start("up", "--port", "0", variables=QUICK)
     with connect_sync(process.ready()) as connection:
-        assert ended(connection, importing).attempt >= (2 if killed else 1)
+        assert ended(connection, importing).attempt >= attempts
         exporting = connection.client(SyncTimeSeries, "trips").export_parquet(time_interval=ALL).job_id
-        killed = is_under_way(connection, exporting)
-        process.signal(signal.SIGKILL)
-    process.process.wait()
+        attempts = killed_amid(process, connection, exporting)
     process = start("up", "--port", "0", variables=QUICK)
     with connect_sync(process.ready()) as connection:
         info = ended(connection, exporting)
-        assert info.attempt >= (2 if killed else 1)
+        assert info.attempt >= attempts
         connection.files.download(info.files[0], tmp_path / "back.parquet")
-        connection.client(SyncJobs).list()
-    process.signal(signal.SIGTERM)
-    process.process.wait()
+    process.stop()
     same = duckdb.execute(
         "SELECT count(*), count(DISTINCT b.event_id) FROM read_parquet(?) a JOIN read_parquet(?) b "
         "ON a.event_id = b.event_id AND a.time_series_id = b.time_series_id "

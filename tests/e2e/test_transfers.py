@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -88,8 +87,7 @@ def test_a_job_goes_on_after_its_process_was_killed(start: Start, tmp_path: Path
                 break
         else:
             pytest.fail("every job had ended when it was looked at")
-        process.signal(signal.SIGKILL)
-    process.process.wait()
+        process.kill()
     process = start("up", "--port", "0", variables=QUICK)
     with connect_sync(process.ready()) as connection:
         outcome = connection.client(SyncJobs).result(job_id=job_id, wait=Duration.parse("60s"))
@@ -102,8 +100,7 @@ def test_a_job_goes_on_after_its_process_was_killed(start: Start, tmp_path: Path
         assert copied == sorted(contents(connection, "films"), key=repr)
         with pytest.raises(SoundstageError, match="holds records"):
             connection.client(SyncNamespaces).copy(name="films", to=again)
-    process.signal(signal.SIGTERM)
-    process.process.wait()
+    process.stop()
     blobs = [path for path in (tmp_path / "soundstage-data" / "blobs" / "objects").glob("*/*") if path.is_file()]
     assert len(blobs) == {"copy": 0, "import": 1, "export": number + 1}[operation]
 

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 from pathlib import Path
 
 import httpx2
 import pytest
+from tests.e2e.mortal import ONE_TRY, mortal
 
-from soundstage.client import Settings, connect_sync
+from soundstage.client import connect_sync
 from soundstage.core.environment import SystemEnvironment, VirtualEnvironment
 from soundstage.core.errors import SoundstageError
 from soundstage.core.hlc import TokenClock
 from soundstage.core.namespace import NamespaceSpec
-from soundstage.core.policy import RetryPolicy
 from soundstage.data.kv import KeyValue, SyncKeyValue
 from soundstage.data.kv.service import KeyValueService
 from soundstage.engines.records.port import Budget
@@ -25,10 +24,8 @@ from soundstage.testing.crash.process import StageProcess
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).resolve().parents[2]
 MIB = 1 << 20
 VALUES, ROWS = "kv/films/values", "kv/films"
-ONE_TRY = Settings(retry=RetryPolicy(retries=0))
 
 POINTS = [
     *(f"{VALUES} {number} {when}" for number in (1, 2, 7, 13) for when in ("before", "after")),
@@ -81,8 +78,7 @@ def test_a_value_survives_a_kill_at_any_step_whole(tmp_path: Path) -> None:
         server.terminate()
     died = 0
     for number, point in enumerate(POINTS):
-        variables = {"DIES_AT": point, "PYTHONPATH": str(ROOT)}
-        with StageProcess(data, program=(sys.executable, "-m", "tests.e2e.dying"), variables=variables) as server:
+        with mortal(data, point) as server:
             film.verify(server.url)
             film.send(server.url)
             died += film.doubt is not None
