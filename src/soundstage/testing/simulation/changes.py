@@ -18,13 +18,13 @@ from soundstage.core.errors import DeadlineExceeded, Exhausted, InProgress, Unav
 from soundstage.core.message import IdempotencyToken
 from soundstage.core.namespace import NamespaceSpec
 from soundstage.core.operation import CallOptions
-from soundstage.data.kv import KeyValue, MatchAll, MatchKeys, Predicate, PutItem
+from soundstage.data.kv import KeyValue, PutItem
 from soundstage.data.kv.api import ItemChange, KeyValueCalls, WatchItems
 from soundstage.data.kv.truncated import stamp_of
 from soundstage.runtime.namespaces.api import Namespaces
 from soundstage.testing.simulation.host import CONFIG, LOG
 from soundstage.testing.simulation.scenario import SYSTEM_TABLES, Divergence, Play, Scenario, Site, Step
-from soundstage.testing.simulation.written import Version, Writings
+from soundstage.testing.simulation.written import Version, Writings, predicate_of, version_of
 
 Act: TypeAlias = Literal["put", "delete", "truncate", "follow", "look", "erase"]
 _WEIGHTS = (40, 14, 3, 22, 16, 5)
@@ -126,10 +126,7 @@ class ChangesPlay:
         if step.act == "put":
             items = [PutItem(key=key, value=token.token.encode()) for key in step.keys]
             return lambda: kv.put_items(id=step.record, items=items, idempotency_token=token)
-        predicate = Predicate(match_keys=MatchKeys(keys=list(step.keys)))
-        if not step.keys:
-            predicate = Predicate(match_all=MatchAll())
-        return lambda: kv.delete_items(id=step.record, predicate=predicate, idempotency_token=token)
+        return lambda: kv.delete_items(id=step.record, predicate=predicate_of(step.keys), idempotency_token=token)
 
     async def _follow(self, client: int, most: int) -> None:
         """The client goes on after its cursor, and is cut off after so many messages or a while."""
@@ -170,9 +167,7 @@ class ChangesPlay:
         kv, found = self._site.client(client, KeyValue, NAMESPACE), dict[bytes, Version]()
         try:
             async for page in kv.get_items.pages(id=record):
-                for item in page.items:
-                    token = item.metadata.token
-                    found[item.key] = (token.generation_time.us, 0, token.token)
+                found |= {item.key: version_of(item) for item in page.items}
         except KNOWN:
             return
         for key in KEYS:

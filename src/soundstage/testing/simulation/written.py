@@ -10,10 +10,22 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from soundstage.core.message import IdempotencyToken
+from soundstage.data.kv.api import Item, MatchAll, MatchKeys, Predicate
 from soundstage.testing.simulation.scenario import Divergence
 
 Version: TypeAlias = tuple[int, int, str]
 """Time, kind and token of a write, in the order in which versions beat each other."""
+
+
+def version_of(item: Item) -> Version:
+    """The version of an item that was read."""
+    token = item.metadata.token
+    return token.generation_time.us, 0, token.token
+
+
+def predicate_of(keys: Sequence[bytes]) -> Predicate:
+    """What a delete of these keys is of; of none: everything."""
+    return Predicate(match_keys=MatchKeys(keys=list(keys))) if keys else Predicate(match_all=MatchAll())
 
 
 @dataclass

@@ -17,12 +17,13 @@ from soundstage.core.errors import (
     Unavailable,
 )
 from soundstage.core.message import IdempotencyToken
-from soundstage.data.kv.api import ClientCapabilities, Item, KeyValue, MatchAll, MatchKeys, Predicate, PutItem
+from soundstage.data.kv.api import ClientCapabilities, Item, KeyValue, PutItem
 from soundstage.runtime.namespaces.api import Namespaces, NamespaceSpec
 from soundstage.testing.simulation.dictionaries.steps import KEYS, RECORDS, SAMPLES, DictionaryStep, value_of
-from soundstage.testing.simulation.dictionaries.works import Killed, drop, train
+from soundstage.testing.simulation.dictionaries.works import drop, train
+from soundstage.testing.simulation.process import Killed
 from soundstage.testing.simulation.scenario import Divergence, Site
-from soundstage.testing.simulation.written import Version, Writings
+from soundstage.testing.simulation.written import Version, Writings, predicate_of, version_of
 
 NAMESPACE = "people"
 SAMPLED = "samples"
@@ -92,7 +93,7 @@ class DictionaryPlay:
         made = self._site.machine(step.client).clock.token()
         token = IdempotencyToken(made.generation_time, f"{step.act}-{step.number}")
         written = self._sent.begin(token, step.act == "delete", step.record, step.keys)
-        codec = await self._chosen(step) if step.act == "put" else "none"
+        codec = self._chosen(step) if step.act == "put" else "none"
         for _ in range(TRIES_MAX):
             try:
                 await self._send(step, token, codec)
@@ -114,10 +115,7 @@ class DictionaryPlay:
     async def _send(self, step: DictionaryStep, token: IdempotencyToken, codec: str) -> None:
         kv = self._kv(step.client)
         if step.act == "delete":
-            predicate = Predicate(match_keys=MatchKeys(keys=list(step.keys)))
-            if not step.keys:
-                predicate = Predicate(match_all=MatchAll())
-            await kv.delete_items(id=step.record, predicate=predicate, idempotency_token=token)
+            await kv.delete_items(id=step.record, predicate=predicate_of(step.keys), idempotency_token=token)
             return
         value = self._values.setdefault(token.token, value_of(token.token, step.is_large))
         frame = value if codec == "none" else compress(codec, value, 3, self._words.get(codec))
@@ -125,7 +123,7 @@ class DictionaryPlay:
         items = [PutItem(key=key, value=frame, codec=named) for key in step.keys]
         await kv.put_items(id=step.record, items=items, idempotency_token=token)
 
-    async def _chosen(self, step: DictionaryStep) -> str:
+    def _chosen(self, step: DictionaryStep) -> str:
         """The codec that the client writes with; of dictionaries one that it heard of, the latest first."""
         if step.codec != "dictionary":
             return step.codec
@@ -191,8 +189,7 @@ class DictionaryPlay:
         try:
             async for page in self._kv(client).get_items.pages(id=record):
                 for item in page.items:
-                    token = item.metadata.token
-                    found[item.key] = (token.generation_time.us, 0, token.token)
+                    found[item.key] = version_of(item)
                     needed |= await self._undo(client, record, item)
         except KNOWN:
             return set()

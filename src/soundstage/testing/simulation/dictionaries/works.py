@@ -13,7 +13,7 @@ from soundstage.runtime.work.context import JobContext
 from soundstage.testing.simulation.blobs import BlobWay
 from soundstage.testing.simulation.dictionaries.steps import DictionaryStep
 from soundstage.testing.simulation.host import BLOBS, CONFIG, ENGINE, LOG
-from soundstage.testing.simulation.process import Killed, Process
+from soundstage.testing.simulation.process import Process
 from soundstage.testing.simulation.scenario import Site
 
 T = TypeVar("T")
@@ -122,6 +122,3 @@ async def _served(site: Site, process: Process, step: DictionaryStep, do: Callab
         return await do(await stage.systems.started("kv"))
     finally:
         await stage.stop()
-
-
-__all__ = ["Killed", "drop", "train"]

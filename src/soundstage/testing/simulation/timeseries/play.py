@@ -20,7 +20,7 @@ from soundstage.testing.simulation.scenario import SYSTEM_TABLES, Divergence, Pl
 from soundstage.testing.simulation.timeseries.book import KIND, Book, Look, Moment
 from soundstage.testing.simulation.timeseries.queueing import Queueing, knobs
 from soundstage.testing.simulation.timeseries.rules import LAYOUTS, RULES, History, M, Rules
-from soundstage.testing.simulation.timeseries.seeking import KNOBS, Seeking
+from soundstage.testing.simulation.timeseries.seeking import ALWAYS, KNOBS, Seeking
 from soundstage.testing.simulation.timeseries.steps import EVENT_IDS, KEYS, SERIES, Draft, SeriesStep, draw
 from soundstage.testing.simulation.turn import aside
 
@@ -193,10 +193,9 @@ class TimeSeriesPlay:
     async def _all(self) -> list[Event]:
         """Every event that is shown."""
         series = self._site.host.stage.client(TimeSeries, NAMESPACE)
-        always = TimeInterval(start=Instant(INT64_MIN), end=Instant(INT64_MAX))
         found = list[Event]()
         for name in SERIES:
-            pages = series.read_event_records.pages(time_series_id=name, time_interval=always)
+            pages = series.read_event_records.pages(time_series_id=name, time_interval=ALWAYS)
             found += [each async for page in pages for each in page.records]
         return found
 

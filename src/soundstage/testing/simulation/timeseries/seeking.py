@@ -90,16 +90,15 @@ class Seeking:
                 await self._refresh()
                 series = self._site.host.stage.client(TimeSeries, self._namespace)
                 found = {place_of(each) for each in await self._found(series, None, 1_000)}
-                values = sorted({items[VALUED] for items in told.values() if VALUED in items})[-VALUES_MAX:]
-                with_value = {each: await self._found(series, (VALUED, each), 1_000) for each in values}
+                with_value = await self._by_value(series, told.values())
                 there = {place_of(each): items_of(each) for each in await shown()}
                 if calm != self._site.host.calm():
                     return
                 self._check((set(told) & set(there)) - found, began, "is there, and not found")
-                for value, events in with_value.items():
+                for value, having in with_value.items():
                     # Values only grow: it had this one all the time.
                     due = {place for place in told if told[place].get(VALUED) == value == _value(there, place)}
-                    self._check(due - set(map(place_of, events)), began, f"has {value!r}, and is not found by it")
+                    self._check(due - having, began, f"has {value!r}, and is not found by it")
                 self._site.note("agreed")
 
     async def _rounds(self, check: Callable[[], None], most: int) -> bool:
@@ -172,12 +171,11 @@ class Seeking:
             reply = await series.aggregate_event_records(time_interval=ALWAYS, aggregation_query=asked)
             if reply.count != len(found):
                 raise Divergence(f"{reply.count} events are counted, and {len(found)} are found")
-        for value in sorted({each[VALUED] for each in there.values() if VALUED in each})[-VALUES_MAX:]:
-            with_value = {place_of(each) for each in await self._found(series, (VALUED, value), 1_000)}
+        for value, having in (await self._by_value(series, there.values())).items():
             due = {place for place, items in there.items() if items.get(VALUED) == value}
             if not exactly:
                 due = {place for place in due if self._told.get(place, {}).get(VALUED) == value}
-            self._check(due - with_value, began, f"has {value!r}, and is not found by it")
+            self._check(due - having, began, f"has {value!r}, and is not found by it")
 
     def _check(self, places: Iterable[Place], began: Moment, problem: str) -> None:
         """Raise `Divergence` where one of `places` is of a slice that was shown all the time."""
@@ -185,6 +183,11 @@ class Seeking:
         for place in sorted(places):
             if self._history.is_shown(place[1], began.ns, ended.ns):
                 raise Divergence(f"{place} {problem}")
+
+    async def _by_value(self, series: TimeSeries, items: Iterable[Mapping[str, bytes]]) -> dict[bytes, set[Place]]:
+        """What is found by each of the last of the values that `items` of events have."""
+        values = sorted({each[VALUED] for each in items if VALUED in each})[-VALUES_MAX:]
+        return {each: set(map(place_of, await self._found(series, (VALUED, each), 1_000))) for each in values}
 
     async def _found(self, series: TimeSeries, item: tuple[str, bytes] | None, page_size: int) -> list[Event]:
         query = None
