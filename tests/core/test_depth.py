@@ -66,5 +66,5 @@ def test_large_containers_of_messagepack_are_counted() -> None:
 
 @given(st.binary(max_size=60))
 def test_garbage_harms_nobody(body: bytes) -> None:
-    msgpack_depth_position(body, 3)
-    json_depth_position(body, 3)
+    positions = [msgpack_depth_position(body, 3), json_depth_position(body, 3)]
+    assert all(each is None or 3 <= each < len(body) for each in positions)

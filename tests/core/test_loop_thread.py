@@ -89,6 +89,8 @@ def test_a_closed_one_refuses(thread: LoopThread) -> None:
 def test_closing_twice_changes_nothing(thread: LoopThread) -> None:
     thread.close()
     thread.close()
+    with pytest.raises(Unavailable, match="closed"):
+        thread.run(name_of_thread())
 
 
 async def numbers(closed: threading.Event) -> AsyncGenerator[int]:

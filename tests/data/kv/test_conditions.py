@@ -118,7 +118,8 @@ async def test_a_deleted_and_an_expired_item_are_absent(kv: KeyValue, environmen
     await kv.delete_items(id="ada", predicate=keys(b"l"))
     environment.advance(2)
     both = [ABSENT, Condition(key=b"l", absent=True), Condition(absent=True)]
-    await kv.put_items(id="ada", items=[item(b"k"), item(b"l")], condition=both)
+    await kv.put_items(id="ada", items=[item(b"k", b"again"), item(b"l", b"too")], condition=both)
+    assert values((await kv.get_items(id="ada")).items) == {b"k": b"again", b"l": b"too"}
 
 
 async def test_an_item_is_replaced_only_as_it_was_read(kv: KeyValue) -> None:

@@ -10,7 +10,7 @@ import pytest
 from tests.testing.simulation.theatre import at_site
 
 from soundstage.core.errors import Unavailable
-from soundstage.data.kv.api import GetItems
+from soundstage.data.kv.api import GetItems, Item
 from soundstage.testing.simulation.caches.play import CachesPlay
 from soundstage.testing.simulation.caches.server import NAMESPACE, PAUSED_AGAIN_S, Server
 from soundstage.testing.simulation.climate import Climate
@@ -86,12 +86,13 @@ def test_it_is_not_paused_twice_while_a_read_may_last() -> None:
 
 
 def test_it_serves_as_soon_as_the_engine_of_the_host_does() -> None:
-    async def body(site: Site, server: Server) -> None:
+    async def body(site: Site, server: Server) -> list[Item]:
         await server.kill()
         restarting = site.loop.create_task(site.host.restart("kill", 3.0))
         await site.environment.sleep(0.1)
         await server.start(0.0)
         await restarting
-        await server.call("get_items", GET, 1.0)
+        reply, _ = await server.call("get_items", GET, 1.0)
+        return reply.items
 
-    served(body)
+    assert served(body) == []

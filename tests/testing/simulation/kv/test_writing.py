@@ -270,13 +270,14 @@ def test_a_repetition_is_answered_as_before() -> None:
 
 
 def test_a_repetition_may_be_refused_for_its_age_alone() -> None:
-    async def body(scene: Scene) -> None:
+    async def body(scene: Scene) -> set[str]:
         sent = put(scene)
         await Writer(scene).send(step(), sent)
         await scene.site.environment.sleep(700.0)
         await Writer(scene).repeat(step(), sent)
+        return noted()
 
-    at_scene(body)
+    assert "token_drift" in at_scene(body)
 
 
 def test_batches_may_be_applied_in_part_where_the_climate_says_so() -> None:
