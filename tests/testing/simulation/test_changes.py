@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeAlias, TypeVar
 
 import pytest
-from tests.testing.simulation.theatre import at_site, noted
+from tests.testing.simulation.theatre import at_play, noted
 
 from soundstage.testing.simulation.changes import SCENARIO, Act, ChangesPlay, ChangeStep, Follower
 from soundstage.testing.simulation.scenario import Divergence, Site
@@ -15,12 +15,7 @@ T = TypeVar("T")
 
 
 def played(body: Callable[[Site, ChangesPlay], Awaitable[T]]) -> T:
-    async def main(site: Site) -> T:
-        playing = ChangesPlay(site)
-        await playing.prepare()
-        return await body(site, playing)
-
-    return at_site(main, config=getattr(SCENARIO, "config"))  # noqa: B009
+    return at_play(ChangesPlay, body, config=getattr(SCENARIO, "config"))  # noqa: B009
 
 
 def step(act: Act, number: int, *keys: bytes, record: str = "ada", **choices: Any) -> ChangeStep:

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import msgspec
 import pytest
-from tests.testing.simulation.theatre import at_site, noted
+from tests.testing.simulation.theatre import at_play, noted
 
 from soundstage.core.errors import NotFound
 from soundstage.data.kv.api import GetDictionaryReply, Item
@@ -19,12 +19,7 @@ T = TypeVar("T")
 
 
 def played(body: Callable[[Site, DictionaryPlay], Awaitable[T]]) -> T:
-    async def main(site: Site) -> T:
-        playing = DictionaryPlay(site)
-        await playing.prepare()
-        return await body(site, playing)
-
-    return at_site(main)
+    return at_play(DictionaryPlay, body)
 
 
 def step(act: Act, number: int, **choices: Any) -> DictionaryStep:

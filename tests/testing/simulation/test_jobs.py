@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 import msgspec
 import pytest
-from tests.testing.simulation.theatre import at_site, noted
+from tests.testing.simulation.theatre import at_play, noted
 
 from soundstage.core.job import ENDED, JobInfo
 from soundstage.core.time import Instant
@@ -20,12 +20,7 @@ SCENARIO = JobsScenario()
 
 
 def played(body: Callable[[Site, JobsPlay], Awaitable[T]]) -> T:
-    async def main(site: Site) -> T:
-        playing = JobsPlay(site)
-        await playing.prepare()
-        return await body(site, playing)
-
-    return at_site(main, systems=(CHORES,), config=SCENARIO.config)
+    return at_play(JobsPlay, body, systems=(CHORES,), config=SCENARIO.config)
 
 
 def step(act: Act, number: int = 1, **choices: Any) -> JobStep:

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 import pytest
-from tests.testing.simulation.theatre import at_site, noted
+from tests.testing.simulation.theatre import at_play, at_site, noted
 
 from soundstage.runtime.leases import Lease, Leases
 from soundstage.testing.simulation.climate import Climate
@@ -16,12 +16,7 @@ T = TypeVar("T")
 
 
 def played(body: Callable[[Site, LeasesPlay], Awaitable[T]]) -> T:
-    async def main(site: Site) -> T:
-        playing = LeasesPlay(site)
-        await playing.prepare()
-        return await body(site, playing)
-
-    return at_site(main, climate=Climate(clients=2))
+    return at_play(LeasesPlay, body, climate=Climate(clients=2))
 
 
 def step(act: Act, number: int = 1, client: int = 0, **choices: Any) -> LeaseStep:

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 import pytest
-from tests.testing.simulation.theatre import at_site, noted
+from tests.testing.simulation.theatre import at_play, at_site, noted
 
 from soundstage.runtime.schedule import Schedule
 from soundstage.testing.simulation.climate import Climate
@@ -20,12 +20,7 @@ OFTEN_US = 20_000_000
 
 
 def played(body: Callable[[Site, SchedulePlay], Awaitable[T]]) -> T:
-    async def main(site: Site) -> T:
-        playing = SchedulePlay(site)
-        await playing.prepare()
-        return await body(site, playing)
-
-    return at_site(main, climate=Climate(clients=2))
+    return at_play(SchedulePlay, body, climate=Climate(clients=2))
 
 
 def step(act: Act, number: int = 1, **choices: Any) -> ScheduleStep:

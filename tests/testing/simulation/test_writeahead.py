@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 import pytest
-from tests.testing.simulation.theatre import at_site, noted
+from tests.testing.simulation.theatre import at_play, noted
 
 from soundstage.core.time import Instant
 from soundstage.data.writeahead import MutationStatus
@@ -17,12 +17,7 @@ T = TypeVar("T")
 
 
 def played(body: Callable[[Site, WriteAheadPlay], Awaitable[T]]) -> T:
-    async def main(site: Site) -> T:
-        playing = WriteAheadPlay(site)
-        await playing.prepare()
-        return await body(site, playing)
-
-    return at_site(main)
+    return at_play(WriteAheadPlay, body)
 
 
 def step(act: Act, number: int = 1, **choices: Any) -> SetStep:

@@ -10,11 +10,12 @@ from soundstage.core.system import System
 from soundstage.testing.simulation.climate import FAIR, Climate
 from soundstage.testing.simulation.host import NOTHING
 from soundstage.testing.simulation.loop import SimulationLoop, run, running_loop
-from soundstage.testing.simulation.scenario import SYSTEM_TABLES, Site
+from soundstage.testing.simulation.scenario import SYSTEM_TABLES, Play, Site
 from soundstage.testing.simulation.storage import MemoryStorage, Storage
 from soundstage.testing.simulation.turn import Turn, present, taking
 
 T = TypeVar("T")
+P = TypeVar("P", bound=Play)
 
 
 def at_site(
@@ -45,6 +46,17 @@ def at_site(
         return run(main, seed)
     finally:
         kept.close()
+
+
+def at_play(make: Callable[[Site], P], body: Callable[[Site, P], Awaitable[T]], **given: Any) -> T:
+    """What `body(site, play)` returns, of a play that is prepared; `given` is as `at_site` takes it."""
+
+    async def main(site: Site) -> T:
+        playing = make(site)
+        await playing.prepare()
+        return await body(site, playing)
+
+    return at_site(main, **given)
 
 
 def noted() -> set[str]:

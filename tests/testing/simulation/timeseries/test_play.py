@@ -7,7 +7,7 @@ from random import Random
 from typing import Any, TypeVar
 
 import pytest
-from tests.testing.simulation.theatre import at_site, noted
+from tests.testing.simulation.theatre import at_play, noted
 
 from soundstage.engines.records.port import TableSpec
 from soundstage.engines.search.queries import All
@@ -20,12 +20,7 @@ T = TypeVar("T")
 
 
 def played(body: Callable[[Site, TimeSeriesPlay], Awaitable[T]]) -> T:
-    async def main(site: Site) -> T:
-        playing = TimeSeriesPlay(site, Random(1))
-        await playing.prepare()
-        return await body(site, playing)
-
-    return at_site(main)
+    return at_play(lambda site: TimeSeriesPlay(site, Random(1)), body)
 
 
 def draft(number: int, **choices: Any) -> Draft:
