@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from soundstage.core.environment import SystemEnvironment
-from soundstage.core.errors import SoundstageError, Unavailable
+from soundstage.core.errors import SoundstageError, Unauthenticated, Unavailable
 from soundstage.engines.tables.iceberg.connections import secrecy, shared_catalogue
 from soundstage.engines.tables.iceberg.driver import database
 from soundstage.engines.tables.iceberg.failures import failure
@@ -21,6 +21,10 @@ from soundstage.engines.tables.iceberg.work import Work, doing
 
 # The role is who it says; the server's version; ask.
 WELCOME = b"R\0\0\0\x08\0\0\0\0" + b"S\0\0\0\x1cserver_version\x0015.0.0.0\0" + b"Z\0\0\0\x05I"
+# The password, as it is; and it is wrong.
+ASKED = b"R\0\0\0\x08\0\0\0\x03"
+WORDS = b"SFATAL\0C28P01\0Mpassword authentication failed\0\0"
+WRONG = b"E" + (4 + len(WORDS)).to_bytes(4) + WORDS
 
 
 class Silent:
@@ -60,9 +64,41 @@ def silent() -> Generator[Silent]:
     made.listener.close()
 
 
-def opened(silent: Silent, folder: Path, statement: str) -> Any:
-    url = f"iceberg+postgresql://127.0.0.1:{silent.port}/films?warehouse={folder}&statement={statement}"
-    address = shared_address("tables", urlsplit(url), {}, None)
+class Suspicious:
+    """It asks whoever comes for the password, and lets nobody in; `told` has what it was."""
+
+    def __init__(self) -> None:
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self.listener.getsockname()[1]
+        self.told: list[bytes] = []
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                connection, _ = self.listener.accept()
+            except OSError:
+                return
+            with connection:
+                while len(connection.recv(4096)) == 8:
+                    connection.sendall(b"N")
+                connection.sendall(ASKED)
+                answer = connection.recv(4096)
+                if answer:
+                    self.told.append(answer[5:-1])
+                    connection.sendall(WRONG)
+
+
+@pytest.fixture
+def suspicious() -> Generator[Suspicious]:
+    made = Suspicious()
+    yield made
+    made.listener.close()
+
+
+def opened(server: Silent | Suspicious, folder: Path, statement: str, password_file: str | None = None) -> Any:
+    url = f"iceberg+postgresql://127.0.0.1:{server.port}/films?warehouse={folder}&statement={statement}"
+    address = shared_address("tables", urlsplit(url), {}, password_file)
     properties = {"uri": address.database, "warehouse": f"file://{folder}"}
     return shared_catalogue(address, properties, SystemEnvironment())
 
@@ -106,6 +142,24 @@ def test_the_server_is_told_how_long_a_statement_may_take(silent: Silent, tmp_pa
         opened(silent, tmp_path, "250ms")
     assert b"statement_timeout=250" in silent.greetings[0]
     assert b"idle_in_transaction_session_timeout=250" in silent.greetings[0]
+
+
+def test_the_password_is_what_its_file_has_when_a_connection_is_made(suspicious: Suspicious, tmp_path: Path) -> None:
+    file = tmp_path / "password"
+    for password in ("p@ss/word", "an%other"):
+        file.write_text(f"{password}\nmore\n")
+        with pytest.raises(database.SQLAlchemyError) as raised:
+            opened(suspicious, tmp_path, "10s", str(file))
+        error = told(raised.value)
+        assert (type(error), error.retryable, password in str(error)) == (Unauthenticated, False, False)
+    # The driver may try more than once, with and without TLS.
+    assert list(dict.fromkeys(suspicious.told)) == [b"p@ss/word", b"an%other"]
+
+
+def test_a_password_that_cannot_be_read_is_told(suspicious: Suspicious, tmp_path: Path) -> None:
+    with pytest.raises(Unauthenticated, match="the file with the secret cannot be read"):
+        opened(suspicious, tmp_path, "10s", str(tmp_path / "none"))
+    assert suspicious.told == []
 
 
 @pytest.mark.parametrize(

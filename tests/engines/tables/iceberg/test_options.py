@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
-from soundstage.core.errors import InvalidArgument, Unauthenticated
+from soundstage.core.errors import InvalidArgument
 from soundstage.core.size import Size
 from soundstage.engines.tables.iceberg.options import Address, embedded_address, shared_address
 
@@ -53,21 +52,10 @@ def test_options_of_the_stage_file_go_before_those_of_the_query() -> None:
     assert shared("iceberg+postgresql://db/films?warehouse=/a", {"warehouse": "/b"}).warehouse == "/b"
 
 
-def test_the_password_comes_from_its_file(tmp_path: Path) -> None:
-    (tmp_path / "secret").write_text("p@ss/word\nmore\n")
-    found = shared("iceberg+postgresql://db/films?warehouse=/a", password_file=str(tmp_path / "secret"))
-    assert found.database == "postgresql+psycopg://postgres:p%40ss%2Fword@db:5432/films?connect_timeout=5"
-
-
-def test_the_password_comes_from_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CATALOGUE_PASSWORD", "p@ss/word")
-    found = shared("iceberg+postgresql://db/films?warehouse=/a", {"password_env": "CATALOGUE_PASSWORD"})
-    assert found.database == "postgresql+psycopg://postgres:p%40ss%2Fword@db:5432/films?connect_timeout=5"
-
-
-def test_a_password_that_cannot_be_read_is_told(tmp_path: Path) -> None:
-    with pytest.raises(Unauthenticated):
-        shared("iceberg+postgresql://db/films?warehouse=/a", password_file=str(tmp_path / "none"))
+def test_where_the_password_is_is_known_and_it_is_not_read_yet() -> None:
+    found = shared("iceberg+postgresql://db/films?warehouse=/a&password_env=NOT_SET", password_file="/none")
+    assert (found.options.password_file, found.options.password_env) == ("/none", "NOT_SET")
+    assert found.database == "postgresql+psycopg://postgres@db:5432/films?connect_timeout=5"
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from typing import Any
 from soundstage.core.environment import Environment
 from soundstage.core.extras import library
 from soundstage.core.time import NS_PER_S
+from soundstage.engines.secret import secret_from
 from soundstage.engines.tables.arrow import EXTRA
 from soundstage.engines.tables.iceberg.driver import catalog, pool, sqlalchemy
 from soundstage.engines.tables.iceberg.options import Address, IcebergOptions
@@ -96,7 +97,7 @@ def _database(address: Address, environment: Environment) -> Any:
     def connect() -> Any:
         _, given = made.dialect.create_connect_args(made.url)
         try:
-            connection = _Bounded.connect(**{**settings, **given})
+            connection = _Bounded.connect(**{**settings, **given, **_login(address.options)})
         except psycopg.Error as error:
             # Whoever keeps the error would keep the connection that was being made, by where the error came from.
             raise error.with_traceback(None) from None
@@ -105,6 +106,13 @@ def _database(address: Address, environment: Environment) -> Any:
 
     made: Any = sqlalchemy.create_engine(address.database, poolclass=pool.NullPool, creator=connect)
     return made
+
+
+def _login(options: IcebergOptions) -> dict[str, str]:
+    """The password, as it is where it is kept when a connection is made."""
+    if options.password_file is None and options.password_env is None:
+        return {}
+    return {"password": secret_from(options.password_file, options.password_env)}
 
 
 def secrecy(options: IcebergOptions) -> dict[str, str]:

@@ -14,7 +14,7 @@ from soundstage.core.codec import convert
 from soundstage.core.errors import InvalidArgument
 from soundstage.core.size import Size
 from soundstage.core.time import NS_PER_S, Duration
-from soundstage.engines.secret import Variable, secret_from
+from soundstage.engines.secret import Variable
 
 CATALOGUE = "catalogue.db"
 
@@ -56,7 +56,7 @@ class IcebergOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Address(msgspec.Struct, frozen=True):
-    """Where the catalogue and the warehouse are. `database` is a URL of SQLAlchemy, and may hold a password."""
+    """Where the catalogue and the warehouse are. `database` is a URL of SQLAlchemy, without a password."""
 
     database: str
     warehouse: str
@@ -101,11 +101,8 @@ def shared_address(name: str, url: SplitResult, options: Mapping[str, Any], pass
             hint="name it by its absolute path",
         )
     who = quote(unquote(url.username or "postgres"))
-    secret = ""
-    if found.password_file is not None or found.password_env is not None:
-        secret = f":{quote(secret_from(found.password_file, found.password_env), safe='')}"
     host = f"[{url.hostname}]" if ":" in url.hostname else url.hostname
-    place = f"{who}{secret}@{host}:{url.port or 5432}/{quote(unquote(database))}"
+    place = f"{who}@{host}:{url.port or 5432}/{quote(unquote(database))}"
     within_s = max(2, found.attempt // NS_PER_S)
     return Address(f"postgresql+psycopg://{place}?connect_timeout={within_s}", found.warehouse, True, found)
 
