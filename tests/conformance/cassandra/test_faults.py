@@ -21,6 +21,7 @@ from tests.conformance.calls import within
 from tests.conformance.cassandra.conftest import link_to
 from tests.conformance.held import held
 from tests.conformance.limits import file_limit
+from tests.conformance.passwords import let_in_by_variable
 from tests.conformance.pauses import paused
 
 from soundstage.core import version
@@ -28,6 +29,7 @@ from soundstage.core.environment import SystemEnvironment
 from soundstage.core.errors import DeadlineExceeded, SoundstageError, Unauthenticated, Unavailable
 from soundstage.engines.records.cassandra import CassandraRecords, Link
 from soundstage.engines.records.port import ALL, Batch, Budget, Conditional, Span, TableSpec
+from soundstage.runtime.config import EngineConfig
 from soundstage.servers import Cluster
 from soundstage.servers.ports import free_port
 
@@ -305,6 +307,15 @@ async def test_a_wrong_password_fails_the_start_at_once(guarded_node: Cluster, l
     engine = CassandraRecords(link_to(guarded_node.url, "user=cassandra", str(path)), SystemEnvironment())
     error, _ = await timed(engine.start())
     assert (type(error), bool(error.hint)) == (Unauthenticated, True)
+
+
+@pytest.mark.parametrize("query", ["", "&tls_ca={0}/ca.pem"], ids=["plain", "over TLS"])
+async def test_a_password_in_a_variable_lets_in_and_a_wrong_one_does_not(
+    guarded_node: Cluster, link: Link, certificates: Path, monkeypatch: pytest.MonkeyPatch, query: str
+) -> None:
+    assert link.session is not None
+    url = f"{guarded_node.url}/suite?user=cassandra&space=variable{query.format(certificates)}"
+    await let_in_by_variable(monkeypatch, EngineConfig(url=url), "cassandra")
 
 
 async def test_over_tls_all_is_as_without(guarded_node: Cluster, certificates: Path, password_file: str) -> None:

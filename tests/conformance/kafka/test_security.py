@@ -10,12 +10,14 @@ from typing import TypeAlias
 
 import pytest
 from tests.conformance.kafka.conftest import PASSWORD, USER, link_to
+from tests.conformance.passwords import let_in_by_variable
 
 from soundstage.core.environment import SystemEnvironment
 from soundstage.core.errors import Forbidden, SoundstageError, Unauthenticated, Unavailable
 from soundstage.engines.log.kafka import KafkaLog, Link
 from soundstage.engines.log.kafka.driver import admin
 from soundstage.engines.log.port import Appending, Entry, Position, TopicSpec
+from soundstage.runtime.config import EngineConfig
 from soundstage.servers import Cluster
 
 NAME = "guarded/events"
@@ -165,6 +167,16 @@ async def test_a_wrong_password_or_user_is_told_at_once(
     error = await refusal(opened(f"sasl={mechanism}", user=user, password=password))
     assert (type(error), error.retryable, error.outcome) == (Unauthenticated, False, "not_applied")
     assert "password_file" in str(error.hint)
+
+
+@pytest.mark.parametrize("mechanism", MECHANISMS)
+async def test_a_password_in_a_variable_lets_in_and_a_wrong_one_does_not(
+    kafka: Cluster, certificates: Path, space: str, monkeypatch: pytest.MonkeyPatch, mechanism: str
+) -> None:
+    files = {"tls_ca": "ca.pem", "tls_cert": "client.pem", "tls_key": "client.key"}
+    options = {name: str(certificates / file) for name, file in files.items()}
+    url = f"kafka://{USER}@127.0.0.1:{kafka.nodes[0].ports['login']}?sasl={mechanism}&space={space}&start_s={START_S}"
+    await let_in_by_variable(monkeypatch, EngineConfig(url=url, options=options), PASSWORD)
 
 
 @pytest.mark.parametrize(("ca", "host"), [("stranger-ca", "127.0.0.1"), ("ca", "localhost")])

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 import trustme
 from tests.conformance.opensearch.guard import Guard
+from tests.conformance.passwords import let_in_by_variable
 
 from soundstage.core.environment import SystemEnvironment
 from soundstage.core.errors import InvalidArgument, SoundstageError
@@ -114,6 +115,12 @@ async def test_with_a_wrong_password_or_none_nobody_is_let_in(doors: Doors, pass
     error = await refused(doors.engine(password=password, patience_s=60.0))
     assert (error.code, error.retryable, "password_file" in str(error.hint)) == ("unauthenticated", False, True)
     assert "guess" not in str(error)
+
+
+async def test_a_password_in_a_variable_lets_in_and_a_wrong_one_does_not(
+    doors: Doors, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await let_in_by_variable(monkeypatch, EngineConfig(url=doors.url("good")), "open sesame")
 
 
 async def test_a_password_that_is_changed_while_the_engine_runs_is_told_of_by_its_calls(

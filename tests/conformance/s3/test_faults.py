@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 import trustme
+from tests.conformance.passwords import tried, turned_away_by_variable
 from tests.conformance.pauses import paused
 from tests.conformance.proxy import Proxy
 from tests.conformance.s3.conftest import MIB, engine_at, make_bucket
@@ -225,6 +226,16 @@ async def test_keys_come_from_the_stage_file_and_wrong_ones_fail_the_start_at_on
     # Let in, and told that there is no bucket.
     error, _ = await timed(start(key[0], right))
     assert "NoSuchBucket" in str(error)
+
+
+async def test_a_key_whose_secret_is_in_a_variable_is_let_in_and_with_a_wrong_one_it_is_not(
+    strict: Cluster, key: tuple[str, str], prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = EngineConfig(url=f"s3://suite/{prefix}?endpoint={strict.url}&region=us-east-1&access_key={key[0]}")
+    await turned_away_by_variable(monkeypatch, config)
+    # Let in, and told that there is no bucket.
+    code, problem = await tried(monkeypatch, config, key[1])
+    assert (code, "NoSuchBucket" in problem) == ("unavailable", True)
 
 
 async def test_without_any_credentials_the_start_says_where_they_may_be(

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Generator
 from contextlib import suppress
 from pathlib import Path
 
 import psycopg
 import pytest
 from tests.conformance.calls import refused
+from tests.conformance.passwords import let_in_by_variable
 from tests.conformance.pauses import paused
 from tests.conformance.tables.conftest import address_at
 
@@ -32,6 +33,7 @@ from soundstage.runtime.stage import Stage
 from soundstage.runtime.trial import try_engine
 from soundstage.servers import Cluster
 from soundstage.servers.ports import free_port
+from soundstage.testing.servers import server_fixture
 from soundstage.testing.tables import BranchingTablesSuite
 from soundstage.testing.tables.samples import BY_GENRE, SPEC, film, ids, rows
 
@@ -39,6 +41,10 @@ pytestmark = pytest.mark.slow
 
 WRITERS = 3
 EACH = 4
+
+guarded: Callable[[], Generator[Cluster]] = server_fixture(
+    "postgresql", scope="module", settings={"auth": "scram-sha-256"}
+)
 
 
 def engine_on(address: Address) -> IcebergTables:
@@ -201,17 +207,23 @@ async def test_a_stage_that_starts_before_its_database_waits_for_it(
         await stage.stop()
 
 
-async def test_a_password_comes_from_a_file_and_a_wrong_one_fails_the_start(tmp_path: Path) -> None:
+async def test_a_password_comes_from_a_file_and_a_wrong_one_fails_the_start(guarded: Cluster, tmp_path: Path) -> None:
     right, wrong = tmp_path / "right", tmp_path / "wrong"
     right.write_text("postgres\n")
     wrong.write_text("a guess\n")
-    with Cluster("postgresql", settings={"auth": "scram-sha-256"}) as guarded:
-        engine = engine_on(address_at(guarded.url, tmp_path, "suite", password_file=str(right)))
-        await engine.start()
-        await engine.stop()
-        engine = engine_on(address_at(guarded.url, tmp_path, "suite", password_file=str(wrong)))
-        error = await refused(engine.start())
+    engine = engine_on(address_at(guarded.url, tmp_path, "suite", password_file=str(right)))
+    await engine.start()
+    await engine.stop()
+    engine = engine_on(address_at(guarded.url, tmp_path, "suite", password_file=str(wrong)))
+    error = await refused(engine.start())
     assert (type(error), bool(error.hint), "a guess" in str(error)) == (Unauthenticated, True, False)
+
+
+async def test_a_password_in_a_variable_lets_in_and_a_wrong_one_does_not(
+    guarded: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = EngineConfig(url=f"iceberg+{guarded.url}?warehouse={tmp_path}&catalogue=variable")
+    await let_in_by_variable(monkeypatch, config, "postgres")
 
 
 async def test_the_check_of_engines_tells_what_it_can(postgresql: Cluster, tmp_path: Path) -> None:
