@@ -1,4 +1,4 @@
-"""The log first, over the real engines: Cassandra and Kafka with each other, and each with those in the process."""
+"""The log first, over the real engines: Cassandra and Kafka with each other, and each with the embedded ones."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
-from tests.testing.outbox.pairs import OPTIONS, opener
+from tests.testing.outbox.pairs import OPTIONS, elsewhere, opener
 
 from soundstage.core.environment import Environment
 from soundstage.engines.log.kafka import KafkaLog
@@ -60,6 +60,19 @@ class TestMemoryAndKafka(OnKafka):
         return opener(make, tmp_path)
 
 
+class TestRocksOfAnotherProcessAndKafka(OnKafka):
+    @pytest.fixture
+    def open_pair(self, topics: KafkaLink, space: str, tmp_path: Path) -> OpenPair:
+        def make(folder: Path, environment: Environment) -> Pair:
+            records = open_rocksdb(str(folder / "records"), OPTIONS, environment)
+            return Pair(
+                elsewhere(records, "records", folder, environment),
+                KafkaLog(topics, environment, space),
+            )
+
+        return opener(make, tmp_path)
+
+
 class TestCassandraAndMemory(OutboxSuite):
     @pytest.fixture
     def open_pair(self, tables: CassandraLink, space: str, tmp_path: Path) -> OpenPair:
@@ -78,5 +91,16 @@ class TestCassandraAndRocks(OutboxSuite):
         def make(folder: Path, environment: Environment) -> Pair:
             records = CassandraRecords(tables, environment, f"{space}.s")
             return Pair(records, open_rocksdb_log(str(folder), OPTIONS, environment))
+
+        return opener(make, tmp_path)
+
+
+class TestCassandraAndRocksOfAnotherProcess(OutboxSuite):
+    @pytest.fixture
+    def open_pair(self, tables: CassandraLink, space: str, tmp_path: Path) -> OpenPair:
+        def make(folder: Path, environment: Environment) -> Pair:
+            records = CassandraRecords(tables, environment, f"{space}.s")
+            log = open_rocksdb_log(str(folder / "log"), OPTIONS, environment)
+            return Pair(records, elsewhere(log, "log", folder, environment))
 
         return opener(make, tmp_path)

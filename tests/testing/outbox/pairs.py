@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, cast
+from typing import TypeVar, cast
 
 from tests.engines.host.hosted import Hosted
 
-from soundstage.core.environment import Environment, VirtualEnvironment
+from soundstage.core.environment import Environment
 from soundstage.core.size import Size
 from soundstage.engines.log.memory import MemoryLog
-from soundstage.engines.log.port import Log
 from soundstage.engines.log.rocksdb import RocksLog, open_rocksdb_log
 from soundstage.engines.records.memory import MemoryRecords
-from soundstage.engines.records.port import Records
 from soundstage.engines.records.rocksdb import RocksOptions, open_rocksdb
 from soundstage.testing.outbox import OpenPair, Pair
 
 SMALL = Size(1 << 20)
 OPTIONS = RocksOptions(cache=SMALL, low_water=SMALL)
+
+T = TypeVar("T")
 
 Make = Callable[[Path, Environment], Pair]
 
@@ -81,19 +81,22 @@ def noted() -> Make:
     return make
 
 
-def hosted(make: Make) -> Make:
-    """Both in another process, as far as their callers can tell."""
+def hosted(make: Make, *, records: bool = True, log: bool = True) -> Make:
+    """Both in another process, as far as their callers can tell, or one of them."""
 
     def make_hosted(folder: Path, environment: Environment) -> Pair:
-        records, log = make(folder, environment)
-        virtual = cast("VirtualEnvironment", environment)
-        both: tuple[Any, Any] = (
-            Hosted(records, "records", folder / "records-host", virtual),
-            Hosted(log, "log", folder / "log-host", virtual),
+        made = make(folder, environment)
+        return Pair(
+            elsewhere(made.records, "records", folder, environment) if records else made.records,
+            elsewhere(made.log, "log", folder, environment) if log else made.log,
         )
-        return Pair(cast("Records", both[0]), cast("Log", both[1]))
 
     return make_hosted
+
+
+def elsewhere(engine: T, port: str, folder: Path, environment: Environment) -> T:
+    """The `engine` as another process has it that asks this one."""
+    return cast("T", Hosted(engine, port, folder / f"{port}-host", environment))
 
 
 Opened = Callable[[Environment], Awaitable[Pair]]

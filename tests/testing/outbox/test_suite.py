@@ -50,3 +50,27 @@ class TestDatabaseOfAnotherProcess(OutboxSuite):
     @pytest.fixture
     def open_pair(self, tmp_path: Path) -> OpenPair:
         return opener(hosted(beside), tmp_path)
+
+
+class TestRecordsInMemoryAndLogOfAnotherProcess(OutboxSuite):
+    @pytest.fixture
+    def open_pair(self, tmp_path: Path) -> OpenPair:
+        return opener(hosted(noted(), records=False), tmp_path)
+
+
+class TestRecordsOnDiskAndLogOfAnotherProcess(OutboxSuite):
+    @pytest.fixture
+    def open_pair(self, tmp_path: Path) -> OpenPair:
+        return opener(hosted(apart, records=False), tmp_path)
+
+
+class TestRecordsOfAnotherProcessAndLogInMemory(OutboxSuite):
+    @pytest.fixture
+    def open_pair(self, tmp_path: Path) -> OpenPair:
+        return opener(hosted(mixed(), log=False), tmp_path)
+
+
+class TestRecordsOfAnotherProcessAndLogOnDisk(OutboxSuite):
+    @pytest.fixture
+    def open_pair(self, tmp_path: Path) -> OpenPair:
+        return opener(hosted(apart, log=False), tmp_path)
