@@ -58,6 +58,11 @@ def test_what_is_up_is_known_to_others(site: Site, tmp_path: Path) -> None:
     assert site.states() == [state]
 
 
+def test_what_is_noted_of_it_nobody_else_may_read(site: Site) -> None:
+    up(site)
+    assert (site.folder("sample") / "state.json").stat().st_mode & 0o777 == 0o600
+
+
 def test_it_outlives_the_process_that_started_it(site: Site, tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from tests.servers.sample import Sample;"

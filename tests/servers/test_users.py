@@ -44,3 +44,17 @@ def test_an_ordinary_user_is_served(kind: str, named: bool) -> None:
         env={name: value for name, value in os.environ.items() if name not in NAMES},
     )
     assert run.stdout == f"{uid} is served\n", run.stderr
+
+
+def test_root_who_can_be_nobody_else_is_told_what_to_do_for_postgresql() -> None:
+    # Within this namespace there are no further ones, and root is the only user.
+    alone = 'echo 0 >/proc/sys/user/max_user_namespaces && exec "$@"'
+    run = subprocess.run(
+        ("unshare", "--user", "--map-root-user", "sh", "-c", alone, "sh", sys.executable, "-c", PROGRAM, "postgresql"),
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert run.stdout == ""
+    assert "Unavailable: PostgreSQL runs neither as root nor" in run.stderr

@@ -6,15 +6,19 @@ from collections.abc import Sequence
 
 import msgspec
 
+from soundstage.runtime.secrecy import HIDDEN, is_secret
 from soundstage.servers.catalogue import KINDS, find
-from soundstage.servers.kind import Kind
+from soundstage.servers.kind import Kind, Settings
 from soundstage.servers.programs import Toolbox
 from soundstage.servers.shelf import Note, Shelf
 from soundstage.servers.standing import Site, Standing
 
 
 class ListedServer(msgspec.Struct, frozen=True):
-    """One kind of server and what runs of it: `running` of `nodes`, each with its `ports` by what they are for."""
+    """One kind of server and what runs of it: `running` of `nodes`, each with its `ports` by what they are for.
+
+    Of `settings` those by the name of a secret are hidden.
+    """
 
     name: str
     summary: str
@@ -66,9 +70,13 @@ def _listed(kind: Kind, site: Site) -> ListedServer:
         nodes=0 if state is None else len(state.hosts),
         ready=state is not None and running == len(state.hosts) and _answers(kind, state, site),
         url=state.url if state is not None and running else "",
-        settings=dict(kind.settings) if state is None else state.settings,
+        settings=_shown(kind.settings if state is None else state.settings),
         ports=state.ports if state is not None and running else [],
     )
+
+
+def _shown(settings: Settings) -> dict[str, str]:
+    return {name: HIDDEN if is_secret(name) else value for name, value in settings.items()}
 
 
 def _answers(kind: Kind, state: Standing, site: Site) -> bool:

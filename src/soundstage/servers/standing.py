@@ -134,7 +134,7 @@ class Site:
                 ports=[dict(node.ports) for node in nodes],
                 processes=processes,
             )
-            (self.folder(kind.name) / STATE_NAME).write_bytes(msgspec.json.encode(state))
+            _write(self.folder(kind.name) / STATE_NAME, state)
 
             def look() -> None:
                 note("waiting until it is ready")
@@ -147,6 +147,13 @@ class Site:
             _end(processes, 0)
             raise
         return state
+
+
+def _write(path: Path, state: Standing) -> None:
+    # It has the passwords of servers.
+    path.touch()
+    path.chmod(0o600)
+    path.write_bytes(msgspec.json.encode(state))
 
 
 def _fits(before: Standing, kind: Kind, count: int, port: int) -> bool:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from tests.surface.cli.conftest import Cli
 
+from soundstage.runtime.secrecy import HIDDEN
 from soundstage.servers.catalogue import KINDS
 from soundstage.servers.shelf import Shelf
 from soundstage.servers.standing import Site
@@ -59,7 +60,14 @@ def test_the_table_counts_nodes_and_those_that_are_missing(cli: Cli, own_folder:
 
 def test_settings_are_given_by_name(cli: Cli) -> None:
     (started,) = cli("servers", "up", "memcached", "--set", "memory_mb=16", "--set", "threads=1").json["servers"]
-    assert started["settings"] == {**MEMCACHED.settings, "memory_mb": "16", "threads": "1"}
+    assert started["settings"] == {**MEMCACHED.settings, "memory_mb": "16", "threads": "1", "password": HIDDEN}
+
+
+def test_a_password_is_not_shown(cli: Cli) -> None:
+    given = ("--set", "user=ada", "--set", "password=hunter2")
+    for shown in (cli("servers", "up", "memcached", *given), cli("servers", "status", "memcached")):
+        assert shown.json["servers"][0]["ready"]
+        assert "hunter2" not in shown.out + shown.err
 
 
 def test_a_setting_without_a_value_is_refused(cli: Cli) -> None:

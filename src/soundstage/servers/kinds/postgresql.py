@@ -2,7 +2,8 @@
 
 PostgreSQL refuses to run as root, and as a user of whom the machine has no name. For those it runs in a namespace of
 users where its files, and it, are somebody's whom it knows: so no user is made, nothing changes hands, and everything
-may lie in root's own folders.
+may lie in root's own folders. Where there are no such namespaces, as in many containers, root runs it as somebody else
+who keeps the right to root's files.
 """
 
 from __future__ import annotations
@@ -10,17 +11,23 @@ from __future__ import annotations
 import os
 import pwd
 import signal
+import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
+from soundstage.core.errors import Unavailable
 from soundstage.servers.kind import Launch, Node, Settings, Standalone
 from soundstage.servers.ports import answers
 from soundstage.servers.programs import Program, Tool, Toolbox
 
 PROGRAM = Program("postgres", ("postgresql",), "usr/lib/postgresql/*/bin/postgres")
 USER, PASSWORD = "postgres", "postgres"
+
+TRIED_S = 30.0
+
+_RIGHT_TO_FILES = ("--inh-caps=+dac_override", "--ambient-caps=+dac_override")
 
 _START = (
     '[ -f data/PG_VERSION ] || "$0/initdb" -D data -U {user} -A "$1" --pwfile=password -E UTF8 --locale=C --no-sync'
@@ -72,7 +79,8 @@ class PostgreSQL(Standalone):
     stop_signal: signal.Signals = signal.SIGINT
 
     def install(self, toolbox: Toolbox) -> PostgreSQLKit:
-        """See `Kind`."""
+        """See `Kind`. Raises `Unavailable`, too, where PostgreSQL would not run for who asks."""
+        _as_somebody()
         return PostgreSQLKit(toolbox.program(PROGRAM))
 
     def ready(self, nodes: Sequence[Node]) -> bool:
@@ -112,10 +120,38 @@ def _own(file: Path, copy: Path) -> Path:
 
 
 def _as_somebody() -> tuple[str, ...]:
-    """What a command begins with for it to run as a user who is not root and has a name; empty where this one is."""
+    """What a command begins with for it to run as a user who is not root and has a name; empty where this one is.
+
+    Raises `Unavailable` where there is no way to that.
+    """
     named = {each.pw_uid for each in pwd.getpwall()}
     me = os.geteuid()
     if me != 0 and me in named:
         return ()
     somebody = min(named - {0}, default=1_000)
-    return ("unshare", "--user", f"--map-user={somebody}", f"--map-group={somebody}")
+    ways: list[tuple[str, ...]] = [("unshare", "--user", f"--map-user={somebody}", f"--map-group={somebody}")]
+    if me == 0:
+        ways.append(("setpriv", f"--reuid={somebody}", f"--regid={somebody}", "--clear-groups", *_RIGHT_TO_FILES))
+    reasons: list[str] = []
+    for way in ways:
+        reason = _refusal(way)
+        if not reason:
+            return way
+        reasons.append(reason)
+    raise Unavailable(
+        f"PostgreSQL runs neither as root nor as a user without a name, and here as nobody else: {'; '.join(reasons)}",
+        hint="run it as an ordinary user who has a name here; or install util-linux (unshare, setpriv) and let this "
+        "system make namespaces of users: sysctl user.max_user_namespaces and kernel.unprivileged_userns_clone, and "
+        "in a container its seccomp profile, decide that",
+        retryable=False,
+    )
+
+
+def _refusal(way: tuple[str, ...]) -> str:
+    """Why nothing can be run in that way; empty where it can."""
+    try:
+        tried = subprocess.run((*way, "true"), capture_output=True, text=True, timeout=TRIED_S, check=False)
+    except (OSError, subprocess.SubprocessError) as error:
+        return f"{way[0]} does not run: {error}"
+    said = tried.stderr.strip() or f"{way[0]} ended with {tried.returncode}"
+    return said if tried.returncode else ""
