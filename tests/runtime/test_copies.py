@@ -219,6 +219,27 @@ async def test_without_anything_to_copy_there_is_no_copy(tmp_path: Path) -> None
             copyable(engines)
 
 
+CLUSTER = {"default": "cassandra://127.0.0.1:1/suite", "plays": "kafka://127.0.0.1:1"}
+
+
+def unopened(data: Path, urls: dict[str, str]) -> Engines:
+    return Engines({name: EngineConfig(url=url) for name, url in urls.items()}, str(data), SystemEnvironment())
+
+
+def test_where_all_is_on_other_machines_there_is_no_copy_and_the_reason_names_who_has_it(tmp_path: Path) -> None:
+    engines = unopened(tmp_path, {**CLUSTER, "blobs": "s3://films?endpoint=http://127.0.0.1:1"})
+    with pytest.raises(
+        InvalidArgument, match=r"blobs, default, plays have what they hold .* on other machines"
+    ) as error:
+        copyable(engines)
+    assert "by their own means" in str(error.value.hint)
+
+
+def test_of_a_stage_on_a_cluster_its_files_are_copied_and_what_is_not_is_named(tmp_path: Path) -> None:
+    found = copyable(unopened(tmp_path, {**CLUSTER, "blobs": "file:blobs"}))
+    assert (list(found.records), list(found.blobs), found.left_out) == ([], ["blobs"], ["default", "plays"])
+
+
 async def test_a_table_that_is_dropped_meanwhile_is_not_missed(
     stored: Engines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -113,7 +113,11 @@ def copyable(engines: Engines) -> Copyable:
     copied: dict[Port, Mapping[str, Any]] = {"records": records, "blobs": blobs, "log": logs}
     left_out = {name for port in HOLDING for name in engines.holding(port).keys() - copied.get(port, {}).keys()}
     if not records and not blobs:
-        raise InvalidArgument("no engine of this configuration can be copied", hint="see soundstage engines list")
+        raise InvalidArgument(
+            f"no engine of this configuration can be copied: {', '.join(sorted(left_out))} have what they hold"
+            " in memory, on other machines, or in indexes and columnar tables",
+            hint="copy engines on other machines by their own means; soundstage engines list tells where each is",
+        )
     return Copyable(records, blobs, sorted(left_out), logs)
 
 

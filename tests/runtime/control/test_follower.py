@@ -14,6 +14,7 @@ from soundstage.core.errors import InvalidArgument, NotFound, PreconditionFailed
 from soundstage.core.hlc import TokenClock
 from soundstage.core.namespace import NamespaceSpec, Quotas
 from soundstage.engines.records.memory import MemoryRecords
+from soundstage.engines.records.port import Capability
 from soundstage.runtime.control.store import Stored
 from soundstage.runtime.namespaces.api import Namespaces
 from soundstage.runtime.stage import Stage
@@ -175,6 +176,19 @@ async def test_a_declared_namespace_whose_engine_is_gone_keeps_the_stage_from_st
     with pytest.raises(InvalidArgument, match="there is no engine 'other'") as caught:
         await open_stage(declared, engines={"default": engine}).start()
     assert caught.value.field == "namespaces.home.engines.records"
+
+
+async def test_a_declared_namespace_whose_engine_lacks_a_capability_keeps_the_stage_from_starting(
+    open_stage: OpenStage, engine: Lasting, environment: VirtualEnvironment
+) -> None:
+    plain = Lasting(environment)
+    plain.capabilities -= {Capability.CONDITIONAL}
+    declared = declaring(home={"abstraction": "notes", "engines": {"records": "other"}})
+    config = {"engines": {"other": {"url": "memory:"}}, **declared}
+    with pytest.raises(InvalidArgument, match="'home' lacks the capability 'conditional'") as caught:
+        await open_stage(config, engines={"default": engine, "other": plain}).start()
+    assert caught.value.field == "namespaces.home.config.conditional_writes"
+    assert "bind another engine" in str(caught.value.hint)
 
 
 OTHER: Mapping[str, Any] = {"engines": {"other": {"url": "memory:"}}}
