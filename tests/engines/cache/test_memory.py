@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Literal
+from typing import ClassVar, Literal
 
 import pytest
 
@@ -22,9 +22,11 @@ def environment() -> VirtualEnvironment:
 
 
 class TestMemory(CacheSuite):
+    policy: ClassVar[Literal["lru", "lfu"]] = "lru"
+
     @pytest.fixture
     async def cache(self, environment: VirtualEnvironment) -> AsyncIterator[Cache]:
-        engine = MemoryCache(environment)
+        engine = MemoryCache(environment, MemoryCacheOptions(policy=self.policy))
         await engine.start()
         yield engine
         await engine.stop()
@@ -35,6 +37,10 @@ class TestMemory(CacheSuite):
             environment.advance(seconds)
 
         return advance
+
+
+class TestLeastFrequentlyUsed(TestMemory):
+    policy: ClassVar[Literal["lru", "lfu"]] = "lfu"
 
 
 async def small(policy: Literal["lru", "lfu"]) -> MemoryCache:
