@@ -47,7 +47,7 @@ def tiny_segments(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.holds_the_loop
 @pytest.mark.usefixtures("tiny_segments")
 class TestMemoryWithSegments(TimeSeriesSuite):
-    seed = 3
+    seed = 35
     steps = 300
     examples = 5
     cold: ClassVar[Callable[[Environment], Blobs] | None] = MemoryBlobs
@@ -61,7 +61,7 @@ class TestMemoryWithSegments(TimeSeriesSuite):
 @pytest.mark.holds_the_loop
 @pytest.mark.usefixtures("tiny_segments")
 class TestRocksdbWithSegments(TimeSeriesSuite):
-    seed = 3
+    seed = 35
     steps = 300
     examples = 5
     cold: ClassVar[Callable[[Environment], Blobs] | None] = MemoryBlobs

@@ -6,6 +6,7 @@ nanosecond. Slices come to have different settings, and events are sent twice, l
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from random import Random
@@ -47,7 +48,7 @@ RULES: Sequence[Rules] = (
 
 SITUATIONS = (
     "written", "refused late", "refused ahead", "late and stored", "other value", "hidden", "dropped", "paged",
-    "written between pages", "filtered", "limited", "restarted", "grown", "several settings",
+    "written between pages", "filtered", "limited", "restarted", "grown", "several settings", "hedged",
 )  # fmt: skip
 
 COMPACTED = ("compacted", "late")
@@ -75,6 +76,12 @@ class Walk:
         """Events of before, in another order and other company."""
         if self._sent:
             await self._write(chance.choices(self._sent, k=chance.randint(1, 4)))
+
+    async def hedge(self, chance: Random) -> None:
+        """Events, some of before, and their repetition at the same time: both are answered alike."""
+        events = [self._event(chance) for _ in range(chance.randint(1, 4))]
+        await self._write([*events, *chance.sample(self._sent, min(2, len(self._sent)))], tries=2)
+        self.met["hedged"] += 1
 
     async def read(self, chance: Random) -> None:
         """All pages together are what the model has, and hold what they are to."""
@@ -177,13 +184,13 @@ class Walk:
             ],
         )
 
-    async def _write(self, events: list[Event]) -> None:
+    async def _write(self, events: list[Event], tries: int = 1) -> None:
         await self._look()
         now_ns = self.store.now_ns
         refused = self.model.refused(events, now_ns)
-        answer = await self._answer(events)
+        answers = await asyncio.gather(*(self._answer(events) for _ in range(tries)))
         expected = None if refused is None else f"events[{refused}].event_time"
-        assert answer == expected, f"{answer} was refused of {events} at {now_ns}, instead of {expected}"
+        assert set(answers) == {expected}, f"{answers} was refused of {events} at {now_ns}, instead of {expected}"
         if refused is not None:
             self.met["refused ahead" if events[refused].event_time > now_ns else "refused late"] += 1
             return
@@ -272,6 +279,7 @@ Act = Callable[[Walk, Random], Awaitable[None]]
 ACTS: dict[Act, int] = {
     Walk.write: 30,
     Walk.send_again: 12,
+    Walk.hedge: 6,
     Walk.read: 25,
     Walk.read_while_written: 8,
     Walk.wait: 10,
