@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from typing import Any, cast
@@ -24,6 +25,7 @@ from tests.data.timeseries.conftest import (
     unknown,
     unserved,
 )
+from tests.data.timeseries.engines import Watched
 
 from soundstage.core.environment import VirtualEnvironment
 from soundstage.core.errors import InvalidArgument, SoundstageError, TooLarge, Unavailable
@@ -45,14 +47,16 @@ from soundstage.data.timeseries import (
     partitions,
 )
 from soundstage.data.timeseries.feed import TOPICS
-from soundstage.data.timeseries.index import building, documents, events, indexer, searching
-from soundstage.data.timeseries.roles import ROLES, index_namespaces
+from soundstage.data.timeseries.index import building, documents, events, following, indexer, searching
+from soundstage.data.timeseries.roles import INDEX_PAUSE_S, ROLES, clear_indexes, index_namespace
 from soundstage.engines.records.port import Budget
 from soundstage.engines.search.memory import MemorySearch
-from soundstage.engines.search.port import IndexSpec, Search
+from soundstage.engines.search.port import VISIBLE_WITHIN_S, IndexSpec, Search
 from soundstage.runtime.namespaces.api import Namespaces
 from soundstage.runtime.roles import RoleContext
 from soundstage.runtime.stage import Stage
+from soundstage.testing.simulation.environment import SimulatedEnvironment
+from soundstage.testing.simulation.loop import run, running_loop
 
 FIELDS = {
     "carrier": "keyword",
@@ -73,9 +77,13 @@ class Flaky(MemorySearch):
     silent = False
     """Whether the answer to the next call that makes an index is lost."""
 
+    held: asyncio.Event | None = None
+    """What is waited for before an index is made."""
+
     def __init__(self, environment: VirtualEnvironment) -> None:
         super().__init__(environment)
         self.told: list[str] = []
+        self.waiting = asyncio.Event()
 
     async def bulk(self, *arguments: Any, **named: Any) -> Any:
         self._check()
@@ -83,6 +91,9 @@ class Flaky(MemorySearch):
         return await super().bulk(*arguments, **named)
 
     async def create_index(self, spec: IndexSpec) -> None:
+        if self.held is not None:
+            self.waiting.set()
+            await self.held.wait()
         await super().create_index(spec)
         if self.silent:
             self.silent = False
@@ -90,9 +101,6 @@ class Flaky(MemorySearch):
 
     async def indexes(self) -> Any:
         self._check()
-        self.told.append("asked")
-        await asyncio.sleep(0)
-        self.told.append("answers")
         return await super().indexes()
 
     async def search(self, index: str, *arguments: Any, **named: Any) -> Any:
@@ -404,6 +412,33 @@ async def test_while_the_engine_is_down_the_store_serves_and_afterwards_all_is_f
     assert {each.name: each.value for each in service_of(indexed).measurements()}["timeseries_index_lag_seconds"] == 0
 
 
+async def test_what_is_written_waits_for_more_as_long_as_the_index_wants_it(
+    indexed: Stage, environment: VirtualEnvironment
+) -> None:
+    trips = await make(indexed, index={**INDEX, "refresh_interval": "60s"})
+
+    async def found_after(seconds: float) -> list[int]:
+        environment.advance(seconds)
+        await work(indexed)
+        return numbers(await found(trips))
+
+    await trips.write_event_records_sync(events=[flight(0)])
+    assert await found_after(0) == [0]
+    await trips.write_event_records_sync(events=[flight(1)])
+    assert await found_after(59) == [0]
+    assert lag_s(indexed) == 59
+    assert await found_after(1) == [0, 1]
+    assert lag_s(indexed) == 0
+    environment.advance(60)
+    await trips.write_event_records_sync(events=[flight(2)])
+    assert await found_after(0) == [0, 1, 2]
+
+
+def lag_s(stage: Stage) -> float:
+    lags = [each.value for each in service_of(stage).measurements() if each.name == "timeseries_index_lag_seconds"]
+    return max(lags)
+
+
 async def wipe(search: Search) -> None:
     for each in await search.indexes():
         await search.drop_index(each.spec.name)
@@ -524,6 +559,35 @@ async def test_an_index_for_a_namespace_that_has_events_has_them_all(
     environment.advance(10)
     await work(indexed)
     assert numbers(await found(trips)) == list(range(21))
+
+
+async def test_an_index_is_made_of_what_its_walk_meets_and_hardly_an_event_is_looked_up(
+    environment: VirtualEnvironment, search: Flaky
+) -> None:
+    engine = Watched(environment)
+    async with Stage.open(
+        data="memory:",
+        config={"engines": {name: {"url": "memory:"} for name in ("default", "found")}},
+        engines=cast("Any", {"default": engine, "found": search}),
+        environment=environment,
+        variables={},
+        background=False,
+    ) as stage:
+        trips = await make(stage, time_partition=DAILY)
+        await trips.write_event_records_sync(events=FLIGHTS)
+        await make(stage, time_partition=DAILY, index=INDEX)
+        environment.advance(10)
+        engine.reads = 0
+        await work(stage)
+        # The first and the last of a page, of which another page may have more.
+        assert engine.reads == 2
+        assert await found(trips) == await found_by_reading(trips)
+
+
+async def found_by_reading(series: TimeSeries) -> list[Event]:
+    """All flights, the newest first."""
+    events = [each for number in range(4) for each in await everything(series, f"plane{number}")]
+    return sorted(events, key=lambda each: -each.event_time)
 
 
 async def test_documents_go_with_their_slice(indexed: Stage, search: Flaky, environment: VirtualEnvironment) -> None:
@@ -785,6 +849,13 @@ def context(stage: Stage) -> RoleContext:
     return RoleContext(environment=stage.environment, invoker=stage, service=service_of(stage))
 
 
+async def index_namespaces(context: RoleContext) -> bool:
+    """All had their turn; whether more is due."""
+    more = [await index_namespace(context, name) for name in service_of(cast("Stage", context.invoker)).names()]
+    await clear_indexes(context)
+    return any(more)
+
+
 async def topics(stage: Stage) -> list[str]:
     return [each.name for each in await stage.log().topics() if each.name.startswith(TOPICS)]
 
@@ -834,6 +905,23 @@ async def test_what_is_left_is_dropped_only_while_the_role_is_held(
     assert len(await topics(indexed)) == len(await search.indexes()) == 1
 
 
+async def test_what_a_namespace_leaves_that_is_deleted_while_its_index_is_made_goes_too(
+    indexed: Stage, search: Flaky
+) -> None:
+    await make(indexed, index=INDEX)
+    await indexed.systems.started("timeseries")
+    search.held = asyncio.Event()
+    making = asyncio.ensure_future(index_namespace(context(indexed), "trips"))
+    await search.waiting.wait()
+    await indexed.client(Namespaces).delete(name="trips")
+    await clear_indexes(context(indexed))
+    search.held.set()
+    await making
+    await clear_indexes(context(indexed))
+    assert await topics(indexed) == await search.indexes() == []
+    assert await service_of(indexed)._indexes._register.all() == []
+
+
 async def test_what_is_left_on_an_engine_that_is_down_is_dropped_later(
     indexed: Stage, flights: TimeSeries, search: Flaky, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -860,14 +948,53 @@ async def test_an_index_that_is_given_up_goes(indexed: Stage, flights: TimeSerie
     assert await topics(indexed) == await search.indexes() == []
 
 
-async def test_indexes_are_kept_side_by_side(
-    indexed: Stage, flights: TimeSeries, search: Flaky, environment: VirtualEnvironment
+class Silent(MemorySearch):
+    """Does not answer."""
+
+    async def indexes(self) -> Any:
+        await asyncio.Event().wait()
+
+
+def test_an_index_that_is_behind_is_told_without_a_pause_though_another_engine_is_silent(
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    await make(indexed, "other", index=INDEX)
-    environment.advance(10)
-    search.told.clear()
-    await index_namespaces(context(indexed))
-    assert search.told[:4] == ["asked", "asked", "answers", "answers"]
+    monkeypatch.setattr(following, "FEED_ENTRIES", 1)
+
+    async def main() -> tuple[float, list[int]]:
+        environment = SimulatedEnvironment(running_loop(), "behind")
+        engines = {"found": MemorySearch(environment), "silent": Silent(environment)}
+        config = {"engines": {name: {"url": "memory:"} for name in ("default", *engines)}}
+        stage = Stage.open(
+            data="memory:",
+            config=config,
+            engines=cast("Any", engines),
+            environment=environment,
+            variables={},
+            background=False,
+        )
+        async with stage:
+            await make(stage, "silent", index={**INDEX, "engine": "silent"})
+            trips = await make(stage, index=INDEX)
+            for number in range(20):
+                await trips.write_event_records_sync(events=[flight(number)])
+            (role,) = [role for role in ROLES if role.name == "timeseries-index"]
+            began_ns, working = environment.monotonic_ns(), asyncio.ensure_future(role.run(context(stage)))
+            while indexed_events(stage) < 20 or lag_s(stage):
+                await environment.sleep(0.01)
+            took_s = (environment.monotonic_ns() - began_ns) / 1e9
+            working.cancel()
+            with suppress(asyncio.CancelledError):
+                await working
+            await environment.sleep(VISIBLE_WITHIN_S)
+            return took_s, numbers(await found(trips))
+
+    took_s, answer = run(main, "behind")
+    assert answer == list(range(20))
+    assert took_s < 20 * INDEX_PAUSE_S / 4
+
+
+def indexed_events(stage: Stage) -> float:
+    return sum(each.value for each in service_of(stage).measurements() if each.name == "timeseries_index_events")
 
 
 async def test_a_round_of_the_role_leaves_out_none(

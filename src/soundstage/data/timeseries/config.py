@@ -134,6 +134,14 @@ class IndexConfig(msgspec.Struct, frozen=True, kw_only=True):
             extra={"bounds": ("1m", "3650d")},
         ),
     ] = Duration(7 * _D)
+    refresh_interval: Annotated[
+        Duration,
+        Meta(
+            description="how long what was written waits for more, with which the search engine is told of it, after "
+            "it was told of something; 0s: no longer than until it is noticed",
+            extra={"bounds": ("0s", "1h")},
+        ),
+    ] = Duration(0)
 
 
 class Repartitioning(msgspec.Struct, frozen=True, kw_only=True):

@@ -23,7 +23,7 @@ PARTITIONING_PAUSE_S = 60.0
 """Between two rounds over all namespaces, each of which reads what is kept of their slices."""
 
 INDEXES_AT_ONCE = 8
-"""Kept side by side, so that an engine that does not answer holds up few others."""
+"""Kept side by side, so that engines that do not answer hold up few others."""
 
 COMPACTIONS_AT_ONCE = 4
 """Slices rewritten side by side, each of another namespace, at one pace: each takes some 200 MiB of memory."""
@@ -52,23 +52,23 @@ async def observe_namespaces(context: RoleContext) -> None:
             await service.observe(name, context.check)
 
 
-async def index_namespaces(context: RoleContext) -> bool:
-    """One round over the indexes of all namespaces; whether more is due. Few wait for one whose engine is silent."""
+async def index_namespace(context: RoleContext, name: str) -> bool:
+    """A part of what the index of a namespace lacks was done; whether there is more. The log has what went wrong."""
     service = context.service
     assert isinstance(service, TimeSeriesService)
+    context.check()
+    with turn_of(name, "an index is behind", log):
+        return await service.tend_index(name, context.check)
+    return False
 
-    async def tend(name: str) -> bool:
-        context.check()
-        with turn_of(name, "an index is behind", log):
-            return await service.tend_index(name, context.check)
-        return False
 
-    names, more = service.names(), False
-    for at in range(0, len(names), INDEXES_AT_ONCE):
-        more = any(await all_or_none([tend(name) for name in names[at : at + INDEXES_AT_ONCE]])) or more
+async def clear_indexes(context: RoleContext) -> None:
+    """The indexes of namespaces that are gone, or have none any more, are gone where their engines let them."""
+    service = context.service
+    assert isinstance(service, TimeSeriesService)
+    context.check()
     with turn_of(None, "the index of a deleted namespace is left", log):
         await service.drop_indexes(context.check)
-    return more
 
 
 async def compact_namespaces(context: RoleContext) -> None:
@@ -116,13 +116,24 @@ async def _compact(context: RoleContext) -> None:
 
 
 async def _index(context: RoleContext) -> None:
-    assert isinstance(context.service, TimeSeriesService)
+    """Indexes are kept side by side, each without a pause while it is behind, and none waits for a silent engine."""
+    service = context.service
+    assert isinstance(service, TimeSeriesService)
+
+    async def index(name: str) -> bool:
+        return await index_namespace(context, name)
+
     try:
-        while True:
-            if not await index_namespaces(context):
-                await context.environment.sleep(INDEX_PAUSE_S)
+        steps = StepsInTurn(service.names, index, INDEXES_AT_ONCE, INDEX_PAUSE_S, context.environment)
+        await all_or_none([steps.run(), _clear_indexes_again(context)])
     finally:
-        context.service.rest_indexes()
+        service.rest_indexes()
+
+
+async def _clear_indexes_again(context: RoleContext) -> None:
+    while True:
+        await clear_indexes(context)
+        await context.environment.sleep(PAUSE_S)
 
 
 async def drop_topics(context: RoleContext, suspects: set[str]) -> set[str]:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
 from soundstage.core.environment import Environment
 from soundstage.data.timeseries import placement
+from soundstage.data.timeseries.api import Event
 from soundstage.data.timeseries.events import EventKey
 from soundstage.data.timeseries.namespace import ServedNamespace
-from soundstage.data.timeseries.segments.walking import walk_slice
+from soundstage.data.timeseries.reads import event_from
+from soundstage.data.timeseries.segments.walking import Held, walk_slice
 from soundstage.data.timeseries.slices import Slice
 from soundstage.engines.records.port import Budget, Row
 
@@ -18,6 +20,15 @@ WALK = Budget(rows=4_000, bytes=2 << 20)
 
 EVENTS = 4_000
 """After so many a part of the walk ends, or a page later."""
+
+HELD_BYTES = 8 << 20
+"""Of events that a part has, after which it ends too."""
+
+YIELD_EVERY = 128
+"""Events of a page between two turns of others."""
+
+Part = dict[EventKey, Event | None]
+"""What a part of a walk came to: events by their keys; None for one that may have more than was seen of it."""
 
 
 class Progress(msgspec.Struct, frozen=True, array_like=True):
@@ -65,38 +76,51 @@ class Build:
         """Whether every slice was walked."""
         return not self._left
 
-    async def part(self, served: ServedNamespace, environment: Environment) -> tuple[list[EventKey], Build]:
+    async def part(self, served: ServedNamespace, environment: Environment) -> tuple[Part, Build]:
         """The events of the next part of the walk, and what is to be done behind it; this one stays as it is."""
-        keys, ahead = dict[EventKey, None](), Build(self.name, self._left, self._position, self.noted)
-        while ahead._left and len(keys) < EVENTS:
-            await ahead._walk(served, environment, keys)
-        return list(keys), ahead
+        part, ahead, size = Part(), Build(self.name, self._left, self._position, self.noted), 0
+        while ahead._left and len(part) < EVENTS and size < HELD_BYTES:
+            size += await ahead._walk(served, environment, part)
+        return part, ahead
 
-    async def _walk(self, served: ServedNamespace, environment: Environment, keys: dict[EventKey, None]) -> None:
-        """`keys` has those of another page of the walk."""
+    async def _walk(self, served: ServedNamespace, environment: Environment, part: Part) -> int:
+        """`part` has the events of another page of the walk; returns the bytes that this had."""
+        number = self._left[0].number
+        found = served.catalogue.numbered(number)
         # One that was dropped meanwhile has nothing more; one that was not made yet is told of by the feed.
         held, self._position = await walk_slice(
             served.records,
             served.catalogue,
             served.segments,
-            self._left[0].number,
+            number,
             self._position,
             WALK,
             environment.now_us(),
         )
-        for series, rows in held:
-            keys.update(dict.fromkeys(_keys(series, rows)))
-            await environment.sleep(0)
+        # What lies in several places comes several times, each time a part of it.
+        is_alone, size = found is not None and len(found.sources) == 1, 0
+        for at, (series, prefix, rows, is_within) in enumerate(_events(held)):
+            time_ns, event_id = placement.event_of(prefix)
+            key = EventKey(series.decode(), time_ns, event_id.decode())
+            is_whole = is_alone and is_within and key not in part
+            part[key] = event_from(series, prefix, rows) if is_whole else None
+            size += sum(len(name) + len(cell) for name, cell in rows)
+            if at % YIELD_EVERY == 0:
+                await environment.sleep(0)
         if self._position is None:
             self._left = self._left[1:]
+        return size
 
 
-def _keys(series: bytes, rows: Sequence[Row]) -> list[EventKey]:
-    found, prefix = list[EventKey](), b"\0"
-    for key, _ in rows:
-        if key.startswith(prefix) and found:
-            continue
-        prefix = placement.prefix_of(key)
-        time_ns, event_id = placement.event_of(prefix)
-        found.append(EventKey(series.decode(), time_ns, event_id.decode()))
-    return found
+def _events(held: Held) -> Iterator[tuple[bytes, bytes, list[Row], bool]]:
+    """The series, prefixes and rows of all events of a page, and whether no page before or behind has more of one."""
+    for number, (series, rows) in enumerate(held):
+        first = 0
+        while first < len(rows):
+            prefix, behind = placement.prefix_of(rows[first][0]), first + 1
+            while behind < len(rows) and rows[behind][0].startswith(prefix):
+                behind += 1
+            is_first = number == 0 and first == 0
+            is_last = number == len(held) - 1 and behind == len(rows)
+            yield series, prefix, rows[first:behind], not (is_first or is_last)
+            first = behind

@@ -8,9 +8,7 @@ first, for most events are written once, or of the revision that was seen. What 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any
-
-import msgspec
+from typing import Any, NamedTuple
 
 from soundstage.core.environment import Environment
 from soundstage.core.errors import Exhausted, Unavailable
@@ -26,14 +24,28 @@ BULK_ACTIONS = 4_000
 
 BULK_BYTES = 2 << 20
 
+LOOKED_UP = 128
+"""Events of which documents are made before it is seen whether they are enough for a call."""
+
 YIELD_EVERY = 32
 """Documents made between two turns of others."""
+
+ACTION_BYTES = 64
+"""What an action weighs besides its document."""
 
 TRIES_MAX = 5
 """Of a document that others change meanwhile."""
 
-Made = Sequence[tuple[EventKey, dict[str, Any] | None]]
-"""Keys of events and their documents; None where there is no event."""
+Events = Mapping[EventKey, Event | None]
+"""By their keys, as the slices had them just now; None: to be looked up."""
+
+
+class Made(NamedTuple):
+    """The document of an event; None where there is no event. `size` is that of its JSON, about."""
+
+    key: EventKey
+    document: dict[str, Any] | None
+    size: int = 0
 
 
 class Documents:
@@ -51,47 +63,68 @@ class Documents:
         engine: Search,
         fields: Fields,
         targets: Mapping[str, Collection[str] | None],
-        keys: Sequence[EventKey],
+        events: Events,
         check: Callable[[], None],
     ) -> None:
-        """The documents of the events of these keys are in the `targets`, as the slices have them.
+        """The documents of these events are in the `targets`, as the slices have them.
 
         A target has the fields that it is given with, None: all. `check` raises once another process writes documents,
         and is asked before every change.
         """
-        for at in range(0, len(keys), BULK_ACTIONS):
-            some = keys[at : at + BULK_ACTIONS]
-            made = await self._made(fields, some, await self._events(served, some))
-            for target, known in targets.items():
-                index = Index(engine, target, check)
-                left = await index.put_new(_fitting(made, known))
-                for _ in range(TRIES_MAX):
-                    if not left:
-                        break
-                    # The slices are asked behind the index: what is replaced is older than what is put.
-                    revisions = await index.revisions(left)
-                    again = await self._made(fields, left, await self._events(served, left), count=False)
-                    left = await index.replace(_fitting(again, known), revisions)
-                if left:
-                    raise Unavailable("documents of the index are changed by others all the time")
+        keys, part, size = list(events), list[Made](), 0
+        for at in range(0, len(keys), LOOKED_UP):
+            for made in await self._made(served, fields, keys[at : at + LOOKED_UP], events):
+                if part and (len(part) >= BULK_ACTIONS or size + made.size > BULK_BYTES):
+                    await self._put(served, engine, fields, targets, part, check)
+                    part, size = [], 0
+                part.append(made)
+                size += made.size + ACTION_BYTES
+        if part:
+            await self._put(served, engine, fields, targets, part, check)
 
-    async def _events(self, served: ServedNamespace, keys: Sequence[EventKey]) -> Sequence[Event | None]:
-        return await events_of(served, keys, self._environment.now_ns(), closed=True)
+    async def _put(
+        self,
+        served: ServedNamespace,
+        engine: Search,
+        fields: Fields,
+        targets: Mapping[str, Collection[str] | None],
+        made: Sequence[Made],
+        check: Callable[[], None],
+    ) -> None:
+        for target, known in targets.items():
+            index = Index(engine, target, check)
+            left = await index.put_new(_fitting(made, known))
+            for _ in range(TRIES_MAX):
+                if not left:
+                    break
+                # The slices are asked behind the index: what is replaced is older than what is put.
+                revisions = await index.revisions(left)
+                again = await self._made(served, fields, left, {}, count=False)
+                left = await index.replace(_fitting(again, known), revisions)
+            if left:
+                raise Unavailable("documents of the index are changed by others all the time")
 
     async def _made(
-        self, fields: Fields, keys: Sequence[EventKey], events: Sequence[Event | None], *, count: bool = True
-    ) -> Made:
-        made: list[tuple[EventKey, dict[str, Any] | None]] = []
-        for number, (key, event) in enumerate(zip(keys, events, strict=True), 1):
-            if number % YIELD_EVERY == 0:
-                await self._environment.sleep(0)
-            if event is None:
-                made.append((key, None))
-                continue
-            document, unfit = fields.document(event)
-            self.unfit += unfit if count else 0
-            self.made += count
-            made.append((key, document))
+        self, served: ServedNamespace, fields: Fields, keys: Sequence[EventKey], events: Events, *, count: bool = True
+    ) -> list[Made]:
+        made = list[Made]()
+        for at in range(0, len(keys), LOOKED_UP):
+            # Of events, which may be large, few are held.
+            some = keys[at : at + LOOKED_UP]
+            unknown = [key for key in some if events.get(key) is None]
+            looked_up = await events_of(served, unknown, self._environment.now_ns(), closed=True)
+            found = dict(zip(unknown, looked_up, strict=True))
+            for number, key in enumerate(some, 1):
+                if number % YIELD_EVERY == 0:
+                    await self._environment.sleep(0)
+                event = events.get(key) or found.get(key)
+                if event is None:
+                    made.append(Made(key, None))
+                    continue
+                document, unfit, size = fields.document(event)
+                self.unfit += unfit if count else 0
+                self.made += count
+                made.append(Made(key, document, size))
         return made
 
 
@@ -103,22 +136,24 @@ class Index:
         self._name = name
         self._check = check
 
-    async def put_new(self, made: Made) -> list[EventKey]:
+    async def put_new(self, made: Sequence[Made]) -> list[EventKey]:
         """The documents are put of which there are none; returns the keys of the others, and of what has no event."""
-        puts = [(key, Put(key.document_id, document, Absent())) for key, document in made if document is not None]
-        gone = [key for key, document in made if document is None]
+        puts = [
+            (each, Put(each.key.document_id, each.document, Absent())) for each in made if each.document is not None
+        ]
+        gone = [each.key for each in made if each.document is None]
         return gone + await self._bulk(puts)
 
-    async def replace(self, made: Made, revisions: Sequence[str | None]) -> list[EventKey]:
+    async def replace(self, made: Sequence[Made], revisions: Sequence[str | None]) -> list[EventKey]:
         """Documents are changed that still have these revisions; returns the keys of the others."""
-        changes: list[tuple[EventKey, Action]] = []
-        for (key, document), revision in zip(made, revisions, strict=True):
-            if document is not None:
+        changes = list[tuple[Made, Action]]()
+        for each, revision in zip(made, revisions, strict=True):
+            if each.document is not None:
                 # Also where it says the same: what comes late is to find another revision.
                 when = Absent() if revision is None else Unchanged(revision)
-                changes.append((key, Put(key.document_id, document, when)))
+                changes.append((each, Put(each.key.document_id, each.document, when)))
             elif revision is not None:
-                changes.append((key, Delete(key.document_id, Unchanged(revision))))
+                changes.append((each, Delete(each.key.document_id, Unchanged(revision))))
         return await self._bulk(changes)
 
     async def revisions(self, keys: Sequence[EventKey]) -> list[str | None]:
@@ -133,22 +168,21 @@ class Index:
         """The documents of these ids are gone that still have these revisions."""
         await self._send([Delete(id, Unchanged(revision)) for id, revision in revisions.items()])
 
-    async def _bulk(self, changes: Sequence[tuple[EventKey, Action]]) -> list[EventKey]:
+    async def _bulk(self, changes: Sequence[tuple[Made, Action]]) -> list[EventKey]:
         """In parts that an engine takes; returns the keys of those that were not made, as something else is there."""
-        left, part = list[EventKey](), list[tuple[EventKey, Action]]()
-        size = 0
-        for key, action in changes:
-            weight = len(msgspec.json.encode(action.fields)) if isinstance(action, Put) else 64
+        left, part, size = list[EventKey](), list[tuple[Made, Action]](), 0
+        for each, action in changes:
+            weight = each.size + ACTION_BYTES
             if part and size + weight > BULK_BYTES:
                 left += await self._part(part)
                 part, size = [], 0
-            part.append((key, action))
+            part.append((each, action))
             size += weight
         return left + await self._part(part)
 
-    async def _part(self, part: Sequence[tuple[EventKey, Action]]) -> list[EventKey]:
+    async def _part(self, part: Sequence[tuple[Made, Action]]) -> list[EventKey]:
         statuses = await self._send([action for _, action in part])
-        return [key for (key, _), status in zip(part, statuses, strict=True) if status is Status.CONFLICT]
+        return [made.key for (made, _), status in zip(part, statuses, strict=True) if status is Status.CONFLICT]
 
     async def _send(self, actions: Sequence[Action]) -> list[Status]:
         if not actions:
@@ -161,13 +195,13 @@ class Index:
         return [each.status for each in outcomes]
 
 
-def _fitting(made: Made, known: Collection[str] | None) -> Made:
+def _fitting(made: Sequence[Made], known: Collection[str] | None) -> Sequence[Made]:
     """As an index that has the `known` fields can have them."""
     if known is None:
         return made
     return [
-        (key, {name: value for name, value in document.items() if name in known})
-        if document is not None and not all(name in known for name in document)
-        else (key, document)
-        for key, document in made
+        each._replace(document={name: value for name, value in each.document.items() if name in known})
+        if each.document is not None and not all(name in known for name in each.document)
+        else each
+        for each in made
     ]

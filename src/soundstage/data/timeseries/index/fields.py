@@ -26,6 +26,8 @@ TIME_MIN, TIME_MAX = 1 - (1 << 63), (1 << 63) - 2
 DOCUMENT_BYTES = 240 << 10
 """What lies over that in the longest texts of a document is not in it."""
 
+_encode = msgspec.json.Encoder().encode
+
 _INTEGER = re.compile(rb"[+-]?[0-9]{1,19}")
 _DOUBLE = re.compile(rb"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
@@ -50,8 +52,8 @@ class Fields:
             name=name, fields=own | {self._names[key]: Field(kind=self._kinds[key]) for key in self._kinds}
         )
 
-    def document(self, event: Event) -> tuple[dict[str, Any], int]:
-        """What of `event` is in its document, and of how many items the values are not what their fields hold."""
+    def document(self, event: Event) -> tuple[dict[str, Any], int, int]:
+        """What of `event` is in its document, of how many items the values are not what their fields hold, its size."""
         time_ns = int(event.event_time)
         found: dict[str, Any] = {TIME: bounded(time_ns), SERIES: event.time_series_id, EVENT: event.event_id}
         if abs(time_ns) // NS_PER_US < INSTANT_MAX_US:
@@ -66,10 +68,10 @@ class Fields:
                 unfit += 1
             else:
                 found[self._names[item.event_item_key]] = value
-        while len(msgspec.json.encode(found)) > DOCUMENT_BYTES:
+        while (size := len(_encode(found))) > DOCUMENT_BYTES:
             del found[max((name for name in found if name.startswith("i_")), key=lambda name: len(str(found[name])))]
             unfit += 1
-        return found, unfit
+        return found, unfit, size
 
     def field(self, key: str, place: str) -> tuple[str, Kind]:
         """The field of an item key. Raises `InvalidArgument` for one that is not in the index."""

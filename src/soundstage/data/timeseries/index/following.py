@@ -6,7 +6,9 @@ from soundstage.core.errors import InvalidArgument, NotFound
 from soundstage.data.timeseries.feed import Feed
 from soundstage.engines.log.port import Commit, Groups, Log, LogPage, Position
 
-FEED_ENTRIES = 64
+FEED_ENTRIES = 4_000
+"""Writes of one event each are told of by as many entries; a call of a search engine takes about so many."""
+
 FEED_BYTES = 1 << 20
 
 

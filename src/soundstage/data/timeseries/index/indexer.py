@@ -47,7 +47,10 @@ STRAYS = 1_000
 
 
 class _Round(NamedTuple):
-    """What one round of work is with. `check` raises once another process may have the role."""
+    """What one round of work is with. `check` raises once another process may have the role.
+
+    `rests`: what the feed tells of waits for more.
+    """
 
     served: ServedNamespace
     feed: Feed
@@ -56,6 +59,7 @@ class _Round(NamedTuple):
     alias: str
     fields: Fields
     check: Callable[[], None]
+    rests: bool
 
 
 class _Serving(NamedTuple):
@@ -77,6 +81,7 @@ class Indexer:
         self._serving: _Serving | None = None
         self._looked_ns: int | None = None
         self._swept: tuple[tuple[int, int], ...] | None = None
+        self._told_ns: int | None = None
         self.documents: Documents = Documents(environment)
         self.waiting_since_us: int | None = None
         """When the first event was written of which the index is not known to have been told; None: there is none."""
@@ -104,16 +109,22 @@ class Indexer:
             # Somebody dropped an index, or another process has the role.
             self._looked_ns, self._build, self._serving = None, None, None
             return True
+        more = more or self._build is not None
+        if work.rests:
+            return more or self._following.missed
         await self._following.commit(work.opened, work.feed.topic, page.next)
-        if page.next >= page.end:
-            self.waiting_since_us = None
-        return more or self._following.missed or self._build is not None or page.next < page.end
+        if page.next < page.end:
+            return True
+        self.waiting_since_us = None
+        if page.entries:
+            self._told_ns = self._environment.monotonic_ns()
+        return more or self._following.missed
 
     def rest(self) -> None:
         """Others may work on it from now on: this process knows nothing of it any more, and looks when it goes on."""
         self._following.rest()
         self._build, self._serving, self._looked_ns, self._swept = None, None, None, None
-        self.waiting_since_us = None
+        self._told_ns, self.waiting_since_us = None, None
 
     async def _begin(self, check: Callable[[], None]) -> tuple[_Round, LogPage]:
         served = self._serve()
@@ -123,7 +134,9 @@ class Indexer:
         self.waiting_since_us = page.entries[0].time_us if page.entries else None
         engine = self._searches.search(served.config.index.engine, ENGINE_KNOB)
         fields = Fields(served.config.index.fields)
-        work = _Round(served, served.feed, opened, engine, alias_of(served.feed.digest), fields, check)
+        told_ns, interval = self._told_ns, served.config.index.refresh_interval
+        rests = told_ns is not None and self._environment.monotonic_ns() - told_ns < interval
+        work = _Round(served, served.feed, opened, engine, alias_of(served.feed.digest), fields, check, rests)
         return work, page
 
     async def _look(self, work: _Round) -> None:
@@ -168,23 +181,25 @@ class Indexer:
         return view.version == 1 or self._environment.now_ns() - view.updated_at >= SETTLED_NS
 
     async def _tell(self, work: _Round, page: LogPage) -> None:
-        """The indexes have the events that the feed tells of."""
-        keys = list(dict.fromkeys(key for entry in page.entries for key in keys_of(entry.value)))
+        """The indexes have the events that the feed tells of, unless these wait for more."""
+        if work.rests:
+            return
+        told = dict.fromkeys(key for entry in page.entries for key in keys_of(entry.value))
         targets: dict[str, Collection[str] | None] = {}
         if self._serving is not None:
             # One that is made for other fields serves until then, and takes none that it has not.
             targets[self._serving.name] = self._serving.fields
         if self._build is not None:
             targets[self._build.name] = None
-        await self.documents.put(work.served, work.engine, work.fields, targets, keys, work.check)
+        await self.documents.put(work.served, work.engine, work.fields, targets, told, work.check)
 
     async def _fill(self, work: _Round) -> None:
         """The next page of the walk is in the index that is being filled; behind the last it takes its place."""
         build = self._build
         if build is None:
             return
-        keys, ahead = await build.part(work.served, self._environment)
-        await self.documents.put(work.served, work.engine, work.fields, {build.name: None}, keys, work.check)
+        events, ahead = await build.part(work.served, self._environment)
+        await self.documents.put(work.served, work.engine, work.fields, {build.name: None}, events, work.check)
         # It has come so far only now: what could not be put is walked again.
         ahead.noted = await note_progress(work.served, ahead.progress, build.noted)
         self._build = ahead

@@ -35,6 +35,8 @@ class Keeping:
         self._kept: dict[str, _Kept] = {}
         self._noted: set[str] = set()
         self._missing_since_ns: dict[str, int] = {}
+        self._busy: set[str] = set()
+        """Topics whose indexes are worked on, or dropped: never both at once."""
 
     async def start(self) -> None:
         """The table exists that says which indexes there may be."""
@@ -48,15 +50,19 @@ class Keeping:
         kept = self._kept.get(name)
         if kept is not None and kept.topic != topic:
             del self._kept[name]
-        if topic is None:
+        if topic is None or topic in self._busy:
             return False
-        if topic not in self._noted:
-            await self._register.note(_registered(served))
-            self._noted.add(topic)
-        if name not in self._kept:
-            indexer = Indexer(partial(self._serve, name), self._context.searches, self._environment)
-            self._kept[name] = _Kept(topic, indexer)
-        return await self._kept[name].indexer.round(check)
+        self._busy.add(topic)
+        try:
+            if topic not in self._noted:
+                await self._register.note(_registered(served))
+                self._noted.add(topic)
+            if name not in self._kept:
+                indexer = Indexer(partial(self._serve, name), self._context.searches, self._environment)
+                self._kept[name] = _Kept(topic, indexer)
+            return await self._kept[name].indexer.round(check)
+        finally:
+            self._busy.discard(topic)
 
     async def drop_left(self, check: Callable[[], None]) -> None:
         """Indexes that no namespace has any more are gone, with their topics; none waits for one that fails.
@@ -73,10 +79,15 @@ class Keeping:
             since_ns = self._missing_since_ns.setdefault(topic, now_ns)
             if topic not in self._noted and now_ns - since_ns < GONE_NS:
                 continue
+            if topic in self._busy:
+                continue
+            self._busy.add(topic)
             try:
                 await self._drop(found, check)
             except SoundstageError as error:
                 failures.append(error)
+            finally:
+                self._busy.discard(topic)
         if failures:
             raise failures[0]
 

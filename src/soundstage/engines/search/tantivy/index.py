@@ -79,7 +79,8 @@ class OpenIndex:
                 if rows:
                     vectors.append(rows)
             for id, change in group.changes.items():
-                writer.delete_documents_by_term(ID, term(id))
+                if id not in group.new:
+                    writer.delete_documents_by_term(ID, term(id))
                 if change is not None:
                     action, revision = change
                     made = document(id, action.fields or {}, action.body, revision, self.spec.fields)
@@ -201,6 +202,8 @@ class _Group:
 
     def __init__(self, searcher: Searcher, asking: Asking, last: int) -> None:
         self.changes: dict[str, tuple[Prepared, int] | None] = {}
+        self.new: set[str] = set()
+        """Ids of which no document was ever written, as far as is kept: there is none to delete."""
         self.last = last
         self._searcher = searcher
         self._asking = asking
@@ -228,6 +231,9 @@ class _Group:
         if id in self.changes:
             change = self.changes[id]
             return None if change is None else change[1]
+        if not self._searcher.doc_freq(ID, term(id)):
+            self.new.add(id)
+            return None
         kept = _kept(self._searcher, self._asking, id)
         return None if kept is None else kept.revision
 
