@@ -1,13 +1,14 @@
-"""The memory engine behind another door: one that counts, is slow at places, fails, or lost a table."""
+"""Engines behind another door: one that counts, is slow at places, fails, lost a table, or never answers."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
 from soundstage.core.environment import VirtualEnvironment
 from soundstage.engines.records.memory import MemoryRecords
-from soundstage.engines.records.port import Budget, Page, Span
+from soundstage.engines.records.port import Budget, Page, Records, Span
 
 
 class Watched(MemoryRecords):
@@ -37,3 +38,37 @@ class Watched(MemoryRecords):
         if self.error is not None and table.count("/") == 2 and self.fails(partition):
             raise self.error
         return await super().apply(table, partition, *arguments, **named)
+
+
+class Around:
+    """Any engine, which has started. Reads of partitions of slices are counted, and such as `hangs` names never end."""
+
+    def __init__(self, engine: Records) -> None:
+        self.reads: int = 0
+        self.rounds: int = 0
+        """How often a read began while none was under way."""
+        self.most: int = 0
+        """Reads that were under way at once."""
+        self.hangs: Callable[[bytes], bool] = lambda _: False
+        self._engine = engine
+        self._under_way = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._engine, name)
+
+    async def start(self) -> None:
+        """Nothing is left to do."""
+
+    async def read(self, table: str, partition: bytes, span: Span, budget: Budget, now_us: int) -> Page:
+        if table.count("/") != 2:
+            return await self._engine.read(table, partition, span, budget, now_us)
+        self.reads += 1
+        self.rounds += not self._under_way
+        self._under_way += 1
+        self.most = max(self.most, self._under_way)
+        try:
+            if self.hangs(partition):
+                await asyncio.Event().wait()
+            return await self._engine.read(table, partition, span, budget, now_us)
+        finally:
+            self._under_way -= 1

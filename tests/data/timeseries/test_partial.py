@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from random import Random
 from typing import cast
 
+import pytest
 from tests.data.timeseries.conftest import ALWAYS, H, event, ids, make
-from tests.data.timeseries.engines import Watched
+from tests.data.timeseries.engines import Around, Watched
+from tests.data.timeseries.real_time import RealTime
+from tests.testing.kv.conftest import rocksdb_opener
 
-from soundstage.core.environment import VirtualEnvironment
+from soundstage.core.environment import SystemEnvironment, VirtualEnvironment
 from soundstage.runtime.stage import Stage
 from soundstage.testing.simulation.environment import SimulatedEnvironment
 from soundstage.testing.simulation.loop import run, running_loop
@@ -51,3 +55,10 @@ def test_ninety_nine_of_a_hundred_partial_pages_end_near_the_objective_though_re
     took = sorted(took for took, _ in told)
     assert 0.9 * OBJECTIVE_S <= took[READS * 99 // 100] <= took[-1] <= 1.2 * OBJECTIVE_S
     assert cut[0] >= 0.9 * OBJECTIVE_S
+
+
+@pytest.mark.slow
+class TestRocksdb(RealTime):
+    @pytest.fixture
+    async def around(self, tmp_path: Path) -> Around:
+        return Around(await rocksdb_opener(tmp_path)(SystemEnvironment()))
