@@ -25,7 +25,17 @@ LOG_WHOLE_LINES = 5000
 
 SERVERS: dict[str, tuple[str, ...]] = {
     "e2e": ("memcached",),
-    "servers": ("cassandra", "druid", "kafka", "memcached", "postgresql", "redis", "s3", "temporal"),
+    "servers": (
+        "cassandra",
+        "druid",
+        "kafka",
+        "memcached",
+        "opensearch",
+        "postgresql",
+        "redis",
+        "s3",
+        "temporal",
+    ),
     "cassandra": ("cassandra", "memcached"),
     "ring": ("cassandra",),
     "kafka": ("kafka",),

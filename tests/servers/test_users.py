@@ -30,8 +30,14 @@ def somebody() -> int:
     return min(each.pw_uid for each in pwd.getpwall() if each.pw_uid != 0)
 
 
-@pytest.mark.parametrize("named", [True, False], ids=["with a name", "without one"])
-@pytest.mark.parametrize("kind", ["memcached", "postgresql", "redis", "s3"])
+SMALL = ("memcached", "postgresql", "redis", "s3", "temporal")
+LARGE = ("cassandra", "kafka", "opensearch")
+"""Of these, whoever is served without a name is served with one."""
+
+
+@pytest.mark.parametrize(
+    ("kind", "named"), [*((kind, True) for kind in SMALL), *((kind, False) for kind in (*SMALL, *LARGE))]
+)
 def test_an_ordinary_user_is_served(kind: str, named: bool) -> None:
     uid = somebody() if named else NAMELESS
     assert NAMELESS not in {each.pw_uid for each in pwd.getpwall()}

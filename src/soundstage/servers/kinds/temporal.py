@@ -5,6 +5,7 @@ It has the namespace `default` when it is ready. Half-done workflows go on after
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from soundstage.servers.programs import Toolbox
 from soundstage.servers.wheels import Wheels, wheels
 
 VERSION = "1.9.1"
+USER = "temporal"
 
 _QUESTION = b"GET /api/v1/namespaces/default HTTP/1.0\r\n\r\n"
 _ANSWER = b"HTTP/1.0 200"
@@ -64,4 +66,6 @@ class TemporalKit:
             "--log-level": node.settings["log_level"],
         }
         own = ("--disable-config-file", "--disable-config-env")
-        return Launch((*command, *(word for option in options.items() for word in option), *own))
+        # It asks who runs it, and wants to be told where the machine does not know.
+        who = {"USER": os.environ.get("USER") or USER, "HOME": os.environ.get("HOME") or str(node.folder)}
+        return Launch((*command, *(word for option in options.items() for word in option), *own), who)
