@@ -15,6 +15,7 @@ import msgspec
 from soundstage.core import version
 from soundstage.core.errors import DataLoss, TooLarge
 from soundstage.core.message import IdempotencyToken, Instant
+from soundstage.core.portions import portions
 from soundstage.data.kv.api import Item, ItemChange, MatchAll, MatchKeys, MatchRange, Predicate
 from soundstage.data.kv.items import item_of
 from soundstage.engines.log.port import CALL_MAX_BYTES, STAMP, Entry, Stored
@@ -61,7 +62,7 @@ def entries_of(partition: bytes, batch: Batch) -> list[Entry]:
                 field="items",
                 hint="split the call",
             )
-    parts = list(_parted(rows)) or [[]]
+    parts = list(portions(rows, _weight, ENTRY_BYTES)) or [[]]
     first = KeptChange(rows=parts[0], ranges=list(batch.ranges), record=batch.partition)
     rest = [KeptChange(rows=part) for part in parts[1:]]
     return [Entry(value=_encode(change), key=partition) for change in (first, *rest)]
@@ -137,22 +138,12 @@ def _kept(key: bytes, cell: Cell, value_max: int) -> KeptRow:
     return KeptRow(key, cell) if size <= value_max else KeptRow(key, cell[:value_at], size)
 
 
-def _parted(rows: Sequence[KeptRow]) -> Iterator[list[KeptRow]]:
-    part: list[KeptRow] = []
-    size = 0
-    for row in rows:
-        weight = len(row.key) + len(row.cell) + ROW_BYTES
-        if part and size + weight > ENTRY_BYTES:
-            yield part
-            part, size = [], 0
-        part.append(row)
-        size += weight
-    if part:
-        yield part
+def _weight(row: KeptRow) -> int:
+    return len(row.key) + len(row.cell) + ROW_BYTES
 
 
 def _size(partition: bytes, rows: Sequence[KeptRow], batch: Batch) -> int:
-    size = sum(len(row.key) + len(row.cell) + ROW_BYTES for row in rows)
+    size = sum(map(_weight, rows))
     return size + (size // ENTRY_BYTES + 2) * (len(partition) + 2 * ROW_BYTES) + len(batch.ranges) * 9_000
 
 

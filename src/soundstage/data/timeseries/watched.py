@@ -14,6 +14,7 @@ import msgspec
 from soundstage.core import version
 from soundstage.core.environment import Environment
 from soundstage.core.errors import DataLoss, NotFound
+from soundstage.core.portions import portions
 from soundstage.core.time import Instant
 from soundstage.data.changes.topics import ChangeTopic, Elsewhere
 from soundstage.data.timeseries import placement
@@ -100,7 +101,7 @@ class WatchedRecords(PassingRecords):
         self, table: str, batches: Sequence[tuple[bytes, Batch]], deadline_ns: int | None
     ) -> Sequence[int]:
         entries = [entry for partition, batch in batches for entry in entries_of(partition, batch.cells)]
-        calls = list(_calls(entries))
+        calls = list(portions(entries, _weight, CALL_BYTES, CALL_MAX_ENTRIES))
         log = await self._changes.together()
         if log is not None and len(calls) == 1:
             return await self._together(log, table, batches, entries, deadline_ns)
@@ -187,19 +188,8 @@ def _entry(series: bytes, events: dict[bytes, list[tuple[str, bytes | None]]]) -
     return Entry(value=_encode(kept), key=series)
 
 
-def _calls(entries: Sequence[Entry]) -> Iterator[list[Entry]]:
-    """Entries by what a call of the log takes."""
-    call: list[Entry] = []
-    size = 0
-    for entry in entries:
-        weight = len(entry.value or b"") + len(entry.key or b"") + ROW_BYTES
-        if call and (size + weight > CALL_BYTES or len(call) >= CALL_MAX_ENTRIES):
-            yield call
-            call, size = [], 0
-        call.append(entry)
-        size += weight
-    if call:
-        yield call
+def _weight(entry: Entry) -> int:
+    return len(entry.value or b"") + len(entry.key or b"") + ROW_BYTES
 
 
 _encode = msgspec.msgpack.Encoder().encode

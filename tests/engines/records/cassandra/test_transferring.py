@@ -32,7 +32,7 @@ from soundstage.engines.records.cassandra.transferring import (
     Taken,
     Transfer,
     parsed,
-    portions,
+    writes_of,
 )
 from soundstage.engines.records.cassandra.walking import Walker
 from soundstage.engines.records.cassandra.writing import Writer
@@ -152,14 +152,14 @@ def test_bytes_that_are_no_position_are_refused(position: bytes) -> None:
 
 def test_small_holdings_are_one_write() -> None:
     holding = Holding(partition=b"record", newest=NEWEST, cells=[(b"a", version.put(5, "t", b""))])
-    assert list(portions(holding)) == [holding]
+    assert list(writes_of(holding)) == [holding]
 
 
 def test_large_holdings_are_several_writes_of_which_the_first_has_the_deletes() -> None:
     cells = [(b"%d" % number, version.put(5, "t", bytes(WRITE_BYTES // 2))) for number in range(4)]
     tombstone = version.delete(2, "t")
     holding = Holding(partition=b"record", newest=NEWEST, tombstone=tombstone, cells=cells)
-    found = list(portions(holding))
+    found = list(writes_of(holding))
     assert [row for each in found for row in each.cells] == cells
     assert [each.tombstone for each in found] == [tombstone, *[None] * (len(found) - 1)]
     assert all(each.newest == NEWEST and len(each.cells) == 1 for each in found)
@@ -167,7 +167,7 @@ def test_large_holdings_are_several_writes_of_which_the_first_has_the_deletes() 
 
 def test_a_row_that_is_larger_than_a_write_should_be_goes_alone() -> None:
     cells = [(b"a", version.put(5, "t", bytes(2 * WRITE_BYTES))), (b"b", version.put(5, "t", b""))]
-    assert [len(each.cells) for each in portions(Holding(partition=b"r", newest=NEWEST, cells=cells))] == [1, 1]
+    assert [len(each.cells) for each in writes_of(Holding(partition=b"r", newest=NEWEST, cells=cells))] == [1, 1]
 
 
 async def test_nothing_is_loaded_under_a_fence_that_another_has_taken(environment: VirtualEnvironment) -> None:

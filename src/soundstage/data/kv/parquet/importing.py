@@ -23,6 +23,7 @@ from soundstage.core.errors import (
     NotFound,
     PreconditionFailed,
 )
+from soundstage.core.portions import portions
 from soundstage.core.together import together
 from soundstage.data.kv.dictionaries.dropping import adopt
 from soundstage.data.kv.items import coded_metadata
@@ -246,15 +247,8 @@ def _writes(found: Sequence[Entry]) -> Iterator[tuple[bytes, list[tuple[bytes, b
         cells, cell = records.setdefault(each.partition, {}), cell_of(each)
         cells[each.key] = max(cell, cells.get(each.key, b""))
     for partition, cells in records.items():
-        part: list[tuple[bytes, bytes]] = []
-        size = 0
-        for row in cells.items():
-            if part and (len(part) >= WRITE_ITEMS or size + len(row[1]) > WRITE_BYTES):
-                yield partition, part
-                part, size = [], 0
-            part.append(row)
-            size += len(row[1])
-        yield partition, part
+        for part in portions(cells.items(), lambda row: len(row[1]), WRITE_BYTES, WRITE_ITEMS):
+            yield partition, part
 
 
 _encode = msgspec.msgpack.Encoder().encode

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from soundstage.core.errors import InvalidArgument, SoundstageError, Unavailable
+from soundstage.core.portions import portions
 from soundstage.core.together import together
 from soundstage.engines.records import refusals
 from soundstage.engines.records.cassandra import deletions, schema
@@ -236,7 +237,7 @@ class Transfer:
         await together(self._load_one(table, holding, looks) for holding in piece)
 
     async def _load_one(self, table: Table, holding: Holding, looks: Looks) -> None:
-        for portion in portions(holding):
+        for portion in writes_of(holding):
             if table.conditional:
                 await self._decider.load(table, portion, looks.look)
             else:
@@ -299,19 +300,12 @@ def _partitions(rows: Sequence[Any]) -> Iterator[tuple[bytes, list[Any], bool]]:
         yield partition, group, group is groups[-1][1]
 
 
-def portions(holding: Holding) -> Iterator[Holding]:
+def writes_of(holding: Holding) -> Iterator[Holding]:
     """The same in parts that are small enough for one write each."""
-    part: list[Row] = []
-    size = 0
-    rest = holding
-    for row in holding.cells:
-        if part and size + len(row[0]) + len(row[1]) > WRITE_BYTES:
-            yield msgspec.structs.replace(rest, cells=part)
-            part, size = [], 0
-            rest = Holding(partition=holding.partition, newest=holding.newest)
-        part.append(row)
-        size += len(row[0]) + len(row[1])
-    yield msgspec.structs.replace(rest, cells=part)
+    first, *rest = list(portions(holding.cells, lambda row: len(row[0]) + len(row[1]), WRITE_BYTES)) or [[]]
+    yield msgspec.structs.replace(holding, cells=first)
+    for cells in rest:
+        yield Holding(partition=holding.partition, newest=holding.newest, cells=cells)
 
 
 def parsed(position: bytes) -> tuple[bytes, Place]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from soundstage.core.errors import Unavailable
+from soundstage.core.portions import portions
 from soundstage.engines.tables.iceberg.changes import Call, check_same, discard, head_of, replaced, written
 from soundstage.engines.tables.iceberg.driver import expressions, io
 from soundstage.engines.tables.iceberg.driver import table as driver_table
@@ -104,18 +105,10 @@ def _groups(tasks: Sequence[Any], small_bytes: int, together_bytes: int) -> Iter
     for task in tasks:
         if task.file.file_size_in_bytes < small_bytes:
             by_partition[task.file.spec_id, str(task.file.partition)].append(task)
-    for group in by_partition.values():
-        taken: list[Any] = []
-        size = 0
-        for task in group:
-            if taken and (size + task.file.file_size_in_bytes > together_bytes or len(taken) == TOGETHER_MAX):
-                if len(taken) > 1:
-                    yield taken
-                taken, size = [], 0
-            taken.append(task)
-            size += task.file.file_size_in_bytes
-        if len(taken) > 1:
-            yield taken
+    for found in by_partition.values():
+        for group in portions(found, lambda task: task.file.file_size_in_bytes, together_bytes, TOGETHER_MAX):
+            if len(group) > 1:
+                yield group
 
 
 def _needed(table: Any, check: Check) -> set[str]:
