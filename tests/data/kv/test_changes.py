@@ -6,8 +6,9 @@ import pytest
 
 from soundstage.core import version
 from soundstage.core.errors import DataLoss, TooLarge
+from soundstage.data.changes.entries import CALL_BYTES, ENTRY_BYTES
 from soundstage.data.kv.api import ItemChange, MatchAll, MatchKeys, MatchRange, Predicate
-from soundstage.data.kv.changes import CALL_BYTES, ENTRY_BYTES, entries_of, entry_of_truncation, messages_of
+from soundstage.data.kv.changes import entries_of, entry_of_truncation, messages_of
 from soundstage.data.kv.items import metadata_of
 from soundstage.data.kv.manifest import Manifest
 from soundstage.engines.log.arrivals import size_of

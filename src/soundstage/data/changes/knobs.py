@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 import msgspec
 from msgspec import Meta
@@ -14,6 +14,16 @@ _MIB = 1 << 20
 
 FIXED = frozenset({"watch", "watch_partitions"})
 """Decided at creation, though no table shows it."""
+
+
+ChangesLog: TypeAlias = Annotated[
+    str,
+    Meta(
+        description="name of the engine whose log has what is written to namespaces with `watch`; those on an engine "
+        "that writes records and log in one batch have it there"
+    ),
+]
+"""The knob of a system."""
 
 
 class WatchKnobs(msgspec.Struct, frozen=True, kw_only=True):

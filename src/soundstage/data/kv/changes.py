@@ -13,19 +13,14 @@ from typing import NamedTuple
 import msgspec
 
 from soundstage.core import version
-from soundstage.core.errors import DataLoss, TooLarge
+from soundstage.core.errors import TooLarge
 from soundstage.core.message import IdempotencyToken, Instant
 from soundstage.core.portions import portions
+from soundstage.data.changes.entries import CALL_BYTES, ENTRY_BYTES, read
 from soundstage.data.kv.api import Item, ItemChange, MatchAll, MatchKeys, MatchRange, Predicate
 from soundstage.data.kv.items import item_of
-from soundstage.engines.log.port import CALL_MAX_BYTES, STAMP, Entry, Stored
+from soundstage.engines.log.port import STAMP, Entry, Stored
 from soundstage.engines.records.port import Batch, Cell, RangeDelete, Stamp
-
-ENTRY_BYTES = 512 << 10
-"""About what an entry holds, and the most of a value that goes into one."""
-
-CALL_BYTES = CALL_MAX_BYTES - (64 << 10)
-"""Of what a write puts into a log at most; the rest is for what surrounds it."""
 
 ROW_BYTES = 32
 """More than what surrounds a row in an entry."""
@@ -75,12 +70,7 @@ def entry_of_truncation(cell: Cell) -> Entry:
 
 def messages_of(entry: Stored) -> list[ItemChange]:
     """What is told of an entry, in order; `cursor` is empty yet. Raises `DataLoss` for one that nobody can read."""
-    try:
-        change = _decode(entry.value or b"")
-    except msgspec.MsgspecError as error:
-        raise DataLoss(
-            f"an entry of the feed cannot be read: {error}", hint="follow from a later cursor, or from now on"
-        ) from None
+    change = read(entry, _decode)
     stamp = next((int.from_bytes(content, "big") for name, content in entry.headers if name == STAMP), None)
     record = (entry.key or b"").decode()
     found = list(_deletes(change, record, stamp))

@@ -12,7 +12,7 @@ from soundstage.core.errors import InvalidArgument
 from soundstage.core.size import Size
 from soundstage.core.time import NS_PER_S, Duration
 from soundstage.data.changes import knobs
-from soundstage.data.changes.knobs import WatchKnobs
+from soundstage.data.changes.knobs import ChangesLog, WatchKnobs
 
 _MIB = 1 << 20
 _H = 3_600 * NS_PER_S
@@ -191,13 +191,7 @@ class Compaction(msgspec.Struct, frozen=True, kw_only=True):
 class SystemConfig(msgspec.Struct, frozen=True, kw_only=True):
     """`[systems.timeseries]`: what all namespaces of a process share."""
 
-    changes_log: Annotated[
-        str,
-        Meta(
-            description="name of the engine whose log has what is written to namespaces with `watch`; those on an "
-            "engine that writes records and log in one batch have it there"
-        ),
-    ] = "default"
+    changes_log: ChangesLog = "default"
 
 
 class NamespaceConfig(WatchKnobs, frozen=True, kw_only=True):

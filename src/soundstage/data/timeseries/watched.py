@@ -13,21 +13,14 @@ import msgspec
 
 from soundstage.core import version
 from soundstage.core.environment import Environment
-from soundstage.core.errors import DataLoss, NotFound
+from soundstage.core.errors import NotFound
 from soundstage.core.portions import portions
 from soundstage.core.time import Instant
+from soundstage.data.changes.entries import CALL_BYTES, ENTRY_BYTES, read
 from soundstage.data.changes.topics import ChangeTopic, Elsewhere
 from soundstage.data.timeseries import placement
 from soundstage.data.timeseries.api import Event, EventItem, EventWritten
-from soundstage.engines.log.port import (
-    CALL_MAX_BYTES,
-    CALL_MAX_ENTRIES,
-    Appending,
-    Applying,
-    AtomicWithLog,
-    Entry,
-    Stored,
-)
+from soundstage.engines.log.port import CALL_MAX_ENTRIES, Appending, Applying, AtomicWithLog, Entry, Stored
 from soundstage.engines.records.passing import PassingRecords
 from soundstage.engines.records.port import Batch, Bulk, Conditional, Records, Row
 from soundstage.runtime.service import Logs, NamespaceView
@@ -36,12 +29,6 @@ TOPICS = "timeseries/changes/"
 """What the names of all topics of changes begin with; the generation of the namespace follows."""
 
 LOG_KNOB = "systems.timeseries.changes_log"
-
-ENTRY_BYTES = 512 << 10
-"""About what an entry holds, and the most of a value that goes into one."""
-
-CALL_BYTES = CALL_MAX_BYTES - (64 << 10)
-"""Of what is put into a log at once; the rest is for what surrounds it."""
 
 ROW_BYTES = 64
 """More than what surrounds a row in an entry, with the time of its event."""
@@ -158,13 +145,7 @@ def entries_of(partition: bytes, cells: Sequence[Row]) -> Iterator[Entry]:
 def messages_of(entry: Stored) -> list[EventWritten]:
     """What is told of an entry, in order; `cursor` is empty yet. Raises `DataLoss` for one that nobody can read."""
     series = (entry.key or b"").decode()
-    try:
-        found = _decode(entry.value or b"")
-    except msgspec.MsgspecError as error:
-        raise DataLoss(
-            f"an entry of the feed cannot be read: {error}", hint="follow from a later cursor, or from now on"
-        ) from None
-    return [_written(series, each) for each in found]
+    return [_written(series, each) for each in read(entry, _decode)]
 
 
 def _written(series: str, kept: KeptEvent) -> EventWritten:
