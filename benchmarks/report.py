@@ -58,6 +58,22 @@ def figure(
     return Figure(bench=bench, ours=ours, rival=rival, ratio=ratio, unit=unit, better=better, target=target, note=note)
 
 
+def slowness(
+    bench: str,
+    ours: Sequence[float],
+    rival: Sequence[float],
+    *,
+    targets: tuple[float | None, float | None] = (None, None),
+    note: str | None = None,
+) -> list[Figure]:
+    """The median and the slowest hundredth of what calls took, in milliseconds; the note stands at the first."""
+    figures: list[Figure] = []
+    for name, share, target, said in zip(("p50", "p99"), (0.5, 0.99), targets, (note, None), strict=True):
+        mine, theirs = percentile(ours, share), percentile(rival, share)
+        figures.append(figure(f"{bench}_{name}", mine, theirs, "ms", "lower", target=target, note=said))
+    return figures
+
+
 def options(description: str, arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line that every benchmark has; `--quick` ends within a minute."""
     parser = argparse.ArgumentParser(description=description)

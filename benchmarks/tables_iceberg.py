@@ -8,7 +8,6 @@ have the same size, and their turns alternate.
 from __future__ import annotations
 
 import asyncio
-import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -158,11 +157,8 @@ async def measured(folder: Path, scale: Scale) -> list[Figure]:
 
 def measure(scale: Scale) -> list[Figure]:
     """All figures."""
-    folder = Path(tempfile.mkdtemp(prefix="soundstage-bench-"))
-    try:
-        return asyncio.run(measured(folder, scale))
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix="soundstage-bench-", ignore_cleanup_errors=True) as folder:
+        return asyncio.run(measured(Path(folder), scale))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import shutil
 import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +20,7 @@ from typing import Any
 
 import msgspec
 
-from benchmarks.report import Figure, figure, options, percentile, show
+from benchmarks.report import Figure, figure, options, percentile, show, slowness
 from soundstage import datasets
 from soundstage.core.extras import library
 from soundstage.core.namespace import NamespaceSpec
@@ -237,21 +236,14 @@ async def timed(side: Ours | Rival, asked: Sequence[Asked]) -> tuple[list[float]
 
 
 async def compared(
-    ours: Ours, rival: Rival, name: str, asked: Sequence[Asked], targets: Sequence[float | None]
+    ours: Ours, rival: Rival, name: str, asked: Sequence[Asked], targets: tuple[float | None, float | None]
 ) -> list[Figure]:
     """The median and the slowest hundredth; both sides found the same."""
     for side in (ours, rival):
         await timed(side, asked[: len(asked) // 4])
     (mine, found), (theirs, same) = await timed(ours, asked), await timed(rival, asked)
     assert found == same, f"{name}: {found} events, and {same} rows"
-    figures: list[Figure] = []
-    for at, (share, target) in enumerate(zip((0.5, 0.99), targets, strict=True)):
-        title = f"timeseries.{name}_{('p50', 'p99')[at]}"
-        note = f"{found // len(asked)} events each" if at == 0 else None
-        figures.append(
-            figure(title, percentile(mine, share), percentile(theirs, share), "ms", "lower", target=target, note=note)
-        )
-    return figures
+    return slowness(f"timeseries.{name}", mine, theirs, targets=targets, note=f"{found // len(asked)} events each")
 
 
 async def read(ours: Ours, rival: Rival, events: Sequence[Event], scale: Scale) -> list[Figure]:
@@ -362,13 +354,14 @@ async def measured(url: str, folder: Path, scale: Scale) -> list[Figure]:
 
 def measure(scale: Scale) -> list[Figure]:
     """All figures."""
-    folder = Path(tempfile.mkdtemp(prefix="soundstage-bench-"))
-    try:
-        with Cluster("postgresql") as cluster:
-            return asyncio.run(measured(cluster.url, folder, scale))
-    finally:
-        gc.unfreeze()
-        shutil.rmtree(folder, ignore_errors=True)
+    with (
+        tempfile.TemporaryDirectory(prefix="soundstage-bench-", ignore_cleanup_errors=True) as folder,
+        Cluster("postgresql") as cluster,
+    ):
+        try:
+            return asyncio.run(measured(cluster.url, Path(folder), scale))
+        finally:
+            gc.unfreeze()
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import shutil
 import tempfile
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
@@ -26,7 +25,7 @@ import msgspec
 
 from benchmarks.cassandra_driver import driven
 from benchmarks.programs import need_package
-from benchmarks.report import Figure, figure, options, percentile, show
+from benchmarks.report import Figure, figure, options, show, slowness
 from benchmarks.timeseries import DAY, WRITERS, Ours, batches, by_flights, flights
 from soundstage.core.errors import Unavailable
 from soundstage.core.extras import library
@@ -189,16 +188,7 @@ async def newest(ours: Ours, rival: ClickHouse, events: Sequence[Event], scale: 
         if number >= scale.reads // 4:
             took[0].append((between - began) * 1e3)
             took[1].append((perf_counter() - between) * 1e3)
-    return [
-        figure(
-            f"timeseries_rivals.clickhouse_newest_100_{name}",
-            percentile(took[0], share),
-            percentile(took[1], share),
-            "ms",
-            "lower",
-        )
-        for name, share in (("p50", 0.5), ("p99", 0.99))
-    ]
+    return slowness("timeseries_rivals.clickhouse_newest_100", *took)
 
 
 async def counted(ours: Ours, rival: ClickHouse, events: Sequence[Event]) -> list[Figure]:
@@ -293,17 +283,7 @@ async def beside_cassandra(url: str, folder: Path, events: Sequence[Event], scal
                 assert found == same, f"{found} events, and {same} rows"
                 took[0].append((between - began) * 1e3)
                 took[1].append((perf_counter() - between) * 1e3)
-            figures += [
-                figure(
-                    f"timeseries_rivals.cassandra_newest_100_{name}",
-                    percentile(took[0], share),
-                    percentile(took[1], share),
-                    "ms",
-                    "lower",
-                )
-                for name, share in (("p50", 0.5), ("p99", 0.99))
-            ]
-            return figures
+            return [*figures, *slowness("timeseries_rivals.cassandra_newest_100", *took)]
         finally:
             rival.close()
 
@@ -311,17 +291,16 @@ async def beside_cassandra(url: str, folder: Path, events: Sequence[Event], scal
 def measure(scale: Scale) -> list[Figure]:
     """All figures."""
     need_package("chdb")
-    folder = Path(tempfile.mkdtemp(prefix="soundstage-bench-"))
     events = flights(scale.events)
     gc.freeze()
     try:
-        figures = asyncio.run(beside_clickhouse(folder, events, scale))
-        with Cluster("cassandra") as cluster:
-            shared = events[: scale.shared]
-            return figures + asyncio.run(beside_cassandra(cluster.url, folder / "cassandra", shared, scale))
+        with tempfile.TemporaryDirectory(prefix="soundstage-bench-", ignore_cleanup_errors=True) as folder:
+            figures = asyncio.run(beside_clickhouse(Path(folder), events, scale))
+            with Cluster("cassandra") as cluster:
+                shared = events[: scale.shared]
+                return figures + asyncio.run(beside_cassandra(cluster.url, Path(folder, "cassandra"), shared, scale))
     finally:
         gc.unfreeze()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import shutil
 import tempfile
 from collections.abc import Awaitable, Callable, Sequence
 from itertools import islice
@@ -20,7 +19,8 @@ from typing import Any
 
 import msgspec
 
-from benchmarks.report import Figure, figure, options, percentile, show
+from benchmarks.report import Figure, figure, options, show, slowness
+from benchmarks.timeseries import size_of
 from soundstage import datasets
 from soundstage.core.environment import VirtualEnvironment
 from soundstage.core.extras import library
@@ -137,11 +137,6 @@ async def timed(
     return took, seen
 
 
-def size_of(folder: Path) -> int:
-    """Bytes of all files below it."""
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-
-
 async def fetched(blobs: Blobs, folder: Path) -> None:
     """The files are below `folder`, as other programs read them."""
     await asyncio.to_thread(folder.mkdir)
@@ -188,9 +183,7 @@ async def measured(folder: Path, scale: Scale) -> list[Figure]:
         assert flown == len(events)
     told = [figure("timeseries_segments.disk", after / MIB, before / MIB, "MiB", "lower", note="the rival: its tables")]
     for name, (ours, _), (rival, _) in zip(("newest_100", "day"), files, tables, strict=True):
-        for share in (50, 99):
-            values = (percentile(ours, share / 100), percentile(rival, share / 100))
-            told.append(figure(f"timeseries_segments.{name}_p{share}", *values, "ms", "lower"))
+        told += slowness(f"timeseries_segments.{name}", ours, rival)
     rows = sum(len(each.event_items) for each in events)
     return [
         *told,
@@ -201,12 +194,11 @@ async def measured(folder: Path, scale: Scale) -> list[Figure]:
 
 def measure(scale: Scale) -> list[Figure]:
     """All figures."""
-    folder = Path(tempfile.mkdtemp(prefix="soundstage-bench-"))
-    try:
-        return asyncio.run(measured(folder, scale))
-    finally:
-        gc.unfreeze()
-        shutil.rmtree(folder, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix="soundstage-bench-", ignore_cleanup_errors=True) as folder:
+        try:
+            return asyncio.run(measured(Path(folder), scale))
+        finally:
+            gc.unfreeze()
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from benchmarks.report import Better, Figure, cpu_rate, figure, interleaved, number, options, percentile, show
+from benchmarks.report import Better, Figure, cpu_rate, figure, interleaved, number, options, percentile, show, slowness
 
 
 @pytest.mark.parametrize(
@@ -81,6 +81,16 @@ def test_a_rate_counts_units_of_work() -> None:
 @pytest.mark.parametrize(("share", "value"), [(0.0, 1), (0.5, 51), (0.99, 100), (1.0, 100)])
 def test_a_percentile_is_one_of_the_values(share: float, value: int) -> None:
     assert percentile(list(range(100, 0, -1)), share) == value
+
+
+def test_slowness_is_the_median_and_the_slowest_hundredth() -> None:
+    took = [float(each) for each in range(100, 0, -1)]
+    half, last = slowness("reads", took, [2 * each for each in took], targets=(None, 3.0), note="of many")
+    assert [(each.bench, each.ours, each.rival, each.ratio) for each in (half, last)] == [
+        ("reads_p50", 51.0, 102.0, 2.0),
+        ("reads_p99", 100.0, 200.0, 2.0),
+    ]
+    assert [(each.held, each.note) for each in (half, last)] == [(None, "of many"), (False, None)]
 
 
 @pytest.mark.parametrize(
