@@ -72,6 +72,11 @@ class ParquetFile:
         metadata, schema = await compute(_described, Known(size, [(size - len(tail), tail)]))
         return cls(read, size, metadata, schema, compute)
 
+    def check_whole(self) -> None:
+        """Raise `DataLoss` for a file of ours that has not all the rows it says it has."""
+        if self.footer is not None and self.footer.items != self.rows:
+            raise DataLoss(f"the file has {self.rows} of {self.footer.items} rows", hint="fetch it again")
+
     async def batches(self, columns: Sequence[str], start: int) -> AsyncGenerator[Any]:
         """Rows from number `start` on, as batches of Arrow with these columns.
 

@@ -15,7 +15,7 @@ import msgspec
 
 from soundstage.core import version
 from soundstage.core.environment import Environment
-from soundstage.core.errors import DataLoss, InvalidArgument, NotFound, SoundstageError
+from soundstage.core.errors import InvalidArgument, NotFound, SoundstageError
 from soundstage.core.limits import CALL_MAX_BYTES, CALL_MAX_ITEMS
 from soundstage.core.time import Instant
 from soundstage.data.parquet.files import ParquetFile
@@ -86,9 +86,7 @@ class EventsImport:
 
     def check(self) -> None:
         """Raises what can be seen to be wrong before anything is written."""
-        footer = self._file.footer
-        if footer is not None and footer.items != self._file.rows:
-            raise DataLoss(f"the file has {self._file.rows} of {footer.items} rows", hint="fetch it again")
+        self._file.check_whole()
         close_ns = self._serve().lifetime.kept.close_ns
         asked = self._request.accept_limit
         if asked is not None and close_ns is not None and asked > close_ns:
