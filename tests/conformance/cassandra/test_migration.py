@@ -1,4 +1,4 @@
-"""From one process to a cluster: a stage on local files, written all the while, moves to a real Cassandra."""
+"""From one process to a cluster, and back: a stage moves to a real Cassandra while it is written, a namespace from there."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from soundstage.core.environment import Environment, SystemEnvironment
+from soundstage.core.message import IdempotencyToken
 from soundstage.core.namespace import NamespaceSpec
 from soundstage.data.kv import KeyValue, MatchAll, Predicate, PutItem
 from soundstage.engines.records.cassandra import open_cassandra, parse_address
@@ -25,6 +26,7 @@ from soundstage.servers import Cluster
 pytestmark = pytest.mark.slow
 
 WRITERS = 4
+EACH = 30
 
 
 @pytest.fixture
@@ -46,6 +48,12 @@ class Writers:
         self._films = stage.client(KeyValue, "films")
         self._stopping = False
         self._tasks = [asyncio.ensure_future(self._write(number)) for number in range(WRITERS)]
+
+    async def until(self, count: int) -> None:
+        """Each has so many items."""
+        while min(map(len, self.kept)) < count:
+            assert not any(task.done() for task in self._tasks)
+            await asyncio.sleep(0.01)
 
     async def stop(self) -> None:
         self._stopping = True
@@ -95,3 +103,31 @@ async def test_a_stage_moves_to_a_cluster_while_it_is_written_and_nothing_is_los
     assert found == writers.kept
     assert taken == [b"Ada"]
     assert sum(map(len, found)) > 0
+
+
+@pytest.mark.parametrize("conditional", [False, True])
+async def test_a_namespace_comes_back_from_a_file_when_its_cluster_is_gone(
+    url: str, tmp_path: Path, *, conditional: bool
+) -> None:
+    config = {"engines": {"default": {"url": url}}, "telemetry": {"log_level": "warning"}}
+    everything = Predicate(match_all=MatchAll())
+    async with Stage.open(config=config, data=str(tmp_path / "cluster"), variables={}) as stage:
+        knobs = {"conditional_writes": conditional}
+        await stage.client(Namespaces).put(namespace=NamespaceSpec(name="films", abstraction="kv", config=knobs))
+        films = stage.client(KeyValue, "films")
+        written = (await films.put_items(id="late", items=[PutItem(key=b"a", value=b"first")])).idempotency_token
+        await films.delete_items(id="late", predicate=everything)
+        writers = Writers(stage)
+        await writers.until(EACH)
+        await writers.stop()
+        made = await (await stage.client(Namespaces).export(name="films")).result()
+        file = b"".join([chunk async for chunk in stage.files.open(made.file)])
+    async with Stage.open(data=str(tmp_path / "local"), variables={}) as stage:
+        again = await stage.files.upload(file, name="films")
+        await (await stage.client(Namespaces).import_(name="films", file=again)).result()
+        films = stage.client(KeyValue, "films")
+        found = [await keys_of(films, f"record-{number}") for number in range(WRITERS)]
+        late = IdempotencyToken(written.generation_time, "of another")
+        await films.put_items(id="late", items=[PutItem(key=b"b", value=b"late")], idempotency_token=late)
+        deleted = await keys_of(films, "late")
+    assert (found, deleted) == (writers.kept, set())
