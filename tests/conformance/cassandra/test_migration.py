@@ -1,4 +1,4 @@
-"""From one process to a cluster, and back: a stage moves to a real Cassandra while it is written, a namespace from there."""
+"""From one process to a cluster, and back: a stage that is written to moves there, and a namespace comes from there."""
 
 from __future__ import annotations
 
