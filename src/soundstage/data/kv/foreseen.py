@@ -63,10 +63,12 @@ async def answered_before(
     time_us: int,
     conditional: MakeConditional,
     refusal: InvalidArgument,
+    deadline_ns: int | None,
 ) -> api.PutItemsReply:
     """What the first was answered of a conditional write that is taken no more, its codec for one; else `refusal`.
 
-    Nothing is written. Raises `TokenReused` where another one was taken under its token.
+    Nothing is written. Raises `TokenReused` where another one was taken under its token, and what the store raises
+    that does not know by `deadline_ns`.
     """
     token = request.idempotency_token
     if token is None or request.condition is None:
@@ -75,7 +77,7 @@ async def answered_before(
         whole = put_batch(partition, request.items, time_us, token.token, CALL_MAX_BYTES)
         asked = conditional(served, request.condition, whole, token)
         never = msgspec.structs.replace(asked, conditions=[_NEVER])
-        stamp_us = await served.store.apply(served.table, partition, whole, conditional=never)
+        stamp_us = await served.store.apply(served.table, partition, whole, conditional=never, deadline_ns=deadline_ns)
     except (InvalidArgument, TooLarge, PreconditionFailed):
         raise refusal from None
     return api.PutItemsReply(idempotency_token=effective(token, stamp_us), remember_for=served.remember_for)

@@ -134,7 +134,9 @@ class KeyValueService(DictionaryCalls, Planned):
         except LargeValues:
             return await self._put_large(call, served, partition, request, token, time_us)
         except InvalidArgument as refusal:
-            return await answered_before(served, partition, request, time_us, self._conditional, refusal)
+            return await answered_before(
+                served, partition, request, time_us, self._conditional, refusal, call.deadline_ns
+            )
         asked = None if request.condition is None else self._conditional(served, request.condition, batch, token)
         # Written out, as `_applied` has it: a coroutine more would be felt.
         try:
@@ -162,7 +164,9 @@ class KeyValueService(DictionaryCalls, Planned):
         try:
             whole = put_batch(partition, request.items, time_us, token.token, CALL_MAX_BYTES, served.codecs)
         except InvalidArgument as refusal:
-            return await answered_before(served, partition, request, time_us, self._conditional, refusal)
+            return await answered_before(
+                served, partition, request, time_us, self._conditional, refusal, call.deadline_ns
+            )
         asked = None if request.condition is None else self._conditional(served, request.condition, whole, token)
         batch = await with_chunks(served, self._context.environment, partition, whole, call.deadline_ns)
         stamp_us = await self._applied(served, call, partition, batch, request, asked)

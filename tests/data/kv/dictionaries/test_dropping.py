@@ -25,7 +25,7 @@ from soundstage.data.kv.parquet import importing
 from soundstage.data.kv.parquet.importing import ParquetImport
 from soundstage.data.kv.shelf import TAKEN_US
 from soundstage.data.parquet.files import ParquetFile
-from soundstage.engines.records.port import WalkPage
+from soundstage.engines.records.port import Records, WalkPage
 
 
 async def retired(library: Library) -> str:
@@ -89,6 +89,32 @@ async def test_what_was_taken_on_a_condition_is_answered_again_all_the_same(
     with pytest.raises(InvalidArgument):
         await put(frame)
     assert await library.get() == value
+
+
+@pytest.mark.parametrize("knobs", [{}, {"chunk_threshold": "1KiB"}], ids=["small", "large"])
+async def test_whether_it_was_taken_is_asked_for_as_long_as_the_caller_waits(
+    make_library: MakeLibrary, knobs: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library = await make_library(conditional_writes=True, **knobs)
+    await library.fill()
+    codec = (await library.train()).codec
+    await library.kv.retire_dictionary()
+    await library.pass_time(0.5)
+    asked: list[int | None] = []
+    engine = type(library.stage.engines["default"])
+    apply = engine.apply
+
+    async def watched(self: Records, *given: Any, **named: Any) -> int:
+        asked.append(named.get("deadline_ns"))
+        return await apply(self, *given, **named)
+
+    monkeypatch.setattr(engine, "apply", watched)
+    items, token = [PutItem(key=b"k", value=os.urandom(2_000), codec=codec)], TokenClock(library.environment).token()
+    with pytest.raises(InvalidArgument, match="does not take"):
+        await library.kv.with_options(deadline=3.0).put_items(
+            id="ada", items=items, condition=Condition(absent=True), idempotency_token=token
+        )
+    assert asked == [library.environment.monotonic_ns() + 3_000_000_000]
 
 
 async def test_another_process_refuses_them_too(library: Library) -> None:
