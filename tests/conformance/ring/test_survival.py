@@ -10,6 +10,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Generator
+from contextvars import ContextVar
+from typing import Any
 
 import pytest
 from tests.conformance.calls import WAIT_S, within
@@ -31,11 +33,21 @@ from tests.conformance.ring.traffic import (
 
 from soundstage.core.environment import SystemEnvironment
 from soundstage.core.errors import SoundstageError, Unavailable
+from soundstage.core.policy import Budget as Budgeted
+from soundstage.core.policy import HedgePolicy, hedged
 from soundstage.engines.records.cassandra import CassandraRecords, Link
 from soundstage.engines.records.port import ALL, Budget, TableSpec
 from soundstage.servers import Cluster
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+LATE_S, UNHEARD_S = 0.5, 4.0
+"""When a read is sent a second time, and by when it must have been answered."""
+
+LATE_READS = 40
+"""At once, of which about a third ask the node that hangs, and two thirds of these another one the second time."""
+
+ASKED: ContextVar[list[str]] = ContextVar("asked")
 
 DEADLINE_S = 1.5
 ENDED_S = 45.0
@@ -127,6 +139,44 @@ async def unread(engine: CassandraRecords) -> bool:
 async def kept(engine: CassandraRecords, table: str, record: bytes) -> set[bytes]:
     page = await engine.read(table, record, ALL, Budget(deadline_ns=within(WAIT_S)), now_us())
     return {key for key, _ in page.rows}
+
+
+async def read_twice(engine: CassandraRecords, record: bytes) -> tuple[list[str], bool]:
+    """The nodes that a read asked, which is sent a second time when it is late; and whether it was answered."""
+    asked: list[str] = []
+    ASKED.set(asked)
+    ends_ns = within(UNHEARD_S)
+
+    async def attempt() -> bool:
+        page = await engine.get(PLAIN, record, [b"key"], now_us(), Budget(deadline_ns=ends_ns))
+        return page.resume is None and len(page.rows) == 1
+
+    try:
+        answered = await hedged(attempt, HedgePolicy(after_s=LATE_S), Budgeted(1.0), SystemEnvironment())
+    except TURNED_DOWN:
+        answered = False
+    return asked, answered
+
+
+async def test_a_read_that_is_late_for_a_node_that_hangs_is_sent_to_another_and_answered(
+    ring: Cluster, link: Link, engine: CassandraRecords, whole: CassandraRecords, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    records = [b"late-%d" % number for number in range(LATE_READS)]
+    await asyncio.gather(*(engine.apply(PLAIN, record, put(b"key", 1), deadline_ns=within(30)) for record in records))
+    send = link.session.execute_async
+
+    def noted(*given: Any, **named: Any) -> Any:
+        sent = send(*given, **named)
+        ASKED.get([]).append(sent._current_host.address)
+        return sent
+
+    monkeypatch.setattr(link.session, "execute_async", noted)
+    async with paused(ring.servers[2], seconds=0):
+        reads = await asyncio.gather(*(read_twice(engine, record) for record in records))
+    monkeypatch.undo()
+    await all_take_part(whole)
+    hangs = ring.servers[2].node.host
+    assert [answered for (first, *more), answered in reads if first == hangs and set(more[:1]) - {hangs} and answered]
 
 
 async def test_a_node_that_hangs_holds_up_nobody_for_good(

@@ -74,12 +74,15 @@ class Reached(Exception):
     """Carries the settings."""
 
 
-def test_a_request_goes_to_who_has_the_row_and_is_sent_again_by_nobody_but_us(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_request_goes_to_any_who_has_the_row_and_is_sent_again_by_nobody_but_us(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(cluster, "Cluster", Noted)
     with pytest.raises(Reached) as reached:
         Link(parse_address("main", urlsplit("cassandra://127.0.0.1/films"), {}, None)).hold()
     profile = reached.value.args[0]["execution_profiles"][cluster.EXEC_PROFILE_DEFAULT]
     assert isinstance(profile.load_balancing_policy, policies.TokenAwarePolicy)
+    assert profile.load_balancing_policy.shuffle_replicas
     assert isinstance(profile.retry_policy, policies.FallthroughRetryPolicy)
     assert type(profile.speculative_execution_policy) is policies.NoSpeculativeExecutionPolicy
 

@@ -120,7 +120,8 @@ class Link:
     def _connect(self) -> None:
         options = self.address.options
         self._nearest = policies.DCAwareRoundRobinPolicy(local_dc=options.local_dc or "")
-        routing = policies.TokenAwarePolicy(self._nearest)
+        # Whoever asks again, or beside a call that is late, is likely to ask another replica than one that hangs.
+        routing = policies.TokenAwarePolicy(self._nearest, shuffle_replicas=True)
         profile = cluster.ExecutionProfile(
             load_balancing_policy=routing,
             retry_policy=policies.FallthroughRetryPolicy(),
