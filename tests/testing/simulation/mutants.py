@@ -913,6 +913,11 @@ MUTANTS: dict[str, Mutant] = {
             "if entry",
         ),
     ),
+    "an_import_leaves_its_dictionaries_behind": of_dictionaries(
+        f"{KV}.parquet.importing",
+        "        await adopt(self._serve(), self._environment, self._named)\n",
+        "        pass\n",
+    ),
     "a_large_value_does_not_say_what_it_needs": of_dictionaries(
         f"{WORDS}.dropping", "codec = codec_of(cell)", "codec = codec_of(cell) if len(cell) > 150 else None"
     ),

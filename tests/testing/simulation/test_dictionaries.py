@@ -11,11 +11,15 @@ from tests.testing.simulation.theatre import at_play, noted
 
 from soundstage.core.errors import NotFound
 from soundstage.data.kv.api import GetDictionaryReply, Item
+from soundstage.data.kv.parquet import importing
 from soundstage.testing.simulation.dictionaries.play import DictionaryPlay
 from soundstage.testing.simulation.dictionaries.steps import Act, DictionaryStep
 from soundstage.testing.simulation.scenario import Divergence, Site
 
 T = TypeVar("T")
+
+CALLS_OF_AN_IMPORT = 8
+"""Of the engine, at least."""
 
 
 def played(body: Callable[[Site, DictionaryPlay], Awaitable[T]]) -> T:
@@ -67,6 +71,67 @@ def test_the_process_of_a_job_stumbles_where_its_step_says(paused_s: float | Non
         return noted()
 
     assert played(body) == ({"killed", "given_up"} if paused_s is None else {"paused", "trained"})
+
+
+class TestImports:
+    def test_values_come_with_a_dictionary_that_the_namespace_never_had(self) -> None:
+        async def body(site: Site, playing: DictionaryPlay) -> set[str]:
+            await playing.play(step("bring", 1, keys=(b"a", b"b"), is_foreign=True))
+            await playing.play(step("bring", 2, keys=(b"c",), is_foreign=True, is_large=True))
+            await playing.play(step("look", 3))
+            await playing.settle()
+            return noted()
+
+        assert played(body) >= {"imported", "read_by_dictionary", "looked"}
+
+    def test_a_file_may_lack_the_dictionary_that_the_namespace_has(self) -> None:
+        async def body(site: Site, playing: DictionaryPlay) -> set[str]:
+            await worded(playing)
+            await playing.play(step("bring", 4, is_carried=False))
+            return noted()
+
+        assert "imported" in played(body)
+
+    def test_what_neither_has_is_refused(self) -> None:
+        async def body(site: Site, playing: DictionaryPlay) -> set[str]:
+            await playing.play(step("bring", 1, is_carried=False, is_foreign=True))
+            return noted()
+
+        assert played(body) == {"lacking"}
+
+    @pytest.mark.parametrize("at", range(1, CALLS_OF_AN_IMPORT + 1))
+    @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+    def test_an_import_goes_on_in_another_process(self, at: int, after: bool) -> None:
+        async def body(site: Site, playing: DictionaryPlay) -> set[str]:
+            await playing.play(step("bring", 1, is_foreign=True, stumbles_at=at, after=after))
+            await playing.play(step("look", 2))
+            await playing.settle()
+            return noted()
+
+        assert played(body) >= {"killed", "imported", "read_by_dictionary"}
+
+    def test_rows_that_were_not_written_are_noticed(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        async def nothing(*given: Any) -> None:
+            """No row is written."""
+
+        async def body(site: Site, playing: DictionaryPlay) -> None:
+            monkeypatch.setattr(importing.ParquetImport, "_write", nothing)
+            with pytest.raises(Divergence, match="of 1 rows that were imported 0"):
+                await playing.play(step("bring", 1, is_foreign=True))
+
+        played(body)
+
+    def test_rows_without_their_dictionary_are_noticed(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        async def nothing(*given: Any) -> None:
+            """No dictionary is brought."""
+
+        async def body(site: Site, playing: DictionaryPlay) -> None:
+            monkeypatch.setattr(importing, "adopt", nothing)
+            await playing.play(step("bring", 1, is_foreign=True))
+            with pytest.raises(Divergence, match="is gone"):
+                await playing.play(step("look", 2))
+
+        played(body)
 
 
 class TestNoticing:

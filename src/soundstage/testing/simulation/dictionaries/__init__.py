@@ -1,8 +1,8 @@
-"""Dictionaries under simulation: made, retired and dropped while clients write and read with mixed codecs.
+"""Dictionaries under simulation: made, retired and dropped while clients write, read and import with mixed codecs.
 
-Processes beside the host carry the jobs out, and are killed or paused at any call that a job makes of the engine.
-Whoever reads a value asks for its dictionary anew: one that a value needs is there, and what it undoes is what was
-written. In the end what no value needs is gone.
+Files that are imported need dictionaries of this namespace or of another. Processes beside the host carry the jobs
+out, and are killed or paused at any call that a job makes of the engine. Whoever reads a value asks for its dictionary
+anew: one that a value needs is there, and what it undoes is what was written. In the end what no value needs is gone.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ class DictionaryScenario:
         "unneeded": 0.002,
         "needed": 0.002,
         "dropped": 0.001,
+        "imported": 0.005,
+        "lacking": 0.0005,
         "killed": 0.003,
         "paused": 0.003,
     }

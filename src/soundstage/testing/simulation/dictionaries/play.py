@@ -19,6 +19,7 @@ from soundstage.core.errors import (
 from soundstage.core.message import IdempotencyToken
 from soundstage.data.kv.api import ClientCapabilities, Item, KeyValue, PutItem
 from soundstage.runtime.namespaces.api import Namespaces, NamespaceSpec
+from soundstage.testing.simulation.dictionaries.imports import Imports
 from soundstage.testing.simulation.dictionaries.steps import KEYS, RECORDS, SAMPLES, DictionaryStep, value_of
 from soundstage.testing.simulation.dictionaries.works import drop, train
 from soundstage.testing.simulation.process import Killed
@@ -44,7 +45,10 @@ KNOWN = (Unavailable, DeadlineExceeded, Exhausted)
 
 
 class DictionaryPlay:
-    """Clients write with dictionaries that they heard of, lately or long ago; what is read is undone and judged."""
+    """Clients write with dictionaries that they heard of, lately or long ago, and import files with these and others.
+
+    What is read is undone and judged.
+    """
 
     def __init__(self, site: Site) -> None:
         self._site = site
@@ -52,6 +56,7 @@ class DictionaryPlay:
         self._values: dict[str, bytes] = {}
         self._words: dict[str, Dictionary] = {}
         self._heard: list[list[str]] = [[] for _ in range(site.climate.clients)]
+        self._imports = Imports(site, NAMESPACE, self._sent, self._values)
 
     async def prepare(self) -> None:
         """The namespace is there, and what dictionaries are made of."""
@@ -72,6 +77,8 @@ class DictionaryPlay:
                 await self._retire(step)
             case "train" | "drop":
                 await self._work(step)
+            case "bring":
+                await self._imports.bring(step, [self._words[codec] for codec in self._heard[step.client]])
 
     async def settle(self) -> None:
         """Every value can be read, and nothing is kept that none needs."""

@@ -7,8 +7,8 @@ from typing import Literal, TypeAlias, get_args
 
 from soundstage.testing.simulation.scenario import Step
 
-Act: TypeAlias = Literal["put", "delete", "look", "greet", "train", "retire", "drop"]
-_WEIGHTS = (42, 7, 20, 14, 4, 3, 10)
+Act: TypeAlias = Literal["put", "delete", "look", "greet", "train", "retire", "drop", "bring"]
+_WEIGHTS = (42, 7, 20, 14, 4, 3, 10, 5)
 
 Codec: TypeAlias = Literal["none", "zstd", "lz4", "dictionary"]
 _CODECS = (1, 2, 1, 6)
@@ -20,7 +20,10 @@ SAMPLES = 80
 
 _PAUSES_S: dict[float, int] = {0.0: 30, 0.01: 30, 0.3: 30, 20.0: 4, 700.0: 2, 2_000.0: 3, 6_000.0: 3}
 _SPANS_S = (0.1, 4.0, 30.0, 700.0, 4_000.0, 9_000.0)
-_CALLS_MAX = {"train": 280, "drop": 9}
+_BRIEF_S = 700.0
+"""Who writes is paused for no longer: its writes are in flight."""
+
+_CALLS_MAX = {"train": 280, "drop": 9, "bring": 20}
 """So many calls, about, each job makes of an engine."""
 
 
@@ -28,7 +31,8 @@ class DictionaryStep(Step, frozen=True, kw_only=True, tag="dictionaries"):
     """One call of `record` and `keys`, or one job.
 
     `choice` is which of the dictionaries that the client ever heard of it writes with. A job's process is killed, or
-    paused for so long, at its `stumbles_at`-th call of the engine, before it is made or `after` it; at 0 never.
+    paused for so long, at its `stumbles_at`-th call of the engine, before it is made or `after` it; at 0 never. A file
+    that is brought `is_carried` with its dictionary or without, which `is_foreign` or one that the client heard of.
     """
 
     act: Act
@@ -41,6 +45,8 @@ class DictionaryStep(Step, frozen=True, kw_only=True, tag="dictionaries"):
     stumbles_at: int = 0
     after: bool = False
     paused_s: float | None = None
+    is_foreign: bool = False
+    is_carried: bool = True
 
 
 def draw(random: Random, number: int, client: int) -> DictionaryStep:
@@ -61,7 +67,9 @@ def draw(random: Random, number: int, client: int) -> DictionaryStep:
         size=random.choice((1_024, 1_536, 2_048)),
         stumbles_at=random.randint(1, _CALLS_MAX[act]) if stumbles else 0,
         after=random.random() < 0.5,
-        paused_s=random.choice((None, None, *_SPANS_S)),
+        paused_s=random.choice((None, None, *(span for span in _SPANS_S if act != "bring" or span <= _BRIEF_S))),
+        is_foreign=random.random() < 0.4,
+        is_carried=random.random() < 0.8,
     )
 
 
