@@ -7,15 +7,13 @@ truncated comes back, and nothing that was written afterwards goes.
 from __future__ import annotations
 
 import asyncio
-import multiprocessing
-import signal
 import time
 from collections.abc import Callable
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import pytest
+from tests.conformance.cassandra.lives import killed_at, lived, steps_of
 from tests.conformance.cassandra.truncating import (
     LATER_S,
     NAMESPACE,
@@ -39,7 +37,6 @@ from soundstage.servers import Cluster
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
-PATIENCE_S = 120.0
 FULL = {name: {b"k": OLD} for name in RECORDS}
 LATER = {"bob": {b"k": NEW}}
 
@@ -67,34 +64,11 @@ def make(request: pytest.FixtureRequest, cassandra: Cluster, tmp_path: Path) -> 
     return life
 
 
-def lived(life: Life) -> tuple[list[str], int | None]:
-    """What a process told of its life, and how it ended."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.conformance.cassandra.truncating"])
-    mine, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=run, args=(life, theirs))
-    process.start()
-    theirs.close()
-    told = heard(mine)
-    process.join(PATIENCE_S)
-    return told, process.exitcode
-
-
-def heard(ends: Connection) -> list[str]:
-    told: list[str] = []
-    try:
-        while ends.poll(PATIENCE_S):
-            told.append(ends.recv())
-    except EOFError:
-        return told
-    raise AssertionError(f"a life hangs after {told}")
-
-
 async def test_what_was_truncated_is_gone_at_whichever_step_its_process_was_killed(make: MakeLife) -> None:
     whole = make(None)
-    told, ended = await asyncio.to_thread(lived, whole)
+    told, ended = await asyncio.to_thread(lived, run, whole)
     assert ended == 0
-    steps = [each for each in told if " " in each]
+    steps = steps_of(told)
     assert {f"apply kv/{NAMESPACE}", "truncated", "written", "aged", "erased"} <= set(told)
     # Marked as truncated, and as truncated no more; where the namespace is watched that is told.
     assert len([each for each in steps if "kv/" not in each]) == 2
@@ -102,9 +76,8 @@ async def test_what_was_truncated_is_gone_at_whichever_step_its_process_was_kill
     killed: list[list[str]] = []
     for number in range(1, len(steps) + 1):
         life = make(number)
-        told, ended = await asyncio.to_thread(lived, life)
-        assert ended == -signal.SIGKILL
-        killed.append([each for each in told if " " in each])
+        told = await killed_at(run, life)
+        killed.append(steps_of(told))
         await judge(life, told)
     # Each step was the last of one of them.
     assert killed == [steps[:number] for number in range(1, len(steps) + 1)]

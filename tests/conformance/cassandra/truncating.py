@@ -6,14 +6,12 @@ A step is a write of an engine's, or an append to its log, from the truncation o
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
-from collections.abc import Awaitable, Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import msgspec
+from tests.conformance.cassandra.lives import Telling, watch
 from tests.conformance.clocks import OffClock
 
 from soundstage.core.message import IdempotencyToken, Instant
@@ -85,8 +83,8 @@ async def erase(stage: Stage) -> bool:
     return erasure is None or erasure.last
 
 
-async def live(life: Life, told: Callable[[str], None], begin: Callable[[], None]) -> None:
-    """All of it, once; `begin` is called before the truncation."""
+async def live(life: Life, telling: Telling) -> None:
+    """All of it, once; steps count from the truncation on."""
     environment = OffClock()
     async with open_stage(life, environment) as stage:
         spec = NamespaceSpec(name=NAMESPACE, abstraction="kv", config=life.knobs)
@@ -94,53 +92,23 @@ async def live(life: Life, told: Callable[[str], None], begin: Callable[[], None
         kv = stage.client(KeyValue, NAMESPACE)
         for name in RECORDS:
             await write_old(kv, life, name)
-        begin()
+        telling.begin()
         await kv.truncate(confirm=NAMESPACE, idempotency_token=life.token)
-        told("truncated")
+        telling.tell("truncated")
         await write_later(kv, life)
-        told("written")
+        telling.tell("written")
         await erase(stage)
         # What comes late is hidden, and for the last pass.
         await write_old(kv, life, "eve")
-        told("aged")
+        telling.tell("aged")
         environment.off_s = LATER_S
-        told("erased" if await erase(stage) else "not erased")
+        telling.tell("erased" if await erase(stage) else "unerased")
 
 
 def run(life: Life, ends: Connection) -> None:
     """It lives in this process, and tells its steps."""
-    begun, count = False, 0
-
-    def begin() -> None:
-        nonlocal begun
-        begun = True
-
-    async def at(step: str, work: Awaitable[Any]) -> Any:
-        nonlocal count
-        done = await work
-        if begun:
-            count += 1
-            ends.send(step)
-            if count == life.last:
-                os.kill(os.getpid(), signal.SIGKILL)
-        return done
-
-    watch(at)
-    asyncio.run(live(life, ends.send, begin))
-
-
-def watch(at: Callable[[str, Awaitable[Any]], Awaitable[Any]]) -> None:
-    """Whatever writes in this process goes through `at`."""
+    telling = Telling(ends, life.last)
     for engine, call in ((RocksRecords, "apply"), (CassandraRecords, "apply"), (RocksLog, "append")):
-        own: Any = getattr(engine, call)
-
-        def watched(self: Any, where: str, *given: Any, own: Any = own, call: str = call, **named: Any) -> Any:
-            return at(f"{call} {where}", own(self, where, *given, **named))
-
-        setattr(engine, call, watched)
-    together: Any = RocksLog.write_together
-
-    def both(self: Any, writes: Any, *given: Any, **named: Any) -> Any:
-        return at(f"together {writes[0].table}", together(self, writes, *given, **named))
-
-    setattr(RocksLog, "write_together", both)  # noqa: B010 - its type is another
+        watch(telling.at, engine, call)
+    watch(telling.at, RocksLog, "write_together", lambda writes: str(writes[0].table))
+    asyncio.run(live(life, telling))
