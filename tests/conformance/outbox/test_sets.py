@@ -14,25 +14,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.conformance.outbox.conftest import WAIT_S
 from tests.data.kv.conftest import item, keys
 from tests.data.kv.test_mutations import delete, put
 
-from soundstage.core.environment import SystemEnvironment
-from soundstage.core.errors import DeadlineExceeded, SoundstageError, Unavailable
+from soundstage.core.errors import SoundstageError
 from soundstage.core.message import IdempotencyToken, Instant
 from soundstage.data.kv import KeyValue, Mutation
 from soundstage.data.kv.service import KeyValueService
 from soundstage.data.writeahead import MutationStatus, WriteAhead
 from soundstage.data.writeahead.worker import Worker
-from soundstage.engines.records.cassandra import CassandraRecords, Link
-from soundstage.engines.records.port import TableSpec
 from soundstage.runtime.namespaces import Namespaces, NamespaceSpec
 from soundstage.runtime.stage import Stage
 from soundstage.servers import Cluster
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
-WAIT_S = 120.0
 PAUSE_S = 10.0
 MARKS = 500
 """Mutations of a set that takes a while."""
@@ -127,27 +124,6 @@ async def sets(
     await found.declare("far")
     yield found
     await found.stop()
-
-
-async def answers(engine: CassandraRecords) -> bool:
-    try:
-        await engine.start()
-        await engine.create_table(TableSpec(name="well"))
-    except (Unavailable, DeadlineExceeded):
-        return False
-    return True
-
-
-@pytest.fixture
-async def well(tables: Link) -> AsyncIterator[None]:
-    """The node is asked by others as before when the test is over, whatever was done to it."""
-    yield
-    engine = CassandraRecords(tables, SystemEnvironment(), "sets.well")
-    ends = time.monotonic() + WAIT_S
-    while not await answers(engine):
-        assert time.monotonic() < ends, "the node did not recover"
-        await asyncio.sleep(0.2)
-    await engine.stop()
 
 
 async def test_a_set_over_both_stores_is_applied_in_its_order_with_its_versions(sets: Sets) -> None:

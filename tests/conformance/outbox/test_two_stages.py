@@ -1,4 +1,4 @@
-"""Two servers whose clocks disagree, on one keyspace of Cassandra that hangs for a while, one log and one cache.
+"""Two servers whose clocks disagree, on one keyspace of Cassandra that hangs and is killed, one log and one cache.
 
 Whoever writes goes to both in turn: puts of its own record, read at the other by what it remembers; a counter that all
 raise on the condition that it is as they read it; and sets of mutations. Nothing acknowledged may be lost or stale.
@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
 from tests.conformance.clocks import OffClock
-from tests.conformance.outbox.test_sets import WAIT_S, Sets
+from tests.conformance.outbox.conftest import WAIT_S
+from tests.conformance.outbox.test_sets import Sets
 from tests.data.kv.conftest import item, keys
 from tests.data.kv.test_mutations import put
 
@@ -40,8 +41,12 @@ WRITERS = 4
 """Of each kind."""
 
 ROUNDS = 12
+"""Of each writer, at least; they go on until what is to happen has happened."""
+
+SOME = 40
+"""Rounds between two things that happen to the node."""
+
 PAUSE_S = 2.0
-TRIES_MAX = 100
 NAMESPACES: dict[str, dict[str, Any]] = {
     "cached": {"consistency": "read_your_writes", "cache": {"engine": "hot", "ttl": "1h", "within": "1s"}},
     "guarded": {"conditional_writes": True},
@@ -93,12 +98,13 @@ async def get(kv: KeyValue, **asked: Any) -> list[Item]:
 
 async def until_known(call: Callable[..., Awaitable[T]], **asked: Any) -> T:
     """What the call comes to, which is made again with its token until somebody knows."""
-    for _ in range(TRIES_MAX):
+    ends = time.monotonic() + WAIT_S
+    while True:
         try:
             return await call(**asked)
         except (Unavailable, DeadlineExceeded):
+            assert time.monotonic() < ends, f"nobody knows after {WAIT_S} s"
             await asyncio.sleep(0.05)
-    raise AssertionError(f"nobody knows after {TRIES_MAX} tries")
 
 
 def heads_of(stage: Stage) -> ClosedHeads:
@@ -116,7 +122,25 @@ class Crowd:
         self.stages = stages
         self.values: dict[str, bytes] = {}
         self.counted = 0
+        self.marks: list[bytes] = []
         self.sets: list[str] = []
+        self.goes_on = True
+        self.written = 0
+
+    def rounds(self) -> Iterator[int]:
+        """The rounds of one writer."""
+        number = 0
+        while number < ROUNDS or self.goes_on:
+            yield number
+            number += 1
+            self.written += 1
+
+    async def more(self, count: int) -> None:
+        """So many more rounds are done."""
+        wanted, ends = self.written + count, time.monotonic() + WAIT_S
+        while self.written < wanted:
+            assert time.monotonic() < ends, f"{self.written} of {wanted} rounds are done"
+            await asyncio.sleep(0.02)
 
     def kv(self, name: str, turn: int) -> KeyValue:
         return self.stages[turn % 2].client(KeyValue, name).with_options(deadline=2.0)
@@ -124,7 +148,7 @@ class Crowd:
     async def put(self, writer: int) -> None:
         """Its own record, which is read at the other stage at once: there is nothing but what it wrote last."""
         id, clock = f"own-{writer}", TokenClock(self.stages[writer % 2].environment)
-        for number in range(ROUNDS):
+        for number in self.rounds():
             turn, token, items = writer + number, clock.token(), [item(b"k", b"%d" % number)]
             here, there = self.kv("cached", turn), self.kv("cached", turn + 1)
             written = await until_known(here.put_items, id=id, items=items, idempotency_token=token)
@@ -144,8 +168,8 @@ class Crowd:
     async def count(self, writer: int) -> None:
         """One counter of all, raised by as much as is acknowledged."""
         clock = TokenClock(self.stages[writer % 2].environment)
-        raised = turn = 0
-        while raised < ROUNDS:
+        turn = 0
+        for _ in self.rounds():
             turn += 1
             kv, token = self.kv("guarded", writer + turn), clock.token()
             found = await until_known(get, kv=kv, id="counter", predicate=keys(b"n"))
@@ -156,18 +180,18 @@ class Crowd:
                 await until_known(kv.put_items, id="counter", **sent, idempotency_token=token)
             except PreconditionFailed:
                 continue
-            raised += 1
             self.counted += 1
 
     async def mutate(self, writer: int) -> None:
         """Sets over both namespaces, each with a mark of its own."""
-        for number in range(ROUNDS):
+        for number in self.rounds():
             stage = self.stages[(writer + number) % 2]
             mark, clock = b"%d-%d" % (writer, number), TokenClock(stage.environment)
             mutations = [put(item(mark, b"%d" % at), namespace=name, id="marks") for at, name in enumerate(SET)]
             token, kv = clock.token(len(SET)), stage.client(KeyValue)
             reply = await until_known(kv.mutate_items, mutations=mutations, idempotency_token=token)
             self.sets.append(reply.mutation_id)
+            self.marks.append(mark)
 
     async def told(self) -> None:
         """The cache was told of all that was written."""
@@ -181,27 +205,31 @@ class Crowd:
 
 
 async def test_nothing_acknowledged_is_lost_or_stale_through_either(
-    stages: tuple[Stage, Stage], cassandra: Cluster
+    stages: tuple[Stage, Stage], cassandra: Cluster, well: None
 ) -> None:
     crowd, (first, second) = Crowd(stages), map(Sets, stages)
     first.work()
     writing = asyncio.ensure_future(crowd.write())
-    await asyncio.sleep(0.5)
+    await crowd.more(SOME)
     cassandra.servers[0].pause()
     await asyncio.sleep(PAUSE_S)
     cassandra.servers[0].resume()
     # Another process goes on with the sets.
     await first.rest()
     second.work()
+    await crowd.more(SOME)
+    cassandra.servers[0].kill()
+    await asyncio.to_thread(cassandra.restart)
+    await crowd.more(SOME)
+    crowd.goes_on = False
     await writing
     for number, mutation_id in enumerate(crowd.sets):
         await (first, second)[number % 2].until(mutation_id, "applied")
     await crowd.told()
-    marks = {b"%d-%d" % (writer, number) for writer in range(WRITERS) for number in range(ROUNDS)}
     for turn in range(2):
         for id, value in crowd.values.items():
             assert [each.value for each in await get(crowd.kv("cached", turn), id=id)] == [value]
         assert await (first, second)[turn].there("guarded", "counter") == {b"n": b"%d" % crowd.counted}
-        assert await (first, second)[turn].there("cached", "marks") == dict.fromkeys(sorted(marks), b"2")
-        assert await (first, second)[turn].there("guarded", "marks") == dict.fromkeys(sorted(marks), b"1")
+        assert await (first, second)[turn].there("cached", "marks") == dict.fromkeys(sorted(crowd.marks), b"2")
+        assert await (first, second)[turn].there("guarded", "marks") == dict.fromkeys(sorted(crowd.marks), b"1")
     await second.rest()
