@@ -31,7 +31,7 @@ class DictionaryScenario:
         "unneeded": 0.002,
         "needed": 0.002,
         "dropped": 0.001,
-        "imported": 0.005,
+        "imported": 0.002,
         "lacking": 0.0005,
         "killed": 0.003,
         "paused": 0.003,
