@@ -53,9 +53,9 @@ def of_caches(module: str, right: str, wrong: str, steps: int = 2_000, seed: int
     return Mutant("memory", (Edit(module, right, wrong),), steps, "caches", seed=seed)
 
 
-def of_dictionaries(module: str, right: str, wrong: str, *others: Edit, steps: int = 2_000) -> Mutant:
+def of_dictionaries(module: str, right: str, wrong: str, *others: Edit, steps: int = 2_000, seed: int = 2) -> Mutant:
     """One thing wrong with dictionaries, of one edit or several."""
-    return Mutant("memory", (Edit(module, right, wrong), *others), steps, "dictionaries", seed=2)
+    return Mutant("memory", (Edit(module, right, wrong), *others), steps, "dictionaries", seed=seed)
 
 
 MUTANTS: dict[str, Mutant] = {
@@ -902,6 +902,7 @@ MUTANTS: dict[str, Mutant] = {
         'elif entry.state == "retired":',
         "elif False:",
         Edit(f"{WORDS}.dropping", "        return SETTLED_US\n", "        return 0\n"),
+        seed=6,
     ),
     "whatever_is_kept_is_taken_and_no_second_look_is_had": of_dictionaries(
         f"{WORDS}.dropping",
