@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 from cassandra import cluster, policies
 
+from soundstage.core.errors import Unavailable
 from soundstage.engines.records.cassandra.link import RECONNECT_LAST_S, Link, reconnection, server_name
 from soundstage.engines.records.cassandra.options import parse_address
 
@@ -85,6 +86,52 @@ def test_a_request_goes_to_any_who_has_the_row_and_is_sent_again_by_nobody_but_u
     assert profile.load_balancing_policy.shuffle_replicas
     assert isinstance(profile.retry_policy, policies.FallthroughRetryPolicy)
     assert type(profile.speculative_execution_policy) is policies.NoSpeculativeExecutionPolicy
+
+
+class Session:
+    """A session of the driver whose nodes agree on the tables, or do not; it notes what is prepared and carried out."""
+
+    def __init__(self, *, agreed: bool = True) -> None:
+        self.is_schema_agreed = agreed
+        self.prepared: list[str] = []
+        self.done: list[str] = []
+
+    def prepare(self, statement: str) -> str:
+        self.prepared.append(statement)
+        return f"prepared {statement}"
+
+    def execute_async(self, statement: str, timeout: float) -> Session:
+        self.done.append(statement)
+        return self
+
+    def result(self) -> None:
+        pass
+
+
+def linked(session: Session) -> Link:
+    link = Link(parse_address("main", urlsplit("cassandra://127.0.0.1/films"), {}, None))
+    link.session = session
+    return link
+
+
+async def test_a_change_of_tables_is_made_when_all_nodes_agree() -> None:
+    session = Session()
+    await linked(session).change_schema("CREATE TABLE films")
+    assert session.done == ["CREATE TABLE films"]
+
+
+async def test_a_change_of_tables_on_which_nodes_do_not_agree_is_told_and_may_be_repeated() -> None:
+    with pytest.raises(Unavailable, match="do not agree on the tables") as refused:
+        await linked(Session(agreed=False)).change_schema("CREATE TABLE films")
+    assert (refused.value.retryable, refused.value.outcome) == (True, "unknown")
+
+
+async def test_each_statement_is_prepared_once() -> None:
+    session = Session()
+    link = linked(session)
+    found = [await link.prepare("a", "b"), await link.prepare("b", "c")]
+    assert found == [["prepared a", "prepared b"], ["prepared b", "prepared c"]]
+    assert session.prepared == ["a", "b", "c"]
 
 
 @pytest.mark.parametrize(
