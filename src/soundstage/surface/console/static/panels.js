@@ -4,6 +4,7 @@ const systemPage = (tools) => {
   const { element, post, exact, tabulated, authorised } = tools;
   const LAST = "soundstage-namespace-";
   const SPANS_MAX = 200;
+  const FAR = 10;
 
   const at = (value, path) => path.split(".").reduce((inner, name) => inner?.[name], value);
   const make = (name, text, kind) => {
@@ -79,7 +80,9 @@ const systemPage = (tools) => {
     const columns = panel.sizes?.columns ?? [];
     const now = Date.now(), day = 86400e3, finite = last.filter((row) => row.end.slice(0, 4) < "2200" && row.start.slice(0, 4) > "1700");
     const times = finite.flatMap((row) => [when(at(row, panel.start)), when(at(row, panel.end))]).filter((time) => time !== null);
-    const from = Math.min(now - day, ...times), to = Math.max(now + day / 24, ...times), part = (time) => (100 * (time - from)) / (to - from);
+    // Slices of long ago would be a speck at the edge of a line that goes on to now.
+    const first = Math.min(...times), end = Math.max(...times), near = !times.length || (now > first - FAR * (end - first) && now < end + FAR * (end - first));
+    const from = near ? Math.min(now - day, ...times) : first, to = near ? Math.max(now + day / 24, ...times) : end, part = (time) => (100 * (time - from)) / (to - from);
     const largest = Math.max(1, ...last.map((row) => Number(at(sizes.get(at(row, panel.label)), columns[0]?.[0] ?? "") ?? 0)));
     const table = make("table"), head = table.createTHead().insertRow();
     for (const title of ["time", "", "state"]) head.append(make("th", title));
@@ -105,7 +108,7 @@ const systemPage = (tools) => {
       bar.style.width = "max(3px, " + (high - low) + "%)";
       bar.style.height = 25 + 75 * Math.sqrt(weight) + "%";
       mark.style.left = part(now) + "%";
-      track.append(bar, mark);
+      track.append(bar, ...(near ? [mark] : []));
       line.insertCell().append(track);
       line.insertCell().append(make("span", at(row, panel.state), "tag"));
       for (const [path, , kind] of columns) line.append(make("td", shown(at(sized, path), kind), "number"));
