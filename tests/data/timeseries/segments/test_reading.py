@@ -8,6 +8,7 @@ from random import Random
 import pytest
 
 from soundstage.core.environment import VirtualEnvironment
+from soundstage.data.timeseries.segments import reading
 from soundstage.data.timeseries.segments.columns import Cells, Sorted
 from soundstage.data.timeseries.segments.reading import Segments
 from soundstage.data.timeseries.segments.writing import About, write_run
@@ -108,6 +109,25 @@ async def test_all_rows_come_back_group_by_group(kept: Kept) -> None:
     groups = [(file, number) for file in files for number in range(len((await run.open(file)).groups))]
     assert [row for file, number in groups for row in await run.sorted_rows(file, number)] == kept.rows
     assert len(files) > 1
+
+
+@pytest.mark.parametrize(("near", "most"), [(300, 99), (300, 1), (1 << 20, 4)], ids=["small", "by itself", "whole"])
+@pytest.mark.parametrize("inline", [0, 1 << 20], ids=["thread", "inline"])
+async def test_what_lies_near_a_row_group_is_fetched_with_it_and_only_once(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch, near: int, most: int, inline: int
+) -> None:
+    monkeypatch.setattr(reading, "NEAR_BYTES", near)
+    monkeypatch.setattr(reading, "NEAR_MAX", most)
+    monkeypatch.setattr(reading, "INLINE_BYTES", inline)
+    compacted, everything, budget = await kept.written(), Span(b"", None), Budget(rows=10, bytes=1_000)
+    run = kept.segments.run(compacted)
+    opened = sum([file.size for file in await run.files() if await run.open(file)])
+    before = kept.segments.fetched_bytes
+    rows = [row for series in sorted(SERIES) for row in await read(kept, compacted, series, everything, budget)]
+    assert rows == [(key, cell) for _, key, cell in kept.rows]
+    fetched = kept.segments.fetched_bytes - before
+    assert fetched <= opened
+    assert near < 1 << 20 or fetched == opened
 
 
 async def test_what_was_read_of_late_is_not_fetched_again(kept: Kept) -> None:

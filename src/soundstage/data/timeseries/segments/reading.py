@@ -1,7 +1,8 @@
 """Reads runs of segments: of a file its footer, and then the row groups that may have what is asked for.
 
-Footers, lists and row groups that were read of late are kept, as many bytes of them as are set, for all namespaces of
-the process. A file that is damaged or missing is an error that names it: nothing is left out of an answer.
+Footers, lists and row groups that were read of late are kept, and bytes that lie near them, as many as are set, for all
+namespaces of the process. A file that is damaged or missing is an error that names it: nothing is left out of an
+answer.
 """
 
 from __future__ import annotations
@@ -42,6 +43,15 @@ ENGINE_KNOB = "compaction.engine"
 FOOTERS_BYTES = 32 << 20
 GROUPS_BYTES = 64 << 20
 """Of row groups, unpacked, of all runs that this process reads."""
+
+NEAR_BYTES = 1 << 20
+"""Of a file, fetched at once for a row group in it: engines read so much to prove any of it."""
+NEAR_KEPT_BYTES = 32 << 20
+NEAR_MAX = 4
+"""Such stretches of a row group whose bytes are kept; a larger one is fetched by itself."""
+
+INLINE_BYTES = 2 << 20
+"""Of a row group that is unpacked where it is, in a millisecond or two: a thread takes longer to begin."""
 
 GROUP_MAX_BYTES = 256 << 20
 GROUP_KEPT_BYTES = 400
@@ -130,7 +140,9 @@ class Segments:
         self._lists = Lately[SegmentList](FOOTERS_BYTES)
         self._opened = Lately[Opened](FOOTERS_BYTES)
         self._groups = Lately[Any](GROUPS_BYTES)
+        self._near = Lately[bytes](NEAR_KEPT_BYTES)
         self._turns = Turns[tuple[str, int]]()
+        self._near_turns = Turns[tuple[str, int]]()
         self._unpacking = asyncio.Semaphore(AT_ONCE)
 
     def blobs(self, engine: str) -> Blobs:
@@ -150,7 +162,7 @@ class Segments:
 
     def forget(self) -> None:
         """Nothing is kept of what was read."""
-        for kept in (self._lists, self._opened, self._groups):
+        for kept in (self._lists, self._opened, self._groups, self._near):
             kept.clear()
 
     async def list(self, blobs: Blobs, run: str, digest: str) -> SegmentList:
@@ -189,21 +201,44 @@ class Segments:
         async with self._turns.at(place):
             found = self._groups.get(place)
             if found is None:
-                found = await self.unpacked(blobs, file, opened, number)
+                async with self._unpacking:
+                    data = await self._fetch_near(blobs, file, opened.groups[number])
+                    found = await self._unpack(file, opened, number, data)
                 self._groups.put(place, found, found.nbytes)
         return found
 
-    async def unpacked(self, blobs: Blobs, file: SegmentFile, opened: Opened, number: int) -> Any:
-        """`group`, read anew and not kept."""
+    async def sorted_rows(self, blobs: Blobs, file: SegmentFile, opened: Opened, number: int) -> list[Sorted]:
+        """The rows of a row group, fetched anew and not kept."""
         where = opened.groups[number]
         async with self._unpacking:
             data = await self._fetch(blobs, file.key, where.start, where.end)
-            self.groups_read += 1
-            return await self._compute.thread(_unpacked, file.key, opened, number, data)
+            found = await self._unpack(file, opened, number, data)
+        return await self._compute.thread(rows_of, found)
 
-    async def sorted_rows(self, blobs: Blobs, file: SegmentFile, opened: Opened, number: int) -> list[Sorted]:
-        """The rows of a row group, read anew."""
-        return await self._compute.thread(rows_of, await self.unpacked(blobs, file, opened, number))
+    async def _unpack(self, file: SegmentFile, opened: Opened, number: int, data: bytes) -> Any:
+        self.groups_read += 1
+        if opened.metadata.row_group(number).total_byte_size <= INLINE_BYTES:
+            return _unpacked(file.key, opened, number, data)
+        return await self._compute.thread(_unpacked, file.key, opened, number, data)
+
+    async def _fetch_near(self, blobs: Blobs, file: SegmentFile, where: Group) -> bytes:
+        """The bytes of a row group; those around them are kept for others."""
+        first, after = where.start // NEAR_BYTES, -(-where.end // NEAR_BYTES)
+        if after - first > NEAR_MAX:
+            return await self._fetch(blobs, file.key, where.start, where.end)
+        parts = [await self._stretch(blobs, file, number) for number in range(first, after)]
+        begin = first * NEAR_BYTES
+        return b"".join(parts)[where.start - begin : where.end - begin]
+
+    async def _stretch(self, blobs: Blobs, file: SegmentFile, number: int) -> bytes:
+        place = file.key, number
+        async with self._near_turns.at(place):
+            found = self._near.get(place)
+            if found is None:
+                begin = number * NEAR_BYTES
+                found = await self._fetch(blobs, file.key, begin, min(file.size, begin + NEAR_BYTES))
+                self._near.put(place, found, len(found))
+        return found
 
     async def _fetch(self, blobs: Blobs, key: str, start: int, end: int | None) -> bytes:
         try:
