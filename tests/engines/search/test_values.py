@@ -109,7 +109,7 @@ FIELDS = {
 
 
 def test_what_is_plainly_right_is_taken_as_it_is() -> None:
-    given = {"title": "Heat", "code": "a", "year": 1995, "rating": 8.5, "seen": True}
+    given = {"title": "Heat", "code": "a", "year": 1995, "rating": 8.5, "seen": True, "at": -INSTANT_MAX_US}
     assert plain(FIELDS, given) == given == fields_of(FIELDS, given, "fields")
 
 
@@ -133,7 +133,9 @@ def test_there_is_one_zero_among_what_is_plainly_right() -> None:
         {"rating": float("nan")},
         {"rating": float("inf")},
         {"seen": 1},
-        {"at": 7},
+        {"at": INSTANT_MAX_US + 1},
+        {"at": True},
+        {"at": 7.0},
         {"tags": ["a"]},
         {"mood": [1.0]},
         {"unknown": 7},

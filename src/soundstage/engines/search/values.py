@@ -31,6 +31,7 @@ _SINGLE_MAX = 3.4028234663852886e38
 
 _INFINITE = math.inf
 _TEXT, _KEYWORD, _INTEGER, _DOUBLE, _BOOLEAN = Kind.TEXT, Kind.KEYWORD, Kind.INTEGER, Kind.DOUBLE, Kind.BOOLEAN
+_INSTANT = Kind.INSTANT
 
 _SHORT = KEYWORD_MAX_BYTES // 4
 """Characters of a keyword that is short enough, whatever they are."""
@@ -92,7 +93,10 @@ def plain(known: Mapping[str, Field], given: Mapping[str, Any]) -> dict[str, Any
             if not value.isascii() or not (kind is _TEXT or (kind is _KEYWORD and len(value) <= _SHORT)):
                 return None
         elif form is int:
-            if kind is not _INTEGER or not INTEGER_MIN <= value <= INTEGER_MAX:
+            if kind is _INSTANT:
+                if not -INSTANT_MAX_US <= value <= INSTANT_MAX_US:
+                    return None
+            elif kind is not _INTEGER or not INTEGER_MIN <= value <= INTEGER_MAX:
                 return None
         elif form is float:
             if kind is not _DOUBLE or not -_INFINITE < value < _INFINITE:
