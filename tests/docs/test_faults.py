@@ -114,7 +114,12 @@ KAFKA: Shown = {
     DRIVER: {"engines/walk/test_kafka": ("no_error_of_the_driver_passes_a_call",)},
 }
 OPENSEARCH: Shown = {
-    KILLED: {"opensearch/test_faults": ("what_was_acknowledged_is_there_after_a_kill_and_the_engine_comes_back",)},
+    KILLED: {
+        "opensearch/test_faults": ("what_was_acknowledged_is_there_after_a_kill_and_the_engine_comes_back",),
+        "opensearch/test_timeseries_faults": (
+            "an_index_whose_node_dies_is_followed_again_when_that_is_back_and_lacks_nothing",
+        ),
+    },
     HANGS: {"opensearch/test_faults": ("while_a_node_hangs_calls_end_by_their_deadline",)},
     SLOW: {
         "opensearch/test_slow": (
