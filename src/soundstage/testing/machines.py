@@ -8,8 +8,9 @@ from itertools import count
 from random import Random
 from typing import Any, Protocol
 
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, rule
+from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
 from soundstage.testing.stores import StoreUnderTest
 
@@ -58,6 +59,25 @@ def machine_of(name: str, walk: Callable[[str], Walked], acts: Iterable[Callable
 
     rules = {act.__name__: _rule_of(act) for act in acts}
     return type(name, (Machine,), {"__init__": begin, **rules})
+
+
+def play(machine: type[Machine], examples: int, acts: int, *, shrinks: bool = False) -> None:
+    """So many examples of so many acts, at most, were answered as by the model. Raises what the first other one did.
+
+    With `shrinks` that is told in the fewest acts, which may take minutes.
+    """
+    run_state_machine_as_test(
+        machine,
+        settings=settings(
+            max_examples=examples,
+            stateful_step_count=acts,
+            deadline=None,
+            database=None,
+            # Whoever limits the time of a test would be told of that, and of no divergence.
+            phases=[Phase.generate, Phase.shrink] if shrinks else [Phase.generate],
+            suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+        ),
+    )
 
 
 def _rule_of(act: Callable[[Any, Random], Any]) -> Any:

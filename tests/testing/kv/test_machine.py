@@ -6,8 +6,6 @@ from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import Phase, settings
-from hypothesis.stateful import run_state_machine_as_test
 from tests.testing.kv.conftest import memory_opener
 
 from soundstage.core.environment import Environment
@@ -18,6 +16,7 @@ from soundstage.testing.kv import KeyValueSuite
 from soundstage.testing.kv.machine import machine_of
 from soundstage.testing.kv.readings import Divergence
 from soundstage.testing.kv.walk import ACTS, Walk
+from soundstage.testing.machines import play
 from soundstage.testing.records import OpenEngine
 
 
@@ -62,12 +61,7 @@ def test_what_the_last_act_left_is_compared_too(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_healthy_store_passes() -> None:
-    run_state_machine_as_test(
-        machine_of(memory_opener()),
-        settings=settings(
-            max_examples=3, stateful_step_count=10, deadline=None, database=None, phases=[Phase.generate]
-        ),
-    )
+    play(machine_of(memory_opener()), examples=3, acts=10)
 
 
 class Hasty(MemoryRecords):

@@ -5,9 +5,7 @@ from __future__ import annotations
 import secrets
 from typing import ClassVar
 
-from hypothesis import HealthCheck, Phase, settings
-from hypothesis.stateful import run_state_machine_as_test
-
+from soundstage.testing import machines
 from soundstage.testing.kv.machine import machine_of
 from soundstage.testing.kv.walk import walk
 from soundstage.testing.records import OpenEngine
@@ -46,15 +44,4 @@ class KeyValueSuite:
         assert walk(open_engine, self.seeds[0], self.steps).missed() == {}
 
     def test_a_state_machine_finds_no_divergence(self, open_engine: OpenEngine) -> None:
-        run_state_machine_as_test(
-            machine_of(open_engine),
-            settings=settings(
-                max_examples=self.examples,
-                stateful_step_count=30,
-                deadline=None,
-                database=None,
-                # Whoever limits the time of a test would be told of that, and of no divergence.
-                phases=[Phase.generate, Phase.shrink] if self.shrinks else [Phase.generate],
-                suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-            ),
-        )
+        machines.play(machine_of(open_engine), self.examples, 30, shrinks=self.shrinks)

@@ -6,9 +6,6 @@ import secrets
 from collections.abc import Callable
 from typing import ClassVar
 
-from hypothesis import HealthCheck, Phase, settings
-from hypothesis.stateful import run_state_machine_as_test
-
 from soundstage.core.environment import Environment
 from soundstage.engines.blobs.port import Blobs
 from soundstage.testing import machines
@@ -41,18 +38,7 @@ class TimeSeriesSuite(TimeSeriesEdges):
         await walk(open_engine, secrets.randbelow(SEED_MAX), self.steps, cold=type(self).cold)
 
     def test_a_state_machine_finds_no_divergence(self, open_engine: OpenEngine) -> None:
-        run_state_machine_as_test(
-            machine_of(open_engine, type(self).cold),
-            settings=settings(
-                max_examples=self.examples,
-                stateful_step_count=25,
-                deadline=None,
-                database=None,
-                # Whoever limits the time of a test would be told of that, and of no divergence.
-                phases=[Phase.generate],
-                suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-            ),
-        )
+        machines.play(machine_of(open_engine, type(self).cold), self.examples, 25)
 
 
 def machine_of(open_engine: OpenEngine, cold: Callable[[Environment], Blobs] | None = None) -> type[Machine]:
