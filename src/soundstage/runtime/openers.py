@@ -13,12 +13,12 @@ from urllib.parse import SplitResult, parse_qsl, unquote
 import msgspec
 from msgspec import Meta
 
-from soundstage.core.codec import convert
 from soundstage.core.environment import Environment
 from soundstage.core.errors import InvalidArgument
 from soundstage.engines.blobs.port import Blobs
 from soundstage.engines.cache.port import Cache
 from soundstage.engines.log.port import Log
+from soundstage.engines.options import read_options
 from soundstage.engines.records.port import Capability, Records
 from soundstage.engines.search.port import Search
 from soundstage.engines.tables.port import Tables
@@ -225,11 +225,7 @@ def _host(place: Place, config: EngineConfig) -> tuple[Path, str]:
 
 def host_options(name: str, config: EngineConfig) -> HostOptions:
     """The options of the `host:` engine called `name`. Raises `InvalidArgument`."""
-    try:
-        return convert(config.options, HostOptions)
-    except InvalidArgument as error:
-        field = f"engines.{name}.options.{error.field}"
-        raise InvalidArgument(error.detail, field=field, hint=error.hint) from None
+    return read_options(name, HostOptions, config.options)
 
 
 def _open_at_address(package: str, opener: str, place: Place, config: EngineConfig, environment: Environment) -> Any:
@@ -249,11 +245,7 @@ def _check_no_options(place: Place, config: EngineConfig) -> None:
 
 
 def _options(place: Place, config: EngineConfig, options: type[Any], given: Mapping[str, Any]) -> Any:
-    try:
-        return convert({**config.options, **given}, options)
-    except InvalidArgument as error:
-        field = f"engines.{place.name}.options.{error.field}"
-        raise InvalidArgument(error.detail, field=field, hint=error.hint) from None
+    return read_options(place.name, options, {**config.options, **given})
 
 
 def load(path: str) -> Any:

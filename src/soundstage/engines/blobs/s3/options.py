@@ -5,16 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any
-from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 import msgspec
 from msgspec import Meta
 
-from soundstage.core.codec import convert
 from soundstage.core.errors import InvalidArgument
 from soundstage.core.size import Size
 from soundstage.core.time import NS_PER_S, Duration
 from soundstage.engines.blobs.s3.names import Layout
+from soundstage.engines.options import given_by, read_options
 from soundstage.engines.secret import Variable
 
 _BUCKET = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._-]{1,254}")
@@ -86,16 +86,8 @@ def parse_address(name: str, url: SplitResult, options: Mapping[str, Any], passw
     prefix = unquote(url.path.strip("/"))
     if len(prefix.encode()) > _PREFIX_MAX_CHARS or not prefix.isprintable():
         raise InvalidArgument(f"the prefix is no name of up to {_PREFIX_MAX_CHARS} bytes", field=field)
-    given: dict[str, Any] = {key: _typed(key, value) for key, value in parse_qsl(url.query, keep_blank_values=True)}
-    if url.username:
-        given["access_key"] = unquote(url.username)
-    if password_file is not None:
-        given["password_file"] = password_file
-    try:
-        found = convert({**given, **options}, S3Options)
-        _check(found)
-    except InvalidArgument as error:
-        raise InvalidArgument(error.detail, field=f"engines.{name}.options.{error.field}", hint=error.hint) from None
+    given = given_by(url, _typed, password_file, user="access_key")
+    found = read_options(name, S3Options, {**given, **options}, _check)
     return Address(bucket, f"{prefix}/" if prefix else "", found)
 
 

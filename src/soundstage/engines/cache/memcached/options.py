@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Annotated, Any
-from urllib.parse import SplitResult, parse_qsl, unquote
+from urllib.parse import SplitResult
 
 import msgspec
 from msgspec import Meta
 
-from soundstage.core.codec import convert
 from soundstage.core.errors import InvalidArgument
 from soundstage.core.time import NS_PER_MS, NS_PER_S, Duration
+from soundstage.engines.options import given_by, read_options
 from soundstage.engines.secret import Variable
 
 DEFAULT_PORT = 11_211
@@ -61,15 +61,7 @@ def parse_address(
         places = addresses(url.netloc.rpartition("@")[2])
     except InvalidArgument as error:
         raise InvalidArgument(error.detail, field=f"engines.{name}.url", hint=error.hint) from None
-    given: dict[str, Any] = {key: _typed(key, value) for key, value in parse_qsl(url.query, keep_blank_values=True)}
-    if url.username:
-        given["user"] = unquote(url.username)
-    if password_file is not None:
-        given["password_file"] = password_file
-    try:
-        found = convert({**given, **options}, MemcachedOptions)
-    except InvalidArgument as error:
-        raise InvalidArgument(error.detail, field=f"engines.{name}.options.{error.field}", hint=error.hint) from None
+    found = read_options(name, MemcachedOptions, {**given_by(url, _typed, password_file), **options})
     return MemcachedAddress(tuple(places), found)
 
 

@@ -10,8 +10,8 @@ from urllib.parse import SplitResult, parse_qsl, unquote
 import msgspec
 from msgspec import Meta
 
-from soundstage.core.codec import convert
 from soundstage.core.errors import InvalidArgument
+from soundstage.engines.options import read_options
 from soundstage.engines.secret import Variable, secret_from
 
 PORT = 9092
@@ -76,11 +76,7 @@ def parse_address(name: str, url: SplitResult, options: Mapping[str, Any], passw
         given["user"] = unquote(url.username)
     if password_file is not None:
         given["password_file"] = password_file
-    try:
-        found = convert({**_typed(given), **options}, KafkaOptions)
-    except InvalidArgument as error:
-        raise InvalidArgument(error.detail, field=f"engines.{name}.options.{error.field}", hint=error.hint) from None
-    return Address(brokers, found)
+    return Address(brokers, read_options(name, KafkaOptions, {**_typed(given), **options}))
 
 
 def client_settings(address: Address) -> dict[str, Any]:

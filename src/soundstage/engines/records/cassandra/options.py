@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeAlias
-from urllib.parse import SplitResult, parse_qsl, unquote
+from urllib.parse import SplitResult, unquote
 
 import msgspec
 from msgspec import Meta
 
-from soundstage.core.codec import convert
 from soundstage.core.errors import InvalidArgument
+from soundstage.engines.options import given_by, read_options
 from soundstage.engines.secret import Variable
 
 PORT = 9042
@@ -83,15 +83,7 @@ def parse_address(name: str, url: SplitResult, options: Mapping[str, Any], passw
             field=field,
             hint="write cassandra://host/keyspace with up to 48 of a-z, 0-9 and _",
         )
-    given: dict[str, Any] = {key: _typed(key, value) for key, value in parse_qsl(url.query, keep_blank_values=True)}
-    if url.username:
-        given["user"] = unquote(url.username)
-    if password_file is not None:
-        given["password_file"] = password_file
-    try:
-        found = convert({**given, **options}, CassandraOptions)
-    except InvalidArgument as error:
-        raise InvalidArgument(error.detail, field=f"engines.{name}.options.{error.field}", hint=error.hint) from None
+    found = read_options(name, CassandraOptions, {**given_by(url, _typed, password_file), **options})
     return Address(hosts, port, keyspace, found)
 
 

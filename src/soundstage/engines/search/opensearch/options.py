@@ -6,13 +6,13 @@ import re
 import ssl
 from collections.abc import Mapping
 from typing import Annotated, Any
-from urllib.parse import SplitResult, parse_qsl, unquote
+from urllib.parse import SplitResult, unquote
 
 import msgspec
 from msgspec import Meta
 
-from soundstage.core.codec import convert
 from soundstage.core.errors import InvalidArgument
+from soundstage.engines.options import given_by, read_options
 from soundstage.engines.secret import Variable, secret_from
 from soundstage.engines.tls import client_context
 
@@ -65,15 +65,7 @@ def parse_address(
         raise InvalidArgument(
             f"{space!r} is no name of a space", field=field, hint="write opensearch://host/space with a-z, 0-9 and _"
         )
-    given: dict[str, Any] = {key: _typed(key, value) for key, value in parse_qsl(url.query, keep_blank_values=True)}
-    if url.username:
-        given["user"] = unquote(url.username)
-    if password_file is not None:
-        given["password_file"] = password_file
-    try:
-        found = convert({**given, **options}, OpenSearchOptions)
-    except InvalidArgument as error:
-        raise InvalidArgument(error.detail, field=f"engines.{name}.options.{error.field}", hint=error.hint) from None
+    found = read_options(name, OpenSearchOptions, {**given_by(url, _typed, password_file), **options})
     return OpenSearchAddress(hosts, space, found)
 
 

@@ -10,10 +10,10 @@ from urllib.parse import SplitResult, parse_qsl, quote, unquote
 import msgspec
 from msgspec import Meta
 
-from soundstage.core.codec import convert
 from soundstage.core.errors import InvalidArgument
 from soundstage.core.size import Size
 from soundstage.core.time import NS_PER_S, Duration
+from soundstage.engines.options import read_options
 from soundstage.engines.secret import Variable
 
 CATALOGUE = "catalogue.db"
@@ -66,7 +66,7 @@ class Address(msgspec.Struct, frozen=True):
 
 def embedded_address(name: str, folder: str, options: Mapping[str, Any]) -> Address:
     """Everything in one folder, the catalogue as a database of SQLite. Raises `InvalidArgument`."""
-    found = _options(name, options)
+    found = read_options(name, IcebergOptions, options)
     if found.warehouse is not None:
         raise InvalidArgument(
             "tables lie in the folder of the URL", field=f"engines.{name}.options.warehouse", hint="leave it out"
@@ -93,7 +93,7 @@ def shared_address(name: str, url: SplitResult, options: Mapping[str, Any], pass
         given["tls_names"] = named == "true"
     if password_file is not None:
         given["password_file"] = password_file
-    found = _options(name, {**given, **options})
+    found = read_options(name, IcebergOptions, {**given, **options})
     if found.warehouse is None or not Path(found.warehouse).is_absolute():
         raise InvalidArgument(
             "tables need a folder that all processes see",
@@ -105,10 +105,3 @@ def shared_address(name: str, url: SplitResult, options: Mapping[str, Any], pass
     place = f"{who}@{host}:{url.port or 5432}/{quote(unquote(database))}"
     within_s = max(2, found.attempt // NS_PER_S)
     return Address(f"postgresql+psycopg://{place}?connect_timeout={within_s}", found.warehouse, True, found)
-
-
-def _options(name: str, given: Mapping[str, Any]) -> IcebergOptions:
-    try:
-        return convert(dict(given), IcebergOptions)
-    except InvalidArgument as error:
-        raise InvalidArgument(error.detail, field=f"engines.{name}.options.{error.field}", hint=error.hint) from None
