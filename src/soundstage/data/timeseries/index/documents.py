@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from soundstage.core.environment import Environment
 from soundstage.core.errors import Exhausted, Unavailable
+from soundstage.core.portions import portions
 from soundstage.data.timeseries.api import Event
 from soundstage.data.timeseries.events import EventKey
 from soundstage.data.timeseries.index.events import events_of
@@ -170,15 +171,10 @@ class Index:
 
     async def _bulk(self, changes: Sequence[tuple[Made, Action]]) -> list[EventKey]:
         """In parts that an engine takes; returns the keys of those that were not made, as something else is there."""
-        left, part, size = list[EventKey](), list[tuple[Made, Action]](), 0
-        for each, action in changes:
-            weight = each.size + ACTION_BYTES
-            if part and size + weight > BULK_BYTES:
-                left += await self._part(part)
-                part, size = [], 0
-            part.append((each, action))
-            size += weight
-        return left + await self._part(part)
+        left: list[EventKey] = []
+        for part in portions(changes, lambda change: change[0].size + ACTION_BYTES, BULK_BYTES):
+            left += await self._part(part)
+        return left
 
     async def _part(self, part: Sequence[tuple[Made, Action]]) -> list[EventKey]:
         statuses = await self._send([action for _, action in part])
