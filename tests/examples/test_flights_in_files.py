@@ -23,6 +23,10 @@ SOURCE = f"""
         FROM read_parquet($source) WHERE {DAYS}
     ) ON delay, distance, destination
 """
+SIZE = """
+    SELECT sum(strlen(time_series_id) + 8 + strlen(event_id) + strlen(item_key) + octet_length(item_value))
+    FROM read_parquet(?)
+"""
 AIRPORT = f"SELECT delay FROM read_parquet(?) WHERE {DAYS} AND origin = ? ORDER BY delay"
 LATEST = f"""
     SELECT origin, count(*), round(avg(delay), 1) AS late
@@ -30,7 +34,7 @@ LATEST = f"""
 """
 
 
-async def test_every_item_of_every_flight_is_in_the_files_once(tmp_path: Path) -> None:
+async def test_every_item_of_every_flight_is_in_the_files_once_and_they_are_small(tmp_path: Path) -> None:
     clock, source = VirtualEnvironment(), str(fetch("flights-3m") / "flights-3m.parquet")
     async with Stage.open(
         data=str(tmp_path), config={"engines": ENGINES}, environment=clock, variables={}, background=False
@@ -38,6 +42,8 @@ async def test_every_item_of_every_flight_is_in_the_files_once(tmp_path: Path) -
         flights = await load(stage)
         await rewrite(stage, clock)
         files, asked = str(tmp_path / FILES), {"files": str(tmp_path / FILES), "source": source}
+        told = (await flights.list_slices()).slices
+        assert sum(each.segment_bytes or 0 for each in told) * 4 < duckdb.execute(SIZE, [files]).fetchall()[0][0]
         for one, other in ((ROWS, SOURCE), (SOURCE, ROWS)):
             differing = f"SELECT count(*) FROM (({one}) EXCEPT ALL ({other}))"
             assert duckdb.execute(differing, asked).fetchall() == [(0,)]
