@@ -16,7 +16,10 @@ from soundstage.runtime.openers import Place
 from soundstage.runtime.urls import split_url
 
 _MODULES = {"rocksdb": "soundstage.engines.records.rocksdb"}
-"""Schemes with a folder that one process has open, and the module that has `holder` and `repair` for it."""
+"""Schemes whose folder can be repaired, and the module that has `repair` for it."""
+
+_LOCKS = "soundstage.engines.rocks.folder"
+"""The module that has `holder` for the folders of all embedded engines."""
 
 
 class EngineFolder(NamedTuple):
@@ -74,11 +77,16 @@ def without_paths(text: str, config: StageConfig) -> str:
 
 
 def holder(config: StageConfig) -> FolderHolder | None:
-    """The process that has a folder of this configuration open; None when nobody has."""
-    for folder in engine_folders(config):
-        found: Any = import_module(folder.module).holder(folder.path)
+    """The process that has a folder of this configuration open; None when nobody has.
+
+    Where records have folders they tell: another stage may have one of files. Where they lie elsewhere, others do.
+    """
+    folders = [folder.path for folder in engine_folders(config)] or [place.folder for place in _places(config)]
+    locks: Any = import_module(_LOCKS)
+    for folder in folders:
+        found = locks.holder(folder)
         if found is not None:
-            return FolderHolder(folder.path, found.pid, found.url)
+            return FolderHolder(folder, found.pid, found.url)
     return None
 
 

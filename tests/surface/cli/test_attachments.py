@@ -113,6 +113,11 @@ def test_what_is_neither_a_path_nor_an_id_is_refused() -> None:
         read_attachment("none")
 
 
+def test_a_folder_is_told_to_be_one(tmp_path: Path) -> None:
+    with pytest.raises(InvalidArgument, match="is a folder"):
+        read_attachment(str(tmp_path))
+
+
 async def test_a_message_without_files_is_the_same_object(stage: Stage) -> None:
     message = Plain("x")
     assert await sent(message, stage.files) is message

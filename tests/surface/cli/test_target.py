@@ -59,6 +59,23 @@ async def test_where_a_folder_is_held_its_holder_is_asked_and_named(
     )
 
 
+async def test_a_stage_without_records_on_disk_is_found_by_its_other_folders(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "elsewhere.toml"
+    file.write_text('data = "held"\n[engines.default]\nurl = "memory:"\n')
+    async with Stage.open(file) as stage:
+        server = Server(stage, HttpConfig(port=0))
+        try:
+            url = await server.start()
+            assert await listed(Target(stage=str(file))) == 0
+        finally:
+            await server.stop()
+    assert capsys.readouterr().err == (
+        f"soundstage: {os.getcwd()}/held/blobs is open in the process {os.getpid()}; talking to it at {url}\n"
+    )
+
+
 async def test_a_holder_that_tells_no_address_is_not_waited_for_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(target, "HOLDER_WITHIN_S", 0.1)
     async with Stage.open(data="held"):

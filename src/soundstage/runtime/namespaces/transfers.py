@@ -216,5 +216,5 @@ async def check_fixed_tables(info: NamespaceInfo, declared: Declared) -> None:
             f"the namespace {info.name!r} made tables of its own, such as {min(more)}, "
             "which exports and copies do not have",
             field="name",
-            hint="back up the stage, or move the whole engine",
+            hint="back up the stage, move the whole engine, or take the export of the system where it has one",
         )

@@ -31,6 +31,8 @@ def read_attachment(text: str) -> dict[str, str]:
         return {"blob": f"{_MARK}{path}"}
     if _ID.fullmatch(text):
         return {"blob": text}
+    if os.path.isdir(path):
+        raise InvalidArgument(f"{text!r} is a folder", hint="name a file in it")
     raise InvalidArgument(f"there is no file {text!r}", hint="give a path, or the id of a file that the stage has")
 
 

@@ -155,7 +155,7 @@ const systemPage = (tools) => {
   }
 
   const seen = (row) => (row.share_seen === 1
-    ? "All " + row.partitions_seen.toLocaleString() + " partitions were measured"
+    ? (row.partitions_seen === 1 ? "The one partition was measured" : "All " + row.partitions_seen.toLocaleString() + " partitions were measured")
     : row.partitions_seen.toLocaleString() + " partitions were measured, " + (100 * row.share_seen).toPrecision(2) + " % of about " + (row.partitions ?? 0).toLocaleString())
     + " at " + short(row.surveyed_at) + ".";
 
