@@ -233,6 +233,34 @@ async def test_where_a_log_is_apart_it_is_told_before_the_write(
     assert [each.event_id for each in await everything(trips)] == ["stored"]
 
 
+class Counting(MemoryRecords):
+    """An engine that tells how many partitions of slices it was given in each call."""
+
+    async def start(self) -> None:
+        self.calls: list[int] = []
+        await super().start()
+
+    async def apply(self, table: str, *given: Any, **named: Any) -> Any:
+        if table.count("/") == 2:
+            self.calls.append(1)
+        return await super().apply(table, *given, **named)
+
+    async def apply_each(self, table: str, batches: Any, **named: Any) -> None:
+        calls = [*self.calls, len(batches)]
+        await super().apply_each(table, batches, **named)
+        self.calls = calls
+
+
+async def test_a_write_to_many_partitions_of_a_slice_is_one_call_of_the_engine(
+    open_stage: OpenStage, environment: VirtualEnvironment
+) -> None:
+    engine = Counting(environment)
+    trips = await make(await open_stage(engine), **WATCHED)
+    await trips.write_event_records_sync(events=[event(NOW, f"e{number}", f"id-{number}") for number in range(7)])
+    assert engine.calls == [7]
+    assert len(await told(trips, 7)) == 7
+
+
 async def test_a_store_of_several_servers_needs_a_log_of_all_of_them(plain_stage: Stage) -> None:
     capabilities = frozenset({Capability.SHARED, Capability.CONDITIONAL})
     await make(plain_stage)
