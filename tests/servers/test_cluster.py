@@ -8,6 +8,7 @@ from tests.servers.sample import Ring, Sample
 
 from soundstage.core.environment import SystemEnvironment
 from soundstage.core.errors import DeadlineExceeded, InvalidArgument, NotFound, Unavailable
+from soundstage.servers.catalogue import find
 from soundstage.servers.cluster import Cluster, counted, plan, settled
 from soundstage.servers.shelf import Shelf
 
@@ -103,6 +104,18 @@ def test_a_setting_far_from_all_is_refused_with_what_there_is() -> None:
     with pytest.raises(InvalidArgument) as caught:
         settled(Sample(), {"qqqqqqqq": "yes"})
     assert caught.value.hint == "it has: works"
+
+
+def test_a_file_is_named_by_its_whole_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("node.pem").touch()
+    assert settled(find("memcached"), {"tls_pem": "node.pem"})["tls_pem"] == str(tmp_path / "node.pem")
+
+
+def test_a_file_that_is_not_there_is_refused_by_its_path(tmp_path: Path) -> None:
+    missing = str(tmp_path / "none.pem")
+    with pytest.raises(InvalidArgument, match=f"tls_pem names {missing}"):
+        settled(find("memcached"), {"tls_pem": missing})
 
 
 def test_settings_that_are_not_given_have_the_kinds_values() -> None:

@@ -12,6 +12,8 @@ def client_context(ca: str | None, cert: str | None, key: str | None, *, names: 
 
     `names`: whether a server's certificate must name its host. Raises `InvalidArgument` for a file that is none.
     """
+    for field, file in (("tls_ca", ca), ("tls_cert", cert), ("tls_key", key)):
+        _readable(field, file)
     try:
         context = ssl.create_default_context(cafile=ca)
         if cert is not None:
@@ -21,3 +23,13 @@ def client_context(ca: str | None, cert: str | None, key: str | None, *, names: 
         raise InvalidArgument(f"the files of TLS cannot be used: {error}", field="tls_ca") from None
     context.check_hostname = names
     return context
+
+
+def _readable(field: str, file: str | None) -> None:
+    """OpenSSL says what it misses, and not of which file."""
+    try:
+        if file is not None:
+            with open(file, "rb"):
+                pass
+    except OSError as error:
+        raise InvalidArgument(f"the file {file} of TLS cannot be read: {error.strerror}", field=field) from None

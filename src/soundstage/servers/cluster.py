@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 import time
@@ -13,7 +14,7 @@ from soundstage.core.environment import Environment, SystemEnvironment
 from soundstage.core.errors import DeadlineExceeded, InvalidArgument, Unavailable
 from soundstage.core.names import nearest
 from soundstage.servers.catalogue import find
-from soundstage.servers.kind import Kind, Node, Settings
+from soundstage.servers.kind import FILE_ENDING, Kind, Node, Settings
 from soundstage.servers.ports import free_port, is_free
 from soundstage.servers.programs import Toolbox
 from soundstage.servers.server import Server
@@ -176,14 +177,17 @@ def ended(kind: Kind, node: Node, log: str) -> Unavailable:
 
 
 def settled(kind: Kind, wanted: Mapping[str, str]) -> Settings:
-    """The kind's settings with those of `wanted`. Raises `InvalidArgument` for one that it has not."""
+    """The kind's settings with those of `wanted`, of which files are named by their whole paths.
+
+    Raises `InvalidArgument` for one that the kind has not, and for a file that is not there.
+    """
     for name in wanted:
         if name not in kind.settings:
             close = nearest(name, kind.settings)
             known = ", ".join(sorted(kind.settings)) or "none"
             hint = f"did you mean {close!r}?" if close else f"it has: {known}"
             raise InvalidArgument(f"{kind.name} has no setting {name!r}", hint=hint, field="settings")
-    return {**kind.settings, **wanted}
+    return {**kind.settings, **{name: _whole(kind, name, text) for name, text in wanted.items()}}
 
 
 def counted(kind: Kind, nodes: int) -> int:
@@ -193,6 +197,16 @@ def counted(kind: Kind, nodes: int) -> int:
             f"{kind.name} runs with 1 to {kind.nodes_max} nodes here, not with {nodes}", field="nodes"
         )
     return nodes
+
+
+def _whole(kind: Kind, name: str, text: str) -> str:
+    """`text`; where it names a file, as it is found from the server's folder too."""
+    if not name.endswith(FILE_ENDING) or not text:
+        return text
+    path = os.path.abspath(os.path.expanduser(text))
+    if not os.path.isfile(path):
+        raise InvalidArgument(f"{kind.name}'s setting {name} names {path}, which is no file", field="settings")
+    return path
 
 
 def _wanted(host: str, port: int) -> int:

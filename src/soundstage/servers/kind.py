@@ -14,6 +14,9 @@ from soundstage.servers.programs import Toolbox
 
 Settings: TypeAlias = Mapping[str, str]
 
+FILE_ENDING = "_pem"
+"""Ends the names of settings that name a file; it may be given by its path from wherever `up` is said."""
+
 
 @dataclass(frozen=True)
 class Node:
@@ -68,7 +71,7 @@ class Kind(Protocol):
     own_ports: tuple[str, ...]
     """Those of `ports` that differ between nodes even where each node has a host of its own."""
     settings: Settings
-    """What may be set, each with the value it has otherwise."""
+    """What may be set, each with the value it has otherwise; one whose name ends in `FILE_ENDING` names a file."""
     ready_within_s: float
     stop_within_s: float
     stop_signal: signal.Signals

@@ -43,16 +43,20 @@ def test_nobody_is_asked_who_it_is_unless_that_is_wanted(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("given", "protocol"),
     [
-        ({"tls_pem": "/broker.pem"}, "SSL"),
+        ({"tls_pem": "broker.pem"}, "SSL"),
         ({"user": "alice"}, "SASL_PLAINTEXT"),
-        ({"tls_pem": "/broker.pem", "user": "alice"}, "SASL_SSL"),
+        ({"tls_pem": "broker.pem", "user": "alice"}, "SASL_SSL"),
     ],
 )
-def test_its_second_port_wants_what_is_set(tmp_path: Path, given: dict[str, str], protocol: str) -> None:
+def test_its_second_port_wants_what_is_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: dict[str, str], protocol: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("broker.pem").touch()
     (settings,) = written(tmp_path, given)
     assert "LOGIN://127.0.0.1:" in settings["listeners"]
     assert settings["listener.security.protocol.map"].endswith(f"LOGIN:{protocol}")
-    assert settings.get("ssl.keystore.location") == given.get("tls_pem")
+    assert settings.get("ssl.keystore.location") == (str(tmp_path / "broker.pem") if "tls_pem" in given else None)
     assert ("super.users" in settings) == ("user" in given)
 
 

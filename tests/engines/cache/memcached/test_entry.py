@@ -336,5 +336,5 @@ def test_a_server_that_speaks_no_tls_is_told(run: Run, certificates: Path) -> No
 
 
 async def test_a_file_of_tls_that_is_none_ends_the_start(tmp_path: Path) -> None:
-    with pytest.raises(InvalidArgument, match="TLS"):
+    with pytest.raises(InvalidArgument, match=r"none\.pem of TLS"):
         await engine(Server(), tls_ca=str(tmp_path / "none.pem")).start()
