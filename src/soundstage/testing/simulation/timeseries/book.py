@@ -155,8 +155,7 @@ class Book:
 
     def drops(self, began: Moment, ended: Moment) -> int:
         """A round of the control loop was made; how many events may have gone."""
-        due = [each for each in self._history.all_slices() if self._history.may_be_dropped(each, began.ns, ended.ns)]
-        count = 0
+        due, count = self._history.due(began.ns, ended.ns), 0
         for events in self._told.values():
             for (time_ns, _), told in events.items():
                 if any(each.start <= time_ns < each.end for each in due):

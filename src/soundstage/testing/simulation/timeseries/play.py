@@ -167,7 +167,7 @@ class TimeSeriesPlay:
             if any(self._history.may_be_late(each.event_time, began.ns, ended.ns) for each in events):
                 self._site.note("late_and_stored")
             self._book.acknowledges(events, began, ended)
-            self._tells(events)
+            self._tells(events, began)
             await self._sees()
             self._site.note("written")
             return
@@ -199,9 +199,9 @@ class TimeSeriesPlay:
             found += [each async for page in pages for each in page.records]
         return found
 
-    def _tells(self, events: Sequence[Event]) -> None:
+    def _tells(self, events: Sequence[Event], began: Moment) -> None:
         if self._seeking is not None:
-            self._seeking.tells(events)
+            self._seeking.tells(events, began)
 
     async def _refused(self, events: list[Event], error: InvalidArgument, began: Moment) -> None:
         field = error.field or ""
@@ -271,8 +271,11 @@ class TimeSeriesPlay:
         self._rounds[number] = began
         outcome = await self._alone(self._service().tend(NAMESPACE, self._check(restarts)))
         del self._rounds[number]
-        if self._book.drops(began, self._now()):
+        ended = self._now()
+        if self._book.drops(began, ended):
             self._site.note("dropped")
+        if self._seeking is not None:
+            self._seeking.drops(began, ended)
         if isinstance(outcome, SoundstageError) and not isinstance(outcome, KNOWN):
             raise Divergence(f"slices could not be tended: {outcome!r}") from outcome
         if isinstance(outcome, Exception) and not isinstance(outcome, SoundstageError):

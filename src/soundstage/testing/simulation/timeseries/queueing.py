@@ -29,7 +29,7 @@ class Queueing:
         history: History,
         buffer: Callable[[], Buffer],
         sees: Callable[[], Awaitable[None]],
-        stored: Callable[[Sequence[Event]], None],
+        stored: Callable[[Sequence[Event], Moment], None],
     ) -> None:
         self._site = site
         self._book = book
@@ -64,7 +64,7 @@ class Queueing:
             # What was stored in a slice that nobody has seen since is not told of when that is dropped.
             lasting = [each for each in events if self._history.is_shown(each.event_time, began.ns, ended.ns)]
             self._book.stores(lasting, began, ended)
-            self._stored(lasting)
+            self._stored(lasting, began)
             self._site.note("queued")
 
 

@@ -125,6 +125,10 @@ class History:
             for rules in self.possible(began_ns, ended_ns)
         )
 
+    def due(self, began_ns: int, ended_ns: int) -> list[Slice]:
+        """Those that a round of the control loop in the interval may have dropped."""
+        return [each for each in self.all_slices() if self.may_be_dropped(each, began_ns, ended_ns)]
+
     def may_be_late(self, time_ns: int, began_ns: int, ended_ns: int) -> bool:
         """Whether an event may have been too old to be new."""
         return any(

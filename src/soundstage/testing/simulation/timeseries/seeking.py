@@ -61,14 +61,28 @@ class Seeking:
         self._service = service
         self._now = now
         self._told: dict[Place, dict[str, bytes]] = {}
+        self._lost: dict[tuple[int, int], int] = {}
+        """Up to which moment, by its number, slices of these times may have been dropped."""
+
         self._role = asyncio.Lock()
 
-    def tells(self, events: Iterable[Event]) -> None:
-        """All of it is stored, and the index was told."""
+    def tells(self, events: Iterable[Event], began: Moment) -> None:
+        """All of it is stored, and the index was told, by a write that began then."""
         for event in events:
+            if self._lost_until(int(event.event_time)) >= began.number:
+                continue
             items = self._told.setdefault(place_of(event), {})
             for key, value in items_of(event).items():
                 items[key] = max(value, items.get(key, b""))
+
+    def drops(self, began: Moment, ended: Moment) -> None:
+        """A round of the control loop was made: of what it may have dropped the index is told anew, or never."""
+        for each in self._history.due(began.ns, ended.ns):
+            self._lost[each.start, each.end] = ended.number
+        self._told = {place: told for place, told in self._told.items() if self._lost_until(place[1]) < ended.number}
+
+    def _lost_until(self, time_ns: int) -> int:
+        return max((number for (start, end), number in self._lost.items() if start <= time_ns < end), default=-1)
 
     async def tend(self, check: Callable[[], None]) -> None:
         """Some rounds of the role."""
