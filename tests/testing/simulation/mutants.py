@@ -697,8 +697,8 @@ MUTANTS: dict[str, Mutant] = {
             ),
         ),
         system="timeseries",
-        steps=400,
-        seed=10,
+        steps=1_000,
+        seed=40,
     ),
     "a_repetition_that_is_late_is_refused": Mutant(
         "memory",
@@ -730,7 +730,7 @@ MUTANTS: dict[str, Mutant] = {
         ),
         system="timeseries",
         steps=3_000,
-        seed=2,
+        seed=20,
     ),
     "what_a_store_did_not_take_is_not_put_back": Mutant(
         "memory",
