@@ -50,7 +50,7 @@ PANELS: tuple[Panel, ...] = (
                 name="time_interval.start", label="from", kind="instant", required=True, offset_s=-86_400, span="start"
             ),
             Asked(name="time_interval.end", label="before", kind="instant", required=True, offset_s=60, span="end"),
-            Asked(name="page_size", label="events a page", kind="number", hint="25"),
+            Asked(name="page_size", label="events a page", kind="number", hint="such as 25"),
             Asked(
                 name="event_filters",
                 label="filters",
