@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from itertools import islice
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -12,8 +13,12 @@ import pytest
 from cassandra import cluster, policies
 
 from soundstage.core.errors import Unavailable
+from soundstage.engines.records.cassandra.driver import LEVELS, SERIAL
 from soundstage.engines.records.cassandra.link import RECONNECT_LAST_S, Link, reconnection, server_name
 from soundstage.engines.records.cassandra.options import parse_address
+from soundstage.engines.records.cassandra.routing import AnyReplica
+
+ONE = LEVELS["one"]
 
 
 class Slow(Link):
@@ -82,8 +87,7 @@ def test_a_request_goes_to_any_who_has_the_row_and_is_sent_again_by_nobody_but_u
     with pytest.raises(Reached) as reached:
         Link(parse_address("main", urlsplit("cassandra://127.0.0.1/films"), {}, None)).hold()
     profile = reached.value.args[0]["execution_profiles"][cluster.EXEC_PROFILE_DEFAULT]
-    assert isinstance(profile.load_balancing_policy, policies.TokenAwarePolicy)
-    assert profile.load_balancing_policy.shuffle_replicas
+    assert isinstance(profile.load_balancing_policy, AnyReplica)
     assert isinstance(profile.retry_policy, policies.FallthroughRetryPolicy)
     assert type(profile.speculative_execution_policy) is policies.NoSpeculativeExecutionPolicy
 
@@ -132,6 +136,30 @@ async def test_each_statement_is_prepared_once() -> None:
     found = [await link.prepare("a", "b"), await link.prepare("b", "c")]
     assert found == [["prepared a", "prepared b"], ["prepared b", "prepared c"]]
     assert session.prepared == ["a", "b", "c"]
+
+
+class Metadata:
+    """Of three nodes two have the row."""
+
+    def get_replicas(self, keyspace: str, key: bytes) -> list[str]:
+        return ["one", "two"]
+
+
+@pytest.mark.parametrize(("level", "serial", "orders"), [(ONE, None, 2), (ONE, SERIAL, 1), (SERIAL, None, 1)])
+def test_any_replica_is_first_but_of_what_is_decided(
+    monkeypatch: pytest.MonkeyPatch, level: int, serial: int | None, orders: int
+) -> None:
+    def usual(*given: Any) -> Any:
+        return iter(["one", "two", "three"])
+
+    monkeypatch.setattr(policies.TokenAwarePolicy, "make_query_plan", usual)
+    routing = AnyReplica(policies.RoundRobinPolicy())
+    routing._cluster_metadata = Metadata()
+    query = SimpleNamespace(
+        keyspace="films", routing_key=b"k", consistency_level=level, serial_consistency_level=serial
+    )
+    plans = {tuple(routing.make_query_plan("films", query)) for _ in range(200)}
+    assert (len(plans), {plan[2:] for plan in plans}) == (orders, {("three",)})
 
 
 @pytest.mark.parametrize(
