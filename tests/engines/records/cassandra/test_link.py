@@ -16,7 +16,7 @@ from soundstage.core.errors import Unavailable
 from soundstage.engines.records.cassandra.driver import LEVELS, SERIAL
 from soundstage.engines.records.cassandra.link import RECONNECT_LAST_S, Link, reconnection, server_name
 from soundstage.engines.records.cassandra.options import parse_address
-from soundstage.engines.records.cassandra.routing import AnyReplica
+from soundstage.engines.records.cassandra.routing import any_replica
 
 ONE = LEVELS["one"]
 
@@ -87,7 +87,7 @@ def test_a_request_goes_to_any_who_has_the_row_and_is_sent_again_by_nobody_but_u
     with pytest.raises(Reached) as reached:
         Link(parse_address("main", urlsplit("cassandra://127.0.0.1/films"), {}, None)).hold()
     profile = reached.value.args[0]["execution_profiles"][cluster.EXEC_PROFILE_DEFAULT]
-    assert isinstance(profile.load_balancing_policy, AnyReplica)
+    assert type(profile.load_balancing_policy) is type(any_replica(policies.RoundRobinPolicy()))
     assert isinstance(profile.retry_policy, policies.FallthroughRetryPolicy)
     assert type(profile.speculative_execution_policy) is policies.NoSpeculativeExecutionPolicy
 
@@ -153,7 +153,7 @@ def test_any_replica_is_first_but_of_what_is_decided(
         return iter(["one", "two", "three"])
 
     monkeypatch.setattr(policies.TokenAwarePolicy, "make_query_plan", usual)
-    routing = AnyReplica(policies.RoundRobinPolicy())
+    routing = any_replica(policies.RoundRobinPolicy())
     routing._cluster_metadata = Metadata()
     query = SimpleNamespace(
         keyspace="films", routing_key=b"k", consistency_level=level, serial_consistency_level=serial

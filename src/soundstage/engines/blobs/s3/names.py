@@ -25,7 +25,8 @@ class Names:
     def __init__(self, prefix: str, layout: Layout) -> None:
         self.layout: Layout = layout
         packed, plain = f"{prefix}objects/", f"{prefix}heads/"
-        self.heads, self.others = (plain, packed) if layout == "plain" else (packed, plain)
+        self.heads: str = plain if layout == "plain" else packed
+        self.others: str = packed if layout == "plain" else plain
         self.files: str = f"{prefix}files/"
         self.expiring: str = f"{prefix}expiring/"
 

@@ -16,7 +16,7 @@ from soundstage.engines.records.cassandra import schema
 from soundstage.engines.records.cassandra.driver import auth, cluster, policies, query, token_of
 from soundstage.engines.records.cassandra.failures import failure
 from soundstage.engines.records.cassandra.options import Address
-from soundstage.engines.records.cassandra.routing import AnyReplica
+from soundstage.engines.records.cassandra.routing import any_replica
 from soundstage.engines.secret import secret_from
 
 PROTOCOL = 5
@@ -121,7 +121,7 @@ class Link:
     def _connect(self) -> None:
         options = self.address.options
         self._nearest = policies.DCAwareRoundRobinPolicy(local_dc=options.local_dc or "")
-        routing = AnyReplica(self._nearest)
+        routing = any_replica(self._nearest)
         profile = cluster.ExecutionProfile(
             load_balancing_policy=routing,
             retry_policy=policies.FallthroughRetryPolicy(),

@@ -7,13 +7,17 @@ from typing import Any
 from soundstage.engines.records.cassandra.driver import LOCAL_SERIAL, SERIAL, policies
 
 
-class AnyReplica(policies.TokenAwarePolicy):
-    """Replicas come first, in any order: who asks again, or beside a call that is late, likely asks another one.
+def any_replica(nearest: Any) -> Any:
+    """The driver's policy by which, of the nodes of the policy `nearest`, those that have the row come first.
 
-    Lightweight transactions of a record, and serial reads, go by way of one node as long as it is there: proposers on
-    several, whose clocks differ, would turn each other down.
+    They come in any order: who asks again, or beside a call that is late, likely asks another one. Lightweight
+    transactions of a record, and serial reads, go by way of one node as long as it is there: proposers on several,
+    whose clocks differ, would turn each other down.
     """
+    return _AnyReplica(nearest)
 
+
+class _AnyReplica(policies.TokenAwarePolicy):
     def make_query_plan(self, working_keyspace: str | None = None, query: Any = None) -> Any:
         """The nodes to be asked, one after the other."""
         usual: Any = super()
