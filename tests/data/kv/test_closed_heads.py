@@ -116,6 +116,34 @@ async def test_a_write_that_may_still_come_leaves_the_head_closed_until_it_canno
     assert not await site.is_closed()
 
 
+async def test_a_write_beside_one_that_may_still_come_voids_what_was_filled_in_when_the_closed_head_was_lost(
+    site: Site,
+) -> None:
+    doubtful, done = await asyncio.gather(site.heads.close(ADA), site.heads.close(ADA))
+    await site.cache.restart()
+    await site.other_tier.put_head(site.key, Head(b"filled"), 0)
+    site.heads.open(ADA, doubtful, None, doubtful=True)
+    told = site.heads.open(ADA, done, WRITTEN)
+    assert told is not None
+    assert site.heads.is_writing(ADA)
+    await told
+    head = await site.head()
+    assert head is not None
+    assert head.nonce != b"filled"
+    assert await site.is_closed()
+    assert not site.heads.is_writing(ADA)
+
+
+async def test_a_write_beside_one_that_may_still_come_is_owed_where_the_cache_is_away_when_it_ends(site: Site) -> None:
+    doubtful, done = await asyncio.gather(site.heads.close(ADA), site.heads.close(ADA))
+    site.cache.away = True
+    site.heads.open(ADA, doubtful, None, doubtful=True)
+    told = site.heads.open(ADA, done, WRITTEN)
+    assert told is not None
+    await told
+    assert site.heads.is_owed(ADA)
+
+
 async def test_a_write_that_did_not_happen_opens_the_head_again(site: Site) -> None:
     site.heads.open(ADA, await site.heads.close(ADA), None)
     await settle()

@@ -148,6 +148,11 @@ class ClosedHeads:
             del self._closings[partition]
         if closing.doubtful:
             self._doubts.add(partition, self._environment.now_us() + CLOSED_US)
+            if written is not None and closing.is_closed:
+                # It stays closed for the write in doubt, and this one is in the store: what was filled in is not.
+                told = self._renewed(partition, closing)
+                told.add_done_callback(lambda _: self._ended(partition, closing))
+                return told
         elif closing.is_closed:
             closing.opening = self._tier.spawn(self._open(partition, closing))
             return closing.opening
