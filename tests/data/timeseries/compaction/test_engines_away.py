@@ -13,7 +13,7 @@ from tests.data.timeseries.conftest import event, served, service_of, tend
 
 from soundstage.core.environment import VirtualEnvironment
 from soundstage.core.errors import NotFound, Unavailable
-from soundstage.data.timeseries.compaction.compactor import Compactor
+from soundstage.data.timeseries.compaction.compactor import Compactor, prefix_of
 from soundstage.data.timeseries.partitioning.histograms import AGAIN_MAX_NS, Histograms
 from soundstage.data.timeseries.roles import ROLES
 from soundstage.data.timeseries.slices import Compacted
@@ -118,6 +118,32 @@ async def test_an_engine_that_is_away_keeps_no_table_and_no_other_slice_waiting(
     assert [each.engine for each in the_slice(plain_cold).moved.left] == ["cold"]
     await step(plain_cold)
     assert the_slice(plain_cold).moved.left == ()
+
+
+@pytest.mark.parametrize("silent", ["trips", "rides"])
+async def test_a_deleted_namespace_whose_segments_cannot_be_removed_keeps_no_other_waiting(
+    silent: str, plain_cold: Stage, environment: VirtualEnvironment, cold: MemoryBlobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prefixes = dict[str, str]()
+    for name in ("trips", "rides"):
+        await flights(plain_cold, name=name)
+        await settle(plain_cold, environment, name)
+        prefixes[name] = prefix_of(served(plain_cold, name))
+        await plain_cold.client(Namespaces).delete(name=name)
+    service, listed = service_of(plain_cold), cold.list
+    await service.clear_segments(lambda: None)
+    environment.advance(100.0)
+
+    async def partly(prefix: str, *given: Any) -> list[BlobInfo]:
+        return await (away() if prefixes[silent].startswith(prefix) else listed(prefix, *given))
+
+    monkeypatch.setattr(cold, "list", partly)
+    with pytest.raises(Unavailable, match="nobody answers"):
+        await service.clear_segments(lambda: None)
+    monkeypatch.undo()
+    assert {silent} == {
+        name for each in await runs(cold) for name, prefix in prefixes.items() if each.key.startswith(prefix)
+    }
 
 
 @pytest.mark.parametrize("behind", ["list", "verified"])

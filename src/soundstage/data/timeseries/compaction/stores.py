@@ -7,10 +7,12 @@ written before the first file of a namespace on an engine, and goes with the las
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 import msgspec
 
-from soundstage.core.errors import NotFound, PreconditionFailed
+from soundstage.core.errors import NotFound, PreconditionFailed, SoundstageError
+from soundstage.runtime.leases import LeaseLost
 from soundstage.runtime.system_table import Entry, SystemTable
 
 TABLE = "timeseries_segments"
@@ -51,25 +53,25 @@ class Stores:
     ) -> None:
         """Namespaces that are gone, by name and digest, have no segments any more.
 
-        `clear` removes those of a digest from an engine.
+        `clear` removes those of a digest from an engine. One that fails keeps no other waiting, and the first failure
+        is raised in the end; `LeaseLost` at once.
         """
         try:
             noted = await self._table.read(PARTITION, "")
         except NotFound:
             # No namespace has ever had any.
             return
+        failures: list[SoundstageError] = []
         for digest, entry in noted.items():
-            kept = _kept(entry)
-            if not await is_gone(kept.namespace, digest):
-                continue
-            for engine in kept.engines:
-                await clear(engine, digest)
-            self._known.pop(digest, None)
             try:
-                await self._table.write(PARTITION, {digest: None}, {digest: entry.stamp}, onward=True)
-            except PreconditionFailed:
-                # Somebody else was at it.
-                continue
+                if await is_gone(_kept(entry).namespace, digest):
+                    await self._clear(digest, entry, clear)
+            except LeaseLost:
+                raise
+            except SoundstageError as error:
+                failures.append(error)
+        if failures:
+            raise failures[0]
 
     async def engines(self, digest: str) -> tuple[str, ...]:
         """The engines that may have segments of a namespace."""
@@ -78,6 +80,14 @@ class Stores:
         except NotFound:
             return ()
         return () if entry is None else _kept(entry).engines
+
+    async def _clear(self, digest: str, entry: Entry, clear: Callable[[str, str], Awaitable[None]]) -> None:
+        for engine in _kept(entry).engines:
+            await clear(engine, digest)
+        self._known.pop(digest, None)
+        with suppress(PreconditionFailed):
+            # Of a row that is another now: somebody else was at it.
+            await self._table.write(PARTITION, {digest: None}, {digest: entry.stamp}, onward=True)
 
     async def _create(self) -> None:
         if not self._created:
