@@ -11,6 +11,7 @@ from soundstage.core.errors import InvalidArgument
 from soundstage.core.time import Duration
 from soundstage.data.timeseries.config import (
     ACCEPT_LIMIT,
+    IndexConfig,
     Kept,
     Layout,
     NamespaceConfig,
@@ -39,6 +40,15 @@ def config(
         time_partition=TimePartition(seconds_per_slice=duration(width), seconds_per_bucket=duration(bucket)),
         retention=Retention(close_after=duration(close), delete_after=duration(delete)),
         **rest,
+    )
+
+
+def index(refresh: str, feed: str) -> IndexConfig:
+    return IndexConfig(
+        engine="found",
+        fields={"note": "text"},
+        refresh_interval=Duration.parse(refresh),
+        feed_retention=Duration.parse(feed),
     )
 
 
@@ -101,6 +111,7 @@ def test_slices_are_read_until_they_are_deleted_where_nothing_else_is_said() -> 
         config("1h", "10m", "10d", accept_limit=Duration.parse("5h")),
         config("1d", "1d", "1s", "1s"),
         config(bucket="10m"),
+        config(index=index("59s", "1m")),
     ],
 )
 def test_these_go_together(together: NamespaceConfig) -> None:
@@ -118,6 +129,7 @@ def test_these_go_together(together: NamespaceConfig) -> None:
         (config("3650d", "1s"), "time_partition.seconds_per_bucket"),
         (config(bucket="1s"), "time_partition.seconds_per_bucket"),
         (config(fan_out=9, fan_out_max=8), "fan_out"),
+        (config(index=index("1m", "1m")), "index.refresh_interval"),
     ],
 )
 def test_these_contradict_each_other(apart: NamespaceConfig, field: str) -> None:

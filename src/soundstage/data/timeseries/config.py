@@ -342,6 +342,13 @@ def check_together(config: NamespaceConfig) -> None:
             field="compaction",
             hint="give slices a width by `time_partition.seconds_per_slice`, or leave `compaction` out",
         )
+    index = config.index
+    if index is not None and index.refresh_interval >= index.feed_retention:
+        raise InvalidArgument(
+            f"`refresh_interval` is {index.refresh_interval}, and what waits is kept for {index.feed_retention}",
+            field="index.refresh_interval",
+            hint="lower it, or raise `feed_retention`: else the index would be made anew again and again",
+        )
     if config.fan_out > config.fan_out_max:
         raise InvalidArgument(
             f"`fan_out` is {config.fan_out}, more than `fan_out_max`, which is {config.fan_out_max}",
