@@ -48,6 +48,7 @@ from soundstage.data.timeseries import (
 )
 from soundstage.data.timeseries.feed import TOPICS
 from soundstage.data.timeseries.index import building, documents, events, following, indexer, searching
+from soundstage.data.timeseries.index.fields import Fields
 from soundstage.data.timeseries.roles import INDEX_PAUSE_S, ROLES, clear_indexes, index_namespace
 from soundstage.engines.records.port import Budget
 from soundstage.engines.search.memory import MemorySearch
@@ -739,6 +740,21 @@ async def test_before_every_change_it_is_looked_whether_the_role_is_held(
     changes = [at for at, each in enumerate(search.told) if each == "bulk"]
     assert len(changes) == 3
     assert {search.told[at - 1] for at in changes} == {"look"}
+
+
+async def test_documents_that_fill_a_call_are_told_of_in_one(
+    indexed: Stage, search: Flaky, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trips = await make(indexed, index=INDEX)
+    await work(indexed)
+    four = [event(NOW, f"f{number}") for number in range(4)]
+    _, _, size = Fields({}).document(four[0])
+    # Two fill it, and of a third there would be room for the document alone.
+    monkeypatch.setattr(documents, "BULK_BYTES", 2 * (size + documents.ACTION_BYTES) + size)
+    await trips.write_event_records_sync(events=four)
+    search.told.clear()
+    await work(indexed)
+    assert search.told == ["bulk", "bulk"]
 
 
 async def test_an_index_that_was_begun_is_gone_on_with_where_it_was_by_whoever_has_the_role(

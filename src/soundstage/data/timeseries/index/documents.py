@@ -75,7 +75,7 @@ class Documents:
         keys, part, size = list(events), list[Made](), 0
         for at in range(0, len(keys), LOOKED_UP):
             for made in await self._made(served, fields, keys[at : at + LOOKED_UP], events):
-                if part and (len(part) >= BULK_ACTIONS or size + made.size > BULK_BYTES):
+                if part and (len(part) >= BULK_ACTIONS or size + made.size + ACTION_BYTES > BULK_BYTES):
                     await self._put(served, engine, fields, targets, part, check)
                     part, size = [], 0
                 part.append(made)
