@@ -69,7 +69,7 @@ def test_a_variable_without_a_secret_is_told_by_its_name(monkeypatch: pytest.Mon
 def test_a_secret_has_one_place(file: str | None, variable: str | None) -> None:
     with pytest.raises(InvalidArgument) as refused:
         secret_from(file, variable)
-    assert "password_env" in str(refused.value.hint)
+    assert "?password_env=NAME" in str(refused.value.hint)
 
 
 @pytest.mark.parametrize("value", ["open sesame", "opensesame", "S3CRET!", "$S3CRET", "", "A" * 129])

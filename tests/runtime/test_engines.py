@@ -98,6 +98,16 @@ async def test_the_query_of_a_folder_of_blobs_says_how_they_lie_there(
     assert (tmp_path / "x" / "files").is_dir()
 
 
+async def test_options_of_the_stage_file_go_before_those_of_the_query(
+    environment: VirtualEnvironment, tmp_path: Path
+) -> None:
+    config = EngineConfig(url=f"file://{tmp_path}/x?layout=plain", options={"layout": "packed"})
+    engine = opened(environment, a=config).blobs("a", "test")
+    await engine.start()
+    await engine.stop()
+    assert not (tmp_path / "x" / "files").exists()
+
+
 @pytest.mark.parametrize(
     ("query", "field"),
     [

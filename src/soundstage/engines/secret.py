@@ -26,7 +26,7 @@ def secret_from(file: str | None, variable: str | None) -> str:
         raise InvalidArgument(
             "a user needs a password" if file is None else "the password is in a file and in a variable",
             field="password_file",
-            hint=f"name its place by one of {PLACES}",
+            hint=f"name its place by one of {PLACES}, or in the URL: ?password_env=NAME",
         )
     if file is not None:
         return secret_in(file)

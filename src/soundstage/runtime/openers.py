@@ -113,8 +113,7 @@ def open_files(place: Place, config: EngineConfig, environment: Environment) -> 
             field=f"engines.{place.name}.url",
             hint=f"write it as engines.{place.name}.{keys[0]}",
         )
-    given = {**said, **given}
-    options = _options(place, config, load(f"{module}:FileOptions"), given)
+    options = _options(place, config, load(f"{module}:FileOptions"), {**said, **config.options, **given})
     return load(f"{module}:FileBlobs")(place.folder, options, environment)
 
 

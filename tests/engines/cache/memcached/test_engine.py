@@ -20,7 +20,7 @@ from soundstage.engines.cache.memcached import MemcachedCache, MemcachedOptions,
 from soundstage.engines.cache.port import ABSENT, ALWAYS, TTL_MAX_S, Cache, Newer, Outcome, Unchanged, When
 from soundstage.servers.cluster import Cluster
 from soundstage.testing.cache import CacheSuite
-from soundstage.testing.cache.suite import PassTime, own_key, value_of
+from soundstage.testing.cache.suite import own_key, value_of
 from soundstage.testing.servers import server_fixture
 
 shared = server_fixture("memcached", nodes=2)
@@ -51,14 +51,6 @@ class TestMemcached(CacheSuite):
         await engine.start()
         yield engine
         await engine.stop()
-
-    @pytest.fixture
-    def pass_time(self) -> PassTime:
-        # A memcached counts whole seconds, from a moment of its own.
-        async def wait(seconds: float) -> None:
-            await asyncio.sleep(seconds + 1)
-
-        return wait
 
 
 @pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])

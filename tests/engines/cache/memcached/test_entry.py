@@ -335,6 +335,16 @@ def test_a_server_that_speaks_no_tls_is_told(run: Run, certificates: Path) -> No
     assert (error.code, error.retryable, "-Z" in str(error.hint)) == ("unavailable", False, True)
 
 
+async def test_whoever_speaks_no_tls_to_a_server_that_does_is_told_how(certificates: Path) -> None:
+    server = Server(password=None)
+    async with server.running(context(certificates)):
+        cache = engine(server)
+        await cache.start()
+        error = await refused(cache.set(b"key", b"red"))
+        await cache.stop()
+    assert (error.code, "tls_ca" in str(error.hint)) == ("unavailable", True)
+
+
 async def test_a_file_of_tls_that_is_none_ends_the_start(tmp_path: Path) -> None:
     with pytest.raises(InvalidArgument, match=r"none\.pem of TLS"):
         await engine(Server(), tls_ca=str(tmp_path / "none.pem")).start()

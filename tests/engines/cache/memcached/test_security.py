@@ -21,7 +21,7 @@ from soundstage.runtime.config import EngineConfig
 from soundstage.runtime.trial import try_engine
 from soundstage.servers import Cluster
 from soundstage.testing.cache import CacheSuite
-from soundstage.testing.cache.suite import PassTime, own_key, value_of
+from soundstage.testing.cache.suite import own_key, value_of
 
 USER, PASSWORD = "alice", "opensesame"
 
@@ -94,14 +94,6 @@ class TestGuarded(CacheSuite):
         await made.start()
         yield made
         await made.stop()
-
-    @pytest.fixture
-    def pass_time(self) -> PassTime:
-        # A memcached counts whole seconds, from a moment of its own.
-        async def wait(seconds: float) -> None:
-            await asyncio.sleep(seconds + 1)
-
-        return wait
 
 
 @pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -27,15 +28,12 @@ WORDS = b"SFATAL\0C28P01\0Mpassword authentication failed\0\0"
 WRONG = b"E" + (4 + len(WORDS)).to_bytes(4) + WORDS
 
 
-class Silent:
-    """It greets whoever comes, notes what is said, and says no more."""
+class Listener(ABC):
+    """It speaks no TLS, and has one visitor at a time."""
 
     def __init__(self) -> None:
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self.listener.getsockname()[1]
-        self.greetings: list[bytes] = []
-        self.asked = threading.Event()
-        self.left = threading.Event()
         threading.Thread(target=self._serve, daemon=True).start()
 
     def _serve(self) -> None:
@@ -50,11 +48,27 @@ class Silent:
                     # TLS, or another kind of secrecy, is wanted first.
                     connection.sendall(b"N")
                     words = connection.recv(4096)
-                self.greetings.append(words)
-                connection.sendall(WELCOME)
-                while connection.recv(4096):
-                    self.asked.set()
-                self.left.set()
+                self._answer(connection, words)
+
+    @abstractmethod
+    def _answer(self, connection: socket.socket, greeting: bytes) -> None: ...
+
+
+class Silent(Listener):
+    """It greets whoever comes, notes what is said, and says no more."""
+
+    def __init__(self) -> None:
+        self.greetings: list[bytes] = []
+        self.asked = threading.Event()
+        self.left = threading.Event()
+        super().__init__()
+
+    def _answer(self, connection: socket.socket, greeting: bytes) -> None:
+        self.greetings.append(greeting)
+        connection.sendall(WELCOME)
+        while connection.recv(4096):
+            self.asked.set()
+        self.left.set()
 
 
 @pytest.fixture
@@ -64,29 +78,19 @@ def silent() -> Generator[Silent]:
     made.listener.close()
 
 
-class Suspicious:
+class Suspicious(Listener):
     """It asks whoever comes for the password, and lets nobody in; `told` has what it was."""
 
     def __init__(self) -> None:
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self.listener.getsockname()[1]
         self.told: list[bytes] = []
-        threading.Thread(target=self._serve, daemon=True).start()
+        super().__init__()
 
-    def _serve(self) -> None:
-        while True:
-            try:
-                connection, _ = self.listener.accept()
-            except OSError:
-                return
-            with connection:
-                while len(connection.recv(4096)) == 8:
-                    connection.sendall(b"N")
-                connection.sendall(ASKED)
-                answer = connection.recv(4096)
-                if answer:
-                    self.told.append(answer[5:-1])
-                    connection.sendall(WRONG)
+    def _answer(self, connection: socket.socket, greeting: bytes) -> None:
+        connection.sendall(ASKED)
+        answer = connection.recv(4096)
+        if answer:
+            self.told.append(answer[5:-1])
+            connection.sendall(WRONG)
 
 
 @pytest.fixture
@@ -96,7 +100,7 @@ def suspicious() -> Generator[Suspicious]:
     made.listener.close()
 
 
-def opened(server: Silent | Suspicious, folder: Path, statement: str, password_file: str | None = None) -> Any:
+def opened(server: Listener, folder: Path, statement: str, password_file: str | None = None) -> Any:
     url = f"iceberg+postgresql://127.0.0.1:{server.port}/films?warehouse={folder}&statement={statement}"
     address = shared_address("tables", urlsplit(url), {}, password_file)
     properties = {"uri": address.database, "warehouse": f"file://{folder}"}

@@ -252,7 +252,8 @@ class MemcachedCache:
             raise Unavailable(
                 f"the memcached {node.name} did not answer",
                 outcome="unknown" if silent.sent else "not_applied",
-                hint="what was to be cached or forgotten there may be as it was",
+                hint="what was to be cached or forgotten there may be as it was"
+                + ("" if self._entry.encrypted else "; a server that speaks TLS wants tls or tls_ca"),
             ) from None
         return reply
 
