@@ -193,6 +193,19 @@ async def test_what_was_shown_is_read_again_once_a_second_and_not_by_every_look(
     assert all(behind >= tailing.BEHIND_NS for at, behind in starts if at in late)
 
 
+async def test_one_that_comes_late_right_behind_a_look_back_waits_for_the_next_and_no_longer(
+    plain_stage: Stage, environment: VirtualEnvironment
+) -> None:
+    trips = await make(plain_stage, watch=True)
+    await trips.write_event_records_sync(events=[event(NOW, "first")])
+    async with aclosing(trips.tail(time_series_id="ada", since=EVER)) as messages:
+        assert (await anext(messages)).event.event_id == "first"
+        await trips.write_event_records_sync(events=[event(NOW - 5 * S, "late")])
+        began = environment.monotonic_ns()
+        assert (await anext(messages)).event.event_id == "late"
+        assert environment.monotonic_ns() - began <= tailing.BACK_NS + tailing.PAUSE_S * S
+
+
 async def test_one_that_is_as_late_as_may_be_is_shown_though_a_look_back_is_a_second_off(
     plain_stage: Stage, environment: VirtualEnvironment, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -119,7 +119,11 @@ class Tailing:
             return
         log = await changes.open()
         position = port.Position(changes.topic, partition_of(self._series, changes.partitions), self._written)
-        await log.wait([position], self._environment.monotonic_ns() + round(PAUSE_MAX_S * NS_PER_S))
+        until_ns = self._environment.monotonic_ns() + round(PAUSE_MAX_S * NS_PER_S)
+        if self._looked_back_ns is not None and self._looked_back_ns < self._looked_ns:
+            # What was written may be late: a look back is to find it, though nothing more is written.
+            until_ns = min(until_ns, self._looked_back_ns + BACK_NS)
+        await log.wait([position], until_ns)
         # Others write without end, and of this id there may be nothing.
         passed_s = (self._environment.monotonic_ns() - self._looked_ns) / NS_PER_S
         await self._environment.sleep(max(0.0, PAUSE_S - passed_s))
