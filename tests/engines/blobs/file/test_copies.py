@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -80,14 +81,39 @@ async def test_what_comes_after_is_not_in_the_copy(source: FileBlobs, opened: An
     assert (await read(copy, "a"), len(await read(copy, "b/c"))) == (b"new", 2_000_000)
 
 
-async def test_a_file_system_without_links_has_files_of_its_own(
-    source: FileBlobs, opened: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def no_links(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Copies lie on another file system."""
+
     def refuse(*_: object) -> None:
         raise OSError(18, "Invalid cross-device link")
 
     monkeypatch.setattr(os, "link", refuse)
+
+
+@pytest.mark.usefixtures("no_links")
+async def test_a_file_system_without_links_has_files_of_its_own(source: FileBlobs, opened: Any, tmp_path: Path) -> None:
     await source.checkpoint(str(tmp_path / "copy"))
+    copy = await opened("copy")
+    assert await read(copy, "a") == b"new"
+
+
+@pytest.mark.usefixtures("no_links")
+async def test_nobody_else_reads_a_copy_on_another_file_system(source: FileBlobs, tmp_path: Path) -> None:
+    await source.checkpoint(str(tmp_path / "copy"))
+    assert {path.stat().st_mode & 0o777 for path in (tmp_path / "copy" / "objects").glob("*/*")} == {0o600}
+
+
+@pytest.mark.usefixtures("no_links")
+async def test_a_copy_on_a_file_system_without_rights_is_one(
+    source: FileBlobs, opened: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "copymode", refuse)
+        await source.checkpoint(str(tmp_path / "copy"))
     copy = await opened("copy")
     assert await read(copy, "a") == b"new"
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from soundstage.core.errors import AlreadyExists, NotFound
@@ -96,6 +97,9 @@ def _share(file: Path, there: Path) -> None:
     except OSError:
         # Another file system, or one without links.
         shutil.copyfile(file, there)
+        with suppress(OSError):
+            # Some file systems know of no rights, and refuse them.
+            shutil.copymode(file, there)
         sync_file(there)
 
 
