@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import Literal
@@ -10,6 +11,7 @@ import msgspec
 
 from soundstage.core.errors import InvalidArgument, PreconditionFailed
 from soundstage.core.time import NS_PER_S
+from soundstage.data.rounds import turn_of
 from soundstage.data.timeseries.compaction.compactor import PREFIX, Compactor, Progress, clear_run, due_ns
 from soundstage.data.timeseries.compaction.pacing import Pacing
 from soundstage.data.timeseries.compaction.stores import TABLE, Stores
@@ -20,6 +22,8 @@ from soundstage.data.timeseries.segments.reading import Segments
 from soundstage.data.timeseries.slices import Left
 from soundstage.runtime.measurement import Measurement
 from soundstage.runtime.service import ServiceContext
+
+log: logging.Logger = logging.getLogger("soundstage.timeseries")
 
 PARTITION = "compaction"
 ASKED = "asked"
@@ -96,7 +100,8 @@ class Compactions:
         if stored is None or digest_of(stored) != digest_of(served.view) or stored.version != served.view.version:
             return
         for engine in await self._noted().engines(digest_of(served.view)):
-            await sweep(served, self._segments.blobs(engine), self._environment.now_us(), check)
+            with turn_of(served.name, "segments that no time slice names are left", log):
+                await sweep(served, self._segments.blobs(engine), self._environment.now_us(), check)
 
     async def clear_run(self, run: Left) -> None:
         """The files of a run are gone. To repeat it is safe."""

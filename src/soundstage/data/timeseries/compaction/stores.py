@@ -6,17 +6,22 @@ written before the first file of a namespace on an engine, and goes with the las
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 import msgspec
 
-from soundstage.core.errors import NotFound, PreconditionFailed, SoundstageError
-from soundstage.runtime.leases import LeaseLost
+from soundstage.core.errors import NotFound, PreconditionFailed
+from soundstage.data.rounds import turn_of
 from soundstage.runtime.system_table import Entry, SystemTable
+
+log: logging.Logger = logging.getLogger("soundstage.timeseries")
 
 TABLE = "timeseries_segments"
 PARTITION = "stores"
+
+LEFT = "segments of a deleted namespace are left"
 
 
 class Kept(msgspec.Struct, frozen=True, array_like=True):
@@ -53,25 +58,18 @@ class Stores:
     ) -> None:
         """Namespaces that are gone, by name and digest, have no segments any more.
 
-        `clear` removes those of a digest from an engine. One that fails keeps no other waiting, and the first failure
-        is raised in the end; `LeaseLost` at once.
+        `clear` removes those of a digest from an engine. One that fails keeps no other waiting, and is logged.
         """
         try:
             noted = await self._table.read(PARTITION, "")
         except NotFound:
             # No namespace has ever had any.
             return
-        failures: list[SoundstageError] = []
         for digest, entry in noted.items():
-            try:
-                if await is_gone(_kept(entry).namespace, digest):
+            name = _kept(entry).namespace
+            with turn_of(name, LEFT, log):
+                if await is_gone(name, digest):
                     await self._clear(digest, entry, clear)
-            except LeaseLost:
-                raise
-            except SoundstageError as error:
-                failures.append(error)
-        if failures:
-            raise failures[0]
 
     async def engines(self, digest: str) -> tuple[str, ...]:
         """The engines that may have segments of a namespace."""
@@ -82,8 +80,13 @@ class Stores:
         return () if entry is None else _kept(entry).engines
 
     async def _clear(self, digest: str, entry: Entry, clear: Callable[[str, str], Awaitable[None]]) -> None:
-        for engine in _kept(entry).engines:
-            await clear(engine, digest)
+        kept, cleared = _kept(entry), 0
+        for engine in kept.engines:
+            with turn_of(kept.namespace, LEFT, log):
+                await clear(engine, digest)
+                cleared += 1
+        if cleared < len(kept.engines):
+            return
         self._known.pop(digest, None)
         with suppress(PreconditionFailed):
             # Of a row that is another now: somebody else was at it.
