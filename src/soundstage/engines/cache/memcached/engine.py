@@ -249,11 +249,12 @@ class MemcachedCache:
         except Silent as silent:
             if node.refusal is not None and not silent.sent:
                 raise node.refusal.error() from None
+            perhaps = "; a server that speaks TLS wants tls or tls_ca"
             raise Unavailable(
                 f"the memcached {node.name} did not answer",
                 outcome="unknown" if silent.sent else "not_applied",
                 hint="what was to be cached or forgotten there may be as it was"
-                + ("" if self._entry.encrypted else "; a server that speaks TLS wants tls or tls_ca"),
+                + (perhaps if silent.sent and not self._entry.encrypted else ""),
             ) from None
         return reply
 

@@ -8,16 +8,16 @@ import logging
 import ssl
 import threading
 from collections import Counter
-from pathlib import Path
 from typing import Any, NamedTuple
 
-from soundstage.core.errors import InvalidArgument, SoundstageError
+from soundstage.core.errors import SoundstageError
 from soundstage.engines.records.cassandra import schema
 from soundstage.engines.records.cassandra.driver import auth, cluster, policies, query, token_of
 from soundstage.engines.records.cassandra.failures import failure
 from soundstage.engines.records.cassandra.options import Address
 from soundstage.engines.records.cassandra.routing import any_replica
 from soundstage.engines.secret import secret_from
+from soundstage.engines.tls import client_context
 
 PROTOCOL = 5
 RECONNECT_FIRST_S, RECONNECT_LAST_S = 0.2, 5.0
@@ -240,15 +240,7 @@ def _tls(address: Address) -> ssl.SSLContext | None:
     options = address.options
     if options.tls_ca is None:
         return None
-    _read(options.tls_ca, "tls_ca")
-    try:
-        context = ssl.create_default_context(cafile=options.tls_ca)
-        context.check_hostname = options.tls_names
-        if options.tls_cert is not None:
-            context.load_cert_chain(options.tls_cert, options.tls_key)
-    except OSError as error:
-        raise InvalidArgument(f"the TLS files cannot be used: {error}", field="engines.options.tls_ca") from None
-    return context
+    return client_context(options.tls_ca, options.tls_cert, options.tls_key, names=options.tls_names)
 
 
 def server_name(address: Address) -> dict[str, str] | None:
@@ -269,13 +261,6 @@ def _is_address(host: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _read(path: str, field: str) -> str:
-    try:
-        return Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidArgument(f"{path} cannot be read: {error}", field=f"engines.options.{field}") from None
 
 
 def _silence() -> None:
