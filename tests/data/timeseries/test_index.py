@@ -49,6 +49,7 @@ from soundstage.data.timeseries import (
 from soundstage.data.timeseries.feed import TOPICS
 from soundstage.data.timeseries.index import building, documents, events, following, indexer, searching
 from soundstage.data.timeseries.index.fields import Fields
+from soundstage.data.timeseries.index.following import Following
 from soundstage.data.timeseries.roles import INDEX_PAUSE_S, ROLES, clear_indexes, index_namespace
 from soundstage.engines.records.port import Budget
 from soundstage.engines.search.memory import MemorySearch
@@ -433,6 +434,29 @@ async def test_what_is_written_waits_for_more_as_long_as_the_index_wants_it(
     environment.advance(60)
     await trips.write_event_records_sync(events=[flight(2)])
     assert await found_after(0) == [0, 1, 2]
+
+
+async def test_what_waits_is_not_read_round_by_round(
+    indexed: Stage, environment: VirtualEnvironment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trips = await make(indexed, index={**INDEX, "refresh_interval": "60s"})
+    await trips.write_event_records_sync(events=[flight(0)])
+    await work(indexed)
+    for number in range(1, 10):
+        await trips.write_event_records_sync(events=[flight(number)])
+    read, entries = Following.read, list[int]()
+
+    async def noted(self: Following, *given: Any, **named: Any) -> Any:
+        log, page = await read(self, *given, **named)
+        entries.append(len(page.entries))
+        return log, page
+
+    monkeypatch.setattr(Following, "read", noted)
+    await work(indexed)
+    await work(indexed)
+    environment.advance(60)
+    await work(indexed)
+    assert entries == [1, 1, 9]
 
 
 def lag_s(stage: Stage) -> float:

@@ -24,17 +24,17 @@ class Following:
         """Nothing is known any more: others may read on."""
         self._offset, self._committed, self.missed = None, None, False
 
-    async def read(self, feed: Feed) -> tuple[Log, LogPage]:
-        """The log, and what comes next in the feed; the same again until it is committed."""
-        opened = await feed.open()
+    async def read(self, feed: Feed, *, one: bool) -> tuple[Log, LogPage]:
+        """The log, and what comes next in the feed, or but `one` entry of it; the same again until it is committed."""
+        opened, most = await feed.open(), 1 if one else FEED_ENTRIES
         try:
-            page = await opened.read(feed.topic, 0, await self._begin(opened, feed.topic), FEED_ENTRIES, FEED_BYTES)
+            page = await opened.read(feed.topic, 0, await self._begin(opened, feed.topic), most, FEED_BYTES)
         except (InvalidArgument, NotFound):
             # Somebody dropped the topic, and another of its name begins.
             opened = await feed.open(again=True)
             (bounds,) = await opened.bounds(feed.topic)
             self._offset, self._committed, self.missed = bounds.start, None, True
-            page = await opened.read(feed.topic, 0, bounds.start, FEED_ENTRIES, FEED_BYTES)
+            page = await opened.read(feed.topic, 0, bounds.start, most, FEED_BYTES)
         if page.start > (self._offset or 0):
             self._offset, self.missed = page.start, True
         return opened, page

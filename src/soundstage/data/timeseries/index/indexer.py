@@ -130,12 +130,13 @@ class Indexer:
         served = self._serve()
         assert served.feed is not None
         assert served.config.index is not None
-        opened, page = await self._following.read(served.feed)
+        told_ns, interval = self._told_ns, served.config.index.refresh_interval
+        rests = told_ns is not None and self._environment.monotonic_ns() - told_ns < interval
+        # Of what waits it is asked how old the first is, round by round.
+        opened, page = await self._following.read(served.feed, one=rests)
         self.waiting_since_us = page.entries[0].time_us if page.entries else None
         engine = self._searches.search(served.config.index.engine, ENGINE_KNOB)
         fields = Fields(served.config.index.fields)
-        told_ns, interval = self._told_ns, served.config.index.refresh_interval
-        rests = told_ns is not None and self._environment.monotonic_ns() - told_ns < interval
         work = _Round(served, served.feed, opened, engine, alias_of(served.feed.digest), fields, check, rests)
         return work, page
 
