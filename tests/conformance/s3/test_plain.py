@@ -242,6 +242,31 @@ async def test_bytes_that_a_dead_process_left_are_cleared_away_a_day_later_and_n
     await engine.stop()
 
 
+async def test_bytes_are_gone_over_no_more_than_once_a_day(
+    endpoint: str, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environment = VirtualEnvironment(start_ns=int(datetime.now(UTC).timestamp()) * 10**9)
+    engine = engine_at(endpoint, place, environment, PLAIN)
+    await engine.start()
+    await put(engine, "whole", b"kept")
+    ask: Callable[..., Awaitable[object]] = engine._link.ask
+    looks: list[str] = []
+
+    async def noted(operation: str, **request: Any) -> object:
+        if operation == "get_object":
+            looks.append(request["Key"])
+        return await ask(operation, **request)
+
+    monkeypatch.setattr(engine._link, "ask", noted)
+    counts: list[int] = []
+    for hours in (25, 1, 24):
+        environment.advance(timedelta(hours=hours).total_seconds())
+        await engine.sweep(10)
+        counts.append(len(looks))
+    await engine.stop()
+    assert counts == [1, 1, 2]
+
+
 async def test_a_put_of_other_bytes_than_were_told_leaves_nothing(plain: S3Blobs, endpoint: str, place: str) -> None:
     with pytest.raises(InvalidArgument):
         await plain.put("film", in_chunks(content_of(100)), expect=Expectation(size=99))

@@ -365,7 +365,7 @@ class S3Blobs:
         limit_us = self._environment.now_us() - LEFT_OVER_US
         for prefix in (self._names.files if self._is_plain else self._names.heads, self._names.expiring):
             await self._clear_begun_before(limit_us, prefix)
-        if self._is_plain:
+        if self._is_plain and self._strays.is_due(limit_us):
             await self._strays.clear(limit_us, await self._page(self._names.files, self._strays.after, LIST_MAX))
 
     async def _clear_begun_before(self, limit_us: int, prefix: str) -> None:
